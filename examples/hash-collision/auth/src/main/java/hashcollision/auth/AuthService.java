@@ -1,0 +1,17 @@
+package hashcollision.auth;
+
+import hashcollision.common.Service;
+import hashcollision.common.Settings;
+import hashcollision.common.token.Tokens;
+
+/** Who people are: registers them, and hands out the tokens that the other services trust. */
+public final class AuthService {
+    private AuthService() {}
+
+    public static void main(String[] args) {
+        Service service = new Service("auth", Settings.fromContainer());
+        Accounts accounts = new Accounts(service.database(), service.broker().outbox());
+        Tokens tokens = new Tokens(service.settings().secret("token_key"));
+        service.start(new AuthRoutes(accounts, new Passwords(), tokens)::register);
+    }
+}

@@ -1,0 +1,45 @@
+package hashcollision.common;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+
+/** What a service is told from outside: names of other services from the environment, passwords from files. */
+public final class Settings {
+    private final Map<String, String> environment;
+    private final Path secrets;
+
+    public Settings(Map<String, String> environment, Path secrets) {
+        this.environment = Map.copyOf(environment);
+        this.secrets = secrets;
+    }
+
+    public static Settings fromContainer() {
+        return new Settings(System.getenv(), Path.of("/run/secrets"));
+    }
+
+    /** Host name of another service: its name in the Compose file, unless {@code NAME_HOST} says otherwise. */
+    public String host(String service) {
+        return environment.getOrDefault(service.toUpperCase() + "_HOST", service);
+    }
+
+    /** Identifies what runs here; hashlab compares it with what was built. */
+    public String build() {
+        return environment.getOrDefault("HASHLAB_BUILD", "unknown");
+    }
+
+    /** The content of a secret file, without the newline at its end. */
+    public String secret(String name) {
+        try {
+            String value = Files.readString(secrets.resolve(name)).strip();
+            if (value.isEmpty()) {
+                throw new IllegalStateException("secret " + name + " is empty");
+            }
+            return value;
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read secret " + name, e);
+        }
+    }
+}

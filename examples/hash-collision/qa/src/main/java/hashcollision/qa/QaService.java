@@ -1,0 +1,19 @@
+package hashcollision.qa;
+
+import hashcollision.common.Service;
+import hashcollision.common.Settings;
+import hashcollision.common.messaging.Outbox;
+import hashcollision.common.token.Tokens;
+
+/** Questions, answers, votes. */
+public final class QaService {
+    private QaService() {}
+
+    public static void main(String[] args) {
+        Service service = new Service("qa", Settings.fromContainer());
+        Outbox outbox = service.broker().outbox();
+        Tokens tokens = new Tokens(service.settings().secret("token_key"));
+        Questions questions = new Questions(service.database());
+        service.start(new QaRoutes(tokens, questions, new Votes(outbox), new Acceptances(outbox))::register);
+    }
+}

@@ -1,0 +1,38 @@
+package hashcollision.user;
+
+import hashcollision.common.Json;
+import hashcollision.common.messaging.Event;
+import hashcollision.common.messaging.EventTypes;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.util.List;
+
+/** What other services tell about users. Points only add up, so the order of events does not matter. */
+final class UserEvents {
+    static final String QUEUE = "user.events";
+    static final List<String> TYPES = List.of(EventTypes.USER_REGISTERED, EventTypes.VOTE_CAST,
+            EventTypes.ANSWER_ACCEPTED, EventTypes.ANSWER_UNACCEPTED);
+
+    private UserEvents() {}
+
+    static void handle(Connection connection, Event event) throws SQLException {
+        switch (event.type()) {
+            case EventTypes.USER_REGISTERED -> {
+                var registered = Json.convert(event.data(), EventTypes.UserRegistered.class);
+                Users.add(connection, registered.userId(), registered.name());
+            }
+            case EventTypes.VOTE_CAST -> {
+                var vote = Json.convert(event.data(), EventTypes.VoteCast.class);
+                Users.addPoints(connection, vote.authorId(), Reputation.change(vote));
+            }
+            case EventTypes.ANSWER_ACCEPTED -> addForAnswer(connection, event, Reputation.ACCEPTED_ANSWER);
+            case EventTypes.ANSWER_UNACCEPTED -> addForAnswer(connection, event, -Reputation.ACCEPTED_ANSWER);
+            default -> throw new IllegalArgumentException("no such event: " + event.type());
+        }
+    }
+
+    private static void addForAnswer(Connection connection, Event event, int points) throws SQLException {
+        var answer = Json.convert(event.data(), EventTypes.AnswerAccepted.class);
+        Users.addPoints(connection, answer.authorId(), points);
+    }
+}

@@ -1,0 +1,186 @@
+"""Checks the services of a lab together: dependencies, images, and ports of the machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+from hashlab.config.compose.service import constraints, image_name
+from hashlab.config.machines import forwarded_ports
+from hashlab.config.model import Port
+from hashlab.config.readers import At, Draft
+from hashlab.config.report import Report, suggestion
+
+_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
+_TAKEN = {
+    (22, "tcp"): "SSH",
+    (2377, "tcp"): "Docker Swarm",
+    (7946, "tcp"): "Docker Swarm",
+    (7946, "udp"): "Docker Swarm",
+    (4789, "udp"): "Docker Swarm",
+}
+
+
+def check_dependencies(
+    services: Mapping[str, Draft], active: Mapping[str, Draft], report: Report
+) -> None:
+    """Report dependencies on services that are not there or can never get ready, and cycles."""
+    for name, service in services.items():
+        for dependency, line in service.get("depends_on", ()):
+            other = dependency.service
+            if other not in services:
+                hint = suggestion(other, list(services), otherwise="Remove it, or write it.")
+                report.add(line, f"there is no service '{other}'", hint)
+            elif name in active and other not in active and dependency.required:
+                profiles = ", ".join(services[other].get("profiles", ()))
+                message = f"service '{other}' is only there with the profile {profiles}"
+                hint = f"Set COMPOSE_PROFILES, or give '{name}' that profile, or required: false."
+                report.add(line, message, hint)
+            elif dependency.condition == "service_healthy" and _is_unhealthy(services[other]):
+                message = f"service '{other}' is never healthy: its healthcheck is disabled"
+                hint = "Write condition: service_started, or give it a healthcheck."
+                report.add(line, message, hint)
+    _check_cycles(active, report)
+
+
+def _is_unhealthy(service: Draft) -> bool:
+    healthcheck = service.get("healthcheck")
+    return healthcheck is not None and healthcheck.test == ("NONE",)
+
+
+def _check_cycles(active: Mapping[str, Draft], report: Report) -> None:
+    lines = {
+        name: {at.value.service: at.line for at in service.get("depends_on", ())}
+        for name, service in active.items()
+    }
+    left = {name: [other for other in found if other in active] for name, found in lines.items()}
+    while _drop_finished(left):
+        path = _walk(left)
+        message = f"services wait for each other: {' → '.join((*path, path[0]))}"
+        hint = f"Remove the dependency of '{path[-1]}' on '{path[0]}'."
+        report.add(lines[path[-1]][path[0]], message, hint)
+        left[path[-1]].remove(path[0])
+
+
+def _drop_finished(left: dict[str, list[str]]) -> bool:
+    """Remove services that wait for none of the others, until only cycles are ``left``."""
+    waiting: dict[str, list[str]] = {}
+    for name, others in left.items():
+        for other in others:
+            waiting.setdefault(other, []).append(name)
+    finished = [name for name, others in left.items() if not others]
+    while finished:
+        name = finished.pop()
+        del left[name]
+        for other in waiting.get(name, ()):
+            left[other].remove(name)
+            if not left[other]:
+                finished.append(other)
+    return bool(left)
+
+
+def _walk(left: Mapping[str, list[str]]) -> list[str]:
+    """Follow dependencies until a service comes again; return the cycle."""
+    path: dict[str, None] = {}
+    name = next(iter(left))
+    while name not in path:
+        path[name] = None
+        name = left[name][0]
+    names = list(path)
+    return names[names.index(name) :]
+
+
+def check_images(services: Mapping[str, Draft], lab: str, report: Report) -> None:
+    """Report an image that two services build differently."""
+    builders: dict[str, str] = {}
+    for name, service in services.items():
+        if service.get("build") is None or (service.has("image") and not service.get("image")):
+            continue
+        image = image_name(lab, name, service)
+        first = builders.setdefault(image, name)
+        if service.get("build") != services[first].get("build"):
+            message = f"the image '{image}' is built differently by service '{first}'"
+            report.add(service.line_of("build"), message, "Give one of them another image.")
+
+
+def check_published_ports(
+    active: Mapping[str, Draft], places: Mapping[str, str], report: Report
+) -> None:
+    """Report host ports that two services of a machine publish, and those the machine needs."""
+    seen: dict[tuple[str, int | None, str], list[_Published]] = {}
+    for name, service in active.items():
+        for port, line in service.get("ports", ()):
+            if port.published is None or name not in places:
+                continue
+            owner = _TAKEN.get((port.published, port.protocol))
+            if owner:
+                message = f"port {port.published}/{port.protocol} of a machine belongs to {owner}"
+                report.add(line, message, "Publish another port.")
+            new = _Published(name, places[name], port, line)
+            others = seen.setdefault((new.machine, port.published, port.protocol), [])
+            _check_conflict(new, others, report)
+            others.append(new)
+
+
+class _Published(NamedTuple):
+    service: str
+    machine: str
+    port: Port
+    line: int
+
+
+def _check_conflict(new: _Published, others: list[_Published], report: Report) -> None:
+    for other in others:
+        addresses = {new.port.host_ip, other.port.host_ip}
+        if len(addresses) == 1 or not addresses.isdisjoint(_EVERYWHERE):
+            owner = "it" if other.service == new.service else f"service '{other.service}'"
+            message = (
+                f"port {new.port.published} of '{new.machine}' is already published"
+                f" by {owner} (line {other.line})"
+            )
+            report.add(new.line, message, "Publish another port.")
+            return
+
+
+def check_forwarded_guests(
+    toml: Draft, services: Mapping[str, Draft], places: Mapping[str, str], report: Report
+) -> None:
+    """Report forwarded ports of a machine that no service there publishes."""
+    published: dict[str, set[int]] = {}
+    if any(service.flawed("ports") for service in services.values()):
+        return
+    for name, service in services.items():
+        machines = [places[name]] if name in places else [at.value for at in constraints(service)]
+        for machine in machines or toml.get("machines", {}):
+            address = toml.get("machines", {}).get(machine, Draft()).get("address")
+            ports = (at.value for at in service.get("ports", ()))
+            found = {port.published for port in ports if _reachable(port, address)}
+            published.setdefault(machine, set()).update(found)
+    for machine, forwarded in forwarded_ports(toml):
+        guest = forwarded.value.guest
+        if guest and guest not in published.get(machine, ()):
+            here = ", ".join(map(str, sorted(published.get(machine, ())))) or "none"
+            message = f"no service on machine '{machine}' publishes port {guest}"
+            hint = f"Add it to ports of a service there (published now: {here}), or remove this."
+            report.add(forwarded.line, message, hint)
+
+
+def _reachable(port: Port, address: IPv4Address | None) -> bool:
+    everywhere = port.host_ip in _EVERYWHERE or port.host_ip == str(address)
+    return port.published is not None and port.protocol == "tcp" and everywhere
+
+
+def shared_volumes(active: Mapping[str, Draft], places: Mapping[str, str], report: Report) -> None:
+    """Note volumes that services of several machines name: each machine has one of its own."""
+    users: dict[str, dict[str, At[str]]] = {}
+    for name, service in active.items():
+        for mount, line in service.get("volumes", ()):
+            volume = getattr(mount, "volume", "")
+            if volume and name in places:
+                users.setdefault(volume, {}).setdefault(places[name], At(name, line))
+    for volume, machines in users.items():
+        if len(machines) > 1:
+            where = " and ".join(machines)
+            last = list(machines.values())[-1]
+            report.note(last.line, f"volume '{volume}' is not shared: {where} have one each")

@@ -1,0 +1,86 @@
+"""Checks each service by itself: what it runs, mounts, publishes and watches fits together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from hashlab.config.compose.service import replicas, watches
+from hashlab.config.model import BindMount, VolumeMount, Watch
+from hashlab.config.readers import Draft
+from hashlab.config.report import Report, suggestion
+
+
+def check_service(name: str, service: Draft, compose: Draft, report: Report) -> None:
+    """Report what is wrong within one service, and names it uses that the file does not declare."""
+    if not (service.has("image") or service.has("build")):
+        hint = "Write image: NAME or build: FOLDER."
+        report.add(service.line, f"service '{name}' has neither image nor build", hint)
+    _check_replicas(name, service, report)
+    _check_declared(service, compose, report)
+    _check_targets(name, service, report)
+    for entry in watches(service):
+        _check_watch(entry.value, entry.line, name, service, report)
+
+
+def _check_replicas(name: str, service: Draft, report: Report) -> None:
+    count = replicas(service)
+    for port, line in service.get("ports", ()):
+        if count > 1 and port.published is not None:
+            message = f"{count} replicas of '{name}' cannot all publish port {port.published}"
+            hint = f'Write "{port.target}" to let the engine choose, or replicas: 1.'
+            report.add(line, message, hint)
+
+
+def _check_declared(service: Draft, compose: Draft, report: Report) -> None:
+    for kind, name, line in _names_used(service):
+        declared = compose.get(kind, {})
+        if name not in declared and (not compose.has(kind) or declared):
+            otherwise = f"Add it under {kind}: at the top level."
+            hint = suggestion(name, list(declared), otherwise=otherwise)
+            report.add(line, f"there is no {kind[:-1]} '{name}'", hint)
+
+
+def _names_used(service: Draft) -> Iterator[tuple[str, str, int]]:
+    for mount, line in service.get("volumes", ()):
+        if isinstance(mount, VolumeMount) and mount.volume:
+            yield "volumes", mount.volume, line
+    for kind in ("secrets", "configs"):
+        for reference, line in service.get(kind, ()):
+            if reference.name:
+                yield kind, reference.name, line
+
+
+def _check_targets(name: str, service: Draft, report: Report) -> None:
+    seen: dict[str, int] = {}
+    for kind in ("volumes", "tmpfs", "secrets", "configs"):
+        for mount, line in service.get(kind, ()):
+            first = seen.setdefault(mount.target, line)
+            if first != line:
+                message = f"service '{name}' mounts {mount.target} twice (first in line {first})"
+                report.add(line, message, "Give each mount its own path.")
+
+
+def _check_watch(watch: Watch, line: int, name: str, service: Draft, report: Report) -> None:
+    if watch.action == "rebuild":
+        if not service.has("build"):
+            hint = "Write build, or action: sync+restart."
+            report.add(line, f"service '{name}' is not built here, so not rebuilt", hint)
+        return
+    binds = [at for at in service.get("volumes", ()) if isinstance(at.value, BindMount)]
+    mounted = {_inside(watch.path, at.value) for at in binds} - {""}
+    if not mounted:
+        message = f"the watched '{watch.path.name}' is in no bind mount of '{name}'"
+        report.add(line, message, "Mount it (volumes: [./folder:/path]), or use action: rebuild.")
+    elif watch.target and watch.target not in mounted:
+        message = f"the target {watch.target} is not where '{watch.path.name}' is mounted"
+        report.add(line, message, f"Write target: {min(mounted)}")
+
+
+def _inside(path: Path, bind: BindMount) -> str:
+    """Return where ``path`` is in the container; "" when ``bind`` has nothing of it."""
+    if path == bind.source:
+        return bind.target
+    if bind.source in path.parents:
+        return f"{bind.target.rstrip('/')}/{path.relative_to(bind.source)}"
+    return ""

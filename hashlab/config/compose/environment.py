@@ -1,0 +1,65 @@
+"""Reads the environment of a service: its own variables over those of its env_files."""
+
+from __future__ import annotations
+
+from hashlab.config.artifacts import absolute
+from hashlab.config.compose.scalars import Pairs, boolean, pairs
+from hashlab.config.dotenv import read_dotenv
+from hashlab.config.nodes import Node
+from hashlab.config.readers import Context, Table, list_of, one_of, table, text
+from hashlab.config.report import Wrong
+
+_RESERVED = "HASHLAB_BUILD"
+
+ENV_FILE_KEYS = Table(
+    noun="an env_file",
+    readers={"path": text, "required": boolean, "format": one_of("raw")},
+    required=("path",),
+    expected="a path, or a mapping with path, required and format",
+)
+
+
+def environment(node: Node, context: Context) -> Pairs:
+    """Read variables; a name alone takes its value from the laptop, None where it has none."""
+    found = pairs(node, context)
+    if any(name == _RESERVED for name, _ in found):
+        message = f"hashlab sets {_RESERVED} itself"
+        context.report.add(node.key_line, message, "Use another name.")
+    return tuple(
+        (name, context.environ.get(name) if value is None else value) for name, value in found
+    )
+
+
+def env_file(node: Node, context: Context) -> Pairs:
+    """Read one or several files of NAME=value; later ones win."""
+    items = node.value if isinstance(node.value, list) else [node]
+    found: dict[str, str] = {}
+    listed = Node(items, node.line)
+    for variables in list_of(_file, "a path or a list of paths")(listed, context):
+        found.update(variables)
+    return tuple(found.items())
+
+
+def _file(node: Node, context: Context) -> dict[str, str]:
+    if isinstance(node.value, str):
+        written, required, raw = text(node, context), True, False
+    else:
+        draft = table(ENV_FILE_KEYS)(node, context)
+        written, raw = draft.get("path", ""), draft.has("format")
+        required = draft.get("required", True)
+        if not written:
+            return {}
+    path = absolute(context.folder, written)
+    if not path.is_file():
+        if required:
+            hint = "Create it, or write {path: …, required: false}."
+            raise Wrong(node.line, f"the env_file '{written}' does not exist", hint)
+        return {}
+    report = context.report.beside(written.removeprefix("./"))
+    return read_dotenv(path, environ=context.environ, report=report, raw=raw)
+
+
+def merged(env_files: Pairs, own: Pairs) -> tuple[tuple[str, str], ...]:
+    """Return the variables of a container; one of ``own`` that is None is not set at all."""
+    together = {**dict(env_files), **dict(own)}
+    return tuple((name, value) for name, value in together.items() if value is not None)

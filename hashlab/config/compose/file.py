@@ -1,0 +1,100 @@
+"""Reads the whole Compose file: services, volumes, secrets, configs."""
+
+from __future__ import annotations
+
+from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.mounts import source_file
+from hashlab.config.compose.service import SERVICE_KEYS
+from hashlab.config.interpolation import Interpolation
+from hashlab.config.nodes import Node
+from hashlab.config.readers import (
+    Context,
+    Draft,
+    Reader,
+    Table,
+    entries_of,
+    mapping_of,
+    matching,
+    one_of,
+    table,
+)
+from hashlab.config.report import Report, Wrong
+
+
+def _name(what: str) -> Reader[str]:
+    return matching(
+        r"[a-z0-9][a-z0-9_.-]{0,62}",
+        f"'{{value}}' is no name for {what}",
+        "Use a-z, 0-9, '_', '.' and '-', at most 63 characters.",
+    )
+
+
+VOLUME_KEYS = Table(
+    noun="a volume", readers={"driver": one_of("local")}, unsupported=not_acted_on.VOLUME
+)
+SECRET_KEYS = Table(
+    noun="a secret",
+    readers={"file": source_file},
+    unsupported=not_acted_on.SECRET,
+    required=("file",),
+    expected="a mapping with file",
+)
+CONFIG_KEYS = Table(
+    noun="a config",
+    readers={"file": source_file},
+    unsupported=not_acted_on.CONFIG,
+    required=("file",),
+    expected="a mapping with file",
+)
+
+
+def _services(node: Node, context: Context) -> dict[str, Draft]:
+    if not entries_of(node, "a mapping of services"):
+        raise Wrong(node.line, "there is no service", "Write services: {web: {image: …}}.")
+    reader = mapping_of(_name("a service"), table(SERVICE_KEYS), "a mapping of services")
+    return reader(node, context)
+
+
+_volumes = mapping_of(
+    _name("a volume"), table(VOLUME_KEYS), "a mapping of volumes", nothing_is=Draft()
+)
+
+
+def _unused(node: Node, _context: Context) -> str:
+    return node.raw
+
+
+TOP_KEYS = Table(
+    noun="the Compose file",
+    readers={
+        "services": _services,
+        "volumes": _volumes,
+        "secrets": mapping_of(_name("a secret"), table(SECRET_KEYS), "a mapping of secrets"),
+        "configs": mapping_of(_name("a config"), table(CONFIG_KEYS), "a mapping of configs"),
+        "name": _unused,
+        "version": _unused,
+    },
+    unsupported=not_acted_on.TOP,
+    required=("services",),
+    expected="a mapping with services",
+)
+
+
+def read_compose(node: Node, context: Context) -> Draft:
+    """Return what could be read of the Compose file; problems go to the context's report."""
+    entries = entries_of(node, TOP_KEYS.expected)
+    interpolation = Interpolation(context.environ, context.report)
+    replaced = {
+        key: child if key.startswith("x-") else interpolation.tree(child)
+        for key, child in entries.items()
+    }
+    return table(TOP_KEYS)(Node(replaced, node.line), context)
+
+
+def note_unused(draft: Draft, lab: str, report: Report) -> None:
+    """Note the keys that are harmless and not used."""
+    if draft.has("name") and draft.get("name") != lab:
+        message = f"'name' is not used: hashlab.toml calls the lab '{lab}'"
+        report.note(draft.line_of("name"), message)
+    if draft.has("version"):
+        report.note(draft.line_of("version"), "'version' is obsolete and not used")

@@ -1,0 +1,71 @@
+"""Reads which image a service runs: its name, or how it is built."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hashlab.config.artifacts import absolute
+from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.scalars import pairs
+from hashlab.config.model import Build
+from hashlab.config.nodes import Node
+from hashlab.config.readers import Context, Table, matching, table, text
+from hashlab.config.report import Wrong
+
+_REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
+
+image = matching(
+    r"(?:[A-Za-z0-9.-]+(?::\d{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
+    "'{value}' is no name of an image",
+    "Write name, name:tag or registry/name:tag in lower case.",
+)
+
+
+def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read build arguments; a name alone takes its value from the environment."""
+    return tuple(
+        (name, context.environ[name] if value is None else value)
+        for name, value in pairs(node, context)
+        if value is not None or name in context.environ
+    )
+
+
+BUILD_KEYS = Table(
+    noun="build",
+    readers={"context": text, "dockerfile": text, "args": _args, "target": text},
+    unsupported=not_acted_on.BUILD,
+    expected="a folder or a mapping with context, dockerfile, args and target",
+)
+
+
+def build(node: Node, context: Context) -> Build:
+    """Read a build, which may be just the folder."""
+    if isinstance(node.value, str):
+        folder = _folder(node.value, node.line, context)
+        return Build(folder, _dockerfile(folder, "Dockerfile", node.line, context))
+    draft = table(BUILD_KEYS)(node, context)
+    folder = _folder(draft.get("context", "."), draft.line_of("context"), context)
+    line = draft.line_of("dockerfile")
+    dockerfile = _dockerfile(folder, draft.get("dockerfile", "Dockerfile"), line, context)
+    return Build(folder, dockerfile, **draft.pick("args", "target"))
+
+
+def _folder(written: str, line: int, context: Context) -> Path:
+    if _REMOTE.match(written):
+        hint = "Clone it beside this file and name the folder."
+        raise Wrong(line, f"the build context '{written}' is not on the laptop", hint)
+    path = absolute(context.folder, written or ".")
+    if not path.is_dir() and not context.will_exist(path):
+        what = "is a file, not a folder" if path.exists() else "does not exist"
+        raise Wrong(line, f"the build context '{written}' {what}", "Name the Dockerfile's folder.")
+    return path
+
+
+def _dockerfile(folder: Path, written: str, line: int, context: Context) -> Path:
+    path = absolute(folder, written)
+    if not path.is_file() and not context.will_exist(path):
+        hint = "Write the file, or name another one with 'dockerfile' (relative to the context)."
+        raise Wrong(line, f"there is no '{written}' in the build context {folder.name}", hint)
+    return path

@@ -1,0 +1,218 @@
+"""Reads what a container sees of other disks: volumes, bind mounts, tmpfs, secrets, configs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from hashlab.config.artifacts import absolute
+from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.scalars import boolean, container_path, file_mode, size
+from hashlab.config.model import BindMount, TmpfsMount, VolumeMount
+from hashlab.config.nodes import Node
+from hashlab.config.readers import (
+    At,
+    Context,
+    Draft,
+    Table,
+    either,
+    list_of,
+    one_of,
+    table,
+    text,
+)
+from hashlab.config.report import Wrong
+from hashlab.config.units import compose_bytes
+
+Mount = BindMount | VolumeMount | TmpfsMount
+
+_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_EXPECTED = "a mount such as ./site:/srv/site"
+
+
+class FileReference(NamedTuple):
+    """A secret or config as a service names it; ``target`` is an absolute path."""
+
+    name: str
+    target: str
+    mode: int
+
+
+def _not_created(node: Node, context: Context) -> bool:
+    if boolean(node, context):
+        message = "hashlab does not create the source of a bind mount"
+        raise Wrong(node.line, message, "Create it, and remove this key.")
+    return False
+
+
+_BIND_KEYS = Table(
+    noun="bind",
+    readers={"create_host_path": _not_created},
+    unsupported=not_acted_on.MOUNT_BIND,
+)
+_VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=not_acted_on.MOUNT_VOLUME)
+_TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
+
+MOUNT_KEYS = Table(
+    noun="a mount",
+    readers={
+        "type": one_of("bind", "volume", "tmpfs"),
+        "source": text,
+        "target": container_path,
+        "read_only": boolean,
+        "bind": table(_BIND_KEYS),
+        "volume": table(_VOLUME_KEYS),
+        "tmpfs": table(_TMPFS_KEYS),
+    },
+    unsupported=not_acted_on.MOUNT,
+    required=("type", "target"),
+    expected=_EXPECTED,
+)
+
+
+def volumes(node: Node, context: Context) -> tuple[At[Mount], ...]:
+    """Read the volumes of a service: bind mounts, volumes and tmpfs, short or long."""
+    groups = list_of(_mounts_of_item, "a list of mounts")(node, context)
+    return tuple(At(mount, line) for group in groups for mount, line in group)
+
+
+def _mounts_of_item(node: Node, context: Context) -> tuple[At[Mount], ...]:
+    if isinstance(node.value, str):
+        return (At(_short(node, context), node.line),)
+    draft = table(MOUNT_KEYS)(node, context)
+    if draft.get("type") is None or draft.get("target") is None:
+        return ()
+    return (At(_long(draft, node.line, context), node.line),)
+
+
+def _short(node: Node, context: Context) -> Mount:
+    source, *rest = text(node, context).split(":")
+    if not rest:
+        return VolumeMount("", _target(source, node, context))
+    if len(rest) > 2 or (len(source) == 1 and rest[0].startswith("\\")):
+        raise Wrong(node.line, f"'{node.value}' is no mount", "Write ./site:/srv/site:ro.")
+    read_only = _read_only(rest[1], node.line) if len(rest) > 1 else False
+    target = _target(rest[0], node, context)
+    if _VOLUME_NAME.fullmatch(source):
+        return VolumeMount(source, target, read_only)
+    return BindMount(_bind_source(source, node.line, context), target, read_only)
+
+
+def _target(written: str, node: Node, context: Context) -> str:
+    return container_path(Node(written, node.line, raw=written), context)
+
+
+def _read_only(mode: str, line: int) -> bool:
+    words = mode.split(",")
+    for word in words:
+        if word not in ("ro", "rw"):
+            message = f"the mount mode '{word}' is not acted on"
+            raise Wrong(line, message, "Write ro, rw or nothing.")
+    return "ro" in words
+
+
+def _bind_source(source: str, line: int, context: Context) -> Path:
+    if source.startswith(("/", "~")) or re.match(r"[A-Za-z]:\\", source):
+        message = f"'{source}' is an absolute path: a machine does not have the laptop's disk"
+        hint = "Write a path beside this file (./folder), which is uploaded, or name a volume."
+        raise Wrong(line, message, hint)
+    if source not in (".", "..") and not source.startswith(("./", "../")):
+        message = f"'{source}' is neither the name of a volume nor a path"
+        raise Wrong(line, message, f"For a path write ./{source}")
+    path = absolute(context.folder, source)
+    if not path.exists() and not context.will_exist(path):
+        hint = "Create it, or make it the output of an artifact in hashlab.toml."
+        raise Wrong(line, f"'{source}' does not exist", hint)
+    return path
+
+
+def _long(draft: Draft, line: int, context: Context) -> Mount:
+    for other in ("bind", "volume", "tmpfs"):
+        if draft.has(other) and other != draft.get("type"):
+            message = f"'{other}' does not belong to a mount of type {draft.get('type')}"
+            raise Wrong(draft.line_of(other), message, "Remove it.")
+    target, source = draft.get("target"), draft.get("source", "")
+    read_only = draft.get("read_only", False)
+    if draft.get("type") == "tmpfs":
+        return TmpfsMount(target, **draft.get("tmpfs", Draft()).pick("size", "mode"))
+    if draft.get("type") == "volume":
+        if source and not _VOLUME_NAME.fullmatch(source):
+            hint = "Write type: bind for a path, or the name of a volume."
+            raise Wrong(draft.line_of("source"), f"'{source}' is no name of a volume", hint)
+        return VolumeMount(source, target, read_only)
+    if not source:
+        raise Wrong(line, "a bind mount needs 'source'", "Write source: ./folder")
+    path = source if source.startswith((".", "/", "~")) else f"./{source}"
+    return BindMount(_bind_source(path, draft.line_of("source"), context), target, read_only)
+
+
+def tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
+    """Read tmpfs: a path or a list of paths, each with options: /run:size=64m,mode=1770."""
+    return either(_one_tmpfs, list_of(_tmpfs, "a path or a list of paths"), when=str)(node, context)
+
+
+def _one_tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
+    return (_tmpfs(node, context),)
+
+
+def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
+    path, _, written = text(node, context).partition(":")
+    options: dict[str, int] = {}
+    for option in filter(None, written.split(",")):
+        name, _, value = option.partition("=")
+        number = compose_bytes(value) if name == "size" else None
+        if name == "mode" and re.fullmatch(r"[0-7]{1,5}", value):
+            number = int(value, 8)
+        if number is None:
+            hint = "Write /run:size=64m,mode=1770 (mode is octal)."
+            raise Wrong(node.line, f"the tmpfs option '{option}' is not acted on", hint)
+        options[name] = number
+    return At(TmpfsMount(_target(path, node, context), **options), node.line)
+
+
+FILE_KEYS = Table(
+    noun="a secret or config of a service",
+    readers={"source": text, "target": text, "mode": file_mode},
+    unsupported=not_acted_on.FILE_REFERENCE,
+    required=("source",),
+    expected="a name, or a mapping with source, target and mode",
+)
+
+
+def secrets(node: Node, context: Context) -> tuple[At[FileReference], ...]:
+    """Read the secrets of a service; each is mounted at /run/secrets/NAME."""
+    return _references(node, context, "/run/secrets/")
+
+
+def configs(node: Node, context: Context) -> tuple[At[FileReference], ...]:
+    """Read the configs of a service; each is mounted at /NAME."""
+    return _references(node, context, "/")
+
+
+def _references(node: Node, context: Context, folder: str) -> tuple[At[FileReference], ...]:
+    def read(item: Node, context: Context) -> At[FileReference]:
+        if isinstance(item.value, str):
+            return At(FileReference(item.value, folder + item.value, 0o444), item.line)
+        draft = table(FILE_KEYS)(item, context)
+        source = draft.get("source", "")
+        target = draft.get("target", source)
+        if not target.startswith("/"):
+            target = folder + target
+        return At(FileReference(source, target, draft.get("mode", 0o444)), item.line)
+
+    return list_of(read, "a list of names")(node, context)
+
+
+def source_file(node: Node, context: Context) -> Path:
+    """Read the file behind a secret or config, as an absolute path."""
+    written = text(node, context)
+    path = absolute(context.folder, written)
+    if path.is_dir():
+        raise Wrong(node.line, f"'{written}' is a folder, not a file", "Name one file.")
+    if not path.exists() and not context.will_exist(path):
+        hint = f'Create it, or add "{path.name}" to [secrets] generate of hashlab.toml.'
+        if path.parent.name != "secrets" or path.parent.parent.name != ".hashlab":
+            hint = 'Create it, or use ./.hashlab/secrets/NAME with [secrets] generate = ["NAME"].'
+        raise Wrong(node.line, f"'{written}' does not exist", hint)
+    return path

@@ -1,0 +1,125 @@
+"""Reads the ports of a service, short and long, and what it exposes."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Any
+
+from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.scalars import integer
+from hashlab.config.model import Port
+from hashlab.config.nodes import Node
+from hashlab.config.readers import At, Context, Table, list_of, mismatch, one_of, table, text
+from hashlab.config.report import Wrong
+
+_RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_HINT = 'Write "8080:80": the port of the machine, then that of the container.'
+_EXPECTED = 'a port such as "8080:80"'
+
+
+def _published(node: Node, context: Context) -> int | None:
+    if isinstance(node.value, str) and "-" in node.value:
+        hint = "Write one entry per port, or a range in the short form."
+        raise Wrong(node.line, f"the range '{node.value}' leaves the port to the engine", hint)
+    return integer(low=0, high=65535)(node, context) or None
+
+
+def _mode(node: Node, context: Context) -> str:
+    if node.value == "ingress":
+        hint = "Write host, or remove it: a port is published on the service's own machine."
+        raise Wrong(node.line, "'mode: ingress' is not acted on", hint)
+    return one_of("host")(node, context)
+
+
+def _host_ip(value: str, line: int) -> str:
+    try:
+        return str(ip_address(value.strip("[]")))
+    except ValueError:
+        hint = "Write an address of the machine before the two ports, or leave it out."
+        raise Wrong(line, f"'{value}' is no IP address", hint) from None
+
+
+def _address(node: Node, context: Context) -> str:
+    return _host_ip(text(node, context), node.line)
+
+
+PORT_KEYS = Table(
+    noun="a port",
+    readers={
+        "target": integer(low=1, high=65535),
+        "published": _published,
+        "protocol": one_of("tcp", "udp", "sctp"),
+        "host_ip": _address,
+        "mode": _mode,
+    },
+    unsupported=not_acted_on.PORT,
+    required=("target",),
+    expected=_EXPECTED,
+)
+
+
+def ports(node: Node, context: Context) -> tuple[At[Port], ...]:
+    """Read the list of published ports; a range gives one port each."""
+    groups = list_of(_ports_of_item, "a list of ports")(node, context)
+    return tuple(port for group in groups for port in group)
+
+
+def _ports_of_item(node: Node, context: Context) -> tuple[At[Port], ...]:
+    if isinstance(node.value, dict):
+        return _long(node, context)
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, str)):
+        raise mismatch(node, _EXPECTED, _HINT)
+    return tuple(At(port, node.line) for port in _short(str(node.value), node.line))
+
+
+def _long(node: Node, context: Context) -> tuple[At[Port], ...]:
+    values: dict[str, Any] = table(PORT_KEYS)(node, context).pick(
+        "target", "published", "protocol", "host_ip"
+    )
+    return (At(Port(**values), node.line),) if "target" in values else ()
+
+
+def _short(written: str, line: int) -> list[Port]:
+    spec, slash, protocol = written.partition("/")
+    if slash and protocol not in ("tcp", "udp", "sctp"):
+        raise Wrong(line, f"'{protocol}' is no protocol", "Write tcp, udp or sctp.")
+    *front, container = spec.rsplit(":", 2)
+    published = front.pop() if front else ""
+    host_ip = _host_ip(front.pop(), line) if front else ""
+    targets = _range(container, written, line, low=1)
+    hosts = _range(published, written, line, low=0) if published else None
+    if hosts and len(hosts) != len(targets):
+        hint = "Write two ranges of the same length."
+        raise Wrong(line, f"the two sides of '{written}' differ in length", hint)
+    pairs = zip(targets, hosts or (None for _ in targets), strict=False)
+    return [_port(target, host or None, protocol, host_ip) for target, host in pairs]
+
+
+def _port(target: int, published: int | None, protocol: str, host_ip: str) -> Port:
+    checked: Any = protocol or "tcp"
+    return Port(target=target, published=published, protocol=checked, host_ip=host_ip)
+
+
+def _range(part: str, written: str, line: int, *, low: int) -> range:
+    match = _RANGE.fullmatch(part)
+    if match is None:
+        raise Wrong(line, f"'{written}' is no port", _HINT)
+    first, last = int(match[1]), int(match[2] or match[1])
+    if not low <= first <= last <= 65535:
+        raise Wrong(line, f"'{part}' is no port", "Write numbers from 1 to 65535.")
+    return range(first, last + 1)
+
+
+def expose(node: Node, context: Context) -> tuple[str, ...]:
+    """Read the ports a service exposes to the others, as "80" or "80/udp"."""
+    return list_of(_exposed, "a list of ports")(node, context)
+
+
+def _exposed(node: Node, context: Context) -> str:
+    written = str(node.value)
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, str)):
+        raise mismatch(node, "a port")
+    if not re.fullmatch(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?", written):
+        raise Wrong(node.line, f"'{written}' is no port", 'Write "80" or "80/udp".')
+    return written

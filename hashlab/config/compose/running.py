@@ -1,0 +1,268 @@
+"""Reads how a service is run: health, dependencies, placement, limits, and what a refresh does."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+
+from hashlab.config.artifacts import absolute
+from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.scalars import (
+    boolean,
+    container_path,
+    cpus,
+    duration,
+    integer,
+    size,
+    string_or_strings,
+)
+from hashlab.config.model import Dependency, Healthcheck, Ulimit, Watch
+from hashlab.config.nodes import Node
+from hashlab.config.readers import (
+    At,
+    Context,
+    Draft,
+    Table,
+    any_text,
+    entries_of,
+    list_of,
+    located,
+    matching,
+    one_of,
+    table,
+    text,
+)
+from hashlab.config.report import Wrong
+
+
+def _test(node: Node, context: Context) -> tuple[str, ...]:
+    if isinstance(node.value, str):
+        return ("CMD-SHELL", text(node, context))
+    words = list_of(any_text, 'a command such as ["CMD", "true"]', empty=False)(node, context)
+    lengths = {"CMD": len(words) > 1, "CMD-SHELL": len(words) == 2, "NONE": len(words) == 1}
+    if words and not lengths.get(words[0], False):
+        hint = 'Write ["CMD", "word", …], ["CMD-SHELL", "one line"] or ["NONE"].'
+        raise Wrong(node.line, f"a healthcheck cannot be {list(words)}", hint)
+    return words
+
+
+HEALTHCHECK_KEYS = Table(
+    noun="healthcheck",
+    readers={
+        "test": _test,
+        "interval": duration,
+        "timeout": duration,
+        "retries": integer(low=0, high=2**31 - 1),
+        "start_period": duration,
+        "disable": boolean,
+    },
+    unsupported=not_acted_on.HEALTHCHECK,
+)
+
+
+def healthcheck(node: Node, context: Context) -> Healthcheck:
+    """Read a healthcheck; a disabled one has the test ("NONE",)."""
+    draft = table(HEALTHCHECK_KEYS)(node, context)
+    if not draft.get("disable"):
+        return Healthcheck(**draft.pick("test", "interval", "timeout", "retries", "start_period"))
+    if draft.has("test"):
+        line = draft.line_of("disable")
+        raise Wrong(line, "a healthcheck with a test is disabled", "Keep one of the two.")
+    return Healthcheck(test=("NONE",))
+
+
+def _no_restart(node: Node, context: Context) -> bool:
+    if boolean(node, context):
+        message = "'restart: true' of a dependency is not acted on"
+        raise Wrong(node.line, message, "Remove it: a refresh restarts what changed.")
+    return False
+
+
+DEPENDENCY_KEYS = Table(
+    noun="a dependency",
+    readers={
+        "condition": one_of("service_started", "service_healthy", "service_completed_successfully"),
+        "required": boolean,
+        "restart": _no_restart,
+    },
+    required=("condition",),
+    expected="a mapping such as {condition: service_healthy}",
+)
+
+
+def depends_on(node: Node, context: Context) -> tuple[At[Dependency], ...]:
+    """Read dependencies: a list of names, or a mapping of names to conditions."""
+    if isinstance(node.value, list):
+        names = list_of(located(text), "a list of services")(node, context)
+        return tuple(At(Dependency(name.value), name.line) for name in names)
+    found = []
+    for name, child in entries_of(node, "a list or a mapping of services").items():
+        try:
+            values = table(DEPENDENCY_KEYS)(child, context).pick("condition", "required")
+        except Wrong as wrong:
+            context.report.add_wrong(wrong)
+            continue
+        found.append(At(Dependency(name, **values), child.key_line))
+    return tuple(found)
+
+
+def _constraint(node: Node, context: Context) -> At[str]:
+    written = text(node, context)
+    match = re.fullmatch(r"node\.hostname\s*==\s*(\S+)", written)
+    if match is None:
+        hint = 'Write "node.hostname == MACHINE".'
+        raise Wrong(node.line, f"the constraint '{written}' is not acted on", hint)
+    return At(match[1], node.line)
+
+
+def _mode(node: Node, context: Context) -> str:
+    if text(node, context) != "replicated":
+        hint = "Write one service per machine, each with its constraint."
+        raise Wrong(node.line, f"'mode: {node.value}' is not acted on", hint)
+    return "replicated"
+
+
+def _replicas(node: Node, context: Context) -> int:
+    if node.value == 0:
+        raise Wrong(node.line, "a service has at least 1 replica", "To keep it off, use profiles.")
+    return integer(low=1, high=100)(node, context)
+
+
+LIMITS_KEYS = Table(
+    noun="limits",
+    readers={"cpus": cpus, "memory": size, "pids": integer(low=1)},
+)
+RESOURCES_KEYS = Table(
+    noun="resources",
+    readers={"limits": table(LIMITS_KEYS)},
+    unsupported=not_acted_on.RESOURCES,
+)
+PLACEMENT_KEYS = Table(
+    noun="placement",
+    readers={"constraints": list_of(_constraint, "a list of constraints")},
+    unsupported=not_acted_on.PLACEMENT,
+)
+DEPLOY_KEYS = Table(
+    noun="deploy",
+    readers={
+        "mode": _mode,
+        "replicas": _replicas,
+        "placement": table(PLACEMENT_KEYS),
+        "resources": table(RESOURCES_KEYS),
+    },
+    unsupported=not_acted_on.DEPLOY,
+)
+
+_ACTIONS = {
+    "restart": "Write sync+restart.",
+    "sync+exec": "Write sync+restart.",
+}
+
+
+def _action(node: Node, context: Context) -> str:
+    if node.value in _ACTIONS:
+        message = f"the watch action '{node.value}' is not acted on"
+        raise Wrong(node.line, message, _ACTIONS[str(node.value)])
+    return one_of("sync", "sync+restart", "rebuild")(node, context)
+
+
+WATCH_KEYS = Table(
+    noun="a watch entry",
+    readers={
+        "path": text,
+        "action": _action,
+        "target": container_path,
+        "ignore": string_or_strings,
+    },
+    unsupported=not_acted_on.WATCH,
+    required=("path", "action"),
+)
+
+
+def _watch(node: Node, context: Context) -> At[Watch | None]:
+    draft = table(WATCH_KEYS)(node, context)
+    written = draft.get("path")
+    if written is None or draft.get("action") is None:
+        return At(None, node.line)
+    path = absolute(context.folder, written)
+    if not path.exists() and not context.will_exist(path):
+        hint = "Name a file or folder beside this file, or the output of an artifact."
+        raise Wrong(draft.line_of("path"), f"'{written}' does not exist", hint)
+    return At(Watch(path, **draft.pick("action", "target", "ignore")), node.line)
+
+
+DEVELOP_KEYS = Table(
+    noun="develop",
+    readers={"watch": list_of(_watch, "a list of watch entries")},
+)
+
+_ULIMIT = integer(low=-1)
+ULIMIT_KEYS = Table(
+    noun="a ulimit",
+    readers={"soft": _ULIMIT, "hard": _ULIMIT},
+    required=("soft", "hard"),
+    expected="a number or a mapping with soft and hard",
+)
+
+
+def ulimits(node: Node, context: Context) -> tuple[Ulimit, ...]:
+    """Read ulimits: one number for both, or soft and hard."""
+    found = []
+    for name, child in entries_of(node, "a mapping of limits such as nofile: 1024").items():
+        try:
+            found.append(_one_ulimit(name, child, context))
+        except Wrong as wrong:
+            context.report.add_wrong(wrong)
+    return tuple(found)
+
+
+def _one_ulimit(name: str, node: Node, context: Context) -> Ulimit:
+    if not re.fullmatch("[a-z]+", name):
+        raise Wrong(node.key_line, f"'{name}' is no name of a limit", "Write nofile or nproc.")
+    if not isinstance(node.value, dict):
+        both = _ULIMIT(node, context)
+        return Ulimit(name, both, both)
+    draft: Draft = table(ULIMIT_KEYS)(node, context)
+    soft, hard = draft.get("soft", 0), draft.get("hard", 0)
+    if draft.has("soft") and draft.has("hard") and -1 < hard < soft:
+        raise Wrong(draft.line_of("soft"), f"soft {soft} is above hard {hard}", "Raise hard.")
+    return Ulimit(name, soft, hard)
+
+
+def extra_hosts(node: Node, context: Context) -> tuple[str, ...]:
+    """Read extra hosts as "name:address", from a list or a mapping."""
+    if isinstance(node.value, dict):
+        items = []
+        for name, child in node.value.items():
+            addresses = child.value if isinstance(child.value, list) else [child]
+            items += [Node(f"{name}={any_text(each, context)}", each.line) for each in addresses]
+        node = Node(list(items), node.line)
+    return list_of(_extra_host, "a list or a mapping of hosts")(node, context)
+
+
+def _extra_host(node: Node, context: Context) -> str:
+    written = text(node, context)
+    name, _, address = written.replace("=", ":", 1).partition(":")
+    address = address.strip("[]")
+    try:
+        known = address == "host-gateway" or bool(ip_address(address))
+    except ValueError:
+        known = False
+    if not (name and known):
+        hint = 'Write "name:10.1.2.3".'
+        raise Wrong(node.line, f"'{written}' is no host with an address", hint)
+    return f"{name}:{address}"
+
+
+def restart(node: Node, context: Context) -> str:
+    """Read the restart policy."""
+    if isinstance(node.value, bool):
+        raise Wrong(node.line, f"restart cannot be {str(node.value).lower()}", 'Write "no".')
+    return _restart(node, context)
+
+
+_restart = matching(
+    r"no|always|unless-stopped|on-failure(:\d{1,6})?",
+    "'{value}' is no restart policy",
+    "Write no, always, unless-stopped, on-failure or on-failure:3.",
+)

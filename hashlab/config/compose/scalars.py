@@ -1,0 +1,167 @@
+"""Readers of the small values of Compose: numbers, switches, words, pairs, sizes, times."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from hashlab.config.nodes import Node
+from hashlab.config.readers import (
+    Context,
+    Reader,
+    any_text,
+    either,
+    list_of,
+    mismatch,
+    strings,
+    text,
+)
+from hashlab.config.report import Wrong
+from hashlab.config.units import compose_bytes, seconds
+
+Pairs = tuple[tuple[str, str | None], ...]
+
+_SWITCHES = {
+    **dict.fromkeys(("true", "yes", "on", "y", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "n", "0"), False),
+}
+_WHOLE = re.compile(r"[-+]?\d{1,18}")
+_DECIMAL = re.compile(r"\d{1,15}(\.\d{1,15})?")
+
+
+def integer(*, low: int, high: int = 2**63 - 1) -> Reader[int]:
+    """Return a reader of whole numbers from ``low`` to ``high``, quoted or not."""
+
+    def read(node: Node, context: Context) -> int:
+        value = node.value
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise mismatch(node, "a whole number")
+        if not low <= value <= high:
+            limits = f"{low} or more" if high >= 2**31 else f"a number from {low} to {high}"
+            raise Wrong(node.line, f"{value} is out of range", f"Write {limits}.")
+        return value
+
+    return read
+
+
+def boolean(node: Node, context: Context) -> bool:
+    """Read true or false, also as the words Compose accepts: yes, no, on, off."""
+    if isinstance(node.value, bool):
+        return node.value
+    if isinstance(node.value, str) and node.value.lower() in _SWITCHES:
+        return _SWITCHES[node.value.lower()]
+    raise mismatch(node, "true or false")
+
+
+def cpus(node: Node, context: Context) -> float:
+    """Read a number of cores: 0.5 or "0.5"."""
+    value = node.value
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise mismatch(node, "a number of cores", 'Write "0.5".')
+    if not 0 < value < 10_000:
+        raise Wrong(node.line, f"{value} is no number of cores", "Write one above 0.")
+    return float(value)
+
+
+def size(node: Node, context: Context) -> int:
+    """Read a size in bytes: 512m, 1g, 1.5gb, or a plain number."""
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, str)):
+        raise mismatch(node, "a size", "Write 512m or 1.5g.")
+    found = compose_bytes(str(node.value))
+    if found is None:
+        raise Wrong(node.line, f"'{node.value}' is no size", "Write 512m or 1.5g.")
+    return found
+
+
+def duration(node: Node, context: Context) -> float:
+    """Read a time in seconds: 10s, 1m30s, 500ms."""
+    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value:
+        message = f"'{node.value}' is no duration: it has no unit"
+        raise Wrong(node.line, message, f"Write {node.value}s.")
+    value = "0" if node.value == 0 else any_text(node, context)
+    found = seconds(value)
+    if found is None:
+        raise Wrong(node.line, f"'{value}' is no duration", "Write 10s, 1m30s or 500ms.")
+    return found
+
+
+def scalar_text(node: Node, context: Context) -> str:
+    """Read a string, or a number or true/false whose text Compose would not change."""
+    value = node.value
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, (bool, int, float)):
+        raise mismatch(node, "a string")
+    plain = str(value).lower() if isinstance(value, bool) else str(value)
+    if plain != node.raw:
+        message = f"{node.raw} is a number or a switch in YAML, and may arrive as '{plain}'"
+        raise Wrong(node.line, message, f'Put quotes around it: "{node.raw}".')
+    return plain
+
+
+def pairs(node: Node, context: Context) -> Pairs:
+    """Read a mapping, or a list of NAME=value; a name without a value gives None."""
+    found: dict[str, str | None] = {}
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            try:
+                found[key] = None if child.value is None else scalar_text(child, context)
+            except Wrong as wrong:
+                context.report.add_wrong(wrong)
+    elif isinstance(node.value, list):
+        for item in list_of(text, "a list of NAME=value")(node, context):
+            name, equals, value = item.partition("=")
+            found[name] = value if equals else None
+    else:
+        raise mismatch(node, "a mapping or a list of NAME=value", "Write NAME: value per line.")
+    return tuple(found.items())
+
+
+def texts(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read pairs; a name without a value gets ""."""
+    return tuple((name, value or "") for name, value in pairs(node, context))
+
+
+def words(node: Node, context: Context) -> tuple[str, ...] | None:
+    """Read a command: a list of words, or a string split as a shell does. None: the image's own."""
+    if node.value is None:
+        return None
+    if not isinstance(node.value, str):
+        expected = 'a string or a list of words such as ["sleep", "10"]'
+        return list_of(any_text, expected)(node, context)
+    try:
+        return tuple(shlex.split(node.value))
+    except ValueError:
+        message = "the command has a quote that is not closed"
+        raise Wrong(node.line, message, "Close it, or write a list of words.") from None
+
+
+def _one(node: Node, context: Context) -> tuple[str, ...]:
+    return (text(node, context),)
+
+
+string_or_strings: Reader[tuple[str, ...]] = either(_one, strings, when=str)
+
+
+def file_mode(node: Node, context: Context) -> int:
+    """Read the permissions of a file: 0440, 0o440 or "0440"."""
+    value: Any = node.value
+    match = re.fullmatch(r"0o?([0-7]{1,4})", node.raw)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or match is None:
+        written = node.raw or "that"
+        raise Wrong(node.line, f"'{written}' is no file mode", "Write an octal number: 0440.")
+    return int(match[1], 8)
+
+
+def container_path(node: Node, context: Context) -> str:
+    """Read an absolute path inside a container."""
+    value = text(node, context)
+    if not value.startswith("/"):
+        hint = f"Write an absolute path: /{value.removeprefix('./')}"
+        raise Wrong(node.line, f"'{value}' is no absolute path inside the container", hint)
+    return value.rstrip("/") or "/"

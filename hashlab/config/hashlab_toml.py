@@ -1,0 +1,272 @@
+"""The keys of hashlab.toml: which there are and what each holds."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from hashlab.config.model import ForwardedPort
+from hashlab.config.nodes import Node
+from hashlab.config.readers import (
+    At,
+    Context,
+    Draft,
+    Reader,
+    Table,
+    entries_of,
+    list_of,
+    located,
+    mapping_of,
+    matching,
+    mismatch,
+    one_of,
+    table,
+    text,
+)
+from hashlab.config.report import Wrong
+from hashlab.config.units import toml_bytes
+
+PROVIDERS = ("docker", "libvirt", "virtualbox")
+DEFAULT_SUBNET = "192.168.60.0/24"
+DEFAULT_COMPOSE = "compose.yaml"
+_MIN_MEMORY = 64 * 1024**2
+
+
+def _integer(node: Node, context: Context) -> int:
+    if isinstance(node.value, bool) or not isinstance(node.value, int):
+        hint = "Remove the quotes." if isinstance(node.value, str) else ""
+        raise mismatch(node, "a whole number", hint)
+    return node.value
+
+
+def _port(node: Node, context: Context) -> int:
+    value = _integer(node, context)
+    if not 1 <= value <= 65535:
+        raise Wrong(node.line, f"{value} is no port", "Write a number from 1 to 65535.")
+    return value
+
+
+def _cpus(node: Node, context: Context) -> float:
+    if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
+        raise mismatch(node, "a number", "Write cpus = 2 or cpus = 0.5.")
+    if not 0 < node.value < 10_000:
+        raise Wrong(node.line, f"{node.value} is no number of cpus", "Write one above 0.")
+    return float(node.value)
+
+
+def _memory(node: Node, context: Context) -> int:
+    if not isinstance(node.value, str):
+        raise mismatch(node, "a size", 'Write memory = "1 GiB" or "512 MiB".')
+    size = toml_bytes(node.value)
+    if size is None:
+        hint = 'Write a number and B, KiB, MiB or GiB: "512 MiB".'
+        raise Wrong(node.line, f"'{node.value}' is no size", hint)
+    if size < _MIN_MEMORY:
+        raise Wrong(node.line, f"a machine does not start with {node.value}", 'Write "512 MiB".')
+    return size
+
+
+def _address(node: Node, context: Context) -> IPv4Address:
+    try:
+        return IPv4Address(text(node, context))
+    except ValueError:
+        message = f"'{node.value}' is no IPv4 address"
+        raise Wrong(node.line, message, 'Write one of the subnet: "192.168.60.5".') from None
+
+
+def _subnet(node: Node, context: Context) -> IPv4Network:
+    value = text(node, context)
+    try:
+        subnet = IPv4Network(value, strict=False)
+    except ValueError:
+        hint = f'Write "{DEFAULT_SUBNET}".'
+        raise Wrong(node.line, f"'{value}' is no IPv4 subnet", hint) from None
+    for wrong, message, hint in _subnet_rules(value, subnet):
+        if wrong:
+            raise Wrong(node.line, message, hint)
+    return subnet
+
+
+def _subnet_rules(value: str, subnet: IPv4Network) -> tuple[tuple[bool, str, str], ...]:
+    address = value.partition("/")[0]
+    size = "small" if subnet.prefixlen > 24 else "large"
+    as_24 = f'Write "{IPv4Network((address, 24), strict=False)}".'
+    return (
+        ("/" not in value, f"'{value}' has no prefix length", as_24),
+        (subnet.prefixlen != 24, f"the subnet {value} is too {size}: hashlab takes a /24", as_24),
+        (
+            not any(subnet.subnet_of(IPv4Network(net)) for net in _PRIVATE),
+            f"the subnet {value} is not private",
+            f'Write a /24 of {", ".join(_PRIVATE)}: "{DEFAULT_SUBNET}".',
+        ),
+        (
+            str(subnet.network_address) != address,
+            f"'{value}' is an address inside a subnet, not a subnet",
+            f'Write "{subnet}".',
+        ),
+    )
+
+
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+
+
+def _name(what: str) -> Reader[str]:
+    return matching(
+        r"[a-z][a-z0-9-]{0,30}",
+        f"'{{value}}' is no name for {what}",
+        "Use a-z, 0-9 and '-', a letter first, at most 31 characters.",
+    )
+
+
+def _file_name(what: str) -> Reader[str]:
+    return matching(
+        r"[a-z][a-z0-9_-]{0,62}",
+        f"'{{value}}' is no name for {what}",
+        "Use a-z, 0-9, '_' and '-', a letter first.",
+    )
+
+
+_package = matching(
+    r"[a-z0-9][a-z0-9+.-]+(=\S+)?", "'{value}' is no name of a Debian package", 'Write "curl".'
+)
+_base = matching(
+    r"[a-z0-9][A-Za-z0-9._/:@-]*",
+    "'{value}' is no name of an image",
+    'Write "debian:bookworm-slim".',
+)
+
+_PORT_KEYS = Table(
+    noun="a forwarded port",
+    readers={
+        "id": _name("a forwarded port"),
+        "guest": _port,
+        "host": _port,
+        "scheme": one_of("http", "https", "tcp"),
+    },
+    required=("id", "guest", "host"),
+    expected='a table such as { id = "web", guest = 80, host = 8080 }',
+    language="toml",
+)
+
+
+def _forwarded_port(node: Node, context: Context) -> At[ForwardedPort]:
+    flaws = context.report.flaws
+    draft = table(_PORT_KEYS)(node, context)
+    values = draft.pick("id", "guest", "host", "scheme")
+    if context.report.flaws > flaws:
+        values = {"id": "", "guest": 0, "host": 0, **values}
+    return At(ForwardedPort(**values), draft.line)
+
+
+_command = list_of(text, 'a list of words such as ["python3", "seed.py"]', empty=False)
+
+
+def _words(node: Node, context: Context) -> At[tuple[str, ...]]:
+    return At(_command(node, context), node.line)
+
+
+_LAB_KEYS = Table(
+    noun="[lab]",
+    readers={
+        "name": _name("a lab"),
+        "provider": one_of(*PROVIDERS),
+        "subnet": _subnet,
+        "compose": text,
+    },
+    required=("name",),
+    expected="a table",
+    language="toml",
+)
+_BOX_KEYS = Table(
+    noun="[box]",
+    readers={"base": _base, "packages": list_of(_package, "a list of Debian packages")},
+    expected="a table",
+    language="toml",
+)
+_MACHINE_KEYS = Table(
+    noun="a machine",
+    readers={
+        "address": _address,
+        "memory": _memory,
+        "cpus": _cpus,
+        "forwarded_ports": list_of(_forwarded_port, "a list of forwarded ports"),
+    },
+    required=("address",),
+    expected="a table",
+    language="toml",
+)
+_SECRETS_KEYS = Table(
+    noun="[secrets]",
+    readers={"generate": list_of(located(_file_name("a secret")), "a list of names")},
+    expected="a table",
+    language="toml",
+)
+_BUILDER_KEYS = Table(
+    noun="a builder",
+    readers={"command": _words},
+    required=("command",),
+    expected="a table",
+    language="toml",
+)
+_ARTIFACT_KEYS = Table(
+    noun="an artifact",
+    readers={
+        "builder": text,
+        "target": text,
+        "command": _words,
+        "inputs": list_of(located(text), "a list of files and folders", empty=False),
+        "output": text,
+    },
+    required=("inputs", "output"),
+    expected="a table",
+    language="toml",
+)
+_STEP_KEYS = Table(
+    noun="a step",
+    readers={"command": _words},
+    required=("command",),
+    expected="a table",
+    language="toml",
+)
+
+
+def _tables(what: str, rows: Table) -> Reader[dict[str, Draft]]:
+    """Read [machines.NAME], [builders.NAME], [artifacts.NAME]."""
+    return mapping_of(_file_name(what), table(rows), f"tables, one for each {what[2:].strip()}")
+
+
+def _machines(node: Node, context: Context) -> dict[str, Draft]:
+    if not entries_of(node, "tables, one for each machine"):
+        raise Wrong(node.line, "no machine is named", "Write [machines.NAME].")
+    return mapping_of(_name("a machine"), table(_MACHINE_KEYS), "tables, one for each machine")(
+        node, context
+    )
+
+
+_TOP_KEYS = Table(
+    noun="hashlab.toml",
+    readers={
+        "lab": table(_LAB_KEYS),
+        "box": table(_BOX_KEYS),
+        "machines": _machines,
+        "secrets": table(_SECRETS_KEYS),
+        "builders": _tables("a builder", _BUILDER_KEYS),
+        "artifacts": _tables("an artifact", _ARTIFACT_KEYS),
+        "seed": table(_STEP_KEYS),
+        "verify": table(_STEP_KEYS),
+    },
+    language="toml",
+)
+
+_MISSING = (
+    ("lab", "there is no [lab]", 'Write [lab] and name = "my-lab".'),
+    ("machines", "there is no machine", 'Write [machines.one] and address = "192.168.60.5".'),
+)
+
+
+def read_hashlab_toml(node: Node, context: Context) -> Draft:
+    """Return what could be read of hashlab.toml; problems go to the context's report."""
+    draft = table(_TOP_KEYS)(node, context)
+    for key, message, hint in _MISSING:
+        if not draft.has(key):
+            context.report.add(0, message, hint)
+    return draft

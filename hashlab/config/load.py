@@ -1,0 +1,253 @@
+"""Reads a lab folder: hashlab.toml, the Compose file and .env become one Lab, or problems."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from hashlab.config.artifacts import (
+    absolute,
+    artifacts_of,
+    builders_of,
+    check_artifacts,
+    check_commands,
+    outputs,
+    step_of,
+)
+from hashlab.config.checks_lab import (
+    check_dependencies,
+    check_forwarded_guests,
+    check_images,
+    check_published_ports,
+    shared_volumes,
+)
+from hashlab.config.checks_service import check_service
+from hashlab.config.compose.file import note_unused, read_compose
+from hashlab.config.compose.service import image_name, is_active, service_of
+from hashlab.config.dotenv import read_dotenv
+from hashlab.config.hashlab_toml import DEFAULT_COMPOSE, PROVIDERS, read_hashlab_toml
+from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
+from hashlab.config.model import Image, Lab, Service
+from hashlab.config.nodes import Node
+from hashlab.config.placement import check_placement, place
+from hashlab.config.readers import Context, Draft
+from hashlab.config.report import Report, Wrong
+from hashlab.config.sources import is_blank, read_text
+from hashlab.config.toml_nodes import read_toml
+from hashlab.config.yaml_nodes import read_yaml
+from hashlab.errors import ConfigError, UsageError
+
+FILE = "hashlab.toml"
+_OTHER_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+
+
+def find_lab_folder(start: Path) -> Path:
+    """Return the nearest folder with a hashlab.toml, from ``start`` upwards. Raises UsageError."""
+    beginning = _absolute(start)
+    for folder in (beginning, *beginning.parents):
+        if (folder / FILE).is_file():
+            return folder
+    raise UsageError(
+        f"there is no {FILE} in {beginning}, nor in any folder above it",
+        next_step=f"cd to the folder of your {FILE}, or write one: see docs/config.md",
+    )
+
+
+def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None = None) -> Lab:
+    """Return the lab that the files of ``folder`` describe; nothing is written or started.
+
+    ``environ`` fills in variables (over .env), finds programs (PATH) and selects profiles
+    (COMPOSE_PROFILES); ``provider`` replaces that of the file. Raises ConfigError with all
+    problems of all files, UsageError for an unknown provider.
+    """
+    if provider is not None and provider not in PROVIDERS:
+        raise UsageError(
+            f"there is no provider '{provider}'", next_step=f"use one of: {', '.join(PROVIDERS)}"
+        )
+    folder = _absolute(folder)
+    report = Report(FILE)
+    draft = _read_hashlab_toml(folder, report)
+    files = _read_compose_file(folder, draft, environ, report)
+    if draft is not None:
+        _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
+    if files is not None:
+        _check_compose(draft, files)
+    if draft is None or files is None or report.problems:
+        raise ConfigError(report.problems)
+    return _lab(folder, draft, files, provider_of(draft, provider))
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))  # links are kept, as the user typed them
+
+
+class _ComposeFile(NamedTuple):
+    """What was read of the Compose file; ``active`` are the services of the selected profiles."""
+
+    draft: Draft
+    report: Report
+    services: Mapping[str, Draft]
+    active: Mapping[str, Draft]
+
+
+def _read_hashlab_toml(folder: Path, report: Report) -> Draft | None:
+    text = read_text(folder / FILE, report)
+    if text is None:
+        return None
+    if is_blank(text):
+        report.add(0, "is empty", 'Write [lab] and name = "my-lab": see docs/config.md.')
+        return None
+    node = read_toml(text, report)
+    return None if node is None else read_hashlab_toml(node, Context(report, folder))
+
+
+def _read_compose_file(
+    folder: Path, toml: Draft | None, environ: Mapping[str, str], report: Report
+) -> _ComposeFile | None:
+    lab = Draft() if toml is None else toml.get("lab", Draft())
+    name = lab.get("compose", DEFAULT_COMPOSE)
+    path = absolute(folder, name)
+    if not path.exists():
+        _report_missing(name, folder, lab, report)
+        return None
+    beside = report.beside(name.removeprefix("./"))
+    node = _compose_node(path, beside)
+    if node is None:
+        return None
+    variables = _variables(path.parent, folder, environ, report)
+    context = Context(beside, path.parent, variables, _made_later(folder, toml))
+    try:
+        draft = read_compose(node, context)
+    except Wrong as wrong:
+        beside.add_wrong(wrong)
+        return None
+    selected = variables.get("COMPOSE_PROFILES", "")
+    profiles = frozenset(word.strip() for word in selected.split(",") if word.strip())
+    services: dict[str, Draft] = draft.get("services", {})
+    active = {name: each for name, each in services.items() if is_active(each, profiles)}
+    return _ComposeFile(draft, beside, services, active)
+
+
+def _report_missing(name: str, folder: Path, lab: Draft, report: Report) -> None:
+    found = next((other for other in _OTHER_COMPOSE_FILES if (folder / other).is_file()), None)
+    hint = f'Write compose = "{found}" under [lab].' if found else "Write the Compose file."
+    report.add(lab.line_of("compose"), f"the Compose file '{name}' does not exist", hint)
+
+
+def _compose_node(path: Path, report: Report) -> Node | None:
+    text = read_text(path, report)
+    if text is None:
+        return None
+    known = len(report.problems)
+    node = None if is_blank(text) else read_yaml(text, report)
+    if node is None and len(report.problems) == known:
+        report.add(0, "is empty", "Write services: {web: {image: …}}.")
+    return node
+
+
+def _variables(
+    beside: Path, folder: Path, environ: Mapping[str, str], report: Report
+) -> Mapping[str, str]:
+    path = beside / ".env"
+    if not path.is_file():
+        return environ
+    shown = report.beside(os.path.relpath(path, folder))
+    return {**read_dotenv(path, environ=environ, report=shown), **environ}
+
+
+def _made_later(folder: Path, toml: Draft | None) -> Callable[[Path], bool]:
+    """Return a test for paths that do not exist yet: outputs of artifacts and generated secrets."""
+    if toml is None:
+        return lambda _: True
+    names = toml.get("secrets", Draft()).get("generate", ())
+    made = {folder / ".hashlab" / "secrets" / name.value for name in names}
+    made.update(outputs(toml, folder).values())
+
+    def will_exist(path: Path) -> bool:
+        return any(path == each or each in path.parents or path in each.parents for each in made)
+
+    return will_exist
+
+
+def _check_hashlab_toml(
+    draft: Draft, folder: Path, provider: str, environ: Mapping[str, str], report: Report
+) -> None:
+    check_machines(draft, provider, report)
+    check_artifacts(draft, folder, report)
+    check_commands(draft, folder, environ.get("PATH", os.defpath), report)
+    seen: set[str] = set()
+    for name, line in draft.get("secrets", Draft()).get("generate", ()):
+        if name in seen:
+            report.add(line, f"the secret '{name}' stands here twice", "Keep one.")
+        seen.add(name)
+
+
+def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
+    """Report what does not fit together; without hashlab.toml, only what it does not decide."""
+    report, services, active = files.report, files.services, files.active
+    for name, service in services.items():
+        check_service(name, service, files.draft, report)
+    check_dependencies(services, active, report)
+    machines = list((toml or Draft()).get("machines", {}))
+    if toml is None or not machines:
+        return
+    lab = toml.get("lab", Draft()).get("name", "lab")
+    note_unused(files.draft, lab, report)
+    check_images(services, lab, report)
+    check_placement(services, machines, report)
+    places = place(active, machines)
+    check_published_ports(active, places, report)
+    check_forwarded_guests(toml, services, places, report.beside(FILE))
+    shared_volumes(active, places, report)
+
+
+def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
+    name = toml.get("lab").get("name")
+    machines = machines_of(toml)
+    generated = toml.get("secrets", Draft()).get("generate", ())
+    return Lab(
+        folder=folder,
+        name=name,
+        provider=provider,
+        subnet=subnet_of(toml),
+        machines=machines,
+        services=_services(name, [machine.name for machine in machines], files),
+        images=_images(name, files.services),
+        box=box_of(toml),
+        builders=builders_of(toml),
+        artifacts=artifacts_of(toml, folder),
+        generated_secrets=tuple(secret.value for secret in generated),
+        seed=step_of(toml, "seed"),
+        verify=step_of(toml, "verify"),
+        notes=tuple(files.report.notes),
+    )
+
+
+def _services(lab: str, machines: list[str], files: _ComposeFile) -> tuple[Service, ...]:
+    places = place(files.active, machines)
+    sources = {
+        kind: {name: each.get("file") for name, each in files.draft.get(kind, {}).items()}
+        for kind in ("secrets", "configs")
+    }
+    return tuple(
+        service_of(
+            name,
+            draft,
+            lab=lab,
+            machine=places[name],
+            active=frozenset(files.active),
+            files=sources,
+        )
+        for name, draft in files.active.items()
+    )
+
+
+def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
+    found: dict[str, Image] = {}
+    for name, draft in services.items():
+        image = Image(image_name(lab, name, draft), draft.get("build"))
+        if image.name not in found or found[image.name].build is None:
+            found[image.name] = image
+    return tuple(found.values())

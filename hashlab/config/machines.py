@@ -1,0 +1,98 @@
+"""Checks the machines of hashlab.toml: addresses, forwarded ports, provider; and makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from hashlab.config.hashlab_toml import DEFAULT_SUBNET, PROVIDERS
+from hashlab.config.model import BoxSettings, ForwardedPort, Machine
+from hashlab.config.readers import At, Draft
+from hashlab.config.report import Report
+
+_VIRTUALBOX = IPv4Network("192.168.56.0/21")
+
+
+def subnet_of(draft: Draft) -> IPv4Network:
+    """Return the subnet of the lab, or the default one."""
+    subnet: IPv4Network = draft.get("lab", Draft()).get("subnet") or IPv4Network(DEFAULT_SUBNET)
+    return subnet
+
+
+def provider_of(draft: Draft, override: str | None) -> str:
+    """Return the provider: the one asked for on the command line, or the file's."""
+    return override or str(draft.get("lab", Draft()).get("provider", PROVIDERS[0]))
+
+
+def check_machines(draft: Draft, provider: str, report: Report) -> None:
+    """Report machines whose addresses or forwarded ports cannot be had."""
+    lab = draft.get("lab", Draft())
+    subnet = subnet_of(draft)
+    if provider == "virtualbox" and not subnet.subnet_of(_VIRTUALBOX):
+        message = f"VirtualBox allows host-only addresses in {_VIRTUALBOX} only"
+        report.add(lab.line_of("subnet"), message, f'Write subnet = "{DEFAULT_SUBNET}".')
+    if not lab.has("subnet") or lab.get("subnet"):
+        _check_addresses(draft, subnet, report)
+    _check_forwarded_ports(draft, report)
+
+
+def _check_addresses(draft: Draft, subnet: IPv4Network, report: Report) -> None:
+    seen: dict[IPv4Address, str] = {}
+    for name, machine in draft.get("machines", {}).items():
+        address = machine.get("address")
+        if address is None:
+            continue
+        line, example = machine.line_of("address"), f'Write for example "{subnet[5]}".'
+        reasons = {
+            subnet.network_address: "is the address of the subnet itself",
+            subnet.broadcast_address: "is the broadcast address of the subnet",
+            subnet[1]: "is the laptop's own address in the subnet",
+        }
+        if address not in subnet:
+            report.add(line, f"{address} is not inside the subnet {subnet}", example)
+        elif address in reasons:
+            report.add(line, f"{address} {reasons[address]}", example)
+        other = seen.setdefault(address, name)
+        if other != name:
+            hint = "Give each machine its own address."
+            report.add(line, f"{address} is already the address of machine '{other}'", hint)
+
+
+def _check_forwarded_ports(draft: Draft, report: Report) -> None:
+    ids: dict[str, str] = {}
+    hosts: dict[int, str] = {}
+    for name, port in forwarded_ports(draft):
+        label = port.value.id or "a forwarded port"
+        owner = f"'{label}' of machine '{name}'"
+        other = ids.setdefault(port.value.id, owner) if port.value.id else owner
+        if other is not owner:
+            message = f"the id '{port.value.id}' is already that of {other}"
+            report.add(port.line, message, "Give each forwarded port its own id.")
+        other = hosts.setdefault(port.value.host, owner) if port.value.host else owner
+        if other is not owner:
+            message = f"port {port.value.host} of the laptop already goes to {other}"
+            report.add(port.line, message, "Give each forwarded port its own host.")
+
+
+def forwarded_ports(draft: Draft) -> Iterator[tuple[str, At[ForwardedPort]]]:
+    """Yield (machine, forwarded port) in the order of the file; wrong values are "" and 0."""
+    for name, machine in draft.get("machines", {}).items():
+        for port in machine.get("forwarded_ports", ()):
+            yield name, port
+
+
+def machines_of(draft: Draft) -> tuple[Machine, ...]:
+    """Return the machines of a draft without problems."""
+    return tuple(
+        Machine(
+            name=name,
+            forwarded_ports=tuple(port.value for port in machine.get("forwarded_ports", ())),
+            **machine.pick("address", "memory", "cpus"),
+        )
+        for name, machine in draft.get("machines", {}).items()
+    )
+
+
+def box_of(draft: Draft) -> BoxSettings:
+    """Return the box settings of a draft without problems."""
+    return BoxSettings(**draft.get("box", Draft()).pick("base", "packages"))

@@ -1,0 +1,267 @@
+"""The lab as frozen values: what hashlab.toml and compose.yaml say once read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Literal
+
+Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
+WatchAction = Literal["sync", "sync+restart", "rebuild"]
+
+
+@dataclass(frozen=True)
+class ForwardedPort:
+    """A port of a machine (``guest``) reachable on the laptop's 127.0.0.1 (``host``)."""
+
+    id: str
+    guest: int
+    host: int
+    scheme: Literal["http", "https", "tcp"] = "http"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One Vagrant machine. ``memory`` in bytes; None: no limit."""
+
+    name: str
+    address: IPv4Address
+    memory: int | None = None
+    cpus: float | None = None
+    forwarded_ports: tuple[ForwardedPort, ...] = ()
+
+
+@dataclass(frozen=True)
+class BoxSettings:
+    """What the user decides about the box; the images come from the Compose file."""
+
+    base: str = "debian:bookworm-slim"
+    packages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A command that builds several artifacts in one call (``{targets}`` in ``command``)."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something the laptop builds and machines need.
+
+    ``inputs`` are paths or globs relative to the lab folder, ``output`` an absolute path.
+    Either ``builder`` (with ``target``) or ``command`` is set.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: Path
+    builder: str = ""
+    target: str = ""
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the user that runs on the laptop: seed, verify."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Build:
+    """How an image is built; paths absolute."""
+
+    context: Path
+    dockerfile: Path
+    args: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of some service of the file, built here (``build``) or pulled by name."""
+
+    name: str
+    build: Build | None = None
+
+
+@dataclass(frozen=True)
+class Port:
+    """A container port published on its machine. ``published`` None: the engine chooses."""
+
+    target: int
+    published: int | None = None
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+    host_ip: str = ""
+
+
+@dataclass(frozen=True)
+class BindMount:
+    """A file or folder of the laptop (``source``, absolute) that is uploaded and mounted."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeMount:
+    """A named volume living on the service's machine; ``volume`` "" means an anonymous one."""
+
+    volume: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class TmpfsMount:
+    """A RAM file system; ``size`` in bytes, ``mode`` octal as int."""
+
+    target: str
+    size: int | None = None
+    mode: int | None = None
+
+
+@dataclass(frozen=True)
+class FileMount:
+    """A Compose secret or config: one file, mounted read-only. ``secret`` ones are never shown."""
+
+    name: str
+    source: Path
+    target: str
+    mode: int = 0o444
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """Times in seconds. ``test`` in Docker's form: ("CMD", …), ("CMD-SHELL", …), ("NONE",)."""
+
+    test: tuple[str, ...] = ()
+    interval: float | None = None
+    timeout: float | None = None
+    retries: int | None = None
+    start_period: float | None = None
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """``service`` must have met ``condition`` before the depending one starts."""
+
+    service: str
+    condition: Condition = "service_started"
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Resource limits; cpus in cores, memory in bytes. None: unlimited."""
+
+    cpus: float | None = None
+    memory: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a refresh does when ``path`` (absolute, on the laptop) changed."""
+
+    path: Path
+    action: WatchAction
+    target: str = ""
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ulimit:
+    """Soft and hard limit of one resource, as Docker takes them."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service of the Compose file, placed on a machine. Unset scalars are None or ""."""
+
+    name: str
+    machine: str
+    image: str
+    build: Build | None = None
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    environment: tuple[tuple[str, str], ...] = ()
+    ports: tuple[Port, ...] = ()
+    expose: tuple[str, ...] = ()
+    binds: tuple[BindMount, ...] = ()
+    volumes: tuple[VolumeMount, ...] = ()
+    tmpfs: tuple[TmpfsMount, ...] = ()
+    files: tuple[FileMount, ...] = ()
+    healthcheck: Healthcheck | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    replicas: int = 1
+    limits: Limits = Limits()
+    watch: tuple[Watch, ...] = ()
+    restart: str = "no"
+    user: str = ""
+    working_dir: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    init: bool | None = None
+    stop_signal: str = ""
+    stop_grace_period: float | None = None
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    read_only: bool = False
+    security_opt: tuple[str, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    sysctls: tuple[tuple[str, str], ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    hostname: str = ""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything one hashlab.toml describes. ``services`` are those of the active profiles;
+    ``images`` those of every service in the file, so the box can hold them all.
+    """
+
+    folder: Path
+    name: str
+    provider: str
+    subnet: IPv4Network
+    machines: tuple[Machine, ...]
+    services: tuple[Service, ...]
+    images: tuple[Image, ...]
+    box: BoxSettings = BoxSettings()
+    builders: tuple[Builder, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    generated_secrets: tuple[str, ...] = ()
+    seed: Step | None = None
+    verify: Step | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def state_folder(self) -> Path:
+        """``.hashlab`` of this lab: only what can be thrown away."""
+        return self.folder / ".hashlab"
+
+    @property
+    def id(self) -> str:
+        """Name of this lab among all labs of the laptop: two folders never share one."""
+        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
+        return f"{self.name}-{digest[:6]}"
+
+    def machine(self, name: str) -> Machine:
+        """Return the machine called ``name`` (KeyError if there is none)."""
+        return self._by_name[name]
+
+    @property
+    def _by_name(self) -> Mapping[str, Machine]:
+        return {machine.name: machine for machine in self.machines}

@@ -1,0 +1,250 @@
+"""Readers turn nodes into values; a table of them says which keys a mapping has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from hashlab.config.nodes import Broken, Node, kind
+from hashlab.config.report import Report, Reported, Wrong, suggestion
+
+T = TypeVar("T")
+
+
+class Context(NamedTuple):
+    """What readers may ask: where relative paths start, variables, files that builds will make."""
+
+    report: Report
+    folder: Path
+    environ: Mapping[str, str] = {}
+    will_exist: Callable[[Path], bool] = Path.exists
+
+
+Reader = Callable[[Node, Context], T]
+
+
+class At(NamedTuple, Generic[T]):
+    """A value and the line it stands on."""
+
+    value: T
+    line: int
+
+
+class Table(NamedTuple):
+    """The keys of one kind of mapping: how each is read, and those hashlab does not act on."""
+
+    noun: str
+    readers: Mapping[str, Reader[Any]]
+    unsupported: Mapping[str, str] = {}
+    required: tuple[str, ...] = ()
+    expected: str = "a mapping"
+    language: Literal["yaml", "toml"] = "yaml"
+
+
+class Draft:
+    """What could be read of one mapping; ``has`` and ``flawed`` know the keys that were wrong."""
+
+    __slots__ = ("_flawed", "_keys", "_values", "line")
+
+    def __init__(
+        self,
+        line: int = 0,
+        keys: Mapping[str, int] | None = None,
+        values: Mapping[str, Any] | None = None,
+        flawed: frozenset[str] = frozenset(),
+    ) -> None:
+        self.line = line
+        self._flawed = flawed
+        self._keys = keys or {}
+        self._values = values or {}
+
+    def has(self, key: str) -> bool:
+        """Tell whether the user wrote ``key``, even with a wrong value."""
+        return key in self._keys
+
+    def flawed(self, key: str) -> bool:
+        """Tell whether all or some of the value of ``key`` could not be used."""
+        return key in self._flawed
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of ``key``, ``default`` when it is absent or wrong."""
+        return self._values.get(key, default)
+
+    def line_of(self, key: str) -> int:
+        """Return the line of ``key``, or that of the mapping when the key is absent."""
+        return self._keys.get(key, self.line)
+
+    def pick(self, *keys: str) -> dict[str, Any]:
+        """Return those of ``keys`` that have a value."""
+        return {key: self._values[key] for key in keys if key in self._values}
+
+
+def table(rows: Table) -> Reader[Draft]:
+    """Return a reader of a mapping with the keys of ``rows``."""
+
+    def read(node: Node, context: Context) -> Draft:
+        values: dict[str, Any] = {}
+        flawed: set[str] = set()
+        entries = entries_of(node, rows.expected)
+        for key, child in entries.items():
+            reader = rows.readers.get(key)
+            if reader is None:
+                _report_key(key, child.key_line, rows, context.report)
+                continue
+            flaws = context.report.flaws
+            values.update((key, value) for value in attempt(reader, child, context))
+            if context.report.flaws > flaws:
+                flawed.add(key)
+        _report_missing(entries, node.key_line, rows, context.report)
+        keys = {key: child.key_line for key, child in entries.items()}
+        return Draft(node.key_line, keys, values, frozenset(flawed))
+
+    return read
+
+
+def _report_missing(entries: Mapping[str, Node], line: int, rows: Table, report: Report) -> None:
+    for key in rows.required:
+        if key not in entries:
+            hint = f"Write {key}{':' if rows.language == 'yaml' else ' ='} …"
+            report.add(line, f"{rows.noun} needs '{key}'", hint)
+
+
+def _report_key(key: str, line: int, rows: Table, report: Report) -> None:
+    if rows.language == "yaml" and key.startswith("x-"):
+        return
+    if key in rows.unsupported:
+        message = f"'{key}' is valid Compose, but hashlab does not act on it"
+        report.add(line, message, rows.unsupported[key] or "Remove it.")
+        return
+    acted_on = ", ".join(sorted(rows.readers))
+    known = [*rows.readers, *rows.unsupported]
+    hint = suggestion(
+        key, known, otherwise=f"{rows.noun[:1].upper()}{rows.noun[1:]} has: {acted_on}."
+    )
+    report.add(line, f"unknown key '{key}' in {rows.noun}", hint)
+
+
+def attempt(reader: Reader[T], node: Node, context: Context) -> Iterator[T]:
+    """Yield what ``reader`` makes of ``node``, or report why it cannot and yield nothing."""
+    try:
+        value = reader(node, context)
+    except Wrong as wrong:
+        context.report.add_wrong(wrong)
+    else:
+        yield value
+
+
+def entries_of(node: Node, expected: str) -> dict[str, Node]:
+    """Return the entries of a mapping; ``expected`` names it when ``node`` is something else."""
+    if not isinstance(node.value, dict):
+        raise mismatch(node, expected)
+    return node.value
+
+
+def mismatch(node: Node, expected: str, hint: str = "") -> Wrong:
+    """Return "expected a list of strings, found a number", with a hint where one is known."""
+    if isinstance(node.value, Broken):
+        return Reported()
+    if not hint and node.value is None:
+        hint = "Write a value, or remove the key."
+    return Wrong(node.line, f"expected {expected}, found {kind(node)}", hint)
+
+
+def text(node: Node, context: Context) -> str:
+    """Read a string that is not empty."""
+    value = any_text(node, context)
+    if not value.strip():
+        raise Wrong(node.line, "expected a string, found an empty one", "Write a value.")
+    return value
+
+
+def any_text(node: Node, context: Context) -> str:
+    """Read a string."""
+    if isinstance(node.value, str):
+        return node.value
+    quoted = isinstance(node.value, (bool, int, float))
+    written = node.raw or str(node.value).lower()
+    raise mismatch(node, "a string", f'Put quotes around it: "{written}".' if quoted else "")
+
+
+def list_of(reader: Reader[T], expected: str, *, empty: bool = True) -> Reader[tuple[T, ...]]:
+    """Return a reader of a list; each wrong item is reported, the others are kept."""
+
+    def read(node: Node, context: Context) -> tuple[T, ...]:
+        if not isinstance(node.value, list):
+            example = f"Write [{node.raw or node.value}]." if isinstance(node.value, str) else ""
+            raise mismatch(node, expected, example)
+        if not (node.value or empty):
+            raise Wrong(node.line, f"expected {expected}, found an empty one", "Write one item.")
+        return tuple(value for item in node.value for value in attempt(reader, item, context))
+
+    return read
+
+
+def located(reader: Reader[T]) -> Reader[At[T]]:
+    """Return a reader of the same value together with its line."""
+    return lambda node, context: At(reader(node, context), node.line)
+
+
+strings = list_of(text, "a list of strings")
+
+
+def mapping_of(
+    key: Reader[str], reader: Reader[T], expected: str, *, nothing_is: T | None = None
+) -> Reader[dict[str, T]]:
+    """Return a reader of a mapping from names to values of one kind.
+
+    A wrong name is reported and kept, so that what refers to it is not reported too.
+    """
+
+    def read(node: Node, context: Context) -> dict[str, T]:
+        found: dict[str, T] = {}
+        for word, child in entries_of(node, expected).items():
+            list(attempt(key, Node(word, child.key_line, raw=word), context))
+            if child.value is None and nothing_is is not None:
+                found[word] = nothing_is
+            else:
+                found.update((word, value) for value in attempt(reader, child, context))
+        return found
+
+    return read
+
+
+def matching(pattern: str, message: str, hint: str) -> Reader[str]:
+    """Return a reader of strings that match ``pattern`` as a whole; ``message`` may say {value}."""
+
+    def read(node: Node, context: Context) -> str:
+        value = text(node, context)
+        if not re.fullmatch(pattern, value):
+            raise Wrong(node.line, message.format(value=value), hint)
+        return value
+
+    return read
+
+
+def one_of(*words: str) -> Reader[str]:
+    """Return a reader of strings that accepts ``words`` only."""
+
+    def read(node: Node, context: Context) -> str:
+        value = text(node, context)
+        if value not in words:
+            choices = f"Write one of: {', '.join(words)}."
+            raise Wrong(
+                node.line,
+                f"'{value}' is not known here",
+                suggestion(value, list(words), otherwise=choices),
+            )
+        return value
+
+    return read
+
+
+def either(scalar: Reader[T], other: Reader[T], *, when: type) -> Reader[T]:
+    """Return a reader that takes ``scalar`` for values of type ``when``, else ``other``."""
+
+    def read(node: Node, context: Context) -> T:
+        return (scalar if isinstance(node.value, when) else other)(node, context)
+
+    return read

@@ -1,0 +1,70 @@
+"""Collects problems and notes while files are read, so that all of them are shown at once."""
+
+from __future__ import annotations
+
+from hashlab.errors import Problem
+
+
+class Wrong(Exception):
+    """One value cannot be used; whoever reads the surrounding list or mapping reports it."""
+
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+        self.hint = hint
+
+
+class Reported(Wrong):
+    """A value that cannot be used because of a problem that is reported already."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "reported already")
+
+
+class Report:
+    """Problems and notes of one file; ``beside`` gives a report of another file of the same lab.
+
+    ``flaws`` counts values that could not be used, so that no second problem is made of them.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        problems: list[Problem] | None = None,
+        notes: list[str] | None = None,
+    ) -> None:
+        self.file = file
+        self.problems: list[Problem] = [] if problems is None else problems
+        self.notes: list[str] = [] if notes is None else notes
+        self.flaws = 0
+
+    def beside(self, file: str) -> Report:
+        """Return a report for ``file`` that adds to the same problems and notes."""
+        return Report(file, self.problems, self.notes)
+
+    def add(self, line: int, message: str, hint: str = "") -> None:
+        """Add a problem; ``message`` without a full stop, ``hint`` a sentence."""
+        self.flaws += 1
+        self.problems.append(Problem(self.file, line, message, hint))
+
+    def add_wrong(self, wrong: Wrong) -> None:
+        """Add what a reader could not use; only count it when it is reported already."""
+        if isinstance(wrong, Reported):
+            self.flaws += 1
+        else:
+            self.add(wrong.line, wrong.message, wrong.hint)
+
+    def note(self, line: int, message: str) -> None:
+        """Add something harmless the user may want to know, once."""
+        note = f"{self.file}:{line}: {message}"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def suggestion(word: str, known: list[str], *, otherwise: str = "") -> str:
+    """Return "Perhaps you meant 'x'." for the nearest of ``known``, or ``otherwise``."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only wrong files pay for it
+
+    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"Perhaps you meant '{close[0]}'." if close else otherwise

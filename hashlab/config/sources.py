@@ -1,0 +1,46 @@
+"""Reads the text of one file the user wrote, or reports why it cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hashlab.config.report import Report, Wrong
+
+MAX_BYTES = 1024 * 1024
+
+
+def read_text(path: Path, report: Report) -> str | None:
+    """Return the text of ``path``; None when it cannot be read, which is then reported."""
+    try:
+        return _decode(_read_bytes(path))
+    except Wrong as wrong:
+        report.add_wrong(wrong)
+    return None
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether ``text`` holds nothing but white space and comments."""
+    return all(not line or line.startswith("#") for line in map(str.strip, text.splitlines()))
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "does not exist"
+            raise Wrong(0, what)
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise Wrong(0, f"cannot be read: {error.strerror}", "Check its permissions.") from error
+    if len(data) > MAX_BYTES:
+        raise Wrong(0, "is larger than 1 MiB", "This is not the file hashlab expects here.")
+    return data
+
+
+def _decode(data: bytes) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise Wrong(line, "is not UTF-8", "Save the file in the encoding UTF-8.") from error
+    return text.replace("\r\n", "\n")

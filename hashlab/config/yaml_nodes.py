@@ -1,0 +1,242 @@
+"""Turns YAML text into nodes: anchors, merges, duplicate keys, and refusal of YAML bombs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from hashlab.config.nodes import MAX_DEPTH, Node, Value
+from hashlab.config.report import Report, Wrong
+
+MAX_VALUES = 100_000
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# YAML 1.2's core schema and the old octal 0440, as Docker Compose reads them: yes, no and 22:22
+# are strings.
+_WORDS: dict[str, Value] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NUMBER = re.compile(
+    r"(?P<octal>[-+]?0o?[0-7]{1,20})|(?P<hex>0x[0-9a-fA-F]{1,16})|(?P<decimal>[-+]?[0-9]{1,18})"
+    r"|(?P<float>[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,3})?)"
+)
+_TAG_WORDS = ("str", "int", "float", "bool", "null", "seq", "map")
+_TAGS = {f"tag:yaml.org,2002:{word}" for word in _TAG_WORDS}
+
+
+class _Composed(NamedTuple):
+    """A node, how many values it holds once aliases are expanded, and how deep it goes."""
+
+    node: Node
+    size: int
+    height: int
+
+
+def read_yaml(text: str, report: Report) -> Node | None:
+    """Return the document of ``text`` as nodes; None after a syntax error, which is reported."""
+    loader = _LOADER(text)
+    try:
+        return _Composer(_events(loader), report).document()
+    except yaml.MarkedYAMLError as error:
+        report.add_wrong(_syntax_error(error, text))
+    except yaml.YAMLError as error:
+        report.add_wrong(_unreadable_character(error, text))
+    except Wrong as wrong:
+        report.add_wrong(wrong)
+    finally:
+        loader.dispose()
+    return None
+
+
+def resolve_plain(text: str) -> Value:
+    """Return the value of an unquoted YAML scalar: None, bool, int, float or the text itself."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if not (text[0].isdigit() or text[0] in "+-."):
+        return text
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    if match["octal"]:
+        return int(text.replace("o", ""), 8)
+    if match["hex"]:
+        return int(text, 16)
+    return int(text) if match["decimal"] else float(text)
+
+
+def _events(loader: Any) -> Iterator[Any]:
+    while loader.check_event():
+        yield loader.get_event()
+
+
+class _Composer:
+    def __init__(self, events: Iterator[Any], report: Report) -> None:
+        self._events = events
+        self._report = report
+        self._anchors: dict[str, _Composed | None] = {}
+
+    def document(self) -> Node | None:
+        next(self._events)  # the stream's start
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        root = self._compose(next(self._events), 0).node
+        next(self._events)  # the document's end
+        following = next(self._events)
+        if isinstance(following, yaml.DocumentStartEvent):
+            line = _line(following)
+            raise Wrong(line, "a second YAML document starts here", "Keep one document per file.")
+        return root
+
+    def _compose(self, event: Any, depth: int) -> _Composed:
+        line = _line(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(str(event.anchor), line, depth)
+        _check_depth(depth, line)
+        _check_tag(event.tag, line)
+        if event.anchor:
+            self._anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            composed = _Composed(_scalar(event, line), 1, 0)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            composed = self._sequence(line, depth)
+        else:
+            composed = self._mapping(line, depth)
+        if event.anchor:
+            self._anchors[event.anchor] = composed
+        return composed
+
+    def _alias(self, name: str, line: int, depth: int) -> _Composed:
+        if name not in self._anchors:
+            raise Wrong(line, f"there is no anchor '&{name}' above this alias")
+        composed = self._anchors[name]
+        if composed is None:
+            raise Wrong(line, f"the anchor '&{name}' contains itself", "Remove this alias.")
+        _check_depth(depth + composed.height, line)
+        return composed
+
+    def _sequence(self, line: int, depth: int) -> _Composed:
+        items: list[Node] = []
+        size, height = 1, 0
+        for event in self._until(yaml.SequenceEndEvent):
+            item = self._compose(event, depth + 1)
+            items.append(item.node)
+            size, height = size + item.size, max(height, item.height + 1)
+            _check_size(size, item.node.line)
+        return _Composed(Node(items, line), size, height)
+
+    def _mapping(self, line: int, depth: int) -> _Composed:
+        entries: dict[str, Node] = {}
+        merges: list[Node] = []
+        size, height = 1, 0
+        for event in self._until(yaml.MappingEndEvent):
+            key, key_line = self._key(event)
+            value = self._compose(next(self._events), depth + 1)
+            size, height = size + value.size, max(height, value.height + 1)
+            _check_size(size, key_line)
+            if key == "<<" and not event.style:
+                merges.append(value.node.under_key(key_line))
+            elif key in entries:
+                self._duplicate(key, key_line, entries[key].key_line)
+            else:
+                entries[key] = value.node.under_key(key_line)
+        return _Composed(Node(_merged(entries, merges), line), size, height)
+
+    def _key(self, event: Any) -> tuple[str, int]:
+        line = _line(event)
+        if not isinstance(event, yaml.ScalarEvent):
+            raise Wrong(line, "a key must be a string", "Write 'key: value'.")
+        if event.anchor:
+            self._anchors[event.anchor] = _Composed(_scalar(event, line), 1, 0)
+        return event.value, line
+
+    def _until(self, end: type) -> Iterator[Any]:
+        for event in self._events:
+            if isinstance(event, end):
+                return
+            yield event
+
+    def _duplicate(self, key: str, line: int, first: int) -> None:
+        self._report.add(
+            line, f"the key '{key}' stands here a second time (first in line {first})", "Keep one."
+        )
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+def _scalar(event: Any, line: int) -> Node:
+    text: str = event.value
+    tag = (event.tag or "").rpartition(":")[2]
+    plain = tag not in ("str", "!") and (event.implicit[0] or tag)
+    return Node(resolve_plain(text) if plain else text, line, raw=text)
+
+
+def _merged(entries: dict[str, Node], merges: list[Node]) -> dict[str, Node]:
+    if not merges:
+        return entries
+    merged = dict(entries)
+    for merge in merges:
+        sources = merge.value if isinstance(merge.value, list) else [merge]
+        for source in sources:
+            if not isinstance(source.value, dict):
+                hint = "Write '<<: *anchor' or '<<: [*one, *two]'."
+                raise Wrong(merge.key_line, "'<<' merges mappings only", hint)
+            for key, node in source.value.items():
+                merged.setdefault(key, node)
+    return merged
+
+
+def _check_depth(depth: int, line: int) -> None:
+    if depth > MAX_DEPTH:
+        raise Wrong(line, f"nested more than {MAX_DEPTH} levels deep", "Flatten this part.")
+
+
+def _check_size(size: int, line: int) -> None:
+    if size > MAX_VALUES:
+        message = f"the file expands to more than {MAX_VALUES:,} values"
+        raise Wrong(line, message, "Use fewer aliases of aliases.")
+
+
+def _check_tag(tag: str | None, line: int) -> None:
+    if not tag or tag == "!" or tag in _TAGS:
+        return
+    shown = tag.replace("tag:yaml.org,2002:", "!!")
+    raise Wrong(line, f"the YAML tag '{shown}' is not understood", "Remove it.")
+
+
+_SYNTAX_HINTS = (
+    ("'\\t'", "Indent with spaces: YAML does not allow tabs."),
+    ("could not find expected ':'", "Write 'key: value', and quote strings that contain ': '."),
+    ("mapping values are not allowed", "Check the indentation, and quote strings with ': '."),
+    ("did not find expected key", "Check the indentation of this line and the ones above."),
+    ("did not find expected '-' indicator", "Begin each item of a list with '- '."),
+    ("unexpected end of stream", "A quote is opened and never closed."),
+)
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Wrong:
+    mark = error.problem_mark or error.context_mark
+    line = mark.line + 1 if mark else 0
+    problem = str(error.problem or error.context)
+    lines = text.splitlines()
+    if "\t" in _indentation(lines[line - 1] if 0 < line <= len(lines) else ""):
+        problem = "found a tab ('\\t') where spaces are expected"
+    hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
+    return Wrong(line, f"not valid YAML: {problem}", hint)
+
+
+def _indentation(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def _unreadable_character(error: yaml.YAMLError, text: str) -> Wrong:
+    bad = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
+    line = text.count("\n", 0, bad.start()) + 1 if bad else 0
+    return Wrong(line, "not valid YAML: a control character stands here", "Remove it.")

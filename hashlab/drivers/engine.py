@@ -1,0 +1,429 @@
+"""A Docker Engine through docker-py: the laptop's own, or a machine's over an SSH channel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+import urllib3.connection
+import urllib3.connectionpool
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.transport.basehttpadapter import BaseHTTPAdapter
+from docker.utils import kwargs_from_env
+
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import Track
+from hashlab.protocols import Completed, ContainerState, SwarmState
+
+CALL_SECONDS = 60
+CHUNK = 1 << 20
+
+
+class DockerEngine:
+    """protocols.Engine. ``where`` names the engine in messages."""
+
+    def __init__(self, where: str, client: docker.APIClient) -> None:
+        self._where = where
+        self._client = client
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """Turn docker-py's and the wire's errors into one LabError that says what failed."""
+        try:
+            yield
+        except APIError as error:
+            raise LabError(f"{what}: {error.explanation or error}", where=self._where) from error
+        except (DockerException, requests.RequestException, OSError, EOFError) as error:
+            text = str(error) or type(error).__name__
+            raise LabError(f"{what}: {text}", where=self._where) from error
+
+    def info(self) -> Mapping[str, Any]:
+        """See protocols.Engine."""
+        with self._explained("Docker Engine does not answer"):
+            return dict(self._client.info())
+
+    def containers(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        """See protocols.Engine."""
+        with self._explained("cannot list containers"):
+            found = self._client.containers(all=True, filters={"label": _label_list(labels)})
+        states = [self.container(entry["Id"]) for entry in found]
+        return [state for state in states if state is not None]
+
+    def container(self, name: str) -> ContainerState | None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot inspect container {name}"):
+            try:
+                return _container_state(self._client.inspect_container(name))
+            except NotFound:
+                return None
+
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        """The engine's whole description of a container, None if there is none."""
+        with self._explained(f"cannot inspect container {name}"):
+            try:
+                return dict(self._client.inspect_container(name))
+            except NotFound:
+                return None
+
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """See protocols.Engine."""
+        with self._explained(f"cannot create container {name}"):
+            return str(self._client.create_container_from_config(dict(config), name)["Id"])
+
+    def start(self, container: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot start container {container}"):
+            self._client.start(container)
+
+    def stop(self, container: str, *, timeout: int) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot stop container {container}"):
+            self._client.stop(container, timeout=timeout)
+
+    def remove(self, container: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot remove container {container}"):
+            try:
+                self._client.remove_container(container, v=True, force=True)
+            except NotFound:
+                return
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
+        """See protocols.Engine."""
+        with self._explained(f"cannot run {command[0]} in container {container}"):
+            call = self._client.exec_create(container, list(command), user=user)
+            stdout, stderr = self._client.exec_start(call["Id"], demux=True)
+            code = self._client.exec_inspect(call["Id"])["ExitCode"]
+        return Completed(int(code), _text(stdout), _text(stderr))
+
+    def logs(self, container: str, *, lines: int = 20) -> str:
+        """See protocols.Engine."""
+        with self._explained(f"cannot read the log of container {container}"):
+            return _text(self._client.logs(container, tail=lines))
+
+    def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+        """See protocols.Engine."""
+        found: dict[str, Mapping[str, str]] = {}
+        with self._explained("cannot inspect images"):
+            for name in names:
+                try:
+                    config = self._client.inspect_image(name)["Config"] or {}
+                except ImageNotFound:
+                    continue
+                found[name] = dict(config.get("Labels") or {})
+        return found
+
+    def build_image(
+        self,
+        name: str,
+        *,
+        context: Path,
+        dockerfile: Path,
+        args: Mapping[str, str],
+        target: str,
+        labels: Mapping[str, str],
+        track: Track,
+    ) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot build image {name}"):
+            stream = self._client.build(
+                path=str(context),
+                dockerfile=str(dockerfile),
+                tag=name,
+                buildargs=dict(args),
+                target=target,
+                labels=dict(labels),
+                rm=True,
+                forcerm=True,
+                decode=True,
+            )
+            _follow_build(name, stream, track)
+
+    def pull(self, name: str, *, track: Track) -> None:
+        """See protocols.Engine."""
+        repository, _, tag = name.rpartition(":")
+        if not repository or "/" in tag:
+            repository, tag = name, "latest"
+        with self._explained(f"cannot pull image {name}"):
+            for event in self._client.pull(repository, tag=tag, stream=True, decode=True):
+                track.cancel.check()
+                if "error" in event:
+                    raise LabError(f"cannot pull image {name}: {event['error']}")
+                if event.get("status"):
+                    track.output(str(event["status"]))
+
+    def import_image(self, name: str, root_filesystem: Path) -> None:
+        """See protocols.Engine."""
+        repository, _, tag = name.rpartition(":")
+        with self._explained(f"cannot import image {name}"), root_filesystem.open("rb") as data:
+            self._client.import_image_from_stream(data, repository=repository, tag=tag)
+
+    def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
+        """See protocols.Engine. docker-py saves only one image a call, which would repeat the
+        layers they share."""
+        with self._explained("cannot save images"):
+            answer = self._client.get(
+                f"{self._client.base_url}/v{self._client.api_version}/images/get",
+                params={"names": list(names)},
+                stream=True,
+                timeout=CALL_SECONDS,
+            )
+            answer.raise_for_status()
+            yield from answer.iter_content(CHUNK)
+
+    def load_images(self, stream: Iterator[bytes]) -> None:
+        """See protocols.Engine."""
+        with self._explained("cannot load images"):
+            for event in self._client.load_image(stream):
+                if "error" in event:
+                    raise LabError(f"cannot load images: {event['error']}", where=self._where)
+
+    def wait(self, container: str, *, timeout: int) -> int:
+        """See protocols.Engine."""
+        with self._explained(f"container {container} did not end"):
+            return int(self._client.wait(container, timeout=timeout)["StatusCode"])
+
+    def remove_image(self, name: str) -> bool:
+        """See protocols.Engine."""
+        with self._explained(f"cannot remove image {name}"):
+            try:
+                self._client.remove_image(name)
+            except ImageNotFound:
+                return False
+        return True
+
+    def volumes(self, labels: Mapping[str, str]) -> list[str]:
+        """See protocols.Engine."""
+        with self._explained("cannot list volumes"):
+            found = self._client.volumes(filters={"label": _label_list(labels)})
+        return sorted(volume["Name"] for volume in found.get("Volumes") or [])
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot create volume {name}"):
+            self._client.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot remove volume {name}"):
+            try:
+                self._client.remove_volume(name, force=True)
+            except NotFound:
+                return
+
+    def networks(self) -> Mapping[str, tuple[str, ...]]:
+        """See protocols.Engine."""
+        with self._explained("cannot list networks"):
+            found = self._client.networks()
+        return {
+            network["Name"]: tuple(
+                entry["Subnet"]
+                for entry in (network["IPAM"].get("Config") or [])
+                if "Subnet" in entry
+            )
+            for network in found
+        }
+
+    def network_exists(self, name: str) -> bool:
+        """See protocols.Engine."""
+        return name in self.networks()
+
+    def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
+        """See protocols.Engine."""
+        pool = docker.types.IPAMPool(subnet=subnet)
+        with self._explained(f"cannot create network {name}"):
+            self._client.create_network(
+                name,
+                driver="bridge",
+                ipam=docker.types.IPAMConfig(pool_configs=[pool]),
+                labels=dict(labels),
+                check_duplicate=True,
+            )
+
+    def networks_with(self, labels: Mapping[str, str]) -> list[str]:
+        """See protocols.Engine."""
+        with self._explained("cannot list networks"):
+            found = self._client.networks(filters={"label": _label_list(labels)})
+        return sorted(network["Name"] for network in found)
+
+    def create_overlay(self, name: str, labels: Mapping[str, str]) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot create network {name}"):
+            self._client.create_network(
+                name, driver="overlay", attachable=True, labels=dict(labels), check_duplicate=True
+            )
+
+    def remove_network(self, name: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot remove network {name}"):
+            try:
+                self._client.remove_network(name)
+            except NotFound:
+                return
+
+    def swarm(self) -> SwarmState:
+        """See protocols.Engine."""
+        swarm = self.info().get("Swarm") or {}
+        managers = tuple(entry["Addr"] for entry in swarm.get("RemoteManagers") or [])
+        return SwarmState(
+            active=swarm.get("LocalNodeState") == "active",
+            manager=bool(swarm.get("ControlAvailable")),
+            node_address=str(swarm.get("NodeAddr") or ""),
+            managers=managers,
+        )
+
+    def swarm_init(self, address: str) -> None:
+        """See protocols.Engine."""
+        with self._explained("cannot start the Swarm"):
+            self._client.init_swarm(advertise_addr=address, listen_addr=f"{address}:2377")
+
+    def swarm_join(self, address: str, *, manager: str, token: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot join the Swarm of {manager}"):
+            self._client.join_swarm(
+                remote_addrs=[manager],
+                join_token=token,
+                advertise_addr=address,
+                listen_addr=f"{address}:2377",
+            )
+
+    def swarm_leave(self) -> None:
+        """See protocols.Engine."""
+        with self._explained("cannot leave the Swarm"):
+            self._client.leave_swarm(force=True)
+
+    def swarm_token(self) -> str:
+        """See protocols.Engine."""
+        with self._explained("cannot read the Swarm's join token"):
+            return str(self._client.inspect_swarm()["JoinTokens"]["Worker"])
+
+    def close(self) -> None:
+        """See protocols.Engine."""
+        self._client.close()
+
+
+def local_engine() -> DockerEngine:
+    """The laptop's engine (DOCKER_HOST or the default socket). Raises LaptopError without one."""
+    try:
+        client = docker.APIClient(version="auto", timeout=CALL_SECONDS, **kwargs_from_env())
+    except DockerException as error:
+        raise LaptopError(
+            "the Docker Engine of this laptop does not answer",
+            output=str(error),
+            next_step="start Docker (scripts/quickstart-dev-mode.sh does), then hashlab doctor",
+        ) from error
+    return DockerEngine("laptop", client)
+
+
+def channel_engine(where: str, connect: Callable[[], Any]) -> DockerEngine:
+    """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection)."""
+    base_url = "http://machine:2375"  # a name only: requests go through the channels
+    adapter = _ChannelAdapter(connect)
+
+    def client(version: str) -> docker.APIClient:
+        made = docker.APIClient(base_url=base_url, version=version, timeout=CALL_SECONDS)
+        made.mount(base_url, adapter)
+        return made
+
+    try:
+        # The version must be known to make a client, and asking for it needs one.
+        version = client("1.41").version(api_version=False)["ApiVersion"]
+    except (DockerException, requests.RequestException, OSError, EOFError) as error:
+        what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
+        raise LabError(what, where=where) from error
+    return DockerEngine(where, client(version))
+
+
+class _ChannelConnection(urllib3.connection.HTTPConnection):
+    """HTTP over one channel instead of a socket of its own."""
+
+    def __init__(self, connect: Callable[[], Any], timeout: float) -> None:
+        super().__init__("machine", timeout=timeout)
+        self._open = connect
+
+    def connect(self) -> None:
+        """Open the channel."""
+        self.sock = self._open()
+        self.sock.settimeout(self.timeout)
+
+    @property
+    def is_connected(self) -> bool:
+        """urllib3 would ask the channel's fileno(), which costs a pipe for every request."""
+        return self.sock is not None and not getattr(self.sock, "closed", False)
+
+
+class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        super().__init__("machine", maxsize=16)
+        self._open = connect
+
+    def _new_conn(self) -> _ChannelConnection:
+        return _ChannelConnection(self._open, CALL_SECONDS)
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        try:
+            conn = self.pool.get(block=False)
+        except Exception:  # queue.Empty: none idle; AttributeError: pool closed
+            conn = None
+        if conn is not None and not conn.is_connected:
+            conn.close()
+            conn = None
+        return conn or self._new_conn()
+
+
+class _ChannelAdapter(BaseHTTPAdapter):  # type: ignore[misc]
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        super().__init__()
+        self._pool = _ChannelPool(connect)
+
+    def get_connection(self, url: str, proxies: object = None) -> _ChannelPool:
+        """requests asks here for the pool of every request."""
+        return self._pool
+
+    def close(self) -> None:
+        """Close the idle channels."""
+        self._pool.close()
+        super().close()
+
+
+def _container_state(found: Mapping[str, Any]) -> ContainerState:
+    state, config = found["State"], found["Config"]
+    return ContainerState(
+        id=found["Id"],
+        name=found["Name"].lstrip("/"),
+        state=state["Status"],
+        health=(state.get("Health") or {}).get("Status", ""),
+        exit_code=int(state.get("ExitCode") or 0),
+        image=config["Image"],
+        labels=dict(config.get("Labels") or {}),
+        pid=int(state.get("Pid") or 0),
+        started_at=state.get("StartedAt") or "",
+    )
+
+
+def _follow_build(name: str, stream: Iterator[Mapping[str, Any]], track: Track) -> None:
+    """Read a build's events: ``Step 3/7 : …`` moves the bar, an error ends with the tail."""
+    lines: list[str] = []
+    for event in stream:
+        track.cancel.check()
+        if "error" in event:
+            raise LabError(f"cannot build image {name}: {event['error']}", output="\n".join(lines))
+        for line in str(event.get("stream") or "").splitlines():
+            lines.append(line)
+            track.output(line)
+            words = line.split(" ", 2)
+            if words[0] == "Step" and len(words) == 3 and "/" in words[1]:
+                done, total = words[1].split("/", 1)
+                track.progress(int(done), int(total), "steps")
+
+
+def _label_list(labels: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" if value else key for key, value in labels.items()]
+
+
+def _text(data: bytes | None) -> str:
+    return (data or b"").decode(errors="replace")

@@ -1,0 +1,71 @@
+"""Small facts of the laptop: routes and free ports."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+import subprocess
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+
+ROUTES = Path("/proc/net/route")
+
+
+def routes() -> Sequence[IPv4Network]:
+    """Networks the laptop has a route to, without the default route."""
+    if ROUTES.exists():
+        return _linux_routes(ROUTES.read_text(encoding="ascii"))
+    done = subprocess.run(
+        ["netstat", "-rn", "-f", "inet"], capture_output=True, text=True, timeout=10, check=True
+    )
+    return _bsd_routes(done.stdout)
+
+
+def _linux_routes(table: str) -> list[IPv4Network]:
+    """Parse /proc/net/route: destination and mask are little-endian hexadecimal."""
+    found = []
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        destination, mask = (struct.pack("<L", int(fields[i], 16)) for i in (1, 7))
+        network = IPv4Network((destination, bin(int.from_bytes(mask, "big")).count("1")), False)
+        if network.prefixlen > 0:
+            found.append(network)
+    return found
+
+
+def _bsd_routes(table: str) -> list[IPv4Network]:
+    """Parse `netstat -rn`: destinations such as 192.168.56/24, 10.0.0.1, default."""
+    found = []
+    for line in table.splitlines():
+        destination = (line.split() or [""])[0]
+        address, _, prefix = destination.partition("/")
+        octets = address.split(".")
+        if not all(octet.isdigit() for octet in octets):
+            continue
+        width = prefix or str(8 * len(octets))
+        full = ".".join([*octets, "0", "0", "0"][:4])
+        try:
+            found.append(ipaddress.IPv4Network(f"{full}/{width}", strict=False))
+        except ValueError:
+            continue
+    return found
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nothing listens on 127.0.0.1:port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,114 @@
+"""The one runner of commands on the laptop: both streams, a time limit, the whole group killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import CancelToken
+from hashlab.protocols import Completed
+
+KILL_AFTER_SECONDS = 5.0
+
+
+class ProcessRunner:
+    """Runs commands in a session of their own, so that Ctrl-C reaches only hashlab, which then
+    ends them in order."""
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+        cancel: CancelToken,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See protocols.Runner."""
+        cancel.check()
+        process = self._start(command, cwd, env)
+        outputs: tuple[list[str], list[str]] = ([], [])
+        readers = [
+            threading.Thread(target=_drain, args=(stream, lines, on_line), daemon=True)
+            for stream, lines in zip((process.stdout, process.stderr), outputs, strict=True)
+        ]
+        for reader in readers:
+            reader.start()
+        with process, _ending(process):
+            with cancel.calling(lambda: _signal(process, signal.SIGTERM)):
+                try:
+                    code = process.wait(timeout)
+                except subprocess.TimeoutExpired:
+                    raise LabError(
+                        f"{command[0]} did not finish within {timeout:g} s",
+                        where=" ".join(command),
+                        output="".join(outputs[0] + outputs[1]),
+                    ) from None
+            cancel.check()
+            # A child that outlives the command may keep the pipes open; its output is not ours.
+            for reader in readers:
+                reader.join(KILL_AFTER_SECONDS)
+        return Completed(code, "".join(outputs[0]), "".join(outputs[1]))
+
+    def _start(
+        self, command: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None
+    ) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                list(command),
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise LaptopError(
+                f"command not found: {command[0]}", next_step="hashlab doctor"
+            ) from None
+        except PermissionError:
+            raise LaptopError(f"not executable: {command[0]}") from None
+
+
+def _drain(stream: IO[str], lines: list[str], on_line: Callable[[str], None] | None) -> None:
+    for line in stream:
+        lines.append(line)
+        if on_line:
+            on_line(line.rstrip("\n"))
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+class _ending:
+    """Leaves nothing of the process group behind, however the block is left."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is not None:
+            return
+        _signal(self._process, signal.SIGTERM)
+        try:
+            self._process.wait(KILL_AFTER_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal(self._process, signal.SIGKILL)
+            self._process.wait()

@@ -1,0 +1,37 @@
+"""Renders Vagrantfile.j2, the one place where jinja2 is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+
+def ruby(value: object) -> str:
+    """Quote a plain value (text, number, list, None) as a Ruby literal."""
+    if value is None:
+        return "nil"
+    # JSON is Ruby, but for interpolation inside double quotes.
+    return json.dumps(value).replace("#", "\\u0023")
+
+
+def render_vagrantfile(values: Mapping[str, Any], *, template: Path | None = None) -> str:
+    """Return the Vagrantfile for ``values``; an unset name is an error, never an empty text."""
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["ruby"] = ruby
+    return environment.from_string(_source(template)).render(**values)
+
+
+def _source(template: Path | None) -> str:
+    if template is not None:
+        return template.read_text(encoding="utf-8")
+    packaged = resources.files("hashlab").joinpath("Vagrantfile.j2")
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "Vagrantfile.j2").read_text(encoding="utf-8")

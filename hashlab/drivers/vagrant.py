@@ -1,0 +1,125 @@
+"""Vagrant through python-vagrant, with one supervised runner under every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import vagrant
+
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track
+from hashlab.protocols import Runner
+
+UP_SECONDS = 600.0
+DESTROY_SECONDS = 180.0
+BOX_SECONDS = 600.0
+
+
+class _SupervisedVagrant(vagrant.Vagrant):  # type: ignore[misc]
+    """python-vagrant discards output and has no time limit; both come back here, in the two
+    methods through which it runs everything."""
+
+    def __init__(self, root: Path, runner: Runner, env: dict[str, str]) -> None:
+        super().__init__(str(root))
+        self._runner = runner
+        self._extra_env = env
+        self.cancel = CancelToken()
+        self.timeout = UP_SECONDS
+        self.on_line: Callable[[str], None] = _ignore
+
+    def _call_vagrant_command(self, args: Sequence[str | None]) -> None:
+        self._run_vagrant_command(args)
+
+    def _run_vagrant_command(self, args: Sequence[str | None]) -> str:
+        command = self._make_vagrant_command(args)
+        done = self._runner.run(
+            command,
+            cwd=Path(self.root),
+            env=self._extra_env,
+            timeout=self.timeout,
+            cancel=self.cancel,
+            on_line=self.on_line,
+        )
+        if done.code != 0:
+            raise LabError(
+                f"vagrant {args[0]} failed with exit code {done.code}",
+                where=str(self.root),
+                output=done.stdout + done.stderr,
+            )
+        return done.stdout
+
+
+class VagrantDriver:
+    """protocols.Vagrant for the Vagrantfile in ``folder``."""
+
+    def __init__(self, *, folder: Path, provider: str, runner: Runner) -> None:
+        self._folder = folder
+        self._provider = provider
+        self._runner = runner
+
+    def up(self, machines: Sequence[str], *, track: Track) -> None:
+        """See protocols.Vagrant."""
+        client = self._client(track, UP_SECONDS)
+        client.on_line = _BootWatcher(machines, track).line
+        # python-vagrant's up() takes one machine and knows no --parallel.
+        client._call_vagrant_command(
+            ["up", *machines, "--provider", self._provider, "--parallel", "--machine-readable"]
+        )
+
+    def destroy(self, *, track: Track) -> None:
+        """See protocols.Vagrant."""
+        client = self._client(track, DESTROY_SECONDS)
+        client._call_vagrant_command(["destroy", "--force", "--parallel"])
+
+    def box_add(self, metadata: Path, *, track: Track) -> None:
+        """See protocols.Vagrant."""
+        client = self._client(track, BOX_SECONDS)
+        client._call_vagrant_command(
+            ["box", "add", str(metadata), "--provider", self._provider, "--force"]
+        )
+
+    def box_remove(self, name: str, *, version: str, track: Track) -> None:
+        """See protocols.Vagrant."""
+        client = self._client(track, BOX_SECONDS)
+        client._call_vagrant_command(
+            ["box", "remove", name, "--box-version", version]
+            + ["--provider", self._provider, "--force"]
+        )
+
+    def _client(self, track: Track, timeout: float) -> _SupervisedVagrant:
+        env = {
+            "VAGRANT_DOTFILE_PATH": str(self._folder / "vagrant"),
+            "VAGRANT_DEFAULT_PROVIDER": self._provider,
+            "VAGRANT_NO_PARALLEL": "",
+            "VAGRANT_CHECKPOINT_DISABLE": "1",
+            "VAGRANT_NO_COLOR": "1",
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        client = _SupervisedVagrant(self._folder, self._runner, env)
+        client.cancel, client.timeout, client.on_line = track.cancel, timeout, track.output
+        return client
+
+
+class _BootWatcher:
+    """Counts machines that are up, from Vagrant's machine-readable lines
+    ``time,machine,kind,data…``."""
+
+    def __init__(self, machines: Sequence[str], track: Track) -> None:
+        self._machines = machines
+        self._up: set[str] = set()
+        self._track = track
+
+    def line(self, text: str) -> None:
+        """Take one line of output."""
+        fields = text.split(",", 4)
+        if fields[2:4] == ["action", "up"] and fields[-1] == "end":
+            self._up.add(fields[1])
+            self._track.progress(len(self._up), len(self._machines), "machines")
+        if len(fields) == 5 and fields[2] == "ui":
+            text = fields[4].replace("%!(VAGRANT_COMMA)", ",")
+        self._track.output(text)
+
+
+def _ignore(_: str) -> None:
+    return None

@@ -1,0 +1,104 @@
+"""The one family of expected failures: what went wrong, where, the output's tail, what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command; documented in README.md."""
+
+    OK = 0
+    CONFIG = 2
+    LAPTOP = 3
+    LAB = 4
+    LOCKED = 5
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One mistake in a file the user wrote.
+
+    ``file`` is shown as the user would type it, ``line`` counts from 1 (0: the file as a whole).
+    """
+
+    file: str
+    line: int
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        hint = f" {self.hint}" if self.hint else ""
+        return f"{place}: {self.message}.{hint}"
+
+
+class HashlabError(Exception):
+    """A failure hashlab expects and explains. Never raised for hashlab's own bugs."""
+
+    exit_code = ExitCode.LAB
+
+    def __init__(
+        self, what: str, *, where: str = "", output: str = "", next_step: str = ""
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.output = output
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.output:
+            parts.append("\n".join(f"    {line}" for line in tail(self.output).splitlines()))
+        if self.next_step:
+            parts.append(f"Next: {self.next_step}")
+        return "\n".join(parts)
+
+
+class ConfigError(HashlabError):
+    """The user's files are wrong; every problem is listed at once."""
+
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, problems: list[Problem]) -> None:
+        ordered = sorted(set(problems))
+        super().__init__("\n".join(str(problem) for problem in ordered))
+        self.problems = tuple(ordered)
+
+
+class UsageError(HashlabError):
+    """A command was typed with arguments that make no sense."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class LaptopError(HashlabError):
+    """The laptop lacks something: a tool, memory, disk, a running daemon."""
+
+    exit_code = ExitCode.LAPTOP
+
+
+class LabError(HashlabError):
+    """A machine, container, build or check of the lab failed."""
+
+    exit_code = ExitCode.LAB
+
+
+class LockedError(HashlabError):
+    """Another run holds the lab."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class Interrupted(HashlabError):
+    """The user pressed Ctrl-C; the message names what is half done."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def tail(text: str, *, lines: int = 20) -> str:
+    """Return the last ``lines`` non-empty-ended lines of ``text``."""
+    return "\n".join(text.rstrip().splitlines()[-lines:])

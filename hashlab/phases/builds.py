@@ -1,0 +1,76 @@
+"""Build ids: the hash of everything that went into a service (pure but for reading files).
+
+A service's *start id* covers what its process read at its start: definition, image, files whose
+change restarts it. It is given to the container as HASHLAB_BUILD. Files that only ``sync`` may
+change under the running process; the *build id* adds them to the start id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashlab.config.model import BindMount, Lab, Service
+from hashlab.hashing import digest, short
+from hashlab.phases.containerspec import container_body
+from hashlab.phases.files import Snapshot, upload_root
+
+
+@dataclass(frozen=True)
+class Build:
+    """What a service should be running.
+
+    ``start_files`` and ``sync_files`` map paths inside the container to content hashes.
+    """
+
+    service: str
+    start_id: str
+    start_files: Mapping[str, str]
+    sync_files: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """The build id: 12 hex digits."""
+        return build_id(self.start_id, self.sync_files)
+
+
+def build_id(start_id: str, sync_files: Mapping[str, str]) -> str:
+    """The build id of a process started as ``start_id`` that sees these synchronised files."""
+    return short(digest([start_id, dict(sync_files)])) if sync_files else start_id
+
+
+def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snapshot) -> Build:
+    """Hash everything that goes into a service."""
+    root = upload_root(lab)
+    start_files: dict[str, str] = {}
+    sync_files: dict[str, str] = {}
+    for bind in service.binds:
+        for name, content in snapshot.binds[bind].items():
+            path = root / name
+            kind = sync_files if _action(service, path) == "sync" else start_files
+            kind[_inside(bind, path)] = content
+    start_id = short(
+        digest(
+            {
+                "container": container_body(lab, service),
+                "image": image_inputs,
+                "files": start_files,
+                "secrets": {mount.target: snapshot.files[mount] for mount in service.files},
+            }
+        )
+    )
+    return Build(service.name, start_id, start_files, sync_files)
+
+
+def _inside(bind: BindMount, path: Path) -> str:
+    relative = path.relative_to(bind.source).as_posix()
+    return bind.target if relative == "." else f"{bind.target.rstrip('/')}/{relative}"
+
+
+def _action(service: Service, path: Path) -> str:
+    """The most specific watch entry decides; without one a changed file restarts the service."""
+    matching = [watch for watch in service.watch if path.is_relative_to(watch.path)]
+    if not matching:
+        return "sync+restart"
+    return max(matching, key=lambda watch: len(watch.path.parts)).action

@@ -1,0 +1,220 @@
+"""Phase ``containers``: every service's container runs its build, in dependency order, healthy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from hashlab.config.model import Condition, Lab, Service
+from hashlab.errors import LabError
+from hashlab.phases.builds import Build, service_build
+from hashlab.phases.containerspec import (
+    BUILD_LABEL,
+    container_body,
+    container_name,
+)
+from hashlab.phases.network import LAB_LABEL
+from hashlab.phases.world import World
+from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
+from hashlab.protocols import ContainerState, Engine
+
+READY_SECONDS = 180.0
+POLL_SECONDS = 0.05
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Action:
+    """What must happen to one container, and why (shown to the user)."""
+
+    kind: Literal["keep", "create", "replace"]
+    reason: str = ""
+
+
+def decide(build: Build, service: Service, there: ContainerState | None) -> Action:
+    """Decide from what is wanted and what is there; pure."""
+    if there is None:
+        return Action("create", "started")
+    if there.labels.get(BUILD_LABEL) != build.start_id:
+        return Action("replace", "replaced: its build changed")
+    if there.state == "running":
+        return Action("keep")
+    if there.state == "exited" and there.exit_code == 0 and is_one_shot(service):
+        return Action("keep", "completed")
+    return Action("replace", f"replaced: it was {there.state}")
+
+
+def is_one_shot(service: Service) -> bool:
+    """Whether a container that ended with 0 has done its work (Compose's ``restart: "no"``)."""
+    return service.restart.partition(":")[0] in ("no", "on-failure")
+
+
+def wanted_builds(world: World) -> dict[str, Build]:
+    """What every service of the lab should be running."""
+    inputs = world.facts.image_inputs
+    snapshot = world.snapshot()
+    return {
+        service.name: service_build(world.lab, service, inputs[service.image], snapshot)
+        for service in world.lab.services
+    }
+
+
+def observe_containers(world: World) -> dict[str, list[ContainerState]]:
+    """All containers of the lab by the machine each lies on; machines are asked at once."""
+    links = list(world.facts.links.values())
+    found = parallel(
+        links, lambda link: link.engine.containers({LAB_LABEL: world.lab.id}), CancelToken()
+    )
+    return {link.machine: containers for link, containers in zip(links, found, strict=True)}
+
+
+def start_containers(world: World, track: Track, _: str) -> None:
+    """Promise: each service runs its build and met its health check; others were not touched."""
+    wanted = wanted_builds(world)
+    there = observe_containers(world)
+    removed = remove_orphans(world, there)
+    names = {service.name for service in world.lab.services}
+
+    def node(service: Service) -> Node:
+        after = frozenset(d.service for d in service.depends_on if d.service in names)
+        return Node(lambda: _bring(world, service, wanted[service.name], there, track), after)
+
+    run_graph({service.name: node(service) for service in world.lab.services}, track.cancel)
+    changed = [f"{name} {why}" for name, why in world.facts.changed.items()]
+    if changed or removed:
+        track.detail(f"{len(changed)} started" + (f", {len(removed)} removed" if removed else ""))
+    else:
+        track.skip(f"{len(world.lab.services)} unchanged")
+
+
+def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> list[str]:
+    """Remove containers of services that are no longer wanted on their machine."""
+    removed = []
+    for machine, containers in there.items():
+        wanted = {
+            container_name(world.lab, service, replica)
+            for service in world.services_on(machine)
+            for replica in range(1, service.replicas + 1)
+        }
+        for container in containers:
+            if container.name not in wanted:
+                _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
+                removed.append(container.name)
+    return removed
+
+
+def _bring(
+    world: World,
+    service: Service,
+    build: Build,
+    there: Mapping[str, list[ContainerState]],
+    track: Track,
+) -> None:
+    """Bring all replicas of one service to its build, then wait for what others wait for."""
+    by_name = {container.name: container for container in there.get(service.machine, [])}
+    names = [container_name(world.lab, service, n) for n in range(1, service.replicas + 1)]
+    actions = {name: decide(build, service, by_name.get(name)) for name in names}
+    todo = [name for name, action in actions.items() if action.kind != "keep"]
+    with track.child("container", machine=service.machine, service=service.name) as step:
+        for name in todo:
+            _replace(world, service, build, name, by_name.get(name), step)
+        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
+        if not todo:
+            step.skip("unchanged")
+            return
+        reason = actions[todo[0]].reason
+        with world.lock:
+            world.facts.changed[service.name] = reason
+        step.detail(reason)
+
+
+def _replace(
+    world: World,
+    service: Service,
+    build: Build,
+    name: str,
+    old: ContainerState | None,
+    step: Track,
+) -> None:
+    engine = world.link(service.machine).engine
+    if old is not None:
+        step.detail("stopping")
+        _stop_and_remove(engine, old, _grace(service))
+    step.cancel.check()
+    step.detail("starting")
+    identifier = engine.create(name, container_body(world.lab, service, build=build.start_id))
+    engine.start(identifier)
+
+
+def _grace(service: Service) -> int:
+    grace = service.stop_grace_period
+    return STOP_SECONDS if grace is None else max(0, round(grace))
+
+
+def _stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> None:
+    if container.state in ("running", "restarting", "paused"):
+        engine.stop(container.id, timeout=grace)
+    engine.remove(container.id)
+
+
+def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
+    """Wait until a container is what others may rely on: healthy where it has a health check,
+    ended with 0 where others wait for its completion, running otherwise."""
+    completes = _condition(world.lab, service) == "service_completed_successfully"
+    engine = world.link(service.machine).engine
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        state = engine.container(name)
+        if state is not None and _ready(state, completes):
+            return
+        failure = _failure(state, service, completes)
+        if not failure and time.monotonic() > deadline:
+            failure = f"not ready after {READY_SECONDS:g} s"
+        if failure:
+            raise _explain(engine, service, name, state, failure)
+        if state is not None:
+            step.detail(state.health or state.state)
+        step.cancel.wait(POLL_SECONDS)
+
+
+def _condition(lab: Lab, service: Service) -> Condition:
+    """The strongest thing others wait for."""
+    conditions = {
+        dependency.condition
+        for other in lab.services
+        for dependency in other.depends_on
+        if dependency.service == service.name
+    }
+    completed: Condition = "service_completed_successfully"
+    return completed if completed in conditions else "service_started"
+
+
+def _ready(state: ContainerState, completes: bool) -> bool:
+    if state.state == "exited":
+        return state.exit_code == 0
+    return not completes and state.state == "running" and state.health in ("", "healthy")
+
+
+def _failure(state: ContainerState | None, service: Service, completes: bool) -> str:
+    """Why waiting on makes no sense; "" while it does."""
+    if state is None:
+        return "the container is gone"
+    if state.state == "dead" or (state.state == "exited" and state.exit_code != 0):
+        return f"it ended with exit code {state.exit_code}"
+    if state.state == "exited" and not completes and not is_one_shot(service):
+        return "it ended with exit code 0, but is meant to keep running"
+    return ""
+
+
+def _explain(
+    engine: Engine, service: Service, name: str, state: ContainerState | None, failure: str
+) -> LabError:
+    last = f" (last state: {state.state} {state.health})".replace(" )", ")") if state else ""
+    return LabError(
+        f"service {service.name}: {failure}{last}",
+        where=service.machine,
+        output=engine.logs(name) if state else "",
+        next_step=f"hashlab ssh {service.machine}, then: docker logs {name}",
+    )

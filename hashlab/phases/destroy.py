@@ -1,0 +1,64 @@
+"""Phases of ``destroy``: machines, what Vagrant leaves, local state; then a look whether all is gone."""
+
+from __future__ import annotations
+
+import shutil
+
+from hashlab.errors import LabError
+from hashlab.phases.box import remove_boxes
+from hashlab.phases.keys import ensure_key
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+
+
+def destroy_machines(world: World, track: Track, _: str) -> None:
+    """Promise: no machine of the lab is left, however half-built it was."""
+    observed = world.provider.machines(world.lab)
+    if observed:
+        world.provider.adopt(world.lab, world.state.vagrant, ensure_key(world))
+    world.provider.halt(world.lab)
+    if world.state.vagrantfile.exists() and world.state.vagrant.exists():
+        world.vagrant.destroy(track=track)
+    if observed:
+        track.detail(", ".join(machine.name for machine in observed))
+    else:
+        track.skip("no machines")
+
+
+def discard_leftovers(world: World, track: Track, _: str) -> None:
+    """Promise: volumes, networks and whatever else Vagrant leaves are removed."""
+    removed = world.provider.discard(world.lab)
+    if removed:
+        track.detail(f"{len(removed)} removed")
+    else:
+        track.skip("nothing left")
+
+
+def forget(world: World, track: Track, _: str) -> None:
+    """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
+    for path in (world.state.vagrant, world.state.ssh, world.state.secrets):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in (world.state.machines, world.state.vagrantfile):
+        path.unlink(missing_ok=True)
+    track.detail("key, secrets and cached endpoints")
+
+
+def destroy_box(world: World, track: Track, _: str) -> None:
+    """Promise: the lab's boxes, their images and image stores are gone."""
+    removed = remove_boxes(world, track)
+    if removed:
+        track.detail(", ".join(removed))
+    else:
+        track.skip("no box")
+
+
+def look(world: World, track: Track, _: str) -> None:
+    """Promise: looked for leftovers and found none; says what it looked for."""
+    left = world.provider.leftovers(world.lab)
+    if left:
+        raise LabError(
+            "still there: " + ", ".join(left),
+            where=world.lab.name,
+            next_step="run hashlab destroy again",
+        )
+    track.detail(f"none left: {world.provider.looked_for()}")

@@ -1,0 +1,221 @@
+"""Phase ``upload``: the laptop's files, secrets and configs on each machine, by content."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hashlab.config.model import BindMount, FileMount, Lab, Service
+from hashlab.errors import LabError
+from hashlab.hashing import file_digest, files_below
+from hashlab.pipeline import Track
+
+if TYPE_CHECKING:
+    from hashlab.phases.world import World
+
+# Never part of a bind mount: our own state with its secrets, and version control.
+PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
+
+OBSERVE = """
+cd "$1" 2> /dev/null || exit 0
+for part in files secrets; do
+    if [ -d "$part" ]; then find "$part" -type f -print0 | xargs -0 -r sha256sum -z; fi
+done
+printf 'manifest\\0'
+if [ -f manifest ]; then cat manifest; fi
+"""
+PREPARE = """
+mkdir -p "$1/files" && install -d -m 0700 "$1/secrets" && cd "$1/files" || exit 1
+xargs -0 -r mkdir -p
+"""
+DELETE = """
+cd "$1/files" || exit 1
+xargs -0 -r rm -f --
+"""
+PUT = """
+umask 077
+cat > "$1.new" && chmod "$2" "$1.new" && mv "$1.new" "$1"
+"""
+
+
+@dataclass(frozen=True)
+class MachineFiles:
+    """What lies on a machine: content hashes by name; ``manifest`` is what hashlab put there."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    manifest: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What must travel to, or leave, a machine."""
+
+    send: tuple[str, ...]
+    delete: tuple[str, ...]
+    secrets: tuple[FileMount, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether the machine has it all."""
+        return not (self.send or self.delete or self.secrets)
+
+
+def home(lab: Lab) -> str:
+    """The lab's folder on every machine."""
+    return f"/var/lib/hashlab/{lab.name}"
+
+
+def upload_root(lab: Lab) -> Path:
+    """The laptop's folder whose layout machines repeat: the lab's, or a common parent."""
+    sources = [bind.source for service in lab.services for bind in service.binds]
+    return Path(os.path.commonpath([lab.folder, *sources]))
+
+
+def remote_path(lab: Lab, source: Path) -> str:
+    """Where a bind source of the laptop lies on a machine."""
+    relative = source.relative_to(upload_root(lab)).as_posix()
+    return f"{home(lab)}/files/{relative}" if relative != "." else f"{home(lab)}/files"
+
+
+def secret_path(lab: Lab, name: str) -> str:
+    """Where a secret or config lies on a machine."""
+    return f"{home(lab)}/secrets/{name}"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Content hashes of everything services mount, read once, so that a file saved while a run
+    is at work cannot make its phases disagree.
+
+    ``binds``: for each bind mount, content hash by name relative to the upload root;
+    ``files``: content hash of each secret and config ("" while it is not made yet).
+    """
+
+    binds: Mapping[BindMount, Mapping[str, str]]
+    files: Mapping[FileMount, str]
+
+    def of(self, services: Iterable[Service]) -> dict[str, str]:
+        """Content hash by name of every file that these services mount."""
+        found: dict[str, str] = {}
+        for service in services:
+            for bind in service.binds:
+                found.update(self.binds[bind])
+        return dict(sorted(found.items()))
+
+
+def take_snapshot(lab: Lab) -> Snapshot:
+    """Read and hash every file the lab's services mount."""
+    root = upload_root(lab)
+    binds: dict[BindMount, dict[str, str]] = {}
+    files: dict[FileMount, str] = {}
+    for service in lab.services:
+        for bind in service.binds:
+            binds[bind] = {
+                path.relative_to(root).as_posix(): file_digest(path)
+                for path in files_below(bind.source)
+                if not PRIVATE_FOLDERS & set(path.relative_to(root).parts[:-1])
+            }
+        for mount in service.files:
+            files[mount] = file_digest(mount.source) if mount.source.exists() else ""
+    return Snapshot(binds, files)
+
+
+def observe_files(world: World, machine: str) -> MachineFiles:
+    """Ask a machine in one round trip what it has."""
+    done = world.link(machine).shell.run(["sh", "-c", OBSERVE, "sh", home(world.lab)])
+    if done.code != 0:
+        raise LabError("cannot list the files of the machine", where=machine, output=done.stderr)
+    return _parse(done.stdout)
+
+
+def _parse(listing: str) -> MachineFiles:
+    entries = iter(listing.split("\0"))
+    found: dict[str, dict[str, str]] = {"files": {}, "secrets": {}}
+    for entry in entries:
+        if entry in ("manifest", ""):
+            break
+        content, _, path = entry.partition("  ")
+        part, _, name = path.partition("/")
+        found[part][name] = content
+    return MachineFiles(found["files"], found["secrets"], frozenset(filter(None, entries)))
+
+
+def difference(
+    wanted: Mapping[str, str],
+    secrets: Mapping[str, tuple[FileMount, str]],
+    there: MachineFiles,
+) -> Difference:
+    """Decide: send what differs; delete only what hashlab itself once put there."""
+    gone = (there.manifest & set(there.files)) - set(wanted)
+    return Difference(
+        send=tuple(name for name, content in wanted.items() if there.files.get(name) != content),
+        delete=tuple(sorted(gone)),
+        secrets=tuple(
+            mount
+            for name, (mount, content) in secrets.items()
+            if there.secrets.get(name) != content
+        ),
+    )
+
+
+def upload(world: World, track: Track, machine: str) -> None:
+    """Promise: every file, secret and config that services of the machine mount is there, whole."""
+    services = world.services_on(machine)
+    snapshot = world.snapshot()
+    wanted = snapshot.of(services)
+    secrets = {m.name: (m, snapshot.files[m]) for s in services for m in s.files}
+    there = observe_files(world, machine)
+    todo = difference(wanted, secrets, there)
+    if todo.empty and there.manifest == set(wanted):
+        track.skip(f"{len(wanted) + len(secrets)} files unchanged")
+        return
+    _apply(world, machine, todo, wanted, track)
+    parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
+    track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
+
+
+def _apply(
+    world: World, machine: str, todo: Difference, wanted: Mapping[str, str], track: Track
+) -> None:
+    lab, target = world.lab, home(world.lab)
+    folders = [
+        bind.source.relative_to(upload_root(lab)).as_posix()
+        for service in world.services_on(machine)
+        for bind in service.binds
+        if bind.source.is_dir()
+    ]
+    _checked(world, machine, PREPARE, [target], stdin=_nul(folders))
+    if todo.send:
+        reach = world.facts.reach[machine]
+        track.sent(
+            world.connector.copy(
+                machine,
+                reach.endpoint,
+                root=upload_root(lab),
+                files=todo.send,
+                target=f"{target}/files",
+                track=track,
+            )
+        )
+    for mount in todo.secrets:
+        content = mount.source.read_bytes()
+        words = [secret_path(lab, mount.name), f"{mount.mode:o}"]
+        _checked(world, machine, PUT, words, stdin=content)
+        track.sent(len(content))
+    if todo.delete:
+        _checked(world, machine, DELETE, [target], stdin=_nul(todo.delete))
+    _checked(world, machine, PUT, [f"{target}/manifest", "644"], stdin=_nul(wanted))
+
+
+def _checked(world: World, machine: str, script: str, words: list[str], *, stdin: bytes) -> None:
+    done = world.link(machine).shell.run(["sh", "-c", script, "sh", *words], stdin=stdin)
+    if done.code != 0:
+        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+
+
+def _nul(names: Iterable[str]) -> bytes:
+    return "".join(f"{name}\0" for name in names).encode()

@@ -1,0 +1,100 @@
+"""Phase ``images``: what images are built from, and each machine having the ones it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hashlab.config.model import Image
+from hashlab.hashing import digest, file_digest, short, tree
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+
+INPUTS_LABEL = "hashlab.inputs"
+PULLED = "pulled"
+
+
+def image_inputs(world: World, image: Image) -> str:
+    """Hash of everything an image is built from; ``pulled`` for one that is only named."""
+    build = image.build
+    if build is None:
+        return PULLED
+    names = world.context_files(build)
+    return short(
+        digest(
+            {
+                "files": tree(build.context, names),
+                "dockerfile": file_digest(build.dockerfile),
+                "args": dict(build.args),
+                "target": build.target,
+                "base": world.lab.box.base,
+            }
+        )
+    )
+
+
+def hash_images(world: World, track: Track, _: str) -> None:
+    """Promise: the facts hold the inputs' hash of every image of the Compose file."""
+    for image in world.lab.images:
+        world.facts.image_inputs[image.name] = image_inputs(world, image)
+    track.detail(f"{len(world.lab.images)} images")
+
+
+def satisfied(labels: Mapping[str, str] | None, inputs: str) -> bool:
+    """Whether an image with these labels (None: it is not there) is what ``inputs`` make."""
+    if labels is None:
+        return False
+    return inputs == PULLED or labels.get(INPUTS_LABEL) == inputs
+
+
+def bring_images(world: World, track: Track, machine: str) -> None:
+    """Promise: a machine has, up to date, every image its services run. Normally the box brought
+    them all; only what changed since then is built on the laptop and sent."""
+    needed = sorted({service.image for service in world.services_on(machine)})
+    there = world.link(machine).engine.image_labels(needed)
+    inputs = world.facts.image_inputs
+    missing = [name for name in needed if not satisfied(there.get(name), inputs[name])]
+    if not missing:
+        track.skip(f"{len(needed)} there")
+        return
+    with world.lock:  # two machines may miss the same image: it is built once
+        build_images(world, missing, track)
+    chunks = world.laptop_engine().save_images(missing)
+    world.link(machine).engine.load_images(_counted(chunks, track))
+    track.detail("sent " + ", ".join(missing))
+
+
+def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        track.cancel.check()
+        track.sent(len(chunk))
+        total += len(chunk)
+        track.progress(total / 1e6, None, "MB")
+        yield chunk
+
+
+def build_images(world: World, names: list[str], track: Track) -> list[str]:
+    """Build or pull those of the images that the laptop's engine lacks; return their names."""
+    engine = world.laptop_engine()
+    there = engine.image_labels(names)
+    inputs = world.facts.image_inputs
+    missing = [name for name in names if not satisfied(there.get(name), inputs[name])]
+    by_name = {image.name: image for image in world.lab.images}
+    for name in missing:
+        with track.child("image", service=name) as step:
+            build = by_name[name].build
+            if build is None:
+                engine.pull(name, track=step)
+                step.detail("pulled")
+                continue
+            engine.build_image(
+                name,
+                context=build.context,
+                dockerfile=build.dockerfile,
+                args=dict(build.args),
+                target=build.target,
+                labels={INPUTS_LABEL: inputs[name]},
+                track=step,
+            )
+            step.detail("built")
+    return missing

@@ -1,0 +1,271 @@
+"""Phases ``prepare``, ``boot`` and ``connect``: machines that are there, up and reachable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from hashlab.config.model import Machine
+from hashlab.errors import LabError, LaptopError
+from hashlab.phases.box import registered_box
+from hashlab.phases.keys import ensure_key, write_ssh_files
+from hashlab.phases.world import Reach, World
+from hashlab.pipeline import Track
+from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine
+from hashlab.statefiles import read_json, write_json, write_text
+
+CONNECT_SECONDS = 120.0
+POLL_SECONDS = 0.1
+CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the machines of this run are: addresses and laptop ports, by machine."""
+
+    addresses: dict[str, IPv4Address]
+    ports: dict[str, dict[int, int]]
+
+
+def prepare(world: World, track: Track, _: str) -> None:
+    """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
+    box = require_box(world)
+    observed = {machine.name: machine for machine in world.provider.machines(world.lab)}
+    world.facts.observed = observed
+    layout = lay_out(world, observed)
+    public_key = ensure_key(world)
+    new = [machine for machine in world.lab.machines if machine.name not in observed]
+    if new:
+        world.provider.prepare(world.lab, new, box, subnet_of(layout), track=track)
+    if observed:
+        world.provider.adopt(world.lab, world.state.vagrant, public_key)
+    write_text(world.state.vagrantfile, vagrantfile(world, layout, box, public_key))
+    note_stale(world, box, observed.values())
+    if not new:
+        track.skip(f"{len(observed)} machines exist")
+
+
+def require_box(world: World) -> BoxManifest:
+    """The registered box, or one message that says how to get it."""
+    box = registered_box(world)
+    if box is None:
+        raise LaptopError(f"there is no box for lab {world.lab.name}", next_step="hashlab init-box")
+    if not world.provider.box_present(box):
+        raise LaptopError(
+            f"what the box {box.name} {box.version} stands on is gone from this laptop",
+            next_step="hashlab init-box",
+        )
+    world.facts.box = box
+    return box
+
+
+def note_stale(world: World, box: BoxManifest, machines: Iterable[ObservedMachine]) -> None:
+    """Tell which running machine stands on another box than the registered one."""
+    stale = [machine.name for machine in machines if machine.recipe != box.recipe]
+    if stale:
+        world.note(
+            f"{', '.join(stale)}: running on an older box. To renew: hashlab destroy, hashlab dev"
+        )
+
+
+def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
+    """Choose addresses and ports: what exists stays, the rest is as configured where free."""
+    subnet = _subnet(world, observed)
+    addresses = {
+        machine.name: _shifted(machine.address, world.lab.subnet, subnet)
+        for machine in world.lab.machines
+    }
+    if subnet != world.lab.subnet:
+        world.note(f"subnet {world.lab.subnet} is in use; this lab took {subnet}")
+    return Layout(addresses, _ports(world, observed))
+
+
+def subnet_of(layout: Layout) -> IPv4Network:
+    """The /24 the layout lies in."""
+    first = next(iter(layout.addresses.values()))
+    return IPv4Network(f"{first}/24", strict=False)
+
+
+def _subnet(world: World, observed: dict[str, ObservedMachine]) -> IPv4Network:
+    for machine in observed.values():
+        if machine.address is not None:
+            return IPv4Network(f"{machine.address}/{world.lab.subnet.prefixlen}", strict=False)
+    taken = [IPv4Network(subnet) for subnet in world.provider.used_subnets(world.lab)]
+    taken += world.routes()
+    return choose_subnet(world.lab.subnet, taken)
+
+
+def choose_subnet(wanted: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network:
+    """``wanted`` where it is free, else the next free /24. Raises LaptopError when none is."""
+    if wanted.prefixlen != 24:
+        candidates = [wanted]
+    else:
+        candidates = [wanted, *CANDIDATES]
+    for candidate in candidates:
+        if not any(candidate.overlaps(other) for other in taken if other.prefixlen > 0):
+            return candidate
+    raise LaptopError(
+        f"subnet {wanted} is in use and no other is free",
+        next_step="set lab.subnet in hashlab.toml to a free one",
+    )
+
+
+def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Address:
+    return new.network_address + (int(address) - int(old.network_address))
+
+
+def _ports(world: World, observed: dict[str, ObservedMachine]) -> dict[str, dict[int, int]]:
+    ports: dict[str, dict[int, int]] = {}
+    given: set[int] = set()
+    for machine in world.lab.machines:
+        there = observed.get(machine.name)
+        ports[machine.name] = {}
+        for port in machine.forwarded_ports:
+            host = there.forwarded.get(port.guest) if there else None
+            if host is None:
+                host = _free(world, port.host, given)
+            if host != port.host:
+                world.note(f"port {port.host} ({port.id}) is taken; using {host}")
+            given.add(host)
+            ports[machine.name][port.guest] = host
+    return ports
+
+
+def _free(world: World, wanted: int, given: set[int]) -> int:
+    if wanted not in given and world.port_is_free(wanted):
+        return wanted
+    while (port := world.free_port()) in given:
+        pass
+    return port
+
+
+def vagrantfile(world: World, layout: Layout, box: BoxManifest, public_key: str) -> str:
+    """The rendered Vagrantfile of this run."""
+
+    def values(machine: Machine) -> dict[str, object]:
+        ports = layout.ports[machine.name]
+        return {
+            "name": machine.name,
+            "address": str(layout.addresses[machine.name]),
+            "forwarded_ports": [
+                {"id": port.id, "guest": port.guest, "host": ports[port.guest]}
+                for port in machine.forwarded_ports
+            ],
+            "settings": world.provider.machine_settings(world.lab, machine, box),
+        }
+
+    return world.render(
+        {
+            "lab": world.lab.name,
+            "provider": world.provider.name,
+            "box": {"name": box.name, "version": box.version},
+            "user": "core",
+            "private_key": str(world.state.key),
+            "public_key": public_key,
+            "machines": [values(machine) for machine in world.lab.machines],
+        }
+    )
+
+
+def boot(world: World, track: Track, _: str) -> None:
+    """Promise: Vagrant says that every machine is up."""
+    running = [m.name for m in world.facts.observed.values() if m.state == "running"]
+    missing = [name for name in world.machine_names() if name not in running]
+    if not missing:
+        track.skip(f"{len(running)} machines run")
+        return
+    world.vagrant.up(missing, track=track)
+    track.detail(f"{', '.join(missing)} up")
+
+
+def connect(world: World, track: Track, machine: str) -> None:
+    """Promise: an SSH connection to the machine is open, its host key pinned. Does not wait for
+    Vagrant to end: a machine is used from the moment it answers."""
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            _connect_once(world, machine)
+            break
+        except LabError as error:
+            if time.monotonic() > deadline:
+                raise
+            track.detail(error.what)
+        track.cancel.wait(POLL_SECONDS)
+    reach = world.facts.reach[machine]
+    track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+
+
+def _connect_once(world: World, machine: str) -> None:
+    found = next((m for m in world.provider.machines(world.lab) if m.name == machine), None)
+    if found is None or found.state != "running" or found.endpoint is None or not found.address:
+        raise LabError("the machine is not up yet", where=machine)
+    host_key = world.provider.host_key(world.lab, machine)
+    if not host_key:
+        raise LabError("the machine has no host key yet", where=machine)
+    link = world.connector.connect(machine, found.endpoint, host_key)
+    with world.lock:
+        world.facts.reach[machine] = Reach(
+            found.endpoint, host_key, found.address, dict(found.forwarded)
+        )
+        world.facts.links[machine] = link
+        remember(world)
+
+
+def remember(world: World) -> None:
+    """Keep endpoints and host keys for the next run, and for `ssh -F`."""
+    reach = world.facts.reach
+    write_json(world.state.machines, {name: _to_json(one) for name, one in reach.items()})
+    write_ssh_files(world)
+
+
+def reconnect(world: World, track: Track, machine: str) -> None:
+    """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
+    only when the cache is wrong; Vagrant is never called."""
+    cached = (read_json(world.state.machines) or {}).get(machine)
+    if cached:
+        reach = _from_json(cached)
+        try:
+            link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+        except LabError as error:
+            track.detail(f"cache is old: {error.what}")
+        else:
+            with world.lock:
+                world.facts.reach[machine] = reach
+                world.facts.links[machine] = link
+            track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+            return
+    _reconnect_by_provider(world, track, machine)
+
+
+def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
+    found = [m for m in world.provider.machines(world.lab) if m.name == machine]
+    if not found or found[0].state != "running":
+        state = found[0].state if found else "not there"
+        raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
+    public_key = ensure_key(world)
+    world.provider.adopt(world.lab, world.state.vagrant, public_key)
+    connect(world, track, machine)
+
+
+def _to_json(reach: Reach) -> dict[str, object]:
+    return {
+        "host": reach.endpoint.host,
+        "port": reach.endpoint.port,
+        "user": reach.endpoint.user,
+        "host_key": reach.host_key,
+        "address": str(reach.address),
+        "forwarded": {str(guest): host for guest, host in reach.forwarded.items()},
+    }
+
+
+def _from_json(value: dict[str, object]) -> Reach:
+    forwarded = value["forwarded"]
+    assert isinstance(forwarded, dict)
+    return Reach(
+        Endpoint(str(value["host"]), int(str(value["port"])), str(value["user"])),
+        str(value["host_key"]),
+        IPv4Address(str(value["address"])),
+        {int(guest): int(host) for guest, host in forwarded.items()},
+    )

@@ -1,0 +1,36 @@
+"""Phase ``secrets``: makes the lab's generated secrets once, and finds lost ones again."""
+
+from __future__ import annotations
+
+import secrets
+
+from hashlab.phases.files import secret_path
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.statefiles import write_text
+
+LENGTH = 24
+
+
+def make_secrets(world: World, track: Track, _: str) -> None:
+    """Promise: every generated secret is a file; one that a machine already holds is kept, for the
+    data on the machine was made with it."""
+    missing = [n for n in world.lab.generated_secrets if not (world.state.secrets / n).exists()]
+    if not missing:
+        track.skip(f"{len(world.lab.generated_secrets)} there")
+        return
+    found = 0
+    for name in missing:
+        value = _held_by_a_machine(world, name)
+        found += bool(value)
+        path = world.state.secrets / name
+        write_text(path, value or secrets.token_urlsafe(LENGTH), mode=0o600)
+    track.detail(f"{len(missing) - found} made, {found} found on machines")
+
+
+def _held_by_a_machine(world: World, name: str) -> str:
+    for link in world.facts.links.values():
+        done = link.shell.run(["cat", secret_path(world.lab, name)])
+        if done.code == 0 and done.stdout:
+            return done.stdout
+    return ""

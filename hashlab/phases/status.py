@@ -1,0 +1,114 @@
+"""What ``status`` tells: machines, services, builds and addresses, asked of the machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hashlab.errors import LabError
+from hashlab.phases.box import recipe_manifest, registered_boxes
+from hashlab.phases.images import image_inputs
+from hashlab.phases.machines import reconnect
+from hashlab.phases.proof import Running, read_back
+from hashlab.phases.containers import wanted_builds
+from hashlab.phases.world import World
+from hashlab.pipeline import Track, parallel
+from hashlab.protocols import ObservedMachine
+
+
+def status_document(world: World, track: Track) -> dict[str, Any]:
+    """The document ``status --json`` prints (shape: docs/json.md). Changes nothing."""
+    observed = {machine.name: machine for machine in world.provider.machines(world.lab)}
+    running = [name for name, machine in observed.items() if machine.state == "running"]
+    errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))
+    manifest = recipe_manifest(world)
+    registered = {box.recipe for box in registered_boxes(world)}
+    for image in world.lab.images:
+        world.facts.image_inputs[image.name] = image_inputs(world, image)
+    return {
+        "lab": world.lab.name,
+        "provider": world.provider.name,
+        "box": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "registered": bool(registered),
+            "stale": bool(registered) and manifest.recipe not in registered,
+        },
+        "machines": [
+            _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
+            for name in world.machine_names()
+        ],
+        "services": _services(world),
+        "urls": world.urls(),
+        "notes": _notes(world, observed, registered, manifest.recipe),
+    }
+
+
+def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
+    try:
+        reconnect(world, track, name)
+    except LabError as error:
+        return name, error.what
+    return name, ""
+
+
+def _machine(
+    world: World, name: str, machine: ObservedMachine | None, recipe: str, error: str
+) -> dict[str, Any]:
+    endpoint = machine.endpoint if machine else None
+    address = machine.address if machine and machine.address else world.machine(name).address
+    state = machine.state if machine else "not created"
+    return {
+        "name": name,
+        "address": str(address),
+        "state": "unreachable" if error else state,
+        "ssh": {"host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
+        if endpoint
+        else None,
+        "stale": bool(machine) and machine is not None and machine.recipe != recipe,
+    }
+
+
+def _services(world: World) -> list[dict[str, Any]]:
+    wanted = wanted_builds(world)
+    found: dict[str, list[Running]] = {}
+    for running in read_back(world, wanted):
+        found.setdefault(running.service, []).append(running)
+    rows = []
+    for service in world.lab.services:
+        rows += [
+            {
+                "name": service.name,
+                "machine": service.machine,
+                "state": running.container.state,
+                "health": running.container.health or None,
+                "build": wanted[service.name].id,
+                "running_build": running.build or None,
+                "stale": running.stale or None,
+            }
+            for running in found.get(service.name, [])
+        ] or [
+            {
+                "name": service.name,
+                "machine": service.machine,
+                "state": "not created",
+                "health": None,
+                "build": wanted[service.name].id,
+                "running_build": None,
+                "stale": None,
+            }
+        ]
+    return rows
+
+
+def _notes(
+    world: World, observed: dict[str, ObservedMachine], registered: set[str], recipe: str
+) -> list[str]:
+    notes = [*world.lab.notes, *world.facts.notes]
+    if not registered:
+        notes.append("no box is registered. To build it: hashlab init-box")
+    elif recipe not in registered:
+        notes.append("the box is stale: its recipe changed. To renew it: hashlab init-box")
+    stale = [name for name, machine in observed.items() if machine.recipe != recipe]
+    if stale:
+        notes.append(f"{', '.join(stale)}: on an older box. To renew: hashlab destroy, hashlab dev")
+    return notes

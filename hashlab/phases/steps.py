@@ -1,0 +1,52 @@
+"""Phases ``seed`` and ``verify``: the user's own commands against the running lab."""
+
+from __future__ import annotations
+
+from hashlab.config.model import Step
+from hashlab.errors import LabError
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+
+STEP_SECONDS = 600.0
+
+
+def seed(world: World, track: Track, _: str) -> None:
+    """Promise: the lab holds its sample data; what is there is not loaded again."""
+    _run(world, track, world.lab.seed, "seed")
+
+
+def verify(world: World, track: Track, _: str) -> None:
+    """Promise: the application's own smoke test passed."""
+    _run(world, track, world.lab.verify, "verify")
+
+
+def _run(world: World, track: Track, step: Step | None, name: str) -> None:
+    if step is None:
+        track.skip(f"hashlab.toml has no [{name}]")
+        return
+    first, *rest = step.command
+    command = [world.python if first in ("python", "python3") else first, *rest]
+    done = world.runner.run(
+        command,
+        cwd=world.lab.folder,
+        env=_environment(world),
+        timeout=STEP_SECONDS,
+        cancel=track.cancel,
+        on_line=track.output,
+    )
+    if done.code != 0:
+        raise LabError(
+            f"{name} failed with exit code {done.code}",
+            where=" ".join(step.command),
+            output=done.stdout + done.stderr,
+            next_step="hashlab status shows what runs",
+        )
+    lines = done.stdout.strip().splitlines()
+    track.detail(lines[-1] if lines else "done")
+
+
+def _environment(world: World) -> dict[str, str]:
+    urls = {
+        f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
+    }
+    return {"HASHLAB_LAB": world.lab.name, **urls}

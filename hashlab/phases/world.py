@@ -1,0 +1,118 @@
+"""What a run knows: the lab, the drivers it was given, and the facts earlier phases found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from hashlab.config.model import Build, Lab, Machine, Service
+from hashlab.phases.files import Snapshot, take_snapshot
+from hashlab.protocols import (
+    BoxManifest,
+    Connector,
+    Endpoint,
+    Engine,
+    Link,
+    ObservedMachine,
+    Provider,
+    Runner,
+    Vagrant,
+)
+from hashlab.statefiles import StateFolder
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How to reach one machine: what is cached between runs. ``forwarded``: guest → laptop port."""
+
+    endpoint: Endpoint
+    host_key: str
+    address: IPv4Address
+    forwarded: Mapping[int, int]
+
+
+@dataclass
+class Facts:
+    """What phases found out in this run; each field names the phase that fills it."""
+
+    observed: dict[str, ObservedMachine] = field(default_factory=dict)  # prepare
+    reach: dict[str, Reach] = field(default_factory=dict)  # connect
+    links: dict[str, Link] = field(default_factory=dict)  # connect
+    image_inputs: dict[str, str] = field(default_factory=dict)  # images
+    box: BoxManifest | None = None  # recipe, prepare
+    box_current: bool = False  # recipe
+    snapshot: Snapshot | None = None  # whoever asks first
+    changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
+    notes: list[str] = field(default_factory=list)  # anything to tell at the end
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything phases may touch; real or fake is decided by whoever builds it."""
+
+    lab: Lab
+    state: StateFolder
+    provider: Provider
+    vagrant: Vagrant
+    connector: Connector
+    laptop_engine: Callable[[], Engine]
+    runner: Runner
+    context_files: Callable[[Build], Sequence[str]]
+    render: Callable[[Mapping[str, Any]], str]
+    routes: Callable[[], Sequence[IPv4Network]]
+    port_is_free: Callable[[int], bool]
+    free_port: Callable[[], int]
+    environ: Mapping[str, str]
+    python: str
+    facts: Facts = field(default_factory=Facts)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def link(self, machine: str) -> Link:
+        """The open link to a machine (KeyError before phase connect)."""
+        return self.facts.links[machine]
+
+    def note(self, text: str) -> None:
+        """Keep a sentence for the end of the run, once."""
+        with self.lock:
+            if text not in self.facts.notes:
+                self.facts.notes.append(text)
+
+    def snapshot(self) -> Snapshot:
+        """The laptop's files as this run sees them: read when first asked for, after the phases
+        that make artifacts and secrets."""
+        with self.lock:
+            if self.facts.snapshot is None:
+                self.facts.snapshot = take_snapshot(self.lab)
+            return self.facts.snapshot
+
+    def services_on(self, machine: str) -> list[Service]:
+        """The services placed on a machine, in the file's order."""
+        return [service for service in self.lab.services if service.machine == machine]
+
+    def machine_names(self) -> list[str]:
+        """Names of the lab's machines, in the file's order."""
+        return [machine.name for machine in self.lab.machines]
+
+    def machine(self, name: str) -> Machine:
+        """One machine of the lab."""
+        return self.lab.machine(name)
+
+    def urls(self) -> dict[str, str]:
+        """Address of every forwarded port on the laptop, by its id."""
+        found: dict[str, str] = {}
+        for machine in self.lab.machines:
+            reach = self.facts.reach.get(machine.name)
+            for port in machine.forwarded_ports:
+                host = reach.forwarded.get(port.guest, port.host) if reach else port.host
+                found[port.id] = f"{port.scheme}://127.0.0.1:{host}"
+        return found
+
+    def close(self) -> None:
+        """Close every open link."""
+        for link in self.facts.links.values():
+            link.engine.close()
+            link.shell.close()
+        self.facts.links.clear()

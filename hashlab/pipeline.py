@@ -1,0 +1,443 @@
+"""Runs steps: times them, runs independent ones at once, waits for all, cancels, loses no error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, Literal, Protocol, TypeVar
+
+from hashlab.errors import HashlabError, Interrupted, LabError
+
+Status = Literal["ok", "skipped", "failed", "cancelled", "not-reached"]
+C = TypeVar("C")
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Cancelled(Exception):
+    """Raised inside a step when the run was cancelled; never an error of its own."""
+
+
+class CancelToken:
+    """One flag for a whole run, with callbacks that stop what is blocking."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._next = 0
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled."""
+        return self._event.is_set()
+
+    def cancel(self) -> None:
+        """Cancel the run: wake every waiter and call every registered callback once."""
+        with self._lock:
+            self._event.set()
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+        for callback in callbacks:
+            callback()
+
+    def check(self) -> None:
+        """Raise Cancelled when the run was cancelled."""
+        if self._event.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Wait ``seconds`` between two looks at a condition; raise Cancelled at once if cancelled."""
+        if self._event.wait(seconds):
+            raise Cancelled
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """Call ``callback`` when the run is cancelled inside the block."""
+        with self._lock:
+            key, self._next = self._next, self._next + 1
+            if not self._event.is_set():
+                self._callbacks[key] = callback
+        if self._event.is_set():
+            raise Cancelled
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.pop(key, None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One timed step. ``started`` is Unix time in seconds; ``bytes_sent`` counts what travelled
+    to machines. The table, the JSON record and the page show these rows and nothing else."""
+
+    name: str
+    machine: str | None
+    service: str | None
+    started: float | None
+    seconds: float
+    status: Status
+    detail: str = ""
+    bytes_sent: int = 0
+    depth: int = 0
+
+
+@dataclass
+class Step:
+    """A running step as a listener sees it. ``total`` None: the amount is not known."""
+
+    id: int
+    parent: int | None
+    name: str
+    machine: str | None
+    service: str | None
+    started: float
+    depth: int = 0
+    detail: str = ""
+    done: float = 0.0
+    total: float | None = None
+    unit: str = ""
+    bytes_sent: int = 0
+    skipped: bool = False
+
+
+class Listener(Protocol):
+    """Whoever shows a run. Called from several threads, never concurrently."""
+
+    def begin(self, step: Step) -> None:
+        """A step started."""
+
+    def update(self, step: Step) -> None:
+        """The step's detail or amount changed."""
+
+    def end(self, step: Step, row: Row) -> None:
+        """The step ended as ``row``."""
+
+    def output(self, step: Step, line: str) -> None:
+        """A line a tool underneath printed."""
+
+
+class Track:
+    """What a step uses to tell how it goes; every method may be called from any thread."""
+
+    def __init__(self, recorder: Recorder, step: Step) -> None:
+        self._recorder = recorder
+        self._step = step
+
+    @property
+    def cancel(self) -> CancelToken:
+        """The run's cancel token."""
+        return self._recorder.cancel
+
+    def detail(self, text: str) -> None:
+        """Say in a few words what was done or is going on."""
+        self._step.detail = text
+        self._recorder.update(self._step)
+
+    def skip(self, text: str) -> None:
+        """Say that there was nothing to do, and why."""
+        self._step.skipped = True
+        self.detail(text)
+
+    def progress(self, done: float, total: float | None, unit: str = "") -> None:
+        """Report an amount: ``done`` of ``total`` ``unit``s."""
+        self._step.done, self._step.total, self._step.unit = done, total, unit
+        self._recorder.update(self._step)
+
+    def sent(self, count: int) -> None:
+        """Count bytes that travelled to a machine."""
+        self._step.bytes_sent += count
+
+    def output(self, line: str) -> None:
+        """Pass on a line that a tool printed; shown only when the user asked for it."""
+        self._recorder.output(self._step, line)
+
+    @contextmanager
+    def child(
+        self, name: str, *, machine: str | None = None, service: str | None = None
+    ) -> Iterator[Track]:
+        """Time a part of this step as a row of its own."""
+        with self._recorder.step(name, machine=machine, service=service, parent=self._step) as step:
+            yield step
+
+
+class Recorder:
+    """Collects rows and tells the listener; the clock is passed in so tests need not wait."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        cancel: CancelToken,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.cancel = cancel
+        self._listener = listener
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._rows: dict[int, Row] = {}
+        self._next = 0
+
+    def rows(self) -> tuple[Row, ...]:
+        """All rows so far, in the order their steps began."""
+        with self._lock:
+            return tuple(self._rows[key] for key in sorted(self._rows))
+
+    def running(self) -> tuple[str, ...]:
+        """Names of steps that were cut off, for the message after Ctrl-C."""
+        cut = [row for row in self.rows() if row.status == "cancelled"]
+        return tuple(" ".join(filter(None, (r.name, r.machine, r.service))) for r in cut)
+
+    @contextmanager
+    def step(
+        self,
+        name: str,
+        *,
+        machine: str | None = None,
+        service: str | None = None,
+        parent: Step | None = None,
+    ) -> Iterator[Track]:
+        """Time one step; whatever leaves the block decides its status."""
+        step = self._begin(name, machine, service, parent)
+        status: Status = "ok"
+        try:
+            yield Track(self, step)
+            status = "skipped" if step.skipped else "ok"
+        except (Cancelled, KeyboardInterrupt):
+            status = "cancelled"
+            raise
+        except BaseException as error:
+            status = "failed"
+            step.detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise
+        finally:
+            self._end(step, status)
+
+    def not_reached(self, name: str, machine: str | None) -> None:
+        """Record a step that never began."""
+        with self._lock:
+            self._next += 1
+            self._rows[self._next] = Row(name, machine, None, None, 0.0, "not-reached")
+
+    def update(self, step: Step) -> None:
+        """Tell the listener that a step changed."""
+        with self._lock:
+            self._listener.update(step)
+
+    def output(self, step: Step, line: str) -> None:
+        """Tell the listener what a tool printed."""
+        with self._lock:
+            self._listener.output(step, line)
+
+    def _begin(
+        self, name: str, machine: str | None, service: str | None, parent: Step | None
+    ) -> Step:
+        with self._lock:
+            self._next += 1
+            step = Step(
+                id=self._next,
+                parent=parent.id if parent else None,
+                name=name,
+                machine=machine if machine or not parent else parent.machine,
+                service=service,
+                started=self._clock(),
+                depth=parent.depth + 1 if parent else 0,
+            )
+            self._listener.begin(step)
+            return step
+
+    def _end(self, step: Step, status: Status) -> None:
+        with self._lock:
+            row = Row(
+                name=step.name,
+                machine=step.machine,
+                service=step.service,
+                started=step.started,
+                seconds=max(0.0, self._clock() - step.started),
+                status=status,
+                detail=step.detail,
+                bytes_sent=step.bytes_sent,
+                depth=step.depth,
+            )
+            self._rows[step.id] = row
+            self._listener.end(step, row)
+
+
+@dataclass(frozen=True)
+class Phase(Generic[C]):
+    """One timed step of a workflow.
+
+    ``per="machine"`` runs it once for each machine (``run`` then gets the machine's name);
+    it waits only for the same machine's instance of an earlier per-machine phase.
+    """
+
+    name: str
+    run: Callable[[C, Track, str], None]
+    after: tuple[str, ...] = ()
+    per: Literal["lab", "machine"] = "lab"
+
+
+@dataclass(frozen=True)
+class Node:
+    """Work of a graph: what must be finished first, and what to call."""
+
+    run: Callable[[], None]
+    after: frozenset[Hashable] = field(default_factory=frozenset)
+
+
+def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
+    """Run every node as soon as all it waits for is done, independent ones at once.
+
+    After the first failure nothing new starts, what runs is cancelled and waited for, and all
+    errors are raised together. Raises ValueError for a node that waits for an unknown one.
+    """
+    unknown = {name for node in nodes.values() for name in node.after} - set(nodes)
+    if unknown:
+        raise ValueError(f"unknown nodes waited for: {sorted(map(str, unknown))}")
+    if not nodes:
+        return
+    waiting = dict(nodes)
+    finished: set[Hashable] = set()
+    errors: list[BaseException] = []
+    running: dict[Future[None], K] = {}
+    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+        while running or waiting:
+            if not errors and not cancel.cancelled:
+                for key in [k for k, node in waiting.items() if node.after <= finished]:
+                    running[pool.submit(waiting.pop(key).run)] = key
+            if not running:
+                break
+            errors += _collect(running, finished, cancel)
+    _raise_all(errors)
+    if waiting:
+        cancel.check()
+        raise ValueError(f"nodes wait for each other: {sorted(map(str, waiting))}")
+
+
+def _collect(
+    running: dict[Future[None], K], finished: set[Hashable], cancel: CancelToken
+) -> list[BaseException]:
+    """Wait for at least one future; Ctrl-C while waiting cancels the run and goes on waiting."""
+    errors: list[BaseException] = []
+    try:
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+    except KeyboardInterrupt as interrupt:
+        cancel.cancel()
+        return [interrupt]
+    for future in done:
+        key = running.pop(future)
+        error = future.exception()
+        if error is None:
+            finished.add(key)
+            continue
+        errors.append(error)
+        cancel.cancel()
+    return errors
+
+
+def _raise_all(errors: Sequence[BaseException]) -> None:
+    """Raise what happened: a bug first, then the failures together, then a bare cancellation."""
+    real = [error for error in errors if not isinstance(error, Cancelled)]
+    for error in real:
+        if not isinstance(error, HashlabError):
+            raise error
+    failures = [error for error in real if isinstance(error, HashlabError)]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        combined = LabError("\n".join(str(failure) for failure in failures))
+        combined.exit_code = failures[0].exit_code
+        raise combined
+    if errors:
+        raise errors[0]
+
+
+def parallel(items: Iterable[T], work: Callable[[T], R], cancel: CancelToken) -> list[R]:
+    """Call ``work`` for every item at once; return the results in the items' order."""
+    todo = list(items)
+    results: dict[int, R] = {}
+
+    def call(index: int) -> Callable[[], None]:
+        def run() -> None:
+            results[index] = work(todo[index])
+
+        return run
+
+    run_graph({index: Node(call(index)) for index in range(len(todo))}, cancel)
+    return [results[index] for index in range(len(todo))]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a workflow went. ``error`` None: everything is ok."""
+
+    rows: tuple[Row, ...]
+    started: float
+    seconds: float
+    error: HashlabError | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every phase was ok or had nothing to do."""
+        return self.error is None
+
+
+def run_workflow(
+    phases: Sequence[Phase[C]],
+    context: C,
+    *,
+    machines: Sequence[str],
+    listener: Listener,
+    cancel: CancelToken,
+    clock: Callable[[], float] = time.time,
+) -> RunResult:
+    """Run the phases of one workflow and return its rows; expected failures are in the result.
+
+    Raises whatever is not a HashlabError: a bug must stay visible.
+    """
+    recorder = Recorder(listener, cancel, clock)
+    begun: set[tuple[str, str]] = set()
+    started = clock()
+    error: HashlabError | None = None
+    nodes = _nodes(phases, context, machines, recorder, begun)
+    try:
+        run_graph(nodes, cancel)
+    except (KeyboardInterrupt, Cancelled):
+        half_done = ", ".join(recorder.running()) or "nothing"
+        error = Interrupted(f"interrupted. Half done: {half_done}", next_step="run it again")
+    except HashlabError as failure:
+        error = failure
+    for name, machine in nodes:
+        if (name, machine) not in begun:
+            recorder.not_reached(name, machine or None)
+    return RunResult(recorder.rows(), started, clock() - started, error)
+
+
+def _nodes(
+    phases: Sequence[Phase[C]],
+    context: C,
+    machines: Sequence[str],
+    recorder: Recorder,
+    begun: set[tuple[str, str]],
+) -> dict[tuple[str, str], Node]:
+    instances = {phase.name: list(machines) if phase.per == "machine" else [""] for phase in phases}
+
+    def node(phase: Phase[C], machine: str) -> Node:
+        def run() -> None:
+            begun.add((phase.name, machine))
+            with recorder.step(phase.name, machine=machine or None) as track:
+                phase.run(context, track, machine)
+
+        after: set[Hashable] = set()
+        for earlier in phase.after:
+            same = machine and machine in instances[earlier]
+            names = [machine] if same else instances[earlier]
+            after.update((earlier, name) for name in names)
+        return Node(run, frozenset(after))
+
+    return {(p.name, m): node(p, m) for p in phases for m in instances[p.name]}

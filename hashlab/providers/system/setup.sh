@@ -1,0 +1,81 @@
+#!/bin/sh
+# Turns a bare Debian into a hashlab machine: Docker Engine, sshd, rsync, user core, no Python.
+# Runs once inside the new system, for every provider alike. Arguments: extra packages.
+set -eu
+
+export DEBIAN_FRONTEND=noninteractive
+cat > /etc/dpkg/dpkg.cfg.d/hashlab <<'EOF'
+path-exclude=/usr/share/doc/*
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+path-exclude=/usr/share/bash-completion/*
+EOF
+apt-get update -q
+# socat carries the Docker API over SSH; iproute2 and iptables are what the overlay network needs.
+apt-get install -q -y --no-install-recommends \
+    systemd systemd-sysv dbus openssh-server rsync sudo socat \
+    docker.io iptables iproute2 ca-certificates "$@"
+
+useradd --create-home --shell /bin/sh --groups docker core
+passwd --lock core > /dev/null
+: > /home/core/.profile
+rm -f /home/core/.bashrc /home/core/.bash_logout
+echo 'core ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/core
+chmod 0440 /etc/sudoers.d/core
+# A locked password must not lock the key out as well.
+usermod --password '*' core
+install -d -o core -g core -m 0700 /home/core/.ssh
+install -d -o core -g core -m 0755 /var/lib/hashlab
+
+cat > /etc/ssh/sshd_config.d/hashlab.conf <<'EOF'
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin no
+AllowUsers core
+UseDNS no
+PrintMotd no
+# sudo and the Docker group are the real gates; PAM session set-up only costs time at each command.
+UsePAM no
+MaxSessions 64
+MaxStartups 64:30:128
+EOF
+
+install -d /etc/docker
+cat > /etc/docker/daemon.json <<'EOF'
+{
+  "storage-driver": "overlay2",
+  "log-driver": "json-file",
+  "log-opts": {"max-size": "10m", "max-file": "3"},
+  "shutdown-timeout": 3,
+  "live-restore": false
+}
+EOF
+
+# Host keys are made at first boot, never shipped in a box.
+rm -f /etc/ssh/ssh_host_*
+cat > /etc/systemd/system/hashlab-host-key.service <<'EOF'
+[Unit]
+Description=Make the SSH host key of this machine
+Before=ssh.service
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+
+[Install]
+WantedBy=multi-user.target
+EOF
+echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/host-key.conf
+systemctl enable hashlab-host-key.service ssh.service docker.service > /dev/null 2>&1
+# Nothing on a throw-away machine waits for these.
+systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
+    systemd-networkd-wait-online.service fstrim.timer dpkg-db-backup.timer \
+    systemd-timesyncd.service getty.target systemd-logind.service > /dev/null 2>&1
+
+apt-get clean
+rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /tmp/* /usr/share/doc/* /usr/share/man/* \
+    /usr/share/locale/*
+: > /etc/machine-id
+rm -f /var/lib/dbus/machine-id

@@ -1,0 +1,67 @@
+"""The JSON record of a run: the same rows as on the screen, for scripts and for later."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hashlab.errors import HashlabError, tail
+from hashlab.pipeline import Row, RunResult
+from hashlab.statefiles import write_json
+
+KEPT = 200
+OUTPUT_LINES = 200
+
+
+def run_record(command: str, lab: str, provider: str, result: RunResult) -> dict[str, Any]:
+    """The record of one run; docs/json.md describes each field."""
+    return {
+        "command": command,
+        "lab": lab,
+        "provider": provider,
+        "started": _moment(result.started),
+        "seconds": round(result.seconds, 3),
+        "ok": result.ok,
+        "phases": [_phase(row) for row in result.rows],
+        "error": None if result.error is None else _error(result.error),
+    }
+
+
+def save_record(folder: Path, record: dict[str, Any]) -> Path:
+    """Write the record as ``<time>-<command>.json``; of all records the newest 200 stay."""
+    time = str(record["started"]).replace(":", "-")
+    path = folder / f"{time}-{record['command']}.json"
+    write_json(path, record)
+    for old in sorted(folder.glob("????-*Z-*.json"))[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def _moment(unix: float) -> str:
+    """Unix time in seconds → ISO 8601 in UTC with milliseconds."""
+    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _phase(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "machine": row.machine,
+        "service": row.service,
+        "started": None if row.started is None else _moment(row.started),
+        "seconds": round(row.seconds, 3),
+        "status": row.status,
+        "detail": row.detail,
+        "bytes_sent": row.bytes_sent,
+    }
+
+
+def _error(error: HashlabError) -> dict[str, Any]:
+    return {
+        "what": error.what,
+        "where": error.where,
+        "output": tail(error.output, lines=OUTPUT_LINES),
+        "next_step": error.next_step,
+        "exit_code": int(error.exit_code),
+    }

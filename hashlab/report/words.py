@@ -1,0 +1,93 @@
+"""How numbers, texts and states are said to people: the same words and symbols in every view."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from hashlab.pipeline import Row, Status, Step
+
+Tone = Literal["plain", "good", "bad", "warn", "dim", "strong"]
+
+SYMBOLS: dict[Status, str] = {
+    "ok": "✓",
+    "skipped": "·",
+    "failed": "✗",
+    "cancelled": "!",
+    "not-reached": "○",
+}
+TONES: dict[Status, Tone] = {
+    "ok": "good",
+    "skipped": "dim",
+    "failed": "bad",
+    "cancelled": "warn",
+    "not-reached": "dim",
+}
+# What is written instead where the terminal's encoding lacks a sign.
+ASCII = str.maketrans({"✓": "+", "·": "-", "✗": "x", "○": "o", "…": "~", "─": "-", "→": ">"})
+UNITS = ("B", "kB", "MB", "GB", "TB")
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def seconds(value: float) -> str:
+    """A duration with two decimals, as the tables show it: ``14.13``."""
+    return f"{value:.2f}"
+
+
+def elapsed(value: float) -> str:
+    """A running clock: ``3.2 s``, from one minute on ``1:05 min``."""
+    if value < 60:
+        return f"{max(0.0, value):.1f} s"
+    minutes, rest = divmod(int(value), 60)
+    return f"{minutes}:{rest:02d} min"
+
+
+def size(count: int) -> str:
+    """Bytes in units of 1000, three digits at most before the point: ``18.4 MB``."""
+    amount, power = float(count), 0
+    while round(amount, 1) >= 1000 and power < len(UNITS) - 1:
+        amount, power = amount / 1000, power + 1
+    return f"{count} B" if power == 0 else f"{amount:.1f} {UNITS[power]}"
+
+
+def amount(done: float, total: float | None, unit: str) -> str:
+    """How far a step is: ``12.3 of 18.0 MB``, ``2 of 3 machines``, ``12.3 MB``."""
+    digits = 1 if unit == "MB" else 0
+    said = f"{done:.{digits}f}" if total is None else f"{done:.{digits}f} of {total:.{digits}f}"
+    return f"{said} {unit}".rstrip()
+
+
+def clean(line: str) -> str:
+    """A tool's line without escape sequences and control characters; of lines that overwrote each
+    other by carriage return, the last."""
+    shown = ESCAPES.sub("", line).rstrip("\r\n").rpartition("\r")[2]
+    return CONTROLS.sub(" ", shown.expandtabs(4))
+
+
+def clean_text(text: str) -> str:
+    """A text of several lines, each of them clean."""
+    return "\n".join(clean(line) for line in text.split("\n"))
+
+
+def one_line(text: str) -> str:
+    """A text with all white space folded, fit for one cell of a table."""
+    return " ".join(clean(text.replace("\r", "\n").replace("\n", " ")).split())
+
+
+def title(step: Row | Step, *, without: Iterable[str | None] = ()) -> str:
+    """What a step is called: name, machine, service; words in ``without`` are known anyway."""
+    known = set(without)
+    words = (step.name, step.machine, step.service)
+    return " ".join(word for word in words if word and word not in known) or step.name
+
+
+def fitting(text: str, encoding: str | None) -> str:
+    """``text`` with signs the encoding knows; never raises UnicodeEncodeError on writing."""
+    name = encoding or "utf-8"
+    try:
+        text.encode(name)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(ASCII).encode("ascii", "replace").decode("ascii")
+    return text

@@ -1,0 +1,93 @@
+"""The folder .hashlab: names of what lies in it, and reading and writing it whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Paths below ``.hashlab``. All of it can be deleted; the next run makes it anew."""
+
+    root: Path
+
+    @property
+    def vagrantfile(self) -> Path:
+        """The rendered Vagrantfile."""
+        return self.root / "Vagrantfile"
+
+    @property
+    def vagrant(self) -> Path:
+        """Vagrant's own state of the machines."""
+        return self.root / "vagrant"
+
+    @property
+    def ssh(self) -> Path:
+        """Key pair, known hosts and OpenSSH configuration of this lab."""
+        return self.root / "ssh"
+
+    @property
+    def key(self) -> Path:
+        """The lab's private key."""
+        return self.ssh / "id_ed25519"
+
+    @property
+    def ssh_config(self) -> Path:
+        """OpenSSH configuration that knows every machine by its name."""
+        return self.ssh / "config"
+
+    @property
+    def machines(self) -> Path:
+        """Cached SSH endpoints and host keys."""
+        return self.root / "machines.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Secrets made for this lab, one file each."""
+        return self.root / "secrets"
+
+    @property
+    def runs(self) -> Path:
+        """One JSON record per run."""
+        return self.root / "runs"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that is at work."""
+        return self.root / "lock"
+
+    @property
+    def engine(self) -> Path:
+        """What was probed of the laptop's engine."""
+        return self.root / "engine.json"
+
+    def artifact(self, name: str) -> Path:
+        """What an artifact was last built from."""
+        return self.root / "artifacts" / f"{name}.json"
+
+
+def read_json(path: Path) -> Any:
+    """The file's JSON value; None when it is missing or broken (then it is simply made anew)."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON value so that a reader sees the old file or the new one, never half."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a text file in one step, with ``mode`` from its first byte on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    temporary.replace(path)

@@ -1,0 +1,1180 @@
+"""Each mistake is reported once, on its line, with what to write instead."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import pytest
+
+from hashlab.errors import Problem
+
+Edits = tuple[tuple[str, str], ...]
+
+
+class Bad(NamedTuple):
+    """What is changed in the small lab, and the one problem that must come of it."""
+
+    at: str
+    says: str
+    hint: str
+    compose: Edits | str = ()
+    toml: Edits | str = ()
+    files: Mapping[str, str] = {}
+    environ: Mapping[str, str] = {}
+
+
+def queue(*lines: str) -> Edits:
+    """Add lines to the service queue: the first becomes line 4 of compose.yaml."""
+    return (("rabbitmq:3\n", "rabbitmq:3\n" + "".join(f"    {line}\n" for line in lines)),)
+
+
+def site_port(new: str) -> Edits:
+    return (('"8080:80"', new),)
+
+
+def machine(line: str) -> Edits:
+    """Add a line to machine broker: it becomes line 8 of hashlab.toml."""
+    return (('"1 GiB"\n', f'"1 GiB"\n{line}\n'),)
+
+
+def end(*lines: str) -> Edits:
+    """Add lines at the end of hashlab.toml: the first becomes line 30."""
+    return (('"verify.py"]\n', '"verify.py"]\n' + "".join(f"{line}\n" for line in lines)),)
+
+
+NOT_ACTED_ON = "is valid Compose, but hashlab does not act on it"
+CHAIN = """\
+services:
+  a: {image: x, depends_on: [b]}
+  b: {image: x, depends_on: [c]}
+  c:
+    image: x
+    depends_on:
+      - a
+"""
+ONE_MACHINE = """\
+[lab]
+name = "one"
+[machines.one]
+address = "192.168.60.5"
+"""
+
+COMPOSE_SYNTAX = {
+    "an empty file": Bad("compose.yaml", "is empty", "services:", compose="# nothing\n"),
+    "a tab": Bad(
+        "compose.yaml:3", "a tab", "spaces", compose=(("    image: rab", "\timage: rab"),)
+    ),
+    "a bracket left open": Bad(
+        "compose.yaml:18", "not valid YAML", "", compose=(("[key]", "[key"),)
+    ),
+    "two colons": Bad(
+        "compose.yaml:3",
+        "mapping values are not allowed",
+        "quote",
+        compose=(("rabbitmq:3", "rabbitmq: 3"),),
+    ),
+    "a list at the top": Bad(
+        "compose.yaml:1", "expected a mapping with services, found a list", "", compose="- web\n"
+    ),
+    "no services": Bad(
+        "compose.yaml:1", "needs 'services'", "services:", compose="volumes: {}\n", toml=ONE_MACHINE
+    ),
+    "services without any": Bad(
+        "compose.yaml:1", "there is no service", "image", compose="services: {}\n", toml=ONE_MACHINE
+    ),
+    "a key twice": Bad(
+        "compose.yaml:4",
+        "'image' stands here a second time (first in line 3)",
+        "Keep one",
+        compose=queue("image: x"),
+    ),
+    "a second document": Bad(
+        "compose.yaml:36",
+        "a second YAML document",
+        "one document",
+        compose=(("/key\n", "/key\n---\na: 1\n"),),
+    ),
+    "an unknown alias": Bad(
+        "compose.yaml:4", "no anchor '&none'", "", compose=queue("user: *none")
+    ),
+    "an anchor in itself": Bad(
+        "compose.yaml:4", "contains itself", "Remove", compose=queue("command: &me [*me]")
+    ),
+    "a merge of a list of strings": Bad(
+        "compose.yaml:4", "'<<' merges mappings only", "<<: *anchor", compose=queue("<<: [a, b]")
+    ),
+    "a tag": Bad(
+        "compose.yaml:4", "the YAML tag '!reset'", "Remove", compose=queue("user: !reset null")
+    ),
+    "a control character": Bad(
+        "compose.yaml:4", "a control character", "Remove", compose=queue("user: \x07")
+    ),
+    "a key that is a list": Bad(
+        "compose.yaml:4", "a key must be a string", "key: value", compose=queue("? [a]", ": b")
+    ),
+}
+
+COMPOSE_KEYS = {
+    "a misspelt key": Bad(
+        "compose.yaml:4",
+        "unknown key 'comand' in a service",
+        "Perhaps you meant 'command'",
+        compose=queue("comand: x"),
+    ),
+    "a key like no other": Bad(
+        "compose.yaml:4", "unknown key 'zzz'", "A service has: build,", compose=queue("zzz: 1")
+    ),
+    "an unknown key at the top": Bad(
+        "compose.yaml:31",
+        "unknown key 'volums'",
+        "Perhaps you meant 'volumes'",
+        compose=(
+            ("volumes:\n  data:\n", "volums:\n  data:\n"),
+            (
+                "    volumes:\n      - data:/var/lib/queue\n",
+                "    init: true\n    read_only: true\n",
+            ),
+        ),
+    ),
+    "networks": Bad(
+        "compose.yaml:4",
+        f"'networks' {NOT_ACTED_ON}",
+        "one network of the lab already",
+        compose=queue("networks: [x]"),
+    ),
+    "networks at the top": Bad(
+        "compose.yaml:33",
+        f"'networks' {NOT_ACTED_ON}",
+        "remove it",
+        compose=(("  data:\n", "  data:\nnetworks: {x: {}}\n"),),
+    ),
+    "container_name": Bad(
+        "compose.yaml:4",
+        f"'container_name' {NOT_ACTED_ON}",
+        "service name",
+        compose=queue("container_name: x"),
+    ),
+    "logging": Bad(
+        "compose.yaml:4",
+        f"'logging' {NOT_ACTED_ON}",
+        "remove it",
+        compose=queue("logging: {driver: json-file}"),
+    ),
+    "privileged": Bad(
+        "compose.yaml:4",
+        f"'privileged' {NOT_ACTED_ON}",
+        "cap_add",
+        compose=queue("privileged: true"),
+    ),
+    "extends": Bad(
+        "compose.yaml:4", f"'extends' {NOT_ACTED_ON}", "anchor", compose=queue("extends: other")
+    ),
+    "mem_limit": Bad(
+        "compose.yaml:4",
+        f"'mem_limit' {NOT_ACTED_ON}",
+        "limits: {memory:",
+        compose=queue("mem_limit: 1g"),
+    ),
+    "restart_policy": Bad(
+        "compose.yaml:5",
+        f"'restart_policy' {NOT_ACTED_ON}",
+        "Use restart",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                '    deploy:\n      restart_policy: {condition: any}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "a volume with a driver": Bad(
+        "compose.yaml:32",
+        "'nfs' is not known here",
+        "local",
+        compose=(("  data:\n", "  data: {driver: nfs}\n"),),
+    ),
+    "an external volume": Bad(
+        "compose.yaml:32",
+        f"'external' {NOT_ACTED_ON}",
+        "its machine",
+        compose=(("  data:\n", "  data: {external: true}\n"),),
+    ),
+    "a secret from the environment": Bad(
+        "compose.yaml:35",
+        f"'environment' {NOT_ACTED_ON}",
+        "[secrets] generate",
+        compose=(("file: ./.hashlab/secrets/key", "{file: ./verify.py, environment: KEY}"),),
+    ),
+    "a build cache": Bad(
+        "compose.yaml:10",
+        f"'cache_from' {NOT_ACTED_ON}",
+        "Remove",
+        compose=(("build: ./site", "build: {context: ./site, cache_from: [x]}"),),
+    ),
+}
+
+COMPOSE_VALUES = {
+    "an image that is a list": Bad(
+        "compose.yaml:3", "expected a string, found a list", "", compose=(("rabbitmq:3", "[a]"),)
+    ),
+    "an image that is a number": Bad(
+        "compose.yaml:3",
+        "expected a string, found a number",
+        'quotes around it: "5"',
+        compose=(("rabbitmq:3", "5"),),
+    ),
+    "an image that is nothing": Bad(
+        "compose.yaml:3",
+        "expected a string, found nothing",
+        "Write a value",
+        compose=(("rabbitmq:3", ""),),
+    ),
+    "an image in upper case": Bad(
+        "compose.yaml:3",
+        "'Rabbit' is no name of an image",
+        "lower case",
+        compose=(("rabbitmq:3", "Rabbit"),),
+    ),
+    "a number in a command": Bad(
+        "compose.yaml:4",
+        "expected a string, found a number",
+        'Put quotes around it: "10"',
+        compose=queue("command: [sleep, 10]"),
+    ),
+    "a quote left open in a command": Bad(
+        "compose.yaml:4",
+        "a quote that is not closed",
+        "list of words",
+        compose=queue("command: echo 'x"),
+    ),
+    "ports that are a string": Bad(
+        "compose.yaml:12",
+        "expected a list of ports, found a string",
+        "Write [8080:80]",
+        compose=(('      - "8080:80"', "      8080:80"),),
+    ),
+    "a port that is a word": Bad(
+        "compose.yaml:12",
+        "'http' is no port",
+        '"8080:80"',
+        compose=site_port("http"),
+        toml=(('  { id = "site", guest = 8080, host = 8081 },\n', ""),),
+    ),
+    "a port above 65535": Bad(
+        "compose.yaml:13",
+        "'70000' is no port",
+        "65535",
+        compose=site_port('"8080:80"\n      - 70000'),
+    ),
+    "ranges of different length": Bad(
+        "compose.yaml:13",
+        "differ in length",
+        "same length",
+        compose=site_port('"8080:80"\n      - "1000-1002:2000-2001"'),
+    ),
+    "an unknown protocol": Bad(
+        "compose.yaml:13",
+        "'icmp' is no protocol",
+        "tcp, udp",
+        compose=site_port('"8080:80"\n      - "1:1/icmp"'),
+    ),
+    "a host that is no address": Bad(
+        "compose.yaml:13",
+        "'localhost' is no IP address",
+        "leave it out",
+        compose=site_port('"8080:80"\n      - "localhost:1:1"'),
+    ),
+    "ingress": Bad(
+        "compose.yaml:13",
+        "'mode: ingress' is not acted on",
+        "Write host",
+        compose=site_port('"8080:80"\n      - {target: 1, mode: ingress}'),
+    ),
+    "a long port without target": Bad(
+        "compose.yaml:13",
+        "a port needs 'target'",
+        "Write target:",
+        compose=site_port('"8080:80"\n      - {published: 1}'),
+    ),
+    "a float that changes": Bad(
+        "compose.yaml:14",
+        "1.10 is a number or a switch in YAML, and may arrive as '1.1'",
+        '"1.10"',
+        compose=(("${GREETING:-hello}", "1.10"),),
+    ),
+    "an environment that is a string": Bad(
+        "compose.yaml:4",
+        "expected a mapping or a list of NAME=value, found a string",
+        "NAME: value",
+        compose=queue("environment: A=b"),
+    ),
+    "the reserved variable": Bad(
+        "compose.yaml:4",
+        "hashlab sets HASHLAB_BUILD itself",
+        "another name",
+        compose=queue("environment: [HASHLAB_BUILD=x]"),
+    ),
+    "a reserved label": Bad(
+        "compose.yaml:4",
+        "labels that begin with 'hashlab.'",
+        "another prefix",
+        compose=queue("labels: {hashlab.lab: x}"),
+    ),
+    "a switch that is a number": Bad(
+        "compose.yaml:4", "expected true or false, found a number", "", compose=queue("init: 7")
+    ),
+    "a duration without a unit": Bad(
+        "compose.yaml:20", "it has no unit", "Write 5s", compose=(("interval: 1s", "interval: 5"),)
+    ),
+    "a duration in words": Bad(
+        "compose.yaml:20",
+        "'soon' is no duration",
+        "1m30s",
+        compose=(("interval: 1s", "interval: soon"),),
+    ),
+    "a healthcheck of bare words": Bad(
+        "compose.yaml:19",
+        "a healthcheck cannot be ['true', 'x']",
+        '["CMD"',
+        compose=(('["CMD", "true"]', "[true-, x]".replace("true-", '"true"')),),
+    ),
+    "a disabled healthcheck with a test": Bad(
+        "compose.yaml:20",
+        "a healthcheck with a test is disabled",
+        "Keep one",
+        compose=(("interval: 1s", "disable: true"),),
+    ),
+    "a restart policy": Bad(
+        "compose.yaml:4",
+        "'sometimes' is no restart policy",
+        "unless-stopped",
+        compose=queue("restart: sometimes"),
+    ),
+    "restart false": Bad(
+        "compose.yaml:4", "restart cannot be false", 'Write "no"', compose=queue("restart: false")
+    ),
+    "a signal": Bad(
+        "compose.yaml:4", "'stop' is no signal", "SIGTERM", compose=queue("stop_signal: stop")
+    ),
+    "a capability in lower case": Bad(
+        "compose.yaml:5",
+        "'net admin' is no capability",
+        "NET_ADMIN",
+        compose=queue("cap_add:", "  - net admin"),
+    ),
+    "a ulimit in words": Bad(
+        "compose.yaml:4",
+        "expected a whole number, found a string",
+        "",
+        compose=queue("ulimits: {nofile: many}"),
+    ),
+    "soft above hard": Bad(
+        "compose.yaml:4",
+        "soft 2 is above hard 1",
+        "Raise hard",
+        compose=queue("ulimits: {nofile: {soft: 2, hard: 1}}"),
+    ),
+    "an extra host without address": Bad(
+        "compose.yaml:4",
+        "'db' is no host with an address",
+        "name:10.1.2.3",
+        compose=queue("extra_hosts: [db]"),
+    ),
+    "a memory limit in words": Bad(
+        "compose.yaml:5",
+        "'lots' is no size",
+        "512m",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                '    deploy:\n      resources: {limits: {memory: lots}}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "a cpu limit of nothing": Bad(
+        "compose.yaml:5",
+        "0 is no number of cores",
+        "above 0",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                '    deploy:\n      resources: {limits: {cpus: 0}}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "a mode in decimal": Bad(
+        "compose.yaml:17",
+        "'440' is no file mode",
+        "0440",
+        compose=(("[key]", "[{source: key, mode: 440}]"),),
+    ),
+    "an owner of a secret": Bad(
+        "compose.yaml:17",
+        f"'uid' {NOT_ACTED_ON}",
+        "mode",
+        compose=(("[key]", "[{source: key, uid: '1'}]"),),
+    ),
+    "a profile that is a string": Bad(
+        "compose.yaml:4",
+        "expected a list of profiles, found a string",
+        "[debug]",
+        compose=queue("profiles: debug"),
+    ),
+    "a service in upper case": Bad(
+        "compose.yaml:2",
+        "'Queue' is no name for a service",
+        "a-z",
+        compose=(
+            ("  queue:\n    image", "  Queue:\n    image"),
+            ("      queue:\n", "      Queue:\n"),
+        ),
+    ),
+    "a service that is nothing": Bad(
+        "compose.yaml:2",
+        "expected a mapping with image or build, found nothing",
+        "",
+        compose=(("services:\n", "services:\n  empty:\n"),),
+    ),
+    "no image": Bad(
+        "compose.yaml:2",
+        "service 'queue' has neither image nor build",
+        "image: NAME",
+        compose=(("    image: rabbitmq:3\n", ""),),
+    ),
+}
+
+INTERPOLATION = {
+    "a required variable": Bad(
+        "compose.yaml:3",
+        "the variable TAG is not set: which one?",
+        "Set TAG in the environment or in .env",
+        compose=(("rabbitmq:3", "rabbitmq:${TAG:?which one?}"),),
+    ),
+    "a required variable that is empty": Bad(
+        "compose.yaml:3",
+        "TAG is not set",
+        ".env",
+        compose=(("rabbitmq:3", "rabbitmq:${TAG:?}"),),
+        environ={"TAG": ""},
+    ),
+    "a lone dollar": Bad(
+        "compose.yaml:4",
+        "'$' is not followed by a variable's name",
+        "$$",
+        compose=queue("command: echo $(date)"),
+    ),
+    "a brace left open": Bad(
+        "compose.yaml:4", "'${' is not closed", "${NAME}", compose=queue('command: "echo ${A"')
+    ),
+    "a variable with a wrong name": Bad(
+        "compose.yaml:4", "holds an invalid name", "${NAME}", compose=queue("user: ${A.B}")
+    ),
+    "a line of .env": Bad(
+        ".env:2",
+        "not a line of the form NAME=value",
+        'NAME="a b"',
+        files={".env": "A=1\nno equals\n"},
+    ),
+    "a quote left open in .env": Bad(
+        ".env:1", "not a line of the form", "NAME=value", files={".env": 'A="1\n'}
+    ),
+}
+
+COMPOSE_PATHS = {
+    "a missing bind source": Bad(
+        "compose.yaml:16",
+        "'./gone' does not exist",
+        "output of an artifact",
+        compose=(
+            ("./out/app:/app:ro", "./gone:/app"),
+            ("path: ./out/app", "path: ./site"),
+            ("sync+restart", "rebuild"),
+        ),
+    ),
+    "an absolute bind source": Bad(
+        "compose.yaml:9",
+        "'/var/run/docker.sock' is an absolute path",
+        "./folder",
+        compose=(
+            (
+                "      - data:/var/lib/queue\n",
+                "      - data:/var/lib/queue\n      - /var/run/docker.sock:/x\n",
+            ),
+        ),
+    ),
+    "a home folder": Bad(
+        "compose.yaml:9",
+        "'~/x' is an absolute path",
+        "./folder",
+        compose=(
+            ("      - data:/var/lib/queue\n", "      - data:/var/lib/queue\n      - ~/x:/x\n"),
+        ),
+    ),
+    "a path without a dot": Bad(
+        "compose.yaml:9",
+        "'src/x' is neither the name of a volume nor a path",
+        "./src/x",
+        compose=(
+            ("      - data:/var/lib/queue\n", "      - data:/var/lib/queue\n      - src/x:/x\n"),
+        ),
+    ),
+    "an unknown mount mode": Bad(
+        "compose.yaml:8",
+        "the mount mode 'z' is not acted on",
+        "ro, rw",
+        compose=(("data:/var/lib/queue", "data:/var/lib/queue:z"),),
+    ),
+    "a relative target": Bad(
+        "compose.yaml:8",
+        "'queue' is no absolute path inside the container",
+        "/queue",
+        compose=(("data:/var/lib/queue", "data:queue"),),
+    ),
+    "two mounts at one path": Bad(
+        "compose.yaml:9",
+        "mounts /var/lib/queue twice (first in line 8)",
+        "its own path",
+        compose=(
+            (
+                "      - data:/var/lib/queue\n",
+                "      - data:/var/lib/queue\n      - ./src:/var/lib/queue\n",
+            ),
+        ),
+    ),
+    "create_host_path": Bad(
+        "compose.yaml:8",
+        "does not create the source",
+        "Create it",
+        compose=(
+            (
+                "data:/var/lib/queue",
+                "{type: bind, source: ./src, target: /x, bind: {create_host_path: true}}",
+            ),
+        ),
+    ),
+    "a tmpfs option": Bad(
+        "compose.yaml:4",
+        "the tmpfs option 'uid=1' is not acted on",
+        "size=64m",
+        compose=queue("tmpfs: /run:uid=1"),
+    ),
+    "an undeclared volume": Bad(
+        "compose.yaml:8",
+        "there is no volume 'dat'",
+        "Perhaps you meant 'data'",
+        compose=(("data:/var/lib/queue", "dat:/var/lib/queue"),),
+    ),
+    "an undeclared secret": Bad(
+        "compose.yaml:17",
+        "there is no secret 'other'",
+        "secrets: at the top level",
+        compose=(("[key]", "[other]"),),
+    ),
+    "a secret without a file": Bad(
+        "compose.yaml:35",
+        "'./.hashlab/secrets/kee' does not exist",
+        'add "kee" to [secrets] generate',
+        compose=(("secrets/key", "secrets/kee"),),
+    ),
+    "a secret elsewhere": Bad(
+        "compose.yaml:35",
+        "'./gone.txt' does not exist",
+        "./.hashlab/secrets/NAME",
+        compose=(("./.hashlab/secrets/key", "./gone.txt"),),
+    ),
+    "a missing context": Bad(
+        "compose.yaml:10",
+        "the build context './sight' does not exist",
+        "folder",
+        compose=(("./site", "./sight"),),
+    ),
+    "a context that is a file": Bad(
+        "compose.yaml:10",
+        "is a file, not a folder",
+        "Dockerfile's folder",
+        compose=(("./site", "./verify.py"),),
+    ),
+    "a remote context": Bad(
+        "compose.yaml:10",
+        "is not on the laptop",
+        "Clone it",
+        compose=(("./site", "https://example.org/x.git"),),
+    ),
+    "a missing Dockerfile": Bad(
+        "compose.yaml:10",
+        "there is no 'Dockerfile' in the build context src",
+        "'dockerfile'",
+        compose=(("./site", "./src"),),
+    ),
+    "a missing named Dockerfile": Bad(
+        "compose.yaml:12",
+        "there is no 'D' in the build context site",
+        "relative to the context",
+        compose=(("build: ./site", "build:\n      context: ./site\n      dockerfile: D"),),
+    ),
+    "a missing env_file": Bad(
+        "compose.yaml:4",
+        "the env_file './app.env' does not exist",
+        "required: false",
+        compose=queue("env_file: ./app.env"),
+    ),
+    "a line of an env_file": Bad(
+        "app.env:1",
+        "not a line of the form",
+        "NAME=value",
+        compose=queue("env_file: ./app.env"),
+        files={"app.env": "one two\n"},
+    ),
+    "a watched path that is missing": Bad(
+        "compose.yaml:26",
+        "'./gone' does not exist",
+        "artifact",
+        compose=(("path: ./out/app", "path: ./gone"),),
+    ),
+    "a watched path that is not mounted": Bad(
+        "compose.yaml:26",
+        "the watched 'src' is in no bind mount of 'site'",
+        "Mount it",
+        compose=(("path: ./out/app", "path: ./src"),),
+    ),
+    "a watch target elsewhere": Bad(
+        "compose.yaml:26",
+        "the target /x is not where 'app' is mounted",
+        "Write target: /app",
+        compose=(("action: sync+restart", "action: sync+restart\n          target: /x"),),
+    ),
+    "a watch action": Bad(
+        "compose.yaml:27",
+        "the watch action 'restart' is not acted on",
+        "sync+restart",
+        compose=(("action: sync+restart", "action: restart"),),
+    ),
+    "a rebuild without a build": Bad(
+        "compose.yaml:4",
+        "service 'queue' is not built here",
+        "Write build",
+        compose=queue("develop: {watch: [{path: ./src, action: rebuild}]}"),
+    ),
+}
+
+TOGETHER = {
+    "a dependency on nothing": Bad(
+        "compose.yaml:22",
+        "there is no service 'quee'",
+        "Perhaps you meant 'queue'",
+        compose=(("      queue:\n", "      quee:\n"),),
+    ),
+    "a dependency without a condition": Bad(
+        "compose.yaml:22",
+        "a dependency needs 'condition'",
+        "Write condition:",
+        compose=(("condition: service_healthy", "required: true"),),
+    ),
+    "a dependency out of profile": Bad(
+        "compose.yaml:23",
+        "service 'queue' is only there with the profile debug",
+        "COMPOSE_PROFILES",
+        compose=queue("profiles: [debug]"),
+    ),
+    "a dependency that is never healthy": Bad(
+        "compose.yaml:23",
+        "service 'queue' is never healthy",
+        "service_started",
+        compose=queue("healthcheck: {disable: true}"),
+    ),
+    "a cycle": Bad(
+        "compose.yaml:7",
+        "services wait for each other: a → b → c → a",
+        "Remove the dependency of 'c' on 'a'",
+        compose=CHAIN,
+        toml=ONE_MACHINE,
+    ),
+    "a service that waits for itself": Bad(
+        "compose.yaml:4", "queue → queue", "Remove", compose=queue("depends_on: [queue]")
+    ),
+    "replicas with a fixed port": Bad(
+        "compose.yaml:12",
+        "2 replicas of 'site' cannot all publish port 8080",
+        'Write "80"',
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == web"]',
+                '    deploy:\n      replicas: 2\n      placement:\n        constraints: ["node.hostname == web"]',
+            ),
+        ),
+    ),
+    "no replicas": Bad(
+        "compose.yaml:5",
+        "at least 1 replica",
+        "profiles",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                '    deploy:\n      replicas: 0\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "one port twice on a machine": Bad(
+        "compose.yaml:13",
+        "port 8080 of 'web' is already published by service 'queue' (line 4)",
+        "another port",
+        compose=(*queue('ports: ["8080:1"]'), ("== broker", "== web")),
+    ),
+    "one port twice in a service": Bad(
+        "compose.yaml:13",
+        "already published by it (line 12)",
+        "another port",
+        compose=site_port('"8080:80"\n      - "8080:81"'),
+    ),
+    "the port of SSH": Bad(
+        "compose.yaml:4",
+        "port 22/tcp of a machine belongs to SSH",
+        "another port",
+        compose=queue('ports: ["22:22"]'),
+    ),
+    "an unknown machine": Bad(
+        "compose.yaml:6",
+        "there is no machine 'brocker'",
+        "Perhaps you meant 'broker'",
+        compose=(("== broker", "== brocker"),),
+    ),
+    "a machine like no other": Bad(
+        "compose.yaml:6",
+        "there is no machine 'zzz'",
+        "are: broker, web",
+        compose=(("== broker", "== zzz"),),
+    ),
+    "two machines": Bad(
+        "compose.yaml:6",
+        "service 'queue' cannot be on broker and web",
+        "Keep one",
+        compose=(
+            ('"node.hostname == broker"', '"node.hostname == broker", "node.hostname == web"'),
+        ),
+    ),
+    "another constraint": Bad(
+        "compose.yaml:6",
+        "the constraint 'node.role == manager' is not acted on",
+        "node.hostname == MACHINE",
+        compose=(("node.hostname == broker", "node.role == manager"),),
+    ),
+    "global mode": Bad(
+        "compose.yaml:5",
+        "'mode: global' is not acted on",
+        "one service per machine",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                '    deploy:\n      mode: global\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "one image built in two ways": Bad(
+        "compose.yaml:11",
+        "'small-site' is built differently by service 'queue'",
+        "another image",
+        compose=(("rabbitmq:3\n", "small-site\n    build: {context: ./site, target: x}\n"),),
+    ),
+    "a forwarded port that leads nowhere": Bad(
+        "hashlab.toml:13",
+        "no service on machine 'web' publishes port 9000",
+        "published now: 8080",
+        toml=(("guest = 8080", "guest = 9000"),),
+    ),
+    "a forwarded port on the machine's loopback": Bad(
+        "hashlab.toml:13",
+        "no service on machine 'web' publishes port 8080",
+        "published now: none",
+        compose=site_port('"127.0.0.1:8080:80"'),
+    ),
+}
+
+TOML_SYNTAX = {
+    "an empty file": Bad("hashlab.toml", "is empty", "[lab]", toml="\n"),
+    "a string without quotes": Bad(
+        "hashlab.toml:2", "not valid TOML: invalid value", "quotes", toml=(('"small"', "small"),)
+    ),
+    "a key twice": Bad(
+        "hashlab.toml:3",
+        "cannot overwrite a value",
+        "keep one",
+        toml=(('name = "small"', 'name = "small"\nname = "x"'),),
+    ),
+    "a table twice": Bad(
+        "hashlab.toml:30", "not valid TOML: cannot declare", "keep one", toml=end("[lab]")
+    ),
+    "no equals sign": Bad(
+        "hashlab.toml:2", "expected '='", "key = value", toml=(('name = "small"', "name small"),)
+    ),
+    "an array left open": Bad(
+        "hashlab.toml:29", "unclosed array", "']'", toml=(('"verify.py"]', '"verify.py"'),)
+    ),
+    "no lab": Bad(
+        "hashlab.toml",
+        "there is no [lab]",
+        "Write [lab]",
+        toml=(('[lab]\nname = "small"\nsubnet = "192.168.60.0/24"\n', ""),),
+    ),
+    "no machine": Bad(
+        "hashlab.toml",
+        "there is no machine",
+        "[machines.one]",
+        toml='[lab]\nname = "x"\n',
+        compose="services: {a: {image: x}}\n",
+    ),
+    "an empty table of machines": Bad(
+        "hashlab.toml:3",
+        "no machine is named",
+        "[machines.NAME]",
+        toml='[lab]\nname = "x"\n[machines]\n',
+        compose="services: {a: {image: x}}\n",
+    ),
+    "an unknown table": Bad(
+        "hashlab.toml:30",
+        "unknown key 'sed' in hashlab.toml",
+        "Perhaps you meant 'seed'",
+        toml=end("[sed]"),
+    ),
+    "an unknown key": Bad(
+        "hashlab.toml:8",
+        "unknown key 'adress' in a machine",
+        "Perhaps you meant 'address'",
+        toml=machine('adress = "x"'),
+    ),
+    "an x- key": Bad(
+        "hashlab.toml:8", "unknown key 'x-y'", "A machine has:", toml=machine("x-y = 1")
+    ),
+}
+
+TOML_VALUES = {
+    "a lab without a name": Bad(
+        "hashlab.toml:1", "[lab] needs 'name'", "Write name =", toml=(('name = "small"\n', ""),)
+    ),
+    "a lab in upper case": Bad(
+        "hashlab.toml:2",
+        "'Small Lab' is no name for a lab",
+        "at most 31",
+        toml=(('"small"', '"Small Lab"'),),
+    ),
+    "a name that is a number": Bad(
+        "hashlab.toml:2", "expected a string, found a number", '"7"', toml=(('"small"', "7"),)
+    ),
+    "a provider": Bad(
+        "hashlab.toml:3",
+        "'dokcer' is not known here",
+        "Perhaps you meant 'docker'",
+        toml=(('"small"\n', '"small"\nprovider = "dokcer"\n'),),
+    ),
+    "a subnet in words": Bad(
+        "hashlab.toml:3",
+        "'home' is no IPv4 subnet",
+        "192.168.60.0/24",
+        toml=(('"192.168.60.0/24"', '"home"'),),
+    ),
+    "a subnet too small": Bad(
+        "hashlab.toml:3",
+        "the subnet 192.168.60.0/30 is too small",
+        '"192.168.60.0/24"',
+        toml=(("60.0/24", "60.0/30"),),
+    ),
+    "a subnet too large": Bad(
+        "hashlab.toml:3", "is too large", '"192.168.0.0/24"', toml=(("60.0/24", "0.0/16"),)
+    ),
+    "a public subnet": Bad(
+        "hashlab.toml:3",
+        "the subnet 8.8.8.0/24 is not private",
+        "192.168.0.0/16",
+        toml=(("192.168.60.0/24", "8.8.8.0/24"),),
+    ),
+    "a subnet that is an address": Bad(
+        "hashlab.toml:3",
+        "an address inside a subnet",
+        '"192.168.60.0/24"',
+        toml=(("60.0/24", "60.9/24"),),
+    ),
+    "a subnet without a length": Bad(
+        "hashlab.toml:3", "has no prefix length", '"192.168.60.0/24"', toml=(("60.0/24", "60.0"),)
+    ),
+    "an address in words": Bad(
+        "hashlab.toml:6",
+        "'home' is no IPv4 address",
+        "192.168.60.5",
+        toml=(("192.168.60.5", "home"),),
+    ),
+    "an address outside": Bad(
+        "hashlab.toml:6",
+        "10.0.0.5 is not inside the subnet",
+        '"192.168.60.5"',
+        toml=(("192.168.60.5", "10.0.0.5"),),
+    ),
+    "the network address": Bad(
+        "hashlab.toml:6",
+        "192.168.60.0 is the address of the subnet itself",
+        "192.168.60.5",
+        toml=(("192.168.60.5", "192.168.60.0"),),
+    ),
+    "the broadcast address": Bad(
+        "hashlab.toml:6",
+        "is the broadcast address",
+        "192.168.60.5",
+        toml=(("192.168.60.5", "192.168.60.255"),),
+    ),
+    "the laptop's address": Bad(
+        "hashlab.toml:6",
+        "is the laptop's own address",
+        "192.168.60.5",
+        toml=(("192.168.60.5", "192.168.60.1"),),
+    ),
+    "an address twice": Bad(
+        "hashlab.toml:10",
+        "is already the address of machine 'broker'",
+        "its own address",
+        toml=(("192.168.60.6", "192.168.60.5"),),
+    ),
+    "a machine without address": Bad(
+        "hashlab.toml:5",
+        "a machine needs 'address'",
+        "Write address =",
+        toml=(('address = "192.168.60.5"\n', ""),),
+    ),
+    "a machine in upper case": Bad(
+        "hashlab.toml:30",
+        "'Extra' is no name for a machine",
+        "a-z",
+        toml=end("[machines.Extra]", 'address = "192.168.60.9"'),
+    ),
+    "memory without a unit": Bad(
+        "hashlab.toml:7", "expected a size, found a number", '"1 GiB"', toml=(('"1 GiB"', "1024"),)
+    ),
+    "memory in decimal units": Bad(
+        "hashlab.toml:7", "'1 GB' is no size", "MiB or GiB", toml=(("1 GiB", "1 GB"),)
+    ),
+    "too little memory": Bad(
+        "hashlab.toml:7", "does not start with 1 MiB", "512 MiB", toml=(("1 GiB", "1 MiB"),)
+    ),
+    "no cpus": Bad(
+        "hashlab.toml:11", "0 is no number of cpus", "above 0", toml=(("cpus = 2", "cpus = 0"),)
+    ),
+    "cpus in quotes": Bad(
+        "hashlab.toml:11",
+        "expected a number, found a string",
+        "cpus = 2",
+        toml=(("cpus = 2", 'cpus = "2"'),),
+    ),
+    "a port in quotes": Bad(
+        "hashlab.toml:13",
+        "expected a whole number, found a string",
+        "Remove the quotes",
+        toml=(("host = 8081", 'host = "8081"'),),
+    ),
+    "a port too high": Bad(
+        "hashlab.toml:13", "99999 is no port", "65535", toml=(("host = 8081", "host = 99999"),)
+    ),
+    "a forwarded port without host": Bad(
+        "hashlab.toml:13", "a forwarded port needs 'host'", "host =", toml=((", host = 8081", ""),)
+    ),
+    "a forwarded port that is a number": Bad(
+        "hashlab.toml:13",
+        "expected a table such as",
+        "",
+        toml=(('{ id = "site", guest = 8080, host = 8081 }', "8080"),),
+    ),
+    "a scheme": Bad(
+        "hashlab.toml:13",
+        "'gopher' is not known here",
+        "http",
+        toml=(("host = 8081", 'host = 8081, scheme = "gopher"'),),
+    ),
+    "an id twice": Bad(
+        "hashlab.toml:14",
+        "the id 'site' is already that of 'site' of machine 'web'",
+        "its own id",
+        toml=(("8081 },\n", '8081 },\n  { id = "site", guest = 8080, host = 8082 },\n'),),
+    ),
+    "a host port twice": Bad(
+        "hashlab.toml:14",
+        "port 8081 of the laptop already goes to 'site' of machine 'web'",
+        "its own host",
+        toml=(("8081 },\n", '8081 },\n  { id = "b", guest = 8080, host = 8081 },\n'),),
+    ),
+    "packages that are a string": Bad(
+        "hashlab.toml:31",
+        "expected a list of Debian packages, found a string",
+        "[curl]",
+        toml=end("[box]", 'packages = "curl"'),
+    ),
+    "a secret twice": Bad(
+        "hashlab.toml:17",
+        "the secret 'key' stands here twice",
+        "Keep one",
+        toml=(('["key"]', '["key", "key"]'),),
+    ),
+    "a secret with a slash": Bad(
+        "hashlab.toml:18",
+        "'../x' is no name for a secret",
+        "a-z",
+        toml=(('["key"]', '["key",\n"../x"]'),),
+    ),
+    "a Compose file that is missing": Bad(
+        "hashlab.toml:3",
+        "the Compose file 'other.yaml' does not exist",
+        'compose = "compose.yaml"',
+        toml=(('"small"\n', '"small"\ncompose = "other.yaml"\n'),),
+    ),
+}
+
+BUILDING = {
+    "a builder without targets": Bad(
+        "hashlab.toml:20",
+        "the command of builder 'make' has no word with {targets}",
+        'Add "{targets}"',
+        toml=((', "{targets}"', ""),),
+    ),
+    "an unknown builder": Bad(
+        "hashlab.toml:23",
+        "there is no builder 'mak'",
+        "Perhaps you meant 'make'",
+        toml=(('builder = "make"', 'builder = "mak"'),),
+    ),
+    "a builder without target": Bad(
+        "hashlab.toml:22",
+        "artifact 'app' has no target",
+        "Write target",
+        toml=(('target = "app"\n', ""),),
+    ),
+    "a builder and a command": Bad(
+        "hashlab.toml:23",
+        "both a builder and a command",
+        "Keep builder and target, or command",
+        toml=(('target = "app"', 'target = "app"\ncommand = ["./build.sh"]'),),
+    ),
+    "neither builder nor command": Bad(
+        "hashlab.toml:22",
+        "neither a builder nor a command",
+        "Keep",
+        toml=(('builder = "make"\ntarget = "app"\n', ""),),
+    ),
+    "a target twice": Bad(
+        "hashlab.toml:32",
+        "target 'app' is already that of artifact 'app'",
+        "its own target",
+        toml=end(
+            "[artifacts.two]",
+            'builder = "make"',
+            'target = "app"',
+            'inputs = ["src"]',
+            'output = "two"',
+        ),
+    ),
+    "an output twice": Bad(
+        "hashlab.toml:33",
+        "output 'out/../out/app' is already that of artifact 'app'",
+        "its own output",
+        toml=end(
+            "[artifacts.two]",
+            'command = ["./build.sh"]',
+            'inputs = ["src"]',
+            'output = "out/../out/app"',
+        ),
+    ),
+    "an output outside": Bad(
+        "hashlab.toml:33",
+        "output '../x' is not inside the lab folder",
+        "below the folder",
+        toml=end(
+            "[artifacts.two]", 'command = ["./build.sh"]', 'inputs = ["src"]', 'output = "../x"'
+        ),
+    ),
+    "an output in its input": Bad(
+        "hashlab.toml:33",
+        "output 'src/x' lies inside input 'src'",
+        "one by one",
+        toml=end(
+            "[artifacts.two]", 'command = ["./build.sh"]', 'inputs = ["src"]', 'output = "src/x"'
+        ),
+    ),
+    "inputs that match nothing": Bad(
+        "hashlab.toml:27",
+        "input 'sr/**/*.c' of artifact 'app' matches nothing",
+        "exists",
+        toml=(('["src"]', '["src",\n\n"sr/**/*.c"]'),),
+    ),
+    "an absolute input": Bad(
+        "hashlab.toml:25",
+        "input '/etc' is an absolute path",
+        "relative",
+        toml=(('["src"]', '["src", "/etc"]'),),
+    ),
+    "no inputs": Bad(
+        "hashlab.toml:25", "found an empty one", "Write one item", toml=(('["src"]', "[]"),)
+    ),
+    "a script that is missing": Bad(
+        "hashlab.toml:20",
+        "'./bild.sh' is no executable file",
+        "chmod +x",
+        toml=(("./build.sh", "./bild.sh"),),
+    ),
+    "a script that is not executable": Bad(
+        "hashlab.toml:29",
+        "'./verify.py' is no executable file",
+        "chmod +x ./verify.py",
+        toml=(('"python3", "verify.py"', '"./verify.py"'),),
+    ),
+    "a program that is missing": Bad(
+        "hashlab.toml:20",
+        "the program 'mvn' is not found on this laptop",
+        "Install it",
+        toml=(("./build.sh", "mvn"),),
+        environ={"PATH": "/nowhere"},
+    ),
+    "a command that is a string": Bad(
+        "hashlab.toml:29",
+        "expected a list of words such as",
+        "[python3 verify.py]",
+        toml=(('["python3", "verify.py"]', '"python3 verify.py"'),),
+    ),
+    "an empty command": Bad(
+        "hashlab.toml:29",
+        "found an empty one",
+        "Write one item",
+        toml=(('["python3", "verify.py"]', "[]"),),
+    ),
+    "a step without a command": Bad(
+        "hashlab.toml:30", "a step needs 'command'", "command =", toml=end("[seed]")
+    ),
+}
+
+ROWS = {
+    f"{group}: {name}": row
+    for group, rows in {
+        "the text of compose.yaml": COMPOSE_SYNTAX,
+        "keys of compose.yaml": COMPOSE_KEYS,
+        "values of compose.yaml": COMPOSE_VALUES,
+        "variables": INTERPOLATION,
+        "paths of compose.yaml": COMPOSE_PATHS,
+        "services together": TOGETHER,
+        "the text of hashlab.toml": TOML_SYNTAX,
+        "values of hashlab.toml": TOML_VALUES,
+        "building": BUILDING,
+    }.items()
+    for name, row in rows.items()
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_a_mistake_is_reported_once_on_its_line_with_what_to_write_instead(
+    row: Bad, problems_of: Callable[..., tuple[Problem, ...]]
+) -> None:
+    problems = problems_of(compose=row.compose, toml=row.toml, files=row.files, environ=row.environ)
+    shown = "\n".join(map(str, problems))
+    assert len(problems) == 1, shown
+    problem = problems[0]
+    assert str(problem).startswith(f"{row.at}: "), shown
+    assert row.says in problem.message, shown
+    assert row.hint in problem.hint, shown
+
+
+def test_the_table_of_mistakes_is_long_enough() -> None:
+    assert len(ROWS) >= 70
