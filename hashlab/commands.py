@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.lock import held
@@ -142,8 +142,8 @@ def doctor(options: Options) -> ExitCode:
     return ExitCode.OK if all(check.ok for check in checks) else ExitCode.LAPTOP
 
 
-def ssh(machine: str, command: str, options: Options) -> ExitCode:
-    """Become an OpenSSH client on a machine; returns only when that is impossible."""
+def ssh(machine: str, command: str, options: Options) -> int:
+    """Run an OpenSSH client on a machine; its exit code becomes ours."""
     try:
         world = make_world(open_lab(options.lab, provider=options.provider))
         if machine not in world.machine_names():
@@ -157,7 +157,7 @@ def ssh(machine: str, command: str, options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     words = ["ssh", "-F", str(world.state.ssh_config), machine, *([command] if command else [])]
-    os.execvp("ssh", words)
+    return os.spawnvp(os.P_WAIT, "ssh", words)  # noqa: S606 - the user's own shell, their words
 
 
 def _find_machines(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The one family of expected failures: what went wrong, where, the output's tail, what to do next."""
+"""The one family of expected failures: what, where, the output's tail, what to do next."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -44,7 +44,9 @@ class CancelToken:
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
         for callback in callbacks:
-            callback()
+            # What it would have stopped is gone already; the others must still be called.
+            with suppress(OSError):
+                callback()
 
     def check(self) -> None:
         """Raise Cancelled when the run was cancelled."""
@@ -52,7 +54,7 @@ class CancelToken:
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
-        """Wait ``seconds`` between two looks at a condition; raise Cancelled at once if cancelled."""
+        """Wait ``seconds`` between two looks at a condition; raise Cancelled when cancelled."""
         if self._event.wait(seconds):
             raise Cancelled
 
@@ -75,7 +77,8 @@ class CancelToken:
 @dataclass(frozen=True)
 class Row:
     """One timed step. ``started`` is Unix time in seconds; ``bytes_sent`` counts what travelled
-    to machines. The table, the JSON record and the page show these rows and nothing else."""
+    to machines. The table, the JSON record and the page show these rows and nothing else.
+    """
 
     name: str
     machine: str | None
@@ -181,12 +184,19 @@ class Recorder:
         self._clock = clock
         self._lock = threading.RLock()
         self._rows: dict[int, Row] = {}
+        self._parents: dict[int, int] = {}
         self._next = 0
 
     def rows(self) -> tuple[Row, ...]:
-        """All rows so far, in the order their steps began."""
+        """All rows so far, in the order their steps began, parts right after their step."""
         with self._lock:
-            return tuple(self._rows[key] for key in sorted(self._rows))
+            order = sorted(self._rows, key=self._path)
+            return tuple(self._rows[key] for key in order)
+
+    def _path(self, key: int) -> tuple[int, ...]:
+        """A step's number behind those of the steps it is part of."""
+        parent = self._parents.get(key)
+        return (key,) if parent is None else (*self._path(parent), key)
 
     def running(self) -> tuple[str, ...]:
         """Names of steps that were cut off, for the message after Ctrl-C."""
@@ -239,6 +249,8 @@ class Recorder:
     ) -> Step:
         with self._lock:
             self._next += 1
+            if parent:
+                self._parents[self._next] = parent.id
             step = Step(
                 id=self._next,
                 parent=parent.id if parent else None,
@@ -305,7 +317,7 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     finished: set[Hashable] = set()
     errors: list[BaseException] = []
     running: dict[Future[None], K] = {}
-    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+    with _pool(len(nodes), cancel) as pool:
         while running or waiting:
             if not errors and not cancel.cancelled:
                 for key in [k for k, node in waiting.items() if node.after <= finished]:
@@ -317,6 +329,17 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     if waiting:
         cancel.check()
         raise ValueError(f"nodes wait for each other: {sorted(map(str, waiting))}")
+
+
+@contextmanager
+def _pool(size: int, cancel: CancelToken) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose threads are cancelled before they are waited for, whatever leaves the block."""
+    with ThreadPoolExecutor(max_workers=size) as pool:
+        try:
+            yield pool
+        except BaseException:
+            cancel.cancel()
+            raise
 
 
 def _collect(
@@ -343,9 +366,11 @@ def _collect(
 def _raise_all(errors: Sequence[BaseException]) -> None:
     """Raise what happened: a bug first, then the failures together, then a bare cancellation."""
     real = [error for error in errors if not isinstance(error, Cancelled)]
-    for error in real:
-        if not isinstance(error, HashlabError):
-            raise error
+    bugs = [error for error in real if not isinstance(error, HashlabError)]
+    if bugs:
+        for other in (error for error in real if error is not bugs[0]):
+            bugs[0].add_note(f"At the same time: {type(other).__name__}: {other}")
+        raise bugs[0]
     failures = [error for error in real if isinstance(error, HashlabError)]
     if len(failures) == 1:
         raise failures[0]
@@ -415,7 +440,7 @@ def run_workflow(
     for name, machine in nodes:
         if (name, machine) not in begun:
             recorder.not_reached(name, machine or None)
-    return RunResult(recorder.rows(), started, clock() - started, error)
+    return RunResult(recorder.rows(), started, max(0.0, clock() - started), error)
 
 
 def _nodes(
@@ -435,8 +460,9 @@ def _nodes(
 
         after: set[Hashable] = set()
         for earlier in phase.after:
-            same = machine and machine in instances[earlier]
-            names = [machine] if same else instances[earlier]
+            # An unknown phase stays in the graph, where run_graph names it.
+            places = instances.get(earlier, [""])
+            names = [machine] if machine and machine in places else places
             after.update((earlier, name) for name in names)
         return Node(run, frozenset(after))
 

@@ -106,7 +106,7 @@ class Shell(Protocol):
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as its engine describes it. ``pid`` 0: no process."""
+    """A container as its engine describes it. ``pid`` 0: no process; ``networks``: their ids."""
 
     id: str
     name: str
@@ -117,6 +117,7 @@ class ContainerState:
     labels: Mapping[str, str]
     pid: int
     started_at: str
+    networks: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,8 @@ class Engine(Protocol):
     def networks(self) -> Mapping[str, tuple[str, ...]]:
         """Subnets of every network by the network's name."""
 
-    def network_exists(self, name: str) -> bool:
-        """Whether a network of this name is known."""
+    def network_id(self, name: str) -> str:
+        """The id of the network of this name; "" if there is none."""
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """Create a bridge network with this subnet."""
@@ -217,8 +218,8 @@ class Engine(Protocol):
     def networks_with(self, labels: Mapping[str, str]) -> list[str]:
         """Names of the networks with these labels."""
 
-    def create_overlay(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create an attachable overlay network (the engine must be a Swarm manager)."""
+    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
+        """Create an attachable overlay network on a Swarm manager; returns its id."""
 
     def remove_network(self, name: str) -> None:
         """Remove a network; fine if it is gone."""
@@ -301,7 +302,8 @@ class Provider(Protocol):
 
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
         """Put the images of ``archive`` (a saved tar) inside the box, on a seed machine that is
-        gone afterwards, also on failure."""
+        gone afterwards, also on failure.
+        """
 
     def box_files(self, manifest: BoxManifest) -> Mapping[str, str | Path]:
         """The members of the .box file beside hashlab.json: texts, or files to take in."""
@@ -333,7 +335,7 @@ class Provider(Protocol):
         """Give lost local state back: Vagrant's machine ids and our key inside the machines."""
 
     def host_key(self, lab: Lab, machine: str) -> str:
-        """The machine's SSH host key ("ssh-ed25519 AAAA…"), read without SSH; "" if not yet made."""
+        """The machine's SSH host key ("ssh-ed25519 AAAA…"), not read by SSH; "": not made yet."""
 
     def used_subnets(self, lab: Lab) -> list[str]:
         """Subnets that something other than this lab uses."""

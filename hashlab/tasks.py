@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import invoke
-from invoke import Collection, Context, Program, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.exceptions import ParseError
+from invoke.program import Program
+from invoke.tasks import task
 
 from hashlab import __version__, commands, workflows
 from hashlab.commands import Options
@@ -107,17 +109,17 @@ def doctor(_: Context, lab: str = "", provider: str = "") -> None:
 namespace = Collection(init_box, dev, refresh, destroy, status, seed, verify, ssh, doctor)
 
 
-class _Hashlab(Program):  # type: ignore[misc]
+class _Hashlab(Program):
     """invoke's Program, but wrong usage ends with hashlab's own exit code for it."""
 
-    def run(self, argv: Sequence[str] | None = None, exit: bool = True) -> None:  # noqa: A002
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
+        """Run one command line; always ends with SystemExit."""
         try:
-            super().run(argv, exit=False)
-        except invoke.exceptions.UnexpectedExit as failure:
-            sys.exit(failure.result.exited)
-        except invoke.ParseError as error:
-            print(error, file=sys.stderr)  # noqa: T201
-            sys.exit(ExitCode.CONFIG)
+            super().run(argv, exit)
+        except SystemExit as ending:
+            if isinstance(ending.__context__, ParseError):
+                sys.exit(ExitCode.CONFIG)
+            raise
 
 
 def main() -> None:

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from hashlab.phases import artifacts, box, containers, destroy, doctor, files, images, machines
-from hashlab.phases import network, proof, secrets, steps
+from hashlab.phases import (
+    artifacts,
+    box,
+    containers,
+    destroy,
+    doctor,
+    files,
+    images,
+    machines,
+    network,
+    proof,
+    secrets,
+    steps,
+)
 from hashlab.phases.world import World
 from hashlab.pipeline import Phase
 

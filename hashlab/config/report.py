@@ -5,6 +5,9 @@ from __future__ import annotations
 from hashlab.errors import Problem
 
 
+_LONGEST = 300
+
+
 class Wrong(Exception):
     """One value cannot be used; whoever reads the surrounding list or mapping reports it."""
 
@@ -46,6 +49,8 @@ class Report:
     def add(self, line: int, message: str, hint: str = "") -> None:
         """Add a problem; ``message`` without a full stop, ``hint`` a sentence."""
         self.flaws += 1
+        if len(message) > _LONGEST:
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
         self.problems.append(Problem(self.file, line, message, hint))
 
     def add_wrong(self, wrong: Wrong) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,7 +165,8 @@ class DockerEngine:
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """See protocols.Engine. docker-py saves only one image a call, which would repeat the
-        layers they share."""
+        layers they share.
+        """
         with self._explained("cannot save images"):
             answer = self._client.get(
                 f"{self._client.base_url}/v{self._client.api_version}/images/get",
@@ -228,9 +230,11 @@ class DockerEngine:
             for network in found
         }
 
-    def network_exists(self, name: str) -> bool:
+    def network_id(self, name: str) -> str:
         """See protocols.Engine."""
-        return name in self.networks()
+        with self._explained("cannot list networks"):
+            found = self._client.networks(names=[name])
+        return next((str(network["Id"]) for network in found if network["Name"] == name), "")
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
@@ -250,12 +254,13 @@ class DockerEngine:
             found = self._client.networks(filters={"label": _label_list(labels)})
         return sorted(network["Name"] for network in found)
 
-    def create_overlay(self, name: str, labels: Mapping[str, str]) -> None:
+    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
         """See protocols.Engine."""
         with self._explained(f"cannot create network {name}"):
-            self._client.create_network(
+            made = self._client.create_network(
                 name, driver="overlay", attachable=True, labels=dict(labels), check_duplicate=True
             )
+        return str(made["Id"])
 
     def remove_network(self, name: str) -> None:
         """See protocols.Engine."""
@@ -366,8 +371,8 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         try:
-            conn = self.pool.get(block=False)
-        except Exception:  # queue.Empty: none idle; AttributeError: pool closed
+            conn = self.pool.get(block=False)  # type: ignore[union-attr]
+        except (queue.Empty, AttributeError):  # none idle; the pool was closed
             conn = None
         if conn is not None and not conn.is_connected:
             conn.close()
@@ -375,13 +380,13 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
         return conn or self._new_conn()
 
 
-class _ChannelAdapter(BaseHTTPAdapter):  # type: ignore[misc]
+class _ChannelAdapter(BaseHTTPAdapter):
     def __init__(self, connect: Callable[[], Any]) -> None:
         super().__init__()
         self._pool = _ChannelPool(connect)
 
-    def get_connection(self, url: str, proxies: object = None) -> _ChannelPool:
-        """requests asks here for the pool of every request."""
+    def get_connection(self, url: str | bytes, proxies: object = None) -> _ChannelPool:
+        """Requests asks here for the pool of every request."""
         return self._pool
 
     def close(self) -> None:
@@ -402,6 +407,10 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         labels=dict(config.get("Labels") or {}),
         pid=int(state.get("Pid") or 0),
         started_at=state.get("StartedAt") or "",
+        networks=frozenset(
+            network["NetworkID"]
+            for network in (found["NetworkSettings"].get("Networks") or {}).values()
+        ),
     )
 
 

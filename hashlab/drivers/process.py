@@ -19,7 +19,8 @@ KILL_AFTER_SECONDS = 5.0
 
 class ProcessRunner:
     """Runs commands in a session of their own, so that Ctrl-C reaches only hashlab, which then
-    ends them in order."""
+    ends them in order.
+    """
 
     def run(
         self,

@@ -21,6 +21,16 @@ from hashlab.protocols import Completed, Endpoint, Link, Runner
 
 CONNECT_SECONDS = 10.0
 COPY_SECONDS = 600.0
+RSYNC = [
+    "rsync",
+    "--copy-links",
+    "--perms",
+    "--times",
+    "--checksum",
+    "--compress",
+    "--stats",
+    "--from0",
+]
 # Relays the Docker API on a machine; OpenSSH's own stream forwarding is out of Paramiko's reach.
 RELAY = "exec socat STDIO UNIX-CONNECT:/run/docker.sock"
 
@@ -37,8 +47,11 @@ class SshShell:
         self._connection = connection
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
-        """See protocols.Shell. Fabric's own run() decodes stdin as text and costs 9 ms instead
-        of 2.5 ms a command, so the session is opened directly."""
+        """See protocols.Shell.
+
+        Fabric's own run decodes stdin as text and costs 9 ms instead
+        of 2.5 ms a command, so the session is opened directly.
+        """
         try:
             channel = self.session(timeout)
             channel.exec_command(shlex.join(command))
@@ -56,7 +69,7 @@ class SshShell:
         transport = self._connection.transport
         if transport is None:
             raise paramiko.SSHException("not connected")
-        channel = transport.open_session(timeout=timeout)
+        channel: paramiko.Channel = transport.open_session(timeout=timeout)
         channel.settimeout(timeout)
         return channel
 
@@ -145,9 +158,13 @@ class SshConnector:
             listing.write("".join(f"{name}\0" for name in files))
             listing.flush()
             done = self._runner.run(
-                ["rsync", "--links", "--perms", "--times", "--checksum", "--compress", "--stats"]
-                + ["--from0", f"--files-from={listing.name}", "--rsh", self._rsh()]
-                + [f"{root}/", f"{machine}:{target}/"],
+                [
+                    *RSYNC,
+                    f"--files-from={listing.name}",
+                    *("--rsh", shlex.join(["ssh", "-F", str(self._config)])),
+                    f"{root}/",
+                    f"{machine}:{target}/",
+                ],
                 timeout=COPY_SECONDS,
                 cancel=track.cancel,
                 on_line=track.output,
@@ -160,9 +177,6 @@ class SshConnector:
                 next_step="run it again",
             )
         return _bytes_sent(done.stdout)
-
-    def _rsh(self) -> str:
-        return shlex.join(["ssh", "-F", str(self._config)])
 
 
 def _pin(connection: fabric.Connection, endpoint: Endpoint, host_key: str) -> None:

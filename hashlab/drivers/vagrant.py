@@ -16,12 +16,13 @@ DESTROY_SECONDS = 180.0
 BOX_SECONDS = 600.0
 
 
-class _SupervisedVagrant(vagrant.Vagrant):  # type: ignore[misc]
+class _SupervisedVagrant(vagrant.Vagrant):
     """python-vagrant discards output and has no time limit; both come back here, in the two
-    methods through which it runs everything."""
+    methods through which it runs everything.
+    """
 
     def __init__(self, root: Path, runner: Runner, env: dict[str, str]) -> None:
-        super().__init__(str(root))
+        super().__init__(str(root))  # type: ignore[no-untyped-call]
         self._runner = runner
         self._extra_env = env
         self.cancel = CancelToken()
@@ -32,7 +33,7 @@ class _SupervisedVagrant(vagrant.Vagrant):  # type: ignore[misc]
         self._run_vagrant_command(args)
 
     def _run_vagrant_command(self, args: Sequence[str | None]) -> str:
-        command = self._make_vagrant_command(args)
+        command = self._make_vagrant_command(args)  # type: ignore[no-untyped-call]
         done = self._runner.run(
             command,
             cwd=Path(self.root),
@@ -83,8 +84,10 @@ class VagrantDriver:
         """See protocols.Vagrant."""
         client = self._client(track, BOX_SECONDS)
         client._call_vagrant_command(
-            ["box", "remove", name, "--box-version", version]
-            + ["--provider", self._provider, "--force"]
+            [
+                *("box", "remove", name, "--force"),
+                *("--box-version", version, "--provider", self._provider),
+            ]
         )
 
     def _client(self, track: Track, timeout: float) -> _SupervisedVagrant:
@@ -103,7 +106,8 @@ class VagrantDriver:
 
 class _BootWatcher:
     """Counts machines that are up, from Vagrant's machine-readable lines
-    ``time,machine,kind,data…``."""
+    ``time,machine,kind,data…``.
+    """
 
     def __init__(self, machines: Sequence[str], track: Track) -> None:
         self._machines = machines

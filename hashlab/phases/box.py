@@ -66,7 +66,8 @@ def registered_boxes(world: World) -> list[BoxManifest]:
 
 def registered_box(world: World) -> BoxManifest | None:
     """The registered box of exactly this recipe, else the newest one with a note that it is
-    stale, else None."""
+    stale, else None.
+    """
     boxes = registered_boxes(world)
     wanted = recipe_manifest(world)
     for box in boxes:
@@ -91,7 +92,8 @@ def _manifest(value: Mapping[str, Any]) -> BoxManifest:
 
 def check_recipe(world: World, track: Track, _: str) -> None:
     """Promise: the facts hold the manifest of the wanted box; ``facts.box_current`` tells whether
-    it is registered already, and then the later phases have nothing to do."""
+    it is registered already, and then the later phases have nothing to do.
+    """
     manifest = recipe_manifest(world)
     world.facts.box = manifest
     world.facts.image_inputs.update(manifest.images)
@@ -113,7 +115,8 @@ def wanted_box(world: World) -> BoxManifest:
 
 def make_base(world: World, track: Track, _: str) -> None:
     """Promise: the base image is on the laptop's engine: pulled, or made from Debian packages
-    where no registry answers."""
+    where no registry answers.
+    """
     base = world.lab.box.base
     engine = world.laptop_engine()
     if world.facts.box_current or engine.image_labels([base]):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from hashlab.config.model import Condition, Lab, Service
+from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containerspec import (
@@ -33,12 +34,14 @@ class Action:
     reason: str = ""
 
 
-def decide(build: Build, service: Service, there: ContainerState | None) -> Action:
-    """Decide from what is wanted and what is there; pure."""
+def decide(build: Build, service: Service, there: ContainerState | None, network: str) -> Action:
+    """Decide from what is wanted and what is there; ``network`` is the overlay's id. Pure."""
     if there is None:
         return Action("create", "started")
     if there.labels.get(BUILD_LABEL) != build.start_id:
         return Action("replace", "replaced: its build changed")
+    if network not in there.networks:
+        return Action("replace", "replaced: the network was made anew")
     if there.state == "running":
         return Action("keep")
     if there.state == "exited" and there.exit_code == 0 and is_one_shot(service):
@@ -75,29 +78,42 @@ def start_containers(world: World, track: Track, _: str) -> None:
     wanted = wanted_builds(world)
     there = observe_containers(world)
     removed = remove_orphans(world, there)
-    names = {service.name for service in world.lab.services}
-
-    def node(service: Service) -> Node:
-        after = frozenset(d.service for d in service.depends_on if d.service in names)
-        return Node(lambda: _bring(world, service, wanted[service.name], there, track), after)
-
-    run_graph({service.name: node(service) for service in world.lab.services}, track.cancel)
-    changed = [f"{name} {why}" for name, why in world.facts.changed.items()]
+    run_graph(_nodes(world, wanted, there, track), track.cancel)
+    changed = world.facts.changed
     if changed or removed:
         track.detail(f"{len(changed)} started" + (f", {len(removed)} removed" if removed else ""))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
 
 
+def _nodes(
+    world: World,
+    wanted: Mapping[str, Build],
+    there: Mapping[str, list[ContainerState]],
+    track: Track,
+) -> dict[tuple[str, str], Node]:
+    """Two nodes per service, for Compose lets others wait for its start or for its health."""
+    names = {service.name for service in world.lab.services}
+    nodes: dict[tuple[str, str], Node] = {}
+    for service in world.lab.services:
+        after = frozenset(
+            ("start" if dependency.condition == "service_started" else "ready", dependency.service)
+            for dependency in service.depends_on
+            if dependency.service in names
+        )
+        start = partial(_start, world, service, wanted[service.name], there, track)
+        ready = partial(_await_ready, world, service, track)
+        nodes["start", service.name] = Node(start, after)
+        nodes["ready", service.name] = Node(ready, frozenset({("start", service.name)}))
+    return nodes
+
+
 def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> list[str]:
     """Remove containers of services that are no longer wanted on their machine."""
     removed = []
     for machine, containers in there.items():
-        wanted = {
-            container_name(world.lab, service, replica)
-            for service in world.services_on(machine)
-            for replica in range(1, service.replicas + 1)
-        }
+        services = world.services_on(machine)
+        wanted = {name for service in services for name in replica_names(world.lab, service)}
         for container in containers:
             if container.name not in wanted:
                 _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
@@ -105,47 +121,64 @@ def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> l
     return removed
 
 
-def _bring(
+def _start(
     world: World,
     service: Service,
     build: Build,
     there: Mapping[str, list[ContainerState]],
     track: Track,
 ) -> None:
-    """Bring all replicas of one service to its build, then wait for what others wait for."""
+    """Bring all replicas of one service to its build."""
     by_name = {container.name: container for container in there.get(service.machine, [])}
-    names = [container_name(world.lab, service, n) for n in range(1, service.replicas + 1)]
-    actions = {name: decide(build, service, by_name.get(name)) for name in names}
+    network = world.facts.network
+    actions = {
+        name: decide(build, service, by_name.get(name), network)
+        for name in replica_names(world.lab, service)
+    }
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
-        for name in todo:
-            _replace(world, service, build, name, by_name.get(name), step)
-        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
         if not todo:
             step.skip("unchanged")
             return
+        for name in todo:
+            _replace(world, service, build, by_name.get(name) or name, step)
         reason = actions[todo[0]].reason
         with world.lock:
             world.facts.changed[service.name] = reason
         step.detail(reason)
 
 
+def replica_names(lab: Lab, service: Service) -> list[str]:
+    """Names of a service's containers."""
+    return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
+
+
 def _replace(
-    world: World,
-    service: Service,
-    build: Build,
-    name: str,
-    old: ContainerState | None,
-    step: Track,
+    world: World, service: Service, build: Build, old: ContainerState | str, step: Track
 ) -> None:
+    """Start a new container in place of ``old``, or under that name when there is none."""
     engine = world.link(service.machine).engine
-    if old is not None:
+    if isinstance(old, ContainerState):
         step.detail("stopping")
         _stop_and_remove(engine, old, _grace(service))
     step.cancel.check()
     step.detail("starting")
-    identifier = engine.create(name, container_body(world.lab, service, build=build.start_id))
-    engine.start(identifier)
+    name = old if isinstance(old, str) else old.name
+    engine.start(engine.create(name, container_body(world.lab, service, build=build.start_id)))
+
+
+def _await_ready(world: World, service: Service, track: Track) -> None:
+    """Wait for all replicas; a service that was not touched and is well makes no row."""
+    names = replica_names(world.lab, service)
+    engine = world.link(service.machine).engine
+    completes = _completes(world.lab, service)
+    if service.name not in world.facts.changed:
+        states = [engine.container(name) for name in names]
+        if all(state is not None and _ready(state, completes) for state in states):
+            return
+    with track.child("healthy", machine=service.machine, service=service.name) as step:
+        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
+        step.detail("completed" if completes else "healthy" if service.healthcheck else "running")
 
 
 def _grace(service: Service) -> int:
@@ -161,8 +194,9 @@ def _stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> N
 
 def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     """Wait until a container is what others may rely on: healthy where it has a health check,
-    ended with 0 where others wait for its completion, running otherwise."""
-    completes = _condition(world.lab, service) == "service_completed_successfully"
+    ended with 0 where others wait for its completion, running otherwise.
+    """
+    completes = _completes(world.lab, service)
     engine = world.link(service.machine).engine
     deadline = time.monotonic() + READY_SECONDS
     while True:
@@ -179,16 +213,14 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
         step.cancel.wait(POLL_SECONDS)
 
 
-def _condition(lab: Lab, service: Service) -> Condition:
-    """The strongest thing others wait for."""
-    conditions = {
-        dependency.condition
+def _completes(lab: Lab, service: Service) -> bool:
+    """Whether others wait for this service to end well."""
+    return any(
+        dependency.service == service.name
+        and dependency.condition == "service_completed_successfully"
         for other in lab.services
         for dependency in other.depends_on
-        if dependency.service == service.name
-    }
-    completed: Condition = "service_completed_successfully"
-    return completed if completed in conditions else "service_started"
+    )
 
 
 def _ready(state: ContainerState, completes: bool) -> bool:

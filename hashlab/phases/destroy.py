@@ -1,4 +1,4 @@
-"""Phases of ``destroy``: machines, what Vagrant leaves, local state; then a look whether all is gone."""
+"""Phases of ``destroy``: machines, leftovers, local state; then a look whether all is gone."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def satisfied(labels: Mapping[str, str] | None, inputs: str) -> bool:
 
 def bring_images(world: World, track: Track, machine: str) -> None:
     """Promise: a machine has, up to date, every image its services run. Normally the box brought
-    them all; only what changed since then is built on the laptop and sent."""
+    them all; only what changed since then is built on the laptop and sent.
+    """
     needed = sorted({service.image for service in world.services_on(machine)})
     there = world.link(machine).engine.image_labels(needed)
     inputs = world.facts.image_inputs

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from hashlab.config.model import Machine
 from hashlab.errors import LabError, LaptopError
@@ -99,10 +100,7 @@ def _subnet(world: World, observed: dict[str, ObservedMachine]) -> IPv4Network:
 
 def choose_subnet(wanted: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network:
     """``wanted`` where it is free, else the next free /24. Raises LaptopError when none is."""
-    if wanted.prefixlen != 24:
-        candidates = [wanted]
-    else:
-        candidates = [wanted, *CANDIDATES]
+    candidates = [wanted, *CANDIDATES] if wanted.prefixlen == 24 else [wanted]
     for candidate in candidates:
         if not any(candidate.overlaps(other) for other in taken if other.prefixlen > 0):
             return candidate
@@ -182,7 +180,8 @@ def boot(world: World, track: Track, _: str) -> None:
 
 def connect(world: World, track: Track, machine: str) -> None:
     """Promise: an SSH connection to the machine is open, its host key pinned. Does not wait for
-    Vagrant to end: a machine is used from the moment it answers."""
+    Vagrant to end: a machine is used from the moment it answers.
+    """
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
@@ -222,10 +221,10 @@ def remember(world: World) -> None:
 
 def reconnect(world: World, track: Track, machine: str) -> None:
     """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
-    only when the cache is wrong; Vagrant is never called."""
-    cached = (read_json(world.state.machines) or {}).get(machine)
-    if cached:
-        reach = _from_json(cached)
+    only when the cache is wrong; Vagrant is never called.
+    """
+    reach = _cached(world, machine)
+    if reach:
         try:
             link = world.connector.connect(machine, reach.endpoint, reach.host_key)
         except LabError as error:
@@ -249,7 +248,7 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
     connect(world, track, machine)
 
 
-def _to_json(reach: Reach) -> dict[str, object]:
+def _to_json(reach: Reach) -> dict[str, Any]:
     return {
         "host": reach.endpoint.host,
         "port": reach.endpoint.port,
@@ -260,12 +259,18 @@ def _to_json(reach: Reach) -> dict[str, object]:
     }
 
 
-def _from_json(value: dict[str, object]) -> Reach:
-    forwarded = value["forwarded"]
-    assert isinstance(forwarded, dict)
+def _from_json(value: Mapping[str, Any]) -> Reach:
     return Reach(
-        Endpoint(str(value["host"]), int(str(value["port"])), str(value["user"])),
-        str(value["host_key"]),
-        IPv4Address(str(value["address"])),
-        {int(guest): int(host) for guest, host in forwarded.items()},
+        Endpoint(value["host"], int(value["port"]), value["user"]),
+        value["host_key"],
+        IPv4Address(value["address"]),
+        {int(guest): int(host) for guest, host in value["forwarded"].items()},
     )
+
+
+def _cached(world: World, machine: str) -> Reach | None:
+    """What an earlier run found out about a machine, if all of it is still on disk."""
+    cache = read_json(world.state.machines)
+    if not isinstance(cache, dict) or machine not in cache or not world.state.key.exists():
+        return None
+    return _from_json(cache[machine]) if world.state.ssh_config.exists() else None

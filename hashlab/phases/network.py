@@ -38,8 +38,10 @@ def join_network(world: World, track: Track, _: str) -> None:
         engine.swarm_init(str(manager))
         changed.append(first)
     parallel(others, lambda name: _join(world, name, manager, changed), track.cancel)
-    if not engine.network_exists(overlay(world.lab)):
-        engine.create_overlay(overlay(world.lab), {LAB_LABEL: world.lab.id})
+    world.facts.network = engine.network_id(overlay(world.lab))
+    if not world.facts.network:
+        labels = {LAB_LABEL: world.lab.id}
+        world.facts.network = engine.create_overlay(overlay(world.lab), labels)
         changed.append("overlay")
     if changed:
         track.detail(f"{len(world.lab.machines)} machines, network {overlay(world.lab)}")

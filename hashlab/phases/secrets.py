@@ -14,7 +14,8 @@ LENGTH = 24
 
 def make_secrets(world: World, track: Track, _: str) -> None:
     """Promise: every generated secret is a file; one that a machine already holds is kept, for the
-    data on the machine was made with it."""
+    data on the machine was made with it.
+    """
     missing = [n for n in world.lab.generated_secrets if not (world.state.secrets / n).exists()]
     if not missing:
         track.skip(f"{len(world.lab.generated_secrets)} there")

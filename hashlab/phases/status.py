@@ -6,10 +6,10 @@ from typing import Any
 
 from hashlab.errors import LabError
 from hashlab.phases.box import recipe_manifest, registered_boxes
+from hashlab.phases.containers import wanted_builds
 from hashlab.phases.images import image_inputs
 from hashlab.phases.machines import reconnect
 from hashlab.phases.proof import Running, read_back
-from hashlab.phases.containers import wanted_builds
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine
@@ -38,7 +38,7 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
             for name in world.machine_names()
         ],
         "services": _services(world),
-        "urls": world.urls(),
+        "urls": world.urls() if world.facts.reach else {},
         "notes": _notes(world, observed, registered, manifest.recipe),
     }
 

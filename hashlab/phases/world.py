@@ -41,6 +41,7 @@ class Facts:
     observed: dict[str, ObservedMachine] = field(default_factory=dict)  # prepare
     reach: dict[str, Reach] = field(default_factory=dict)  # connect
     links: dict[str, Link] = field(default_factory=dict)  # connect
+    network: str = ""  # network: the overlay's id
     image_inputs: dict[str, str] = field(default_factory=dict)  # images
     box: BoxManifest | None = None  # recipe, prepare
     box_current: bool = False  # recipe
@@ -82,7 +83,8 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """The laptop's files as this run sees them: read when first asked for, after the phases
-        that make artifacts and secrets."""
+        that make artifacts and secrets.
+        """
         with self.lock:
             if self.facts.snapshot is None:
                 self.facts.snapshot = take_snapshot(self.lab)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hashlab.config.model import Lab, Machine
 from hashlab.errors import HashlabError, LabError, LaptopError
-from hashlab.pipeline import Track
+from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import BoxManifest, Endpoint, Engine, ObservedMachine, Tool
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "container-init.sh")
@@ -121,7 +121,7 @@ class DockerProvider:
             engine.remove(name)
 
     def box_files(self, manifest: BoxManifest) -> Mapping[str, str | Path]:
-        """See protocols.Provider. The docker provider has no disk to pack: the box names an image."""
+        """See protocols.Provider. There is no disk to pack: the box names an image."""
         image = json.dumps(_image(manifest))
         return {
             "metadata.json": json.dumps({"provider": "docker"}),
@@ -177,7 +177,8 @@ class DockerProvider:
 
     def _make_network(self, lab: Lab, subnet: str) -> None:
         """Vagrant takes the network that holds a machine's address; one of our own can be
-        labelled, so that it is found again whatever becomes of the machines."""
+        labelled, so that it is found again whatever becomes of the machines.
+        """
         engine = self._engine()
         if engine.networks().get(lab.id) == (subnet,):
             return
@@ -257,9 +258,9 @@ class DockerProvider:
     def halt(self, lab: Lab) -> None:
         """See protocols.Provider."""
         engine = self._engine()
-        for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""}):
-            if state.pid:
-                engine.stop(state.id, timeout=0)
+        machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        running = [state.id for state in machines if state.pid]
+        parallel(running, lambda name: engine.stop(name, timeout=0), CancelToken())
 
     def discard(self, lab: Lab) -> list[str]:
         """See protocols.Provider."""
@@ -292,7 +293,8 @@ class DockerProvider:
 
     def _isolation(self, image: str) -> dict[str, Any]:
         """The HostConfig under which systemd and an inner engine work on this engine."""
-        host: dict[str, Any] = {"CgroupnsMode": "private", "Tmpfs": {"/run": "", "/tmp": ""}}
+        tmpfs = {"/run": "", "/tmp": ""}  # noqa: S108 - paths inside the machine
+        host: dict[str, Any] = {"CgroupnsMode": "private", "Tmpfs": tmpfs}
         if self._privileged_works(image):
             return {**host, "Privileged": True}
         return {**host, **UNPRIVILEGED_CAPS, "SecurityOpt": list(SECURITY_OPTIONS), **OPEN_PATHS}

@@ -1,1 +1,19 @@
 """Shows runs, states and checks to people and writes records; alone imports rich."""
+
+from hashlab.report.base import Report, Silent, make_report
+from hashlab.report.checks import show_checks
+from hashlab.report.record import run_record, save_record
+from hashlab.report.status import show_status
+from hashlab.report.summary import show_error, show_result
+
+__all__ = [
+    "Report",
+    "Silent",
+    "make_report",
+    "run_record",
+    "save_record",
+    "show_checks",
+    "show_error",
+    "show_result",
+    "show_status",
+]

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from hashlab.pipeline import Listener, RunResult
+from hashlab.pipeline import Listener, Row, Step
 from hashlab.report.plain import PlainReport
 from hashlab.report.terminal import is_rich
 
 
 class Report(Listener, Protocol):
-    """A listener that shows a run while the ``with`` block lasts."""
-
-    def finish(
-        self,
-        result: RunResult,
-        *,
-        notes: Sequence[str] = (),
-        urls: Mapping[str, str] | None = None,
-    ) -> None:
-        """End the display and show the table of phases, notes, addresses and the error."""
+    """A listener that shows a run while the ``with`` block lasts; ``show_result`` follows."""
 
     def __enter__(self) -> Self:
         """Start to show."""
@@ -33,7 +23,23 @@ class Report(Listener, Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop showing; what is on the screen stays there."""
+        """Stop showing; after an exception nothing that was shown is taken away."""
+
+
+class Silent:
+    """A listener that shows nothing, for work too short to be watched."""
+
+    def begin(self, step: Step) -> None:
+        """Say nothing."""
+
+    def update(self, step: Step) -> None:
+        """Say nothing."""
+
+    def end(self, step: Step, row: Row) -> None:
+        """Say nothing."""
+
+    def output(self, step: Step, line: str) -> None:
+        """Say nothing."""
 
 
 def make_report(stream: TextIO, *, verbose: bool = False) -> Report:
@@ -43,6 +49,7 @@ def make_report(stream: TextIO, *, verbose: bool = False) -> Report:
     """
     if not is_rich(stream):
         return PlainReport(stream, verbose=verbose)
-    from hashlab.report.live import LiveReport
+    # Here, not above: importing rich takes longer than many a run without a terminal.
+    from hashlab.report.live import LiveReport  # noqa: PLC0415
 
     return LiveReport(stream, verbose=verbose)

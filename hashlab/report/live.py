@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
@@ -14,10 +14,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from hashlab.pipeline import Row, RunResult, Step
-from hashlab.report import terminal
+from hashlab.pipeline import Row, Step
 from hashlab.report.livedraw import frame
-from hashlab.report.summary import show_result
+from hashlab.report.terminal import console as make_console
 from hashlab.report.ticker import Ticker
 from hashlab.report.tree import Tree
 from hashlab.report.words import clean, title
@@ -31,7 +30,8 @@ SPARE_LINES = 2
 class LiveReport:
     """Draws at a steady pace from its own thread, so that a flood of events costs nothing.
 
-    ``clock`` must be the one the pipeline uses; ``console`` is passed by tests."""
+    ``clock`` must be the one the pipeline uses; ``console`` is passed by tests.
+    """
 
     def __init__(
         self,
@@ -41,10 +41,9 @@ class LiveReport:
         clock: Callable[[], float] = time.time,
         console: Console | None = None,
     ) -> None:
-        self._stream = stream
         self._verbose = verbose
         self._clock = clock
-        self._console = console or terminal.console(stream)
+        self._console = console or make_console(stream)
         self._lock = threading.Lock()
         self._tree = Tree()
         self._printed: list[Text] = []
@@ -90,18 +89,6 @@ class LiveReport:
                 self._console.print(Text("\n").join(printed), soft_wrap=True)
             self._live.refresh()
 
-    def finish(
-        self,
-        result: RunResult,
-        *,
-        notes: Sequence[str] = (),
-        urls: Mapping[str, str] | None = None,
-    ) -> None:
-        """Put the table of phases, which says more, in the place of the tree."""
-        self._stop(erase=True)
-        with suppress(OSError):
-            show_result(result, self._stream, notes=notes, urls=urls)
-
     def __enter__(self) -> Self:
         self._started = self._clock()
         self._live.start()
@@ -114,15 +101,10 @@ class LiveReport:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop(erase=False)
-
-    def _stop(self, *, erase: bool) -> None:
-        """Draw the last frame, and take the tree away only when something better follows."""
-        if not self._live.is_started:
-            return
         self._ticker.stop()
         self.tick()
-        self._live.transient = erase
+        # The table of phases that follows says more than the tree. After a bug none follows.
+        self._live.transient = error is None
         with suppress(OSError):
             self._live.stop()
 

@@ -14,6 +14,8 @@ from hashlab.report.words import SYMBOLS, TONES, amount, elapsed, one_line
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 WIDEST = 110
+# Columns left free at the right, so that the ^C a terminal prints does not begin a new line.
+SPARE = 3
 BAR = 20
 CLOCK = 10
 # Wide enough for most names, so that the columns rarely move.
@@ -22,7 +24,7 @@ LEAST_LABEL = 16
 
 def frame(lines: Sequence[Line], *, width: int, turn: int, spent: float) -> Group:
     """All lines and, below them, the time of the whole run. ``turn`` moves the spinner."""
-    usable = min(width, WIDEST) - 1
+    usable = min(width, WIDEST) - SPARE
     most = max(12, usable // 3)
     needed = max((cell_len(_label(line)) for line in lines), default=0)
     label = min(most, max(LEAST_LABEL, needed))

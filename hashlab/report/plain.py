@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-from hashlab.pipeline import Row, RunResult, Step
-from hashlab.report.summary import show_result
+from hashlab.pipeline import Row, Step
 from hashlab.report.terminal import write
 from hashlab.report.ticker import Ticker
 from hashlab.report.words import SYMBOLS, amount, clean, one_line, seconds, title
@@ -72,18 +71,6 @@ class PlainReport:
                     said = _said(step, _amount(step))
                     self._line(step.depth, "…", "running", now - step.started, said)
 
-    def finish(
-        self,
-        result: RunResult,
-        *,
-        notes: Sequence[str] = (),
-        urls: Mapping[str, str] | None = None,
-    ) -> None:
-        """Write the table of phases and what follows it."""
-        self._ticker.stop()
-        write(self._stream, "\n")
-        show_result(result, self._stream, notes=notes, urls=urls)
-
     def __enter__(self) -> Self:
         self._ticker.start()
         return self
@@ -95,6 +82,7 @@ class PlainReport:
         trace: TracebackType | None,
     ) -> None:
         self._ticker.stop()
+        write(self._stream, "\n")
 
     def _line(self, depth: int, symbol: str, word: str, duration: float, said: str) -> None:
         time_taken = f"{seconds(duration):>7} s"

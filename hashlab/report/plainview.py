@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from hashlab.report.view import Alarm, Block, Cell, Column, Lines, Table
 
-RULE = "─" * 60
+RULE = "─" * 80
 
 
 def drawn(blocks: Iterable[Block]) -> str:

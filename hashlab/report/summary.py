@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from hashlab.errors import Interrupted
+from hashlab.errors import HashlabError, Interrupted
 from hashlab.pipeline import Row, RunResult, Status
 from hashlab.report.terminal import show, width
 from hashlab.report.view import Alarm, Block, Cell, Column, Lines, Table, pairs
@@ -36,6 +36,11 @@ def show_result(
 ) -> None:
     """Show how a run went. ``urls``: id → address; the main one, ``web``, comes first."""
     show(summary(result, notes=notes, urls=urls or {}, columns=width(stream)), stream)
+
+
+def show_error(error: HashlabError, stream: TextIO) -> None:
+    """Show an expected failure that ended a command before or outside any workflow."""
+    show([Alarm("failed", clean_text(str(error)))], stream)
 
 
 def summary(

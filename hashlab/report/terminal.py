@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def is_rich(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether the stream is a terminal with a cursor that can be moved and signs for a tree.
-    NO_COLOR does not change that: it takes the colours away, and rich itself sees to it."""
+    NO_COLOR does not change that: it takes the colours away, and rich itself sees to it.
+    """
     try:
         terminal = stream.isatty()
     except ValueError:
@@ -28,7 +29,7 @@ def is_rich(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool
 
 def console(stream: TextIO) -> Console:
     """A rich console on the stream that takes every text literally."""
-    from rich.console import Console
+    from rich.console import Console  # noqa: PLC0415 (runs without a terminal need no rich)
 
     return Console(file=stream, highlight=False, markup=False, emoji=False)
 
@@ -50,7 +51,7 @@ def show(blocks: Iterable[Block], stream: TextIO) -> None:
     if not is_rich(stream):
         write(stream, plainview.drawn(blocks))
         return
-    from hashlab.report.richview import draw
+    from hashlab.report.richview import draw  # noqa: PLC0415 (it imports rich)
 
     with suppress(OSError):
         draw(blocks, console(stream))

@@ -69,7 +69,8 @@ class Tree:
 
 def fitted(lines: Sequence[Line], height: int) -> list[Line]:
     """Leave out finished parts, the oldest first; then fold finished phases into one line; then
-    count the running lines that still do not fit."""
+    count the running lines that still do not fit.
+    """
     kept = list(lines)
     for line in lines:
         if len(kept) > height and line.rank == Rank.FINISHED_PART:

@@ -61,7 +61,8 @@ def amount(done: float, total: float | None, unit: str) -> str:
 
 def clean(line: str) -> str:
     """A tool's line without escape sequences and control characters; of lines that overwrote each
-    other by carriage return, the last."""
+    other by carriage return, the last.
+    """
     shown = ESCAPES.sub("", line).rstrip("\r\n").rpartition("\r")[2]
     return CONTROLS.sub(" ", shown.expandtabs(4))
 

@@ -46,13 +46,13 @@ def _not_created(node: Node, context: Context) -> bool:
     return False
 
 
-_BIND_KEYS = Table(
+BIND_KEYS = Table(
     noun="bind",
     readers={"create_host_path": _not_created},
     unsupported=not_acted_on.MOUNT_BIND,
 )
-_VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=not_acted_on.MOUNT_VOLUME)
-_TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
+VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=not_acted_on.MOUNT_VOLUME)
+TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
 
 MOUNT_KEYS = Table(
     noun="a mount",
@@ -61,9 +61,9 @@ MOUNT_KEYS = Table(
         "source": text,
         "target": container_path,
         "read_only": boolean,
-        "bind": table(_BIND_KEYS),
-        "volume": table(_VOLUME_KEYS),
-        "tmpfs": table(_TMPFS_KEYS),
+        "bind": table(BIND_KEYS),
+        "volume": table(VOLUME_KEYS),
+        "tmpfs": table(TMPFS_KEYS),
     },
     unsupported=not_acted_on.MOUNT,
     required=("type", "target"),

@@ -34,7 +34,7 @@ from hashlab.config.readers import (
 )
 
 _profile = matching(
-    r"[a-zA-Z0-9][a-zA-Z0-9_.-]+", "'{value}' is no name of a profile", "Use letters and digits."
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "'{value}' is no name of a profile", "Use letters and digits."
 )
 _signal = matching(
     r"(SIG)?[A-Z]+[0-9]?([+-]\d{1,2})?|\d{1,2}",

@@ -1,0 +1,99 @@
+"""The examples and every block of docs/config.md load without problems."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hashlab.config import Lab, load_lab
+from hashlab.config.compose.service import SERVICE_KEYS
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "config.md"
+BLOCK = re.compile(r"^```(toml|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MACHINES = '[lab]\nname = "shop"\n' + "".join(
+    f'[machines.{name}]\naddress = "192.168.60.{number}"\n'
+    for number, name in enumerate(("broker", "services", "web"), 5)
+)
+SERVICES = "services:\n  web: {image: web, ports: ['80:8080', '15672:15672', '5005:5005']}\n"
+FILES = dict.fromkeys(
+    (
+        "images/web/Dockerfile",
+        "images/web/release.Dockerfile",
+        "site/index.html",
+        "app.env",
+        "pom.xml",
+        "user/pom.xml",
+        "user/src/Main.java",
+        "ui/src/app.ts",
+        "tools/seed.py",
+        "tools/verify.py",
+        "nginx.conf",
+    ),
+    "",
+)
+
+
+def blocks(language: str) -> list[tuple[int, str]]:
+    """Return (line, text) of each block of the page in one language."""
+    page = PAGE.read_text(encoding="utf-8")
+    found = [match for match in BLOCK.finditer(page) if match[1] == language]
+    return [(page.count("\n", 0, match.start()) + 1, match[2]) for match in found]
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> str:
+    """Return a PATH on which the programs of the examples are found."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for name in ("mvn", "npm"):
+        (folder / name).touch(mode=0o755)
+    return str(folder)
+
+
+@pytest.fixture
+def load_page(write_lab: Callable[..., Path], programs: str) -> Callable[..., Lab]:
+    """Load a block of the page, completed by what it leaves out."""
+
+    def read(*, toml: str = MACHINES, compose: str = SERVICES) -> Lab:
+        folder = write_lab(toml=toml, compose=compose, files=FILES)
+        (folder / "ui" / "build.sh").touch(mode=0o755)
+        return load_lab(folder, environ={"PATH": programs})
+
+    return read
+
+
+@pytest.mark.parametrize("name", ["hash-collision", "hello"])
+def test_an_example_loads_without_problems_before_anything_is_built(
+    name: str, programs: str
+) -> None:
+    lab = load_lab(ROOT / "examples" / name, environ={"PATH": programs})
+    assert lab.name == name
+    assert lab.notes == ()
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(text, id=f"line {line}") for line, text in blocks("toml")]
+)
+def test_each_toml_block_of_the_page_loads(block: str, load_page: Callable[..., Lab]) -> None:
+    complete = block if "[lab]" in block else MACHINES + block
+    if "[machines." not in complete:
+        complete += MACHINES.partition("\n[machines")[1] + MACHINES.partition("\n[machines")[2]
+    assert load_page(toml=complete)
+
+
+@pytest.mark.parametrize(
+    "block", [pytest.param(text, id=f"line {line}") for line, text in blocks("yaml")]
+)
+def test_each_yaml_block_of_the_page_loads(block: str, load_page: Callable[..., Lab]) -> None:
+    toml = MACHINES + '[secrets]\ngenerate = ["db_password"]\n'
+    assert load_page(compose=block, toml=toml)
+
+
+def test_the_page_names_every_key_of_a_service() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for key in (*SERVICE_KEYS.readers, *SERVICE_KEYS.unsupported):
+        assert f"`{key}`" in page, key

@@ -1,0 +1,256 @@
+"""Short and long forms give the same values, and a whole lab reads as it is written."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from hashlab.config import Lab
+from hashlab.config.model import (
+    Artifact,
+    Builder,
+    Dependency,
+    ForwardedPort,
+    Healthcheck,
+    Image,
+    Limits,
+    Machine,
+    Port,
+    Service,
+    Step,
+    TmpfsMount,
+    Ulimit,
+    VolumeMount,
+    Watch,
+)
+from hashlab.config.units import compose_bytes, seconds, toml_bytes
+
+Load = Callable[..., Lab]
+
+TOML = '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n'
+REST = """
+volumes: {v: , w: {}}
+secrets: {s: {file: ./src/app.txt}}
+configs: {c: {file: ./src/app.txt}}
+"""
+
+
+@pytest.fixture
+def service(load: Load) -> Callable[[str], Service]:
+    """Return the service that has the given lines besides an image."""
+
+    def read(text: str) -> Service:
+        lines = "".join(f"    {line}\n" for line in text.splitlines())
+        compose = f"services:\n  a:\n    image: x\n{lines}  b: {{image: x}}\n  c: {{image: x}}\n"
+        lab = load(toml=TOML, compose=compose + REST, environ={"HOME_TOWN": "Hamburg"})
+        return lab.services[0]
+
+    return read
+
+
+SAME = {
+    "ports": ('ports: ["8080:80"]', "ports: [{target: 80, published: 8080}]", "ports: [{target: 80, published: '8080', protocol: tcp, mode: host}]"),
+    "a port with an address": ('ports: ["127.0.0.1:8080:80/udp"]', "ports: [{target: 80, published: 8080, protocol: udp, host_ip: 127.0.0.1}]"),
+    "a port the engine chooses": ("ports: [80]", 'ports: ["80"]', "ports: [{target: 80}]", 'ports: ["0:80"]'),
+    "a range of ports": ('ports: ["8000-8001:80-81"]', 'ports: ["8000:80", "8001:81"]'),
+    "a volume": ('volumes: ["v:/data"]', "volumes: [{type: volume, source: v, target: /data}]", 'volumes: ["v:/data:rw"]'),
+    "a volume to read": ('volumes: ["v:/data:ro"]', "volumes: [{type: volume, source: v, target: /data, read_only: true}]"),
+    "an anonymous volume": ('volumes: ["/data"]', "volumes: [{type: volume, target: /data/}]"),
+    "a bind mount": ('volumes: ["./src:/data"]', "volumes: [{type: bind, source: ./src, target: /data}]", "volumes: [{type: bind, source: src, target: /data, bind: {create_host_path: false}}]"),
+    "a tmpfs": ("tmpfs: /run:size=64m,mode=1770", 'tmpfs: ["/run:size=64m,mode=1770"]', "volumes: [{type: tmpfs, target: /run, tmpfs: {size: 64m, mode: 01770}}]"),
+    "an environment": ("environment: {A: b, N: 1, T: true, E: }", "environment: [A=b, N=1, T=true, E]", 'environment: {A: "b", N: "1", T: "true"}'),
+    "a variable of the laptop": ("environment: [HOME_TOWN]", "environment: {HOME_TOWN: }", "environment: {HOME_TOWN: Hamburg}", "environment: {HOME_TOWN: $HOME_TOWN}"),
+    "labels": ("labels: {a.b: c, d: 1}", "labels: [a.b=c, d=1]"),
+    "a command": ("command: sh -c 'echo \"a b\"'", "command: [sh, -c, 'echo \"a b\"']"),
+    "an emptied entrypoint": ("entrypoint: ''", "entrypoint: []"),
+    "the image's own command": ("command: ", ""),
+    "a dependency": ("depends_on: [b, c]", "depends_on: {b: {condition: service_started}, c: {condition: service_started, required: true, restart: false}}"),
+    "a healthcheck": ("healthcheck: {test: exit 0, interval: 90s}", "healthcheck: {test: [CMD-SHELL, exit 0], interval: 1m30s}"),
+    "a disabled healthcheck": ("healthcheck: {disable: true}", "healthcheck: {test: [NONE]}"),
+    "a secret": ("secrets: [s]", "secrets: [{source: s}]", "secrets: [{source: s, target: s, mode: 0444}]", "secrets: [{source: s, target: /run/secrets/s, mode: '0444'}]"),
+    "a config": ("configs: [c]", "configs: [{source: c}]", "configs: [{source: c, target: /c, mode: 0o444}]"),
+    "ulimits": ("ulimits: {nofile: 100}", "ulimits: {nofile: {soft: 100, hard: 100}}"),
+    "sysctls": ("sysctls: {net.core.somaxconn: 1024}", "sysctls: [net.core.somaxconn=1024]"),
+    "extra hosts": ('extra_hosts: ["a:10.0.0.1"]', 'extra_hosts: ["a=10.0.0.1"]', "extra_hosts: {a: 10.0.0.1}", "extra_hosts: {a: [10.0.0.1]}"),
+    "ignored paths": ("volumes: ['./src:/s']\ndevelop: {watch: [{path: ./src, action: sync, ignore: a}]}", "volumes: ['./src:/s']\ndevelop: {watch: [{path: src/, action: sync, ignore: [a]}]}"),
+    "limits": ("deploy: {resources: {limits: {cpus: '0.5', memory: 1g, pids: 9}}}", "deploy: {resources: {limits: {cpus: 0.50, memory: 1024mb, pids: '9'}}}"),
+    "a switch": ("init: true", "init: 'true'", "init: yes"),
+    "a restart policy": ("restart: no", "restart: 'no'", ""),
+    "extensions": ("x-anything: {at: [all]}", "deploy: {x-more: 1}", ""),
+    "expose": ("expose: [80, '81/udp']", "expose: ['80', 81/udp]"),
+    "an env_file": ("env_file: ./src/app.env", "env_file: [src/app.env]", "env_file: [{path: ./src/app.env, required: true}, {path: ./gone, required: false}]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("forms", SAME.values(), ids=SAME)
+def test_all_forms_of_a_key_give_the_same_service(
+    forms: tuple[str, ...], service: Callable[[str], Service], tmp_path: Path
+) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.env").write_text("A=1\n")
+    first, *others = [service(form) for form in forms]
+    assert all(other == first for other in others)
+
+
+VALUES: dict[str, tuple[str, str, object]] = {
+    "a port": ('ports: ["127.0.0.1:8080:80/udp"]', "ports", (Port(80, 8080, "udp", "127.0.0.1"),)),
+    "a port of an IPv6 address": ('ports: ["[::1]:1:2"]', "ports", (Port(2, 1, "tcp", "::1"),)),
+    "a volume": ('volumes: ["v:/d:ro"]', "volumes", (VolumeMount("v", "/d", True),)),
+    "a tmpfs": ("tmpfs: /run:size=1k,mode=1770", "tmpfs", (TmpfsMount("/run", 1024, 0o1770),)),
+    "a healthcheck": (
+        "healthcheck: {test: [CMD, a], interval: 1s, timeout: 500ms, retries: 3, start_period: 1m}",
+        "healthcheck",
+        Healthcheck(("CMD", "a"), 1.0, 0.5, 3, 60.0),
+    ),
+    "a dependency": (
+        "depends_on: {b: {condition: service_healthy}}",
+        "depends_on",
+        (Dependency("b", "service_healthy"),),
+    ),
+    "limits": (
+        "deploy: {resources: {limits: {cpus: '1.5', memory: 1.5gb}}}",
+        "limits",
+        Limits(1.5, 1610612736),
+    ),
+    "ulimits": ("ulimits: {nofile: {soft: 1, hard: -1}}", "ulimits", (Ulimit("nofile", 1, -1),)),
+    "a grace period": ("stop_grace_period: 1m30s", "stop_grace_period", 90.0),
+    "an emptied entrypoint": ("entrypoint: ''", "entrypoint", ()),
+    "a command": ("command: a 'b c'", "command", ("a", "b c")),
+    "replicas": ("deploy: {mode: replicated, replicas: '2'}", "replicas", 2),
+    "a build argument from the laptop": (
+        "build: {context: ./site, args: [HOME_TOWN, NONE, A=b]}",
+        "build.args",
+        (("HOME_TOWN", "Hamburg"), ("A", "b")),
+    ),
+    "a user": ("user: '1000:1000'", "user", "1000:1000"),
+}
+
+
+@pytest.mark.parametrize(("text", "field", "expected"), VALUES.values(), ids=VALUES)
+def test_a_key_gives_the_value_that_it_says(
+    text: str, field: str, expected: object, service: Callable[[str], Service]
+) -> None:
+    value: object = service(text)
+    for name in field.split("."):
+        value = getattr(value, name)
+    assert value == expected
+
+
+def test_own_variables_win_over_those_of_env_files_and_can_remove_them(
+    service: Callable[[str], Service], tmp_path: Path
+) -> None:
+    (tmp_path / "one.env").write_text("A=1\nB=1\nC=1\n")
+    (tmp_path / "two.env").write_text("B=2\n")
+    found = service("env_file: [one.env, two.env]\nenvironment: {C: , D: $$x}")
+    assert dict(found.environment) == {"A": "1", "B": "2", "D": "$x"}
+
+
+def test_a_whole_lab_reads_as_it_is_written(load: Load, tmp_path: Path) -> None:
+    lab = load()
+    assert (lab.name, lab.provider, str(lab.subnet)) == ("small", "docker", "192.168.60.0/24")
+    assert lab.machines == (
+        Machine("broker", IPv4Address("192.168.60.5"), memory=1024**3),
+        Machine(
+            "web",
+            IPv4Address("192.168.60.6"),
+            cpus=2.0,
+            forwarded_ports=(ForwardedPort("site", 8080, 8081),),
+        ),
+    )
+    assert lab.builders == (Builder("make", ("./build.sh", "{targets}")),)
+    assert lab.artifacts == (
+        Artifact("app", ("src",), tmp_path / "out/app", builder="make", target="app"),
+    )
+    assert lab.verify == Step(("python3", "verify.py"))
+    assert lab.seed is None
+    assert lab.generated_secrets == ("key",)
+    assert [image.name for image in lab.images] == ["rabbitmq:3", "small-site"]
+    assert lab.services[1].image == "small-site"
+    assert lab.services[1].watch == (Watch(tmp_path / "out/app", "sync+restart"),)
+    assert lab.services[1].files[0].source == tmp_path / ".hashlab/secrets/key"
+    assert lab.notes == ()
+
+
+def test_a_lab_cannot_be_changed(load: Load) -> None:
+    with pytest.raises(FrozenInstanceError):
+        load().name = "other"  # type: ignore[misc]
+
+
+def test_loading_writes_nothing(load: Load, tmp_path: Path) -> None:
+    load()
+    before = sorted(tmp_path.rglob("*"))
+    load()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not (tmp_path / ".hashlab").exists()
+
+
+def test_one_image_that_several_services_name_has_the_build_of_the_one_that_builds_it(
+    load: Load, tmp_path: Path
+) -> None:
+    compose = "services:\n  a: {image: x}\n  b: {image: x, build: ./site}\n  c: {image: x, build: {context: site}}\n"
+    lab = load(toml=TOML, compose=compose)
+    (image,) = lab.images
+    assert image.build is not None
+    assert image == Image("x", lab.services[1].build)
+    assert image.build.dockerfile == tmp_path / "site/Dockerfile"
+
+
+def test_paths_of_a_compose_file_in_a_folder_start_at_that_folder(
+    load: Load, tmp_path: Path
+) -> None:
+    files = {
+        "deploy/compose.yaml": "services:\n  a: {image: '${IMAGE}', volumes: ['../src:/s']}\n",
+        "deploy/.env": "IMAGE=y\n",
+    }
+    toml = TOML.replace('"x"\n', '"x"\ncompose = "deploy/compose.yaml"\n')
+    lab = load(toml=toml, files=files)
+    assert lab.services[0].image == "y"
+    assert lab.services[0].binds[0].source == tmp_path / "src"
+
+
+def test_the_provider_of_the_command_line_replaces_that_of_the_file(load: Load) -> None:
+    assert load(provider="libvirt").provider == "libvirt"
+
+
+def test_harmless_keys_are_noted(load: Load) -> None:
+    compose = "name: other\nversion: 3.8\nservices: {a: {image: x}}\n"
+    assert load(toml=TOML, compose=compose).notes == (
+        "compose.yaml:1: 'name' is not used: hashlab.toml calls the lab 'x'",
+        "compose.yaml:2: 'version' is obsolete and not used",
+    )
+
+
+def test_arrays_of_tables_may_be_written_in_both_ways(load: Load) -> None:
+    toml = TOML + '[[machines.one.forwarded_ports]]\nid = "a"\nguest = 80\nhost = 8080\n'
+    lab = load(toml=toml, compose="services: {a: {image: x, ports: ['80:80']}}\n")
+    assert lab.machines[0].forwarded_ports == (ForwardedPort("a", 80, 8080),)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("512m", 512 * 1024**2), ("1g", 1024**3), ("1.5gb", 1610612736), ("1KiB", 1024), ("7", 7), ("7b", 7), ("x", None), ("1 x", None), ("-1m", None)],
+)  # fmt: skip
+def test_sizes_of_compose_count_in_powers_of_1024(text: str, expected: int | None) -> None:
+    assert compose_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("512 MiB", 512 * 1024**2), ("1GiB", 1024**3), ("1.5 KiB", 1536), ("7 B", 7), ("1 GB", None), ("1g", None), ("MiB", None)],
+)  # fmt: skip
+def test_sizes_of_toml_are_binary_units_written_in_full(text: str, expected: int | None) -> None:
+    assert toml_bytes(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("10s", 10.0), ("1m30s", 90.0), ("500ms", 0.5), ("1h", 3600.0), ("1.5s", 1.5), ("0", 0.0), ("10", None), ("s", None), ("1 s", None), ("", None)],
+)  # fmt: skip
+def test_durations_are_numbers_with_units(text: str, expected: float | None) -> None:
+    assert seconds(text) == expected

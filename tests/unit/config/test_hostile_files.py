@@ -1,0 +1,106 @@
+"""Files made to hang or crash a reader are refused quickly and in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hashlab.config import load_lab
+from hashlab.errors import ConfigError, Problem
+
+Problems = Callable[..., tuple[Problem, ...]]
+
+TOML = '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n'
+
+
+@pytest.fixture(autouse=True)
+def quickly() -> Iterator[None]:
+    """Each of these takes a moment; a second is far too long."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 1
+
+
+def bomb(levels: int) -> str:
+    lines = ["x0: &a0 [lol]"]
+    lines += [f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join((*lines, "services: {a: {image: x}}\n"))
+
+
+def merge_bomb(levels: int) -> str:
+    lines = ["x0: &a0 {k: v}"]
+    lines += [f"x{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, levels)]
+    return "\n".join((*lines, "services: {a: {image: x}}\n"))
+
+
+def staircase(levels: int) -> str:
+    lines = ["x-0: &a0 [lol]", *(f"x-{n}: &a{n} [*a{n - 1}]" for n in range(1, levels))]
+    return "\n".join((*lines, "services: {a: {image: x}}\n"))
+
+
+HOSTILE = {
+    "a bomb of aliases": (bomb(30), "expands to more than 100,000 values"),
+    "a bomb of merges": (merge_bomb(30), "expands to more than 100,000 values"),
+    "a staircase of aliases": (staircase(5000), "nested more than 50 levels deep"),
+    "lists in lists": ("services: " + "[" * 100_000, "nested more than 50 levels deep"),
+    "mappings in mappings": (
+        "\n".join(" " * n + "a:" for n in range(1000)),
+        "nested more than 50 levels deep",
+    ),
+    "flow mappings": ("services: " + "{a: " * 50_000, "nested more than 50 levels deep"),
+    "a huge file": ("services:\n" + "# x\n" * 300_000, "is larger than 1 MiB"),
+    "a huge number": (f"services: {{a: {{image: x, ports: [{'9' * 9000}]}}}}\n", "is no port"),
+    "defaults in defaults": (
+        f"services: {{a: {{image: '{'${A:-' * 5000}'}}}}\n",
+        "variables are nested too deep",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_compose_file_is_refused_in_words(
+    text: str, message: str, problems_of: Problems
+) -> None:
+    problems = problems_of(compose=text, toml=TOML)
+    assert any(message in problem.message for problem in problems), problems[:3]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 100_000,
+        "a = " + "{b = " * 100_000,
+        "a = " + "9" * 9000,
+        "[a" + ".b" * 2000 + "]",
+    ],
+    ids=["arrays", "tables", "digits", "dots"],
+)
+def test_a_hostile_toml_file_is_refused_in_words(text: str, problems_of: Problems) -> None:
+    assert problems_of(toml=text, compose="services: {a: {image: x}}\n")
+
+
+def test_files_that_are_not_utf_8_are_refused_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "hashlab.toml").write_bytes(b'[lab]\nname = "\xe9"\n')
+    (tmp_path / "compose.yaml").write_bytes(b"services:\n  a:\n    image: \xff\xfe\n")
+    with pytest.raises(ConfigError) as caught:
+        load_lab(tmp_path, environ={})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "compose.yaml:3: is not UTF-8. Save the file in the encoding UTF-8.",
+        "hashlab.toml:2: is not UTF-8. Save the file in the encoding UTF-8.",
+    ]
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hashlab.toml").write_text(TOML)
+    (tmp_path / "compose.yaml").mkdir()
+    with pytest.raises(ConfigError, match="is a folder, not a file"):
+        load_lab(tmp_path, environ={})
+
+
+def test_a_long_chain_of_dependencies_is_no_problem(problems_of: Problems) -> None:
+    services = [f"  s{n}: {{image: x, depends_on: [s{n + 1}]}}" for n in range(3000)]
+    compose = "\n".join(("services:", *services, "  s3000: {image: x}\n"))
+    assert problems_of(compose=compose, toml=TOML) == ()

@@ -1,0 +1,223 @@
+"""Lines of keys and values are right, and YAML scalars are what Docker Compose takes them for."""
+
+from __future__ import annotations
+
+import tomllib
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+
+from hashlab.config.nodes import Node
+from hashlab.config.report import Report
+from hashlab.config.toml_nodes import read_toml
+from hashlab.config.yaml_nodes import read_yaml, resolve_plain
+
+
+def plain(node: Node) -> Any:
+    """Return the values of a tree without its lines."""
+    if isinstance(node.value, dict):
+        return {key: plain(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value]
+    return node.value
+
+
+def lines(node: Node, path: str = "") -> dict[str, tuple[int, int]]:
+    """Return (line of the key, line of the value) of each leaf."""
+    children = node.value
+    if isinstance(children, dict):
+        pairs = list(children.items())
+    elif isinstance(children, list):
+        pairs = [(str(index), child) for index, child in enumerate(children)]
+    else:
+        return {path: (node.key_line, node.line)}
+    found: dict[str, tuple[int, int]] = {}
+    for key, child in pairs:
+        found.update(lines(child, f"{path}/{key}"))
+    return found
+
+
+def toml(text: str) -> Node:
+    report = Report("f")
+    node = read_toml(text, report)
+    assert node is not None, report.problems
+    return node
+
+
+def from_yaml(text: str) -> Node:
+    report = Report("f")
+    node = read_yaml(text, report)
+    assert node is not None, report.problems
+    return node
+
+
+TOML = '''\
+# comment with [brackets] and "quotes
+top = 1
+"quoted key" = """
+[not.a.table]
+x = 1""" # trailing
+literal = \'\'\'
+[nor.this]\'\'\'
+
+[a.b]          # comment
+list = [       # comment ]
+  "one, two",  # [
+  'three ] }',
+
+  [4, [5,
+    6]],
+]
+inline = { x = 1, "y z" = [7,
+  8], n = { deep = "}" } }
+dotted.key = true
+[a.c]
+date = 2026-01-02 03:04:05
+[[things]]
+name = "first"
+[things.sub]
+x = 1
+[[things]]
+name = "second"
+sub.x = """\\
+  a""\\""" """
+'''
+
+TOML_LINES = {
+    "/top": (2, 2),
+    "/quoted key": (3, 3),
+    "/literal": (6, 6),
+    "/a/b/list/0": (11, 11),
+    "/a/b/list/1": (12, 12),
+    "/a/b/list/2/0": (14, 14),
+    "/a/b/list/2/1/0": (14, 14),
+    "/a/b/list/2/1/1": (15, 15),
+    "/a/b/inline/x": (17, 17),
+    "/a/b/inline/y z/0": (17, 17),
+    "/a/b/inline/y z/1": (18, 18),
+    "/a/b/inline/n/deep": (18, 18),
+    "/a/b/dotted/key": (19, 19),
+    "/a/c/date": (21, 21),
+    "/things/0/name": (23, 23),
+    "/things/0/sub/x": (25, 25),
+    "/things/1/name": (27, 27),
+    "/things/1/sub/x": (28, 28),
+}
+
+
+def test_every_toml_value_has_its_line_whatever_surrounds_it() -> None:
+    node = toml(TOML)
+    assert plain(node) == tomllib.loads(TOML)
+    assert lines(node) == TOML_LINES
+
+
+def test_generated_toml_has_each_value_on_the_line_that_it_names() -> None:
+    for seed in range(40):
+        text = generated_toml(Random(seed))
+        for path, (_, line) in lines(toml(text)).items():
+            value = plain(toml(text))
+            for part in path[1:].split("/"):
+                value = value[int(part)] if isinstance(value, list) else value[part]
+            assert str(value) in text.splitlines()[line - 1], (seed, path)
+
+
+def generated_toml(random: Random) -> str:
+    """Return a file in which each value is a number that occurs nowhere else."""
+    numbers = iter(range(10_000, 99_999))
+
+    def value(depth: int) -> str:
+        gap = random.choice(["", " ", "\n", "\n# ] } , =\n", "\n\n  "])
+        if depth > 2 or random.random() < 0.5:
+            number = next(numbers)
+            return random.choice([f"{number}", f'"{number}"', f"'{number}'", f'"""{number}"""'])
+        items = [value(depth + 1) for _ in range(random.randrange(4))]
+        if random.random() < 0.5:
+            return "[" + "".join(f"{gap}{item}{gap}," for item in items) + gap + "]"
+        return "{ " + ", ".join(f"k{n} = {item}" for n, item in enumerate(items)) + " }"
+
+    parts = []
+    for table in range(random.randrange(1, 5)):
+        header = random.choice(
+            [f"[t{table}]", f"[deep.t{table}]", f"[[array{table}]]", f'["q {table}"]']
+        )
+        parts.append(header + random.choice(["", "  # [x]"]))
+        parts += [f"key{n}{random.choice(['', '.x'])} = {value(0)}" for n in range(3)]
+    return "\n".join(parts) + "\n"
+
+
+YAML = """\
+a: &one
+  x: 1
+  y: [2,
+    3]
+b:
+  <<: *one
+  z: "four"
+c: {<<: [{x: 9, w: 5}, *one],
+  x: 6}
+d:
+- *one
+- text: |
+    several
+    lines
+e:
+"""
+
+YAML_LINES = {
+    "/a/x": (2, 2),
+    "/a/y/0": (3, 3),
+    "/a/y/1": (4, 4),
+    "/b/z": (7, 7),
+    "/b/x": (2, 2),
+    "/b/y/0": (3, 3),
+    "/b/y/1": (4, 4),
+    "/c/x": (9, 9),
+    "/c/w": (8, 8),
+    "/c/y/0": (3, 3),
+    "/c/y/1": (4, 4),
+    "/d/0/x": (2, 2),
+    "/d/0/y/0": (3, 3),
+    "/d/0/y/1": (4, 4),
+    "/d/1/text": (12, 12),
+    "/e": (15, 15),
+}
+
+
+def test_every_yaml_value_has_its_line_also_through_anchors_and_merges() -> None:
+    node = from_yaml(YAML)
+    assert lines(node) == YAML_LINES
+    assert plain(node) == yaml.safe_load(YAML)
+
+
+def test_merges_leave_own_keys_alone_and_earlier_ones_win() -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*b, *a], y: 3}\n"
+    assert plain(from_yaml(text))["c"] == {"x": 2, "y": 3, "z": 2}
+
+
+def test_a_quoted_merge_key_is_an_ordinary_key() -> None:
+    assert plain(from_yaml('a: {"<<": {x: 1}}\n')) == {"a": {"<<": {"x": 1}}}
+
+
+SCALARS = {
+    "true": True, "False": False, "yes": "yes", "no": "no", "on": "on", "null": None, "~": None,
+    "12": 12, "-3": -3, "0440": 288, "0o440": 288, "0x1F": 31, "1.10": 1.1, "1e3": 1000.0,
+    ".5": 0.5,
+    "22:22": "22:22", "1_000": "1_000", "2026-01-02": "2026-01-02", "3.8.1": "3.8.1", "1g": "1g",
+    "-": "-", ".": ".", "089": 89, "word": "word", "+": "+",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), SCALARS.items(), ids=SCALARS)
+def test_a_plain_scalar_is_what_compose_takes_it_for(text: str, value: object) -> None:
+    assert resolve_plain(text) == value
+    assert type(resolve_plain(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("'12'", "12"), ('"true"', "true"), ("!!str 12", "12"), ("! 12", "12"), ("!!int '12'", 12)],
+)
+def test_quotes_and_tags_decide_the_type_of_a_scalar(text: str, value: object) -> None:
+    assert plain(from_yaml(f"a: {text}\n")) == {"a": value}

@@ -1,0 +1,489 @@
+"""The pipeline: order, parallel work, failures, cancellation, and the rows that tell of them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from hashlab import pipeline
+from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LabError, Problem
+from hashlab.pipeline import (
+    Cancelled,
+    CancelToken,
+    Node,
+    Phase,
+    Recorder,
+    Row,
+    RunResult,
+    Step,
+    Track,
+    parallel,
+    run_graph,
+    run_workflow,
+)
+
+MACHINES = ("broker", "web", "worker")
+PATIENCE = 5.0
+Work = Callable[[None, Track, str], None]
+
+
+class Heard:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.rows: list[Row] = []
+
+    def begin(self, step: Step) -> None:
+        self.events.append(("begin", step.name))
+
+    def update(self, step: Step) -> None:
+        self.events.append(("update", step.detail))
+
+    def end(self, step: Step, row: Row) -> None:
+        self.events.append(("end", step.name))
+        self.rows.append(row)
+
+    def output(self, step: Step, line: str) -> None:
+        self.events.append(("output", line))
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(*phases: Phase[None], cancel: CancelToken | None = None) -> RunResult:
+    return run_workflow(
+        phases,
+        None,
+        machines=MACHINES,
+        listener=Heard(),
+        cancel=cancel or CancelToken(),
+    )
+
+
+def nothing(_: None, track: Track, machine: str) -> None:
+    pass
+
+
+def failing(error: BaseException) -> Work:
+    def work(_: None, track: Track, machine: str) -> None:
+        raise error
+
+    return work
+
+
+def until_cancelled(_: None, track: Track, machine: str) -> None:
+    track.cancel.wait(PATIENCE)
+    raise AssertionError("nobody cancelled")
+
+
+def statuses(result: RunResult) -> dict[str, str]:
+    return {" ".join(filter(None, (r.name, r.machine, r.service))): r.status for r in result.rows}
+
+
+# --- graph
+
+
+def test_a_node_runs_after_all_it_waits_for() -> None:
+    order: list[str] = []
+    nodes = {
+        "late": Node(lambda: order.append("late"), frozenset({"left", "right"})),
+        "left": Node(lambda: order.append("left"), frozenset({"first"})),
+        "right": Node(lambda: order.append("right"), frozenset({"first"})),
+        "first": Node(lambda: order.append("first")),
+    }
+    run_graph(nodes, CancelToken())
+    assert order[0] == "first"
+    assert order[-1] == "late"
+    assert sorted(order[1:3]) == ["left", "right"]
+
+
+def test_independent_nodes_run_at_once() -> None:
+    meeting = threading.Barrier(3)
+
+    def meet() -> None:
+        meeting.wait(PATIENCE)
+
+    run_graph({name: Node(meet) for name in MACHINES}, CancelToken())
+    assert not meeting.broken
+
+
+def test_an_empty_graph_is_done_at_once() -> None:
+    run_graph({}, CancelToken())
+
+
+def test_waiting_for_an_unknown_node_is_refused_before_anything_runs() -> None:
+    ran: list[str] = []
+    nodes = {"a": Node(lambda: ran.append("a")), "b": Node(lambda: None, frozenset({"ghost"}))}
+    with pytest.raises(ValueError, match="ghost"):
+        run_graph(nodes, CancelToken())
+    assert ran == []
+
+
+def test_nodes_that_wait_for_each_other_are_named() -> None:
+    nodes = {
+        "hen": Node(lambda: None, frozenset({"egg"})),
+        "egg": Node(lambda: None, frozenset({"hen"})),
+        "free": Node(lambda: None),
+    }
+    with pytest.raises(ValueError, match=r"wait for each other: \['egg', 'hen'\]"):
+        run_graph(nodes, CancelToken())
+
+
+def test_a_cancelled_graph_starts_nothing() -> None:
+    ran: list[str] = []
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        run_graph({"a": Node(lambda: ran.append("a"))}, cancel)
+    assert ran == []
+
+
+# --- parallel
+
+
+def test_parallel_returns_results_in_the_order_of_the_items() -> None:
+    later = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 1:
+            assert later.wait(PATIENCE)
+        if item == 3:
+            later.set()
+        return item * 10
+
+    assert parallel([1, 2, 3], work, CancelToken()) == [10, 20, 30]
+
+
+def test_parallel_raises_every_failure_in_one_error() -> None:
+    meeting = threading.Barrier(2)
+
+    def work(name: str) -> None:
+        meeting.wait(PATIENCE)
+        raise LabError(f"{name} is down", where=name, output="log", next_step="look")
+
+    with pytest.raises(LabError) as caught:
+        parallel(["broker", "web"], work, CancelToken())
+    said = str(caught.value)
+    assert "broker: broker is down" in said
+    assert "web: web is down" in said
+    assert "log" in said
+    assert "Next: look" in said
+
+
+def test_one_failure_keeps_its_class_and_exit_code() -> None:
+    error = ConfigError([Problem("compose.yaml", 3, "unknown key")])
+
+    def work(_: int) -> None:
+        raise error
+
+    with pytest.raises(ConfigError) as caught:
+        parallel([1], work, CancelToken())
+    assert caught.value is error
+    assert caught.value.exit_code == ExitCode.CONFIG
+
+
+def test_a_bug_is_raised_as_itself_and_tells_of_the_failure_beside_it() -> None:
+    meeting = threading.Barrier(2)
+
+    def work(kind: str) -> None:
+        meeting.wait(PATIENCE)
+        raise ZeroDivisionError("bug") if kind == "bug" else LabError("web is down")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        parallel(["failure", "bug"], work, CancelToken())
+    # Whichever of the two is seen first, neither is lost.
+    assert caught.value.__notes__ == ["At the same time: LabError: web is down"]
+
+
+def test_parallel_of_nothing_is_nothing() -> None:
+    assert parallel([], lambda item: item, CancelToken()) == []
+
+
+# --- cancel token
+
+
+def test_cancelling_calls_what_was_registered_once() -> None:
+    called: list[str] = []
+    cancel = CancelToken()
+    with cancel.calling(lambda: called.append("stop")):
+        cancel.cancel()
+        cancel.cancel()
+    assert called == ["stop"]
+
+
+def test_a_callback_is_forgotten_after_its_block() -> None:
+    called: list[str] = []
+    cancel = CancelToken()
+    with cancel.calling(lambda: called.append("stop")):
+        pass
+    cancel.cancel()
+    assert called == []
+
+
+def test_a_callback_that_finds_its_process_gone_keeps_no_other_from_being_called() -> None:
+    called: list[str] = []
+    cancel = CancelToken()
+
+    def gone() -> None:
+        raise ProcessLookupError
+
+    with cancel.calling(gone), cancel.calling(lambda: called.append("stop")):
+        cancel.cancel()
+    assert called == ["stop"]
+
+
+def test_after_cancelling_nothing_new_can_block() -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        cancel.check()
+    with pytest.raises(Cancelled):
+        cancel.wait(PATIENCE)
+    with pytest.raises(Cancelled), cancel.calling(lambda: None):
+        raise AssertionError("the block must not be entered")
+
+
+# --- workflow
+
+
+def test_a_phase_of_each_machine_waits_only_for_its_own_machine() -> None:
+    web_uploaded = threading.Event()
+
+    def connect(_: None, track: Track, machine: str) -> None:
+        if machine == "broker":
+            assert web_uploaded.wait(PATIENCE)
+
+    def upload(_: None, track: Track, machine: str) -> None:
+        if machine == "web":
+            web_uploaded.set()
+
+    result = run(
+        Phase("connect", connect, per="machine"),
+        Phase("upload", upload, after=("connect",), per="machine"),
+    )
+    assert result.ok
+    assert [r.machine for r in result.rows if r.name == "connect"] == list(MACHINES)
+
+
+def test_a_phase_of_the_lab_waits_for_every_machine() -> None:
+    connected: list[str] = []
+    seen: list[list[str]] = []
+    run(
+        Phase("connect", lambda _, track, machine: connected.append(machine), per="machine"),
+        Phase("join", lambda _, track, machine: seen.append(sorted(connected)), after=("connect",)),
+    )
+    assert seen == [sorted(MACHINES)]
+
+
+def test_a_phase_of_each_machine_may_wait_for_a_phase_of_the_lab() -> None:
+    order: list[str] = []
+    run(
+        Phase("boot", lambda _, track, machine: order.append("boot")),
+        Phase(
+            "connect",
+            lambda _, track, machine: order.append(machine),
+            after=("boot",),
+            per="machine",
+        ),
+    )
+    assert order[0] == "boot"
+    assert sorted(order[1:]) == sorted(MACHINES)
+
+
+def test_a_phase_that_waits_for_an_unknown_phase_is_refused() -> None:
+    with pytest.raises(ValueError, match="ghost"):
+        run(Phase("a", nothing, after=("ghost",)), Phase("b", nothing, ("ghost",), "machine"))
+
+
+def test_a_failure_cancels_what_runs_and_reaches_nothing_behind_it() -> None:
+    started = threading.Event()
+
+    def long(_: None, track: Track, machine: str) -> None:
+        started.set()
+        until_cancelled(_, track, machine)
+
+    def fail(_: None, track: Track, machine: str) -> None:
+        assert started.wait(PATIENCE)
+        raise LabError("maven failed\nsecond line", next_step="mend it")
+
+    result = run(
+        Phase("boot", long),
+        Phase("build", fail),
+        Phase("upload", nothing, after=("build",), per="machine"),
+    )
+    assert statuses(result) == {
+        "boot": "cancelled",
+        "build": "failed",
+        "upload broker": "not-reached",
+        "upload web": "not-reached",
+        "upload worker": "not-reached",
+    }
+    assert isinstance(result.error, LabError)
+    assert result.error.next_step == "mend it"
+    assert next(row for row in result.rows if row.name == "build").detail == "maven failed"
+    assert not result.ok
+
+
+def test_two_failures_at_once_are_both_told() -> None:
+    meeting = threading.Barrier(len(MACHINES))
+
+    def fail(_: None, track: Track, machine: str) -> None:
+        meeting.wait(PATIENCE)
+        raise LabError("no answer", where=machine)
+
+    result = run(Phase("connect", fail, per="machine"))
+    assert all(f"{machine}: no answer" in str(result.error) for machine in MACHINES)
+    assert set(statuses(result).values()) == {"failed"}
+
+
+def test_a_bug_leaves_the_workflow_as_itself() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(Phase("build", failing(ZeroDivisionError())))
+
+
+def test_ctrl_c_becomes_a_result_that_names_what_is_half_done() -> None:
+    def interrupted(_: None, track: Track, machine: str) -> None:
+        raise KeyboardInterrupt
+
+    result = run(
+        Phase("build", interrupted),
+        Phase("boot", until_cancelled),
+        Phase("seed", nothing, after=("boot",)),
+    )
+    assert isinstance(result.error, Interrupted)
+    assert result.error.exit_code == ExitCode.INTERRUPTED
+    assert "boot" in result.error.what
+    assert "build" in result.error.what
+    assert statuses(result)["boot"] == "cancelled"
+    assert statuses(result)["seed"] == "not-reached"
+
+
+def test_ctrl_c_while_the_main_thread_waits_cancels_and_waits_for_the_rest() -> None:
+    def press_ctrl_c(_: None, track: Track, machine: str) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        track.cancel.wait(0.05)
+        signal.pthread_kill(main, signal.SIGINT)
+        until_cancelled(_, track, machine)
+
+    result = run(Phase("boot", press_ctrl_c), Phase("seed", nothing, after=("boot",)))
+    assert isinstance(result.error, Interrupted)
+    assert statuses(result) == {"boot": "cancelled", "seed": "not-reached"}
+
+
+def test_ctrl_c_between_two_waits_still_cancels_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_collect", interrupt)
+    result = run(Phase("boot", until_cancelled))
+    assert isinstance(result.error, Interrupted)
+    assert statuses(result) == {"boot": "cancelled"}
+
+
+def test_a_run_cancelled_from_outside_ends_as_interrupted() -> None:
+    cancel = CancelToken()
+
+    def cancelling(_: None, track: Track, machine: str) -> None:
+        cancel.cancel()
+
+    result = run(
+        Phase("build", cancelling), Phase("seed", nothing, after=("build",)), cancel=cancel
+    )
+    assert isinstance(result.error, Interrupted)
+    assert "nothing" in result.error.what
+    assert statuses(result) == {"build": "ok", "seed": "not-reached"}
+
+
+# --- rows
+
+
+def recorded(clock: Clock) -> tuple[Recorder, Heard]:
+    heard = Heard()
+    return Recorder(heard, CancelToken(), clock), heard
+
+
+def test_a_row_tells_when_a_step_began_how_long_it_took_and_what_it_sent() -> None:
+    clock = Clock()
+    recorder, _ = recorded(clock)
+    with recorder.step("upload", machine="web") as track:
+        clock.now += 2.5
+        track.sent(100)
+        track.sent(23)
+        track.detail("3 sent")
+    assert recorder.rows() == (Row("upload", "web", None, 1000.0, 2.5, "ok", "3 sent", 123, 0),)
+
+
+def test_a_clock_set_back_gives_no_negative_time() -> None:
+    clock = Clock()
+    recorder, _ = recorded(clock)
+    with recorder.step("boot"):
+        clock.now -= 60
+    assert recorder.rows()[0].seconds == 0
+
+
+def test_a_step_with_nothing_to_do_is_skipped_and_says_why() -> None:
+    recorder, _ = recorded(Clock())
+    with recorder.step("seed") as track:
+        track.skip("hashlab.toml has no [seed]")
+    row = recorder.rows()[0]
+    assert (row.status, row.detail) == ("skipped", "hashlab.toml has no [seed]")
+
+
+def test_a_failure_without_words_is_told_by_its_class() -> None:
+    recorder, _ = recorded(Clock())
+    with pytest.raises(HashlabError), recorder.step("boot"):
+        raise LabError("")
+    assert recorder.rows()[0].detail == "LabError"
+
+
+def test_parts_follow_their_step_even_when_steps_run_at_once() -> None:
+    recorder, _ = recorded(Clock())
+    with recorder.step("upload", machine="broker") as first:  # noqa: SIM117 (they overlap)
+        with recorder.step("upload", machine="web") as second:
+            with first.child("file", service="a"), second.child("file", service="b"):
+                pass
+    rows = [(row.name, row.machine, row.service, row.depth) for row in recorder.rows()]
+    assert rows == [
+        ("upload", "broker", None, 0),
+        ("file", "broker", "a", 1),
+        ("upload", "web", None, 0),
+        ("file", "web", "b", 1),
+    ]
+
+
+def test_a_part_may_be_on_another_machine_than_its_step() -> None:
+    recorder, _ = recorded(Clock())
+    with recorder.step("start") as track, track.child("container", machine="web", service="nginx"):
+        pass
+    assert [(row.machine, row.service) for row in recorder.rows()] == [
+        (None, None),
+        ("web", "nginx"),
+    ]
+
+
+def test_the_listener_hears_begin_changes_output_and_end_in_order() -> None:
+    recorder, heard = recorded(Clock())
+    with recorder.step("build") as track:
+        track.detail("maven")
+        track.progress(1, 2, "modules")
+        track.output("[INFO] ok")
+    assert heard.events == [
+        ("begin", "build"),
+        ("update", "maven"),
+        ("update", "maven"),
+        ("output", "[INFO] ok"),
+        ("end", "build"),
+    ]
+    assert tuple(heard.rows) == recorder.rows()
