@@ -53,6 +53,8 @@ def run(command: str, workflow: Sequence[Phase[World]], options: Options) -> Exi
         try:
             world = make_world(open_lab(options.lab, provider=options.provider))
             with held(world.state.lock, command):
+                for orphan in world.runner.end_orphans():
+                    world.note(f"ended {orphan}, left at work by a run that was killed")
                 result = _carry_out(world, workflow, options)
                 record = run_record(command, world.lab.name, world.provider.name, result)
                 save_record(world.state.runs, record)

@@ -41,6 +41,9 @@ class Runner(Protocol):
         not exist, LabError on a time-out, Cancelled; an exit code other than 0 is only returned.
         """
 
+    def end_orphans(self) -> list[str]:
+        """End what a killed run left at work; return the commands. Call it under the lab's lock."""
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -266,9 +269,11 @@ class Connector(Protocol):
         root: Path,
         files: Sequence[str],
         target: str,
+        scratch: str,
         track: Track,
     ) -> int:
-        """Copy ``files`` (relative to ``root``) below ``target``, each replaced in one step.
+        """Copy ``files`` (relative to ``root``) below ``target``, each replaced in one step;
+        ``scratch`` is a folder of the machine for unfinished ones.
 
         Returns the bytes that travelled to the machine. Raises LabError.
         """
@@ -330,6 +335,9 @@ class Provider(Protocol):
 
     def machines(self, lab: Lab) -> list[ObservedMachine]:
         """Machines of the lab that exist, asked from the provider itself."""
+
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        """Remove machines that a killed run left unfinished; returns their names."""
 
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
         """Give lost local state back: Vagrant's machine ids and our key inside the machines."""

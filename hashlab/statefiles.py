@@ -61,6 +61,11 @@ class StateFolder:
         return self.root / "lock"
 
     @property
+    def children(self) -> Path:
+        """One note per command that a run has at work."""
+        return self.root / "children"
+
+    @property
     def engine(self) -> Path:
         """What was probed of the laptop's engine."""
         return self.root / "engine.json"

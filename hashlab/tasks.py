@@ -112,7 +112,7 @@ namespace = Collection(init_box, dev, refresh, destroy, status, seed, verify, ss
 class _Hashlab(Program):
     """invoke's Program, but wrong usage ends with hashlab's own exit code for it."""
 
-    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """Run one command line; always ends with SystemExit."""
         try:
             super().run(argv, exit)

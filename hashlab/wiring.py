@@ -36,7 +36,7 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
 def make_world(lab: Lab) -> World:
     """A world with the real drivers. Nothing is contacted before it is needed."""
     state = StateFolder(lab.state_folder)
-    runner = ProcessRunner()
+    runner = ProcessRunner(children=state.children)
     engine = cache(local_engine)
     return World(
         lab=lab,

@@ -9,6 +9,7 @@ from pathlib import Path
 from hashlab.config.model import Artifact, Builder, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
+from hashlab.config.sources import exists, is_file
 
 _TARGETS = "{targets}"
 _GLOB = frozenset("*?[")
@@ -109,10 +110,10 @@ def _check_inputs(name: str, artifact: Draft, folder: Path, report: Report) -> N
 
 def _matches(folder: Path, pattern: str) -> bool:
     if not _GLOB.intersection(pattern):
-        return (folder / pattern).exists()
+        return exists(folder / pattern)
     try:
         return next(folder.glob(pattern), None) is not None
-    except (ValueError, NotImplementedError, IndexError):
+    except (OSError, ValueError, NotImplementedError, IndexError):
         return False
 
 
@@ -143,7 +144,7 @@ def _commands(draft: Draft) -> Iterator[At[tuple[str, ...]]]:
 
 
 def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
+    return is_file(path) and os.access(path, os.X_OK)
 
 
 def _on_path(word: str, path: str) -> bool:

@@ -34,7 +34,7 @@ from hashlab.config.nodes import Node
 from hashlab.config.placement import check_placement, place
 from hashlab.config.readers import Context, Draft
 from hashlab.config.report import Report, Wrong
-from hashlab.config.sources import is_blank, read_text
+from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
@@ -47,7 +47,7 @@ def find_lab_folder(start: Path) -> Path:
     """Return the nearest folder with a hashlab.toml, from ``start`` upwards. Raises UsageError."""
     beginning = _absolute(start)
     for folder in (beginning, *beginning.parents):
-        if (folder / FILE).is_file():
+        if is_file(folder / FILE):
             return folder
     raise UsageError(
         f"there is no {FILE} in {beginning}, nor in any folder above it",
@@ -109,7 +109,7 @@ def _read_compose_file(
     lab = Draft() if toml is None else toml.get("lab", Draft())
     name = lab.get("compose", DEFAULT_COMPOSE)
     path = absolute(folder, name)
-    if not path.exists():
+    if not exists(path):
         _report_missing(name, folder, lab, report)
         return None
     beside = report.beside(name.removeprefix("./"))
@@ -131,7 +131,7 @@ def _read_compose_file(
 
 
 def _report_missing(name: str, folder: Path, lab: Draft, report: Report) -> None:
-    found = next((other for other in _OTHER_COMPOSE_FILES if (folder / other).is_file()), None)
+    found = next((other for other in _OTHER_COMPOSE_FILES if is_file(folder / other)), None)
     hint = f'Write compose = "{found}" under [lab].' if found else "Write the Compose file."
     report.add(lab.line_of("compose"), f"the Compose file '{name}' does not exist", hint)
 
@@ -151,7 +151,7 @@ def _variables(
     beside: Path, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Mapping[str, str]:
     path = beside / ".env"
-    if not path.is_file():
+    if not is_file(path):
         return environ
     shown = report.beside(os.path.relpath(path, folder))
     return {**read_dotenv(path, environ=environ, report=shown), **environ}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hashlab.errors import Problem
 
-
 _LONGEST = 300
 
 

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hashlab.config.report import Report, Wrong
 
 MAX_BYTES = 1024 * 1024
+
+
+def exists(path: Path) -> bool:
+    """Tell whether ``path`` is there; a path no file system can have is not."""
+    return _ask(Path.exists, path)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether ``path`` is a file; a path no file system can have is not."""
+    return _ask(Path.is_file, path)
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether ``path`` is a folder; a path no file system can have is not."""
+    return _ask(Path.is_dir, path)
+
+
+def _ask(question: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return question(path)
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
+        return False
 
 
 def read_text(path: Path, report: Report) -> str | None:
@@ -27,7 +50,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "does not exist"
-            raise Wrong(0, what)
+            raise Wrong(0, what, "Write this file: see docs/config.md.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

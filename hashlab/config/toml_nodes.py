@@ -12,6 +12,7 @@ from hashlab.config.report import Report, Wrong
 
 KeyPath = tuple[str | int, ...]
 
+_CHECK = "Check the quotes, commas and brackets of this line and the one above."
 _HINTS = (
     ("overwrite a value", "The key stands there twice: keep one."),
     ("declare", "The table stands there twice: keep one."),
@@ -41,7 +42,7 @@ def _syntax_error(message: str, text: str) -> Wrong:
     what = message[: found.start()] if found else message
     last = len(text.rstrip().splitlines())
     line = int(found[1]) if found and found[1] else last
-    hint = next((hint for part, hint in _HINTS if part in what), "")
+    hint = next((hint for part, hint in _HINTS if part in what), _CHECK)
     return Wrong(line, f"not valid TOML: {what[:1].lower()}{what[1:]}", hint)
 
 

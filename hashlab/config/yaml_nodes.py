@@ -113,7 +113,8 @@ class _Composer:
 
     def _alias(self, name: str, line: int, depth: int) -> _Composed:
         if name not in self._anchors:
-            raise Wrong(line, f"there is no anchor '&{name}' above this alias")
+            message = f"there is no anchor '&{name}' above this alias"
+            raise Wrong(line, message, f"Write &{name} before the value it stands for.")
         composed = self._anchors[name]
         if composed is None:
             raise Wrong(line, f"the anchor '&{name}' contains itself", "Remove this alias.")
@@ -211,6 +212,7 @@ def _check_tag(tag: str | None, line: int) -> None:
     raise Wrong(line, f"the YAML tag '{shown}' is not understood", "Remove it.")
 
 
+_CHECK = "Check the indentation, quotes and brackets of this line and the one above."
 _SYNTAX_HINTS = (
     ("'\\t'", "Indent with spaces: YAML does not allow tabs."),
     ("could not find expected ':'", "Write 'key: value', and quote strings that contain ': '."),
@@ -228,7 +230,7 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Wrong:
     lines = text.splitlines()
     if "\t" in _indentation(lines[line - 1] if 0 < line <= len(lines) else ""):
         problem = "found a tab ('\\t') where spaces are expected"
-    hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), "")
+    hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), _CHECK)
     return Wrong(line, f"not valid YAML: {problem}", hint)
 
 

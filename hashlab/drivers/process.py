@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -15,12 +17,28 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 
 KILL_AFTER_SECONDS = 5.0
+ORPHAN_POLL_SECONDS = 0.05
 
 
 class ProcessRunner:
     """Runs commands in a session of their own, so that Ctrl-C reaches only hashlab, which then
-    ends them in order.
+    ends them in order. ``children`` is a folder that remembers what runs, so that the next run
+    can end what a killed one left behind.
     """
+
+    def __init__(self, *, children: Path) -> None:
+        self._children = children
+
+    def end_orphans(self) -> list[str]:
+        """End what a killed run left at work; return the commands. Call it under the lab's lock."""
+        ended = []
+        for note in sorted(self._children.glob("*")):
+            pid, (started, *command) = int(note.name), note.read_text().splitlines() or [""]
+            if started and _started(pid) == started:
+                _end_group(pid)
+                ended.append(" ".join(command))
+            note.unlink()
+        return ended
 
     def run(
         self,
@@ -42,7 +60,7 @@ class ProcessRunner:
         ]
         for reader in readers:
             reader.start()
-        with process, _ending(process):
+        with process, self._remembered(process, command), _ending(process):
             with cancel.calling(lambda: _signal(process, signal.SIGTERM)):
                 try:
                     code = process.wait(timeout)
@@ -57,6 +75,16 @@ class ProcessRunner:
             for reader in readers:
                 reader.join(KILL_AFTER_SECONDS)
         return Completed(code, "".join(outputs[0]), "".join(outputs[1]))
+
+    @contextmanager
+    def _remembered(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
+        note = self._children / str(process.pid)
+        self._children.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{_started(process.pid)}\n{command[0]}\n")
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
     def _start(
         self, command: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None
@@ -86,6 +114,38 @@ def _drain(stream: IO[str], lines: list[str], on_line: Callable[[str], None] | N
         lines.append(line)
         if on_line:
             on_line(line.rstrip("\n"))
+
+
+def _started(pid: int) -> str:
+    """When a process started, as text that tells it from a later one with its number; "" if gone.
+
+    Linux's own clock ticks where there are any, for starting ``ps`` costs 20 ms.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    if stat.parent.parent.joinpath("self").exists():
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    done = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _end_group(pid: int) -> None:
+    """End a process group that is not our child: ask, wait, insist."""
+    deadline = time.monotonic() + KILL_AFTER_SECONDS
+    number = signal.SIGTERM
+    while _started(pid):
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            return
+        if time.monotonic() > deadline:
+            number = signal.SIGKILL
+        time.sleep(ORPHAN_POLL_SECONDS)
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -151,6 +151,7 @@ class SshConnector:
         root: Path,
         files: Sequence[str],
         target: str,
+        scratch: str,
         track: Track,
     ) -> int:
         """See protocols.Connector: rsync sends only what differs inside each file."""
@@ -161,6 +162,7 @@ class SshConnector:
                 [
                     *RSYNC,
                     f"--files-from={listing.name}",
+                    f"--temp-dir={scratch}",
                     *("--rsh", shlex.join(["ssh", "-F", str(self._config)])),
                     f"{root}/",
                     f"{machine}:{target}/",

@@ -46,7 +46,8 @@ class _SupervisedVagrant(vagrant.Vagrant):
             raise LabError(
                 f"vagrant {args[0]} failed with exit code {done.code}",
                 where=str(self.root),
-                output=done.stdout + done.stderr,
+                output="\n".join(map(readable, (done.stdout + done.stderr).splitlines())),
+                next_step="run it again; hashlab destroy starts from nothing",
             )
         return done.stdout
 
@@ -120,9 +121,15 @@ class _BootWatcher:
         if fields[2:4] == ["action", "up"] and fields[-1] == "end":
             self._up.add(fields[1])
             self._track.progress(len(self._up), len(self._machines), "machines")
-        if len(fields) == 5 and fields[2] == "ui":
-            text = fields[4].replace("%!(VAGRANT_COMMA)", ",")
-        self._track.output(text)
+        self._track.output(readable(text))
+
+
+def readable(line: str) -> str:
+    """What a line ``time,machine,ui,kind,text`` of machine-readable output says to people."""
+    fields = line.split(",", 4)
+    if len(fields) < 5 or fields[2] not in ("ui", "error-exit"):
+        return line
+    return fields[4].replace("%!(VAGRANT_COMMA)", ",").replace("\\n", "\n")
 
 
 def _ignore(_: str) -> None:

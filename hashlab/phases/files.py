@@ -28,7 +28,8 @@ printf 'manifest\\0'
 if [ -f manifest ]; then cat manifest; fi
 """
 PREPARE = """
-mkdir -p "$1/files" && install -d -m 0700 "$1/secrets" && cd "$1/files" || exit 1
+rm -rf "$1/scratch" && mkdir -p "$1/files" "$1/scratch" || exit 1
+install -d -m 0700 "$1/secrets" && cd "$1/files" || exit 1
 xargs -0 -r mkdir -p
 """
 DELETE = """
@@ -198,6 +199,7 @@ def _apply(
                 root=upload_root(lab),
                 files=todo.send,
                 target=f"{target}/files",
+                scratch=f"{target}/scratch",
                 track=track,
             )
         )

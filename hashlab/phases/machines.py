@@ -33,6 +33,8 @@ class Layout:
 def prepare(world: World, track: Track, _: str) -> None:
     """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
     box = require_box(world)
+    for name in world.provider.discard_half_built(world.lab):
+        world.note(f"machine {name} was half built by an earlier run and is made anew")
     observed = {machine.name: machine for machine in world.provider.machines(world.lab)}
     world.facts.observed = observed
     layout = lay_out(world, observed)

@@ -233,6 +233,16 @@ class DockerProvider:
             if (inspected := found.get(machine.name)) is not None
         ]
 
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        """See protocols.Provider. Vagrant attaches the network before it starts a container."""
+        engine = self._engine()
+        network = engine.network_id(lab.id)
+        machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        half = [m for m in machines if m.state == "created" or network not in m.networks]
+        for machine in half:
+            engine.remove(machine.id)
+        return [machine.labels[MACHINE_LABEL] for machine in half]
+
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
         """See protocols.Provider."""
         engine = self._engine()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose.scalars import Pairs, boolean, pairs
 from hashlab.config.dotenv import read_dotenv
 from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Table, list_of, one_of, table, text
 from hashlab.config.report import Wrong
+from hashlab.config.sources import is_file
 
 _RESERVED = "HASHLAB_BUILD"
 
@@ -50,12 +53,12 @@ def _file(node: Node, context: Context) -> dict[str, str]:
         if not written:
             return {}
     path = absolute(context.folder, written)
-    if not path.is_file():
+    if not is_file(path):
         if required:
             hint = "Create it, or write {path: …, required: false}."
             raise Wrong(node.line, f"the env_file '{written}' does not exist", hint)
         return {}
-    report = context.report.beside(written.removeprefix("./"))
+    report = context.report.beside(str(Path(context.report.file).parent / written))
     return read_dotenv(path, environ=context.environ, report=report, raw=raw)
 
 

@@ -12,6 +12,7 @@ from hashlab.config.model import Build
 from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Table, matching, table, text
 from hashlab.config.report import Wrong
+from hashlab.config.sources import exists, is_file, is_folder
 
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 
@@ -57,15 +58,15 @@ def _folder(written: str, line: int, context: Context) -> Path:
         hint = "Clone it beside this file and name the folder."
         raise Wrong(line, f"the build context '{written}' is not on the laptop", hint)
     path = absolute(context.folder, written or ".")
-    if not path.is_dir() and not context.will_exist(path):
-        what = "is a file, not a folder" if path.exists() else "does not exist"
+    if not is_folder(path) and not context.will_exist(path):
+        what = "is a file, not a folder" if exists(path) else "does not exist"
         raise Wrong(line, f"the build context '{written}' {what}", "Name the Dockerfile's folder.")
     return path
 
 
 def _dockerfile(folder: Path, written: str, line: int, context: Context) -> Path:
     path = absolute(folder, written)
-    if not path.is_file() and not context.will_exist(path):
+    if not is_file(path) and not context.will_exist(path):
         hint = "Write the file, or name another one with 'dockerfile' (relative to the context)."
         raise Wrong(line, f"there is no '{written}' in the build context {folder.name}", hint)
     return path

@@ -23,6 +23,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
+from hashlab.config.sources import exists, is_folder
 from hashlab.config.units import compose_bytes
 
 Mount = BindMount | VolumeMount | TmpfsMount
@@ -121,7 +122,7 @@ def _bind_source(source: str, line: int, context: Context) -> Path:
         message = f"'{source}' is neither the name of a volume nor a path"
         raise Wrong(line, message, f"For a path write ./{source}")
     path = absolute(context.folder, source)
-    if not path.exists() and not context.will_exist(path):
+    if not exists(path) and not context.will_exist(path):
         hint = "Create it, or make it the output of an artifact in hashlab.toml."
         raise Wrong(line, f"'{source}' does not exist", hint)
     return path
@@ -193,7 +194,8 @@ def configs(node: Node, context: Context) -> tuple[At[FileReference], ...]:
 def _references(node: Node, context: Context, folder: str) -> tuple[At[FileReference], ...]:
     def read(item: Node, context: Context) -> At[FileReference]:
         if isinstance(item.value, str):
-            return At(FileReference(item.value, folder + item.value, 0o444), item.line)
+            name = text(item, context)
+            return At(FileReference(name, folder + name, 0o444), item.line)
         draft = table(FILE_KEYS)(item, context)
         source = draft.get("source", "")
         target = draft.get("target", source)
@@ -208,9 +210,9 @@ def source_file(node: Node, context: Context) -> Path:
     """Read the file behind a secret or config, as an absolute path."""
     written = text(node, context)
     path = absolute(context.folder, written)
-    if path.is_dir():
+    if is_folder(path):
         raise Wrong(node.line, f"'{written}' is a folder, not a file", "Name one file.")
-    if not path.exists() and not context.will_exist(path):
+    if not exists(path) and not context.will_exist(path):
         hint = f'Create it, or add "{path.name}" to [secrets] generate of hashlab.toml.'
         if path.parent.name != "secrets" or path.parent.parent.name != ".hashlab":
             hint = 'Create it, or use ./.hashlab/secrets/NAME with [secrets] generate = ["NAME"].'

@@ -33,6 +33,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
+from hashlab.config.sources import exists
 
 
 def _test(node: Node, context: Context) -> tuple[str, ...]:
@@ -160,9 +161,9 @@ _ACTIONS = {
 
 
 def _action(node: Node, context: Context) -> str:
-    if node.value in _ACTIONS:
-        message = f"the watch action '{node.value}' is not acted on"
-        raise Wrong(node.line, message, _ACTIONS[str(node.value)])
+    value = text(node, context)
+    if value in _ACTIONS:
+        raise Wrong(node.line, f"the watch action '{value}' is not acted on", _ACTIONS[value])
     return one_of("sync", "sync+restart", "rebuild")(node, context)
 
 
@@ -185,7 +186,7 @@ def _watch(node: Node, context: Context) -> At[Watch | None]:
     if written is None or draft.get("action") is None:
         return At(None, node.line)
     path = absolute(context.folder, written)
-    if not path.exists() and not context.will_exist(path):
+    if not exists(path) and not context.will_exist(path):
         hint = "Name a file or folder beside this file, or the output of an artifact."
         raise Wrong(draft.line_of("path"), f"'{written}' does not exist", hint)
     return At(Watch(path, **draft.pick("action", "target", "ignore")), node.line)

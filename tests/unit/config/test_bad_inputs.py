@@ -68,7 +68,7 @@ COMPOSE_SYNTAX = {
         "compose.yaml:3", "a tab", "spaces", compose=(("    image: rab", "\timage: rab"),)
     ),
     "a bracket left open": Bad(
-        "compose.yaml:18", "not valid YAML", "", compose=(("[key]", "[key"),)
+        "compose.yaml:18", "not valid YAML", "quotes and brackets", compose=(("[key]", "[key"),)
     ),
     "two colons": Bad(
         "compose.yaml:3",
@@ -98,7 +98,7 @@ COMPOSE_SYNTAX = {
         compose=(("/key\n", "/key\n---\na: 1\n"),),
     ),
     "an unknown alias": Bad(
-        "compose.yaml:4", "no anchor '&none'", "", compose=queue("user: *none")
+        "compose.yaml:4", "no anchor '&none'", "Write &none", compose=queue("user: *none")
     ),
     "an anchor in itself": Bad(
         "compose.yaml:4", "contains itself", "Remove", compose=queue("command: &me [*me]")
@@ -1146,6 +1146,187 @@ BUILDING = {
     ),
 }
 
+FURTHER = {
+    "an action that is a mapping": Bad(
+        "compose.yaml:27",
+        "expected a string, found a mapping",
+        "",
+        compose=(("action: sync+restart", "action: {a: b}"),),
+    ),
+    "a path too long for any disk": Bad(
+        "compose.yaml:9",
+        "does not exist",
+        "Create it",
+        compose=(
+            (
+                "      - data:/var/lib/queue\n",
+                f"      - data:/var/lib/queue\n      - ./{'a' * 5000}:/x\n",
+            ),
+        ),
+    ),
+    "a context too long for any disk": Bad(
+        "compose.yaml:10", "does not exist", "folder", compose=(("./site", "./" + "a" * 5000),)
+    ),
+    "a path with a null byte": Bad(
+        "compose.yaml:9",
+        "does not exist",
+        "Create it",
+        compose=(
+            (
+                "      - data:/var/lib/queue\n",
+                '      - data:/var/lib/queue\n      - "./a\\0b:/x"\n',
+            ),
+        ),
+    ),
+    "a range in a long port": Bad(
+        "compose.yaml:13",
+        "leaves the port to the engine",
+        "range in the short form",
+        compose=site_port('"8080:80"\n      - {target: 1, published: "1-2"}'),
+    ),
+    "a port that is a switch": Bad(
+        "compose.yaml:13",
+        "expected a port such as",
+        '"8080:80"',
+        compose=site_port('"8080:80"\n      - true'),
+    ),
+    "exposed words": Bad(
+        "compose.yaml:4", "'http' is no port", '"80/udp"', compose=queue("expose: [http]")
+    ),
+    "an exposed switch": Bad(
+        "compose.yaml:4", "expected a port", "", compose=queue("expose: [true]")
+    ),
+    "a restart of a dependency": Bad(
+        "compose.yaml:24",
+        "'restart: true' of a dependency is not acted on",
+        "Remove it",
+        compose=(("service_healthy\n", "service_healthy\n        restart: true\n"),),
+    ),
+    "a secret without a name": Bad(
+        "compose.yaml:17",
+        "expected a string, found an empty one",
+        "Write a value",
+        compose=(("[key]", "['']"),),
+    ),
+    "a dependency that is a word": Bad(
+        "compose.yaml:22",
+        "expected a mapping such as {condition",
+        "",
+        compose=(("      queue:\n        condition: service_healthy\n", "      queue: healthy\n"),),
+    ),
+    "a ulimit in upper case": Bad(
+        "compose.yaml:4",
+        "'NOFILE' is no name of a limit",
+        "nofile",
+        compose=queue("ulimits: {NOFILE: 1}"),
+    ),
+    "a number of cores in words": Bad(
+        "compose.yaml:5",
+        "expected a number of cores",
+        '"0.5"',
+        compose=(
+            (
+                '      placement:\n        constraints: ["node.hostname == broker"]',
+                '      resources: {limits: {cpus: many}}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "a size that is a switch": Bad(
+        "compose.yaml:5",
+        "expected a size",
+        "512m",
+        compose=(
+            (
+                '      placement:\n        constraints: ["node.hostname == broker"]',
+                '      resources: {limits: {memory: true}}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "pids below one": Bad(
+        "compose.yaml:5",
+        "0 is out of range",
+        "1 or more",
+        compose=(
+            (
+                '      placement:\n        constraints: ["node.hostname == broker"]',
+                '      resources: {limits: {pids: 0}}\n      placement:\n        constraints: ["node.hostname == broker"]',
+            ),
+        ),
+    ),
+    "a variable that is a list": Bad(
+        "compose.yaml:14",
+        "expected a string, found a list",
+        "",
+        compose=(("${GREETING:-hello}", "[a]"),),
+    ),
+    "a long mount of another type": Bad(
+        "compose.yaml:8",
+        "'tmpfs' does not belong to a mount of type bind",
+        "Remove",
+        compose=(
+            ("data:/var/lib/queue", "{type: bind, source: ./src, target: /x, tmpfs: {size: 1m}}"),
+        ),
+    ),
+    "a bind mount without a source": Bad(
+        "compose.yaml:8",
+        "a bind mount needs 'source'",
+        "./folder",
+        compose=(("data:/var/lib/queue", "{type: bind, target: /x}"),),
+    ),
+    "a volume with the source of a path": Bad(
+        "compose.yaml:8",
+        "'./src' is no name of a volume",
+        "type: bind",
+        compose=(("data:/var/lib/queue", "{type: volume, source: ./src, target: /x}"),),
+    ),
+    "a mount without a target": Bad(
+        "compose.yaml:8",
+        "a mount needs 'target'",
+        "Write target:",
+        compose=(("data:/var/lib/queue", "{type: bind, source: ./src}"),),
+    ),
+    "a mount of five parts": Bad(
+        "compose.yaml:8",
+        "is no mount",
+        "./site:/srv/site:ro",
+        compose=(("data:/var/lib/queue", "a:/b:ro:c:d"),),
+    ),
+    "a path of Windows": Bad(
+        "compose.yaml:8", "is no mount", "./site", compose=(("data:/var/lib/queue", "C:\\data:/x"),)
+    ),
+    "a secret that is a folder": Bad(
+        "compose.yaml:35",
+        "'./src' is a folder, not a file",
+        "one file",
+        compose=(("./.hashlab/secrets/key", "./src"),),
+    ),
+    "an env_file without a path": Bad(
+        "compose.yaml:4",
+        "an env_file needs 'path'",
+        "Write path:",
+        compose=queue("env_file: [{required: false}]"),
+    ),
+    "a target without a builder": Bad(
+        "hashlab.toml:31",
+        "artifact 'two' has no builder",
+        "Write builder",
+        toml=end(
+            "[artifacts.two]",
+            'target = "x"',
+            'command = ["./build.sh"]',
+            'inputs = ["src"]',
+            'output = "two"',
+        ),
+    ),
+    "a variable in an env_file": Bad(
+        "app.env:2",
+        "'$' is not followed",
+        "$$",
+        compose=queue("env_file: ./app.env"),
+        files={"app.env": "A=1\nB=$ 5\n"},
+    ),
+}
+
 ROWS = {
     f"{group}: {name}": row
     for group, rows in {
@@ -1158,6 +1339,7 @@ ROWS = {
         "the text of hashlab.toml": TOML_SYNTAX,
         "values of hashlab.toml": TOML_VALUES,
         "building": BUILDING,
+        "further": FURTHER,
     }.items()
     for name, row in rows.items()
 }

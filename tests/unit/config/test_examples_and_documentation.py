@@ -14,7 +14,8 @@ from hashlab.config.compose.service import SERVICE_KEYS
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "config.md"
 BLOCK = re.compile(r"^```(toml|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MACHINES = '[lab]\nname = "shop"\n' + "".join(
+LAB = '[lab]\nname = "shop"\n'
+MACHINES = "".join(
     f'[machines.{name}]\naddress = "192.168.60.{number}"\n'
     for number, name in enumerate(("broker", "services", "web"), 5)
 )
@@ -58,7 +59,7 @@ def programs(tmp_path: Path) -> str:
 def load_page(write_lab: Callable[..., Path], programs: str) -> Callable[..., Lab]:
     """Load a block of the page, completed by what it leaves out."""
 
-    def read(*, toml: str = MACHINES, compose: str = SERVICES) -> Lab:
+    def read(*, toml: str, compose: str = SERVICES) -> Lab:
         folder = write_lab(toml=toml, compose=compose, files=FILES)
         (folder / "ui" / "build.sh").touch(mode=0o755)
         return load_lab(folder, environ={"PATH": programs})
@@ -79,9 +80,9 @@ def test_an_example_loads_without_problems_before_anything_is_built(
     "block", [pytest.param(text, id=f"line {line}") for line, text in blocks("toml")]
 )
 def test_each_toml_block_of_the_page_loads(block: str, load_page: Callable[..., Lab]) -> None:
-    complete = block if "[lab]" in block else MACHINES + block
-    if "[machines." not in complete:
-        complete += MACHINES.partition("\n[machines")[1] + MACHINES.partition("\n[machines")[2]
+    before = "" if "[lab]" in block else LAB
+    after = "" if "[machines." in block else MACHINES
+    complete = before + block + after
     assert load_page(toml=complete)
 
 
@@ -89,7 +90,7 @@ def test_each_toml_block_of_the_page_loads(block: str, load_page: Callable[..., 
     "block", [pytest.param(text, id=f"line {line}") for line, text in blocks("yaml")]
 )
 def test_each_yaml_block_of_the_page_loads(block: str, load_page: Callable[..., Lab]) -> None:
-    toml = MACHINES + '[secrets]\ngenerate = ["db_password"]\n'
+    toml = LAB + MACHINES + '[secrets]\ngenerate = ["db_password"]\n'
     assert load_page(compose=block, toml=toml)
 
 

@@ -1,0 +1,93 @@
+# shellcheck shell=bash
+# A Docker Engine that answers: the one that runs, the system's service, or a dockerd of our own.
+
+docker_answers() { docker version --format '{{.Server.Version}}' > /dev/null 2>&1; }
+
+need_docker() {
+    local said
+    if said="$(docker version --format '{{.Server.Version}}' 2>&1)"; then
+        say "Docker: ${said##*$'\n'} is running, used as it is"
+        return
+    fi
+    refuse_forbidden "$said"
+    if [ -n "${DOCKER_HOST:-}" ]; then
+        fail "no Docker answers at DOCKER_HOST=$DOCKER_HOST" "start it there, or unset DOCKER_HOST"
+    elif ! on_linux; then
+        fail "Docker is not running" "start Docker Desktop and run this script again"
+    elif [ -d /run/systemd/system ]; then
+        start_docker_service
+    else
+        start_dockerd
+    fi
+}
+
+# refuse_forbidden MESSAGE: where the message says that this user may not, say what to do.
+refuse_forbidden() {
+    case "$1" in
+        *"permission denied"*)
+            fail "Docker runs, but $(id -un) may not use it" \
+                "sudo usermod -aG docker $(id -un), then log out and in, and run this script again"
+            ;;
+    esac
+}
+
+start_docker_service() {
+    say "Docker: starting the system's service"
+    as_root systemctl start docker ||
+        fail "systemd could not start Docker" "look: sudo journalctl -u docker --lines 50"
+    wait_for_docker "" || docker_failed "sudo journalctl -u docker --lines 50"
+}
+
+# start_dockerd: where nothing manages services. The daemon outlives the script; stop-docker.sh
+# ends it.
+start_dockerd() {
+    mkdir -p "$OWN_STATE"
+    say "Docker: nothing manages services here, starting dockerd (log: $DOCKERD_LOG)"
+    # Asks for the password now: a process in the background cannot.
+    as_root true
+    as_root setsid dockerd < /dev/null > "$DOCKERD_LOG" 2>&1 &
+    # Known from the first moment, so that Ctrl-C while waiting leaves nothing behind.
+    printf '%s\n' "$!" > "$DOCKERD_PID"
+    STARTED_DOCKERD=yes
+    if ! wait_for_docker "$!"; then
+        tail -n 20 "$DOCKERD_LOG" >&2
+        stop_own_dockerd
+        docker_failed "$DOCKERD_LOG"
+    fi
+    say "Docker: ready (to stop it: scripts/stop-docker.sh)"
+}
+
+docker_failed() { fail "Docker did not get ready in $DOCKERD_SECONDS s" "look: $1"; }
+
+# wait_for_docker PROCESS: until it answers; gives up early when PROCESS (may be empty) has ended.
+wait_for_docker() {
+    local tries=$((DOCKERD_SECONDS * 2)) said
+    while [ "$tries" -gt 0 ]; do
+        said="$(docker version 2>&1)" && return 0
+        refuse_forbidden "$said"
+        [ -z "$1" ] || [ -d "/proc/$1" ] || return 1
+        sleep 0.5
+        tries=$((tries - 1))
+    done
+    return 1
+}
+
+# stop_own_dockerd: end the dockerd that one of these scripts started, and no other.
+stop_own_dockerd() {
+    local daemon tries=120
+    [ -e "$DOCKERD_PID" ] || return 0
+    daemon="$(cat "$DOCKERD_PID")"
+    rm -f "$DOCKERD_PID"
+    # Process ids are used again: believe the number only while it is a dockerd's, or that of the
+    # sudo in front of it, which passes the signal on.
+    case "$(cat "/proc/${daemon:-none}/comm" 2> /dev/null)" in
+        dockerd | sudo | setsid) ;;
+        *) return 0 ;;
+    esac
+    as_root kill "$daemon" 2> /dev/null || return 0
+    while [ -d "/proc/$daemon" ] && [ "$tries" -gt 0 ]; do
+        sleep 0.5
+        tries=$((tries - 1))
+    done
+    [ ! -d "/proc/$daemon" ] || fail "dockerd (process $daemon) does not end" "look: $DOCKERD_LOG"
+}

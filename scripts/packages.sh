@@ -1,0 +1,157 @@
+# shellcheck shell=bash
+# Tools the laptop needs: found by their commands, installed by apt where there is apt.
+
+# Lists for need_tools, read by lib.sh. Words are COMMAND:PACKAGE or COMMAND:PACKAGE|PACKAGE, of
+# which the first is taken that exists.
+# shellcheck disable=SC2034
+{
+    LAB_TOOLS="docker:docker.io vagrant:vagrant rsync:rsync ssh:openssh-client ssh-keygen:openssh-client"
+    DOCKER_TOOLS="dockerd:docker.io iptables:iptables ip:iproute2"
+    BASE_TOOLS="mmdebstrap:mmdebstrap debian-keyring:debian-archive-keyring"
+    JAVA_TOOLS="javac:openjdk-17-jdk-headless|default-jdk-headless mvn:maven"
+    TEST_TOOLS="git:git shellcheck:shellcheck chromium:chromium|chromium-browser"
+    TEST_TOOLS="$TEST_TOOLS chromedriver:chromium-driver|chromium-chromedriver"
+}
+LEAST_JAVA=17
+
+on_linux() { [ "$(uname -s)" = Linux ]; }
+have_apt() { on_linux && command -v apt-get > /dev/null && command -v dpkg > /dev/null; }
+
+# as_root COMMAND...: by sudo where needed.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo > /dev/null; then
+        sudo "$@"
+    else
+        fail "this needs root: $*" "run it as root, or install sudo"
+    fi
+}
+
+# have COMMAND: whether it is there and good enough.
+have() {
+    case "$1" in
+        javac) javac_is_new_enough ;;
+        mvn) command -v mvn > /dev/null ;;
+        debian-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
+        dockerd | iptables | ip) ! on_linux || command -v "$1" > /dev/null ;;
+        chromium)
+            command -v chromium > /dev/null || command -v chromium-browser > /dev/null ||
+                command -v google-chrome > /dev/null || [ -d "/Applications/Google Chrome.app" ]
+            ;;
+        *) command -v "$1" > /dev/null ;;
+    esac
+}
+
+# macOS has a javac that only says where to get one, so it must be run to be believed.
+javac_is_new_enough() {
+    local version
+    version="$(javac -version 2>&1)" || return 1
+    version="${version#javac }"
+    version="${version%%[!0-9]*}"
+    [ "${version:-0}" -ge "$LEAST_JAVA" ]
+}
+
+# need_tools "WORDS": install what is missing, or say how to get it and end with exit code 3.
+need_tools() {
+    local word missing="" words="$1"
+    # The laptop's own Debian tools are only used where images cannot be pulled; elsewhere Docker pulls.
+    have_apt && words="$words $BASE_TOOLS"
+    have_apt && [ "$(id -u)" != 0 ] && words="$words newuidmap:uidmap"
+    for word in $words; do
+        have "${word%%:*}" || missing="$missing $word"
+    done
+    if [ -z "$missing" ]; then
+        say "tools: all there"
+    elif have_apt; then
+        install_packages "$missing"
+        still_missing "$missing"
+    else
+        explain_missing "$missing"
+    fi
+}
+
+install_packages() {
+    local word chosen packages=()
+    for word in $1; do
+        chosen="$(available "${word#*:}")" || {
+            apt_update
+            chosen="$(available "${word#*:}")" || no_package "$word"
+        }
+        case " ${packages[*]-} " in *" $chosen "*) ;; *) packages+=("$chosen") ;; esac
+    done
+    say "tools: installing ${packages[*]}"
+    apt_install "${packages[@]}" || { apt_update && apt_install "${packages[@]}"; } ||
+        fail "apt-get could not install: ${packages[*]}" "see its messages above"
+}
+
+# available "PACKAGE|PACKAGE": the first that apt can install.
+available() {
+    local package
+    for package in ${1//|/ }; do
+        if apt-cache policy "$package" 2> /dev/null | grep -q 'Candidate: [^(]'; then
+            printf '%s\n' "$package"
+            return
+        fi
+    done
+    return 1
+}
+
+no_package() {
+    say "apt knows no package for ${1%%:*} (looked for ${1#*:})"
+    explain_missing "$1"
+}
+
+APT_UPDATED=no
+apt_update() {
+    [ "$APT_UPDATED" = no ] || return 0
+    APT_UPDATED=yes
+    say "tools: apt-get update"
+    as_root apt-get -qq -o DPkg::Lock::Timeout=120 update >&2
+}
+
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 install "$@" >&2
+}
+
+still_missing() {
+    local word missing=""
+    hash -r
+    for word in $1; do
+        # Newer Debian ships the client in a package of its own.
+        if [ "$word" = docker:docker.io ] && ! have docker && available docker-cli > /dev/null; then
+            apt_install docker-cli
+        fi
+        have "${word%%:*}" || missing="$missing $word"
+    done
+    [ -z "$missing" ] || explain_missing "$missing"
+}
+
+# explain_missing "WORDS": what to install by hand. Ends with exit code 3.
+explain_missing() {
+    local word lines=("this laptop lacks:")
+    for word in $1; do
+        lines+=("  ${word%%:*}: $(how_to_get "${word%%:*}")")
+    done
+    fail "${lines[@]}" "then run this script again"
+}
+
+how_to_get() {
+    local system
+    system="$(uname -s)"
+    case "$system:$1" in
+        Darwin:docker) echo "install and start Docker Desktop" ;;
+        Darwin:vagrant) echo "brew install --cask vagrant" ;;
+        Darwin:javac) echo "brew install --cask temurin@$LEAST_JAVA" ;;
+        Darwin:mvn) echo "brew install maven" ;;
+        Darwin:chromium) echo "brew install --cask google-chrome" ;;
+        Darwin:chromedriver) echo "brew install --cask chromedriver" ;;
+        Darwin:*) echo "brew install $1" ;;
+        *:docker | *:dockerd) echo "install Docker Engine with its command-line client" ;;
+        *:vagrant) echo "install Vagrant 2.3 or newer, from its makers where your system has no package" ;;
+        *:javac) echo "install a JDK, version $LEAST_JAVA or newer" ;;
+        *:mvn) echo "install Apache Maven" ;;
+        *) echo "install it with your system's package manager" ;;
+    esac
+}

@@ -1,0 +1,1 @@
+"""Makes the package ``fakes`` importable for every test below this folder."""

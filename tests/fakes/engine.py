@@ -1,0 +1,512 @@
+"""protocols.Engine in memory: containers, images, volumes, networks and a Swarm."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hashlab.errors import LabError
+from hashlab.pipeline import Track
+from hashlab.protocols import Completed, ContainerState, SwarmState
+
+from fakes.faults import Faults
+
+# What the Engine API (1.41) knows of a create request; a misspelt name would be ignored in silence.
+BODY_KEYS = frozenset(
+    "Image Env Labels ExposedPorts HostConfig NetworkingConfig Cmd Entrypoint User WorkingDir "
+    "Hostname StopSignal StopTimeout Healthcheck".split()
+)
+HOST_KEYS = frozenset(
+    "NetworkMode Mounts PortBindings RestartPolicy Init NanoCpus Memory PidsLimit CapAdd CapDrop "
+    "SecurityOpt ExtraHosts Sysctls Ulimits ReadonlyRootfs Binds Privileged CgroupnsMode Tmpfs "
+    "MaskedPaths ReadonlyPaths".split()
+)
+MOUNT_KEYS = frozenset("Type Source Target ReadOnly VolumeOptions TmpfsOptions".split())
+BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
+SIGNALLED = 137
+
+_numbers = itertools.count(1)
+_pids = itertools.count(1000)
+_ids = itertools.count(1)
+
+
+def _new_id() -> str:
+    return f"{next(_ids):064x}"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a container does once it runs.
+
+    ``exits`` ends it at once with this code; ``health`` is what its health check says, one word
+    for each time somebody looks, the last one for ever.
+    """
+
+    exits: int | None = None
+    health: tuple[str, ...] = ("starting", "healthy")
+    log: str = ""
+
+
+@dataclass
+class Container:
+    """A container; ``body`` is the create request."""
+
+    id: str
+    name: str
+    body: Mapping[str, Any]
+    networks: frozenset[str]
+    state: str = "created"
+    exit_code: int = 0
+    pid: int = 0
+    started_at: str = ""
+    looks: int = 0
+    binds: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.body.get("Labels") or {})
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (*(self.body.get("Entrypoint") or ()), *(self.body.get("Cmd") or ()))
+
+
+@dataclass
+class Network:
+    """A network; overlays belong to a cluster, bridges to one engine."""
+
+    id: str
+    name: str
+    driver: str
+    subnets: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
+@dataclass(eq=False)
+class Cluster:
+    """A Swarm: one manager, its join token, its overlay networks, its members' addresses."""
+
+    manager: str
+    token: str = field(default_factory=lambda: f"SWMTKN-{next(_numbers)}")
+    overlays: dict[str, Network] = field(default_factory=dict)
+    members: set[str] = field(default_factory=set)
+
+
+class FakeEngine:
+    """One engine. ``clusters`` is shared by the engines that can reach each other."""
+
+    def __init__(
+        self,
+        where: str = "laptop",
+        *,
+        faults: Faults | None = None,
+        clusters: dict[str, Cluster] | None = None,
+        path_exists: Callable[[str], bool] | None = None,
+        read: Callable[[str], object] | None = None,
+    ) -> None:
+        self.where = where
+        self.kind = "laptop" if where == "laptop" else "engine"
+        self.faults = faults or Faults()
+        self.clusters = {} if clusters is None else clusters
+        self.path_exists = path_exists or (lambda _: True)
+        self.read = read or (lambda _: None)
+        self.images: dict[str, dict[str, str]] = {}
+        self.registry: set[str] = set()
+        self.all: dict[str, Container] = {}
+        self.volume_labels: dict[str, dict[str, str]] = {}
+        self.bridges: dict[str, Network] = {}
+        self.cluster: Cluster | None = None
+        self.address = ""
+        self.behaviours: dict[object, Behaviour] = {}
+        self.executes: dict[tuple[str, ...], Callable[[Container], Completed]] = {}
+        self.host: dict[str, Any] = {
+            "ID": f"ENGINE-{where}",
+            "OSType": "linux",
+            "Driver": "overlay2",
+            "DockerRootDir": "/var/lib/docker",
+        }
+        self.closed = False
+        self._lock = threading.RLock()
+
+    # What tests say
+
+    def behave(self, key: object, behaviour: Behaviour) -> None:
+        """Say what containers do: by service label, by image, or by their command's words."""
+        self.behaviours[key] = behaviour
+
+    def die(self, name: str, *, code: int = 1) -> None:
+        """A container's process ends by itself."""
+        found = self._find(name)
+        found.state, found.exit_code, found.pid = "exited", code, 0
+
+    def by_name(self, name: str) -> Container:
+        """A container that must be there."""
+        return self._find(name)
+
+    # protocols.Engine
+
+    def info(self) -> Mapping[str, Any]:
+        with self._call("info"):
+            state = self._swarm()
+            swarm = {
+                "LocalNodeState": "active" if state.active else "inactive",
+                "ControlAvailable": state.manager,
+                "NodeAddr": state.node_address,
+                "RemoteManagers": [{"Addr": address} for address in state.managers],
+            }
+            return {**self.host, "Swarm": swarm}
+
+    def containers(self, labels: Mapping[str, str]) -> list[ContainerState]:
+        with self._call("containers", labels):
+            found = [c for c in self.all.values() if _has(c.labels, labels)]
+            return [self._describe(container) for container in found]
+
+    def container(self, name: str) -> ContainerState | None:
+        with self._call("container", name):
+            found = self._lookup(name)
+            return self._describe(found) if found else None
+
+    def inspect(self, name: str) -> Mapping[str, Any] | None:
+        with self._call("inspect", name):
+            found = self._lookup(name)
+            return self._inspected(found) if found else None
+
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        with self._call("create", name, config, changes=True):
+            _known(config, BODY_KEYS, "create request")
+            _known(config.get("HostConfig") or {}, HOST_KEYS, "HostConfig")
+            if config["Image"] not in self.images:
+                raise self._error(f"cannot create container {name}: No such image")
+            if self._lookup(name):
+                raise self._error(f"cannot create container {name}: Conflict. The name is in use")
+            self._make_mounts(name, config)
+            made = Container(_new_id(), name, config, self._attach(name, config))
+            self.all[made.id] = made
+            return made.id
+
+    def start(self, container: str) -> None:
+        with self._call("start", container, changes=True):
+            found = self._find(container, "cannot start container")
+            if found.state == "running":
+                return
+            behaviour = self._behaviour(found)
+            found.looks, found.started_at = 0, f"start-{next(_numbers)}"
+            mounts = (found.body.get("HostConfig") or {}).get("Mounts") or []
+            found.binds = {m["Target"]: self.read(m["Source"]) for m in mounts if _bind(m)}
+            if behaviour.exits is None:
+                found.state, found.pid = "running", next(_pids)
+            else:
+                found.state, found.exit_code = "exited", behaviour.exits
+
+    def stop(self, container: str, *, timeout: int) -> None:
+        with self._call("stop", container, timeout, changes=True):
+            found = self._find(container, "cannot stop container")
+            if found.state == "running":
+                found.state, found.exit_code, found.pid = "exited", SIGNALLED, 0
+
+    def remove(self, container: str) -> None:
+        with self._call("remove", container, changes=True):
+            found = self._lookup(container)
+            if found:
+                del self.all[found.id]
+
+    def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
+        with self._call("execute", container, tuple(command), user):
+            what = f"cannot run {command[0]} in container {container}"
+            found = self._find(container, what)
+            if found.state != "running":
+                raise self._error(f"{what}: Container {found.id} is not running")
+            answer = self.executes.get(tuple(command))
+            if answer is None:
+                raise AssertionError(f"the fake engine was not prepared for exec {list(command)}")
+            return answer(found)
+
+    def logs(self, container: str, *, lines: int = 20) -> str:
+        with self._call("logs", container):
+            log = self._behaviour(self._find(container)).log
+            return "".join(log.splitlines(keepends=True)[-lines:])
+
+    def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+        with self._call("image_labels", tuple(names)):
+            return {name: dict(self.images[name]) for name in names if name in self.images}
+
+    def build_image(
+        self,
+        name: str,
+        *,
+        context: Path,
+        dockerfile: Path,
+        args: Mapping[str, str],
+        target: str,
+        labels: Mapping[str, str],
+        track: Track,
+    ) -> None:
+        with self._call("build_image", name, dict(args), target, changes=True):
+            if "RUN false" in dockerfile.read_text():
+                raise LabError(f"cannot build image {name}: returned a non-zero code: 1", output="…")
+            track.output(f"Step 1/1 : FROM {context}")
+            self.images[name] = dict(labels)
+
+    def pull(self, name: str, *, track: Track) -> None:
+        with self._call("pull", name, changes=True):
+            if name not in self.registry:
+                raise self._error(f"cannot pull image {name}: no registry answers")
+            self.images[name] = {}
+
+    def import_image(self, name: str, root_filesystem: Path) -> None:
+        with self._call("import_image", name, changes=True):
+            assert root_filesystem.stat().st_size, "an empty root file system"
+            self.images[name] = {}
+
+    def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
+        with self._call("save_images", tuple(names)):
+            missing = [name for name in names if name not in self.images]
+            if missing:
+                raise self._error(f"cannot save images: No such image: {missing[0]}")
+            yield json.dumps({name: self.images[name] for name in names}).encode()
+
+    def load_images(self, stream: Iterator[bytes]) -> None:
+        with self._call("load_images", changes=True):
+            self.images.update(json.loads(b"".join(stream)))
+
+    def wait(self, container: str, *, timeout: int) -> int:
+        with self._call("wait", container):
+            found = self._find(container, "cannot wait for container")
+            if found.state == "running":
+                raise self._error(f"container {container} did not end: timed out")
+            return found.exit_code
+
+    def remove_image(self, name: str) -> bool:
+        with self._call("remove_image", name, changes=True):
+            return self.images.pop(name, None) is not None
+
+    def volumes(self, labels: Mapping[str, str]) -> list[str]:
+        with self._call("volumes", labels):
+            return sorted(n for n, there in self.volume_labels.items() if _has(there, labels))
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        with self._call("create_volume", name, changes=True):
+            self.volume_labels.setdefault(name, dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        with self._call("remove_volume", name, changes=True):
+            self.volume_labels.pop(name, None)
+
+    def networks(self) -> Mapping[str, tuple[str, ...]]:
+        with self._call("networks"):
+            return {**BUILT_IN, **{n.name: n.subnets for n in self._networks().values()}}
+
+    def network_id(self, name: str) -> str:
+        with self._call("network_id", name):
+            found = self._networks().get(name)
+            return found.id if found else ""
+
+    def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
+        with self._call("create_bridge", name, subnet, changes=True):
+            self._refuse_network(name)
+            self.bridges[name] = Network(_new_id(), name, "bridge", (subnet,), dict(labels))
+
+    def networks_with(self, labels: Mapping[str, str]) -> list[str]:
+        with self._call("networks_with", labels):
+            return sorted(n.name for n in self._networks().values() if _has(n.labels, labels))
+
+    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
+        with self._call("create_overlay", name, changes=True):
+            if not self._swarm().manager or self.cluster is None:
+                raise self._error(f"cannot create network {name}: This node is not a swarm manager")
+            self._refuse_network(name)
+            made = Network(_new_id(), name, "overlay", ("10.0.1.0/24",), dict(labels))
+            self.cluster.overlays[name] = made
+            return made.id
+
+    def remove_network(self, name: str) -> None:
+        with self._call("remove_network", name, changes=True):
+            found = self._networks().get(name)
+            if found and any(found.id in c.networks for c in self.all.values() if c.pid):
+                raise self._error(f"cannot remove network {name}: it has active endpoints")
+            self.bridges.pop(name, None)
+            if self.cluster and self._swarm().manager:
+                self.cluster.overlays.pop(name, None)
+
+    def swarm(self) -> SwarmState:
+        with self._call("swarm"):
+            return self._swarm()
+
+    def swarm_init(self, address: str) -> None:
+        with self._call("swarm_init", address, changes=True):
+            self._not_in_a_swarm("cannot start the Swarm")
+            self.address = address
+            self.cluster = Cluster(address, members={address})
+            self.clusters[address] = self.cluster
+
+    def swarm_join(self, address: str, *, manager: str, token: str) -> None:
+        with self._call("swarm_join", address, manager, changes=True):
+            self._not_in_a_swarm(f"cannot join the Swarm of {manager}")
+            cluster = self.clusters.get(manager.removesuffix(":2377"))
+            if cluster is None or cluster.token != token:
+                raise self._error(f"cannot join the Swarm of {manager}: invalid join token")
+            self.address, self.cluster = address, cluster
+            cluster.members.add(address)
+
+    def swarm_leave(self) -> None:
+        with self._call("swarm_leave", changes=True):
+            if self.cluster is None:
+                raise self._error("cannot leave the Swarm: This node is not part of a swarm")
+            self.cluster.members.discard(self.address)
+            if self.clusters.get(self.address) is self.cluster:
+                del self.clusters[self.address]
+            self.cluster = None
+
+    def swarm_token(self) -> str:
+        with self._call("swarm_token"):
+            if self.cluster is None or not self._swarm().manager:
+                raise self._error("cannot read the Swarm's join token: not a swarm manager")
+            return self.cluster.token
+
+    def close(self) -> None:
+        self.closed = True
+
+    # Inside
+
+    def _call(self, name: str, *words: object, changes: bool = False) -> Any:
+        return self.faults.call(f"{self.kind}.{name}", self.where, *words, changes=changes)
+
+    def _error(self, what: str) -> LabError:
+        return LabError(what, where=self.where)
+
+    def _lookup(self, name: str) -> Container | None:
+        return next((c for c in self.all.values() if name in (c.id, c.name)), None)
+
+    def _find(self, name: str, what: str = "no container") -> Container:
+        found = self._lookup(name)
+        if found is None:
+            raise self._error(f"{what} {name}: No such container: {name}")
+        return found
+
+    def _behaviour(self, container: Container) -> Behaviour:
+        keys = (
+            container.name,
+            container.labels.get("hashlab.service"),
+            container.words,
+            container.body["Image"],
+        )
+        return next((self.behaviours[k] for k in keys if k in self.behaviours), Behaviour())
+
+    def _describe(self, container: Container) -> ContainerState:
+        with self._lock:
+            health = self._health(container)
+            container.looks += 1
+        return ContainerState(
+            id=container.id,
+            name=container.name,
+            state=container.state,
+            health=health,
+            exit_code=container.exit_code,
+            image=container.body["Image"],
+            labels=container.labels,
+            pid=container.pid,
+            started_at=container.started_at,
+            networks=container.networks,
+        )
+
+    def _health(self, container: Container) -> str:
+        test = (container.body.get("Healthcheck") or {}).get("Test") or []
+        if not test or test[0] == "NONE" or container.state == "created":
+            return ""
+        if container.state != "running":
+            return "unhealthy"
+        words = self._behaviour(container).health
+        return words[min(container.looks, len(words) - 1)]
+
+    def _inspected(self, container: Container) -> Mapping[str, Any]:
+        state = self._describe(container)
+        return {
+            "Id": state.id,
+            "Name": f"/{state.name}",
+            "State": {"Status": state.state, "ExitCode": state.exit_code, "Pid": state.pid},
+            "Config": {
+                "Image": state.image,
+                "Labels": dict(state.labels),
+                "Env": list(container.body.get("Env") or []),
+                "Cmd": container.body.get("Cmd"),
+            },
+            "HostConfig": dict(container.body.get("HostConfig") or {}),
+            "NetworkSettings": {
+                "Ports": {},
+                "Networks": {
+                    network.name: {"NetworkID": network.id}
+                    for network in self._networks().values()
+                    if network.id in state.networks
+                },
+            },
+        }
+
+    def _make_mounts(self, name: str, config: Mapping[str, Any]) -> None:
+        for mount in (config.get("HostConfig") or {}).get("Mounts") or []:
+            _known(mount, MOUNT_KEYS, "mount")
+            if _bind(mount) and not self.path_exists(mount["Source"]):
+                raise self._error(
+                    f"cannot create container {name}: invalid mount config for type \"bind\": "
+                    f"bind source path does not exist: {mount['Source']}"
+                )
+            if mount["Type"] == "volume" and "Source" in mount:
+                labels = (mount.get("VolumeOptions") or {}).get("Labels") or {}
+                self.volume_labels.setdefault(mount["Source"], dict(labels))
+
+    def _attach(self, name: str, config: Mapping[str, Any]) -> frozenset[str]:
+        wanted = (config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+        found = set()
+        for network in wanted:
+            overlays = self._member_overlays()
+            there = self.bridges.get(network) or overlays.get(network)
+            if there is None:
+                raise self._error(f"cannot create container {name}: network {network} not found")
+            found.add(there.id)
+        return frozenset(found)
+
+    def _member_overlays(self) -> dict[str, Network]:
+        """The overlays this engine can use: those of the cluster that still knows it."""
+        alive = self.cluster is not None and self.clusters.get(self.cluster.manager) is self.cluster
+        return dict(self.cluster.overlays) if alive and self.cluster else {}
+
+    def _networks(self) -> dict[str, Network]:
+        return {**self.bridges, **(self._member_overlays() if self._swarm().manager else {})}
+
+    def _refuse_network(self, name: str) -> None:
+        if name in self._networks():
+            raise self._error(f"cannot create network {name}: network already exists")
+
+    def _swarm(self) -> SwarmState:
+        """A worker whose manager began a new Swarm goes on believing in the old one."""
+        if self.cluster is None:
+            return SwarmState(active=False, manager=False, node_address="")
+        manager = self.address == self.cluster.manager
+        return SwarmState(True, manager, self.address, (f"{self.cluster.manager}:2377",))
+
+    def _not_in_a_swarm(self, what: str) -> None:
+        if self.cluster is not None:
+            raise self._error(f"{what}: This node is already part of a swarm")
+
+
+def clobbered(container: Container) -> Container:
+    """A container whose process wrote over its environment, as nginx does."""
+    env = [word for word in container.body["Env"] if not word.startswith("HASHLAB_BUILD=")]
+    return replace(container, body={**container.body, "Env": env})
+
+
+def _has(there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(key in there and value in ("", there[key]) for key, value in wanted.items())
+
+
+def _bind(mount: Mapping[str, Any]) -> bool:
+    return bool(mount["Type"] == "bind")
+
+
+def _known(given: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    unknown = set(given) - known
+    assert not unknown, f"the Engine API's {what} has no {sorted(unknown)}"

@@ -1,0 +1,170 @@
+"""Drives labs as a person would: the console script in a process of its own, and plain HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+HASHLAB = Path(sys.executable).with_name("hashlab")
+COMMAND_SECONDS = 900
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The one JSON document on stdout."""
+        value = json.loads(self.stdout)
+        assert isinstance(value, dict)
+        return value
+
+    def ok(self) -> Outcome:
+        """Fail the test with everything the command said unless it ended well."""
+        assert self.code == 0, f"exit code {self.code}\n{self.stdout}\n{self.stderr}"
+        return self
+
+
+@dataclass
+class LabFolder:
+    """A lab of its own in a copy of an example."""
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *words: str, timeout: float = COMMAND_SECONDS, **environ: str) -> Outcome:
+        """Run one hashlab command to its end."""
+        done = subprocess.run(
+            [str(HASHLAB), *words, "--lab", str(self.folder)],
+            env={**os.environ, **self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *words: str, **environ: str) -> dict[str, Any]:
+        """Run a command that must end well; return its JSON document."""
+        return self.run(*words, "--json", **environ).ok().document
+
+    def start(self, *words: str) -> Running:
+        """Start a command and return at once."""
+        return Running(
+            subprocess.Popen(
+                [str(HASHLAB), *words, "--lab", str(self.folder)],
+                env={**os.environ, **self.environ},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+
+    def on(self, machine: str, command: str) -> str:
+        """Run a command on a machine through ``hashlab ssh``; return what it printed."""
+        return self.run("ssh", machine, "--command", command).ok().stdout
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Replace text in a file of the lab, which must contain it."""
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{old!r} is not in {name}"
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def containers(self, machine: str) -> dict[str, str]:
+        """Container ids by name on a machine: another id means that it was replaced."""
+        listing = self.on(machine, "docker ps --no-trunc --format '{{.Names}} {{.ID}}'")
+        return dict(line.split() for line in listing.splitlines() if line)
+
+
+class Running:
+    """A command at work, whose lines can be waited for."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.lines.append(line)
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def wait_for(self, text: str, *, timeout: float = 120) -> None:
+        """Wait until a line holds ``text``; fails when the command ends without one."""
+
+        def seen() -> bool:
+            return any(text in line for line in self.lines)
+
+        with self._news:
+            self._news.wait_for(lambda: seen() or not self._reader.is_alive(), timeout)
+        assert seen(), f"no {text!r} in:\n{''.join(self.lines)}"
+
+    def signal(self, number: signal.Signals) -> int:
+        """Send a signal and wait for the end; returns the exit code."""
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        self._reader.join(10)
+        return code
+
+
+def copy_example(name: str, target: Path) -> LabFolder:
+    """Copy an example into a folder of its own; what was built there stays behind."""
+    source = REPOSITORY / "examples" / name
+    ignore = shutil.ignore_patterns(".hashlab", "__pycache__")
+    shutil.copytree(source, target, ignore=ignore)
+    return LabFolder(target)
+
+
+def fetch(url: str, *, timeout: float = 30) -> str:
+    """GET a page, trying again while the server is not there yet."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+def docker(*words: str) -> str:
+    """Ask the laptop's own Docker Engine."""
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def lab_id(document: Mapping[str, Any], folder: Path) -> str:
+    """The name under which everything of a lab lies on the laptop's engine."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    return f"{document['lab']}-{digest[:6]}"
+
+
+def rows(document: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The rows of one phase."""
+    return [row for row in document["phases"] if row["name"] == name]

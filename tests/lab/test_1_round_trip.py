@@ -1,0 +1,179 @@
+"""The main job with the Hash-Collision application: dev, every kind of refresh, proof."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from labkit import LabFolder, fetch, rows
+
+MACHINES = ("broker", "services", "web")
+
+
+def everything(lab: LabFolder) -> dict[str, str]:
+    """Ids of all containers of the lab."""
+    return {name: id_ for machine in MACHINES for name, id_ in lab.containers(machine).items()}
+
+
+def replaced(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Services whose container is another one."""
+    return {name.split("-")[-2] for name in after if before.get(name) != after[name]}
+
+
+def test_an_unchanged_box_is_not_built_again(forum_lab: LabFolder) -> None:
+    document = forum_lab.json("init-box")
+    assert rows(document, "recipe")[0]["status"] == "skipped"
+    assert document["seconds"] < 30
+    assert all(row["status"] == "skipped" for row in rows(document, "system"))
+
+
+def test_status_shows_machines_and_what_runs_is_what_was_built(forum_lab: LabFolder) -> None:
+    status = forum_lab.json("status")
+    assert [machine["name"] for machine in status["machines"]] == list(MACHINES)
+    assert {machine["state"] for machine in status["machines"]} == {"running"}
+    assert len(status["services"]) == 6
+    for service in status["services"]:
+        assert service["build"] == service["running_build"], service
+        assert service["health"] == "healthy", service
+    assert set(status["urls"]) >= {"web", "rabbitmq"}
+
+
+def test_each_service_tells_its_own_build(forum_lab: LabFolder, web_url: str) -> None:
+    builds = {s["name"]: s["build"] for s in forum_lab.json("status")["services"]}
+    for name in ("auth", "user", "qa"):
+        health = json.loads(fetch(f"{web_url}/api/{name}/health"))
+        assert health == {"status": health["status"], "service": name, "build": builds[name]}
+
+
+def test_a_second_dev_changes_nothing(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    document = forum_lab.json("dev")
+    assert everything(forum_lab) == before
+    for name in ("artifacts", "prepare", "boot", "network", "upload", "containers"):
+        assert {row["status"] for row in rows(document, name)} == {"skipped"}, name
+
+
+def test_a_refresh_with_nothing_changed_touches_nothing(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    document = forum_lab.json("refresh")
+    assert everything(forum_lab) == before
+    assert sum(row["bytes_sent"] for row in document["phases"]) == 0
+    assert not rows(document, "boot")
+
+
+def test_a_static_file_is_served_without_a_restart(forum_lab: LabFolder, web_url: str) -> None:
+    before = everything(forum_lab)
+    forum_lab.edit("ui/styles.css", ":root", "/* fresh paint */ :root")
+    document = forum_lab.json("refresh")
+    assert "fresh paint" in fetch(f"{web_url}/styles.css")
+    assert everything(forum_lab) == before
+    assert rows(document, "upload")[-1]["machine"] == "web" or any(
+        row["machine"] == "web" and row["status"] == "ok" for row in rows(document, "upload")
+    )
+
+
+def test_a_deleted_static_file_is_gone(forum_lab: LabFolder, web_url: str) -> None:
+    extra = forum_lab.folder / "ui" / "extra.txt"
+    extra.write_text("here for a moment")
+    forum_lab.run("refresh").ok()
+    assert fetch(f"{web_url}/extra.txt") == "here for a moment"
+    extra.unlink()
+    forum_lab.run("refresh").ok()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{web_url}/extra.txt", timeout=5)
+    assert refused.value.code == 404
+
+
+def test_one_java_class_restarts_only_its_service(forum_lab: LabFolder, web_url: str) -> None:
+    before = everything(forum_lab)
+    old_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
+    main = next((forum_lab.folder / "user/src/main").rglob("UserService.java"))
+    main.write_text(main.read_text() + '\nclass Marker { static final String TEXT = "x"; }\n')
+    document = forum_lab.json("refresh")
+    assert replaced(before, everything(forum_lab)) == {"user"}
+    new_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
+    assert new_build != old_build
+    assert rows(document, "artifacts")[0]["detail"] == "built user"
+
+
+def test_a_compile_error_is_shown_and_leaves_the_lab_alone(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    main = next((forum_lab.folder / "qa/src/main").rglob("*.java"))
+    text = main.read_text()
+    main.write_text(text + "\nthis is not Java\n")
+    refused = forum_lab.run("refresh", "--json")
+    main.write_text(text)
+    assert refused.code == 4
+    assert main.name in refused.document["error"]["output"]
+    assert everything(forum_lab) == before
+    forum_lab.run("refresh").ok()
+    assert everything(forum_lab) == before
+
+
+def test_a_changed_image_is_built_sent_and_used(forum_lab: LabFolder, web_url: str) -> None:
+    before = everything(forum_lab)
+    dockerfile = forum_lab.folder / "images/web/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + '\nLABEL painted="blue"\n')
+    refreshed = forum_lab.run("refresh").ok()
+    assert replaced(before, everything(forum_lab)) == {"web"}
+    assert "the box is stale" in forum_lab.run("status").ok().stdout, refreshed.stdout
+    assert "blue" in forum_lab.on(
+        "web", "docker inspect --format '{{.Config.Labels.painted}}' hash-collision-web-1"
+    )
+    fetch(web_url)
+
+
+def test_the_debug_variant_answers_a_debugger(forum_lab: LabFolder) -> None:
+    forum_lab.run("refresh", JRE_VARIANT="-debug").ok()
+    port = int(forum_lab.json("status")["urls"]["debug-user"].rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as debugger:
+        debugger.sendall(b"JDWP-Handshake")
+        assert debugger.recv(14) == b"JDWP-Handshake"
+    forum_lab.run("refresh").ok()
+
+
+def test_secrets_stand_in_no_record_and_no_output(forum_lab: LabFolder) -> None:
+    secrets = [path.read_text() for path in (forum_lab.folder / ".hashlab/secrets").iterdir()]
+    assert len(secrets) == 5
+    said = forum_lab.run("refresh", "--verbose").ok()
+    told = said.stdout + said.stderr
+    told += "".join(p.read_text() for p in (forum_lab.folder / ".hashlab/runs").iterdir())
+    for machine in MACHINES:
+        told += forum_lab.on(machine, "docker inspect $(docker ps -q); ps axww")
+        told += forum_lab.on(machine, "for c in $(docker ps -q); do docker logs $c 2>&1; done")
+    for secret in secrets:
+        assert secret not in told
+
+
+def test_a_file_changed_behind_our_back_is_caught_and_mended(forum_lab: LabFolder) -> None:
+    forum_lab.on("web", "echo stale >> /var/lib/hashlab/hash-collision/files/ui/index.html")
+    caught = forum_lab.run("verify")
+    assert caught.code == 4
+    assert "not what was built" in caught.stdout
+    web = next(s for s in forum_lab.json("status")["services"] if s["name"] == "web")
+    assert web["build"] != web["running_build"]
+    forum_lab.run("refresh").ok()
+    forum_lab.run("verify").ok()
+
+
+def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    forum_lab.on("services", "docker rm -f hash-collision-qa-1")
+    forum_lab.run("refresh").ok()
+    assert replaced(before, everything(forum_lab)) == {"qa"}
+
+
+def test_a_deleted_state_folder_is_found_again(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    secret = forum_lab.folder / ".hashlab/secrets/token_key"
+    value = secret.read_text()
+    for name in ("secrets", "ssh", "vagrant", "machines.json", "Vagrantfile", "artifacts"):
+        path = forum_lab.folder / ".hashlab" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    forum_lab.run("dev").ok()
+    assert secret.read_text() == value
+    assert everything(forum_lab) == before

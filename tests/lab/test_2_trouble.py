@@ -1,0 +1,154 @@
+"""What goes wrong on a laptop: killed runs, lost machines, taken ports and subnets, Ctrl-C."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import signal
+import socket
+from pathlib import Path
+
+from labkit import LabFolder, docker, fetch, lab_id, rows
+
+# The line after which a run is at work on each phase.
+KILLED_IN = {
+    "prepare": "doctor",
+    "boot": "prepare",
+    "connect": "connect front",
+    "network": "connect back",
+    "upload": "network",
+    "containers": "upload back",
+    "healthy": "container back greeter",
+    "verify": "proof",
+}
+
+
+def of_the_lab(lab: LabFolder) -> list[str]:
+    """Everything of the lab on the laptop's engine."""
+    mark = f"label=hashlab.lab={lab_id({'lab': 'hello'}, lab.folder)}"
+    return [
+        *docker("ps", "--all", "--quiet", "--filter", mark).split(),
+        *docker("volume", "ls", "--quiet", "--filter", mark).split(),
+        *docker("network", "ls", "--quiet", "--filter", mark).split(),
+    ]
+
+
+def greeting(lab: LabFolder) -> str:
+    """Address of what travels from one machine through the other to the laptop."""
+    return f"{lab.json('status')['urls']['web']}/greeting"
+
+
+def test_a_run_killed_in_any_phase_is_simply_run_again(hello_lab: LabFolder) -> None:
+    """Each run goes a phase further than the one before, and none of them may end in order."""
+    hello_lab.run("destroy").ok()
+    for phase, line in KILLED_IN.items():
+        run = hello_lab.start("dev")
+        run.wait_for(line)
+        assert run.signal(signal.SIGKILL) == -signal.SIGKILL, phase
+    assert hello_lab.json("dev")["ok"]
+    assert "hello" in fetch(greeting(hello_lab))
+    assert all(s["build"] == s["running_build"] for s in hello_lab.json("status")["services"])
+
+
+def test_ctrl_c_names_what_is_half_done(hello_lab: LabFolder) -> None:
+    hello_lab.run("destroy").ok()
+    run = hello_lab.start("dev")
+    run.wait_for("prepare")
+    assert run.signal(signal.SIGINT) == 130
+    said = "".join(run.lines)
+    assert "Half done: " in said and "boot" in said
+    assert "Traceback" not in said
+    hello_lab.run("dev").ok()
+
+
+def test_destroy_takes_a_half_built_lab(hello_lab: LabFolder) -> None:
+    hello_lab.run("destroy").ok()
+    run = hello_lab.start("dev")
+    run.wait_for("connect front")
+    run.signal(signal.SIGKILL)
+    hello_lab.run("destroy").ok()
+    assert of_the_lab(hello_lab) == []
+
+
+def test_a_second_run_is_told_who_holds_the_lab(hello_lab: LabFolder) -> None:
+    lock = hello_lab.folder / ".hashlab/lock"
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write(json.dumps({"pid": 4711, "command": "dev", "since": "2026-01-01T10:00:00"}))
+        held.flush()
+        refused = hello_lab.run("refresh")
+    assert refused.code == 5
+    assert "dev (process 4711) since 2026-01-01T10:00:00" in refused.stderr
+    hello_lab.run("dev").ok()
+
+
+def test_a_stopped_machine_is_told_and_started_again(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    docker("kill", f"{lab_id({'lab': 'hello'}, hello_lab.folder)}-back")
+    states = {m["name"]: m["state"] for m in hello_lab.json("status")["machines"]}
+    assert states == {"front": "running", "back": "stopped"}
+    refused = hello_lab.run("refresh")
+    assert refused.code == 4
+    assert "back" in refused.stdout and "hashlab dev" in refused.stdout
+    hello_lab.run("dev").ok()
+    assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_a_lost_machine_is_made_anew_and_the_others_join_it(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    docker("rm", "-f", f"{lab_id({'lab': 'hello'}, hello_lab.folder)}-front")
+    hello_lab.run("dev").ok()
+    assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_a_changed_environment_variable_restarts_its_service(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    document = hello_lab.json("refresh", GREETING="good morning")
+    assert "good morning" in fetch(greeting(hello_lab))
+    assert [r["service"] for r in rows(document, "container") if r["status"] == "ok"] == ["greeter"]
+    hello_lab.run("refresh").ok()
+
+
+def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:
+    hello_lab.run("destroy").ok()
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", 8090))
+        squatter.listen()
+        said = hello_lab.run("dev").ok().stdout
+    assert "port 8090 (web) is taken; using" in said
+    url = hello_lab.json("status")["urls"]["web"]
+    assert not url.endswith(":8090")
+    assert "hello" in fetch(f"{url}/greeting")
+
+
+def test_a_taken_subnet_is_replaced_and_told(hello_lab: LabFolder) -> None:
+    hello_lab.run("destroy").ok()
+    docker("network", "create", "--subnet", "192.168.61.0/24", "hashlab-test-squatter")
+    try:
+        said = hello_lab.run("dev").ok().stdout
+        assert "subnet 192.168.61.0/24 is in use" in said
+        status = hello_lab.json("status")
+        assert not any(m["address"].startswith("192.168.61.") for m in status["machines"])
+        assert "hello" in fetch(f"{status['urls']['web']}/greeting")
+    finally:
+        docker("network", "rm", "hashlab-test-squatter")
+
+
+def test_bad_configuration_touches_nothing(hello_lab: LabFolder, tmp_path: Path) -> None:
+    (tmp_path / "hashlab.toml").write_text('[lab]\nnam = "x"\n')
+    broken = LabFolder(tmp_path).run("dev")
+    assert broken.code == 2
+    assert "hashlab.toml:2:" in broken.stderr and "'name'" in broken.stderr
+    assert not (tmp_path / ".hashlab").exists()
+
+
+def test_destroy_leaves_nothing(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    assert of_the_lab(hello_lab) != []
+    document = hello_lab.json("destroy")
+    assert document["ok"]
+    assert of_the_lab(hello_lab) == []
+    left = {path.name for path in (hello_lab.folder / ".hashlab").iterdir()}
+    assert left <= {"runs", "lock", "engine.json", "artifacts", "children"}
+    assert hello_lab.run("destroy").ok()
