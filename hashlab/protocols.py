@@ -125,11 +125,15 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class SwarmState:
-    """An engine's part in a Swarm. ``managers`` are addresses of known managers."""
+    """An engine's part in a Swarm. ``node``: its own id there, ``address``: where it is
+    reached; ``managers``: ids of the managers it
+    knows, which tell two Swarms at one address apart.
+    """
 
     active: bool
     manager: bool
-    node_address: str
+    node: str = ""
+    address: str = ""
     managers: tuple[str, ...] = ()
 
 
@@ -344,6 +348,9 @@ class Provider(Protocol):
 
     def host_key(self, lab: Lab, machine: str) -> str:
         """The machine's SSH host key ("ssh-ed25519 AAAA…"), not read by SSH; "": not made yet."""
+
+    def own_subnet(self, lab: Lab) -> str:
+        """The subnet the lab already has on this laptop; "" if it has none."""
 
     def used_subnets(self, lab: Lab) -> list[str]:
         """Subnets that something other than this lab uses."""

@@ -43,13 +43,14 @@ start_docker_service() {
 start_dockerd() {
     mkdir -p "$OWN_STATE"
     say "Docker: nothing manages services here, starting dockerd (log: $DOCKERD_LOG)"
-    # Asks for the password now: a process in the background cannot.
-    as_root true
-    as_root setsid dockerd < /dev/null > "$DOCKERD_LOG" 2>&1 &
-    # Known from the first moment, so that Ctrl-C while waiting leaves nothing behind.
-    printf '%s\n' "$!" > "$DOCKERD_PID"
+    # The process id is known from the first moment, so that Ctrl-C while waiting leaves nothing.
+    # shellcheck disable=SC2016
+    as_root sh -c 'setsid dockerd < /dev/null > "$1" 2>&1 & echo "$!" > "$2"' \
+        sh "$DOCKERD_LOG" "$DOCKERD_PID"
+    # Read by run-tests.sh.
+    # shellcheck disable=SC2034
     STARTED_DOCKERD=yes
-    if ! wait_for_docker "$!"; then
+    if ! wait_for_docker "$(cat "$DOCKERD_PID")"; then
         tail -n 20 "$DOCKERD_LOG" >&2
         stop_own_dockerd
         docker_failed "$DOCKERD_LOG"
@@ -57,7 +58,7 @@ start_dockerd() {
     say "Docker: ready (to stop it: scripts/stop-docker.sh)"
 }
 
-docker_failed() { fail "Docker did not get ready in $DOCKERD_SECONDS s" "look: $1"; }
+docker_failed() { fail "Docker ended, or did not get ready in $DOCKERD_SECONDS s" "look: $1"; }
 
 # wait_for_docker PROCESS: until it answers; gives up early when PROCESS (may be empty) has ended.
 wait_for_docker() {
@@ -78,10 +79,9 @@ stop_own_dockerd() {
     [ -e "$DOCKERD_PID" ] || return 0
     daemon="$(cat "$DOCKERD_PID")"
     rm -f "$DOCKERD_PID"
-    # Process ids are used again: believe the number only while it is a dockerd's, or that of the
-    # sudo in front of it, which passes the signal on.
+    # Process ids are used again: believe the number only while it is that of a dockerd.
     case "$(cat "/proc/${daemon:-none}/comm" 2> /dev/null)" in
-        dockerd | sudo | setsid) ;;
+        dockerd | setsid) ;;
         *) return 0 ;;
     esac
     as_root kill "$daemon" 2> /dev/null || return 0

@@ -87,12 +87,17 @@ install_packages() {
 
 # available "PACKAGE|PACKAGE": the first that apt can install.
 available() {
-    local package
+    local package policy
     for package in ${1//|/ }; do
-        if apt-cache policy "$package" 2> /dev/null | grep -q 'Candidate: [^(]'; then
-            printf '%s\n' "$package"
-            return
-        fi
+        # Read whole: a pipe into grep -q may end apt-cache early, which counts as a failure.
+        policy="$(apt-cache policy "$package" 2> /dev/null)"
+        case "$policy" in
+            *"Candidate: (none)"*) ;;
+            *"Candidate: "*)
+                printf '%s\n' "$package"
+                return
+                ;;
+        esac
     done
     return 1
 }
@@ -111,6 +116,8 @@ apt_update() {
 }
 
 apt_install() {
+    # Slim images lack this folder, without which the JDK's installation fails.
+    [ -d /usr/share/man/man1 ] || as_root mkdir -p /usr/share/man/man1
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
         -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 install "$@" >&2
 }

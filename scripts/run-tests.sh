@@ -9,7 +9,6 @@ set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-LOGS="$(mktemp -d)"
 FAILED=""
 BEFORE=""
 
@@ -70,6 +69,7 @@ case "$*" in
         exit 2
         ;;
 esac
+LOGS="$(mktemp -d)"
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 cd "$PROJECT"

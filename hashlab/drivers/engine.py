@@ -273,11 +273,12 @@ class DockerEngine:
     def swarm(self) -> SwarmState:
         """See protocols.Engine."""
         swarm = self.info().get("Swarm") or {}
-        managers = tuple(entry["Addr"] for entry in swarm.get("RemoteManagers") or [])
+        managers = tuple(entry["NodeID"] for entry in swarm.get("RemoteManagers") or [])
         return SwarmState(
             active=swarm.get("LocalNodeState") == "active",
             manager=bool(swarm.get("ControlAvailable")),
-            node_address=str(swarm.get("NodeAddr") or ""),
+            node=str(swarm.get("NodeID") or ""),
+            address=str(swarm.get("NodeAddr") or ""),
             managers=managers,
         )
 

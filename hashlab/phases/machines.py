@@ -75,7 +75,7 @@ def note_stale(world: World, box: BoxManifest, machines: Iterable[ObservedMachin
 
 def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
     """Choose addresses and ports: what exists stays, the rest is as configured where free."""
-    subnet = _subnet(world, observed)
+    subnet = _subnet(world)
     addresses = {
         machine.name: _shifted(machine.address, world.lab.subnet, subnet)
         for machine in world.lab.machines
@@ -91,10 +91,10 @@ def subnet_of(layout: Layout) -> IPv4Network:
     return IPv4Network(f"{first}/24", strict=False)
 
 
-def _subnet(world: World, observed: dict[str, ObservedMachine]) -> IPv4Network:
-    for machine in observed.values():
-        if machine.address is not None:
-            return IPv4Network(f"{machine.address}/{world.lab.subnet.prefixlen}", strict=False)
+def _subnet(world: World) -> IPv4Network:
+    own = world.provider.own_subnet(world.lab)
+    if own:
+        return IPv4Network(own)
     taken = [IPv4Network(subnet) for subnet in world.provider.used_subnets(world.lab)]
     taken += world.routes()
     return choose_subnet(world.lab.subnet, taken)

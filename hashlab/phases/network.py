@@ -12,7 +12,6 @@ from hashlab.protocols import SwarmState
 
 PORT = 2377
 LAB_LABEL = "hashlab.lab"
-JOIN_SECONDS = 30.0
 
 
 def overlay(lab: Lab) -> str:
@@ -20,24 +19,32 @@ def overlay(lab: Lab) -> str:
     return lab.name
 
 
-def fits(state: SwarmState, *, manager: IPv4Address, is_manager: bool) -> bool:
-    """Decide whether an engine is already where it belongs."""
-    if not state.active or state.manager != is_manager:
-        return False
-    return f"{manager}:{PORT}" in state.managers
+def is_leader(state: SwarmState, address: IPv4Address) -> bool:
+    """Decide whether an engine already manages a Swarm at its machine's address."""
+    return state.active and state.manager and state.address == str(address)
+
+
+def is_member(state: SwarmState, manager: SwarmState) -> bool:
+    """Decide whether an engine is already a worker of this manager's Swarm, and not of an earlier
+    one at the same address.
+    """
+    return state.active and not state.manager and manager.node in state.managers
 
 
 def join_network(world: World, track: Track, _: str) -> None:
     """Promise: every machine is in the first machine's Swarm and the overlay network exists."""
     first, *others = world.machine_names()
-    manager = world.facts.reach[first].address
+    address = world.facts.reach[first].address
     engine = world.link(first).engine
     changed: list[str] = []
-    if not fits(engine.swarm(), manager=manager, is_manager=True):
-        engine.swarm_leave() if engine.swarm().active else None
-        engine.swarm_init(str(manager))
+    state = engine.swarm()
+    if not is_leader(state, address):
+        if state.active:
+            engine.swarm_leave()
+        engine.swarm_init(str(address))
+        state = engine.swarm()
         changed.append(first)
-    parallel(others, lambda name: _join(world, name, manager, changed), track.cancel)
+    parallel(others, lambda name: _join(world, name, state, changed), track.cancel)
     world.facts.network = engine.network_id(overlay(world.lab))
     if not world.facts.network:
         labels = {LAB_LABEL: world.lab.id}
@@ -49,18 +56,19 @@ def join_network(world: World, track: Track, _: str) -> None:
         track.skip("joined already")
 
 
-def _join(world: World, name: str, manager: IPv4Address, changed: list[str]) -> None:
+def _join(world: World, name: str, manager: SwarmState, changed: list[str]) -> None:
     engine = world.link(name).engine
     state = engine.swarm()
-    if fits(state, manager=manager, is_manager=False):
+    if is_member(state, manager):
         return
     if state.active:
         engine.swarm_leave()
     token = world.link(world.machine_names()[0]).engine.swarm_token()
-    address = str(world.facts.reach[name].address)
     try:
-        engine.swarm_join(address, manager=f"{manager}:{PORT}", token=token)
+        engine.swarm_join(
+            str(world.facts.reach[name].address), manager=f"{manager.address}:{PORT}", token=token
+        )
     except LabError as error:
-        error.next_step = error.next_step or "run it again; if it stays: inv destroy, inv dev"
+        error.next_step = error.next_step or "run it again; if it stays: hashlab destroy"
         raise
     changed.append(name)

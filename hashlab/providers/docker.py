@@ -260,6 +260,10 @@ class DockerProvider:
         done = self._engine().execute(_container(lab, machine), ["cat", path])
         return " ".join(done.stdout.split()[:2]) if done.code == 0 else ""
 
+    def own_subnet(self, lab: Lab) -> str:
+        """See protocols.Provider."""
+        return next(iter(self._engine().networks().get(lab.id, ())), "")
+
     def used_subnets(self, lab: Lab) -> list[str]:
         """See protocols.Provider."""
         networks = self._engine().networks()

@@ -2,13 +2,14 @@
 
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.checks import show_checks
-from hashlab.report.record import run_record, save_record
+from hashlab.report.record import error_record, run_record, save_record
 from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
 __all__ = [
     "Report",
     "Silent",
+    "error_record",
     "make_report",
     "run_record",
     "save_record",

@@ -24,7 +24,18 @@ def run_record(command: str, lab: str, provider: str, result: RunResult) -> dict
         "seconds": round(result.seconds, 3),
         "ok": result.ok,
         "phases": [_phase(row) for row in result.rows],
-        "error": None if result.error is None else _error(result.error),
+        "error": None if result.error is None else error_record(result.error),
+    }
+
+
+def error_record(error: HashlabError) -> dict[str, Any]:
+    """What the message says, as fields; of a long output the end."""
+    return {
+        "what": error.what,
+        "where": error.where,
+        "output": tail(error.output, lines=OUTPUT_LINES),
+        "next_step": error.next_step,
+        "exit_code": int(error.exit_code),
     }
 
 
@@ -54,14 +65,4 @@ def _phase(row: Row) -> dict[str, Any]:
         "status": row.status,
         "detail": row.detail,
         "bytes_sent": row.bytes_sent,
-    }
-
-
-def _error(error: HashlabError) -> dict[str, Any]:
-    return {
-        "what": error.what,
-        "where": error.where,
-        "output": tail(error.output, lines=OUTPUT_LINES),
-        "next_step": error.next_step,
-        "exit_code": int(error.exit_code),
     }

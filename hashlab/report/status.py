@@ -24,7 +24,7 @@ SERVICE_COLUMNS = (
     Column("health"),
     Column("build"),
     Column("running build"),
-    Column(""),
+    Column("", long=True),
 )
 TONES: dict[str, Tone] = {
     "running": "good",
@@ -32,6 +32,7 @@ TONES: dict[str, Tone] = {
     "starting": "warn",
     "restarting": "bad",
     "unhealthy": "bad",
+    "unreachable": "bad",
     "exited": "bad",
     "dead": "bad",
 }
@@ -62,14 +63,15 @@ def status_page(document: Mapping[str, Any]) -> list[Block]:
 def _head(document: Mapping[str, Any]) -> Lines:
     box = document["box"]
     tone: Tone = "warn"
-    if box is None:
+    if box is None or not box.get("registered", True):
         said = "no box yet: hashlab init-box"
     elif box["stale"]:
-        said = f"box {box['version']} is older than its recipe: hashlab init-box"
+        said = f"box {box['version']} is not built yet, an older one is there: hashlab init-box"
     else:
         said, tone = f"box {box['version']}", "plain"
-    name = f"lab {document['lab']}, provider {document['provider']}"
-    return Lines((Cell(said, tone),), title=name)
+    return Lines(
+        (Cell(said, tone),), title=f"lab {document['lab']}, provider {document['provider']}"
+    )
 
 
 def _machine(machine: Mapping[str, Any]) -> tuple[Cell, ...]:
@@ -93,7 +95,7 @@ def _service(service: Mapping[str, Any]) -> tuple[Cell, ...]:
         _state(service["health"]),
         Cell(build or ""),
         Cell(running or "-", "bad" if differs else "plain"),
-        Cell("differs", "bad") if differs else Cell(""),
+        Cell(service.get("stale") or ("differs" if differs else ""), "bad"),
     )
 
 

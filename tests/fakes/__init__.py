@@ -1,4 +1,4 @@
-"""The outside world in memory: engines, machines, Vagrant, a provider; refuses what is not prepared."""
+"""The outside world in memory; it refuses whatever a test did not prepare."""
 
 from fakes.engine import Behaviour, Cluster, FakeEngine
 from fakes.faults import Faults
@@ -13,6 +13,7 @@ from fakes.outside import (
     make_world,
     track_of,
 )
+from fakes.running import connected, go, rows, run, running
 
 __all__ = [
     "Behaviour",
@@ -27,7 +28,12 @@ __all__ = [
     "Faults",
     "Outside",
     "change_service",
+    "connected",
+    "go",
     "make_world",
+    "rows",
+    "run",
+    "running",
     "small_lab",
     "track_of",
     "write_files",

@@ -10,23 +10,56 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fakes.faults import Faults
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, ContainerState, SwarmState
 
-from fakes.faults import Faults
-
 # What the Engine API (1.41) knows of a create request; a misspelt name would be ignored in silence.
 BODY_KEYS = frozenset(
-    "Image Env Labels ExposedPorts HostConfig NetworkingConfig Cmd Entrypoint User WorkingDir "
-    "Hostname StopSignal StopTimeout Healthcheck".split()
+    [
+        "Image",
+        "Env",
+        "Labels",
+        "ExposedPorts",
+        "HostConfig",
+        "NetworkingConfig",
+        "Cmd",
+        "Entrypoint",
+        "User",
+        "WorkingDir",
+        "Hostname",
+        "StopSignal",
+        "StopTimeout",
+        "Healthcheck",
+    ]
 )
 HOST_KEYS = frozenset(
-    "NetworkMode Mounts PortBindings RestartPolicy Init NanoCpus Memory PidsLimit CapAdd CapDrop "
-    "SecurityOpt ExtraHosts Sysctls Ulimits ReadonlyRootfs Binds Privileged CgroupnsMode Tmpfs "
-    "MaskedPaths ReadonlyPaths".split()
+    [
+        "NetworkMode",
+        "Mounts",
+        "PortBindings",
+        "RestartPolicy",
+        "Init",
+        "NanoCpus",
+        "Memory",
+        "PidsLimit",
+        "CapAdd",
+        "CapDrop",
+        "SecurityOpt",
+        "ExtraHosts",
+        "Sysctls",
+        "Ulimits",
+        "ReadonlyRootfs",
+        "Binds",
+        "Privileged",
+        "CgroupnsMode",
+        "Tmpfs",
+        "MaskedPaths",
+        "ReadonlyPaths",
+    ]
 )
-MOUNT_KEYS = frozenset("Type Source Target ReadOnly VolumeOptions TmpfsOptions".split())
+MOUNT_KEYS = frozenset(["Type", "Source", "Target", "ReadOnly", "VolumeOptions", "TmpfsOptions"])
 BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
 SIGNALLED = 137
 
@@ -92,6 +125,7 @@ class Cluster:
     """A Swarm: one manager, its join token, its overlay networks, its members' addresses."""
 
     manager: str
+    manager_node: str
     token: str = field(default_factory=lambda: f"SWMTKN-{next(_numbers)}")
     overlays: dict[str, Network] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
@@ -121,7 +155,8 @@ class FakeEngine:
         self.volume_labels: dict[str, dict[str, str]] = {}
         self.bridges: dict[str, Network] = {}
         self.cluster: Cluster | None = None
-        self.address = ""
+        self.address = self.node = ""
+        self.pending = False
         self.behaviours: dict[object, Behaviour] = {}
         self.executes: dict[tuple[str, ...], Callable[[Container], Completed]] = {}
         self.host: dict[str, Any] = {
@@ -156,8 +191,9 @@ class FakeEngine:
             swarm = {
                 "LocalNodeState": "active" if state.active else "inactive",
                 "ControlAvailable": state.manager,
-                "NodeAddr": state.node_address,
-                "RemoteManagers": [{"Addr": address} for address in state.managers],
+                "NodeID": state.node,
+                "NodeAddr": state.address,
+                "RemoteManagers": [{"NodeID": node} for node in state.managers],
             }
             return {**self.host, "Swarm": swarm}
 
@@ -248,7 +284,9 @@ class FakeEngine:
     ) -> None:
         with self._call("build_image", name, dict(args), target, changes=True):
             if "RUN false" in dockerfile.read_text():
-                raise LabError(f"cannot build image {name}: returned a non-zero code: 1", output="…")
+                raise LabError(
+                    f"cannot build image {name}: returned a non-zero code: 1", output="…"
+                )
             track.output(f"Step 1/1 : FROM {context}")
             self.images[name] = dict(labels)
 
@@ -340,8 +378,8 @@ class FakeEngine:
     def swarm_init(self, address: str) -> None:
         with self._call("swarm_init", address, changes=True):
             self._not_in_a_swarm("cannot start the Swarm")
-            self.address = address
-            self.cluster = Cluster(address, members={address})
+            self.address, self.node = address, f"NODE{next(_numbers)}"
+            self.cluster = Cluster(address, self.node, members={address})
             self.clusters[address] = self.cluster
 
     def swarm_join(self, address: str, *, manager: str, token: str) -> None:
@@ -350,7 +388,7 @@ class FakeEngine:
             cluster = self.clusters.get(manager.removesuffix(":2377"))
             if cluster is None or cluster.token != token:
                 raise self._error(f"cannot join the Swarm of {manager}: invalid join token")
-            self.address, self.cluster = address, cluster
+            self.address, self.cluster, self.node = address, cluster, f"NODE{next(_numbers)}"
             cluster.members.add(address)
 
     def swarm_leave(self) -> None:
@@ -360,7 +398,7 @@ class FakeEngine:
             self.cluster.members.discard(self.address)
             if self.clusters.get(self.address) is self.cluster:
                 del self.clusters[self.address]
-            self.cluster = None
+            self.cluster, self.pending = None, False
 
     def swarm_token(self) -> str:
         with self._call("swarm_token"):
@@ -451,7 +489,7 @@ class FakeEngine:
             _known(mount, MOUNT_KEYS, "mount")
             if _bind(mount) and not self.path_exists(mount["Source"]):
                 raise self._error(
-                    f"cannot create container {name}: invalid mount config for type \"bind\": "
+                    f'cannot create container {name}: invalid mount config for type "bind": '
                     f"bind source path does not exist: {mount['Source']}"
                 )
             if mount["Type"] == "volume" and "Source" in mount:
@@ -484,9 +522,14 @@ class FakeEngine:
     def _swarm(self) -> SwarmState:
         """A worker whose manager began a new Swarm goes on believing in the old one."""
         if self.cluster is None:
-            return SwarmState(active=False, manager=False, node_address="")
-        manager = self.address == self.cluster.manager
-        return SwarmState(True, manager, self.address, (f"{self.cluster.manager}:2377",))
+            return SwarmState(active=False, manager=False)
+        return SwarmState(
+            active=not self.pending,
+            manager=self.node == self.cluster.manager_node and not self.pending,
+            node=self.node,
+            address=self.address,
+            managers=(self.cluster.manager_node,),
+        )
 
     def _not_in_a_swarm(self, what: str) -> None:
         if self.cluster is not None:

@@ -69,6 +69,11 @@ def test_builds_that_differ_stand_side_by_side_and_are_marked() -> None:
     assert line.split()[-3:] == ["91ab22cd33ef", "000000000000", "differs"]
 
 
+def test_what_is_stale_inside_a_container_is_said() -> None:
+    service = {**document()["services"][0], "stale": "runs an older /app/user.jar"}
+    assert "runs an older /app/user.jar" in shown(document(services=[service]))
+
+
 def test_builds_that_differ_are_red_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -81,13 +86,15 @@ def test_builds_that_differ_are_red_on_a_terminal(monkeypatch: pytest.MonkeyPatc
 def test_a_lab_of_which_nothing_is_there_says_what_to_do() -> None:
     said = shown(document(box=None, machines=[], services=[], urls={}, notes=["no machine is up"]))
     assert "no box yet: hashlab init-box" in said
+    box = {"name": "demo", "version": "1", "registered": False, "stale": False}
+    assert "no box yet: hashlab init-box" in shown(document(box=box))
     assert "no machine is up" in said
 
 
 def test_an_old_box_and_machines_made_from_it_are_marked() -> None:
     machine = {**document()["machines"][0], "stale": True, "ssh": None, "address": None}
     page = document(box={"version": "1", "stale": True}, machines=[machine])
-    assert "older than its recipe" in shown(page)
+    assert "not built yet, an older one is there" in shown(page)
     assert "older box" in shown(page)
 
 

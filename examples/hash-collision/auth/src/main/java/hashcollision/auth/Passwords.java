@@ -16,8 +16,10 @@ final class Passwords {
         return BCrypt.hashpw(password, BCrypt.gensalt(COST));
     }
 
+    /** A password that is too long matches nothing, although bcrypt would only look at its beginning. */
     boolean matches(String password, String hash) {
-        return BCrypt.checkpw(password, hash);
+        boolean same = BCrypt.checkpw(password, hash);
+        return same && !isTooLong(password);
     }
 
     /** Takes as long as {@link #matches}, so that the time of an answer doesn't tell which names exist. */

@@ -1,0 +1,141 @@
+"""A small lab of three machines, made of values: a queue, a one-shot migration, a site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from hashlab.config.model import (
+    Artifact,
+    BindMount,
+    Build,
+    Dependency,
+    FileMount,
+    ForwardedPort,
+    Healthcheck,
+    Image,
+    Lab,
+    Machine,
+    Port,
+    Service,
+    Step,
+    VolumeMount,
+    Watch,
+)
+
+FILES: Mapping[str, str] = {
+    "queue/Dockerfile": "FROM debian:bookworm-slim\n",
+    "queue/queue.conf": "durable\n",
+    "site/Dockerfile": "FROM debian:bookworm-slim\nCOPY run.sh /\n",
+    "site/run.sh": "exec run\n",
+    "src/main.txt": "source 1\n",
+    "static/index.html": "<h1>one</h1>\n",
+    "static/style/site.css": "h1 {}\n",
+    "conf/site.conf": "workers 1\n",
+}
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write text files below a folder."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def small_lab(folder: Path, **changes: Any) -> Lab:
+    """The lab in ``folder``, its files written; ``changes`` replace fields of the Lab."""
+    write_files(folder, FILES)
+    lab = Lab(
+        folder=folder,
+        name="small",
+        provider="docker",
+        subnet=IPv4Network("192.168.60.0/24"),
+        machines=(
+            Machine("broker", IPv4Address("192.168.60.5"), memory=64 << 20),
+            Machine(
+                "web",
+                IPv4Address("192.168.60.6"),
+                memory=64 << 20,
+                forwarded_ports=(ForwardedPort("site", 80, 8080),),
+            ),
+            Machine("spare", IPv4Address("192.168.60.7"), memory=64 << 20),
+        ),
+        services=(_queue(folder), _migrate(folder), _site(folder)),
+        images=(
+            Image("small/queue", _build(folder / "queue")),
+            Image("small/site", _build(folder / "site")),
+        ),
+        artifacts=(
+            Artifact("app", inputs=("src",), output=folder / "out/app", command=("make", "app")),
+        ),
+        generated_secrets=("password",),
+        seed=Step(("python3", "seed.py")),
+        verify=Step(("python3", "verify.py", "--all")),
+    )
+    return replace(lab, **changes)
+
+
+def change_service(lab: Lab, name: str, **changes: Any) -> Lab:
+    """The lab with fields of one service replaced."""
+    services = tuple(replace(s, **changes) if s.name == name else s for s in lab.services)
+    return replace(lab, services=services)
+
+
+def _build(context: Path) -> Build:
+    return Build(context, context / "Dockerfile", args=(("LEVEL", "1"),))
+
+
+def _queue(folder: Path) -> Service:
+    return Service(
+        "queue",
+        "broker",
+        "small/queue",
+        build=_build(folder / "queue"),
+        volumes=(VolumeMount("data", "/var/lib/queue"),),
+        healthcheck=Healthcheck(("CMD", "ready"), interval=1.0),
+        restart="unless-stopped",
+    )
+
+
+def _migrate(folder: Path) -> Service:
+    return Service(
+        "migrate",
+        "broker",
+        "small/queue",
+        build=_build(folder / "queue"),
+        command=("migrate",),
+        depends_on=(Dependency("queue", "service_healthy"),),
+    )
+
+
+def _site(folder: Path) -> Service:
+    password = folder / ".hashlab/secrets/password"
+    return Service(
+        "site",
+        "web",
+        "small/site",
+        build=_build(folder / "site"),
+        environment=(("GREETING", "hello"),),
+        ports=(Port(80),),
+        binds=(
+            BindMount(folder / "out/app", "/app", read_only=True),
+            BindMount(folder / "static", "/static", read_only=True),
+            BindMount(folder / "conf/site.conf", "/etc/site.conf", read_only=True),
+        ),
+        files=(FileMount("password", password, "/run/secrets/password", mode=0o400, secret=True),),
+        healthcheck=Healthcheck(("CMD", "ready")),
+        depends_on=(
+            Dependency("queue", "service_healthy"),
+            Dependency("migrate", "service_completed_successfully"),
+        ),
+        replicas=2,
+        watch=(
+            Watch(folder / "out/app", "sync+restart"),
+            Watch(folder / "static", "sync"),
+        ),
+        restart="unless-stopped",
+    )

@@ -1,0 +1,235 @@
+"""A machine in memory: files, an engine, and the answers to exactly the scripts hashlab runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import PurePosixPath
+from typing import Literal
+
+from fakes.engine import Cluster, Container, FakeEngine
+from fakes.faults import Faults
+from hashlab.errors import LabError
+from hashlab.phases import files, proof
+from hashlab.protocols import Completed, Endpoint
+
+
+@dataclass
+class File:
+    """A file; replacing it makes a new one, as a rename does."""
+
+    content: bytes
+    mode: int = 0o644
+
+
+class Disk:
+    """Files and folders by absolute path."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, File] = {}
+        self.folders: set[str] = {"/"}
+
+    def make_folder(self, path: str) -> None:
+        """`mkdir -p`."""
+        for folder in (PurePosixPath(path), *PurePosixPath(path).parents):
+            if str(folder) in self.files:
+                raise NotADirectoryError(str(folder))
+            self.folders.add(str(folder))
+
+    def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Replace a file; its folder must be there."""
+        if str(PurePosixPath(path).parent) not in self.folders:
+            raise FileNotFoundError(path)
+        if path in self.folders:
+            raise IsADirectoryError(path)
+        self.files[path] = File(content, mode)
+
+    def delete(self, path: str) -> None:
+        """`rm -f`."""
+        self.files.pop(path, None)
+
+    def delete_tree(self, path: str) -> None:
+        """`rm -rf`."""
+        inside = f"{path}/"
+        self.files = {p: f for p, f in self.files.items() if p != path and not p.startswith(inside)}
+        self.folders = {p for p in self.folders if p != path and not p.startswith(inside)}
+
+    def below(self, folder: str) -> dict[str, File]:
+        """Every file below a folder, by its path relative to it."""
+        start = f"{folder}/"
+        return {p[len(start) :]: f for p, f in sorted(self.files.items()) if p.startswith(start)}
+
+    def read(self, path: str) -> File | None:
+        """A file as it is now."""
+        return self.files.get(path)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or a folder."""
+        return path in self.files or path in self.folders
+
+
+@dataclass
+class FakeMachine:
+    """A machine as its provider and its sshd know it."""
+
+    name: str
+    address: IPv4Address
+    faults: Faults = field(default_factory=Faults)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    port: int = 2200
+    forwarded: dict[int, int] = field(default_factory=dict)
+    recipe: str = ""
+    state: Literal["running", "stopped", "paused"] = "running"
+    host_key: str = ""
+    authorized_key: str = ""
+    clobbered: set[str] = field(default_factory=set)
+    inside: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
+        self.disk = Disk()
+        self.disk.make_folder("/var/lib/hashlab")
+        self.engine = FakeEngine(
+            self.name,
+            faults=self.faults,
+            clusters=self.clusters,
+            path_exists=self.disk.exists,
+            read=self.disk.read,
+        )
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, "core")
+
+    def seen_by(self, container: Container, path: str) -> bytes | None:
+        """What a container's process finds at a path: through its bind mounts, a single file as
+        it was when the container started.
+        """
+        told = self.inside.get((container.name, path))
+        if told is not None:
+            return told
+        for mount in (container.body.get("HostConfig") or {}).get("Mounts") or []:
+            if mount["Type"] != "bind":
+                continue
+            if path == mount["Target"]:
+                opened = container.binds.get(path)
+                return opened.content if isinstance(opened, File) else None
+            inside = mount["Target"].rstrip("/") + "/"
+            if path.startswith(inside):
+                file = self.disk.files.get(f"{mount['Source']}/{path.removeprefix(inside)}")
+                return file.content if file else None
+        return None
+
+
+class FakeShell:
+    """protocols.Shell on a FakeMachine; refuses every command it does not know."""
+
+    def __init__(self, machine: FakeMachine) -> None:
+        self.machine = machine
+        self.closed = False
+        self._scripts: Mapping[str, Callable[[list[str], bytes], Completed]] = {
+            files.OBSERVE: self._observe,
+            files.PREPARE: self._prepare,
+            files.DELETE: self._delete,
+            files.PUT: self._put,
+            proof.READ_INSIDE: self._read_inside,
+        }
+
+    def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
+        words = list(command)
+        name = self._name(words)
+        with self.machine.faults.call(
+            f"shell.{name}", self.machine.name, *words, changes=name in ("prepare", "delete", "put")
+        ):
+            if self.machine.state != "running" or self.closed:
+                raise LabError("the connection failed", where=self.machine.name)
+            if name == "cat":
+                return self._cat(words[1])
+            script = words[words.index("-c") + 1]
+            return self._scripts[script](words[words.index("-c") + 3 :], stdin)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _name(self, words: list[str]) -> str:
+        if words[:1] == ["cat"] and len(words) == 2:
+            return "cat"
+        plain = words[1:] if words[:1] == ["sudo"] else words
+        if plain[:2] == ["sh", "-c"] and plain[3:4] == ["sh"] and plain[2] in self._scripts:
+            return self._scripts[plain[2]].__name__.strip("_")
+        raise AssertionError(f"the fake shell was not prepared for {words}")
+
+    def _cat(self, path: str) -> Completed:
+        file = self.machine.disk.files.get(path)
+        if file is None:
+            return Completed(1, "", f"cat: {path}: No such file or directory")
+        return Completed(0, file.content.decode(), "")
+
+    def _observe(self, words: list[str], stdin: bytes) -> Completed:
+        home = words[0]
+        entries = [
+            f"{hashlib.sha256(file.content).hexdigest()}  {part}/{name}\0"
+            for part in ("files", "secrets")
+            for name, file in self.machine.disk.below(f"{home}/{part}").items()
+        ]
+        if home not in self.machine.disk.folders:
+            return Completed(0, "", "")
+        manifest = self.machine.disk.files.get(f"{home}/manifest")
+        text = manifest.content.decode() if manifest else ""
+        return Completed(0, "".join(entries) + "manifest\0" + text, "")
+
+    def _prepare(self, words: list[str], stdin: bytes) -> Completed:
+        home, disk = words[0], self.machine.disk
+        disk.delete_tree(f"{home}/scratch")
+        for folder in (f"{home}/files", f"{home}/secrets", f"{home}/scratch"):
+            disk.make_folder(folder)
+        for name in _names(stdin):
+            try:
+                disk.make_folder(_join(f"{home}/files", name))
+            except NotADirectoryError as error:
+                return Completed(123, "", f"mkdir: cannot create directory {error}: File exists")
+        return Completed(0, "", "")
+
+    def _delete(self, words: list[str], stdin: bytes) -> Completed:
+        if f"{words[0]}/files" not in self.machine.disk.folders:
+            return Completed(1, "", "no such folder")
+        for name in _names(stdin):
+            self.machine.disk.delete(f"{words[0]}/files/{name}")
+        return Completed(0, "", "")
+
+    def _put(self, words: list[str], stdin: bytes) -> Completed:
+        path, mode = words
+        try:
+            self.machine.disk.put(path, stdin, int(mode, 8))
+        except FileNotFoundError:
+            return Completed(2, "", f"cannot create {path}.new: Directory nonexistent")
+        return Completed(0, "", "")
+
+    def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
+        by_pid = {c.pid: c for c in self.machine.engine.all.values() if c.pid}
+        head = "".join(f"{pid}\0{self._build(by_pid.get(int(pid)))}\0" for pid in words)
+        listing = ""
+        for path in _names(stdin):
+            _, _, pid, _, inside = path.split("/", 4)
+            seen = None
+            if int(pid) in by_pid:
+                seen = self.machine.seen_by(by_pid[int(pid)], f"/{inside}")
+            if seen is not None:
+                listing += f"{hashlib.sha256(seen).hexdigest()}  {path}\0"
+        return Completed(0, f"{head}files\0{listing}", "")
+
+    def _build(self, container: Container | None) -> str:
+        if container is None or container.labels.get("hashlab.service") in self.machine.clobbered:
+            return "HASHLAB_BUILD="
+        env: list[str] = container.body.get("Env") or []
+        return next((word for word in env if word.startswith("HASHLAB_BUILD=")), "HASHLAB_BUILD=")
+
+
+def _names(stdin: bytes) -> list[str]:
+    return [name for name in stdin.decode().split("\0") if name]
+
+
+def _join(folder: str, name: str) -> str:
+    return folder if name == "." else f"{folder}/{name}"

@@ -1,0 +1,495 @@
+"""Everything outside of hashlab in one object, and worlds that stand on it."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fakes.engine import Behaviour, Cluster, FakeEngine
+from fakes.faults import Faults
+from fakes.labs import small_lab
+from fakes.machine import FakeMachine, FakeShell
+from hashlab.config.model import Build, Lab, Machine
+from hashlab.errors import HashlabError, LabError
+from hashlab.hashing import file_digest
+from hashlab.phases.world import World
+from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
+from hashlab.protocols import (
+    BoxManifest,
+    Completed,
+    Connector,
+    Endpoint,
+    Engine,
+    Link,
+    ObservedMachine,
+    Provider,
+    Runner,
+    Shell,
+    Tool,
+    Vagrant,
+)
+from hashlab.statefiles import StateFolder
+
+TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
+Effect = Callable[[Sequence[str]], None]
+
+
+class Silent:
+    """A listener that remembers the lines tools printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def begin(self, step: Step) -> None:
+        return None
+
+    def update(self, step: Step) -> None:
+        return None
+
+    def end(self, step: Step, row: Row) -> None:
+        return None
+
+    def output(self, step: Step, line: str) -> None:
+        self.lines.append(line)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a prepared command does and says."""
+
+    code: int = 0
+    stdout: str = ""
+    stderr: str = ""
+    effect: Effect | None = None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that was run."""
+
+    command: tuple[str, ...]
+    cwd: Path | None
+    env: Mapping[str, str]
+    timeout: float
+
+
+class FakeRunner:
+    """protocols.Runner that runs nothing: it answers prepared commands and refuses others."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.ran: list[Ran] = []
+        self.orphans: list[str] = []
+        self._answers: list[tuple[tuple[str, ...], Answer]] = []
+
+    def prepare(
+        self,
+        *words: str,
+        code: int = 0,
+        stdout: str = "",
+        stderr: str = "",
+        effect: Effect | None = None,
+    ) -> None:
+        """Answer commands that begin with ``words``; what was prepared last counts."""
+        self._answers.insert(0, (words, Answer(code, stdout, stderr, effect)))
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+        cancel: CancelToken,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        cancel.check()
+        words = tuple(command)
+        name = PurePosixPath(words[1] if words[0] == "PYTHON" else words[0]).name
+        with self.faults.call(f"runner.{name}", *words):
+            self.ran.append(Ran(words, cwd, dict(env or {}), timeout))
+            answer = next((a for start, a in self._answers if words[: len(start)] == start), None)
+            if answer is None:
+                raise AssertionError(f"the fake runner was not prepared for {list(words)}")
+            if answer.effect:
+                answer.effect(words)
+            for line in (answer.stdout + answer.stderr).splitlines():
+                if on_line:
+                    on_line(line)
+            return Completed(answer.code, answer.stdout, answer.stderr)
+
+    def end_orphans(self) -> list[str]:
+        ended, self.orphans = self.orphans, []
+        return ended
+
+
+class FakeVagrant:
+    """protocols.Vagrant: reads the fake Vagrantfile (JSON) and keeps boxes as Vagrant does."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def up(self, machines: Sequence[str], *, track: Track) -> None:
+        with self._call("up", *machines):
+            values = json.loads(self._outside.state.vagrantfile.read_text())
+            wanted = {machine["name"]: machine for machine in values["machines"]}
+            for name in machines:
+                self._outside.boot(wanted[name], values)
+            folder = self._outside.state.vagrant / "machines"
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def destroy(self, *, track: Track) -> None:
+        with self._call("destroy"):
+            assert self._outside.state.vagrantfile.exists(), "vagrant destroy without a Vagrantfile"
+            self._outside.machines.clear()
+
+    def box_add(self, metadata: Path, *, track: Track) -> None:
+        with self._call("box_add"):
+            said = json.loads(metadata.read_text())
+            version = said["versions"][0]
+            provider = version["providers"][0]
+            box = Path(provider["url"].removeprefix("file://"))
+            assert file_digest(box) == provider["checksum"], "the checksum does not match"
+            folder = self._folder(said["name"]) / version["version"] / provider["name"]
+            folder.mkdir(parents=True, exist_ok=True)
+            with tarfile.open(box) as archive:
+                archive.extractall(folder, filter="data")
+
+    def box_remove(self, name: str, *, version: str, track: Track) -> None:
+        with self._call("box_remove", name, version):
+            folder = self._folder(name) / version
+            for path in sorted(folder.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+            folder.rmdir()
+
+    def _folder(self, name: str) -> Path:
+        home = Path(self._outside.environ["VAGRANT_HOME"])
+        return home / "boxes" / name.replace("/", "-VAGRANTSLASH-")
+
+    @contextmanager
+    def _call(self, name: str, *words: object) -> Iterator[None]:
+        assert self._outside.vagrant_allowed, f"vagrant {name} was called"
+        with self._outside.faults.call(f"vagrant.{name}", *words, changes=True):
+            yield
+
+
+class FakeConnector:
+    """protocols.Connector to FakeMachines; as strict about host keys as the real one."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+
+    def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
+        with self._outside.faults.call("connector.connect", machine, endpoint):
+            there = self._outside.machines.get(machine)
+            if there is None or there.state != "running" or there.endpoint != endpoint:
+                raise LabError("no SSH connection: connection refused", where=machine)
+            if there.host_key != host_key:
+                raise LabError("no SSH connection: the host key does not match", where=machine)
+            key = self._outside.state.key.with_suffix(".pub")
+            if not key.exists() or there.authorized_key != key.read_text().strip():
+                raise LabError("no SSH connection: authentication failed", where=machine)
+            return Link(machine, FakeShell(there), there.engine)
+
+    def copy(
+        self,
+        machine: str,
+        endpoint: Endpoint,
+        *,
+        root: Path,
+        files: Sequence[str],
+        target: str,
+        scratch: str,
+        track: Track,
+    ) -> int:
+        with self._outside.faults.call("connector.copy", machine, tuple(files), changes=True):
+            config = self._outside.state.ssh_config.read_text()
+            if f"Host {machine}\n" not in config:
+                raise LabError(f"rsync failed: could not resolve hostname {machine}")
+            disk = self._outside.machines[machine].disk
+            assert scratch in disk.folders, "rsync's folder for unfinished files is not there"
+            sent = 0
+            for name in files:
+                path, content = f"{target}/{name}", (root / name).read_bytes()
+                if path in disk.folders:
+                    raise LabError(f"rsync failed: could not make way for new regular file {name}")
+                _make_way(disk.files, PurePosixPath(path))
+                disk.make_folder(str(PurePosixPath(path).parent))
+                disk.put(path, content, (root / name).stat().st_mode & 0o777)
+                sent += len(content)
+            return sent
+
+
+def _make_way(files: dict[str, Any], path: PurePosixPath) -> None:
+    """As rsync does, a file in the place of a wanted folder is removed."""
+    for parent in path.parents:
+        files.pop(str(parent), None)
+
+
+class FakeProvider:
+    """protocols.Provider that boots FakeMachines."""
+
+    name = "docker"
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self.system = "system 1"
+        self.broken: HashlabError | None = None
+        self.subnets_in_use: list[str] = []
+        self.half_built: list[str] = []
+        self.volumes: set[str] = set()
+        self.halted = False
+
+    def tools(self, *, building: bool) -> Sequence[Tool]:
+        return (*TOOLS, Tool("mmdebstrap", "mmdebstrap")) if building else TOOLS
+
+    def check(self) -> None:
+        with self._call("check"):
+            if self.broken:
+                raise self.broken
+
+    def recipe_inputs(self) -> Mapping[str, str]:
+        return {"Dockerfile": self.system}
+
+    def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
+        with self._call("build_system", changes=True):
+            self._outside.systems.add(manifest.recipe)
+
+    def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
+        with self._call("build_store", changes=True):
+            assert manifest.recipe in self._outside.systems, "no system to put images into"
+            self._outside.stores[manifest.recipe] = json.loads(archive.read_bytes())
+
+    def box_files(self, manifest: BoxManifest) -> Mapping[str, str | Path]:
+        return {"metadata.json": '{"provider": "docker"}', "Vagrantfile": f"# {manifest.recipe}\n"}
+
+    def box_present(self, manifest: BoxManifest) -> bool:
+        with self._call("box_present"):
+            return manifest.recipe in self._outside.stores
+
+    def remove_box(self, manifest: BoxManifest) -> list[str]:
+        with self._call("remove_box", changes=True):
+            self._outside.systems.discard(manifest.recipe)
+            return ["store"] if self._outside.stores.pop(manifest.recipe, None) else []
+
+    def prepare(
+        self,
+        lab: Lab,
+        machines: Sequence[Machine],
+        manifest: BoxManifest,
+        subnet: IPv4Network,
+        *,
+        track: Track,
+    ) -> None:
+        with self._call("prepare", *[m.name for m in machines], changes=True):
+            self._outside.network = subnet
+            self.volumes |= {machine.name for machine in machines}
+
+    def machine_settings(self, lab: Lab, machine: Machine, manifest: BoxManifest) -> dict[str, Any]:
+        return {"recipe": manifest.recipe}
+
+    def machines(self, lab: Lab) -> list[ObservedMachine]:
+        with self._call("machines"):
+            there = self._outside.machines
+            return [_observed(there[m.name]) for m in lab.machines if m.name in there]
+
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        with self._call("discard_half_built"):
+            removed, self.half_built = self.half_built, []
+            for name in removed:
+                self._outside.machines.pop(name, None)
+            return removed
+
+    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+        with self._call("adopt"):
+            for machine in self._outside.machines.values():
+                machine.authorized_key = public_key
+            vagrant_folder.mkdir(parents=True, exist_ok=True)
+
+    def host_key(self, lab: Lab, machine: str) -> str:
+        with self._call("host_key", machine):
+            return self._outside.machines[machine].host_key
+
+    def own_subnet(self, lab: Lab) -> str:
+        with self._call("own_subnet"):
+            return str(self._outside.network or "")
+
+    def used_subnets(self, lab: Lab) -> list[str]:
+        with self._call("used_subnets"):
+            return list(self.subnets_in_use)
+
+    def halt(self, lab: Lab) -> None:
+        with self._call("halt"):
+            for machine in self._outside.machines.values():
+                machine.state = "stopped"
+
+    def discard(self, lab: Lab) -> list[str]:
+        with self._call("discard", changes=True):
+            left = self.leftovers_now()
+            self._outside.machines.clear()
+            self.volumes.clear()
+            self._outside.network = None
+            return left
+
+    def leftovers(self, lab: Lab) -> list[str]:
+        with self._call("leftovers"):
+            return self.leftovers_now()
+
+    def leftovers_now(self) -> list[str]:
+        network = [f"network {self._outside.network}"] if self._outside.network else []
+        machines = [f"machine {name}" for name in self._outside.machines]
+        return machines + network + [f"volume {name}" for name in sorted(self.volumes)]
+
+    def looked_for(self) -> str:
+        return "machines, volumes and networks"
+
+    def _call(self, name: str, *words: object, changes: bool = False) -> Any:
+        return self._outside.faults.call(f"provider.{name}", *words, changes=changes)
+
+
+def _observed(machine: FakeMachine) -> ObservedMachine:
+    running = machine.state == "running"
+    return ObservedMachine(
+        name=machine.name,
+        state=machine.state,
+        address=machine.address,
+        endpoint=machine.endpoint if running else None,
+        forwarded=dict(machine.forwarded) if running else {},
+        recipe=machine.recipe,
+    )
+
+
+@dataclass
+class Outside:
+    """The laptop and all machines. It stays while worlds (one per run) come and go."""
+
+    lab: Lab
+    root: Path
+    faults: Faults = field(default_factory=Faults)
+    machines: dict[str, FakeMachine] = field(default_factory=dict)
+    clusters: dict[str, Cluster] = field(default_factory=dict)
+    systems: set[str] = field(default_factory=set)
+    stores: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    network: IPv4Network | None = None
+    ports_in_use: set[int] = field(default_factory=set)
+    vagrant_allowed: bool = True
+    behaviours: dict[object, Behaviour] = field(default_factory=dict)
+    listener: Silent = field(default_factory=Silent)
+
+    def __post_init__(self) -> None:
+        tools = self.root / "bin"
+        tools.mkdir(parents=True)
+        for name in ("vagrant", "ssh", "rsync", "mmdebstrap"):
+            (tools / name).write_text("#!/bin/false\n")
+            (tools / name).chmod(0o755)
+        self.environ = {"PATH": str(tools), "VAGRANT_HOME": str(self.root / "vagrant.d")}
+        self.laptop = FakeEngine("laptop", faults=self.faults)
+        self.laptop.registry = {"debian:bookworm-slim"}
+        self.runner = FakeRunner(self.faults)
+        self.vagrant = FakeVagrant(self)
+        self.connector = FakeConnector(self)
+        self.provider = FakeProvider(self)
+        self.behaviours["migrate"] = Behaviour(exits=0)
+        self.runner.prepare("ssh-keygen", effect=self._keygen)
+        self.runner.prepare("make", "app", stdout="made\n", effect=self._make)
+        self.runner.prepare("PYTHON", "seed.py", stdout="loading\n10 loaded\n")
+        self.runner.prepare("PYTHON", "verify.py", "--all", stdout="all well\n")
+
+    @property
+    def state(self) -> StateFolder:
+        return StateFolder(self.lab.state_folder)
+
+    def world(self, lab: Lab | None = None) -> World:
+        """A new world, as each run makes one."""
+        return World(
+            lab=lab or self.lab,
+            state=self.state,
+            provider=self.provider,
+            vagrant=self.vagrant,
+            connector=self.connector,
+            laptop_engine=lambda: self.laptop,
+            runner=self.runner,
+            context_files=self._context_files,
+            render=lambda values: json.dumps(values, indent=1),
+            routes=self._routes,
+            port_is_free=lambda port: port not in self.ports_in_use,
+            free_port=iter(range(40001, 50000)).__next__,
+            environ=self.environ,
+            python="PYTHON",
+        )
+
+    def boot(self, machine: Mapping[str, Any], values: Mapping[str, Any]) -> FakeMachine:
+        """Make a machine as Vagrant would, or start the stopped one."""
+        name = machine["name"]
+        if name not in self.machines:
+            self.machines[name] = self._new_machine(machine, values)
+        there = self.machines[name]
+        there.state = "running"
+        return there
+
+    def _new_machine(self, machine: Mapping[str, Any], values: Mapping[str, Any]) -> FakeMachine:
+        made = FakeMachine(
+            machine["name"],
+            IPv4Address(machine["address"]),
+            faults=self.faults,
+            clusters=self.clusters,
+            port=2200 + int(IPv4Address(machine["address"])) % 256,
+            forwarded={port["guest"]: port["host"] for port in machine["forwarded_ports"]},
+            recipe=machine["settings"]["recipe"],
+            authorized_key=values["public_key"],
+        )
+        made.engine.images.update(self.stores[made.recipe])
+        made.engine.behaviours = self.behaviours
+        return made
+
+    def _context_files(self, build: Build) -> Sequence[str]:
+        with self.faults.call("context_files", build.context.name):
+            paths = sorted(path for path in build.context.rglob("*") if path.is_file())
+            return [path.relative_to(build.context).as_posix() for path in paths]
+
+    def _routes(self) -> list[IPv4Network]:
+        """As on Linux, a bridge of the laptop's engine is a route of the laptop."""
+        return [IPv4Network("172.17.0.0/16"), *([self.network] if self.network else [])]
+
+    def _keygen(self, words: Sequence[str]) -> None:
+        key = Path(words[-1])
+        assert key.parent.is_dir(), "ssh-keygen makes no folders"
+        count = sum(ran.command[0] == "ssh-keygen" for ran in self.runner.ran)
+        key.write_text(f"PRIVATE {count}\n")
+        key.with_suffix(".pub").write_text(f"ssh-ed25519 KEY{count} hashlab\n")
+
+    def _make(self, words: Sequence[str]) -> None:
+        """What the lab's build command does: copy the sources into the output."""
+        out = self.lab.folder / "out/app"
+        out.mkdir(parents=True, exist_ok=True)
+        source = (self.lab.folder / "src/main.txt").read_text()
+        (out / "main.bin").write_text(f"compiled {source}")
+
+
+@contextmanager
+def track_of(listener: Silent | None = None, cancel: CancelToken | None = None) -> Iterator[Track]:
+    """A track for calling one phase by itself."""
+    with Recorder(listener or Silent(), cancel or CancelToken()).step("test") as track:
+        yield track
+
+
+def make_world(tmp_path: Path, lab: Lab | None = None) -> World:
+    """A world on fakes that nothing has happened to yet."""
+    return Outside(lab or small_lab(tmp_path / "lab"), tmp_path / "laptop").world()
+
+
+def _conforms(outside: Outside, shell: FakeShell) -> None:
+    """Never called: mypy reads here that the fakes are what phases ask for."""
+    engine: Engine = outside.laptop
+    provider: Provider = outside.provider
+    vagrant: Vagrant = outside.vagrant
+    connector: Connector = outside.connector
+    runner: Runner = outside.runner
+    shells: Shell = shell
+    _ = (engine, provider, vagrant, connector, runner, shells)

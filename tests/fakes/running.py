@@ -1,0 +1,56 @@
+"""Runs workflows on fakes as a command does, but for the lock, the record and the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fakes.outside import Outside, Silent, track_of
+from hashlab import workflows
+from hashlab.phases.machines import reconnect
+from hashlab.phases.world import World
+from hashlab.pipeline import CancelToken, Phase, Row, RunResult, run_workflow
+
+Workflow = Sequence[Phase[World]]
+
+
+def run(outside: Outside, workflow: Workflow) -> RunResult:
+    """One run; expected failures are in the result."""
+    world = outside.world()
+    result = run_workflow(
+        workflow, world, machines=world.machine_names(), listener=Silent(), cancel=CancelToken()
+    )
+    world.close()
+    return result
+
+
+def go(outside: Outside, *several: Workflow) -> RunResult:
+    """Run workflows that must go well; return the last result, its calls alone written down."""
+    for workflow in several:
+        outside.faults.calls.clear()
+        result = run(outside, workflow)
+        assert result.error is None, str(result.error)
+    return result
+
+
+def running(outside: Outside) -> Outside:
+    """A lab that runs."""
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    outside.faults.calls.clear()
+    return outside
+
+
+def connected(outside: Outside) -> World:
+    """A new world on a running lab, with links to every machine and the images hashed."""
+    world = outside.world()
+    with track_of() as track:
+        for name in world.machine_names():
+            reconnect(world, track, name)
+        next(p for p in workflows.REFRESH if p.name == "hash images").run(world, track, "")
+        next(p for p in workflows.REFRESH if p.name == "network").run(world, track, "")
+    outside.faults.calls.clear()
+    return world
+
+
+def rows(result: RunResult, name: str) -> list[Row]:
+    """The rows of one phase."""
+    return [row for row in result.rows if row.name == name]

@@ -1,0 +1,353 @@
+"""Upload: what machines have, what must travel, and that only hashlab's own files are deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import Outside, change_service, connected, running, track_of, write_files
+from fakes.outside import Silent
+
+from hashlab.config.model import BindMount, FileMount, Lab
+from hashlab.errors import LabError
+from hashlab.phases.files import (
+    Difference,
+    MachineFiles,
+    _parse,
+    difference,
+    home,
+    observe_files,
+    remote_path,
+    secret_path,
+    take_snapshot,
+    upload,
+    upload_root,
+)
+from hashlab.pipeline import CancelToken, Recorder, Row
+from hashlab.protocols import Completed
+
+FILES = "/var/lib/hashlab/small/files"
+SECRET = FileMount("password", Path("/lab/password"), "/run/secrets/password", 0o400, secret=True)
+CONFIG = FileMount("motd", Path("/lab/motd"), "/motd")
+
+NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "manifest"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "secrets", "there", "expected"),
+    [
+        ({}, {}, MachineFiles(), Difference((), (), ())),
+        ({"a": "1"}, {}, MachineFiles(), Difference(("a",), (), ())),
+        ({"a": "1"}, {}, MachineFiles({"a": "1"}), Difference((), (), ())),
+        ({"a": "1"}, {}, MachineFiles({"a": "2"}), Difference(("a",), (), ())),
+        # What hashlab put there and nobody wants any more is deleted.
+        ({}, {}, MachineFiles({"a": "1"}, {}, frozenset({"a"})), Difference((), ("a",), ())),
+        # What somebody else put there stays.
+        ({}, {}, MachineFiles({"log": "1"}), Difference((), (), ())),
+        ({"a": "1"}, {}, MachineFiles({"a": "1", "log": "1"}, {}, frozenset({"a"})), None),
+        # What is named in the manifest, but gone already, needs no deleting.
+        ({}, {}, MachineFiles({}, {}, frozenset({"a"})), Difference((), (), ())),
+        ({}, {"password": (SECRET, "1")}, MachineFiles(), Difference((), (), (SECRET,))),
+        ({}, {"password": (SECRET, "1")}, MachineFiles({}, {"password": "1"}), None),
+        (
+            {},
+            {"password": (SECRET, "1"), "motd": (CONFIG, "2")},
+            MachineFiles({}, {"password": "1", "motd": "old"}),
+            Difference((), (), (CONFIG,)),
+        ),
+        (
+            {"a": "1", "b": "2", "c": "3"},
+            {},
+            MachineFiles({"a": "1", "b": "old", "z": "9"}, {}, frozenset({"a", "b", "z"})),
+            Difference(("b", "c"), ("z",), ()),
+        ),
+    ],
+)
+def test_the_difference_is_what_must_travel_or_leave(
+    wanted: dict[str, str],
+    secrets: dict[str, tuple[FileMount, str]],
+    there: MachineFiles,
+    expected: Difference | None,
+) -> None:
+    assert difference(wanted, secrets, there) == (expected or Difference((), (), ()))
+
+
+def test_only_an_empty_difference_is_empty() -> None:
+    assert Difference((), (), ()).empty
+    assert not Difference(("a",), (), ()).empty
+    assert not Difference((), ("a",), ()).empty
+    assert not Difference((), (), (SECRET,)).empty
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_listings_of_machines_keep_unusual_names(name: str) -> None:
+    listing = f"abc  files/{name}\0def  secrets/{name}\0manifest\0{name}\0"
+    assert _parse(listing) == MachineFiles({name: "abc"}, {name: "def"}, frozenset({name}))
+
+
+def test_an_empty_listing_is_a_machine_without_files() -> None:
+    assert _parse("") == MachineFiles()
+    assert _parse("manifest\0") == MachineFiles()
+
+
+def with_bind(lab: Lab, source: Path, target: str = "/mounted") -> Lab:
+    """The lab with one more bind mount of service site."""
+    site = next(service for service in lab.services if service.name == "site")
+    return change_service(lab, "site", binds=(*site.binds, BindMount(source, target)))
+
+
+def do_upload(outside: Outside, machine: str = "web") -> Row:
+    """Run the phase for one machine in a new world; return its row."""
+    world = connected(outside)
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("upload", machine=machine) as track:
+        upload(world, track, machine)
+    return recorder.rows()[0]
+
+
+def on_machine(outside: Outside, machine: str = "web") -> dict[str, bytes]:
+    below = outside.machines[machine].disk.below(FILES)
+    return {name: file.content for name, file in below.items()}
+
+
+def test_every_mounted_file_is_on_the_machine_and_nothing_else(outside: Outside) -> None:
+    running(outside)
+    assert on_machine(outside) == {
+        "conf/site.conf": b"workers 1\n",
+        "out/app/main.bin": b"compiled source 1\n",
+        "static/index.html": b"<h1>one</h1>\n",
+        "static/style/site.css": b"h1 {}\n",
+    }
+    assert on_machine(outside, "broker") == {}
+
+
+def test_secrets_lie_apart_with_the_mode_that_was_asked_for(outside: Outside) -> None:
+    running(outside)
+    disk = outside.machines["web"].disk
+    file = disk.files[secret_path(outside.lab, "password")]
+    assert file.content.decode() == (outside.state.secrets / "password").read_text()
+    assert file.mode == 0o400
+    assert secret_path(outside.lab, "password") not in outside.machines["broker"].disk.files
+
+
+def test_a_second_upload_is_skipped(outside: Outside) -> None:
+    running(outside)
+    row = do_upload(outside)
+    assert (row.status, row.detail) == ("skipped", "5 files unchanged")
+    assert outside.faults.changes() == []
+
+
+def test_an_edited_file_alone_travels_and_its_bytes_are_counted(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"static/index.html": "<h1>edited</h1>"})
+    row = do_upload(outside)
+    assert (row.status, row.detail, row.bytes_sent) == ("ok", "1 sent", len("<h1>edited</h1>"))
+
+
+def test_a_file_spoilt_on_the_machine_is_sent_again(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].disk.files[f"{FILES}/static/index.html"].content = b"spoilt"
+    assert do_upload(outside).detail == "1 sent"
+    assert on_machine(outside)["static/index.html"] == b"<h1>one</h1>\n"
+
+
+def test_a_deleted_file_leaves_the_machine_and_foreign_files_stay(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].disk.put(f"{FILES}/static/by-hand.txt", b"mine")
+    (outside.lab.folder / "static/style/site.css").unlink()
+    assert do_upload(outside).detail == "1 deleted"
+    assert "static/style/site.css" not in on_machine(outside)
+    assert on_machine(outside)["static/by-hand.txt"] == b"mine"
+
+
+def test_a_foreign_file_stays_through_any_number_of_uploads(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].disk.put(f"{FILES}/static/by-hand.txt", b"mine")
+    for text in ("2", "3"):
+        write_files(outside.lab.folder, {"static/index.html": text})
+        do_upload(outside)
+    assert on_machine(outside)["static/by-hand.txt"] == b"mine"
+
+
+def test_a_mount_that_was_taken_away_leaves_the_machine(outside: Outside) -> None:
+    running(outside)
+    site = next(service for service in outside.lab.services if service.name == "site")
+    outside.lab = change_service(outside.lab, "site", binds=site.binds[:1])
+    do_upload(outside)
+    assert set(on_machine(outside)) == {"out/app/main.bin"}
+
+
+def test_a_secret_changed_on_the_machine_is_sent_again(outside: Outside) -> None:
+    running(outside)
+    path = secret_path(outside.lab, "password")
+    outside.machines["web"].disk.files[path].content = b"spoilt"
+    assert do_upload(outside).detail == "1 sent"
+    assert outside.machines["web"].disk.files[path].content != b"spoilt"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_with_unusual_names_travel_and_leave(outside: Outside, name: str) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {f"static/{name}": "x"})
+    assert do_upload(outside).detail == "1 sent"
+    assert on_machine(outside)[f"static/{name}"] == b"x"
+    assert do_upload(outside).status == "skipped"
+    (outside.lab.folder / "static" / name).unlink()
+    assert do_upload(outside).detail == "1 deleted"
+    assert f"static/{name}" not in on_machine(outside)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=UnicodeEncodeError,
+    reason="a name that is no UTF-8 ends in a traceback instead of a LabError",
+)
+def test_a_name_that_is_no_text_is_refused_by_name(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "static" / "caf\udce9").write_text("x")
+    with pytest.raises(LabError):
+        do_upload(outside)
+
+
+def test_a_folder_in_the_place_of_a_file_travels(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "static/index.html").unlink()
+    write_files(outside.lab.folder, {"static/index.html/page.html": "x"})
+    do_upload(outside)
+    assert on_machine(outside)["static/index.html/page.html"] == b"x"
+
+
+def test_a_file_in_the_place_of_a_folder_travels(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "static/style/site.css").unlink()
+    (outside.lab.folder / "static/style").rmdir()
+    write_files(outside.lab.folder, {"static/style": "x"})
+    do_upload(outside)
+    assert on_machine(outside)["static/style"] == b"x"
+    assert do_upload(outside).status == "skipped"
+
+
+def test_an_empty_mounted_folder_is_made_on_the_machine(outside: Outside) -> None:
+    (outside.lab.folder / "empty").mkdir()
+    outside.lab = with_bind(outside.lab, outside.lab.folder / "empty")
+    running(outside)
+    assert f"{FILES}/empty" in outside.machines["web"].disk.folders
+
+
+def test_a_single_file_can_be_mounted(outside: Outside) -> None:
+    running(outside)
+    mounts = outside.machines["web"].engine.by_name("small-site-1").body["HostConfig"]["Mounts"]
+    sources = {mount["Target"]: mount.get("Source") for mount in mounts}
+    assert sources["/etc/site.conf"] == f"{FILES}/conf/site.conf"
+
+
+def test_folders_outside_of_the_lab_are_laid_out_below_the_common_parent(
+    outside: Outside, tmp_path: Path
+) -> None:
+    write_files(tmp_path, {"shared/lib.txt": "lib"})
+    outside.lab = with_bind(outside.lab, tmp_path / "shared")
+    assert upload_root(outside.lab) == tmp_path
+    running(outside)
+    found = on_machine(outside)
+    assert found["shared/lib.txt"] == b"lib"
+    assert found["lab/static/index.html"] == b"<h1>one</h1>\n"
+    assert do_upload(outside).status == "skipped"
+
+
+def test_without_binds_the_upload_root_is_the_lab_itself(outside: Outside) -> None:
+    lab = replace(outside.lab, services=())
+    assert upload_root(lab) == lab.folder
+    assert remote_path(lab, lab.folder) == FILES
+
+
+@pytest.mark.parametrize("private", [".hashlab", ".git", "static/.git", "deep/er/.hashlab"])
+def test_private_folders_never_travel_even_when_the_whole_lab_is_mounted(
+    outside: Outside, private: str
+) -> None:
+    folder = outside.lab.folder
+    write_files(folder, {f"{private}/secret.txt": "private", f"{private}/deep/x": "private"})
+    outside.lab = with_bind(outside.lab, folder)
+    running(outside)
+    found = on_machine(outside)
+    assert "src/main.txt" in found
+    assert [name for name in found if private in name] == []
+
+
+def test_a_file_that_is_only_called_like_a_private_folder_travels(outside: Outside) -> None:
+    write_files(outside.lab.folder, {"static/.git": "gitdir: elsewhere"})
+    running(outside)
+    assert "static/.git" in on_machine(outside)
+
+
+def test_a_link_to_a_file_travels_as_the_file(outside: Outside) -> None:
+    (outside.lab.folder / "static/link.html").symlink_to("index.html")
+    running(outside)
+    assert on_machine(outside)["static/link.html"] == b"<h1>one</h1>\n"
+
+
+def test_a_broken_link_is_left_out(outside: Outside) -> None:
+    (outside.lab.folder / "static/broken").symlink_to("nowhere")
+    running(outside)
+    assert "static/broken" not in on_machine(outside)
+
+
+def test_the_snapshot_holds_each_binds_files_and_each_secrets_hash(outside: Outside) -> None:
+    snapshot = take_snapshot(outside.lab)
+    site = next(service for service in outside.lab.services if service.name == "site")
+    app, static, conf = (set(snapshot.binds[bind]) for bind in site.binds)
+    assert app == set()
+    assert static == {"static/index.html", "static/style/site.css"}
+    assert conf == {"conf/site.conf"}
+    assert list(snapshot.files.values()) == [""]
+
+
+def test_a_file_saved_in_the_middle_of_a_run_does_not_make_its_phases_disagree(
+    outside: Outside,
+) -> None:
+    world = connected(running(outside))
+    before = world.snapshot()
+    write_files(outside.lab.folder, {"static/index.html": "saved meanwhile"})
+    assert world.snapshot() is before
+    with track_of() as track:
+        upload(world, track, "web")
+    assert on_machine(outside)["static/index.html"] == b"<h1>one</h1>\n"
+
+
+def test_a_machine_that_cannot_be_listed_is_named(outside: Outside) -> None:
+    world = connected(running(outside))
+    broken = replace(world.link("web"), shell=_Failing())
+    world.facts.links["web"] = broken
+    with pytest.raises(LabError, match="cannot list the files of the machine") as failure:
+        observe_files(world, "web")
+    assert (failure.value.where, failure.value.output) == ("web", "disk on fire")
+
+
+class _Failing:
+    """A shell whose every command fails."""
+
+    def run(self, *_: object, **__: object) -> Completed:
+        return Completed(1, "", "disk on fire")
+
+    def close(self) -> None:
+        return None
+
+
+def test_a_lab_of_another_name_lies_in_another_folder(outside: Outside) -> None:
+    assert home(outside.lab) != home(replace(outside.lab, name="other"))
+
+
+@pytest.mark.xfail(strict=True, reason="a mode that changed (chmod +x) does not travel")
+def test_a_file_made_executable_is_sent_again(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "static/index.html").chmod(0o755)
+    assert do_upload(outside).detail == "1 sent"
+
+
+@pytest.mark.xfail(strict=True, reason="a mode that changed in the Compose file does not travel")
+def test_a_secret_with_another_mode_is_sent_again(outside: Outside) -> None:
+    running(outside)
+    site = next(service for service in outside.lab.services if service.name == "site")
+    files = tuple(replace(file, mode=0o444) for file in site.files)
+    outside.lab = change_service(outside.lab, "site", files=files)
+    assert do_upload(outside).detail == "1 sent"

@@ -1,0 +1,44 @@
+"""docs/json.md says what the program does: its examples have the fields that are written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+from hashlab.pipeline import RunResult, Status
+from hashlab.report import run_record
+
+PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
+EXAMPLES: list[dict[str, Any]] = [
+    json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+]
+RECORDS = [example for example in EXAMPLES if "command" in example]
+
+
+def test_there_is_an_example_of_each_main_command() -> None:
+    assert {record["command"] for record in RECORDS} == {"init-box", "dev", "refresh", "destroy"}
+
+
+def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) -> None:
+    real = run_record("dev", "demo", "docker", bad)
+    for record in RECORDS:
+        assert list(record) == list(real)
+        assert all(list(phase) == list(real["phases"][0]) for phase in record["phases"])
+        assert record["error"] is None or list(record["error"]) == list(real["error"])
+        assert record["ok"] == (record["error"] is None)
+
+
+def test_every_field_and_status_is_explained(bad: RunResult) -> None:
+    real = run_record("dev", "demo", "docker", bad)
+    names = [*real, *real["phases"][0], *real["error"], *get_args(Status)]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_every_field_of_the_status_example_is_explained() -> None:
+    status = next(example for example in EXAMPLES if "machines" in example)
+    names = [*status, *(f"box.{key}" for key in status["box"])]
+    names += [f"machines[].{key}" for key in status["machines"][0]]
+    names += [f"services[].{key}" for key in status["services"][0]]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
