@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,13 @@ def run(command: str, workflow: Sequence[Phase[World]], options: Options) -> Exi
                 for orphan in world.runner.end_orphans():
                     world.note(f"ended {orphan}, left at work by a run that was killed")
                 result = _carry_out(world, workflow, options)
-                record = run_record(command, world.lab.name, world.provider.name, result)
+                record = run_record(
+                    command,
+                    world.lab.name,
+                    world.provider.name,
+                    result,
+                    peak_memory=_peak_memory(),
+                )
                 save_record(world.state.runs, record)
         except HashlabError as error:
             return fail(error, options)
@@ -81,6 +88,12 @@ def _carry_out(world: World, workflow: Sequence[Phase[World]], options: Options)
             world.close()
     show_result(result, stream=stream, notes=[*world.lab.notes, *world.facts.notes], urls=urls)
     return result
+
+
+def _peak_memory() -> int:
+    """The most memory this process has held, in bytes (macOS counts bytes, Linux KiB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def fail(error: HashlabError, options: Options) -> ExitCode:

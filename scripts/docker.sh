@@ -60,13 +60,20 @@ start_dockerd() {
 
 docker_failed() { fail "Docker ended, or did not get ready in $DOCKERD_SECONDS s" "look: $1"; }
 
+# is_alive PROCESS: a dead one that nobody has asked for (in a container without an init) is not.
+is_alive() {
+    case "$(cat "/proc/$1/stat" 2> /dev/null)" in
+        "" | *") Z "*) return 1 ;;
+    esac
+}
+
 # wait_for_docker PROCESS: until it answers; gives up early when PROCESS (may be empty) has ended.
 wait_for_docker() {
     local tries=$((DOCKERD_SECONDS * 2)) said
     while [ "$tries" -gt 0 ]; do
         said="$(docker version 2>&1)" && return 0
         refuse_forbidden "$said"
-        [ -z "$1" ] || [ -d "/proc/$1" ] || return 1
+        [ -z "$1" ] || is_alive "$1" || return 1
         sleep 0.5
         tries=$((tries - 1))
     done
@@ -78,16 +85,18 @@ stop_own_dockerd() {
     local daemon tries=120
     [ -e "$DOCKERD_PID" ] || return 0
     daemon="$(cat "$DOCKERD_PID")"
-    rm -f "$DOCKERD_PID"
     # Process ids are used again: believe the number only while it is that of a dockerd.
     case "$(cat "/proc/${daemon:-none}/comm" 2> /dev/null)" in
         dockerd | setsid) ;;
-        *) return 0 ;;
+        *) rm -f "$DOCKERD_PID" && return 0 ;;
     esac
-    as_root kill "$daemon" 2> /dev/null || return 0
-    while [ -d "/proc/$daemon" ] && [ "$tries" -gt 0 ]; do
+    # The shell's own kill: not every system has a program of that name for sudo.
+    # shellcheck disable=SC2016
+    as_root sh -c 'kill "$1"' sh "$daemon" || true
+    while is_alive "$daemon" && [ "$tries" -gt 0 ]; do
         sleep 0.5
         tries=$((tries - 1))
     done
-    [ ! -d "/proc/$daemon" ] || fail "dockerd (process $daemon) does not end" "look: $DOCKERD_LOG"
+    ! is_alive "$daemon" || fail "dockerd (process $daemon) does not end" "look: $DOCKERD_LOG"
+    rm -f "$DOCKERD_PID"
 }

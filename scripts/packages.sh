@@ -24,7 +24,7 @@ as_root() {
     elif command -v sudo > /dev/null; then
         sudo "$@"
     else
-        fail "this needs root: $*" "run it as root, or install sudo"
+        fail "this script needs root for what this laptop lacks" "run it as root, or install sudo"
     fi
 }
 
@@ -73,6 +73,8 @@ need_tools() {
 
 install_packages() {
     local word chosen packages=()
+    # Now, while messages and the question for a password are seen.
+    as_root true
     for word in $1; do
         chosen="$(available "${word#*:}")" || {
             apt_update
@@ -81,8 +83,10 @@ install_packages() {
         case " ${packages[*]-} " in *" $chosen "*) ;; *) packages+=("$chosen") ;; esac
     done
     say "tools: installing ${packages[*]}"
-    apt_install "${packages[@]}" || { apt_update && apt_install "${packages[@]}"; } ||
-        fail "apt-get could not install: ${packages[*]}" "see its messages above"
+    apt_install "${packages[@]}" || { apt_update && apt_install "${packages[@]}"; } || {
+        tail -n 30 "$APT_LOG" >&2
+        fail "apt-get could not install: ${packages[*]}" "the whole log: $APT_LOG"
+    }
 }
 
 # available "PACKAGE|PACKAGE": the first that apt can install.
@@ -112,14 +116,16 @@ apt_update() {
     [ "$APT_UPDATED" = no ] || return 0
     APT_UPDATED=yes
     say "tools: apt-get update"
-    as_root apt-get -qq -o DPkg::Lock::Timeout=120 update >&2
+    as_root apt-get -qq -o DPkg::Lock::Timeout=120 update >&2 ||
+        fail "apt-get update failed" "see its messages above; is the network there?"
 }
 
 apt_install() {
+    mkdir -p "$OWN_STATE"
     # Slim images lack this folder, without which the JDK's installation fails.
     [ -d /usr/share/man/man1 ] || as_root mkdir -p /usr/share/man/man1
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends \
-        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 install "$@" >&2
+        -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 install "$@" > "$APT_LOG" 2>&1
 }
 
 still_missing() {

@@ -24,5 +24,9 @@ hashlab init-box ${options[@]+"${options[@]}"} >&2
 say "lab"
 hashlab dev "$@"
 address="$(hashlab status --json ${options[@]+"${options[@]}"} 2> /dev/null | main_address)"
-say "The application answers at ${address:-no address: no port is forwarded}"
-say "After an edit: scripts/refresh-dev-mode.sh. To take everything away: inv destroy"
+say "After an edit: $PROJECT/scripts/refresh-dev-mode.sh. To take all away: $VENV/bin/inv destroy"
+closing="The application answers at ${address:-no address: no port is forwarded}"
+case " $* " in
+    *" --json "* | *" -j "*) say "$closing" ;;
+    *) printf '%s\n' "$closing" ;;
+esac

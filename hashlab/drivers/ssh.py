@@ -30,6 +30,7 @@ RSYNC = [
     "--compress",
     "--stats",
     "--from0",
+    "--force",  # a file may take the place of a folder
 ]
 # Relays the Docker API on a machine; OpenSSH's own stream forwarding is out of Paramiko's reach.
 RELAY = "exec socat STDIO UNIX-CONNECT:/run/docker.sock"

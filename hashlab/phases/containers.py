@@ -24,6 +24,7 @@ from hashlab.protocols import ContainerState, Engine
 READY_SECONDS = 180.0
 POLL_SECONDS = 0.05
 STOP_SECONDS = 10
+ATTACH_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,26 @@ def _replace(
     step.cancel.check()
     step.detail("starting")
     name = old if isinstance(old, str) else old.name
-    engine.start(engine.create(name, container_body(world.lab, service, build=build.start_id)))
+    body = container_body(world.lab, service, build=build.start_id)
+    _start_attached(engine, engine.create(name, body), step)
+
+
+def _start_attached(engine: Engine, identifier: str, step: Track) -> None:
+    """Start a container. A machine knows an overlay network only while a container is on it; when
+    the last one has just left, the engine is still forgetting the network and finds it a moment
+    later.
+    """
+    deadline = time.monotonic() + ATTACH_SECONDS
+    while True:
+        try:
+            engine.start(identifier)
+            return
+        except LabError as error:
+            passing = "network" in error.what and "not found" in error.what
+            if not passing or time.monotonic() > deadline:
+                raise
+        step.detail("waiting for the network")
+        step.cancel.wait(POLL_SECONDS)
 
 
 def _await_ready(world: World, service: Service, track: Track) -> None:
@@ -174,7 +194,7 @@ def _await_ready(world: World, service: Service, track: Track) -> None:
     completes = _completes(world.lab, service)
     if service.name not in world.facts.changed:
         states = [engine.container(name) for name in names]
-        if all(state is not None and _ready(state, completes) for state in states):
+        if all(state is not None and _ready(state, service, completes) for state in states):
             return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
@@ -201,7 +221,7 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         state = engine.container(name)
-        if state is not None and _ready(state, completes):
+        if state is not None and _ready(state, service, completes):
             return
         failure = _failure(state, service, completes)
         if not failure and time.monotonic() > deadline:
@@ -223,9 +243,9 @@ def _completes(lab: Lab, service: Service) -> bool:
     )
 
 
-def _ready(state: ContainerState, completes: bool) -> bool:
+def _ready(state: ContainerState, service: Service, completes: bool) -> bool:
     if state.state == "exited":
-        return state.exit_code == 0
+        return state.exit_code == 0 and (completes or is_one_shot(service))
     return not completes and state.state == "running" and state.health in ("", "healthy")
 
 

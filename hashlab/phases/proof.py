@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, build_id
-from hashlab.phases.containers import observe_containers, wanted_builds
+from hashlab.phases.containers import (
+    is_one_shot,
+    observe_containers,
+    replica_names,
+    wanted_builds,
+)
 from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
@@ -41,10 +46,11 @@ def prove(world: World, track: Track, _: str) -> None:
     """Promise: what runs in every container is what was built; a difference is a failure."""
     wanted = wanted_builds(world)
     found = read_back(world, wanted)
-    wrong = [running for running in found if running.stale]
+    wrong = [f"{r.service} on {r.machine}: {r.stale}" for r in found if r.stale]
+    wrong += missing(world, found)
     if wrong:
         raise LabError(
-            "; ".join(f"{r.service} on {r.machine}: {r.stale}" for r in wrong),
+            "; ".join(wrong),
             where="what runs is not what was built",
             next_step="hashlab refresh; if it stays, please report it with .hashlab/runs",
         )
@@ -60,6 +66,17 @@ def read_back(world: World, wanted: Mapping[str, Build]) -> list[Running]:
     return [running for machine in found for running in machine]
 
 
+def missing(world: World, found: Iterable[Running]) -> list[str]:
+    """Say which containers should be there and are not."""
+    there = {(running.machine, running.container.name) for running in found}
+    return [
+        f"{service.name} on {service.machine}: {name} is not there"
+        for service in world.lab.services
+        for name in replica_names(world.lab, service)
+        if (service.machine, name) not in there
+    ]
+
+
 def _read_machine(
     world: World, machine: str, containers: list[ContainerState], wanted: Mapping[str, Build]
 ) -> list[Running]:
@@ -72,7 +89,13 @@ def _read_machine(
         for path in [*build.start_files, *build.sync_files]
     ]
     started, seen = _ask(world, machine, [c.pid for c in alive], paths) if alive else ({}, {})
-    return [_judge(machine, c, wanted[c.labels[SERVICE_LABEL]], started, seen) for c in known]
+    one_shots = {service.name for service in world.lab.services if is_one_shot(service)}
+    return [
+        _judge(machine, c, wanted[c.labels[SERVICE_LABEL]], started, seen)
+        if c.state == "running"
+        else _judge_ended(machine, c, wanted[c.labels[SERVICE_LABEL]], one_shots)
+        for c in known
+    ]
 
 
 def _ask(
@@ -101,13 +124,8 @@ def _judge(
     started: Mapping[int, str],
     seen: Mapping[str, str],
 ) -> Running:
-    """Compare one container with its build; pure."""
+    """Compare one running container with its build; pure."""
     service = container.labels[SERVICE_LABEL]
-    if not container.pid:
-        completed = container.state == "exited" and container.exit_code == 0
-        label = build.id if completed and container.labels else ""
-        stale = "" if completed else f"it is {container.state}"
-        return Running(container, machine, service, label, stale)
     root = f"/proc/{container.pid}/root"
     sync = {path: seen.get(root + path, "") for path in build.sync_files}
     # Some servers write their title over their environment (nginx does); then what counts is the
@@ -119,3 +137,17 @@ def _judge(
         return Running(container, machine, service, running, f"it sees another {old[0]}")
     stale = "" if running == build.id else f"it runs build {running}, built was {build.id}"
     return Running(container, machine, service, running, stale)
+
+
+def _judge_ended(
+    machine: str, container: ContainerState, build: Build, one_shots: Container[str]
+) -> Running:
+    """Judge a container that does not run: fine for a one-shot that completed this build; pure."""
+    service = container.labels[SERVICE_LABEL]
+    if service not in one_shots or container.state != "exited" or container.exit_code != 0:
+        return Running(container, machine, service, "", f"it is {container.state}")
+    started = container.labels.get(BUILD_LABEL, "")
+    if started != build.start_id:
+        stale = f"it ran build {started}, built was {build.id}"
+        return Running(container, machine, service, started, stale)
+    return Running(container, machine, service, build.id)

@@ -14,8 +14,10 @@ KEPT = 200
 OUTPUT_LINES = 200
 
 
-def run_record(command: str, lab: str, provider: str, result: RunResult) -> dict[str, Any]:
-    """The record of one run; docs/json.md describes each field."""
+def run_record(
+    command: str, lab: str, provider: str, result: RunResult, *, peak_memory: int = 0
+) -> dict[str, Any]:
+    """The record of one run; ``peak_memory`` in bytes. docs/json.md describes each field."""
     return {
         "command": command,
         "lab": lab,
@@ -23,6 +25,7 @@ def run_record(command: str, lab: str, provider: str, result: RunResult) -> dict
         "started": _moment(result.started),
         "seconds": round(result.seconds, 3),
         "ok": result.ok,
+        "peak_memory": peak_memory,
         "phases": [_phase(row) for row in result.rows],
         "error": None if result.error is None else error_record(result.error),
     }

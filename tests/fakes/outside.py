@@ -14,7 +14,7 @@ from typing import Any
 from fakes.engine import Behaviour, Cluster, FakeEngine
 from fakes.faults import Faults
 from fakes.labs import small_lab
-from fakes.machine import FakeMachine, FakeShell
+from fakes.machine import Disk, FakeMachine, FakeShell
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.errors import HashlabError, LabError
 from hashlab.hashing import file_digest
@@ -217,19 +217,19 @@ class FakeConnector:
             sent = 0
             for name in files:
                 path, content = f"{target}/{name}", (root / name).read_bytes()
-                if path in disk.folders:
-                    raise LabError(f"rsync failed: could not make way for new regular file {name}")
-                _make_way(disk.files, PurePosixPath(path))
+                _make_way(disk, PurePosixPath(path))
                 disk.make_folder(str(PurePosixPath(path).parent))
                 disk.put(path, content, (root / name).stat().st_mode & 0o777)
                 sent += len(content)
             return sent
 
 
-def _make_way(files: dict[str, Any], path: PurePosixPath) -> None:
-    """As rsync does, a file in the place of a wanted folder is removed."""
+def _make_way(disk: Disk, path: PurePosixPath) -> None:
+    """As `rsync --force` does, what has the wrong kind is removed."""
     for parent in path.parents:
-        files.pop(str(parent), None)
+        disk.files.pop(str(parent), None)
+    if str(path) in disk.folders:
+        disk.delete_tree(str(path))
 
 
 class FakeProvider:

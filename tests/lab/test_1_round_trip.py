@@ -91,7 +91,7 @@ def test_a_deleted_static_file_is_gone(forum_lab: LabFolder, web_url: str) -> No
 def test_one_java_class_restarts_only_its_service(forum_lab: LabFolder, web_url: str) -> None:
     before = everything(forum_lab)
     old_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
-    main = next((forum_lab.folder / "user/src/main").rglob("UserService.java"))
+    main = next((forum_lab.folder / "user/src/main").rglob("Users.java"))
     main.write_text(main.read_text() + '\nclass Marker { static final String TEXT = "x"; }\n')
     document = forum_lab.json("refresh")
     assert replaced(before, everything(forum_lab)) == {"user"}

@@ -12,7 +12,7 @@ from hashlab.report.record import KEPT, OUTPUT_LINES
 
 
 def test_a_record_has_the_documented_shape(good: RunResult) -> None:
-    record = run_record("refresh", "demo", "docker", good)
+    record = run_record("refresh", "demo", "docker", good, peak_memory=61_440_000)
     assert list(record) == [
         "command",
         "lab",
@@ -20,9 +20,11 @@ def test_a_record_has_the_documented_shape(good: RunResult) -> None:
         "started",
         "seconds",
         "ok",
+        "peak_memory",
         "phases",
         "error",
     ]
+    assert record["peak_memory"] == 61_440_000
     assert record["started"] == "2023-11-14T22:13:20.250Z"
     assert (record["seconds"], record["ok"], record["error"]) == (4.21, True, None)
     assert record["phases"][1] == {

@@ -1,0 +1,210 @@
+"""Times the life of a lab on this machine and holds it against the figures hashlab promises.
+
+    python bench/lifecycle.py [--rounds 5] [--json FILE] [--init-box]
+
+Works on a copy of examples/hash-collision in a temporary folder. Every round runs, in turn: a bare
+`vagrant up` of the same machines, `hashlab dev` from the registered box, `refresh` with nothing
+changed, after an edit of one Java class, after an edit of one static file, and `destroy`. Figures
+are medians over the rounds, from the shell's prompt to the shell's prompt; ratios are taken within
+one run. Needs a lab-capable machine with no other lab on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+HASHLAB = Path(sys.executable).with_name("hashlab")
+JAVA_FILE = "user/src/main/java/hashcollision/user/Users.java"
+
+
+@dataclass
+class Measured:
+    """Seconds of every round by what was measured, and hashlab's peak memory in bytes."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    peak_memory: int = 0
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds.setdefault(name, []).append(seconds)
+        print(f"  {name:28} {seconds:7.2f} s", flush=True)
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure to reach: ``value`` at most ``limit`` (``unit``)."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str = "s"
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.limit
+
+
+def timed(command: list[str], **keywords: Any) -> tuple[float, str]:
+    """Run a command that must end well; return its seconds and stdout."""
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **keywords)
+    seconds = time.monotonic() - started
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return seconds, done.stdout
+
+
+def hashlab(measured: Measured, name: str, lab: Path, *words: str) -> dict[str, Any]:
+    """Run and time one hashlab command; return its record."""
+    seconds, stdout = timed([str(HASHLAB), *words, "--json", "--lab", str(lab)])
+    record: dict[str, Any] = json.loads(stdout)
+    measured.add(name, seconds)
+    measured.peak_memory = max(measured.peak_memory, record["peak_memory"])
+    return record
+
+
+def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
+    """`vagrant up` of the same Vagrantfile, and nothing else."""
+    with tempfile.TemporaryDirectory(prefix="hashlab-bare-") as folder:
+        key = lab / ".hashlab/ssh/id_ed25519"
+        (Path(folder) / "Vagrantfile").write_text(vagrantfile.replace(str(key), f"{folder}/key"))
+        shutil.copy(lab / "bench-key", f"{folder}/key")
+        try:
+            seconds, _ = timed(["vagrant", "up", "--provider=docker", "--parallel"], cwd=folder)
+            measured.add("bare vagrant up", seconds)
+        finally:
+            timed(["vagrant", "destroy", "-f", "--parallel"], cwd=folder)
+    label = [line for line in vagrantfile.splitlines() if "docker.volumes" in line]
+    volumes = [line.split('"')[1].split(":")[0] for line in label]
+    timed(["docker", "volume", "rm", "-f", *volumes])
+
+
+def edit_class(lab: Path, number: int) -> None:
+    """Change what one class does: a constant in its code, so that its bytecode differs."""
+    path = lab / JAVA_FILE
+    marker = "// bench\n"
+    text = path.read_text(encoding="utf-8").split(marker)[0]
+    path.write_text(
+        f"{text}{marker}final class Bench {{ static int round() {{ return {number}; }} }}\n"
+    )
+
+
+def edit_page(lab: Path, number: int) -> None:
+    """Change one static file."""
+    path = lab / "ui/index.html"
+    text = path.read_text(encoding="utf-8").split("<!-- bench")[0]
+    path.write_text(f"{text}<!-- bench {number} -->\n")
+
+
+def one_round(measured: Measured, lab: Path, vagrantfile: str, number: int) -> None:
+    bare_vagrant(measured, lab, vagrantfile)
+    hashlab(measured, "dev", lab, "dev")
+    hashlab(measured, "refresh: nothing", lab, "refresh")
+    edit_class(lab, number)
+    record = hashlab(measured, "refresh: one Java class", lab, "refresh")
+    replaced = {
+        r["service"] for r in record["phases"] if r["name"] == "container" and r["status"] == "ok"
+    }
+    if replaced != {"user"}:
+        sys.exit(f"one class was edited, restarted were {sorted(replaced)}")
+    edit_page(lab, number)
+    record = hashlab(measured, "refresh: one static file", lab, "refresh")
+    if any(r["name"] == "container" and r["status"] == "ok" for r in record["phases"]):
+        sys.exit("a static file was edited and a container restarted")
+    hashlab(measured, "destroy", lab, "destroy")
+
+
+def prepare(measured: Measured, lab: Path, init_box: bool) -> str:
+    """Build the box and everything that only the first run has to do; return the Vagrantfile."""
+    if init_box:
+        hashlab(Measured(), "destroy --box", lab, "destroy", "--box")
+        hashlab(measured, "init-box from nothing", lab, "init-box")
+    else:
+        hashlab(Measured(), "init-box (not counted)", lab, "init-box")
+    hashlab(measured, "init-box: unchanged", lab, "init-box")
+    hashlab(Measured(), "first dev (not counted)", lab, "dev")
+    vagrantfile = (lab / ".hashlab/Vagrantfile").read_text(encoding="utf-8")
+    shutil.copy(lab / ".hashlab/ssh/id_ed25519", lab / "bench-key")
+    hashlab(Measured(), "destroy (not counted)", lab, "destroy")
+    return vagrantfile
+
+
+def targets(measured: Measured) -> list[Target]:
+    found = [
+        Target(
+            "dev ÷ bare vagrant up",
+            measured.median("dev") / measured.median("bare vagrant up"),
+            2.5,
+            "times",
+        ),
+        Target("refresh: nothing", measured.median("refresh: nothing"), 2.0),
+        Target("refresh: one Java class", measured.median("refresh: one Java class"), 8.0),
+        Target("refresh: one static file", measured.median("refresh: one static file"), 2.0),
+        Target("destroy", measured.median("destroy"), 10.0),
+        Target("init-box: unchanged", measured.median("init-box: unchanged"), 2.0),
+        Target("hashlab's peak memory", measured.peak_memory / 2**20, 150.0, "MiB"),
+    ]
+    if "init-box from nothing" in measured.seconds:
+        found.append(
+            Target("init-box from nothing", measured.median("init-box from nothing"), 360.0)
+        )
+    return found
+
+
+def show(measured: Measured, found: list[Target]) -> None:
+    print(f"\n{'measured':28} {'median':>8} {'least':>8} {'most':>8}")
+    for name, values in measured.seconds.items():
+        print(f"{name:28} {statistics.median(values):8.2f} {min(values):8.2f} {max(values):8.2f}")
+    print(f"\n{'figure':28} {'reached':>10} {'promised':>10}")
+    for target in found:
+        mark = "" if target.reached else "   MISSED"
+        reached = f"{target.value:8.2f} {target.unit:5}"
+        print(f"{target.name:28} {reached} {target.limit:6.1f} {target.unit}{mark}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--init-box", action="store_true", help="time init-box from nothing too")
+    arguments = parser.parse_args()
+    measured = Measured()
+    with tempfile.TemporaryDirectory(prefix="hashlab-bench-") as folder:
+        lab = Path(folder) / "hash-collision"
+        ignore = shutil.ignore_patterns(".hashlab", "target", "__pycache__")
+        shutil.copytree(REPOSITORY / "examples/hash-collision", lab, ignore=ignore)
+        try:
+            vagrantfile = prepare(measured, lab, arguments.init_box)
+            for number in range(1, arguments.rounds + 1):
+                print(f"round {number}", flush=True)
+                one_round(measured, lab, vagrantfile, number)
+        finally:
+            timed([str(HASHLAB), "destroy", "--lab", str(lab)])
+    found = targets(measured)
+    show(measured, found)
+    if arguments.json:
+        document = {
+            "cores": os.cpu_count(),
+            "seconds": measured.seconds,
+            "figures": [{**target.__dict__, "reached": target.reached} for target in found],
+        }
+        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+    return 0 if all(target.reached for target in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,332 @@
+"""Containers: what is kept, replaced, removed, and in which order they start and become ready."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from fakes import Behaviour, Outside, change_service, connected, go, running
+from fakes.outside import Silent
+
+from hashlab import workflows
+from hashlab.config.model import Dependency, Healthcheck, Service
+from hashlab.errors import LabError
+from hashlab.phases import containers
+from hashlab.phases.builds import Build
+from hashlab.phases.containers import Action, decide, is_one_shot, start_containers, wait_ready
+from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
+from hashlab.protocols import ContainerState
+
+BUILD = Build("site", "abc", {}, {})
+ONE_SHOT = Service("site", "web", "site:1", restart="no")
+LASTING = Service("site", "web", "site:1", restart="unless-stopped")
+
+
+def state(**changes: object) -> ContainerState:
+    """A container that runs the build; ``changes`` say what is different."""
+    running_one = ContainerState(
+        id="1" * 64,
+        name="small-site-1",
+        state="running",
+        health="",
+        exit_code=0,
+        image="site:1",
+        labels={"hashlab.build": "abc"},
+        pid=1,
+        started_at="now",
+        networks=frozenset({"net"}),
+    )
+    return replace(running_one, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("there", "service", "expected"),
+    [
+        (None, LASTING, Action("create", "started")),
+        (state(), LASTING, Action("keep")),
+        (state(health="unhealthy"), LASTING, Action("keep")),
+        (state(labels={"hashlab.build": "old"}), LASTING, "its build changed"),
+        (state(labels={}), LASTING, "its build changed"),
+        (state(networks=frozenset()), LASTING, "the network was made anew"),
+        (state(networks=frozenset({"other"})), LASTING, "the network was made anew"),
+        (state(networks=frozenset({"other", "net"})), LASTING, Action("keep")),
+        (state(state="exited", exit_code=1), LASTING, "it was exited"),
+        (state(state="exited", exit_code=0), LASTING, "it was exited"),
+        (state(state="created"), LASTING, "it was created"),
+        (state(state="dead"), LASTING, "it was dead"),
+        (state(state="paused"), LASTING, "it was paused"),
+        (state(state="restarting"), LASTING, "it was restarting"),
+        (state(state="exited", exit_code=0), ONE_SHOT, Action("keep", "completed")),
+        (state(state="exited", exit_code=2), ONE_SHOT, "it was exited"),
+        (
+            state(state="exited", labels={"hashlab.build": "old"}),
+            ONE_SHOT,
+            "its build changed",
+        ),
+    ],
+)
+def test_what_happens_to_a_container(
+    there: ContainerState | None, service: Service, expected: Action | str
+) -> None:
+    if isinstance(expected, str):
+        expected = Action("replace", f"replaced: {expected}")
+    assert decide(BUILD, service, there, "net") == expected
+
+
+@pytest.mark.parametrize(
+    ("restart", "expected"),
+    [
+        ("no", True),
+        ("on-failure", True),
+        ("on-failure:3", True),
+        ("always", False),
+        ("unless-stopped", False),
+    ],
+)
+def test_a_service_that_docker_does_not_restart_may_end(restart: str, expected: bool) -> None:
+    assert is_one_shot(replace(ONE_SHOT, restart=restart)) is expected
+
+
+def start(outside: Outside) -> tuple[Row, ...]:
+    """Run the phase in a new world on machines that are up; return its rows."""
+    world = connected(outside)
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("containers") as track:
+        start_containers(world, track, "")
+    return recorder.rows()
+
+
+def created(outside: Outside) -> list[str]:
+    return [str(c.words[1]) for c in outside.faults.calls if c.name == "engine.create"]
+
+
+def removed(outside: Outside) -> list[str]:
+    return [str(c.words[1]) for c in outside.faults.calls if c.name == "engine.remove"]
+
+
+def test_nothing_is_touched_when_nothing_changed(outside: Outside) -> None:
+    rows = start(running(outside))
+    assert (rows[0].status, rows[0].detail) == ("skipped", "3 unchanged")
+    assert outside.faults.changes() == []
+
+
+def test_a_row_tells_why_a_service_was_started_anew(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].engine.die("small-site-2")
+    rows = start(outside)
+    told = {(row.name, row.service): row.detail for row in rows if row.status == "ok"}
+    assert told["container", "site"] == "replaced: it was exited"
+    assert told["healthy", "site"] == "healthy"
+    assert created(outside) == ["small-site-2"]
+
+
+def test_a_replaced_container_was_stopped_within_its_grace_period(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "site", stop_grace_period=2.4)
+    running(outside)
+    outside.lab = change_service(outside.lab, "site", environment=(("GREETING", "hi"),))
+    start(outside)
+    stopped = [call.words[2] for call in outside.faults.calls if call.name == "engine.stop"]
+    assert stopped == [2, 2]
+
+
+def test_without_a_grace_period_it_is_composes_ten_seconds(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "site", environment=(("GREETING", "hi"),))
+    start(outside)
+    stopped = [call.words[2] for call in outside.faults.calls if call.name == "engine.stop"]
+    assert stopped == [10, 10]
+
+
+def test_a_container_whose_network_was_made_anew_is_replaced(outside: Outside) -> None:
+    running(outside)
+    outside.clusters["192.168.60.5"].overlays.clear()
+    rows = start(outside)
+    told = {row.service: row.detail for row in rows if row.name == "container"}
+    assert told["queue"] == told["site"] == "replaced: the network was made anew"
+
+
+def test_containers_nobody_wants_any_more_are_removed(outside: Outside) -> None:
+    running(outside)
+    outside.lab = replace(
+        outside.lab, services=tuple(s for s in outside.lab.services if s.name != "site")
+    )
+    rows = start(outside)
+    assert rows[0].detail == "0 started, 2 removed"
+    assert not outside.machines["web"].engine.all
+
+
+def test_containers_of_others_on_a_machine_stay(outside: Outside) -> None:
+    running(outside)
+    engine = outside.machines["web"].engine
+    engine.create("by-hand", {"Image": "small/site", "Labels": {"hashlab.lab": "another-123456"}})
+    start(outside)
+    assert engine.container("by-hand") is not None
+
+
+def test_fewer_replicas_means_that_the_last_are_removed(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "site", replicas=1)
+    start(outside)
+    names = [container.name for container in outside.machines["web"].engine.all.values()]
+    assert names == ["small-site-1"]
+
+
+def test_more_replicas_means_that_only_new_ones_are_started(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "site", replicas=4)
+    start(outside)
+    assert created(outside) == ["small-site-3", "small-site-4"]
+
+
+def test_no_replicas_means_no_containers(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "site", replicas=0)
+    running(outside)
+    assert not outside.machines["web"].engine.all
+
+
+def chain(outside: Outside, condition: str) -> None:
+    """Two services on two machines: ``second`` depends on ``first``."""
+    first = Service(
+        "first", "broker", "small/queue", healthcheck=Healthcheck(("CMD", "ok")), restart="always"
+    )
+    dependency = Dependency("first", condition)  # type: ignore[arg-type]
+    second = Service("second", "web", "small/queue", depends_on=(dependency,), restart="always")
+    # The dependent stands first in the file, so that only the dependency puts it second.
+    outside.lab = replace(outside.lab, services=(second, first))
+
+
+def order(outside: Outside) -> list[str]:
+    """The creations, and the looks at container first until it is ready."""
+    told = []
+    for call in outside.faults.calls:
+        if call.name == "engine.create" or call.words[1:2] == ("small-first-1",):
+            told.append(f"{call.name.removeprefix('engine.')} {call.words[1]}")
+    return told
+
+
+def test_service_started_waits_for_the_start_and_not_for_health(outside: Outside) -> None:
+    chain(outside, "service_started")
+    outside.behaviours["first"] = Behaviour(health=("starting",) * 400 + ("healthy",))
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    told = order(outside)
+    second = told.index("create small-second-1")
+    assert told.index("create small-first-1") < second
+    assert told.count("container small-first-1") > 400
+    assert told[:second].count("container small-first-1") < 400
+
+
+def test_service_healthy_waits_until_it_is_healthy(outside: Outside) -> None:
+    chain(outside, "service_healthy")
+    outside.behaviours["first"] = Behaviour(health=("starting",) * 5 + ("healthy",))
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    told = order(outside)
+    before = told[: told.index("create small-second-1")]
+    assert before.count("container small-first-1") == 6
+
+
+def test_service_completed_waits_until_it_ended_well(outside: Outside) -> None:
+    chain(outside, "service_completed_successfully")
+    outside.lab = change_service(outside.lab, "first", restart="no")
+    outside.behaviours["first"] = Behaviour(exits=0)
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    told = order(outside)
+    assert told.index("container small-first-1") < told.index("create small-second-1")
+
+
+def test_a_dependency_that_fails_keeps_its_dependents_from_starting(outside: Outside) -> None:
+    running(outside)
+    outside.behaviours["queue"] = Behaviour(exits=1, log="disk full\n")
+    outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
+    with pytest.raises(LabError, match="service queue: it ended with exit code 1"):
+        start(outside)
+    assert created(outside) == ["small-queue-1"]
+
+
+def test_services_of_inactive_profiles_are_not_waited_for(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "site", depends_on=(Dependency("profiled"),))
+    running(outside)
+    assert len(outside.machines["web"].engine.all) == 2
+
+
+def test_a_completed_one_shot_is_not_run_again(outside: Outside) -> None:
+    running(outside)
+    rows = start(outside)
+    told = {row.service: row.status for row in rows if row.name == "container"}
+    assert told["migrate"] == "skipped"
+
+
+def test_a_one_shot_whose_build_changed_runs_again(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "migrate", command=("migrate", "--all"))
+    start(outside)
+    assert created(outside) == ["small-migrate-1"]
+
+
+def test_a_one_shot_that_failed_runs_again(outside: Outside) -> None:
+    running(outside)
+    outside.machines["broker"].engine.die("small-migrate-1", code=1)
+    start(outside)
+    assert created(outside) == ["small-migrate-1"]
+
+
+def ready(outside: Outside, name: str = "queue") -> None:
+    """Wait for one service, as the phase does."""
+    world = connected(outside)
+    service = next(one for one in outside.lab.services if one.name == name)
+    with Recorder(Silent(), CancelToken()).step("healthy") as step:
+        wait_ready(world, service, f"small-{name}-1", step)
+
+
+def test_a_container_without_health_check_is_ready_once_it_runs(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "queue", healthcheck=None)
+    ready(running(outside))
+
+
+def test_a_failed_wait_shows_state_health_log_and_what_to_type(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    outside.behaviours["queue"] = Behaviour(health=("unhealthy",), log="line 1\nline 2\n")
+    monkeypatch.setattr(containers, "READY_SECONDS", -1)
+    with pytest.raises(LabError) as failure:
+        ready(outside)
+    error = failure.value
+    assert error.what == "service queue: not ready after -1 s (last state: running unhealthy)"
+    assert error.where == "broker"
+    assert error.output == "line 1\nline 2\n"
+    assert error.next_step == "hashlab ssh broker, then: docker logs small-queue-1"
+
+
+def test_a_container_that_vanished_while_it_was_waited_for_is_a_failure(outside: Outside) -> None:
+    running(outside)
+    engine = outside.machines["broker"].engine
+    engine.remove("small-queue-1")
+    with pytest.raises(LabError, match="service queue: the container is gone"):
+        ready(outside)
+
+
+def test_a_container_that_ended_with_an_error_is_a_failure_at_once(outside: Outside) -> None:
+    running(outside)
+    outside.machines["broker"].engine.die("small-queue-1", code=7)
+    with pytest.raises(LabError, match=r"exit code 7 \(last state: exited unhealthy\)"):
+        ready(outside)
+
+
+def test_a_lasting_service_that_ended_with_zero_is_a_failure(outside: Outside) -> None:
+    running(outside)
+    outside.machines["broker"].engine.die("small-queue-1", code=0)
+    with pytest.raises(LabError, match="exit code 0, but is meant to keep running"):
+        ready(outside)
+
+
+def test_waiting_ends_when_the_run_is_cancelled(outside: Outside) -> None:
+    running(outside)
+    world = connected(outside)
+    outside.behaviours["queue"] = Behaviour(health=("starting",))
+    cancel = CancelToken()
+    service = outside.lab.services[0]
+    cancel.cancel()
+    recorder = Recorder(Silent(), cancel)
+    with pytest.raises(Cancelled), recorder.step("healthy") as step:
+        wait_ready(world, service, "small-queue-1", step)
+    assert recorder.rows()[0].status == "cancelled"
