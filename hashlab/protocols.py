@@ -125,9 +125,9 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class SwarmState:
-    """An engine's part in a Swarm. ``node``: its own id there, ``address``: where it is
-    reached; ``managers``: ids of the managers it
-    knows, which tell two Swarms at one address apart.
+    """An engine's part in a Swarm. ``node``: its own id there, ``address``: where it is reached;
+    ``managers``: ids of the managers it knows, which tell two Swarms at one address apart.
+    ``joined`` without ``active``: it belongs to a Swarm that does not work (its manager is gone).
     """
 
     active: bool
@@ -135,6 +135,7 @@ class SwarmState:
     node: str = ""
     address: str = ""
     managers: tuple[str, ...] = ()
+    joined: bool = False
 
 
 class Engine(Protocol):
@@ -262,6 +263,9 @@ class Link:
 class Connector(Protocol):
     """Opens links to machines and copies files to them."""
 
+    def answers(self, endpoint: Endpoint) -> bool:
+        """Whether an sshd greets there at this moment."""
+
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """Open a connection that accepts only ``host_key``. Raises LabError."""
 
@@ -339,6 +343,9 @@ class Provider(Protocol):
 
     def machines(self, lab: Lab) -> list[ObservedMachine]:
         """Machines of the lab that exist, asked from the provider itself."""
+
+    def machine(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """One machine of the lab, None if it does not exist; cheap enough to ask repeatedly."""
 
     def discard_half_built(self, lab: Lab) -> list[str]:
         """Remove machines that a killed run left unfinished; returns their names."""

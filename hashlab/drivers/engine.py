@@ -280,6 +280,7 @@ class DockerEngine:
             node=str(swarm.get("NodeID") or ""),
             address=str(swarm.get("NodeAddr") or ""),
             managers=managers,
+            joined=swarm.get("LocalNodeState") not in (None, "", "inactive"),
         )
 
     def swarm_init(self, address: str) -> None:
@@ -327,12 +328,13 @@ def local_engine() -> DockerEngine:
 
 def channel_engine(where: str, connect: Callable[[], Any]) -> DockerEngine:
     """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection)."""
-    base_url = "http://machine:2375"  # a name only: requests go through the channels
     adapter = _ChannelAdapter(connect)
 
     def client(version: str) -> docker.APIClient:
-        made = docker.APIClient(base_url=base_url, version=version, timeout=CALL_SECONDS)
-        made.mount(base_url, adapter)
+        made = docker.APIClient(base_url="tcp://machine:2375", version=version, timeout=CALL_SECONDS)
+        # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
+        made.base_url = "http+docker://ssh"
+        made.mount(made.base_url, adapter)
         return made
 
     try:

@@ -17,6 +17,7 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 
 KILL_AFTER_SECONDS = 5.0
+DRAIN_SECONDS = 2.0
 ORPHAN_POLL_SECONDS = 0.05
 
 
@@ -60,20 +61,20 @@ class ProcessRunner:
         ]
         for reader in readers:
             reader.start()
-        with process, self._remembered(process, command), _ending(process):
-            with cancel.calling(lambda: _signal(process, signal.SIGTERM)):
-                try:
-                    code = process.wait(timeout)
-                except subprocess.TimeoutExpired:
-                    raise LabError(
-                        f"{command[0]} did not finish within {timeout:g} s",
-                        where=" ".join(command),
-                        output="".join(outputs[0] + outputs[1]),
-                    ) from None
-            cancel.check()
-            # A child that outlives the command may keep the pipes open; its output is not ours.
-            for reader in readers:
-                reader.join(KILL_AFTER_SECONDS)
+        try:
+            with self._remembered(process, command), _ending(process):
+                with cancel.calling(lambda: _signal(process, signal.SIGTERM)):
+                    try:
+                        code = process.wait(timeout)
+                    except subprocess.TimeoutExpired:
+                        raise LabError(
+                            f"{command[0]} did not finish within {timeout:g} s",
+                            where=" ".join(command),
+                            output="".join(outputs[0] + outputs[1]),
+                        ) from None
+                cancel.check()
+        finally:
+            _close(process, readers)
         return Completed(code, "".join(outputs[0]), "".join(outputs[1]))
 
     @contextmanager
@@ -116,6 +117,17 @@ def _drain(stream: IO[str], lines: list[str], on_line: Callable[[str], None] | N
             on_line(line.rstrip("\n"))
 
 
+def _close(process: subprocess.Popen[str], readers: Sequence[threading.Thread]) -> None:
+    """Read the pipes to their ends and close them. A child that outlives the command (a build
+    daemon) may keep them open: its output is not ours, and closing would wait for it.
+    """
+    deadline = time.monotonic() + DRAIN_SECONDS
+    for stream, reader in zip((process.stdout, process.stderr), readers, strict=True):
+        reader.join(max(0.0, deadline - time.monotonic()))
+        if stream is not None and not reader.is_alive():
+            stream.close()
+
+
 def _started(pid: int) -> str:
     """When a process started, as text that tells it from a later one with its number; "" if gone.
 
@@ -155,8 +167,21 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
         return
 
 
+def _lives(process: subprocess.Popen[str]) -> bool:
+    """Whether anything is left of a process group."""
+    if process.poll() is None:
+        return True
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 class _ending:
-    """Leaves nothing of the process group behind, however the block is left."""
+    """Leaves nothing of the process group behind when the block fails. What a command that ended
+    by itself leaves running (a build daemon) is wanted.
+    """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -164,12 +189,12 @@ class _ending:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, *_: object) -> None:
-        if self._process.poll() is not None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             return
         _signal(self._process, signal.SIGTERM)
-        try:
-            self._process.wait(KILL_AFTER_SECONDS)
-        except subprocess.TimeoutExpired:
-            _signal(self._process, signal.SIGKILL)
-            self._process.wait()
+        deadline = time.monotonic() + KILL_AFTER_SECONDS
+        while _lives(self._process) and time.monotonic() < deadline:
+            time.sleep(ORPHAN_POLL_SECONDS)
+        _signal(self._process, signal.SIGKILL)
+        self._process.wait()

@@ -15,8 +15,8 @@ def ruby(value: object) -> str:
     """Quote a plain value (text, number, list, None) as a Ruby literal."""
     if value is None:
         return "nil"
-    # JSON is Ruby, but for interpolation inside double quotes.
-    return json.dumps(value).replace("#", "\\u0023")
+    # JSON is Ruby, but for interpolation inside double quotes, and for surrogate pairs.
+    return json.dumps(value, ensure_ascii=False).replace("#", "\\u0023")
 
 
 def render_vagrantfile(values: Mapping[str, Any], *, template: Path | None = None) -> str:

@@ -20,6 +20,7 @@ from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, Link, Runner
 
 CONNECT_SECONDS = 10.0
+GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
 RSYNC = [
     "rsync",
@@ -27,7 +28,6 @@ RSYNC = [
     "--perms",
     "--times",
     "--checksum",
-    "--compress",
     "--stats",
     "--from0",
     "--force",  # a file may take the place of a folder
@@ -111,6 +111,16 @@ class SshConnector:
         self._key = key
         self._config = config
         self._runner = runner
+
+    def answers(self, endpoint: Endpoint) -> bool:
+        """See protocols.Connector. A forwarded port accepts before the machine does, so only the
+        greeting counts.
+        """
+        try:
+            with socket.create_connection((endpoint.host, endpoint.port), GREETING_SECONDS) as wire:
+                return wire.recv(4) == b"SSH-"
+        except OSError:
+            return False
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""

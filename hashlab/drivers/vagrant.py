@@ -95,7 +95,6 @@ class VagrantDriver:
         env = {
             "VAGRANT_DOTFILE_PATH": str(self._folder / "vagrant"),
             "VAGRANT_DEFAULT_PROVIDER": self._provider,
-            "VAGRANT_NO_PARALLEL": "",
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "VAGRANT_NO_COLOR": "1",
         }

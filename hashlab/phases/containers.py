@@ -22,7 +22,7 @@ from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
 from hashlab.protocols import ContainerState, Engine
 
 READY_SECONDS = 180.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.25
 STOP_SECONDS = 10
 ATTACH_SECONDS = 20.0
 
@@ -221,7 +221,9 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         state = engine.container(name)
-        if state is not None and _ready(state, service, completes):
+        if state is not None and (
+            _ready(state, service, completes) or _passes(engine, state, service)
+        ):
             return
         failure = _failure(state, service, completes)
         if not failure and time.monotonic() > deadline:
@@ -231,6 +233,18 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
         if state is not None:
             step.detail(state.health or state.state)
         step.cancel.wait(POLL_SECONDS)
+
+
+def _passes(engine: Engine, state: ContainerState, service: Service) -> bool:
+    """Whether the service's own health check passes at this moment. The engine would look only
+    after the check's interval, which is chosen for the long run and not for the start.
+    """
+    check = service.healthcheck
+    if check is None or state.state != "running" or state.health != "starting":
+        return False
+    kind, *words = check.test or ("NONE",)
+    command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
+    return kind != "NONE" and engine.execute(state.id, command).code == 0
 
 
 def _completes(lab: Lab, service: Service) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 
 from hashlab.errors import LabError
 from hashlab.phases.box import remove_boxes
@@ -15,7 +16,9 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
     observed = world.provider.machines(world.lab)
     if observed:
-        world.provider.adopt(world.lab, world.state.vagrant, ensure_key(world))
+        # A machine too broken to take our key goes too: at the latest with the leftovers.
+        with suppress(LabError):
+            world.provider.adopt(world.lab, world.state.vagrant, ensure_key(world))
     world.provider.halt(world.lab)
     if world.state.vagrantfile.exists() and world.state.vagrant.exists():
         world.vagrant.destroy(track=track)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hashlab.errors import LabError
-from hashlab.phases.world import World
+from hashlab.phases.world import Reach, World
 from hashlab.pipeline import CancelToken
 from hashlab.statefiles import write_text
 
@@ -27,11 +29,11 @@ def ensure_key(world: World) -> str:
     return public.read_text(encoding="utf-8").strip()
 
 
-def write_ssh_files(world: World) -> None:
+def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:
     """Write known_hosts and config for every machine that can be reached."""
     known, hosts = [], []
     known_hosts = world.state.ssh / "known_hosts"
-    for name, reach in world.facts.reach.items():
+    for name, reach in machines.items():
         alias = f"{world.lab.id}-{name}"
         known.append(f"{alias} {reach.host_key}\n")
         hosts.append(

@@ -18,7 +18,7 @@ from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine
 from hashlab.statefiles import read_json, write_json, write_text
 
 CONNECT_SECONDS = 120.0
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 
 
@@ -193,15 +193,19 @@ def connect(world: World, track: Track, machine: str) -> None:
             if time.monotonic() > deadline:
                 raise
             track.detail(error.what)
+        # Looking costs the engine that boots the machines: not more often than people notice.
         track.cancel.wait(POLL_SECONDS)
     reach = world.facts.reach[machine]
     track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
 
 
 def _connect_once(world: World, machine: str) -> None:
-    found = next((m for m in world.provider.machines(world.lab) if m.name == machine), None)
+    """Look from cheap to dear, so that looking again and again costs little."""
+    found = world.provider.machine(world.lab, machine)
     if found is None or found.state != "running" or found.endpoint is None or not found.address:
         raise LabError("the machine is not up yet", where=machine)
+    if not world.connector.answers(found.endpoint):
+        raise LabError("sshd does not answer yet", where=machine)
     host_key = world.provider.host_key(world.lab, machine)
     if not host_key:
         raise LabError("the machine has no host key yet", where=machine)
@@ -215,10 +219,16 @@ def _connect_once(world: World, machine: str) -> None:
 
 
 def remember(world: World) -> None:
-    """Keep endpoints and host keys for the next run, and for `ssh -F`."""
-    reach = world.facts.reach
+    """Keep endpoints and host keys for the next run, and for `ssh -F`: those of this run, and what
+    is cached of machines that it has not reached yet.
+    """
+    reach: dict[str, Reach] = {}
+    for name in world.machine_names():
+        known = world.facts.reach.get(name) or _cached(world, name)
+        if known:
+            reach[name] = known
     write_json(world.state.machines, {name: _to_json(one) for name, one in reach.items()})
-    write_ssh_files(world)
+    write_ssh_files(world, reach)
 
 
 def reconnect(world: World, track: Track, machine: str) -> None:
@@ -241,9 +251,9 @@ def reconnect(world: World, track: Track, machine: str) -> None:
 
 
 def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
-    found = [m for m in world.provider.machines(world.lab) if m.name == machine]
-    if not found or found[0].state != "running":
-        state = found[0].state if found else "not there"
+    found = world.provider.machine(world.lab, machine)
+    if found is None or found.state != "running":
+        state = found.state if found else "not there"
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
     public_key = ensure_key(world)
     world.provider.adopt(world.lab, world.state.vagrant, public_key)
@@ -275,4 +285,7 @@ def _cached(world: World, machine: str) -> Reach | None:
     cache = read_json(world.state.machines)
     if not isinstance(cache, dict) or machine not in cache or not world.state.key.exists():
         return None
-    return _from_json(cache[machine]) if world.state.ssh_config.exists() else None
+    try:
+        return _from_json(cache[machine]) if world.state.ssh_config.exists() else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None

@@ -39,7 +39,7 @@ def join_network(world: World, track: Track, _: str) -> None:
     changed: list[str] = []
     state = engine.swarm()
     if not is_leader(state, address):
-        if state.active:
+        if state.joined:
             engine.swarm_leave()
         engine.swarm_init(str(address))
         state = engine.swarm()
@@ -61,7 +61,7 @@ def _join(world: World, name: str, manager: SwarmState, changed: list[str]) -> N
     state = engine.swarm()
     if is_member(state, manager):
         return
-    if state.active:
+    if state.joined:
         engine.swarm_leave()
     token = world.link(world.machine_names()[0]).engine.swarm_token()
     try:

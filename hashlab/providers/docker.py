@@ -233,6 +233,11 @@ class DockerProvider:
             if (inspected := found.get(machine.name)) is not None
         ]
 
+    def machine(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """See protocols.Provider."""
+        inspected = self._engine().inspect(_container(lab, name))
+        return None if inspected is None else _observed(name, inspected)
+
     def discard_half_built(self, lab: Lab) -> list[str]:
         """See protocols.Provider. Vagrant attaches the network before it starts a container."""
         engine = self._engine()

@@ -529,6 +529,7 @@ class FakeEngine:
             node=self.node,
             address=self.address,
             managers=(self.cluster.manager_node,),
+            joined=True,
         )
 
     def _not_in_a_swarm(self, what: str) -> None:

@@ -185,6 +185,11 @@ class FakeConnector:
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
 
+    def answers(self, endpoint: Endpoint) -> bool:
+        with self._outside.faults.call("connector.answers", endpoint):
+            there = self._outside.machines.values()
+            return any(m.endpoint == endpoint and m.state == "running" for m in there)
+
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         with self._outside.faults.call("connector.connect", machine, endpoint):
             there = self._outside.machines.get(machine)
@@ -298,6 +303,11 @@ class FakeProvider:
         with self._call("machines"):
             there = self._outside.machines
             return [_observed(there[m.name]) for m in lab.machines if m.name in there]
+
+    def machine(self, lab: Lab, name: str) -> ObservedMachine | None:
+        with self._call("machine", name):
+            there = self._outside.machines.get(name)
+            return _observed(there) if there else None
 
     def discard_half_built(self, lab: Lab) -> list[str]:
         with self._call("discard_half_built"):

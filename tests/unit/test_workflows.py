@@ -272,6 +272,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
 
 
 CALLS = [
+    "connector.answers",
     "connector.connect",
     "connector.copy",
     "context_files",
@@ -294,6 +295,7 @@ CALLS = [
     "provider.check",
     "provider.discard_half_built",
     "provider.host_key",
+    "provider.machine",
     "provider.machines",
     "provider.own_subnet",
     "provider.prepare",
@@ -350,7 +352,7 @@ def test_after_any_one_call_failed_the_next_dev_completes_and_the_one_after_chan
     assert outside.faults.changes() == []
 
 
-@pytest.mark.parametrize("call", ["vagrant.destroy", "provider.discard", "provider.adopt"])
+@pytest.mark.parametrize("call", ["provider.halt", "vagrant.destroy", "provider.discard"])
 def test_after_a_failed_destroy_the_next_one_leaves_nothing(outside: Outside, call: str) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     outside.faults.arm(call)

@@ -116,6 +116,14 @@ def web_url() -> str:
     return url
 
 
+@dataclass(frozen=True)
+class Registered:
+    """A new account, logged in."""
+
+    id: int
+    token: str
+
+
 class Client:
     """One keep-alive connection to the web server; not for several threads at once."""
 
@@ -170,18 +178,15 @@ class Client:
 
     # What the services offer, one method each.
 
-    def register(self, name: str, password: str) -> int | None:
-        """The new user's id, or None when there is an account of this name."""
+    def register(self, name: str, password: str) -> Registered | None:
+        """The new account, or None when there is one of this name."""
         try:
-            return int(
-                self.post("/api/auth/registrations", {"name": name, "password": password})[
-                    "user_id"
-                ]
-            )
+            told = self.post("/api/auth/registrations", {"name": name, "password": password})
         except Refused as refusal:
             if refusal.status != 409:
                 raise
             return None
+        return Registered(int(told["user_id"]), str(told["token"]))
 
     def log_in(self, name: str, password: str) -> str:
         """A token."""

@@ -108,7 +108,9 @@ class Seed:
 
     def _registration(self, name: str) -> Task:
         def register(client: Client) -> None:
-            if client.register(name, password(name)) is not None:
+            registered = client.register(name, password(name))
+            if registered is not None:
+                self._sessions.keep(name, registered.token)
                 self._count("users")
 
         return register

@@ -17,6 +17,11 @@ class Sessions:
         # A lock per user: checking a password is slow on purpose, and is paid only once.
         self._locks = {name: threading.Lock() for name in names}
 
+    def keep(self, name: str, token: str) -> None:
+        """Remember the token of a user who has just registered."""
+        with self._locks[name]:
+            self._tokens[name] = token
+
     def token(self, client: Client, name: str) -> str:
         """The token of this user; logs in when there is none yet."""
         with self._locks[name]:

@@ -13,7 +13,8 @@ import java.util.Optional;
 
 /** Registrations and sessions over HTTP. */
 final class AuthRoutes {
-    record Registered(long userId) {}
+    /** Who has just chosen a password need not send it again: the token spares a second slow hash. */
+    record Registered(long userId, String token) {}
 
     record Session(String token) {}
 
@@ -40,8 +41,8 @@ final class AuthRoutes {
         Optional<Long> id = accounts.find(name).isPresent()
                 ? Optional.empty()
                 : accounts.register(name, passwords.hash(password));
-        Http.json(context, 201, new Registered(id.orElseThrow(
-                () -> ApiException.conflict("name_taken", "This name is taken."))));
+        long userId = id.orElseThrow(() -> ApiException.conflict("name_taken", "This name is taken."));
+        Http.json(context, 201, new Registered(userId, tokens.issue(new Caller(userId, name))));
     }
 
     private void createSession(Context context) throws IOException, SQLException {

@@ -1,0 +1,248 @@
+"""The engine driver's own thinking: descriptions into states, build events into progress."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docker
+import pytest
+import requests
+from docker.errors import APIError
+from fakes import track_of
+from fakes.outside import Silent
+
+from hashlab.drivers import engine as driver
+from hashlab.drivers.engine import (
+    DockerEngine,
+    _container_state,
+    _follow_build,
+    _label_list,
+    channel_engine,
+    local_engine,
+)
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import Cancelled, CancelToken, Recorder, Step
+from hashlab.protocols import ContainerState, SwarmState
+
+FOUND: dict[str, Any] = {
+    "Id": "1" * 64,
+    "Name": "/small-site-1",
+    "State": {
+        "Status": "running",
+        "ExitCode": 0,
+        "Pid": 42,
+        "StartedAt": "2026-01-01T00:00:00Z",
+        "Health": {"Status": "healthy"},
+    },
+    "Config": {"Image": "small/site", "Labels": {"a": "1"}},
+    "NetworkSettings": {"Networks": {"small": {"NetworkID": "net1"}}},
+}
+
+
+def test_a_description_becomes_a_state() -> None:
+    assert _container_state(FOUND) == ContainerState(
+        id="1" * 64,
+        name="small-site-1",
+        state="running",
+        health="healthy",
+        exit_code=0,
+        image="small/site",
+        labels={"a": "1"},
+        pid=42,
+        started_at="2026-01-01T00:00:00Z",
+        networks=frozenset({"net1"}),
+    )
+
+
+def test_what_an_engine_leaves_out_is_empty() -> None:
+    bare = {
+        "Id": "1",
+        "Name": "/x",
+        "State": {"Status": "created", "Health": None},
+        "Config": {"Image": "i", "Labels": None},
+        "NetworkSettings": {"Networks": None},
+    }
+    state = _container_state(bare)
+    assert (state.health, state.pid, state.exit_code, state.labels) == ("", 0, 0, {})
+    assert state.networks == frozenset()
+
+
+def test_a_label_without_value_is_asked_for_by_its_key() -> None:
+    assert _label_list({"a": "1", "b": ""}) == ["a=1", "b"]
+
+
+class Amounts(Silent):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[float, float | None, str]] = []
+
+    def update(self, step: Step) -> None:
+        self.seen.append((step.done, step.total, step.unit))
+
+
+def test_a_builds_steps_move_the_bar_and_its_lines_are_passed_on() -> None:
+    listener = Amounts()
+    events = [
+        {"stream": "Step 1/3 : FROM scratch\n"},
+        {"stream": "\n"},
+        {"stream": " ---> 123\nStep 2/3 : COPY a /\n"},
+        {"aux": {"ID": "sha256:1"}},
+        {"stream": "Step back\n"},
+        {"stream": None},
+    ]
+    with Recorder(listener, CancelToken()).step("image") as track:
+        _follow_build("x", iter(events), track)
+    assert listener.seen == [(1, 3, "steps"), (2, 3, "steps")]
+    assert "Step 2/3 : COPY a /" in listener.lines
+
+
+def test_a_build_that_fails_tells_everything_it_printed() -> None:
+    events = [{"stream": "compiling\n"}, {"error": "returned a non-zero code: 1"}]
+    with pytest.raises(LabError) as failure, track_of() as track:
+        _follow_build("small/site", iter(events), track)
+    assert failure.value.what == "cannot build image small/site: returned a non-zero code: 1"
+    assert failure.value.output == "compiling"
+
+
+def test_a_cancelled_run_stops_following_its_build() -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled), track_of(cancel=cancel) as track:
+        _follow_build("x", iter([{"stream": "a\n"}]), track)
+
+
+class Client:
+    """A docker-py client whose every call fails, or answers what it was given."""
+
+    def __init__(self, error: Exception | None = None, **answers: Any) -> None:
+        self._error = error
+        self._answers = answers
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: object, **__: object) -> Any:
+            if self._error:
+                raise self._error
+            return self._answers[name]
+
+        return call
+
+
+def refused() -> APIError:
+    answer = requests.Response()
+    answer.status_code = 500
+    return APIError("server error", response=answer, explanation="driver failed")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (refused(), "driver failed"),
+        (docker.errors.DockerException("no socket"), "no socket"),
+        (requests.ConnectionError("cut"), "cut"),
+        (BrokenPipeError(), "BrokenPipeError"),
+        (EOFError(), "EOFError"),
+        (TimeoutError("timed out"), "timed out"),
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda engine: engine.info(),
+        lambda engine: engine.containers({}),
+        lambda engine: engine.start("x"),
+        lambda engine: engine.remove("x"),
+        lambda engine: engine.logs("x"),
+        lambda engine: engine.image_labels(["x"]),
+        lambda engine: engine.volumes({}),
+        lambda engine: engine.networks(),
+        lambda engine: engine.swarm_token(),
+        lambda engine: engine.remove_image("x"),
+    ],
+)
+def test_every_error_of_the_wire_or_the_engine_is_one_of_the_lab_that_names_the_engine(
+    call: Any, error: Exception, told: str
+) -> None:
+    engine = DockerEngine("web", Client(error))  # type: ignore[arg-type]
+    with pytest.raises(LabError, match=told) as failure:
+        call(engine)
+    assert failure.value.where == "web"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, SwarmState(False, False)),
+        (
+            {"LocalNodeState": "inactive", "NodeID": "", "RemoteManagers": None},
+            SwarmState(False, False),
+        ),
+        (
+            {
+                "LocalNodeState": "active",
+                "ControlAvailable": True,
+                "NodeID": "N1",
+                "NodeAddr": "192.168.60.5",
+                "RemoteManagers": [{"NodeID": "N1", "Addr": "192.168.60.5:2377"}],
+            },
+            SwarmState(True, True, "N1", "192.168.60.5", ("N1",), joined=True),
+        ),
+        (
+            {"LocalNodeState": "pending", "NodeID": "N2", "NodeAddr": "192.168.60.6"},
+            SwarmState(False, False, "N2", "192.168.60.6", joined=True),
+        ),
+        ({"LocalNodeState": "error"}, SwarmState(False, False, joined=True)),
+    ],
+)
+def test_what_an_engine_says_of_its_swarm(said: dict[str, Any], expected: SwarmState) -> None:
+    engine = DockerEngine("web", Client(info={"Swarm": said}))  # type: ignore[arg-type]
+    assert engine.swarm() == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "tag"),
+    [
+        ("redis:7", "redis", "7"),
+        ("redis", "redis", "latest"),
+        ("localhost:5000/redis", "localhost:5000/redis", "latest"),
+        ("localhost:5000/redis:7", "localhost:5000/redis", "7"),
+    ],
+)
+def test_a_pull_names_repository_and_tag(name: str, repository: str, tag: str) -> None:
+    asked: list[tuple[object, object]] = []
+
+    class Pulling:
+        def pull(self, repository: str, *, tag: str, **_: object) -> list[dict[str, str]]:
+            asked.append((repository, tag))
+            return [{"status": "Pulling"}]
+
+    with track_of() as track:
+        DockerEngine("laptop", Pulling()).pull(name, track=track)  # type: ignore[arg-type]
+    assert asked == [(repository, tag)]
+
+
+def test_a_pull_that_fails_half_way_is_a_failure() -> None:
+    engine = DockerEngine("laptop", Client(pull=[{"status": "x"}, {"error": "denied"}]))  # type: ignore[arg-type]
+    with pytest.raises(LabError, match="cannot pull image redis:7: denied"), track_of() as track:
+        engine.pull("redis:7", track=track)
+
+
+def test_a_laptop_without_an_engine_is_told_how_to_start_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(LaptopError, match="does not answer") as failure:
+        local_engine()
+    assert "start Docker" in failure.value.next_step
+
+
+def test_a_machine_whose_engine_cannot_be_reached_is_named() -> None:
+    def refuse() -> object:
+        raise EOFError
+
+    with pytest.raises(LabError, match="Docker Engine does not answer") as failure:
+        channel_engine("web", refuse)
+    assert failure.value.where == "web"
+
+
+def test_every_call_has_a_time_limit() -> None:
+    assert 0 < driver.CALL_SECONDS <= 120

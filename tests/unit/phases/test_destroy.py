@@ -1,0 +1,82 @@
+"""Destroy: machines, leftovers and local state go; what cannot be undone twice is done once."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import Outside, go, rows, run, running, track_of
+
+from hashlab import workflows
+from hashlab.errors import LabError
+from hashlab.phases.destroy import look
+
+
+def test_destroy_tells_what_it_destroyed_and_what_it_looked_for(outside: Outside) -> None:
+    result = go(running(outside), workflows.DESTROY)
+    assert rows(result, "machines")[0].detail == "broker, web, spare"
+    assert rows(result, "leftovers")[0].detail == "4 removed"
+    assert rows(result, "look")[0].detail == "none left: machines, volumes and networks"
+
+
+def test_machines_are_stopped_before_vagrant_is_asked_to_remove_them(outside: Outside) -> None:
+    go(running(outside), workflows.DESTROY)
+    names = outside.faults.names()
+    assert names.index("provider.halt") < names.index("vagrant.destroy")
+
+
+def test_vagrant_is_not_called_for_a_lab_it_never_saw(outside: Outside) -> None:
+    outside.vagrant_allowed = False
+    go(outside, workflows.DESTROY)
+
+
+def test_machines_are_destroyed_even_though_the_state_folder_is_lost(outside: Outside) -> None:
+    running(outside)
+    outside.state.root.rename(outside.root / "lost")
+    go(outside, workflows.DESTROY)
+    assert outside.machines == {}
+
+
+def test_run_records_and_the_box_survive_destroy(outside: Outside) -> None:
+    running(outside)
+    outside.state.runs.mkdir()
+    (outside.state.runs / "one.json").write_text("{}")
+    go(outside, workflows.DESTROY)
+    assert (outside.state.runs / "one.json").exists()
+    assert len(outside.stores) == 1
+
+
+def test_keys_secrets_and_endpoints_are_forgotten(outside: Outside) -> None:
+    running(outside)
+    go(outside, workflows.DESTROY)
+    for path in (
+        outside.state.ssh,
+        outside.state.secrets,
+        outside.state.machines,
+        outside.state.vagrantfile,
+        outside.state.vagrant,
+    ):
+        assert not path.exists()
+
+
+def test_what_is_left_is_a_failure_that_names_it(outside: Outside) -> None:
+    outside.provider.volumes.add("stubborn")
+    match = "still there: volume stubborn"
+    with pytest.raises(LabError, match=match) as failure, track_of() as track:
+        look(outside.world(), track, "")
+    assert failure.value.next_step == "run hashlab destroy again"
+
+
+def test_a_lab_whose_machines_vagrant_cannot_destroy_keeps_what_is_needed_to_try_again(
+    outside: Outside,
+) -> None:
+    running(outside)
+    outside.faults.arm("vagrant.destroy")
+    run(outside, workflows.DESTROY)
+    assert outside.state.key.exists()
+    assert outside.state.vagrantfile.exists()
+
+
+def test_a_machine_that_takes_no_key_is_destroyed_all_the_same(outside: Outside) -> None:
+    running(outside)
+    outside.faults.arm("provider.adopt", always=True)
+    run(outside, workflows.DESTROY)
+    assert outside.machines == {}

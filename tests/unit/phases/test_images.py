@@ -1,0 +1,155 @@
+"""Images: what they are built from decides whether a machine's, or the laptop's, will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import Outside, connected, running, track_of, write_files
+from fakes.outside import Silent
+
+from hashlab.config.model import Image
+from hashlab.errors import LabError
+from hashlab.phases.images import bring_images, build_images, hash_images, image_inputs, satisfied
+from hashlab.pipeline import CancelToken, Recorder, Row
+
+
+@pytest.mark.parametrize(
+    ("labels", "inputs", "expected"),
+    [
+        (None, "abc", False),
+        (None, "pulled", False),
+        ({}, "abc", False),
+        ({"hashlab.inputs": "old"}, "abc", False),
+        ({"hashlab.inputs": "abc"}, "abc", True),
+        ({}, "pulled", True),
+        ({"hashlab.inputs": "abc"}, "pulled", True),
+    ],
+)
+def test_an_image_will_do_when_it_was_built_from_the_same(
+    labels: dict[str, str] | None, inputs: str, expected: bool
+) -> None:
+    assert satisfied(labels, inputs) is expected
+
+
+def inputs(outside: Outside, name: str = "small/site") -> str:
+    image = next(image for image in outside.lab.images if image.name == name)
+    return image_inputs(outside.world(), image)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda context: (context / "run.sh").write_text("edited"),
+        lambda context: (context / "more").write_text("added"),
+        lambda context: (context / "run.sh").unlink(),
+        lambda context: (context / "run.sh").rename(context / "other.sh"),
+        lambda context: (context / "Dockerfile").write_text("FROM scratch\n"),
+    ],
+    ids=["edited", "added", "deleted", "renamed", "Dockerfile"],
+)
+def test_every_change_in_a_build_context_changes_the_inputs(
+    outside: Outside, edit: Callable[[Path], object]
+) -> None:
+    before = inputs(outside)
+    edit(outside.lab.folder / "site")
+    assert inputs(outside) != before
+
+
+def test_a_dockerfile_outside_of_its_context_counts_too(outside: Outside) -> None:
+    write_files(outside.lab.folder, {"Dockerfile.site": "FROM a\n"})
+    site = outside.lab.images[1]
+    assert site.build is not None
+    build = replace(site.build, dockerfile=outside.lab.folder / "Dockerfile.site")
+    outside.lab = replace(outside.lab, images=(Image("small/site", build),))
+    before = inputs(outside)
+    write_files(outside.lab.folder, {"Dockerfile.site": "FROM b\n"})
+    assert inputs(outside) != before
+
+
+def test_files_that_docker_ignores_do_not_count(outside: Outside) -> None:
+    before = inputs(outside)
+    write_files(outside.lab.folder, {"site/notes.md": "ignored"})
+    real = outside.world().context_files
+    world = replace(
+        outside.world(),
+        context_files=lambda build: [name for name in real(build) if not name.endswith(".md")],
+    )
+    assert image_inputs(world, outside.lab.images[1]) == before
+
+
+def test_the_base_of_the_box_counts_for_every_image(outside: Outside) -> None:
+    before = inputs(outside)
+    outside.lab = replace(outside.lab, box=replace(outside.lab.box, base="debian:sid"))
+    assert inputs(outside) != before
+
+
+def test_hashing_tells_the_inputs_of_every_image_of_the_file(outside: Outside) -> None:
+    outside.lab = replace(outside.lab, images=(*outside.lab.images, Image("redis:7")))
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+    assert set(world.facts.image_inputs) == {"small/queue", "small/site", "redis:7"}
+    assert world.facts.image_inputs["redis:7"] == "pulled"
+
+
+def bring(outside: Outside, machine: str = "web") -> Row:
+    world = connected(outside)
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("images", machine=machine) as track:
+        bring_images(world, track, machine)
+    return recorder.rows()[0]
+
+
+def test_a_machine_that_has_its_images_is_left_alone(outside: Outside) -> None:
+    row = bring(running(outside))
+    assert (row.status, row.detail) == ("skipped", "1 there")
+
+
+def test_a_machine_without_services_needs_no_images(outside: Outside) -> None:
+    assert bring(running(outside), "spare").detail == "0 there"
+
+
+def test_an_image_the_machine_lost_is_sent_from_the_laptop_without_building(
+    outside: Outside,
+) -> None:
+    del running(outside).machines["web"].engine.images["small/site"]
+    row = bring(outside)
+    assert row.detail == "sent small/site"
+    assert row.bytes_sent > 0
+    assert "laptop.build_image" not in outside.faults.names()
+    assert "small/site" in outside.machines["web"].engine.images
+
+
+def test_an_image_lost_everywhere_is_built_and_sent(outside: Outside) -> None:
+    del running(outside).machines["web"].engine.images["small/site"]
+    outside.laptop.images.clear()
+    bring(outside)
+    built = [call.words for call in outside.faults.calls if call.name == "laptop.build_image"]
+    assert built == [("laptop", "small/site", {"LEVEL": "1"}, "")]
+
+
+def test_an_image_that_is_only_named_is_pulled_by_the_laptop(outside: Outside) -> None:
+    outside.lab = replace(outside.lab, images=(*outside.lab.images, Image("redis:7")))
+    outside.laptop.registry.add("redis:7")
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        assert build_images(world, ["redis:7"], track) == ["redis:7"]
+        assert build_images(world, ["redis:7"], track) == []
+
+
+def test_a_build_that_fails_names_its_image(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"site/Dockerfile": "FROM scratch\nRUN false\n"})
+    with pytest.raises(LabError, match="cannot build image small/site"):
+        bring(outside)
+
+
+@pytest.mark.xfail(strict=True, reason="chmod +x in a build context builds no new image")
+def test_a_file_made_executable_changes_the_inputs(outside: Outside) -> None:
+    before = inputs(outside)
+    (outside.lab.folder / "site/run.sh").chmod(0o755)
+    assert inputs(outside) != before

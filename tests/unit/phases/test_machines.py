@@ -1,0 +1,403 @@
+"""Machines: subnets and ports that are free, boxes that fit, endpoints that are remembered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+from fakes import Outside, go, rows, run, running, track_of
+from fakes.outside import Silent
+
+from hashlab import workflows
+from hashlab.config.model import ForwardedPort
+from hashlab.errors import LabError, LaptopError
+from hashlab.phases import machines
+from hashlab.phases.machines import (
+    CANDIDATES,
+    Layout,
+    choose_subnet,
+    connect,
+    lay_out,
+    prepare,
+    reconnect,
+    require_box,
+    subnet_of,
+)
+from hashlab.pipeline import CancelToken, Recorder
+from hashlab.protocols import ObservedMachine
+
+WANTED = IPv4Network("192.168.60.0/24")
+
+
+def nets(*texts: str) -> list[IPv4Network]:
+    return [IPv4Network(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("taken", "chosen"),
+    [
+        ([], "192.168.60.0/24"),
+        (["172.17.0.0/16"], "192.168.60.0/24"),
+        (["0.0.0.0/0"], "192.168.60.0/24"),
+        (["192.168.60.0/24"], "192.168.61.0/24"),
+        (["192.168.60.128/25"], "192.168.61.0/24"),
+        (["192.168.60.7/32"], "192.168.61.0/24"),
+        (["192.168.60.0/23"], "192.168.62.0/24"),
+        (["192.168.60.0/24", "192.168.61.0/24", "192.168.62.0/24"], "192.168.63.0/24"),
+        (["192.168.0.0/17"], None),
+        (["192.168.0.0/16"], None),
+    ],
+)
+def test_the_wanted_subnet_is_taken_else_the_next_free_one(
+    taken: list[str], chosen: str | None
+) -> None:
+    if chosen is None:
+        with pytest.raises(LaptopError, match="no other is free"):
+            choose_subnet(WANTED, nets(*taken))
+        return
+    assert choose_subnet(WANTED, nets(*taken)) == IPv4Network(chosen)
+
+
+def test_a_subnet_that_is_no_24_has_no_substitute() -> None:
+    wide = IPv4Network("10.7.0.0/16")
+    assert choose_subnet(wide, []) == wide
+    with pytest.raises(LaptopError, match=r"subnet 10\.7\.0\.0/16 is in use"):
+        choose_subnet(wide, nets("10.7.3.0/24"))
+
+
+def test_every_candidate_is_private_and_in_the_range_virtualbox_allows_or_above() -> None:
+    assert all(candidate.is_private and candidate.prefixlen == 24 for candidate in CANDIDATES)
+
+
+def test_the_subnet_of_a_layout_is_the_one_its_machines_are_in() -> None:
+    layout = Layout({"a": IPv4Address("192.168.63.5")}, {})
+    assert subnet_of(layout) == IPv4Network("192.168.63.0/24")
+
+
+def test_without_anything_in_the_way_addresses_and_ports_are_as_configured(
+    outside: Outside,
+) -> None:
+    world = outside.world()
+    layout = lay_out(world, {})
+    assert layout.addresses == {
+        "broker": IPv4Address("192.168.60.5"),
+        "web": IPv4Address("192.168.60.6"),
+        "spare": IPv4Address("192.168.60.7"),
+    }
+    assert layout.ports == {"broker": {}, "web": {80: 8080}, "spare": {}}
+    assert world.facts.notes == []
+
+
+def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside) -> None:
+    outside.provider.subnets_in_use = ["192.168.60.0/24"]
+    world = outside.world()
+    layout = lay_out(world, {})
+    assert [str(a) for a in layout.addresses.values()] == [
+        "192.168.61.5",
+        "192.168.61.6",
+        "192.168.61.7",
+    ]
+    assert world.facts.notes == ["subnet 192.168.60.0/24 is in use; this lab took 192.168.61.0/24"]
+
+
+def test_a_route_of_the_laptop_counts_as_a_subnet_in_use(outside: Outside) -> None:
+    world = replace(outside.world(), routes=lambda: nets("192.168.60.0/24"))
+    assert str(lay_out(world, {}).addresses["web"]) == "192.168.61.6"
+
+
+def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outside) -> None:
+    """It is a route of the laptop, although no machine is there."""
+    outside.network = WANTED
+    world = outside.world()
+    assert WANTED in world.routes()
+    assert str(lay_out(world, {}).addresses["web"]) == "192.168.60.6"
+    assert world.facts.notes == []
+
+
+def test_a_port_in_use_is_replaced_and_told(outside: Outside) -> None:
+    outside.ports_in_use = {8080}
+    world = outside.world()
+    assert lay_out(world, {}).ports["web"] == {80: 40001}
+    assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
+
+
+def with_ports(outside: Outside, **ports: int) -> None:
+    """Each of these machines forwards its port 80 to this port of the laptop."""
+    machines_then = tuple(
+        replace(
+            machine,
+            forwarded_ports=(ForwardedPort(machine.name, 80, ports[machine.name]),)
+            if machine.name in ports
+            else (),
+        )
+        for machine in outside.lab.machines
+    )
+    outside.lab = replace(outside.lab, machines=machines_then)
+
+
+def test_of_two_machines_that_want_one_port_the_second_gets_another(outside: Outside) -> None:
+    with_ports(outside, broker=8080, web=8080)
+    world = outside.world()
+    ports = lay_out(world, {}).ports
+    assert (ports["broker"], ports["web"]) == ({80: 8080}, {80: 40001})
+    assert world.facts.notes == ["port 8080 (web) is taken; using 40001"]
+
+
+def test_a_free_port_that_another_machine_was_just_given_is_not_given_twice(
+    outside: Outside,
+) -> None:
+    with_ports(outside, broker=8080, web=8081, spare=8082)
+    outside.ports_in_use = {8080, 8081, 8082}
+    offered = iter([40001, 40001, 40002, 40001, 40002, 40003])
+    world = replace(outside.world(), free_port=lambda: next(offered))
+    ports = lay_out(world, {}).ports
+    assert [ports[name][80] for name in ("broker", "web", "spare")] == [40001, 40002, 40003]
+
+
+def test_machines_that_exist_keep_their_ports_even_though_they_are_in_use(
+    outside: Outside,
+) -> None:
+    outside.ports_in_use = {8080, 45678}
+    world = outside.world()
+    there = ObservedMachine("web", "running", IPv4Address("192.168.60.6"), None, {80: 45678})
+    assert lay_out(world, {"web": there}).ports["web"] == {80: 45678}
+
+
+def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
+    outside.provider.subnets_in_use = ["192.168.60.0/24"]
+    outside.ports_in_use = {8080}
+    running(outside)
+    before = {name: (m.address, m.forwarded) for name, m in outside.machines.items()}
+    outside.provider.subnets_in_use = []
+    outside.ports_in_use = {40001}
+    go(outside, workflows.DEV)
+    vagrantfile = json.loads(outside.state.vagrantfile.read_text())
+    web = next(one for one in vagrantfile["machines"] if one["name"] == "web")
+    assert web["address"] == str(before["web"][0]) == "192.168.61.6"
+    assert web["forwarded_ports"] == [{"id": "site", "guest": 80, "host": 40001}]
+
+
+def test_a_new_machine_in_a_running_lab_alone_is_booted(outside: Outside) -> None:
+    lab = outside.lab
+    outside.lab = replace(lab, machines=lab.machines[:2])
+    running(outside)
+    outside.lab = lab
+    go(outside, workflows.DEV)
+    booted = [call.words for call in outside.faults.calls if call.name == "vagrant.up"]
+    prepared = [call.words for call in outside.faults.calls if call.name == "provider.prepare"]
+    assert booted == prepared == [("spare",)]
+
+
+def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Outside) -> None:
+    running(outside)
+    outside.provider.half_built = ["web"]
+    world = outside.world()
+    with track_of() as track:
+        prepare(world, track, "")
+    assert "machine web was half built by an earlier run and is made anew" in world.facts.notes
+    assert "web" not in world.facts.observed
+
+
+def test_without_a_box_dev_says_init_box(outside: Outside) -> None:
+    with pytest.raises(LaptopError, match="there is no box for lab small") as failure:
+        require_box(outside.world())
+    assert failure.value.next_step == "hashlab init-box"
+
+
+def test_a_box_whose_image_is_gone_is_told_apart_from_no_box(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX)
+    outside.stores.clear()
+    with pytest.raises(LaptopError, match="stands on is gone from this laptop") as failure:
+        require_box(outside.world())
+    assert failure.value.next_step == "hashlab init-box"
+
+
+def test_a_machine_on_an_older_box_is_told(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].recipe = "old"
+    world = outside.world()
+    with track_of() as track:
+        prepare(world, track, "")
+    assert world.facts.notes == [
+        "web: running on an older box. To renew: hashlab destroy, hashlab dev"
+    ]
+
+
+def test_connect_waits_until_the_machine_is_up(outside: Outside) -> None:
+    running(outside)
+    web = outside.machines.pop("web")
+    world = outside.world()
+    looks = 0
+    ask = outside.provider.machine
+
+    def later(lab: Any, name: str) -> ObservedMachine | None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            outside.machines["web"] = web
+        return ask(lab, name)
+
+    world = replace(world, provider=_With(outside.provider, machine=later))
+    with track_of() as track:
+        connect(world, track, "web")
+    assert looks == 3
+    assert world.link("web").machine == "web"
+
+
+class _With:
+    """A provider with some of its answers replaced."""
+
+    def __init__(self, provider: Any, **methods: Callable[..., Any]) -> None:
+        self._provider = provider
+        vars(self).update(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._provider, name)
+
+
+def test_connect_gives_up_with_the_last_reason(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside).machines["web"].state = "stopped"
+    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    with pytest.raises(LabError, match="the machine is not up yet"), track_of() as track:
+        connect(outside.world(), track, "web")
+
+
+def test_connect_waits_until_sshd_answers(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(type(outside.connector), "answers", lambda *_: False)
+    with pytest.raises(LabError, match="sshd does not answer yet"), track_of() as track:
+        connect(outside.world(), track, "web")
+
+
+def test_connect_waits_for_the_host_key(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(outside).machines["web"].host_key = ""
+    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    with pytest.raises(LabError, match="no host key yet"), track_of() as track:
+        connect(outside.world(), track, "web")
+
+
+def detail_of_reconnect(outside: Outside, machine: str = "web") -> str:
+    """Reconnect to one machine in a new world; return the row's detail."""
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("connect") as track:
+        reconnect(outside.world(), track, machine)
+    return recorder.rows()[0].detail
+
+
+def asked_provider(outside: Outside) -> bool:
+    return any(name.startswith("provider.") for name in outside.faults.names())
+
+
+def test_reconnect_reads_the_endpoint_from_the_cache_and_asks_nobody(outside: Outside) -> None:
+    assert detail_of_reconnect(running(outside)) == "192.168.60.6, SSH on port 2206"
+    assert not asked_provider(outside)
+
+
+def test_the_cache_remembers_forwarded_ports_for_urls(outside: Outside) -> None:
+    outside.ports_in_use = {8080}
+    running(outside)
+    world = outside.world()
+    with track_of() as track:
+        reconnect(world, track, "web")
+    assert world.urls() == {"site": "http://127.0.0.1:40001"}
+
+
+def test_reconnect_asks_the_provider_when_the_port_changed(outside: Outside) -> None:
+    running(outside).machines["web"].port = 2299
+    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2299"
+    outside.faults.calls.clear()
+    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2299"
+    assert not asked_provider(outside)
+
+
+def test_reconnect_takes_a_machine_that_was_made_anew_with_its_new_host_key(
+    outside: Outside,
+) -> None:
+    running(outside).machines["web"].host_key = "ssh-ed25519 NEW"
+    detail_of_reconnect(outside)
+    assert "ssh-ed25519 NEW" in (outside.state.ssh / "known_hosts").read_text()
+
+
+@pytest.mark.parametrize("lost", ["machines", "key", "ssh_config", "ssh"])
+def test_reconnect_recovers_from_lost_local_files(outside: Outside, lost: str) -> None:
+    running(outside)
+    path = getattr(outside.state, lost)
+    path.rename(path.with_name("lost"))
+    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2206"
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"web": null}', '{"web": {}}', '{"web": {"host": 1, "port": "x"}}'],
+)
+def test_reconnect_recovers_from_a_broken_cache(outside: Outside, text: str) -> None:
+    running(outside)
+    outside.state.machines.write_text(text)
+    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2206"
+
+
+def test_one_machine_with_an_old_cache_does_not_make_the_others_forgotten(
+    outside: Outside,
+) -> None:
+    """The others were reached by the cache, before or after that one."""
+    running(outside).machines["broker"].port = 2299
+    for name in ("broker", "web", "spare"):  # the order in which threads may do it
+        detail_of_reconnect(outside, name)
+    assert set(json.loads(outside.state.machines.read_text())) == {"broker", "web", "spare"}
+    config = outside.state.ssh_config.read_text()
+    assert [name for name in ("broker", "web", "spare") if f"Host {name}\n" not in config] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "told"), [("stopped", "the machine is stopped"), ("paused", "the machine is paused")]
+)
+def test_reconnect_to_a_machine_that_does_not_run_says_dev(
+    outside: Outside, state: Any, told: str
+) -> None:
+    running(outside).machines["web"].state = state
+    with pytest.raises(LabError) as failure:
+        detail_of_reconnect(outside)
+    assert (failure.value.what, failure.value.next_step) == (told, "hashlab dev")
+
+
+def test_reconnect_to_a_machine_that_is_not_there_says_dev(outside: Outside) -> None:
+    del running(outside).machines["web"]
+    with pytest.raises(LabError) as failure:
+        detail_of_reconnect(outside)
+    assert failure.value.what == "the machine is not there"
+
+
+def test_people_can_reach_machines_by_openssh_with_pinned_keys_only(outside: Outside) -> None:
+    running(outside)
+    config = outside.state.ssh_config.read_text()
+    web = config.split("Host ")[2]
+    assert web.startswith("web\n")
+    for line in ("Port 2206", "User core", "StrictHostKeyChecking yes", "IdentitiesOnly yes"):
+        assert f"  {line}\n" in web
+    known = (outside.state.ssh / "known_hosts").read_text().splitlines()
+    assert f"{outside.lab.id}-web ssh-ed25519 HOSTKEYweb" in known
+
+
+def test_boot_starts_only_machines_that_do_not_run(outside: Outside) -> None:
+    running(outside).machines["web"].state = "stopped"
+    result = go(outside, workflows.DEV)
+    assert rows(result, "boot")[0].detail == "web up"
+    assert [c.words for c in outside.faults.calls if c.name == "vagrant.up"] == [("web",)]
+
+
+def test_a_failed_boot_ends_the_wait_of_connect_at_once(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX)
+    told = outside.faults.arm("vagrant.up")
+    result = run(outside, workflows.DEV)
+    assert result.error is told
+    assert {row.status for row in rows(result, "connect")} == {"cancelled"}

@@ -1,0 +1,171 @@
+"""Status: one document of machines, services and addresses, whatever state the lab is in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fakes import Outside, change_service, go, running, track_of, write_files
+
+from hashlab import workflows
+from hashlab.phases import machines
+from hashlab.phases.status import status_document
+
+
+def document(outside: Outside) -> dict[str, Any]:
+    """The document; it must survive JSON."""
+    world = outside.world()
+    with track_of() as track:
+        made = status_document(world, track)
+    world.close()
+    copied: dict[str, Any] = json.loads(json.dumps(made))
+    assert copied == made
+    return copied
+
+
+def service(outside: Outside, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(s for s in document(outside)["services"] if s["name"] == name)
+    return found
+
+
+def machine(outside: Outside, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(m for m in document(outside)["machines"] if m["name"] == name)
+    return found
+
+
+def test_before_anything_was_made_everything_is_not_created(outside: Outside) -> None:
+    told = document(outside)
+    assert (told["lab"], told["provider"]) == ("small", "docker")
+    assert {m["state"] for m in told["machines"]} == {"not created"}
+    assert [m["address"] for m in told["machines"]] == [
+        "192.168.60.5",
+        "192.168.60.6",
+        "192.168.60.7",
+    ]
+    assert {s["state"] for s in told["services"]} == {"not created"}
+    assert told["box"]["registered"] is False
+    assert told["urls"] == {}
+    assert told["notes"] == ["no box is registered. To build it: hashlab init-box"]
+
+
+def test_a_running_lab_is_told_whole(outside: Outside) -> None:
+    told = document(running(outside))
+    assert told["machines"][1] == {
+        "name": "web",
+        "address": "192.168.60.6",
+        "state": "running",
+        "ssh": {"host": "127.0.0.1", "port": 2206, "user": "core"},
+        "stale": False,
+    }
+    queue, migrate, *sites = told["services"]
+    assert queue["state"] == "running"
+    assert queue["health"] == "healthy"
+    assert queue["running_build"] == queue["build"]
+    assert migrate["state"] == "exited"
+    assert migrate["running_build"] == migrate["build"]
+    assert [site["name"] for site in sites] == ["site", "site"]
+    assert told["urls"] == {"site": "http://127.0.0.1:8080"}
+    assert told["box"] | {"name": "", "version": ""} == {
+        "name": "",
+        "version": "",
+        "registered": True,
+        "stale": False,
+    }
+    assert told["notes"] == []
+
+
+def test_status_changes_nothing(outside: Outside) -> None:
+    running(outside)
+    document(outside)
+    assert outside.faults.changes() == []
+
+
+def test_an_edit_that_was_not_refreshed_is_seen(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"static/index.html": "edited"})
+    site = service(outside, "site")
+    assert site["running_build"] != site["build"]
+    assert "it runs build" in site["stale"]
+
+
+def test_a_one_shot_of_an_older_build_does_not_pass_for_the_new_one(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "migrate", command=("other",))
+    migrate = service(outside, "migrate")
+    assert migrate["running_build"] != migrate["build"]
+
+
+def test_a_service_that_ended_has_no_running_build(outside: Outside) -> None:
+    running(outside).machines["broker"].engine.die("small-queue-1")
+    queue = service(outside, "queue")
+    assert (queue["state"], queue["running_build"], queue["stale"]) == (
+        "exited",
+        None,
+        "it is exited",
+    )
+
+
+def test_a_service_without_health_check_has_no_health(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "queue", healthcheck=None)
+    assert service(running(outside), "queue")["health"] is None
+
+
+def test_a_stopped_machine_is_told_and_the_others_are_asked(outside: Outside) -> None:
+    running(outside).machines["web"].state = "stopped"
+    told = document(outside)
+    assert [m["state"] for m in told["machines"]] == ["running", "stopped", "running"]
+    assert told["machines"][1]["ssh"] is None
+    assert {s["name"]: s["state"] for s in told["services"]}["queue"] == "running"
+
+
+def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    outside.faults.arm("connector.connect", always=True)
+    told = document(outside)
+    assert {m["state"] for m in told["machines"]} == {"unreachable"}
+    assert told["urls"] == {}
+
+
+def test_a_changed_recipe_makes_the_box_and_its_machines_stale(outside: Outside) -> None:
+    running(outside)
+    outside.provider.system = "system 2"
+    told = document(outside)
+    assert told["box"]["stale"] is True
+    assert {m["stale"] for m in told["machines"]} == {True}
+    assert told["notes"] == [
+        "the box is stale: its recipe changed. To renew it: hashlab init-box",
+        "broker, web, spare: on an older box. To renew: hashlab destroy, hashlab dev",
+    ]
+
+
+def test_machines_on_the_old_box_are_stale_once_a_new_one_is_registered(outside: Outside) -> None:
+    running(outside)
+    outside.provider.system = "system 2"
+    go(outside, workflows.INIT_BOX)
+    assert document(outside)["box"]["stale"] is False
+    assert machine(outside, "web")["stale"] is True
+
+
+def test_notes_of_the_configuration_are_passed_on(outside: Outside) -> None:
+    outside.lab = replace(outside.lab, notes=("compose.yaml:3: 'links' is not acted on",))
+    assert "compose.yaml:3: 'links' is not acted on" in document(outside)["notes"]
+
+
+def test_status_finds_the_machines_without_any_local_state(outside: Outside) -> None:
+    running(outside)
+    outside.state.root.rename(outside.root / "lost")
+    outside.vagrant_allowed = False
+    assert machine(outside, "web")["state"] == "running"
+
+
+def test_replaced_addresses_and_ports_are_told_as_they_are(outside: Outside) -> None:
+    outside.provider.subnets_in_use = ["192.168.60.0/24"]
+    outside.ports_in_use = {8080}
+    told = document(running(outside))
+    assert told["machines"][1]["address"] == "192.168.61.6"
+    assert told["urls"] == {"site": "http://127.0.0.1:40001"}

@@ -1,0 +1,303 @@
+"""Commands: exit codes, one JSON document, a saved record, the lock, on fakes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import Outside, go, running
+
+from hashlab import commands, workflows
+from hashlab.commands import Options
+from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
+from hashlab.lock import held
+from hashlab.phases import machines
+from hashlab.pipeline import Phase
+
+Told = pytest.CaptureFixture[str]
+JSON = Options(json=True)
+PEOPLE = Options()
+
+
+@pytest.fixture(autouse=True)
+def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(commands, "make_world", outside.world)
+
+
+def records(outside: Outside) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(outside.state.runs.glob("*.json"))]
+
+
+def test_a_good_run_is_shown_recorded_and_ends_with_zero(outside: Outside, capsys: Told) -> None:
+    assert commands.run("init-box", workflows.INIT_BOX, PEOPLE) == ExitCode.OK
+    assert commands.run("dev", workflows.DEV, PEOPLE) == ExitCode.OK
+    told = capsys.readouterr()
+    assert "containers" in told.out
+    assert "http://127.0.0.1:8080" in told.out
+    commands_recorded = {record["command"]: record["ok"] for record in records(outside)}
+    assert commands_recorded == {"init-box": True, "dev": True}
+
+
+def test_json_prints_exactly_one_document_on_stdout(outside: Outside, capsys: Told) -> None:
+    go(outside, workflows.INIT_BOX)
+    assert commands.run("dev", workflows.DEV, JSON) == ExitCode.OK
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document == records(outside)[-1]
+    assert document["ok"] is True
+    assert {phase["name"] for phase in document["phases"]} >= {p.name for p in workflows.DEV}
+    assert "containers" in told.err
+
+
+def test_json_stays_one_document_when_a_tool_underneath_talks(
+    outside: Outside, capsys: Told
+) -> None:
+    go(outside, workflows.INIT_BOX)
+    commands.run("dev", workflows.DEV, Options(json=True, verbose=True))
+    told = capsys.readouterr()
+    json.loads(told.out)
+    assert "10 loaded" in told.err
+
+
+@pytest.mark.parametrize("options", [PEOPLE, JSON], ids=["people", "json"])
+@pytest.mark.parametrize(
+    ("call", "error", "code"),
+    [
+        ("provider.check", LaptopError("no engine"), ExitCode.LAPTOP),
+        ("vagrant.up", LabError("no boot"), ExitCode.LAB),
+        ("runner.verify.py", LabError("no answer"), ExitCode.LAB),
+    ],
+)
+def test_a_failed_run_has_its_exit_code_and_is_recorded(
+    outside: Outside, capsys: Told, options: Options, call: str, error: Any, code: ExitCode
+) -> None:
+    go(outside, workflows.INIT_BOX)
+    outside.faults.arm(call, error)
+    assert commands.run("dev", workflows.DEV, options) == code
+    told = capsys.readouterr()
+    [record] = records(outside)
+    assert record["ok"] is False
+    assert record["error"]["exit_code"] == code
+    assert error.what in record["error"]["what"]
+    assert error.what in told.out + told.err
+    if options.json:
+        assert json.loads(told.out) == record
+
+
+def test_a_run_without_a_box_names_the_command_that_makes_one(
+    outside: Outside, capsys: Told
+) -> None:
+    assert commands.run("dev", workflows.DEV, PEOPLE) == ExitCode.LAPTOP
+    told = capsys.readouterr()
+    assert "hashlab init-box" in told.out + told.err
+
+
+def test_the_lock_is_held_by_another_run(outside: Outside, capsys: Told) -> None:
+    with held(outside.state.lock, "dev"):
+        assert commands.run("refresh", workflows.REFRESH, JSON) == ExitCode.LOCKED
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["ok"] is False
+    assert document["error"]["exit_code"] == 5
+    assert "another run is at work" in told.err
+    assert outside.faults.calls == []
+
+
+def test_the_lock_is_free_after_a_failed_run(outside: Outside) -> None:
+    commands.run("dev", workflows.DEV, PEOPLE)
+    with held(outside.state.lock, "next"):
+        pass
+
+
+@pytest.mark.parametrize("options", [PEOPLE, JSON], ids=["people", "json"])
+def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
+    outside: Outside, capsys: Told, monkeypatch: pytest.MonkeyPatch, options: Options
+) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise ConfigError([Problem("hashlab.toml", 3, "no name", "Write one.")])
+
+    monkeypatch.setattr(commands, "open_lab", wrong)
+    for command in (
+        lambda: commands.run("dev", workflows.DEV, options),
+        lambda: commands.status(options),
+        lambda: commands.doctor(options),
+        lambda: commands.ssh("web", "", options),
+    ):
+        assert command() == ExitCode.CONFIG
+        told = capsys.readouterr()
+        assert "hashlab.toml:3: no name. Write one." in told.err
+        if options.json:
+            assert json.loads(told.out)["error"]["exit_code"] == 2
+    assert not outside.state.root.exists()
+
+
+def test_what_a_killed_run_left_at_work_is_ended_and_told(outside: Outside, capsys: Told) -> None:
+    running(outside)
+    outside.runner.orphans = ["mvn"]
+    assert commands.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
+    assert "ended mvn, left at work by a run that was killed" in capsys.readouterr().out
+    assert outside.runner.orphans == []
+
+
+def stack_of_main() -> list[str]:
+    """Names of the functions the main thread is in."""
+    frame = sys._current_frames()[threading.main_thread().ident or 0]
+    return [entry.name for entry in traceback.extract_stack(frame)]
+
+
+def test_a_polite_kill_ends_the_run_in_order_and_names_what_is_half_done(
+    outside: Outside, capsys: Told
+) -> None:
+    def waits(world: object, track: Any, machine: str) -> None:
+        while "_collect" not in stack_of_main():  # the run waits for its phases there
+            track.cancel.wait(0.001)
+        os.kill(os.getpid(), signal.SIGTERM)
+        track.cancel.wait(30)
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert commands.run("dev", [Phase("build", waits)], JSON) == ExitCode.INTERRUPTED
+    document = json.loads(capsys.readouterr().out)
+    assert document["phases"][0]["status"] == "cancelled"
+    assert "Half done: build" in document["error"]["what"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_bug_of_hashlab_stays_visible_and_frees_the_lock(outside: Outside) -> None:
+    def buggy(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        commands.run("dev", [Phase("build", buggy)], PEOPLE)
+    with held(outside.state.lock, "next"):
+        pass
+
+
+def test_links_are_closed_whatever_happens(outside: Outside) -> None:
+    running(outside)
+    outside.faults.arm("shell.read_inside", always=True)
+    for machine in outside.machines.values():
+        machine.engine.closed = False
+    commands.run("refresh", workflows.REFRESH, PEOPLE)
+    assert all(machine.engine.closed for machine in outside.machines.values())
+
+
+def test_two_runs_in_one_second_are_two_records(outside: Outside) -> None:
+    running(outside)
+    commands.run("refresh", workflows.REFRESH, PEOPLE)
+    commands.run("refresh", workflows.REFRESH, PEOPLE)
+    assert len(records(outside)) == 2
+
+
+def test_status_tells_people_a_page_and_programs_one_document(
+    outside: Outside, capsys: Told
+) -> None:
+    running(outside)
+    assert commands.status(PEOPLE) == ExitCode.OK
+    assert "192.168.60.6" in capsys.readouterr().out
+    assert commands.status(JSON) == ExitCode.OK
+    told = capsys.readouterr()
+    assert json.loads(told.out)["lab"] == "small"
+    assert told.err == ""
+
+
+def test_status_needs_no_lock_and_leaves_no_record(outside: Outside) -> None:
+    running(outside)
+    with held(outside.state.lock, "dev"):
+        assert commands.status(PEOPLE) == ExitCode.OK
+    assert records(outside) == []
+
+
+@pytest.mark.parametrize("options", [PEOPLE, JSON], ids=["people", "json"])
+def test_a_status_that_fails_is_told_like_any_failure(
+    outside: Outside, capsys: Told, options: Options
+) -> None:
+    outside.faults.arm("provider.machines", LaptopError("no engine answers"))
+    assert commands.status(options) == ExitCode.LAPTOP
+    told = capsys.readouterr()
+    assert "no engine answers" in told.err
+    if options.json:
+        assert json.loads(told.out)["ok"] is False
+
+
+def test_doctor_shows_every_check_and_ends_by_the_worst(outside: Outside, capsys: Told) -> None:
+    assert commands.doctor(PEOPLE) == ExitCode.OK
+    (outside.root / "bin/mmdebstrap").unlink()
+    assert commands.doctor(PEOPLE) == ExitCode.LAPTOP
+    told = capsys.readouterr().out
+    assert "not found: mmdebstrap" in told
+    assert "provider docker works" in told
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was spawned in place of a real ssh, which ends with 7."""
+    asked: list[list[str]] = []
+
+    def spawn(mode: int, file: str, words: list[str]) -> int:
+        asked.append(words)
+        return 7
+
+    monkeypatch.setattr(commands.os, "spawnvp", spawn)
+    return asked
+
+
+def test_ssh_runs_openssh_with_the_labs_own_config(
+    outside: Outside, spawned: list[list[str]]
+) -> None:
+    running(outside)
+    assert commands.ssh("web", "", PEOPLE) == 7
+    assert commands.ssh("web", "docker ps -a", PEOPLE) == 7
+    config = str(outside.state.ssh_config)
+    assert spawned == [
+        ["ssh", "-F", config, "web"],
+        ["ssh", "-F", config, "web", "docker ps -a"],
+    ]
+
+
+def test_ssh_to_an_unknown_machine_names_the_known_ones(
+    outside: Outside, spawned: list[list[str]], capsys: Told
+) -> None:
+    assert commands.ssh("wbe", "", PEOPLE) == ExitCode.CONFIG
+    assert "one of: broker, web, spare" in capsys.readouterr().err
+    assert spawned == []
+
+
+def test_ssh_finds_the_machines_again_without_local_state(
+    outside: Outside, spawned: list[list[str]]
+) -> None:
+    running(outside)
+    outside.state.machines.unlink()
+    assert commands.ssh("web", "", PEOPLE) == 7
+    assert outside.state.machines.exists()
+
+
+def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
+    outside: Outside, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    assert commands.ssh("web", "", PEOPLE) == ExitCode.LAB
+    assert "hashlab dev" in capsys.readouterr().err
+
+
+def test_in_hashlabs_own_folder_the_example_is_the_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert commands.default_lab() is None
+    (tmp_path / "hashlab").mkdir()
+    (tmp_path / "hashlab/wiring.py").write_text("")
+    example = tmp_path / "examples/hash-collision"
+    example.mkdir(parents=True)
+    assert commands.default_lab() is None
+    (example / "hashlab.toml").write_text("")
+    assert commands.default_lab() == example
+    (tmp_path / "hashlab.toml").write_text("")
+    assert commands.default_lab() is None
