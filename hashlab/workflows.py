@@ -8,7 +8,6 @@ from hashlab.phases import (
     containers,
     destroy,
     doctor,
-    files,
     images,
     machines,
     network,
@@ -35,8 +34,11 @@ INIT_BOX: tuple[P, ...] = (
 APPLICATION: tuple[P, ...] = (
     P("secrets", secrets.make_secrets, after=("connect",)),
     P("images", images.bring_images, after=("connect", "hash images"), per="machine"),
-    P("upload", files.upload, after=("connect", "artifacts", "secrets"), per="machine"),
-    P("containers", containers.start_containers, after=("network", "images", "upload")),
+    P(
+        "containers",
+        containers.start_containers,
+        after=("network", "images", "artifacts", "secrets"),
+    ),
     P("proof", proof.prove, after=("containers",)),
     P("seed", steps.seed, after=("containers",)),
     P("verify", steps.verify, after=("seed", "proof")),

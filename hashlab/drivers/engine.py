@@ -161,7 +161,9 @@ class DockerEngine:
         """See protocols.Engine."""
         repository, _, tag = name.rpartition(":")
         with self._explained(f"cannot import image {name}"), root_filesystem.open("rb") as data:
-            self._client.import_image_from_stream(data, repository=repository, tag=tag)
+            # In pieces: of an open file docker-py says that it comes in chunks, and sends it whole.
+            chunks = iter(lambda: data.read(CHUNK), b"")
+            self._client.import_image_from_stream(chunks, repository=repository, tag=tag)
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """See protocols.Engine. docker-py saves only one image a call, which would repeat the
@@ -331,7 +333,9 @@ def channel_engine(where: str, connect: Callable[[], Any]) -> DockerEngine:
     adapter = _ChannelAdapter(connect)
 
     def client(version: str) -> docker.APIClient:
-        made = docker.APIClient(base_url="tcp://machine:2375", version=version, timeout=CALL_SECONDS)
+        made = docker.APIClient(
+            base_url="tcp://machine:2375", version=version, timeout=CALL_SECONDS
+        )
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
         made.mount(made.base_url, adapter)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import vagrant
 
-from hashlab.errors import LabError
+from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import Runner
 
@@ -33,7 +33,10 @@ class _SupervisedVagrant(vagrant.Vagrant):
         self._run_vagrant_command(args)
 
     def _run_vagrant_command(self, args: Sequence[str | None]) -> str:
-        command = self._make_vagrant_command(args)  # type: ignore[no-untyped-call]
+        try:
+            command = self._make_vagrant_command(args)  # type: ignore[no-untyped-call]
+        except RuntimeError:
+            raise LaptopError("command not found: vagrant", next_step="hashlab doctor") from None
         done = self._runner.run(
             command,
             cwd=Path(self.root),

@@ -16,13 +16,14 @@ from hashlab.phases.containerspec import (
     container_body,
     container_name,
 )
+from hashlab.phases.files import upload
 from hashlab.phases.network import LAB_LABEL
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
 from hashlab.protocols import ContainerState, Engine
 
 READY_SECONDS = 180.0
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.4
 STOP_SECONDS = 10
 ATTACH_SECONDS = 20.0
 
@@ -93,7 +94,9 @@ def _nodes(
     there: Mapping[str, list[ContainerState]],
     track: Track,
 ) -> dict[tuple[str, str], Node]:
-    """Two nodes per service, for Compose lets others wait for its start or for its health."""
+    """Two nodes per service, for Compose lets others wait for its start or for its health; and the
+    upload of each machine's files, which only that machine's services wait for.
+    """
     names = {service.name for service in world.lab.services}
     nodes: dict[tuple[str, str], Node] = {}
     for service in world.lab.services:
@@ -104,8 +107,14 @@ def _nodes(
         )
         start = partial(_start, world, service, wanted[service.name], there, track)
         ready = partial(_await_ready, world, service, track)
-        nodes["start", service.name] = Node(start, after)
-        nodes["ready", service.name] = Node(ready, frozenset({("start", service.name)}))
+        nodes["start", service.name] = Node(start, after | {("upload", service.machine)})
+        # Nobody is asked for its health before those it depends on are well: asking costs them.
+        asked_after = {("ready", d.service) for d in service.depends_on if d.service in names}
+        nodes["ready", service.name] = Node(
+            ready, frozenset({("start", service.name), *asked_after})
+        )
+    for machine in world.machine_names():
+        nodes["upload", machine] = Node(partial(_upload, world, machine, track))
     return nodes
 
 
@@ -120,6 +129,11 @@ def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> l
                 _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
                 removed.append(container.name)
     return removed
+
+
+def _upload(world: World, machine: str, track: Track) -> None:
+    with track.child("upload", machine=machine) as step:
+        upload(world, step, machine)
 
 
 def _start(

@@ -1,4 +1,4 @@
-"""Phase ``upload``: the laptop's files, secrets and configs on each machine, by content."""
+"""Part ``upload`` of phase ``containers``: files, secrets and configs on a machine, by content."""
 
 from __future__ import annotations
 

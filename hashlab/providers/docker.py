@@ -166,12 +166,15 @@ class DockerProvider:
             volume = _volume(lab, machine.name)
             engine.remove_volume(volume)
             engine.create_volume(volume, {LAB_LABEL: lab.id, MACHINE_LABEL: machine.name})
+        source = f"/volumes/{_store(manifest)}/_data"
+        targets = [f"/volumes/{_volume(lab, machine.name)}/_data" for machine in machines]
         script = "".join(
             # Layers never change, so they can be shared; the index of images does change.
-            f"cp -al /volumes/{source}/_data/overlay2 /volumes/{target}/_data/ && "
-            f"cp -a /volumes/{source}/_data/image /volumes/{target}/_data/ || exit 1\n"
-            for source, target in ((_store(manifest), _volume(lab, m.name)) for m in machines)
+            f"(cp -al {source}/overlay2 {target}/ && cp -a {source}/image {target}/) & "
+            f'jobs="$jobs $!"\n'
+            for target in targets
         )
+        script += 'for job in $jobs; do wait "$job" || exit 1; done\n'
         self._run_beside_volumes(_image(manifest), f"{lab.id}-clone", script)
         track.detail(f"{len(machines)} image stores cloned")
 

@@ -221,6 +221,8 @@ class FakeConnector:
             assert scratch in disk.folders, "rsync's folder for unfinished files is not there"
             sent = 0
             for name in files:
+                if not (root / name).exists():
+                    raise LabError(f"rsync failed: {name} is not there", where=machine)
                 path, content = f"{target}/{name}", (root / name).read_bytes()
                 _make_way(disk, PurePosixPath(path))
                 disk.make_folder(str(PurePosixPath(path).parent))

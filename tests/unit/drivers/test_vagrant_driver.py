@@ -10,7 +10,7 @@ from fakes import FakeRunner, Faults, track_of
 from fakes.outside import Silent
 
 from hashlab.drivers.vagrant import VagrantDriver
-from hashlab.errors import LabError
+from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 
 
@@ -146,12 +146,10 @@ def test_the_output_of_other_calls_is_passed_on(
     assert listener.lines == ["==> box: Adding box"]
 
 
-@pytest.mark.xfail(
-    strict=True, raises=RuntimeError, reason="without vagrant a traceback instead of a LaptopError"
-)
 def test_without_vagrant_doctor_is_named(
     driver: VagrantDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    with pytest.raises(LabError), track_of() as track:
+    with pytest.raises(LaptopError, match="not found: vagrant") as failure, track_of() as track:
         driver.destroy(track=track)
+    assert failure.value.next_step == "hashlab doctor"

@@ -1,0 +1,154 @@
+"""What phase upload expects of a connector's copy: the fake one, and rsync behind a local `ssh`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fakes import FakeMachine, Outside, small_lab, track_of, write_files
+
+from hashlab.drivers.process import ProcessRunner
+from hashlab.drivers.ssh import SshConnector
+from hashlab.errors import LabError
+from hashlab.protocols import Connector, Endpoint
+
+NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "a/b/c"]
+# In place of a client that logs in: the words for the machine are run here.
+LOCAL_SSH = """#!/bin/sh
+shift 3
+exec sh -c "$*"
+"""
+
+
+@dataclass
+class Bench:
+    """A connector, the laptop's folder, and a look at the machine's."""
+
+    connector: Connector
+    root: Path
+    target: str
+    machine: FakeMachine | None
+
+    def copy(self, *names: str) -> int:
+        with track_of() as track:
+            return self.connector.copy(
+                "web",
+                Endpoint("127.0.0.1", 2200, "core"),
+                root=self.root,
+                files=names,
+                target=f"{self.target}/files",
+                scratch=f"{self.target}/scratch",
+                track=track,
+            )
+
+    def there(self) -> Mapping[str, bytes]:
+        """Content by name of what lies on the machine."""
+        if self.machine:
+            files = self.machine.disk.below(f"{self.target}/files")
+            return {name: file.content for name, file in files.items()}
+        top = Path(self.target, "files")
+        found = [path for path in top.rglob("*") if path.is_file()]
+        return {path.relative_to(top).as_posix(): path.read_bytes() for path in found}
+
+    def mode(self, name: str) -> int:
+        if self.machine:
+            return self.machine.disk.files[f"{self.target}/files/{name}"].mode
+        return Path(self.target, "files", name).stat().st_mode & 0o777
+
+
+def fake(tmp_path: Path) -> Bench:
+    outside = Outside(small_lab(tmp_path / "lab"), tmp_path / "laptop")
+    machine = FakeMachine("web", outside.lab.machine("web").address)
+    outside.machines["web"] = machine
+    outside.state.ssh.mkdir(parents=True)
+    outside.state.ssh_config.write_text("Host web\n")
+    for folder in ("files", "scratch"):
+        machine.disk.make_folder(f"/machine/{folder}")
+    return Bench(outside.connector, tmp_path / "root", "/machine", machine)
+
+
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    if shutil.which("rsync") is None:
+        pytest.skip("no rsync on the PATH")
+    programs = tmp_path / "bin"
+    write_files(programs, {"ssh": LOCAL_SSH})
+    (programs / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    for folder in ("files", "scratch"):
+        (tmp_path / "machine" / folder).mkdir(parents=True)
+    connector = SshConnector(
+        key=tmp_path / "key",
+        config=tmp_path / "config",
+        runner=ProcessRunner(children=tmp_path / "children"),
+    )
+    return Bench(connector, tmp_path / "root", str(tmp_path / "machine"), None)
+
+
+@pytest.fixture(params=["fake", "rsync"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    made = fake(tmp_path) if request.param == "fake" else real(tmp_path, monkeypatch)
+    made.root.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_copied_whatever_its_name(bench: Bench, name: str) -> None:
+    write_files(bench.root, {name: "content"})
+    assert bench.copy(name) > 0
+    assert bench.there() == {name: b"content"}
+
+
+def test_only_the_named_files_are_copied(bench: Bench) -> None:
+    write_files(bench.root, {"a": "1", "b": "2", "c/d": "3"})
+    bench.copy("a", "c/d")
+    assert bench.there() == {"a": b"1", "c/d": b"3"}
+
+
+def test_a_changed_file_is_replaced_and_others_stay(bench: Bench) -> None:
+    write_files(bench.root, {"a": "1", "b": "2"})
+    bench.copy("a", "b")
+    write_files(bench.root, {"a": "9"})
+    bench.copy("a")
+    assert bench.there() == {"a": b"9", "b": b"2"}
+
+
+def test_a_link_is_copied_as_the_file_it_names(bench: Bench) -> None:
+    write_files(bench.root, {"a": "1"})
+    (bench.root / "link").symlink_to("a")
+    bench.copy("link")
+    assert bench.there() == {"link": b"1"}
+
+
+def test_a_program_stays_executable(bench: Bench) -> None:
+    write_files(bench.root, {"run.sh": "exit\n"})
+    (bench.root / "run.sh").chmod(0o755)
+    bench.copy("run.sh")
+    assert bench.mode("run.sh") == 0o755
+
+
+def test_a_file_takes_the_place_of_a_folder_that_is_not_empty(bench: Bench) -> None:
+    write_files(bench.root, {"a/b/c": "1", "a/d": "2"})
+    bench.copy("a/b/c", "a/d")
+    shutil.rmtree(bench.root / "a")
+    write_files(bench.root, {"a": "file"})
+    bench.copy("a")
+    assert bench.there() == {"a": b"file"}
+
+
+def test_a_folder_takes_the_place_of_a_file(bench: Bench) -> None:
+    write_files(bench.root, {"a": "file"})
+    bench.copy("a")
+    (bench.root / "a").unlink()
+    write_files(bench.root, {"a/b": "1"})
+    bench.copy("a/b")
+    assert bench.there() == {"a/b": b"1"}
+
+
+def test_a_file_that_vanished_meanwhile_is_a_failure(bench: Bench) -> None:
+    write_files(bench.root, {"a": "1"})
+    with pytest.raises(LabError, match="rsync failed"):
+        bench.copy("a", "gone")

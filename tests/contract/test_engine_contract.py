@@ -1,0 +1,387 @@
+"""What phases expect of an engine: the fake one, this laptop's, the same through channels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import BASE, Bench
+from fakes import Behaviour, track_of, write_files
+from fakes.engine import Container
+from fakes.outside import Silent
+
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, parallel
+from hashlab.protocols import Completed, SwarmState
+
+FOR_EVER = ["sleep", "1000"]
+PATIENCE = 20.0
+SAYS = ["sh", "-c", "for n in 1 2 3; do echo line $n; done; exit 3"]
+EXECUTED = ["sh", "-c", "echo out; echo err >&2; exit 4"]
+
+
+def create(bench: Bench, what: str = "one", **body: Any) -> str:
+    """Create a container of the base image; on the fake, prepared as the real one behaves."""
+    if bench.fake:
+        bench.fake.behave(tuple(SAYS), Behaviour(exits=3, log="line 1\nline 2\nline 3\n"))
+        bench.fake.behave(("true",), Behaviour(exits=0))
+        bench.fake.executes[tuple(EXECUTED)] = _execute
+    request = {"Image": BASE, "Cmd": FOR_EVER, "Labels": bench.labels} | body
+    return bench.engine.create(bench.name(what), request)
+
+
+def _execute(_: Container) -> Completed:
+    return Completed(4, "out\n", "err\n")
+
+
+def started(bench: Bench, what: str = "one", **body: Any) -> str:
+    container = create(bench, what, **body)
+    bench.engine.start(container)
+    return container
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Look until something is so."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
+
+
+def test_info_tells_what_providers_ask_for(bench: Bench) -> None:
+    info = bench.engine.info()
+    assert info["OSType"] == "linux"
+    assert {"ID", "Driver", "DockerRootDir", "Swarm"} <= set(info)
+
+
+def test_a_container_is_created_and_does_not_run_yet(bench: Bench) -> None:
+    made = create(bench)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert (state.id, state.name, state.state) == (made, bench.name("one"), "created")
+    assert (state.pid, state.health, state.image) == (0, "", BASE)
+    assert state.labels == bench.labels
+
+
+def test_a_container_is_found_by_its_name_and_by_its_id(bench: Bench) -> None:
+    made = create(bench)
+    assert bench.engine.container(made) == bench.engine.container(bench.name("one"))
+
+
+def test_what_is_not_there_is_none(bench: Bench) -> None:
+    assert bench.engine.container(bench.name("none")) is None
+    assert bench.engine.inspect(bench.name("none")) is None
+
+
+def test_a_name_is_given_once(bench: Bench) -> None:
+    create(bench)
+    with pytest.raises(LabError, match=bench.name("one")):
+        create(bench)
+
+
+def test_a_container_of_no_image_is_refused(bench: Bench) -> None:
+    with pytest.raises(LabError, match=r"(?i)no such image"):
+        create(bench, Image=f"{bench.name('nothing')}:1")
+
+
+def test_a_started_container_runs_and_has_a_process(bench: Bench) -> None:
+    state = bench.engine.container(started(bench))
+    assert state is not None
+    assert state.state == "running"
+    assert state.pid > 0
+    assert state.started_at
+
+
+def test_starting_twice_is_fine_and_starting_nothing_is_not(bench: Bench) -> None:
+    bench.engine.start(started(bench))
+    with pytest.raises(LabError):
+        bench.engine.start(bench.name("none"))
+
+
+def test_a_stopped_container_is_still_there_without_a_process(bench: Bench) -> None:
+    made = started(bench)
+    bench.engine.stop(made, timeout=0)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert (state.state, state.pid, state.exit_code) == ("exited", 0, 137)
+    bench.engine.stop(made, timeout=0)
+
+
+def test_stopping_nothing_is_a_failure(bench: Bench) -> None:
+    with pytest.raises(LabError):
+        bench.engine.stop(bench.name("none"), timeout=0)
+
+
+def test_a_running_container_can_be_removed_and_a_gone_one_again(bench: Bench) -> None:
+    made = started(bench)
+    bench.engine.remove(made)
+    assert bench.engine.container(made) is None
+    bench.engine.remove(made)
+
+
+def test_a_container_that_ended_tells_its_exit_code_and_its_last_lines(bench: Bench) -> None:
+    made = started(bench, Cmd=SAYS)
+    assert bench.engine.wait(made, timeout=20) == 3
+    state = bench.engine.container(made)
+    assert state is not None
+    assert (state.state, state.exit_code, state.pid) == ("exited", 3, 0)
+    assert bench.engine.logs(made) == "line 1\nline 2\nline 3\n"
+    assert bench.engine.logs(made, lines=2) == "line 2\nline 3\n"
+
+
+def test_waiting_for_a_container_that_does_not_end_is_a_failure(bench: Bench) -> None:
+    made = started(bench)
+    with pytest.raises(LabError, match="did not end"):
+        bench.engine.wait(made, timeout=1)
+
+
+def test_a_command_inside_tells_its_code_and_both_streams(bench: Bench) -> None:
+    made = started(bench)
+    assert bench.engine.execute(made, EXECUTED) == Completed(4, "out\n", "err\n")
+
+
+def test_nothing_can_be_run_inside_a_container_that_does_not_run(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot run sh"):
+        bench.engine.execute(create(bench), EXECUTED)
+    with pytest.raises(LabError, match="cannot run sh"):
+        bench.engine.execute(bench.name("none"), EXECUTED)
+
+
+def test_containers_are_found_by_label_with_or_without_value(bench: Bench) -> None:
+    one = started(bench, "one", Labels={**bench.labels, "role": "a"})
+    two = create(bench, "two", Labels={**bench.labels, "role": "b"})
+    ended = started(bench, "ended", Cmd=["true"])
+
+    def found(labels: dict[str, str]) -> set[str]:
+        return {state.id for state in bench.engine.containers({**bench.labels, **labels})}
+
+    assert found({}) == {one, two, ended}
+    assert found({"role": ""}) == {one, two}
+    assert found({"role": "b"}) == {two}
+    assert found({"role": "c"}) == set()
+
+
+def test_health_is_told_until_it_is_healthy(bench: Bench) -> None:
+    check = {"Test": ["CMD", "true"], "Interval": 50_000_000}
+    made = started(bench, Healthcheck=check)
+
+    def health() -> str:
+        state = bench.engine.container(made)
+        return state.health if state else "gone"
+
+    assert health() in ("starting", "healthy")
+    until(lambda: health() == "healthy")
+
+
+def test_a_health_check_that_is_switched_off_tells_nothing(bench: Bench) -> None:
+    state = bench.engine.container(started(bench, Healthcheck={"Test": ["NONE"]}))
+    assert state is not None
+    assert state.health == ""
+
+
+def test_the_environment_and_limits_that_were_asked_for_are_kept(bench: Bench) -> None:
+    host = {
+        "NanoCpus": 500_000_000,
+        "Memory": 64 << 20,
+        "PidsLimit": 50,
+        "CapAdd": ["NET_ADMIN"],
+        "CapDrop": ["MKNOD"],
+        "ReadonlyRootfs": True,
+        "Init": True,
+        "ExtraHosts": ["db:10.0.0.1"],
+        "Ulimits": [{"Name": "nofile", "Soft": 512, "Hard": 1024}],
+        "Sysctls": {"net.ipv4.ip_unprivileged_port_start": "0"},
+        "SecurityOpt": ["no-new-privileges"],
+    }
+    made = create(bench, Env=["A=x=y", "B="], HostConfig=host)
+    found = bench.engine.inspect(made)
+    assert found is not None
+    assert found["Id"] == made
+    assert {"A=x=y", "B="} <= set(found["Config"]["Env"])
+    assert found["Config"]["Labels"] == bench.labels
+    kept = {key: found["HostConfig"][key] for key in host}
+    # Engines since 28 show capabilities with their kernel's prefix.
+    for key in ("CapAdd", "CapDrop"):
+        kept[key] = [name.removeprefix("CAP_") for name in kept[key]]
+    assert kept == host
+
+
+def test_a_bind_mount_of_nothing_is_refused(bench: Bench, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    if bench.fake:
+        bench.fake.path_exists = lambda path: Path(path).exists()
+    mount = {"Type": "bind", "Source": missing, "Target": "/in", "ReadOnly": True}
+    with pytest.raises(LabError, match="does not exist"):
+        create(bench, HostConfig={"Mounts": [mount]})
+
+
+def test_a_mounted_volume_is_made_with_its_labels_and_outlives_the_container(
+    bench: Bench,
+) -> None:
+    name = bench.name("data")
+    mounts = [
+        {
+            "Type": "volume",
+            "Source": name,
+            "Target": "/data",
+            "ReadOnly": False,
+            "VolumeOptions": {"Labels": bench.labels},
+        },
+        {"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": 1 << 20}},
+    ]
+    made = started(bench, HostConfig={"Mounts": mounts})
+    assert bench.engine.volumes(bench.labels) == [name]
+    bench.engine.remove(made)
+    assert bench.engine.volumes(bench.labels) == [name]
+
+
+def test_volumes_are_made_found_by_label_and_removed_however_often(bench: Bench) -> None:
+    one, two = bench.name("one"), bench.name("two")
+    bench.engine.create_volume(two, {**bench.labels, "role": "b"})
+    bench.engine.create_volume(one, bench.labels)
+    bench.engine.create_volume(one, bench.labels)
+    assert bench.engine.volumes(bench.labels) == [one, two]
+    assert bench.engine.volumes({**bench.labels, "role": ""}) == [two]
+    bench.engine.remove_volume(one)
+    bench.engine.remove_volume(one)
+    assert bench.engine.volumes(bench.labels) == [two]
+
+
+SUBNETS = ["10.213.77.0/24", "10.213.78.0/24", "10.213.79.0/24"]
+
+
+def bridge(bench: Bench, what: str = "net") -> tuple[str, str]:
+    """Make a network on a subnet that is free; its name and subnet."""
+    taken = {subnet for subnets in bench.engine.networks().values() for subnet in subnets}
+    subnet = next(subnet for subnet in SUBNETS if subnet not in taken)
+    bench.engine.create_bridge(bench.name(what), subnet, bench.labels)
+    return bench.name(what), subnet
+
+
+def test_a_network_is_made_with_its_subnet_and_found(bench: Bench) -> None:
+    assert bench.engine.network_id(bench.name("net")) == ""
+    name, subnet = bridge(bench)
+    assert bench.engine.networks()[name] == (subnet,)
+    assert bench.engine.networks_with(bench.labels) == [name]
+    assert bench.engine.network_id(name)
+    bench.engine.remove_network(name)
+    bench.engine.remove_network(name)
+    assert name not in bench.engine.networks()
+
+
+def test_a_networks_name_is_not_found_by_its_beginning(bench: Bench) -> None:
+    name, _ = bridge(bench, "longer")
+    assert bench.engine.network_id(name.removesuffix("er")) == ""
+
+
+def test_a_network_is_not_made_twice(bench: Bench) -> None:
+    name, subnet = bridge(bench)
+    with pytest.raises(LabError, match="already exists"):
+        bench.engine.create_bridge(name, subnet, bench.labels)
+
+
+def test_a_container_tells_the_networks_it_is_on_by_their_ids(bench: Bench) -> None:
+    name, _ = bridge(bench)
+    body = {
+        "HostConfig": {"NetworkMode": name},
+        "NetworkingConfig": {"EndpointsConfig": {name: {"Aliases": ["one"]}}},
+    }
+    made = started(bench, **body)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert state.networks == {bench.engine.network_id(name)}
+    with pytest.raises(LabError, match="active endpoints"):
+        bench.engine.remove_network(name)
+
+
+def test_the_built_in_networks_are_there(bench: Bench) -> None:
+    assert {"bridge", "host", "none"} <= set(bench.engine.networks())
+
+
+def build(
+    bench: Bench, folder: Path, dockerfile: str, what: str = "image", listener: Silent | None = None
+) -> str:
+    """Build an image from a Dockerfile; its name."""
+    write_files(folder, {"context/file": "content", "context/Dockerfile": dockerfile})
+    name = f"{bench.name(what)}:1"
+    with track_of(listener or Silent()) as track:
+        bench.engine.build_image(
+            name,
+            context=folder / "context",
+            dockerfile=folder / "context/Dockerfile",
+            args={"LEVEL": "7"},
+            target="",
+            labels={"hashlab.inputs": "abc"},
+            track=track,
+        )
+    return name
+
+
+def test_an_image_is_built_with_its_labels_and_its_steps_are_told(
+    bench: Bench, tmp_path: Path
+) -> None:
+    listener = Silent()
+    name = build(bench, tmp_path, f"FROM {BASE}\nARG LEVEL\nCOPY file /\n", listener=listener)
+    assert bench.engine.image_labels([name, BASE, bench.name("none")]) == {
+        name: {"hashlab.inputs": "abc"},
+        BASE: {},
+    }
+    assert any(line.startswith("Step 1/") for line in listener.lines)
+
+
+def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="non-zero code") as failure:
+        build(bench, tmp_path, f"FROM {BASE}\nRUN false\n", "failing")
+    assert failure.value.output
+    assert bench.engine.image_labels([f"{bench.name('failing')}:1"]) == {}
+
+
+def test_images_travel_as_one_stream_with_their_labels(bench: Bench, tmp_path: Path) -> None:
+    one = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    other = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /other\n", "other")
+    stream = list(bench.engine.save_images([one, other]))
+    for name in (one, other):
+        assert bench.engine.remove_image(name)
+    assert bench.engine.image_labels([one, other]) == {}
+    bench.engine.load_images(iter(stream))
+    labels = {"hashlab.inputs": "abc"}
+    assert bench.engine.image_labels([one, other]) == {one: labels, other: labels}
+
+
+def test_an_image_that_is_not_there_cannot_be_saved(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot save images"):
+        list(bench.engine.save_images([f"{bench.name('none')}:1"]))
+
+
+def test_removing_an_image_tells_whether_there_was_one(bench: Bench, tmp_path: Path) -> None:
+    name = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    assert bench.engine.remove_image(name) is True
+    assert bench.engine.remove_image(name) is False
+
+
+def test_an_image_that_no_registry_gives_is_a_failure(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot pull image"), track_of() as track:
+        bench.engine.pull("127.0.0.1:1/hashlab-contract/none:1", track=track)
+
+
+def test_an_engine_that_is_in_no_swarm_says_so_and_gives_no_token(bench: Bench) -> None:
+    if bench.engine.swarm().joined:
+        pytest.skip("this laptop's Docker Engine is in a Swarm, which is none of our business")
+    assert bench.engine.swarm() == SwarmState(active=False, manager=False)
+    with pytest.raises(LabError):
+        bench.engine.swarm_token()
+    with pytest.raises(LabError):
+        bench.engine.create_overlay(bench.name("overlay"), bench.labels)
+
+
+def test_many_threads_can_ask_one_engine_at_once(bench: Bench) -> None:
+    made = started(bench)
+
+    def ask(_: int) -> str:
+        state = bench.engine.container(made)
+        return state.state if state else "gone"
+
+    assert parallel(range(24), ask, CancelToken()) == ["running"] * 24

@@ -1,0 +1,123 @@
+"""What Ruby makes of the rendered Vagrantfile: it is Ruby, and no value is more than a value."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from fakes import Behaviour, FakeEngine, Outside, small_lab
+
+from hashlab.config.model import Lab
+from hashlab.drivers.rendering import render_vagrantfile, ruby
+from hashlab.phases.box import recipe_manifest
+from hashlab.phases.machines import lay_out, vagrantfile
+from hashlab.providers.docker import DockerProvider
+
+HOSTILE = [
+    'say "hi"',
+    "it's",
+    "#{`touch HACKED`}",
+    "#$0 #@x #{1+1}",
+    "back\\slash \\#{x} \\u0041",
+    "line\nend\ttab\r",
+    "nul\0del\x7f",
+    "ünïcode ☃ 𝄞 😀",
+    "\u2028\u2029",
+    "end\n__END__\nx",
+    "=begin",
+    "%x(touch HACKED)",
+    "",
+]
+
+
+def run_ruby(script: str, folder: Path) -> str:
+    """What Ruby prints for a script in a file; skips the test without Ruby."""
+    program = shutil.which("ruby") or "/opt/vagrant/embedded/bin/ruby"
+    if not Path(program).exists():
+        pytest.skip("no ruby on this laptop; it comes with Debian's vagrant")
+    (folder / "script.rb").write_text(script, encoding="utf-8")
+    done = subprocess.run(
+        [program, "-Ku", "script.rb"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+        env={"LANG": "C.UTF-8"},
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_a_quoted_value_is_to_ruby_exactly_that_value(tmp_path: Path) -> None:
+    values = [*HOSTILE, HOSTILE, 7, 1.5, None, True]
+    lines = "\n".join(f"puts JSON.generate([{ruby(value)}])" for value in values)
+    printed = run_ruby(f'require "json"\n{lines}\n', tmp_path).splitlines()
+    assert [json.loads(line)[0] for line in printed] == values
+    assert not (tmp_path / "HACKED").exists()
+
+
+# Enough of Vagrant to run a Vagrantfile and tell every setting that was made.
+RECORDER = """
+require "json"
+class Told
+  def self.said; @said ||= []; end
+  def method_missing(name, *args, &block)
+    plain = args.map { |a| a.is_a?(Symbol) ? a.to_s : a }
+    Told.said << [name.to_s, plain] unless args.empty?
+    block.call(self) if block
+    return @create_args ||= [] if name == :create_args
+    @create_args = args[0] if name == :create_args=
+    self
+  end
+  def respond_to_missing?(*) true end
+end
+module Vagrant
+  def self.configure(version) yield Told.new; end
+end
+load ARGV[0] || "Vagrantfile"
+puts JSON.generate(Told.said)
+"""
+
+
+def rendered(lab: Lab, tmp_path: Path) -> str:
+    """The Vagrantfile of a lab, by the real provider and template."""
+    outside = Outside(lab, tmp_path / "laptop")
+    engine = FakeEngine()
+    provider = DockerProvider(engine=lambda: engine, cache=tmp_path / "engine.json")
+    world = outside.world()
+    box = recipe_manifest(world)
+    engine.images[f"hashlab-box:{box.recipe}"] = {}
+    engine.behave("hashlab-probe", Behaviour(exits=0))
+    world = replace(world, provider=provider, render=render_vagrantfile, routes=list)
+    return vagrantfile(world, lay_out(world, {}), box, "ssh-ed25519 AAAA hashlab")
+
+
+def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path / "lab")
+    assert lab.subnet == IPv4Network("192.168.60.0/24")
+    (tmp_path / "Vagrantfile").write_text(rendered(lab, tmp_path))
+    said = json.loads(run_ruby(RECORDER, tmp_path))
+    settings = [(name, *args) for name, args in said]
+    defined = [args[0] for name, args in said if name == "define"]
+    assert defined == ["broker", "web", "spare"]
+    addresses = [args[1]["ip"] for name, args in said if name == "network"]
+    assert addresses == ["192.168.60.5", "192.168.60.6", "192.168.60.7"]
+    names = [args[0] for name, args in said if name == "name="]
+    assert names == [f"{lab.id}-{machine}" for machine in defined]
+    assert ("private_key_path=", str(lab.state_folder / "ssh/id_ed25519")) in settings
+    assert '"127.0.0.1:8080:80"' in json.dumps(said)
+    assert f"hashlab.lab={lab.id}" in json.dumps(said)
+
+
+def test_a_lab_in_a_folder_with_a_hostile_name_is_still_only_a_path(tmp_path: Path) -> None:
+    folder = tmp_path / "😀 #{`touch HACKED`} \"x\" 'y' \\"
+    lab = small_lab(folder)
+    (tmp_path / "Vagrantfile").write_text(rendered(lab, tmp_path), encoding="utf-8")
+    said = json.loads(run_ruby(RECORDER, tmp_path))
+    [path] = [args[0] for name, args in said if name == "private_key_path="]
+    assert path == str(folder / ".hashlab/ssh/id_ed25519")
+    assert not (tmp_path / "HACKED").exists()

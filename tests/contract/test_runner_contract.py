@@ -1,0 +1,272 @@
+"""What phases expect of a runner: the fake and the real one; then what only the real one can."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fakes import FakeRunner, Faults
+
+from hashlab.drivers import process
+from hashlab.drivers.process import ProcessRunner
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import Cancelled, CancelToken
+from hashlab.protocols import Completed, Runner
+
+SPEAKS = ["sh", "-c", "echo out; echo err >&2; exit 3"]
+PATIENCE = 20.0
+
+
+@pytest.fixture(params=["fake", "real"])
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
+    if request.param == "real":
+        return ProcessRunner(children=tmp_path / "children")
+    fake = FakeRunner(Faults())
+    fake.prepare(*SPEAKS, code=3, stdout="out\n", stderr="err\n")
+    return fake
+
+
+@pytest.fixture
+def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessRunner:
+    """The real runner, quick to insist."""
+    monkeypatch.setattr(process, "KILL_AFTER_SECONDS", 0.3)
+    monkeypatch.setattr(process, "DRAIN_SECONDS", 0.3)
+    return ProcessRunner(children=tmp_path / "children")
+
+
+def test_an_exit_code_and_both_streams_are_returned(runner: Runner) -> None:
+    done = runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken())
+    assert done == Completed(3, "out\n", "err\n")
+
+
+def test_lines_of_both_streams_are_passed_on_as_they_come(runner: Runner) -> None:
+    lines: list[str] = []
+    runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken(), on_line=lines.append)
+    assert sorted(lines) == ["err", "out"]
+
+
+def test_nothing_is_run_when_the_run_was_cancelled_already(runner: Runner) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        runner.run(SPEAKS, timeout=PATIENCE, cancel=cancel)
+
+
+def test_without_orphans_there_is_nothing_to_end(runner: Runner) -> None:
+    runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken())
+    assert runner.end_orphans() == []
+
+
+def say(real: ProcessRunner, script: str, **how: object) -> Completed:
+    """Run a shell script to its end."""
+    return real.run(["sh", "-c", script], timeout=PATIENCE, cancel=CancelToken(), **how)  # type: ignore[arg-type]
+
+
+def test_a_command_runs_in_its_folder_with_the_laptops_environment_and_more(
+    real: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FROM_LAPTOP", "1")
+    done = say(real, 'echo "$PWD|$FROM_LAPTOP|$ADDED"', cwd=tmp_path, env={"ADDED": "2"})
+    assert done.stdout == f"{tmp_path}|1|2\n"
+
+
+def test_words_are_passed_as_they_are(real: ProcessRunner) -> None:
+    words = ["a b", "$HOME", "'", '"', "*", "new\nline", "ü", ""]
+    done = real.run(
+        ["sh", "-c", 'for w; do printf "[%s]" "$w"; done', "sh", *words],
+        timeout=PATIENCE,
+        cancel=CancelToken(),
+    )
+    assert done.stdout == "".join(f"[{word}]" for word in words)
+
+
+def test_a_command_never_waits_for_the_keyboard(real: ProcessRunner) -> None:
+    assert say(real, "read -r line; echo $?").stdout == "1\n"
+
+
+def test_output_that_is_no_text_is_no_failure(real: ProcessRunner) -> None:
+    assert say(real, r"printf '\377ok\n'").stdout == "\ufffdok\n"
+
+
+def test_a_flood_on_both_streams_is_read_whole(real: ProcessRunner) -> None:
+    done = say(real, "seq 1 40000; seq 1 40000 >&2")
+    assert done.stdout == done.stderr
+    assert len(done.stdout.splitlines()) == 40000
+
+
+def test_a_last_line_without_an_end_is_passed_on_too(real: ProcessRunner) -> None:
+    lines: list[str] = []
+    assert say(real, "printf 'one\ntwo'", on_line=lines.append).stdout == "one\ntwo"
+    assert lines == ["one", "two"]
+
+
+def test_a_command_that_is_not_there_is_a_failure_of_the_laptop(real: ProcessRunner) -> None:
+    with pytest.raises(LaptopError, match="command not found: no-such-command") as failure:
+        real.run(["no-such-command", "-x"], timeout=1, cancel=CancelToken())
+    assert failure.value.next_step == "hashlab doctor"
+
+
+def test_a_file_that_may_not_be_executed_is_a_failure_of_the_laptop(
+    real: ProcessRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "script").write_text("#!/bin/sh\n")
+    with pytest.raises(LaptopError, match="not executable"):
+        real.run([str(tmp_path / "script")], timeout=1, cancel=CancelToken())
+
+
+def lives(pid: int) -> bool:
+    """Whether a process is still at work."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.01)
+
+
+def pids(path: Path, count: int) -> list[int]:
+    """The numbers that processes wrote down, once all have."""
+    until(lambda: path.exists() and len(path.read_text().split()) == count)
+    return [int(word) for word in path.read_text().split()]
+
+
+# A command with a child and a grandchild, each in the words of a build tool that starts others.
+FAMILY = (
+    'echo $$ >> "$0"; '
+    'sh -c \'echo $$ >> "$0"; {trap} sleep 60 & echo $! >> "$0"; wait\' "$0" & wait'
+)
+POLITE = FAMILY.replace("{trap}", "")
+STUBBORN = FAMILY.replace("{trap}", 'trap "" TERM;')
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc to see what lives")
+@pytest.mark.parametrize("script", [POLITE, STUBBORN], ids=["polite", "stubborn"])
+def test_after_its_time_a_command_ends_with_all_its_children(
+    real: ProcessRunner, tmp_path: Path, script: str
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(LabError, match="sh did not finish within 0.5 s"):
+        real.run(["sh", "-c", script, str(tmp_path / "pids")], timeout=0.5, cancel=CancelToken())
+    assert time.monotonic() - began < 10
+    until(lambda: not any(lives(pid) for pid in pids(tmp_path / "pids", 3)))
+
+
+def test_a_time_out_tells_what_was_printed_so_far(real: ProcessRunner) -> None:
+    with pytest.raises(LabError) as failure:
+        real.run(["sh", "-c", "echo so far; sleep 60"], timeout=0.5, cancel=CancelToken())
+    assert failure.value.output == "so far\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc to see what lives")
+@pytest.mark.parametrize("script", [POLITE, STUBBORN], ids=["polite", "stubborn"])
+def test_a_cancelled_command_ends_with_all_its_children(
+    real: ProcessRunner, tmp_path: Path, script: str
+) -> None:
+    cancel = CancelToken()
+    outcome: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            real.run(["sh", "-c", script, str(tmp_path / "pids")], timeout=60, cancel=cancel)
+        except BaseException as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    family = pids(tmp_path / "pids", 3)
+    cancel.cancel()
+    worker.join(PATIENCE)
+    assert [type(error) for error in outcome] == [Cancelled]
+    until(lambda: not any(lives(pid) for pid in family))
+
+
+def test_a_command_that_ends_in_order_when_asked_is_given_the_time(
+    tmp_path: Path,
+) -> None:
+    """Maven and Vagrant clean up behind themselves when they are told to end."""
+    runner = ProcessRunner(children=tmp_path / "children")
+    script = 'trap "sleep 0.3; echo cleaned > \\"$0\\"; exit" TERM; sleep 60 & wait'
+    with pytest.raises(LabError):
+        runner.run(["sh", "-c", script, str(tmp_path / "done")], timeout=0.3, cancel=CancelToken())
+    assert (tmp_path / "done").read_text() == "cleaned\n"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Path]:
+    """Where a daemon writes its number; it is ended afterwards."""
+    path = tmp_path / "daemon"
+    yield path
+    if path.exists():
+        os.kill(int(path.read_text()), 9)
+
+
+def test_a_daemon_that_a_command_leaves_behind_is_neither_waited_for_nor_ended(
+    real: ProcessRunner, daemon: Path
+) -> None:
+    """Build tools keep daemons, some of which keep the pipes."""
+    began = time.monotonic()
+    done = say(real, f"sleep 60 & echo $! > '{daemon}'; echo built")
+    assert time.monotonic() - began < 10
+    assert done == Completed(0, "built\n", "")
+    assert lives(int(daemon.read_text()))
+
+
+def test_a_command_is_remembered_while_it_runs_and_forgotten_afterwards(
+    real: ProcessRunner, tmp_path: Path
+) -> None:
+    children = tmp_path / "children"
+    done = say(real, f"ls '{children}'; echo $$")
+    note, own = done.stdout.split()
+    assert note == own
+    assert list(children.iterdir()) == []
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from hashlab.drivers.process import ProcessRunner
+from hashlab.pipeline import CancelToken
+ProcessRunner(children=Path(sys.argv[1])).run(
+    ["sh", "-c", 'echo $$ >> "$0"; sleep 60 & echo $! >> "$0"; wait', sys.argv[2]],
+    timeout=60, cancel=CancelToken(),
+)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc to see what lives")
+def test_what_a_killed_run_left_at_work_is_ended_by_the_next(
+    real: ProcessRunner, tmp_path: Path
+) -> None:
+    children, numbers = tmp_path / "children", tmp_path / "pids"
+    run = subprocess.Popen([sys.executable, "-c", KILLED, str(children), str(numbers)])
+    family = pids(numbers, 2)
+    until(lambda: children.exists() and any(note.stat().st_size for note in children.iterdir()))
+    run.kill()
+    run.wait()
+    assert all(lives(pid) for pid in family)
+    assert real.end_orphans() == ["sh"]
+    until(lambda: not any(lives(pid) for pid in family))
+    assert real.end_orphans() == []
+
+
+@pytest.mark.parametrize("started", ["", "1", "0"])
+def test_a_stranger_that_has_the_number_of_an_orphan_is_left_alone(
+    real: ProcessRunner, tmp_path: Path, started: str
+) -> None:
+    children = tmp_path / "children"
+    children.mkdir()
+    (children / str(os.getpid())).write_text(f"{started}\nmvn\n")
+    assert real.end_orphans() == []
+    assert list(children.iterdir()) == []
