@@ -40,8 +40,6 @@ APPLICATION: tuple[P, ...] = (
         after=("network", "images", "artifacts", "secrets"),
     ),
     P("proof", proof.prove, after=("containers",)),
-    P("seed", steps.seed, after=("containers",)),
-    P("verify", steps.verify, after=("seed", "proof")),
 )
 
 DEV: tuple[P, ...] = (
@@ -53,6 +51,8 @@ DEV: tuple[P, ...] = (
     P("connect", machines.connect, after=("prepare",), per="machine"),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
+    P("seed", steps.seed, after=("containers",)),
+    P("verify", steps.verify, after=("seed", "proof")),
 )
 
 REFRESH: tuple[P, ...] = (
@@ -61,6 +61,8 @@ REFRESH: tuple[P, ...] = (
     P("connect", machines.reconnect, per="machine"),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
+    P("seed", steps.seed_after_restart, after=("containers",)),
+    P("verify", steps.verify_after_change, after=("seed", "proof")),
 )
 
 SEED: tuple[P, ...] = (

@@ -21,7 +21,7 @@ from hashlab.pipeline import Row, RunResult
 from hashlab.report.richview import draw
 from hashlab.report.summary import summary
 
-COLUMNS = 112
+COLUMNS = 128
 # Records do not keep how deep a step stands; these are parts of the phase before them.
 PARTS = ("upload", "container", "healthy", "image")
 # rich's own format without its web font: a picture in a page may not load one.

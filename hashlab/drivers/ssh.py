@@ -8,11 +8,13 @@ import shlex
 import socket
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import fabric
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from hashlab.drivers.engine import channel_engine
 from hashlab.errors import LabError
@@ -26,6 +28,7 @@ RSYNC = [
     "rsync",
     "--copy-links",
     "--perms",
+    "--chmod=D755,Fu=rwX,Fgo=rX",  # a container's user must be able to read them
     "--times",
     "--checksum",
     "--stats",
@@ -88,20 +91,29 @@ class SshShell:
 def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     """Send ``stdin``, read both streams to their ends, return what came."""
     errors: list[bytes] = []
-    reader = threading.Thread(
-        target=lambda: errors.append(channel.makefile_stderr("rb").read()), daemon=True
-    )
+    reader = threading.Thread(target=_read_errors, args=(channel, errors), daemon=True)
     reader.start()
-    if stdin:
-        channel.sendall(stdin)
-    channel.shutdown_write()
-    output = channel.makefile("rb").read()
-    reader.join()
-    code = channel.recv_exit_status()
-    channel.close()
+    try:
+        if stdin:
+            channel.sendall(stdin)
+        channel.shutdown_write()
+        output = channel.makefile("rb").read()
+        reader.join()
+        code = channel.recv_exit_status()
+    finally:
+        channel.close()
+    if code < 0:
+        # Paramiko ends both streams when the wire is cut, as if the command had ended.
+        raise EOFError("the connection was cut")
     return Completed(
         code, output.decode(errors="replace"), b"".join(errors).decode(errors="replace")
     )
+
+
+def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
+    """Read stderr to its end. A time-out is told by whoever reads stdout."""
+    with suppress(OSError):
+        errors.append(channel.makefile_stderr("rb").read())
 
 
 class SshConnector:
@@ -141,7 +153,7 @@ class SshConnector:
         try:
             _pin(connection, endpoint, host_key)
             connection.open()
-        except (OSError, EOFError, paramiko.SSHException, ValueError) as error:
+        except (OSError, EOFError, paramiko.SSHException, UnknownKeyType, ValueError) as error:
             connection.close()
             raise LabError(
                 f"no SSH connection to {endpoint.host}:{endpoint.port}: {error}", where=machine

@@ -23,7 +23,9 @@ from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
 from hashlab.protocols import ContainerState, Engine
 
 READY_SECONDS = 180.0
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.1
+# Asking costs the machine that is starting: the longer it takes, the rarer it is asked.
+POLL_SHARE = 0.1
 STOP_SECONDS = 10
 ATTACH_SECONDS = 20.0
 
@@ -232,7 +234,7 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     """
     completes = _completes(world.lab, service)
     engine = world.link(service.machine).engine
-    deadline = time.monotonic() + READY_SECONDS
+    started = time.monotonic()
     while True:
         state = engine.container(name)
         if state is not None and (
@@ -240,13 +242,14 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
         ):
             return
         failure = _failure(state, service, completes)
-        if not failure and time.monotonic() > deadline:
+        waited = time.monotonic() - started
+        if not failure and waited > READY_SECONDS:
             failure = f"not ready after {READY_SECONDS:g} s"
         if failure:
             raise _explain(engine, service, name, state, failure)
         if state is not None:
             step.detail(state.health or state.state)
-        step.cancel.wait(POLL_SECONDS)
+        step.cancel.wait(max(POLL_SECONDS, waited * POLL_SHARE))
 
 
 def _passes(engine: Engine, state: ContainerState, service: Service) -> bool:
@@ -258,7 +261,12 @@ def _passes(engine: Engine, state: ContainerState, service: Service) -> bool:
         return False
     kind, *words = check.test or ("NONE",)
     command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
-    return kind != "NONE" and engine.execute(state.id, command).code == 0
+    if kind == "NONE":
+        return False
+    try:
+        return engine.execute(state.id, command).code == 0
+    except LabError:
+        return False  # it may just have ended: the next look tells how
 
 
 def _completes(lab: Lab, service: Service) -> bool:

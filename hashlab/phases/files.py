@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 # Never part of a bind mount: our own state with its secrets, and version control.
 PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
+
+# Up to this many files and bytes, opening another connection costs more than it saves.
+FEW = 16
+SMALL = 1 << 20
 
 OBSERVE = """
 cd "$1" 2> /dev/null || exit 0
@@ -37,8 +41,10 @@ cd "$1/files" || exit 1
 xargs -0 -r rm -f --
 """
 PUT = """
-umask 077
-cat > "$1.new" && chmod "$2" "$1.new" && mv "$1.new" "$1"
+umask 022
+mkdir -p "$(dirname "$1")" && umask 077 && cat > "$3/put.$$" || exit 1
+if [ -d "$1" ]; then rm -r "$1"; fi
+chmod "$2" "$3/put.$$" && mv "$3/put.$$" "$1"
 """
 
 
@@ -175,6 +181,8 @@ def upload(world: World, track: Track, machine: str) -> None:
         track.skip(f"{len(wanted) + len(secrets)} files unchanged")
         return
     _apply(world, machine, todo, wanted, track)
+    with world.lock:
+        world.facts.uploaded.add(machine)
     parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
     track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
 
@@ -190,27 +198,45 @@ def _apply(
         if bind.source.is_dir()
     ]
     _checked(world, machine, PREPARE, [target], stdin=_nul(folders))
-    if todo.send:
-        reach = world.facts.reach[machine]
-        track.sent(
-            world.connector.copy(
-                machine,
-                reach.endpoint,
-                root=upload_root(lab),
-                files=todo.send,
-                target=f"{target}/files",
-                scratch=f"{target}/scratch",
-                track=track,
-            )
-        )
-    for mount in todo.secrets:
-        content = mount.source.read_bytes()
-        words = [secret_path(lab, mount.name), f"{mount.mode:o}"]
-        _checked(world, machine, PUT, words, stdin=content)
-        track.sent(len(content))
-    if todo.delete:
+    if todo.delete:  # first, for a folder may take the place of a file
         _checked(world, machine, DELETE, [target], stdin=_nul(todo.delete))
-    _checked(world, machine, PUT, [f"{target}/manifest", "644"], stdin=_nul(wanted))
+    if todo.send:
+        _send(world, machine, todo.send, track)
+    for mount in todo.secrets:
+        path = secret_path(lab, mount.name)
+        _put(world, machine, path, mount.source.read_bytes(), mount.mode, track)
+    _put(world, machine, f"{target}/manifest", _nul(wanted), 0o644, track)
+
+
+def _send(world: World, machine: str, names: Sequence[str], track: Track) -> None:
+    """A few small files go over the connection that is open; for more, rsync's own connection
+    pays, which sends only what differs inside a file.
+    """
+    root, target = upload_root(world.lab), f"{home(world.lab)}/files"
+    paths = [root / name for name in names]
+    if len(names) <= FEW and sum(path.stat().st_size for path in paths) <= SMALL:
+        for name, path in zip(names, paths, strict=True):
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            _put(world, machine, f"{target}/{name}", path.read_bytes(), mode, track)
+        return
+    track.sent(
+        world.connector.copy(
+            machine,
+            world.facts.reach[machine].endpoint,
+            root=root,
+            files=names,
+            target=target,
+            scratch=f"{home(world.lab)}/scratch",
+            track=track,
+        )
+    )
+
+
+def _put(world: World, machine: str, path: str, content: bytes, mode: int, track: Track) -> None:
+    """Write one file in one step: a reader sees the old one or the new one."""
+    words = [path, f"{mode:o}", f"{home(world.lab)}/scratch"]
+    _checked(world, machine, PUT, words, stdin=content)
+    track.sent(len(content))
 
 
 def _checked(world: World, machine: str, script: str, words: list[str], *, stdin: bytes) -> None:

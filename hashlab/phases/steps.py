@@ -20,6 +20,22 @@ def verify(world: World, track: Track, _: str) -> None:
     _run(world, track, world.lab.verify, "verify")
 
 
+def seed_after_restart(world: World, track: Track, _: str) -> None:
+    """Promise: as ``seed``, but data can only be missing where a container was started anew."""
+    if not world.facts.changed:
+        track.skip("no container was started")
+        return
+    seed(world, track, _)
+
+
+def verify_after_change(world: World, track: Track, _: str) -> None:
+    """Promise: as ``verify``, for a lab in which something changed."""
+    if not (world.facts.changed or world.facts.uploaded):
+        track.skip("nothing changed")
+        return
+    verify(world, track, _)
+
+
 def _run(world: World, track: Track, step: Step | None, name: str) -> None:
     if step is None:
         track.skip(f"hashlab.toml has no [{name}]")

@@ -47,6 +47,7 @@ class Facts:
     box_current: bool = False  # recipe
     snapshot: Snapshot | None = None  # whoever asks first
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
+    uploaded: set[str] = field(default_factory=set)  # upload: machines that got something
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BASE, Bench
+from contract_bench import BASE, Bench
 from fakes import Behaviour, track_of, write_files
 from fakes.engine import Container
 from fakes.outside import Silent

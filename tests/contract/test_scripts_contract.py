@@ -18,6 +18,7 @@ from hashlab.phases.proof import READ_INSIDE
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"
+SCRATCH = f"{HOME}/scratch"
 NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "a/b/c"]
 
 
@@ -71,7 +72,7 @@ def there(shell: Shell) -> MachineFiles:
 
 
 def put(shell: Shell, name: str, content: bytes, mode: str = "644") -> None:
-    fine(shell, PUT, f"{HOME}/{name}", mode, stdin=content)
+    fine(shell, PUT, f"{HOME}/{name}", mode, SCRATCH, stdin=content)
 
 
 def test_a_machine_nobody_wrote_to_has_nothing(shell: Shell) -> None:
@@ -128,8 +129,29 @@ def test_putting_replaces_even_what_may_not_be_written(shell: Shell) -> None:
     assert there(shell).secrets == {"password": sha(b"two")}
 
 
-def test_putting_without_a_folder_is_a_failure(shell: Shell) -> None:
-    done = script(shell, PUT, f"{HOME}/secrets/password", "400", stdin=b"x")
+def test_putting_makes_the_folders_that_are_missing(shell: Shell) -> None:
+    fine(shell, PREPARE, HOME)
+    put(shell, "files/new/folder/one", b"1")
+    assert there(shell).files == {"new/folder/one": sha(b"1")}
+
+
+def test_a_file_that_is_put_takes_the_place_of_a_folder_that_is_not_empty(shell: Shell) -> None:
+    fine(shell, PREPARE, HOME)
+    put(shell, "files/a/b/c", b"1")
+    put(shell, "files/a", b"2")
+    assert there(shell).files == {"a": sha(b"2")}
+
+
+def test_a_folder_does_not_silently_take_the_place_of_a_file(shell: Shell) -> None:
+    fine(shell, PREPARE, HOME)
+    put(shell, "files/a", b"1")
+    done = script(shell, PUT, f"{HOME}/files/a/b", "644", SCRATCH, stdin=b"2")
+    assert done.code != 0
+    assert there(shell).files == {"a": sha(b"1")}
+
+
+def test_putting_on_a_machine_that_was_not_prepared_is_a_failure(shell: Shell) -> None:
+    done = script(shell, PUT, f"{HOME}/secrets/password", "400", SCRATCH, stdin=b"x")
     assert done.code != 0
     assert done.stderr
 

@@ -200,11 +200,17 @@ class FakeShell:
         return Completed(0, "", "")
 
     def _put(self, words: list[str], stdin: bytes) -> Completed:
-        path, mode = words
+        path, mode, scratch = words
+        disk = self.machine.disk
+        if scratch not in disk.folders:
+            return Completed(1, "", f"cannot create {scratch}/put.1: Directory nonexistent")
         try:
-            self.machine.disk.put(path, stdin, int(mode, 8))
-        except FileNotFoundError:
-            return Completed(2, "", f"cannot create {path}.new: Directory nonexistent")
+            disk.make_folder(str(PurePosixPath(path).parent))
+        except NotADirectoryError as error:
+            return Completed(1, "", f"mkdir: cannot create directory {error}: Not a directory")
+        if path in disk.folders:
+            disk.delete_tree(path)
+        disk.put(path, stdin, int(mode, 8))
         return Completed(0, "", "")
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:

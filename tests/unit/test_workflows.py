@@ -111,8 +111,8 @@ def test_refresh_rebuilds_sends_and_restarts_only_what_an_edit_touched(outside: 
     go(outside, workflows.INIT_BOX, workflows.DEV)
     (outside.lab.folder / "src/main.txt").write_text("source 2\n")
     result = go(outside, workflows.REFRESH)
-    sent = [call.words for call in outside.faults.calls if call.name == "connector.copy"]
-    assert sent == [("web", ("out/app/main.bin",))]
+    put = [str(c.words[5]) for c in outside.faults.calls if c.name == "shell.put"]
+    assert [path.partition("small/")[2] for path in put] == ["files/out/app/main.bin", "manifest"]
     created = [call.words[1] for call in outside.faults.calls if call.name == "engine.create"]
     assert sorted(created) == ["small-site-1", "small-site-2"]
     assert rows(result, "containers")[0].detail == "1 started"
@@ -126,7 +126,7 @@ def test_refresh_of_a_synchronised_file_restarts_nothing_and_proves_it_all_the_s
     go(outside, workflows.INIT_BOX, workflows.DEV)
     (outside.lab.folder / "static/index.html").write_text("<h1>two</h1>\n")
     result = go(outside, workflows.REFRESH)
-    assert outside.faults.changes() == ["shell.prepare", "connector.copy", "shell.put"]
+    assert outside.faults.changes() == ["shell.prepare", "shell.put", "shell.put"]
     assert status_of(result)["containers"] == "skipped"
     assert rows(result, "proof")[0].detail == "4 containers run what was built"
 
@@ -238,7 +238,6 @@ BREAKS = {
     "network": "engine.swarm_join",
     "secrets": "shell.cat",
     "images": "engine.load_images",
-    "upload": "connector.copy",
     "containers": "engine.start",
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
@@ -280,9 +279,11 @@ CALLS = [
     "engine.containers",
     "engine.create",
     "engine.create_overlay",
+    "engine.execute",
     "engine.image_labels",
     "engine.load_images",
     "engine.network_id",
+    "engine.remove_network",
     "engine.start",
     "engine.swarm",
     "engine.swarm_init",
@@ -350,6 +351,33 @@ def test_after_any_one_call_failed_the_next_dev_completes_and_the_one_after_chan
     outside.faults.disarm()
     go(outside, workflows.DEV, workflows.DEV)
     assert outside.faults.changes() == []
+
+
+@pytest.mark.parametrize("step", ["seed", "verify"])
+@pytest.mark.xfail(
+    strict=True, reason="a refresh after a failed seed or verify says that nothing changed"
+)
+def test_a_step_that_failed_in_a_refresh_runs_again_in_the_next(
+    outside: Outside, step: str
+) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    (outside.lab.folder / "src/main.txt").write_text("source 2\n")
+    outside.faults.arm(f"runner.{step}.py")
+    assert run(outside, workflows.REFRESH).error is not None
+    assert rows(go(outside, workflows.REFRESH), step)[0].status == "ok"
+
+
+def test_a_refresh_in_which_nothing_changed_neither_seeds_nor_verifies(outside: Outside) -> None:
+    result = go(outside, workflows.INIT_BOX, workflows.DEV, workflows.REFRESH)
+    assert [rows(result, step)[0].status for step in ("seed", "verify")] == ["skipped"] * 2
+    assert not [name for name in outside.faults.names() if name.startswith("runner.")]
+
+
+def test_a_refresh_that_only_synchronised_verifies_without_seeding(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    (outside.lab.folder / "static/index.html").write_text("<h1>two</h1>\n")
+    result = go(outside, workflows.REFRESH)
+    assert [rows(result, step)[0].status for step in ("seed", "verify")] == ["skipped", "ok"]
 
 
 @pytest.mark.parametrize("call", ["provider.halt", "vagrant.destroy", "provider.discard"])
