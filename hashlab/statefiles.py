@@ -61,6 +61,11 @@ class StateFolder:
         return self.root / "lock"
 
     @property
+    def unverified(self) -> Path:
+        """There from the first change to the lab until it has passed verify."""
+        return self.root / "unverified"
+
+    @property
     def children(self) -> Path:
         """One note per command that a run has at work."""
         return self.root / "children"

@@ -18,6 +18,7 @@ from hashlab.config import find_lab_folder, load_lab
 from hashlab.config.model import Build, Lab
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
+from hashlab.errors import UsageError
 from hashlab.phases.world import World
 from hashlab.protocols import Connector, Engine, Provider, Vagrant
 from hashlab.providers.docker import DockerProvider
@@ -31,7 +32,14 @@ PROVIDERS: Mapping[str, Callable[[Callable[[], Engine], StateFolder], Provider]]
 def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
     """Read the lab in folder ``lab``, or the nearest one from the current folder upwards."""
     folder = lab if lab is not None else find_lab_folder(Path.cwd())
-    return load_lab(folder, environ=os.environ, provider=provider)
+    found = load_lab(folder, environ=os.environ, provider=provider)
+    if found.provider not in PROVIDERS:
+        raise UsageError(
+            f"provider {found.provider!r} is not there yet",
+            where=str(folder),
+            next_step=f"use one of: {', '.join(PROVIDERS)}",
+        )
+    return found
 
 
 def make_world(lab: Lab) -> World:

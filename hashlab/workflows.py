@@ -61,7 +61,7 @@ REFRESH: tuple[P, ...] = (
     P("connect", machines.reconnect, per="machine"),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_restart, after=("containers",)),
+    P("seed", steps.seed_after_change, after=("containers",)),
     P("verify", steps.verify_after_change, after=("seed", "proof")),
 )
 

@@ -18,14 +18,12 @@ from hashlab.phases.containerspec import (
 )
 from hashlab.phases.files import upload
 from hashlab.phases.network import LAB_LABEL
+from hashlab.phases.readiness import completes, is_one_shot, is_ready, wait_ready
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
 from hashlab.protocols import ContainerState, Engine
 
-READY_SECONDS = 180.0
-POLL_SECONDS = 0.1
-# Asking costs the machine that is starting: the longer it takes, the rarer it is asked.
-POLL_SHARE = 0.1
+ATTACH_POLL_SECONDS = 0.1
 STOP_SECONDS = 10
 ATTACH_SECONDS = 20.0
 
@@ -51,11 +49,6 @@ def decide(build: Build, service: Service, there: ContainerState | None, network
     if there.state == "exited" and there.exit_code == 0 and is_one_shot(service):
         return Action("keep", "completed")
     return Action("replace", f"replaced: it was {there.state}")
-
-
-def is_one_shot(service: Service) -> bool:
-    """Whether a container that ended with 0 has done its work (Compose's ``restart: "no"``)."""
-    return service.restart.partition(":")[0] in ("no", "on-failure")
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
@@ -128,6 +121,7 @@ def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> l
         wanted = {name for service in services for name in replica_names(world.lab, service)}
         for container in containers:
             if container.name not in wanted:
+                world.about_to_change()
                 _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
                 removed.append(container.name)
     return removed
@@ -174,6 +168,7 @@ def _replace(
     world: World, service: Service, build: Build, old: ContainerState | str, step: Track
 ) -> None:
     """Start a new container in place of ``old``, or under that name when there is none."""
+    world.about_to_change()
     engine = world.link(service.machine).engine
     if isinstance(old, ContainerState):
         step.detail("stopping")
@@ -200,21 +195,21 @@ def _start_attached(engine: Engine, identifier: str, step: Track) -> None:
             if not passing or time.monotonic() > deadline:
                 raise
         step.detail("waiting for the network")
-        step.cancel.wait(POLL_SECONDS)
+        step.cancel.wait(ATTACH_POLL_SECONDS)
 
 
 def _await_ready(world: World, service: Service, track: Track) -> None:
     """Wait for all replicas; a service that was not touched and is well makes no row."""
     names = replica_names(world.lab, service)
     engine = world.link(service.machine).engine
-    completes = _completes(world.lab, service)
+    ending = completes(world.lab, service)
     if service.name not in world.facts.changed:
         states = [engine.container(name) for name in names]
-        if all(state is not None and _ready(state, service, completes) for state in states):
+        if all(state is not None and is_ready(state, service, ending) for state in states):
             return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
-        step.detail("completed" if completes else "healthy" if service.healthcheck else "running")
+        step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
 
 
 def _grace(service: Service) -> int:
@@ -226,83 +221,3 @@ def _stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> N
     if container.state in ("running", "restarting", "paused"):
         engine.stop(container.id, timeout=grace)
     engine.remove(container.id)
-
-
-def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
-    """Wait until a container is what others may rely on: healthy where it has a health check,
-    ended with 0 where others wait for its completion, running otherwise.
-    """
-    completes = _completes(world.lab, service)
-    engine = world.link(service.machine).engine
-    started = time.monotonic()
-    while True:
-        state = engine.container(name)
-        if state is not None and (
-            _ready(state, service, completes) or _passes(engine, state, service)
-        ):
-            return
-        failure = _failure(state, service, completes)
-        waited = time.monotonic() - started
-        if not failure and waited > READY_SECONDS:
-            failure = f"not ready after {READY_SECONDS:g} s"
-        if failure:
-            raise _explain(engine, service, name, state, failure)
-        if state is not None:
-            step.detail(state.health or state.state)
-        step.cancel.wait(max(POLL_SECONDS, waited * POLL_SHARE))
-
-
-def _passes(engine: Engine, state: ContainerState, service: Service) -> bool:
-    """Whether the service's own health check passes at this moment. The engine would look only
-    after the check's interval, which is chosen for the long run and not for the start.
-    """
-    check = service.healthcheck
-    if check is None or state.state != "running" or state.health != "starting":
-        return False
-    kind, *words = check.test or ("NONE",)
-    command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
-    if kind == "NONE":
-        return False
-    try:
-        return engine.execute(state.id, command).code == 0
-    except LabError:
-        return False  # it may just have ended: the next look tells how
-
-
-def _completes(lab: Lab, service: Service) -> bool:
-    """Whether others wait for this service to end well."""
-    return any(
-        dependency.service == service.name
-        and dependency.condition == "service_completed_successfully"
-        for other in lab.services
-        for dependency in other.depends_on
-    )
-
-
-def _ready(state: ContainerState, service: Service, completes: bool) -> bool:
-    if state.state == "exited":
-        return state.exit_code == 0 and (completes or is_one_shot(service))
-    return not completes and state.state == "running" and state.health in ("", "healthy")
-
-
-def _failure(state: ContainerState | None, service: Service, completes: bool) -> str:
-    """Why waiting on makes no sense; "" while it does."""
-    if state is None:
-        return "the container is gone"
-    if state.state == "dead" or (state.state == "exited" and state.exit_code != 0):
-        return f"it ended with exit code {state.exit_code}"
-    if state.state == "exited" and not completes and not is_one_shot(service):
-        return "it ended with exit code 0, but is meant to keep running"
-    return ""
-
-
-def _explain(
-    engine: Engine, service: Service, name: str, state: ContainerState | None, failure: str
-) -> LabError:
-    last = f" (last state: {state.state} {state.health})".replace(" )", ")") if state else ""
-    return LabError(
-        f"service {service.name}: {failure}{last}",
-        where=service.machine,
-        output=engine.logs(name) if state else "",
-        next_step=f"hashlab ssh {service.machine}, then: docker logs {name}",
-    )

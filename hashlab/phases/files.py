@@ -181,8 +181,6 @@ def upload(world: World, track: Track, machine: str) -> None:
         track.skip(f"{len(wanted) + len(secrets)} files unchanged")
         return
     _apply(world, machine, todo, wanted, track)
-    with world.lock:
-        world.facts.uploaded.add(machine)
     parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
     track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
 
@@ -190,6 +188,7 @@ def upload(world: World, track: Track, machine: str) -> None:
 def _apply(
     world: World, machine: str, todo: Difference, wanted: Mapping[str, str], track: Track
 ) -> None:
+    world.about_to_change()
     lab, target = world.lab, home(world.lab)
     folders = [
         bind.source.relative_to(upload_root(lab)).as_posix()
@@ -204,8 +203,8 @@ def _apply(
         _send(world, machine, todo.send, track)
     for mount in todo.secrets:
         path = secret_path(lab, mount.name)
-        _put(world, machine, path, mount.source.read_bytes(), mount.mode, track)
-    _put(world, machine, f"{target}/manifest", _nul(wanted), 0o644, track)
+        _put(world, machine, path, mount.source.read_bytes(), mode=mount.mode, track=track)
+    _put(world, machine, f"{target}/manifest", _nul(wanted), mode=0o644, track=track)
 
 
 def _send(world: World, machine: str, names: Sequence[str], track: Track) -> None:
@@ -217,7 +216,7 @@ def _send(world: World, machine: str, names: Sequence[str], track: Track) -> Non
     if len(names) <= FEW and sum(path.stat().st_size for path in paths) <= SMALL:
         for name, path in zip(names, paths, strict=True):
             mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            _put(world, machine, f"{target}/{name}", path.read_bytes(), mode, track)
+            _put(world, machine, f"{target}/{name}", path.read_bytes(), mode=mode, track=track)
         return
     track.sent(
         world.connector.copy(
@@ -232,7 +231,7 @@ def _send(world: World, machine: str, names: Sequence[str], track: Track) -> Non
     )
 
 
-def _put(world: World, machine: str, path: str, content: bytes, mode: int, track: Track) -> None:
+def _put(world: World, machine: str, path: str, content: bytes, *, mode: int, track: Track) -> None:
     """Write one file in one step: a reader sees the old one or the new one."""
     words = [path, f"{mode:o}", f"{home(world.lab)}/scratch"]
     _checked(world, machine, PUT, words, stdin=content)

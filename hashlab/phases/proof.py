@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, build_id
-from hashlab.phases.containers import (
-    is_one_shot,
-    observe_containers,
-    replica_names,
-    wanted_builds,
-)
+from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
+from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState

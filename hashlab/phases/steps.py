@@ -18,19 +18,20 @@ def seed(world: World, track: Track, _: str) -> None:
 def verify(world: World, track: Track, _: str) -> None:
     """Promise: the application's own smoke test passed."""
     _run(world, track, world.lab.verify, "verify")
+    world.state.unverified.unlink(missing_ok=True)
 
 
-def seed_after_restart(world: World, track: Track, _: str) -> None:
-    """Promise: as ``seed``, but data can only be missing where a container was started anew."""
-    if not world.facts.changed:
-        track.skip("no container was started")
+def seed_after_change(world: World, track: Track, _: str) -> None:
+    """Promise: as ``seed``; where nothing changed since the lab was last verified, no data went."""
+    if not world.state.unverified.exists():
+        track.skip("nothing changed")
         return
     seed(world, track, _)
 
 
 def verify_after_change(world: World, track: Track, _: str) -> None:
-    """Promise: as ``verify``, for a lab in which something changed."""
-    if not (world.facts.changed or world.facts.uploaded):
+    """Promise: as ``verify``, unless nothing changed since it passed."""
+    if not world.state.unverified.exists():
         track.skip("nothing changed")
         return
     verify(world, track, _)

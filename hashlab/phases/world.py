@@ -47,7 +47,6 @@ class Facts:
     box_current: bool = False  # recipe
     snapshot: Snapshot | None = None  # whoever asks first
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
-    uploaded: set[str] = field(default_factory=set)  # upload: machines that got something
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
 
@@ -90,6 +89,10 @@ class World:
             if self.facts.snapshot is None:
                 self.facts.snapshot = take_snapshot(self.lab)
             return self.facts.snapshot
+
+    def about_to_change(self) -> None:
+        """Remember, also beyond this run, that the lab has changed since it was last verified."""
+        self.state.unverified.touch()
 
     def services_on(self, machine: str) -> list[Service]:
         """The services placed on a machine, in the file's order."""

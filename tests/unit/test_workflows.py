@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import Behaviour, Outside, change_service, go, rows, run
 from fakes.faults import When
+from fakes.running import register_box
 
 from hashlab import workflows
 from hashlab.errors import LabError
@@ -222,7 +223,7 @@ def test_a_service_that_moved_to_another_machine_is_gone_from_the_first(outside:
 
 def box_and_edit(outside: Outside) -> None:
     """An image that changed since the box was built gives phase images something to do."""
-    go(outside, workflows.INIT_BOX)
+    register_box(outside)
     (outside.lab.folder / "site/run.sh").write_text("exec run --faster\n")
     outside.faults.calls.clear()
 

@@ -12,6 +12,7 @@ public final class AuthService {
         Service service = new Service("auth", Settings.fromContainer());
         Accounts accounts = new Accounts(service.database(), service.broker().outbox());
         Tokens tokens = new Tokens(service.settings().secret("token_key"));
-        service.start(new AuthRoutes(accounts, new Passwords(), tokens)::register);
+        Passwords passwords = new Passwords(service.settings().number("PASSWORD_COST", 10));
+        service.start(new AuthRoutes(accounts, passwords, tokens)::register);
     }
 }

@@ -6,14 +6,20 @@ import org.springframework.security.crypto.bcrypt.BCrypt;
 
 /** Keeps passwords as slow hashes. */
 final class Passwords {
-    private static final int COST = 10;
     /** bcrypt looks at no more than this, so a longer password would be weaker than it seems. */
     private static final int MAX_BYTES = 72;
 
-    private final String nobody = hash("nobody has this password");
+    private final int cost;
+    private final String nobody;
+
+    /** Each step of {@code cost} doubles the work of a guess, and of every log-in. */
+    Passwords(int cost) {
+        this.cost = cost;
+        this.nobody = hash("nobody has this password");
+    }
 
     String hash(String password) {
-        return BCrypt.hashpw(password, BCrypt.gensalt(COST));
+        return BCrypt.hashpw(password, BCrypt.gensalt(cost));
     }
 
     /** A password that is too long matches nothing, although bcrypt would only look at its beginning. */

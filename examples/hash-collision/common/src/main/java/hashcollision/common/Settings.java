@@ -30,6 +30,16 @@ public final class Settings {
         return environment.getOrDefault("HASHLAB_BUILD", "unknown");
     }
 
+    /** A whole number from the environment. */
+    public int number(String name, int otherwise) {
+        String text = environment.get(name);
+        try {
+            return text == null ? otherwise : Integer.parseInt(text);
+        } catch (NumberFormatException e) {
+            throw new IllegalStateException(name + " is not a whole number: " + text, e);
+        }
+    }
+
     /** The content of a secret file, without the newline at its end. */
     public String secret(String name) {
         try {
