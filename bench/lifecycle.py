@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -82,6 +83,8 @@ def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
     does for speed, so that a figure does not get worse because Vagrant got faster.
     """
     vagrantfile = vagrantfile.replace("config.vm.guest = :debian", "")
+    vagrantfile = re.sub(r"trigger.run = .*", "", vagrantfile)
+    vagrantfile = re.sub(r"machine.trigger.before :up do .trigger.\n *\n *end\n", "", vagrantfile)
     with tempfile.TemporaryDirectory(prefix="hashlab-bare-") as folder:
         key = lab / ".hashlab/ssh/id_ed25519"
         (Path(folder) / "Vagrantfile").write_text(vagrantfile.replace(str(key), f"{folder}/key"))

@@ -336,7 +336,12 @@ class Provider(Protocol):
         *,
         track: Track,
     ) -> None:
-        """Make what these new machines need before `vagrant up` (a disk, an image store)."""
+        """Make what `vagrant up` of these new machines refers to: networks, empty disks."""
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        """Put the box's content on the new machines' disks, before Vagrant creates them."""
 
     def machine_settings(self, lab: Lab, machine: Machine, manifest: BoxManifest) -> dict[str, Any]:
         """Values for this provider's part of Vagrantfile.j2."""

@@ -66,6 +66,11 @@ class StateFolder:
         return self.root / "unverified"
 
     @property
+    def disks_ready(self) -> Path:
+        """There once the disks of new machines are filled; Vagrant waits for it."""
+        return self.root / "disks-ready"
+
+    @property
     def children(self) -> Path:
         """One note per command that a run has at work."""
         return self.root / "children"

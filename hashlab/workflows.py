@@ -47,6 +47,7 @@ DEV: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts, after=("doctor",)),
     P("hash images", images.hash_images, after=("doctor",)),
     P("prepare", machines.prepare, after=("doctor",)),
+    P("disks", machines.make_disks, after=("prepare",)),
     P("boot", machines.boot, after=("prepare",)),
     P("connect", machines.connect, after=("prepare",), per="machine"),
     P("network", network.join_network, after=("connect",)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import Outside, small_lab
 
-from hashlab.phases import containers, files, machines
+from hashlab.phases import files, machines, readiness
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def outside(tmp_path: Path) -> Outside:
 def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fakes are ready at once: whoever waits for them looks again without a pause."""
     if "lab" not in request.path.parts:
-        monkeypatch.setattr(containers, "POLL_SECONDS", 0.001)
-        monkeypatch.setattr(containers, "POLL_SHARE", 0)
+        monkeypatch.setattr(readiness, "POLL_SECONDS", 0.001)
+        monkeypatch.setattr(readiness, "POLL_SHARE", 0)
         monkeypatch.setattr(machines, "POLL_SECONDS", 0.001)
         # The small lab has four files: the first upload is rsync's, that of one edit is not.
         monkeypatch.setattr(files, "FEW", 2)

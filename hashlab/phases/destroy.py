@@ -41,7 +41,8 @@ def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
     for path in (world.state.vagrant, world.state.ssh, world.state.secrets):
         shutil.rmtree(path, ignore_errors=True)
-    for path in (world.state.machines, world.state.vagrantfile, world.state.unverified):
+    state = world.state
+    for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
         path.unlink(missing_ok=True)
     track.detail("key, secrets and cached endpoints")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 from hashlab.config.model import Machine
@@ -40,6 +42,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     layout = lay_out(world, observed)
     public_key = ensure_key(world)
     new = [machine for machine in world.lab.machines if machine.name not in observed]
+    world.state.disks_ready.unlink(missing_ok=True)
     if new:
         world.provider.prepare(world.lab, new, box, subnet_of(layout), track=track)
     if observed:
@@ -48,6 +51,18 @@ def prepare(world: World, track: Track, _: str) -> None:
     note_stale(world, box, observed.values())
     if not new:
         track.skip(f"{len(observed)} machines exist")
+
+
+def make_disks(world: World, track: Track, _: str) -> None:
+    """Promise: new machines' disks hold what the box holds. Vagrant is already starting; it waits
+    for the file this writes before it creates a machine.
+    """
+    new = [m for m in world.lab.machines if m.name not in world.facts.observed]
+    if new and world.facts.box:
+        world.provider.fill_disks(world.lab, new, world.facts.box, track=track)
+    else:
+        track.skip("no new machines")
+    write_text(world.state.disks_ready, "")
 
 
 def require_box(world: World) -> BoxManifest:
@@ -164,9 +179,17 @@ def vagrantfile(world: World, layout: Layout, box: BoxManifest, public_key: str)
             "user": "core",
             "private_key": str(world.state.key),
             "public_key": public_key,
+            "wait_for_disk": wait_for(world.state.disks_ready),
             "machines": [values(machine) for machine in world.lab.machines],
         }
     )
+
+
+def wait_for(path: Path) -> str:
+    """A shell command that ends well when the file is there, within a minute."""
+    quoted = shlex.quote(str(path))
+    look = f"n=0; until [ -e {quoted} ]; do n=$((n+1)); [ $n -lt 600 ] || exit 1; sleep 0.1; done"
+    return shlex.join(["sh", "-c", look])
 
 
 def boot(world: World, track: Track, _: str) -> None:

@@ -159,13 +159,18 @@ class DockerProvider:
         *,
         track: Track,
     ) -> None:
-        """See protocols.Provider. A new machine's image store is the box's, by hard links."""
+        """See protocols.Provider."""
         engine = self._engine()
         self._make_network(lab, str(subnet))
         for machine in machines:
             volume = _volume(lab, machine.name)
             engine.remove_volume(volume)
             engine.create_volume(volume, {LAB_LABEL: lab.id, MACHINE_LABEL: machine.name})
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        """See protocols.Provider. A new machine's image store is the box's, by hard links."""
         source = f"/volumes/{_store(manifest)}/_data"
         targets = [f"/volumes/{_volume(lab, machine.name)}/_data" for machine in machines]
         script = "".join(

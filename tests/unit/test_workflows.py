@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import Behaviour, Outside, change_service, go, rows, run
 from fakes.faults import When
-from fakes.running import register_box
+from fakes.running import register_box, running
 
 from hashlab import workflows
 from hashlab.errors import LabError
@@ -355,9 +355,6 @@ def test_after_any_one_call_failed_the_next_dev_completes_and_the_one_after_chan
 
 
 @pytest.mark.parametrize("step", ["seed", "verify"])
-@pytest.mark.xfail(
-    strict=True, reason="a refresh after a failed seed or verify says that nothing changed"
-)
 def test_a_step_that_failed_in_a_refresh_runs_again_in_the_next(
     outside: Outside, step: str
 ) -> None:
@@ -374,11 +371,54 @@ def test_a_refresh_in_which_nothing_changed_neither_seeds_nor_verifies(outside: 
     assert not [name for name in outside.faults.names() if name.startswith("runner.")]
 
 
-def test_a_refresh_that_only_synchronised_verifies_without_seeding(outside: Outside) -> None:
-    go(outside, workflows.INIT_BOX, workflows.DEV)
-    (outside.lab.folder / "static/index.html").write_text("<h1>two</h1>\n")
+@pytest.mark.parametrize("name", ["static/index.html", "src/main.txt", "site/run.sh"])
+def test_after_an_edit_a_refresh_seeds_what_a_restart_may_have_lost_and_verifies(
+    outside: Outside, name: str
+) -> None:
+    running(outside)
+    (outside.lab.folder / name).write_text("edited\n")
     result = go(outside, workflows.REFRESH)
-    assert [rows(result, step)[0].status for step in ("seed", "verify")] == ["skipped", "ok"]
+    assert [rows(result, step)[0].status for step in ("seed", "verify")] == ["ok", "ok"]
+    result = go(outside, workflows.REFRESH)
+    assert [rows(result, step)[0].status for step in ("seed", "verify")] == ["skipped"] * 2
+
+
+REFRESH_CALLS = [
+    *(("connector.copy", when) for when in ("before", "after")),
+    *(("engine.create", when) for when in ("before", "after")),
+    *(("engine.start", when) for when in ("before", "after")),
+    *(("engine.stop", when) for when in ("before", "after")),
+    *(("engine.remove", when) for when in ("before", "after")),
+    *(("shell.prepare", when) for when in ("before", "after")),
+    *(("shell.put", when) for when in ("before", "after")),
+    *(("shell.delete", when) for when in ("before", "after")),
+    ("engine.container", "before"),
+    ("shell.observe", "before"),
+    ("shell.read_inside", "before"),
+    ("runner.seed.py", "before"),
+    ("runner.verify.py", "before"),
+]
+
+
+@pytest.mark.parametrize(("call", "when"), REFRESH_CALLS)
+@pytest.mark.parametrize("edited", ["sync", "restart"])
+def test_after_any_one_call_of_a_refresh_failed_the_next_one_verifies(
+    outside: Outside, call: str, when: When, edited: str
+) -> None:
+    running(outside)
+    folder = outside.lab.folder
+    if edited == "restart":
+        (folder / "src/main.txt").write_text("source 2\n")
+    (folder / "static/index.html").write_text("<h1>two</h1>\n")
+    (folder / "static/style/site.css").unlink()
+    outside.faults.arm(call, when=when)
+    failed = run(outside, workflows.REFRESH)
+    outside.faults.disarm()
+    result = go(outside, workflows.REFRESH)
+    expected = "skipped" if failed.error is None else "ok"
+    assert rows(result, "verify")[0].status == expected
+    go(outside, workflows.REFRESH)
+    assert outside.faults.changes() == []
 
 
 @pytest.mark.parametrize("call", ["provider.halt", "vagrant.destroy", "provider.discard"])

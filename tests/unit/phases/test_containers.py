@@ -11,7 +11,7 @@ from fakes.outside import Silent
 from hashlab import workflows
 from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import containers
+from hashlab.phases import readiness
 from hashlab.phases.builds import Build
 from hashlab.phases.containers import Action, decide, start_containers
 from hashlab.phases.readiness import is_one_shot, wait_ready
@@ -288,7 +288,7 @@ def test_a_failed_wait_shows_state_health_log_and_what_to_type(
 ) -> None:
     running(outside)
     outside.behaviours["queue"] = Behaviour(health=("unhealthy",), log="line 1\nline 2\n")
-    monkeypatch.setattr(containers, "READY_SECONDS", -1)
+    monkeypatch.setattr(readiness, "READY_SECONDS", -1)
     with pytest.raises(LabError) as failure:
         ready(outside)
     error = failure.value
