@@ -30,8 +30,14 @@ def file_digest(path: Path) -> str:
 
 
 def tree(root: Path, names: Iterable[str]) -> dict[str, str]:
-    """Map each of ``names`` (relative to ``root``) to its content's SHA-256, sorted by name."""
-    return {name: file_digest(root / name) for name in sorted(set(names))}
+    """Map each of ``names`` (relative to ``root``) to its content's SHA-256, sorted by name; an
+    executable file's ends with ``+x``.
+    """
+    return {name: _with_mode(root / name) for name in sorted(set(names))}
+
+
+def _with_mode(path: Path) -> str:
+    return file_digest(path) + ("+x" if path.stat().st_mode & 0o100 else "")
 
 
 def files_below(path: Path) -> Iterator[Path]:

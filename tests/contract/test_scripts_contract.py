@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import pytest
 from fakes import FakeMachine, FakeShell
 
 from hashlab.phases.files import DELETE, OBSERVE, PREPARE, PUT, MachineFiles, _nul, _parse
+from hashlab.phases.machines import wait_for
 from hashlab.phases.proof import READ_INSIDE
 from hashlab.protocols import Completed, Shell
 
@@ -231,3 +233,17 @@ def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:
         started.kill()
         started.wait()
     assert done.stdout == f"{started.pid}\0HASHLAB_BUILD=\0files\0"
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "it's", '"', "$(touch HACKED)", "#{1}"])
+def test_waiting_for_a_file_ends_when_it_is_there_whatever_its_name(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    words = shlex.split(wait_for(path))  # Vagrant splits it in the same way
+    waiting = subprocess.Popen(words, cwd=tmp_path)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(0.2)
+    path.write_text("")
+    assert waiting.wait(10) == 0
+    assert [left.name for left in tmp_path.iterdir()] == [name]

@@ -37,6 +37,7 @@ from hashlab.protocols import (
 from hashlab.statefiles import StateFolder
 
 TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
+DISK_LOOKS = 10_000
 Effect = Callable[[Sequence[str]], None]
 
 
@@ -137,12 +138,21 @@ class FakeVagrant:
 
     def up(self, machines: Sequence[str], *, track: Track) -> None:
         with self._call("up", *machines):
+            self._wait_for_disks(track)
             values = json.loads(self._outside.state.vagrantfile.read_text())
             wanted = {machine["name"]: machine for machine in values["machines"]}
             for name in machines:
                 self._outside.boot(wanted[name], values)
             folder = self._outside.state.vagrant / "machines"
             folder.mkdir(parents=True, exist_ok=True)
+
+    def _wait_for_disks(self, track: Track) -> None:
+        """As the rendered Vagrantfile tells Vagrant to."""
+        for _ in range(DISK_LOOKS):
+            if self._outside.state.disks_ready.exists():
+                return
+            track.cancel.wait(0.001)
+        raise LabError("vagrant up failed: the disks were never ready")
 
     def destroy(self, *, track: Track) -> None:
         with self._call("destroy"):
@@ -251,6 +261,7 @@ class FakeProvider:
         self.subnets_in_use: list[str] = []
         self.half_built: list[str] = []
         self.volumes: set[str] = set()
+        self.filled: set[str] = set()
         self.halted = False
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
@@ -297,6 +308,15 @@ class FakeProvider:
         with self._call("prepare", *[m.name for m in machines], changes=True):
             self._outside.network = subnet
             self.volumes |= {machine.name for machine in machines}
+            self.filled -= {machine.name for machine in machines}
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        names = {machine.name for machine in machines}
+        with self._call("fill_disks", *sorted(names), changes=True):
+            assert names <= self.volumes, "disks are filled that were never made"
+            self.filled |= names
 
     def machine_settings(self, lab: Lab, machine: Machine, manifest: BoxManifest) -> dict[str, Any]:
         return {"recipe": manifest.recipe}
@@ -346,6 +366,7 @@ class FakeProvider:
             left = self.leftovers_now()
             self._outside.machines.clear()
             self.volumes.clear()
+            self.filled.clear()
             self._outside.network = None
             return left
 
@@ -440,6 +461,7 @@ class Outside:
         """Make a machine as Vagrant would, or start the stopped one."""
         name = machine["name"]
         if name not in self.machines:
+            assert name in self.provider.filled, f"{name} was booted from an empty disk"
             self.machines[name] = self._new_machine(machine, values)
         there = self.machines[name]
         there.state = "running"

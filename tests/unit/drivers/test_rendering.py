@@ -30,6 +30,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "user": "core",
         "private_key": "/lab/.hashlab/ssh/id_ed25519",
         "public_key": "ssh-ed25519 AAAA",
+        "wait_for_disk": "sh -c true",
         "machines": [machine],
     } | changes
 

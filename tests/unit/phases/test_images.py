@@ -148,7 +148,6 @@ def test_a_build_that_fails_names_its_image(outside: Outside) -> None:
         bring(outside)
 
 
-@pytest.mark.xfail(strict=True, reason="chmod +x in a build context builds no new image")
 def test_a_file_made_executable_changes_the_inputs(outside: Outside) -> None:
     before = inputs(outside)
     (outside.lab.folder / "site/run.sh").chmod(0o755)

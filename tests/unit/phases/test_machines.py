@@ -401,3 +401,27 @@ def test_a_failed_boot_ends_the_wait_of_connect_at_once(outside: Outside) -> Non
     result = run(outside, workflows.DEV)
     assert result.error is told
     assert {row.status for row in rows(result, "connect")} == {"cancelled"}
+
+
+def test_vagrant_creates_machines_only_once_their_disks_are_filled(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX)
+    outside.faults.calls.clear()
+    go(outside, workflows.DEV)
+    assert outside.provider.filled == {"broker", "web", "spare"}
+    vagrantfile = json.loads(outside.state.vagrantfile.read_text())
+    assert str(outside.state.disks_ready) in vagrantfile["wait_for_disk"]
+
+
+def test_a_disk_of_an_earlier_run_does_not_let_vagrant_begin_too_early(outside: Outside) -> None:
+    running(outside)
+    assert outside.state.disks_ready.exists()
+    world = outside.world()
+    with track_of() as track:
+        prepare(world, track, "")
+    assert not outside.state.disks_ready.exists()
+
+
+def test_machines_that_exist_keep_their_disks(outside: Outside) -> None:
+    result = go(running(outside), workflows.DEV)
+    assert rows(result, "disks")[0].status == "skipped"
+    assert "provider.fill_disks" not in outside.faults.names()

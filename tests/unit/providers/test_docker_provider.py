@@ -343,6 +343,7 @@ def test_a_machine_is_told_its_limits_and_labels(
 
 def prepare(provider: DockerProvider, lab: Lab, track: Track, subnet: IPv4Network = SUBNET) -> None:
     provider.prepare(lab, lab.machines, MANIFEST, subnet, track=track)
+    provider.fill_disks(lab, lab.machines, MANIFEST, track=track)
 
 
 def test_new_machines_get_a_network_and_a_store_cloned_from_the_boxs(
