@@ -78,9 +78,12 @@ class SshShell:
         return channel
 
     def relay(self) -> paramiko.Channel:
-        """Open a channel to the machine's Docker Engine."""
-        channel = self.session(CONNECT_SECONDS)
-        channel.exec_command(RELAY)
+        """Open a channel to the machine's Docker Engine. Raises OSError, as a socket would."""
+        try:
+            channel = self.session(CONNECT_SECONDS)
+            channel.exec_command(RELAY)
+        except paramiko.SSHException as error:
+            raise ConnectionError(str(error)) from error
         return channel
 
     def close(self) -> None:

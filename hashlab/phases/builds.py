@@ -14,7 +14,7 @@ from pathlib import Path
 from hashlab.config.model import BindMount, Lab, Service
 from hashlab.hashing import digest, short
 from hashlab.phases.containerspec import container_body
-from hashlab.phases.files import Snapshot, upload_root
+from hashlab.phases.snapshot import Snapshot, upload_root
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     for bind in service.binds:
         for name, content in snapshot.binds[bind].items():
             path = root / name
-            kind = sync_files if _action(service, path) == "sync" else start_files
+            # A mounted single file is its inode: only a new container sees the file in its place.
+            in_place = path != bind.source and _action(service, path) == "sync"
+            kind = sync_files if in_place else start_files
             kind[_inside(bind, path)] = content
     start_id = short(
         digest(

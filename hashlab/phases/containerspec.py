@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hashlab.config.model import Healthcheck, Lab, Service
-from hashlab.phases.files import remote_path, secret_path
 from hashlab.phases.network import LAB_LABEL, overlay
+from hashlab.phases.snapshot import remote_path, secret_path
 
 SERVICE_LABEL = "hashlab.service"
 BUILD_LABEL = "hashlab.build"

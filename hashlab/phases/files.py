@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from hashlab.config.model import BindMount, FileMount, Lab, Service
+from hashlab.config.model import FileMount
 from hashlab.errors import LabError
-from hashlab.hashing import file_digest, files_below
+from hashlab.phases.snapshot import home, secret_path, upload_root
+from hashlab.phases.world import World
 from hashlab.pipeline import Track
-
-if TYPE_CHECKING:
-    from hashlab.phases.world import World
-
-# Never part of a bind mount: our own state with its secrets, and version control.
-PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
 
 # Up to this many files and bytes, opening another connection costs more than it saves.
 FEW = 16
@@ -69,66 +61,6 @@ class Difference:
     def empty(self) -> bool:
         """Whether the machine has it all."""
         return not (self.send or self.delete or self.secrets)
-
-
-def home(lab: Lab) -> str:
-    """The lab's folder on every machine."""
-    return f"/var/lib/hashlab/{lab.name}"
-
-
-def upload_root(lab: Lab) -> Path:
-    """The laptop's folder whose layout machines repeat: the lab's, or a common parent."""
-    sources = [bind.source for service in lab.services for bind in service.binds]
-    return Path(os.path.commonpath([lab.folder, *sources]))
-
-
-def remote_path(lab: Lab, source: Path) -> str:
-    """Where a bind source of the laptop lies on a machine."""
-    relative = source.relative_to(upload_root(lab)).as_posix()
-    return f"{home(lab)}/files/{relative}" if relative != "." else f"{home(lab)}/files"
-
-
-def secret_path(lab: Lab, name: str) -> str:
-    """Where a secret or config lies on a machine."""
-    return f"{home(lab)}/secrets/{name}"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Content hashes of everything services mount, read once, so that a file saved while a run
-    is at work cannot make its phases disagree.
-
-    ``binds``: for each bind mount, content hash by name relative to the upload root;
-    ``files``: content hash of each secret and config ("" while it is not made yet).
-    """
-
-    binds: Mapping[BindMount, Mapping[str, str]]
-    files: Mapping[FileMount, str]
-
-    def of(self, services: Iterable[Service]) -> dict[str, str]:
-        """Content hash by name of every file that these services mount."""
-        found: dict[str, str] = {}
-        for service in services:
-            for bind in service.binds:
-                found.update(self.binds[bind])
-        return dict(sorted(found.items()))
-
-
-def take_snapshot(lab: Lab) -> Snapshot:
-    """Read and hash every file the lab's services mount."""
-    root = upload_root(lab)
-    binds: dict[BindMount, dict[str, str]] = {}
-    files: dict[FileMount, str] = {}
-    for service in lab.services:
-        for bind in service.binds:
-            binds[bind] = {
-                path.relative_to(root).as_posix(): file_digest(path)
-                for path in files_below(bind.source)
-                if not PRIVATE_FOLDERS & set(path.relative_to(root).parts[:-1])
-            }
-        for mount in service.files:
-            files[mount] = file_digest(mount.source) if mount.source.exists() else ""
-    return Snapshot(binds, files)
 
 
 def observe_files(world: World, machine: str) -> MachineFiles:

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from hashlab.config.model import Build, Lab, Machine, Service
-from hashlab.phases.files import Snapshot, take_snapshot
+from hashlab.phases.snapshot import Snapshot, take_snapshot
 from hashlab.protocols import (
     BoxManifest,
     Connector,

@@ -251,6 +251,13 @@ def test_a_cut_wire_is_a_failure_and_not_an_empty_answer(link: Link, server: Ser
         link.shell.run(["true"])
 
 
+def test_a_cut_wire_is_a_failure_of_the_engine_too(link: Link, server: Server) -> None:
+    server.transports[0].close()
+    with pytest.raises(LabError) as failure:
+        link.engine.info()
+    assert failure.value.where == "web"
+
+
 def test_a_closed_shell_runs_nothing(link: Link) -> None:
     link.shell.close()
     with pytest.raises(LabError):

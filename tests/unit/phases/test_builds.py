@@ -23,7 +23,7 @@ from hashlab.config.model import (
     Watch,
 )
 from hashlab.phases.builds import Build, build_id, service_build
-from hashlab.phases.files import take_snapshot
+from hashlab.phases.snapshot import take_snapshot
 
 SECRET = ".hashlab/secrets/password"
 
@@ -221,6 +221,15 @@ def test_the_most_specific_watch_entry_decides_and_without_one_a_file_restarts(
     made = build(change_service(lab, "site", watch=watch))
     assert ("/static/style/site.css" in made.sync_files) is synchronised
     assert ("/static/style/site.css" in made.start_files) is not synchronised
+
+
+def test_a_file_mounted_by_itself_restarts_even_where_a_watch_entry_synchronises_it(
+    lab: Lab,
+) -> None:
+    """Its mount is its inode: only a new container sees the file in its place."""
+    watch = (Watch(lab.folder / "conf/site.conf", "sync"),)
+    made = build(change_service(lab, "site", watch=watch))
+    assert "/etc/site.conf" in made.start_files
 
 
 @pytest.mark.xfail(strict=True, reason="the build id does not hold a secret's mode or a file's")

@@ -16,14 +16,10 @@ from hashlab.phases.files import (
     MachineFiles,
     _parse,
     difference,
-    home,
     observe_files,
-    remote_path,
-    secret_path,
-    take_snapshot,
     upload,
-    upload_root,
 )
+from hashlab.phases.snapshot import home, remote_path, secret_path, take_snapshot, upload_root
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
 

@@ -66,7 +66,7 @@ def test_a_mount_that_shows_the_file_of_its_start_is_caught(outside: Outside) ->
     world = connected(outside)
     with Recorder(Silent(), CancelToken()).step("upload") as track:
         upload(world, track, "web")
-    assert "site on web: it runs build" in refused(outside)
+    assert "site on web: it sees another /etc/site.conf" in refused(outside)
 
 
 def test_a_process_started_as_an_older_build_is_caught(outside: Outside) -> None:
