@@ -13,6 +13,7 @@ from hashlab.phases import (
     network,
     proof,
     secrets,
+    staleness,
     steps,
 )
 from hashlab.phases.world import World
@@ -60,6 +61,7 @@ REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
     P("hash images", images.hash_images),
     P("connect", machines.reconnect, per="machine"),
+    P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
     P("seed", steps.seed_after_change, after=("containers",)),

@@ -29,7 +29,11 @@ def box_name(world: World) -> str:
 
 def recipe_manifest(world: World) -> BoxManifest:
     """What the box should be, from everything that goes into it; nothing is built."""
-    images = {image.name: image_inputs(world, image) for image in world.lab.images}
+    known = world.facts.image_inputs
+    images = {
+        image.name: known.get(image.name) or image_inputs(world, image)
+        for image in world.lab.images
+    }
     recipe = short(
         digest(
             {
@@ -65,18 +69,13 @@ def registered_boxes(world: World) -> list[BoxManifest]:
 
 
 def registered_box(world: World) -> BoxManifest | None:
-    """The registered box of exactly this recipe, else the newest one with a note that it is
-    stale, else None.
-    """
+    """The registered box of exactly this recipe, else the newest one, else None."""
     boxes = registered_boxes(world)
     wanted = recipe_manifest(world)
     for box in boxes:
         if box.recipe == wanted.recipe:
             return box
-    if not boxes:
-        return None
-    world.note("the box is stale: its recipe changed. To renew it: hashlab init-box")
-    return boxes[0]
+    return boxes[0] if boxes else None
 
 
 def _manifest(value: Mapping[str, Any]) -> BoxManifest:

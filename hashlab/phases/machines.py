@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,8 +12,9 @@ from typing import Any
 
 from hashlab.config.model import Machine
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.box import registered_box
+from hashlab.phases.box import recipe_manifest, registered_box, registered_boxes
 from hashlab.phases.keys import ensure_key, write_ssh_files
+from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine
@@ -48,9 +49,16 @@ def prepare(world: World, track: Track, _: str) -> None:
     if observed:
         world.provider.adopt(world.lab, world.state.vagrant, public_key)
     write_text(world.state.vagrantfile, vagrantfile(world, layout, box, public_key))
-    note_stale(world, box, observed.values())
+    _note_stale(world, observed)
     if not new:
         track.skip(f"{len(observed)} machines exist")
+
+
+def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:
+    registered = {box.recipe for box in registered_boxes(world)}
+    machines = {name: machine.recipe for name, machine in observed.items()}
+    for note in stale_notes(recipe_manifest(world).recipe, registered, machines):
+        world.note(note)
 
 
 def make_disks(world: World, track: Track, _: str) -> None:
@@ -77,15 +85,6 @@ def require_box(world: World) -> BoxManifest:
         )
     world.facts.box = box
     return box
-
-
-def note_stale(world: World, box: BoxManifest, machines: Iterable[ObservedMachine]) -> None:
-    """Tell which running machine stands on another box than the registered one."""
-    stale = [machine.name for machine in machines if machine.recipe != box.recipe]
-    if stale:
-        world.note(
-            f"{', '.join(stale)}: running on an older box. To renew: hashlab destroy, hashlab dev"
-        )
 
 
 def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
@@ -235,7 +234,7 @@ def _connect_once(world: World, machine: str) -> None:
     link = world.connector.connect(machine, found.endpoint, host_key)
     with world.lock:
         world.facts.reach[machine] = Reach(
-            found.endpoint, host_key, found.address, dict(found.forwarded)
+            found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
         )
         world.facts.links[machine] = link
         remember(world)
@@ -291,6 +290,7 @@ def _to_json(reach: Reach) -> dict[str, Any]:
         "host_key": reach.host_key,
         "address": str(reach.address),
         "forwarded": {str(guest): host for guest, host in reach.forwarded.items()},
+        "recipe": reach.recipe,
     }
 
 
@@ -300,6 +300,7 @@ def _from_json(value: Mapping[str, Any]) -> Reach:
         value["host_key"],
         IPv4Address(value["address"]),
         {int(guest): int(host) for guest, host in value["forwarded"].items()},
+        value["recipe"],
     )
 
 

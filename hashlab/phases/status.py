@@ -10,6 +10,7 @@ from hashlab.phases.containers import wanted_builds
 from hashlab.phases.images import image_inputs
 from hashlab.phases.machines import reconnect
 from hashlab.phases.proof import Running, read_back
+from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine
@@ -39,7 +40,11 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
         ],
         "services": _services(world),
         "urls": world.urls() if world.facts.reach else {},
-        "notes": _notes(world, observed, registered, manifest.recipe),
+        "notes": [
+            *world.lab.notes,
+            *world.facts.notes,
+            *stale_notes(manifest.recipe, registered, {n: m.recipe for n, m in observed.items()}),
+        ],
     }
 
 
@@ -98,17 +103,3 @@ def _services(world: World) -> list[dict[str, Any]]:
             }
         ]
     return rows
-
-
-def _notes(
-    world: World, observed: dict[str, ObservedMachine], registered: set[str], recipe: str
-) -> list[str]:
-    notes = [*world.lab.notes, *world.facts.notes]
-    if not registered:
-        notes.append("no box is registered. To build it: hashlab init-box")
-    elif recipe not in registered:
-        notes.append("the box is stale: its recipe changed. To renew it: hashlab init-box")
-    stale = [name for name, machine in observed.items() if machine.recipe != recipe]
-    if stale:
-        notes.append(f"{', '.join(stale)}: on an older box. To renew: hashlab destroy, hashlab dev")
-    return notes

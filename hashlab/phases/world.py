@@ -26,12 +26,15 @@ from hashlab.statefiles import StateFolder
 
 @dataclass(frozen=True)
 class Reach:
-    """How to reach one machine: what is cached between runs. ``forwarded``: guest → laptop port."""
+    """How to reach one machine: what is cached between runs. ``forwarded``: guest → laptop port;
+    ``recipe``: that of the box it was made from.
+    """
 
     endpoint: Endpoint
     host_key: str
     address: IPv4Address
     forwarded: Mapping[int, int]
+    recipe: str = ""
 
 
 @dataclass

@@ -22,6 +22,7 @@ from hashlab.protocols import Completed, Endpoint, Link
 
 RELAY = ssh.RELAY
 NO_RELAY = "exec socat-is-not-there"
+REFUSED = "exec not-allowed"
 HOST_KEY = paramiko.ECDSAKey.generate()
 CLIENT_KEY = paramiko.ECDSAKey.generate()
 # The engine behind `socat` of this server: enough of the Docker API to be connected to.
@@ -47,6 +48,8 @@ class Session(paramiko.ServerInterface):
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         text = command.decode()
         self._server.commands.append(text)
+        if text == REFUSED:
+            return False
         work = {RELAY: _engine, NO_RELAY: _end}.get(text, _shell)
         threading.Thread(target=work, args=(channel, text), daemon=True).start()
         return True
@@ -272,10 +275,11 @@ def test_commands_do_not_wait_for_nagle(link: Link) -> None:
     assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.mark.parametrize("relay", [NO_RELAY, REFUSED])
 def test_a_machine_without_an_engine_is_a_failure_that_closes_the_connection(
-    server: Server, connector: SshConnector, monkeypatch: pytest.MonkeyPatch
+    server: Server, connector: SshConnector, monkeypatch: pytest.MonkeyPatch, relay: str
 ) -> None:
-    monkeypatch.setattr(ssh, "RELAY", NO_RELAY)
+    monkeypatch.setattr(ssh, "RELAY", relay)
     with pytest.raises(LabError, match="Docker Engine does not answer"):
         connector.connect("web", server.endpoint, public(HOST_KEY))
     deadline = time.monotonic() + 10

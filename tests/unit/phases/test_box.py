@@ -151,16 +151,13 @@ def test_the_box_of_exactly_this_recipe_is_taken_even_when_another_is_newer(
     assert world.facts.notes == []
 
 
-def test_else_the_newest_box_is_taken_and_told_to_be_stale(outside: Outside) -> None:
+def test_else_the_newest_box_is_taken(outside: Outside) -> None:
     _, newer = two_boxes(outside)
     outside.provider.system = "system 3"
     world = outside.world()
     box = registered_box(world)
     assert box is not None
     assert box.recipe == newer
-    assert world.facts.notes == [
-        "the box is stale: its recipe changed. To renew it: hashlab init-box"
-    ]
 
 
 def test_a_box_of_another_lab_or_provider_is_none_of_ours(outside: Outside) -> None:

@@ -222,9 +222,7 @@ def test_a_machine_on_an_older_box_is_told(outside: Outside) -> None:
     world = outside.world()
     with track_of() as track:
         prepare(world, track, "")
-    assert world.facts.notes == [
-        "web: running on an older box. To renew: hashlab destroy, hashlab dev"
-    ]
+    assert world.facts.notes == ["web: on an older box. To renew: hashlab destroy, hashlab dev"]
 
 
 def test_connect_waits_until_the_machine_is_up(outside: Outside) -> None:
