@@ -10,7 +10,7 @@
     BASE_TOOLS="mmdebstrap:mmdebstrap debian-keyring:debian-archive-keyring"
     JAVA_TOOLS="javac:openjdk-17-jdk-headless|default-jdk-headless mvn:maven"
     TEST_TOOLS="git:git shellcheck:shellcheck chromium:chromium|chromium-browser"
-    TEST_TOOLS="$TEST_TOOLS chromedriver:chromium-driver|chromium-chromedriver"
+    TEST_TOOLS="$TEST_TOOLS busybox:busybox-static chromedriver:chromium-driver|chromium-chromedriver"
 }
 LEAST_JAVA=17
 
