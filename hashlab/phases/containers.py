@@ -25,7 +25,9 @@ from hashlab.protocols import ContainerState, Engine
 
 ATTACH_POLL_SECONDS = 0.1
 STOP_SECONDS = 10
-ATTACH_SECONDS = 20.0
+ATTACH_SECONDS = 60.0
+# What an engine says while it is still forgetting an overlay network.
+FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _start_attached(engine: Engine, identifier: str, step: Track) -> None:
             engine.start(identifier)
             return
         except LabError as error:
-            passing = "network" in error.what and "not found" in error.what
+            passing = any(sign in error.what for sign in FORGETTING)
             if not passing or time.monotonic() > deadline:
                 raise
         step.detail("waiting for the network")

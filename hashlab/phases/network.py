@@ -11,7 +11,6 @@ from hashlab.pipeline import Track, parallel
 from hashlab.protocols import SwarmState
 
 PORT = 2377
-ROUTING_MESH = "ingress"
 LAB_LABEL = "hashlab.lab"
 
 
@@ -42,10 +41,9 @@ def join_network(world: World, track: Track, _: str) -> None:
     if not is_leader(state, address):
         if state.joined:
             engine.swarm_leave()
+        # The network of Swarm's routing mesh stays although nothing uses it: without it a machine
+        # that its last container left cannot attach the next one (Docker 20.10).
         engine.swarm_init(str(address))
-        # The routing mesh is for Swarm's own services. Removed before others join, it costs no
-        # machine the second that setting up its network takes.
-        engine.remove_network(ROUTING_MESH)
         state = engine.swarm()
         changed.append(first)
     parallel(others, lambda name: _join(world, name, state, changed), track.cancel)

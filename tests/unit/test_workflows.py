@@ -285,7 +285,6 @@ CALLS = [
     "engine.image_labels",
     "engine.load_images",
     "engine.network_id",
-    "engine.remove_network",
     "engine.start",
     "engine.swarm",
     "engine.swarm_init",
