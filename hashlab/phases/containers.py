@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -95,6 +97,7 @@ def _nodes(
     upload of each machine's files, which only that machine's services wait for.
     """
     names = {service.name for service in world.lab.services}
+    turns = {machine: threading.Lock() for machine in world.machine_names()}
     nodes: dict[tuple[str, str], Node] = {}
     for service in world.lab.services:
         after = frozenset(
@@ -102,7 +105,8 @@ def _nodes(
             for dependency in service.depends_on
             if dependency.service in names
         )
-        start = partial(_start, world, service, wanted[service.name], there, track)
+        turn = turns[service.machine]
+        start = partial(_start, world, service, wanted[service.name], there, track, turn=turn)
         ready = partial(_await_ready, world, service, track)
         nodes["start", service.name] = Node(start, after | {("upload", service.machine)})
         # Nobody is asked for its health before those it depends on are well: asking costs them.
@@ -140,8 +144,14 @@ def _start(
     build: Build,
     there: Mapping[str, list[ContainerState]],
     track: Track,
+    *,
+    turn: threading.Lock,
 ) -> None:
-    """Bring all replicas of one service to its build."""
+    """Bring all replicas of one service to its build.
+
+    On one machine containers are replaced in turn: when all leave the overlay network at once while
+    others come, Docker 20.10 forgets the network and attaches nobody for a minute.
+    """
     by_name = {container.name: container for container in there.get(service.machine, [])}
     network = world.facts.network
     actions = {
@@ -154,7 +164,8 @@ def _start(
             step.skip("unchanged")
             return
         for name in todo:
-            _replace(world, service, build, by_name.get(name) or name, step)
+            with turn if name in by_name else nullcontext():
+                _replace(world, service, build, by_name.get(name) or name, step)
         reason = actions[todo[0]].reason
         with world.lock:
             world.facts.changed[service.name] = reason
