@@ -127,7 +127,7 @@ def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> l
         wanted = {name for service in services for name in replica_names(world.lab, service)}
         for container in containers:
             if container.name not in wanted:
-                world.about_to_change()
+                world.about_to_change(restart=True)
                 _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
                 removed.append(container.name)
     return removed
@@ -181,7 +181,7 @@ def _replace(
     world: World, service: Service, build: Build, old: ContainerState | str, step: Track
 ) -> None:
     """Start a new container in place of ``old``, or under that name when there is none."""
-    world.about_to_change()
+    world.about_to_change(restart=True)
     engine = world.link(service.machine).engine
     if isinstance(old, ContainerState):
         step.detail("stopping")

@@ -22,9 +22,9 @@ def verify(world: World, track: Track, _: str) -> None:
 
 
 def seed_after_change(world: World, track: Track, _: str) -> None:
-    """Promise: as ``seed``; where nothing changed since the lab was last verified, no data went."""
-    if not world.state.unverified.exists():
-        track.skip("nothing changed")
+    """Promise: as ``seed``; without a restart since the lab was last verified no data went."""
+    if not world.may_have_lost_data():
+        track.skip("no container was started")
         return
     seed(world, track, _)
 

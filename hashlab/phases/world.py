@@ -23,6 +23,8 @@ from hashlab.protocols import (
 )
 from hashlab.statefiles import StateFolder
 
+RESTARTED = "restarted\n"
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -93,9 +95,19 @@ class World:
                 self.facts.snapshot = take_snapshot(self.lab)
             return self.facts.snapshot
 
-    def about_to_change(self) -> None:
-        """Remember, also beyond this run, that the lab has changed since it was last verified."""
-        self.state.unverified.touch()
+    def about_to_change(self, *, restart: bool = False) -> None:
+        """Remember, also beyond this run, that the lab has changed since it was last verified;
+        ``restart``: in a way that may have lost data.
+        """
+        with self.state.unverified.open("a", encoding="utf-8") as marker:
+            marker.write(RESTARTED if restart else "")
+
+    def may_have_lost_data(self) -> bool:
+        """Whether a container was started or removed since the lab was last verified."""
+        try:
+            return RESTARTED in self.state.unverified.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
 
     def services_on(self, machine: str) -> list[Service]:
         """The services placed on a machine, in the file's order."""
