@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 SHORT = 12
@@ -51,8 +51,3 @@ def files_below(path: Path) -> Iterator[Path]:
             candidate = Path(folder) / name
             if candidate.is_file():
                 yield candidate
-
-
-def tree_digest(contents: Mapping[str, str]) -> str:
-    """One hash for a mapping of file names to content hashes."""
-    return digest(dict(contents))

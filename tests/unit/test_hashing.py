@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import write_files
 
-from hashlab.hashing import digest, file_digest, files_below, short, tree, tree_digest
+from hashlab.hashing import digest, file_digest, files_below, short, tree
 
 
 def test_a_digest_is_64_hex_digits_and_its_short_form_12() -> None:
@@ -57,7 +57,7 @@ def test_a_tree_is_sorted_by_name_and_holds_each_name_once(tmp_path: Path) -> No
     found = tree(tmp_path, ["b", "a/c", "b"])
     assert list(found) == ["a/c", "b"]
     assert found["b"] == hashlib.sha256(b"2").hexdigest()
-    assert tree_digest(found) == tree_digest(dict(reversed(found.items())))
+    assert digest(found) == digest(dict(reversed(found.items())))
 
 
 def names(path: Path, root: Path) -> list[str]:
