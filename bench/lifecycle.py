@@ -73,7 +73,8 @@ def timed(command: list[str], **keywords: Any) -> tuple[float, str]:
 
 def hashlab(measured: Measured, name: str, lab: Path, *words: str) -> dict[str, Any]:
     """Run and time one hashlab command; return its record."""
-    seconds, stdout = timed([str(HASHLAB), *words, "--json", "--lab", str(lab)])
+    command = [str(HASHLAB), *words, "--json", "--lab", str(lab), "--provider", "docker"]
+    seconds, stdout = timed(command)
     record: dict[str, Any] = json.loads(stdout)
     measured.add(name, seconds)
     measured.peak_memory = max(measured.peak_memory, record["peak_memory"])
@@ -88,7 +89,7 @@ def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
     vagrantfile = re.sub(r"trigger.run = .*", "", vagrantfile)
     vagrantfile = re.sub(r"machine.trigger.before :up do .trigger.\n *\n *end\n", "", vagrantfile)
     with tempfile.TemporaryDirectory(prefix="hashlab-bare-") as folder:
-        key = lab / ".hashlab/ssh/id_ed25519"
+        key = lab / ".hashlab/docker/ssh/id_ed25519"
         (Path(folder) / "Vagrantfile").write_text(vagrantfile.replace(str(key), f"{folder}/key"))
         shutil.copy(lab / "bench-key", f"{folder}/key")
         try:
@@ -145,8 +146,8 @@ def prepare(measured: Measured, lab: Path, init_box: bool) -> str:
         hashlab(Measured(), "init-box (not counted)", lab, "init-box")
     hashlab(measured, "init-box: unchanged", lab, "init-box")
     hashlab(Measured(), "first dev (not counted)", lab, "dev")
-    vagrantfile = (lab / ".hashlab/Vagrantfile").read_text(encoding="utf-8")
-    shutil.copy(lab / ".hashlab/ssh/id_ed25519", lab / "bench-key")
+    vagrantfile = (lab / ".hashlab/docker/Vagrantfile").read_text(encoding="utf-8")
+    shutil.copy(lab / ".hashlab/docker/ssh/id_ed25519", lab / "bench-key")
     hashlab(Measured(), "destroy (not counted)", lab, "destroy")
     return vagrantfile
 

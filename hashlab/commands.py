@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import resource
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from hashlab import workflows
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.lock import held
-from hashlab.phases.doctor import examine
+from hashlab.phases.boxes.listing import box_document
+from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.machines import reconnect
+from hashlab.phases.replacement import stale_machines
 from hashlab.phases.status import status_document
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Phase, Recorder, RunResult, run_workflow
+from hashlab.pipeline import CancelToken, Phase, Recorder, RunResult, joined, run_workflow
 from hashlab.report import (
     Silent,
     make_report,
     run_record,
     save_record,
+    show_boxes,
     show_checks,
     show_error,
     show_result,
     show_status,
 )
-from hashlab.wiring import make_world, open_lab
+from hashlab.wiring import make_world, open_lab, survey, terminating
+
+Workflow = Sequence[Phase[World]]
+# Words that follow `hashlab box`.
+BOX_ACTIONS = ("export", "import", "prune")
 
 
 @dataclass(frozen=True)
@@ -48,15 +56,31 @@ class Options:
         return sys.stderr if self.json else sys.stdout
 
 
-def run(command: str, workflow: Sequence[Phase[World]], options: Options) -> ExitCode:
+def run(command: str, workflow: Workflow, options: Options) -> ExitCode:
     """Run a workflow under the lab's lock; show it, record it, return the exit code."""
-    with _terminating():
+    return _run(command, lambda world: [workflow], options)
+
+
+def replace(options: Options) -> ExitCode:
+    """Replace stale machines one by one, the application answering again after each."""
+
+    def rounds(world: World) -> list[Workflow]:
+        stale = stale_machines(world)
+        return [workflows.replacing(machine) for machine in stale] or [workflows.DEV]
+
+    return _run("dev-replace", rounds, options)
+
+
+def _run(
+    command: str, plan: Callable[[World], Sequence[Workflow]], options: Options
+) -> ExitCode:
+    with terminating():
         try:
             world = make_world(open_lab(options.lab, provider=options.provider))
             with held(world.state.lock, command):
                 for orphan in world.runner.end_orphans():
                     world.note(f"ended {orphan}, left at work by a run that was killed")
-                result = _carry_out(world, workflow, options)
+                result = _carry_out(world, plan(world), options)
                 record = run_record(
                     command,
                     world.lab.name,
@@ -72,11 +96,29 @@ def run(command: str, workflow: Sequence[Phase[World]], options: Options) -> Exi
     return ExitCode.OK if result.error is None else result.error.exit_code
 
 
-def _carry_out(world: World, workflow: Sequence[Phase[World]], options: Options) -> RunResult:
-    stream = options.people
-    with make_report(stream, verbose=options.verbose) as listener:
+def _carry_out(world: World, several: Sequence[Workflow], options: Options) -> RunResult:
+    """Run workflows one after another until one fails; each finds out anew how the lab is."""
+    results: list[RunResult] = []
+    for workflow in several:
+        if results:
+            world = make_world(world.lab)
+        results.append(_watched(world, workflow, options))
+        if results[-1].error is not None:
+            break
+    result = joined(results)
+    show_result(
+        result,
+        stream=options.people,
+        notes=[*world.lab.notes, *world.facts.notes],
+        urls=world.urls() if world.facts.reach else {},
+    )
+    return result
+
+
+def _watched(world: World, workflow: Workflow, options: Options) -> RunResult:
+    with make_report(options.people, verbose=options.verbose) as listener:
         try:
-            result = run_workflow(
+            return run_workflow(
                 workflow,
                 world,
                 machines=world.machine_names(),
@@ -84,10 +126,7 @@ def _carry_out(world: World, workflow: Sequence[Phase[World]], options: Options)
                 cancel=CancelToken(),
             )
         finally:
-            urls = world.urls() if world.facts.reach else {}
             world.close()
-    show_result(result, stream=stream, notes=[*world.lab.notes, *world.facts.notes], urls=urls)
-    return result
 
 
 def _peak_memory() -> int:
@@ -103,20 +142,6 @@ def fail(error: HashlabError, options: Options) -> ExitCode:
         document = {"ok": False, "error": {"what": error.what, "exit_code": int(error.exit_code)}}
         print(json.dumps(document, indent=2))
     return error.exit_code
-
-
-@contextmanager
-def _terminating() -> Iterator[None]:
-    """A polite kill is a Ctrl-C: what runs is ended in order."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def default_lab() -> Path | None:
@@ -145,16 +170,86 @@ def status(options: Options) -> ExitCode:
     return ExitCode.OK
 
 
-def doctor(options: Options) -> ExitCode:
-    """Show every check of the laptop."""
+@dataclass(frozen=True)
+class BoxOptions:
+    """What follows `hashlab box`: a word and its argument, and flags of some of them."""
+
+    action: str = ""
+    argument: str = ""
+    base_url: str = ""
+    dry_run: bool = False
+
+
+def box(wanted: BoxOptions, options: Options) -> ExitCode:
+    """Show the boxes of this laptop, or write, take in or remove some."""
     try:
-        world = make_world(open_lab(options.lab, provider=options.provider))
-        checks = examine(world, building=True)
+        _check_box(wanted)
     except HashlabError as error:
         return fail(error, options)
-    rows = [(check.name, check.ok, check.detail, check.next_step) for check in checks]
-    show_checks(rows, stream=sys.stdout)
-    return ExitCode.OK if all(check.ok for check in checks) else ExitCode.LAPTOP
+    if wanted.action == "export":
+        workflow = workflows.box_export(Path(wanted.argument).absolute(), wanted.base_url)
+    elif wanted.action == "import":
+        workflow = workflows.box_import(wanted.argument)
+    elif wanted.action == "prune":
+        workflow = workflows.box_prune(dry_run=wanted.dry_run)
+    else:
+        return _show_boxes(options)
+    return run(f"box-{wanted.action}", workflow, options)
+
+
+def _check_box(wanted: BoxOptions) -> None:
+    """Raise UsageError for words that make no sense."""
+    known = ", ".join(BOX_ACTIONS)
+    if wanted.action.startswith("-"):
+        raise UsageError(
+            f"hashlab box knows no option {wanted.action!r}", next_step="hashlab --help box"
+        )
+    if wanted.action and wanted.action not in BOX_ACTIONS:
+        close = difflib.get_close_matches(wanted.action, BOX_ACTIONS, n=1)
+        hint = f"perhaps you meant: hashlab box {close[0]}" if close else f"one of: {known}"
+        raise UsageError(f"hashlab box knows no {wanted.action!r}", next_step=hint)
+    takes = {"export": "FILE or FOLDER", "import": "FILE, FOLDER or URL"}.get(wanted.action)
+    if takes and not wanted.argument:
+        raise UsageError(
+            f"hashlab box {wanted.action} does not say what",
+            next_step=f"hashlab box {wanted.action} {takes}",
+        )
+    if wanted.argument and not takes:
+        raise UsageError(f"hashlab box {wanted.action} takes no {wanted.argument!r}")
+    if wanted.base_url and wanted.action != "export":
+        raise UsageError("--base-url belongs to: hashlab box export")
+    if wanted.dry_run and wanted.action != "prune":
+        raise UsageError("--dry-run belongs to: hashlab box prune")
+
+
+def _show_boxes(options: Options) -> ExitCode:
+    """Changes nothing, so it needs no lock."""
+    try:
+        document = box_document(make_world(open_lab(options.lab, provider=options.provider)))
+    except HashlabError as error:
+        return fail(error, options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        show_boxes(document, stream=sys.stdout, now=datetime.now(UTC))
+    return ExitCode.OK
+
+
+def doctor(options: Options) -> ExitCode:
+    """Show every check of the laptop, and all providers; well when the lab's own works."""
+    try:
+        found = survey(options.lab, provider=options.provider)
+    except HashlabError as error:
+        return fail(error, options)
+    own = found.lab.provider if found.lab else ""
+    checks = provider_checks(found.probes, found.kvm, own=own, why=found.why)
+    if found.lab:
+        checks = examine(make_world(found.lab), building=True, providers=checks)
+    if options.json:
+        print(json.dumps(doctor_document(checks, own=own, why=found.why), indent=2))
+    else:
+        show_checks([astuple(check) for check in checks], stream=sys.stdout)
+    return ExitCode.OK if all_is_well(checks) else ExitCode.LAPTOP
 
 
 def ssh(machine: str, command: str, options: Options) -> int:

@@ -412,6 +412,17 @@ class RunResult:
         return self.error is None
 
 
+def joined(results: Sequence[RunResult]) -> RunResult:
+    """Runs that followed each other, at least one, as one run; the last one's error counts."""
+    first, last = results[0], results[-1]
+    return RunResult(
+        rows=tuple(row for result in results for row in result.rows),
+        started=first.started,
+        seconds=last.started + last.seconds - first.started,
+        error=last.error,
+    )
+
+
 def run_workflow(
     phases: Sequence[Phase[C]],
     context: C,

@@ -11,24 +11,34 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StateFolder:
-    """Paths below ``.hashlab``. All of it can be deleted; the next run makes it anew."""
+    """Paths below ``.hashlab``. All of it can be deleted; the next run makes it anew.
+
+    What speaks of machines lies in a folder of their provider, so that one lab can run on two
+    providers at a time.
+    """
 
     root: Path
+    provider: str
+
+    @property
+    def own(self) -> Path:
+        """What speaks of this provider's machines."""
+        return self.root / self.provider
 
     @property
     def vagrantfile(self) -> Path:
         """The rendered Vagrantfile."""
-        return self.root / "Vagrantfile"
+        return self.own / "Vagrantfile"
 
     @property
     def vagrant(self) -> Path:
         """Vagrant's own state of the machines."""
-        return self.root / "vagrant"
+        return self.own / "vagrant"
 
     @property
     def ssh(self) -> Path:
         """Key pair, known hosts and OpenSSH configuration of this lab."""
-        return self.root / "ssh"
+        return self.own / "ssh"
 
     @property
     def key(self) -> Path:
@@ -43,7 +53,7 @@ class StateFolder:
     @property
     def machines(self) -> Path:
         """Cached SSH endpoints and host keys."""
-        return self.root / "machines.json"
+        return self.own / "machines.json"
 
     @property
     def secrets(self) -> Path:
@@ -63,12 +73,17 @@ class StateFolder:
     @property
     def unverified(self) -> Path:
         """There from the first change to the lab until it has passed verify."""
-        return self.root / "unverified"
+        return self.own / "unverified"
 
     @property
     def disks_ready(self) -> Path:
         """There once the disks of new machines are filled; Vagrant waits for it."""
-        return self.root / "disks-ready"
+        return self.own / "disks-ready"
+
+    @property
+    def kept(self) -> Path:
+        """Data of machines that are being replaced, until their successors have it."""
+        return self.own / "kept"
 
     @property
     def children(self) -> Path:
@@ -79,6 +94,11 @@ class StateFolder:
     def engine(self) -> Path:
         """What was probed of the laptop's engine."""
         return self.root / "engine.json"
+
+    @property
+    def kvm(self) -> Path:
+        """Whether guests run under KVM on this laptop, as probed."""
+        return self.root / "kvm.json"
 
     def artifact(self, name: str) -> Path:
         """What an artifact was last built from."""

@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 import sys
+from itertools import islice
 from pathlib import Path
+from traceback import walk_stack
+from typing import Any
 
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import ParseError
+from invoke.parser.argument import Argument
 from invoke.program import Program
-from invoke.tasks import task
+from invoke.tasks import Task, task
 
 from hashlab import __version__, commands, workflows
-from hashlab.commands import Options
+from hashlab.commands import BoxOptions, Options
 from hashlab.errors import ExitCode
 
+
+class _Word(Argument):
+    """A word that may follow a command, or be left out. Invoke knows only words that must be
+    there: it looks which are missing when it meets a word, and once more when a command's words
+    have ended. At the second look none is missing.
+    """
+
+    @property
+    def value(self) -> Any:
+        """What was typed; None where Invoke may still put a word."""
+        typed = super().value
+        callers = islice(walk_stack(sys._getframe(1)), LOOKS)
+        ended = any(frame.f_code.co_name == "complete_context" for frame, _ in callers)
+        return "" if typed is None and ended else typed
+
+    @value.setter
+    def value(self, typed: str) -> None:
+        self.set_value(typed)
+
+
+class _Wordy(Task[Any]):
+    """A task whose positional words may be left out."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """See Task."""
+        found = super().get_arguments(ignore_unknown_help)
+        return [_word(argument) if argument.positional else argument for argument in found]
+
+
+def _word(argument: Argument) -> Argument:
+    return _Word(
+        names=argument.names, positional=True, help=argument.help, attr_name=argument.attr_name
+    )
+
+
+# How far up the question comes from: Invoke's property, a comprehension in it, the parser.
+LOOKS = 4
 LAB_HELP = {
     "lab": "Folder of hashlab.toml; without it the nearest one from here upwards.",
-    "provider": "What boots the machines, in place of lab.provider in hashlab.toml.",
+    "provider": "docker, libvirt, virtualbox or auto, in place of lab.provider in hashlab.toml.",
 }
 RUN_HELP = {
     **LAB_HELP,
@@ -39,12 +80,20 @@ def init_box(
     sys.exit(commands.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
 
 
-@task(help=RUN_HELP)
+@task(help={**RUN_HELP, "replace": "Replace stale machines one by one; their data stay."})
 def dev(
-    _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
+    _: Context,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    verbose: bool = False,
+    replace: bool = False,
 ) -> None:
     """Boot the machines, start the application on them, load its sample data."""
-    sys.exit(commands.run("dev", workflows.DEV, _options(lab, provider, json, verbose)))
+    options = _options(lab, provider, json, verbose)
+    if replace:
+        sys.exit(commands.replace(options))
+    sys.exit(commands.run("dev", workflows.DEV, options))
 
 
 @task(help=RUN_HELP)
@@ -67,6 +116,33 @@ def destroy(
     """Remove machines, volumes, networks and ports of the lab, then look that nothing is left."""
     workflow = workflows.DESTROY_BOX if box else workflows.DESTROY
     sys.exit(commands.run("destroy", workflow, _options(lab, provider, json, verbose)))
+
+
+@task(
+    klass=_Wordy,
+    positional=["action", "argument"],
+    help={
+        **RUN_HELP,
+        "action": "export, import or prune; without it boxes are listed.",
+        "argument": "export: FILE or FOLDER to write; import: FILE, FOLDER or URL to take in.",
+        "base-url": "export: address of the folder from which a web server will give the box.",
+        "dry-run": "prune: only tell what would be removed.",
+    },
+)
+def box(
+    _: Context,
+    action: str | None = None,
+    argument: str | None = None,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    verbose: bool = False,
+    base_url: str = "",
+    dry_run: bool = False,
+) -> None:
+    """List the boxes of this laptop: sizes, contents, who uses them. Or export, import, prune."""
+    wanted = BoxOptions(action or "", argument or "", base_url, dry_run)
+    sys.exit(commands.box(wanted, _options(lab, provider, json, verbose)))
 
 
 @task(help={key: RUN_HELP[key] for key in ("lab", "provider", "json")})
@@ -100,13 +176,13 @@ def ssh(_: Context, machine: str, command: str = "", lab: str = "", provider: st
     sys.exit(commands.ssh(machine, command, _options(lab, provider)))
 
 
-@task(help=LAB_HELP)
-def doctor(_: Context, lab: str = "", provider: str = "") -> None:
-    """Tell whether this laptop has what the lab needs, and what to install."""
-    sys.exit(commands.doctor(_options(lab, provider)))
+@task(help={key: RUN_HELP[key] for key in ("lab", "provider", "json")})
+def doctor(_: Context, lab: str = "", provider: str = "", json: bool = False) -> None:
+    """Tell whether this laptop has what the lab needs, which providers work, what to install."""
+    sys.exit(commands.doctor(_options(lab, provider, json)))
 
 
-namespace = Collection(init_box, dev, refresh, destroy, status, seed, verify, ssh, doctor)
+namespace = Collection(init_box, box, dev, refresh, destroy, status, seed, verify, ssh, doctor)
 
 
 class _Hashlab(Program):

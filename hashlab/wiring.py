@@ -7,54 +7,225 @@ does not need costs nothing, and the rest is loaded while a build tool is at wor
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from hashlab.config import find_lab_folder, load_lab
+from hashlab.choice import choose, look_at, missing_tools
+from hashlab.config import AUTO, find_lab_folder, load_lab
 from hashlab.config.model import Build, Lab
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
-from hashlab.errors import UsageError
+from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem, UsageError
 from hashlab.phases.world import World
-from hashlab.protocols import Connector, Engine, Provider, Vagrant
-from hashlab.providers.docker import DockerProvider
+from hashlab.pipeline import Track
+from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant
 from hashlab.statefiles import StateFolder
 
-PROVIDERS: Mapping[str, Callable[[Callable[[], Engine], StateFolder], Provider]] = {
-    "docker": lambda engine, state: DockerProvider(engine=engine, cache=state.engine),
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a provider may need. Nothing is contacted or probed before it is used."""
+
+    lab: Lab
+    state: StateFolder
+    engine: Callable[[], Engine]
+    runner: Runner
+    environ: Mapping[str, str]
+    kvm: Callable[[], KvmProbe]
+
+
+def _docker(given: Equipment) -> Provider:
+    from hashlab.providers.docker import DockerProvider  # noqa: PLC0415 - only its users pay
+
+    return DockerProvider(engine=given.engine, cache=given.state.engine)
+
+
+def _libvirt(given: Equipment) -> Provider:
+    from hashlab.providers.libvirt import LibvirtProvider  # noqa: PLC0415 - only its users pay
+
+    return LibvirtProvider(
+        engine=given.engine,
+        runner=given.runner,
+        kvm=given.kvm,
+        environ=given.environ,
+        cache=given.state.engine,
+        work=given.state.own,
+    )
+
+
+def _virtualbox(given: Equipment) -> Provider:
+    from hashlab.providers.virtualbox import VirtualBoxProvider  # noqa: PLC0415 - only its users pay
+
+    return VirtualBoxProvider(
+        runner=given.runner,
+        download=_download,
+        base=given.lab.box.virtualbox,
+        work=given.state.own / "box",
+        platform=sys.platform,
+    )
+
+
+PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
+    "docker": _docker,
+    "virtualbox": _virtualbox,
+    "libvirt": _libvirt,
 }
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What was found of every provider. ``lab``: with the provider that it takes, None when any
+    would do and none works; ``why``: the reason for it.
+    """
+
+    probes: Mapping[str, Probe]
+    kvm: KvmProbe
+    lab: Lab | None
+    why: str
+
+
 def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
-    """Read the lab in folder ``lab``, or the nearest one from the current folder upwards."""
+    """Read the lab in folder ``lab``, or the nearest one from the current folder upwards.
+
+    Its provider is a real one: for "auto" that of the machines that are there, or else the best
+    that works, which is probed then (for seconds) and noted. Raises LaptopError when none does.
+    """
+    found = _load(lab, provider)
+    if found.provider != AUTO:
+        return found
+    with _interruptible():
+        there = _with_machines(found)
+        if len(there) == 1:
+            return _load(found.folder, there[0])
+        choice = choose(_probes(found, there or PROVIDERS))
+        taken = _load(found.folder, choice.provider)
+        return replace(taken, notes=(*taken.notes, choice.note))
+
+
+def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
+    """Probe every provider, and tell which one the lab takes and why."""
+    found = _load(lab, provider)
+    with _interruptible():
+        kvm = equip(found).kvm()
+        if found.provider != AUTO:
+            why = "hashlab.toml says so" if provider in (None, AUTO) else "--provider says so"
+            return Survey(_probes(found, PROVIDERS), kvm, found, why)
+        there = _with_machines(found)
+        if len(there) == 1:
+            found = _load(found.folder, there[0])
+            return Survey(_probes(found, PROVIDERS), kvm, found, "its machines are there already")
+        probes = _probes(found, PROVIDERS)
+        try:
+            taken = choose({name: probes[name] for name in there or probes}).provider
+        except LaptopError:
+            return Survey(probes, kvm, None, "")
+        return Survey(probes, kvm, _load(found.folder, taken), "the best of those that work")
+
+
+def _load(lab: Path | None, provider: str | None) -> Lab:
     folder = lab if lab is not None else find_lab_folder(Path.cwd())
     found = load_lab(folder, environ=os.environ, provider=provider)
-    if found.provider not in PROVIDERS:
+    if found.provider not in (AUTO, *PROVIDERS):
         raise UsageError(
             f"provider {found.provider!r} is not there yet",
             where=str(folder),
-            next_step=f"use one of: {', '.join(PROVIDERS)}",
+            next_step=f"use one of: {', '.join([AUTO, *PROVIDERS])}",
         )
     return found
 
 
+def _with_machines(lab: Lab) -> list[str]:
+    """Providers that have machines of this lab: known by its state, or asked where that is gone."""
+    known = [n for n in PROVIDERS if StateFolder(lab.state_folder, n).vagrantfile.exists()]
+    return known or [name for name in PROVIDERS if _has_machines(replace(lab, provider=name))]
+
+
+def _has_machines(lab: Lab) -> bool:
+    provider = PROVIDERS[lab.provider](equip(lab))
+    if missing_tools(provider.tools(building=False), os.environ.get("PATH")):
+        return False
+    try:
+        provider.check()
+    except HashlabError:
+        return False  # nothing can be asked of it; why is told where it is probed
+    return bool(provider.machines.all(lab))
+
+
+def _probes(lab: Lab, names: Iterable[str]) -> dict[str, Probe]:
+    """Probe providers. The tools of the lab's own are not looked for: that is doctor's."""
+    probes = {}
+    for name in names:
+        provider = PROVIDERS[name](equip(replace(lab, provider=name)))
+        if name == lab.provider:
+            probes[name] = provider.probe()
+        else:
+            problems, path = _problems(lab, name), os.environ.get("PATH")
+            probes[name] = look_at(provider, path=path, problems=problems)
+    return probes
+
+
+def _problems(lab: Lab, provider: str) -> Sequence[Problem]:
+    """What in the lab's files, which are good otherwise, does not go with this provider."""
+    try:
+        _load(lab.folder, provider)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """A polite kill is a Ctrl-C: what runs is ended in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    try:
+        with terminating():
+            yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted while providers were probed. Half done: nothing") from None
+
+
+def equip(lab: Lab) -> Equipment:
+    """The real equipment of the lab's provider."""
+    state = StateFolder(lab.state_folder, lab.provider)
+    runner = ProcessRunner(children=state.children)
+    kvm = _once(lambda: _probe_kvm(state, runner))
+    return Equipment(lab, state, cache(_local_engine), runner, os.environ, kvm)
+
+
 def make_world(lab: Lab) -> World:
     """A world with the real drivers. Nothing is contacted before it is needed."""
-    state = StateFolder(lab.state_folder)
-    runner = ProcessRunner(children=state.children)
-    engine = cache(_local_engine)
+    equipment = equip(lab)
+    state, runner = equipment.state, equipment.runner
+    provider = PROVIDERS[lab.provider](equipment)
     return World(
         lab=lab,
         state=state,
-        provider=PROVIDERS[lab.provider](engine, state),
+        provider=provider,
         vagrant=cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner))),
-        connector=cast(Connector, _Late(lambda: _connector(state, runner))),
-        laptop_engine=engine,
+        connector=cast(Connector, _Late(lambda: _connector(state, runner, provider))),
+        laptop_engine=equipment.engine,
         runner=runner,
+        download=_download,
         context_files=_context_files,
         render=_render,
         routes=routes,
@@ -75,18 +246,53 @@ class _Late:
         return getattr(self._made(), name)
 
 
-def _vagrant(lab: Lab, state: StateFolder, runner: ProcessRunner) -> object:
+def _once(find: Callable[[], KvmProbe]) -> Callable[[], KvmProbe]:
+    """The same, but phases that run at once wait for one answer."""
+    lock, found = threading.Lock(), cache(find)
+
+    def ask() -> KvmProbe:
+        with lock:
+            return found()
+
+    return ask
+
+
+def _probe_kvm(state: StateFolder, runner: Runner) -> KvmProbe:
+    probe = import_module("hashlab.drivers.kvm").probe_kvm
+    architecture = os.uname().machine
+    return cast(
+        KvmProbe,
+        probe(
+            runner=runner,
+            cache=state.kvm,
+            environ=os.environ,
+            system=sys.platform,
+            architecture=architecture,
+        ),
+    )
+
+
+def _vagrant(lab: Lab, state: StateFolder, runner: Runner) -> object:
     driver = import_module("hashlab.drivers.vagrant").VagrantDriver
-    return driver(folder=state.root, provider=lab.provider, runner=runner)
+    return driver(folder=state.own, provider=lab.provider, runner=runner)
 
 
-def _connector(state: StateFolder, runner: ProcessRunner) -> object:
+def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object:
     driver = import_module("hashlab.drivers.ssh").SshConnector
-    return driver(key=state.key, config=state.ssh_config, runner=runner)
+    return driver(
+        key=state.key,
+        config=state.ssh_config,
+        runner=runner,
+        patience=lambda: provider.patience,
+    )
 
 
 def _local_engine() -> Engine:
     return cast(Engine, import_module("hashlab.drivers.engine").local_engine())
+
+
+def _download(url: str, target: Path, *, limit: int, track: Track) -> None:
+    import_module("hashlab.drivers.download").download(url, target, limit=limit, track=track)
 
 
 def _context_files(build: Build) -> Sequence[str]:

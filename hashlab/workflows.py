@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
 from hashlab.phases import (
     artifacts,
     box,
@@ -11,11 +15,14 @@ from hashlab.phases import (
     images,
     machines,
     network,
+    ports,
     proof,
+    replacement,
     secrets,
     staleness,
     steps,
 )
+from hashlab.phases.boxes import export, intake, prune
 from hashlab.phases.world import World
 from hashlab.pipeline import Phase
 
@@ -33,12 +40,14 @@ INIT_BOX: tuple[P, ...] = (
 
 # What runs on machines that are connected, in a new lab as in a running one.
 APPLICATION: tuple[P, ...] = (
+    P("ports", ports.forward_ports, after=("connect",)),
     P("secrets", secrets.make_secrets, after=("connect",)),
+    P("kept data", replacement.restore_data, after=("connect",)),
     P("images", images.bring_images, after=("connect", "hash images"), per="machine"),
     P(
         "containers",
         containers.start_containers,
-        after=("network", "images", "artifacts", "secrets"),
+        after=("network", "images", "artifacts", "secrets", "kept data"),
     ),
     P("proof", proof.prove, after=("containers",)),
 )
@@ -53,7 +62,7 @@ DEV: tuple[P, ...] = (
     P("connect", machines.connect, after=("prepare",), per="machine"),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed, after=("containers",)),
+    P("seed", steps.seed, after=("containers", "ports")),
     P("verify", steps.verify, after=("seed", "proof")),
 )
 
@@ -64,20 +73,22 @@ REFRESH: tuple[P, ...] = (
     P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
     P("network", network.join_network, after=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_change, after=("containers",)),
+    P("seed", steps.seed_after_change, after=("containers", "ports")),
     P("verify", steps.verify_after_change, after=("seed", "proof")),
 )
 
 SEED: tuple[P, ...] = (
     P("connect", machines.reconnect, per="machine"),
-    P("seed", steps.seed, after=("connect",)),
+    P("ports", ports.forward_ports, after=("connect",)),
+    P("seed", steps.seed, after=("ports",)),
 )
 
 VERIFY: tuple[P, ...] = (
     P("hash images", images.hash_images),
     P("connect", machines.reconnect, per="machine"),
+    P("ports", ports.forward_ports, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
-    P("verify", steps.verify, after=("connect",)),
+    P("verify", steps.verify, after=("ports",)),
 )
 
 DESTROY: tuple[P, ...] = (
@@ -91,3 +102,32 @@ DESTROY_BOX: tuple[P, ...] = (
     *DESTROY,
     P("box", destroy.destroy_box, after=("look",)),
 )
+
+
+def replacing(machine: str) -> tuple[P, ...]:
+    """DEV for a lab whose ``machine`` gives way to a new one. It goes only when all that can fail
+    on the laptop has gone well.
+    """
+    keep, remove = f"keep {machine}", f"remove {machine}"
+    ready = ("doctor", "artifacts", "hash images")
+    first = (
+        P(keep, partial(replacement.keep_data, machine=machine), after=ready),
+        P(remove, partial(replacement.remove_machine, machine=machine), after=(keep,)),
+    )
+    later = (replace(p, after=(*p.after, remove)) if p.name == "prepare" else p for p in DEV)
+    return (*first, *later)
+
+
+def box_export(target: Path, base_url: str) -> tuple[P, ...]:
+    """Write the lab's box for others."""
+    return (P("export", partial(export.export_box, target=target, base_url=base_url)),)
+
+
+def box_import(source: str) -> tuple[P, ...]:
+    """Take in a box that others wrote."""
+    return (P("import", partial(intake.import_box, source=source)),)
+
+
+def box_prune(*, dry_run: bool) -> tuple[P, ...]:
+    """Remove the boxes that no lab uses."""
+    return (P("prune", partial(prune.prune, dry_run=dry_run)),)

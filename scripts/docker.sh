@@ -81,14 +81,17 @@ wait_for_docker() {
 }
 
 # stop_own_dockerd: end the dockerd that one of these scripts started, and no other.
-stop_own_dockerd() {
-    local daemon tries=120
-    [ -e "$DOCKERD_PID" ] || return 0
-    daemon="$(cat "$DOCKERD_PID")"
-    # Process ids are used again: believe the number only while it is that of a dockerd.
+stop_own_dockerd() { stop_daemon "$DOCKERD_PID" dockerd; }
+
+# stop_daemon PIDFILE NAME: end the daemon whose process id a script wrote down.
+stop_daemon() {
+    local file="$1" name="$2" daemon tries=120
+    [ -e "$file" ] || return 0
+    daemon="$(cat "$file")"
+    # Process ids are used again: believe the number only while it is that of such a daemon.
     case "$(cat "/proc/${daemon:-none}/comm" 2> /dev/null)" in
-        dockerd | setsid) ;;
-        *) rm -f "$DOCKERD_PID" && return 0 ;;
+        "$name" | setsid) ;;
+        *) rm -f "$file" && return 0 ;;
     esac
     # The shell's own kill: not every system has a program of that name for sudo.
     # shellcheck disable=SC2016
@@ -97,6 +100,6 @@ stop_own_dockerd() {
         sleep 0.5
         tries=$((tries - 1))
     done
-    ! is_alive "$daemon" || fail "dockerd (process $daemon) does not end" "look: $DOCKERD_LOG"
-    rm -f "$DOCKERD_PID"
+    ! is_alive "$daemon" || fail "$name (process $daemon) does not end" "look in: $OWN_STATE"
+    rm -f "$file"
 }

@@ -29,6 +29,8 @@ fail() {
 source "$PROJECT/scripts/packages.sh"
 # shellcheck source=docker.sh
 source "$PROJECT/scripts/docker.sh"
+# shellcheck source=libvirt.sh
+source "$PROJECT/scripts/libvirt.sh"
 # shellcheck source=python.sh
 source "$PROJECT/scripts/python.sh"
 
@@ -75,14 +77,26 @@ enter_lab() {
     LAB_FOLDER="$named"
 }
 
-# set_up EXTRAS: tools, Python environment and Docker, all that is needed to run the lab. EXTRAS
-# "dev" adds what tests need, "" nothing.
+# wants_libvirt: whether the options, or else hashlab.toml, name that provider.
+wants_libvirt() {
+    case " ${LAB_OPTIONS[*]-} " in
+        *" --provider libvirt "* | *" -p libvirt "* | *" --provider=libvirt "*) return 0 ;;
+        *" --provider"* | *" -p "*) return 1 ;;
+    esac
+    grep -qE '^provider *= *"libvirt"' "$LAB_FOLDER/hashlab.toml" 2> /dev/null
+}
+
+# set_up EXTRAS: tools, Python environment, Docker and libvirt, all that is needed to run the lab.
+# EXTRAS "dev" adds what tests need, "vm" also what virtual machines need, "" nothing.
 set_up() {
-    local extras="$1" tools="$LAB_TOOLS"
+    local extras="$1" tools="$LAB_TOOLS" vm=no
     [ -e "${LAB_FOLDER:-$PROJECT/examples/hash-collision}/pom.xml" ] && tools="$tools $JAVA_TOOLS"
     [ -n "$extras" ] && tools="$tools $TEST_TOOLS"
+    if [ "$extras" = vm ] || { [ -n "${LAB_FOLDER:-}" ] && wants_libvirt; }; then vm=yes; fi
+    [ "$vm" = no ] || tools="$tools $VM_TOOLS"
     docker_answers || [ -n "${DOCKER_HOST:-}" ] || tools="$tools $DOCKER_TOOLS"
     need_tools "$tools"
-    need_python_environment "$extras"
+    need_python_environment "${extras:+dev}"
     need_docker
+    [ "$vm" = no ] || need_libvirt
 }

@@ -8,6 +8,10 @@
     LAB_TOOLS="docker:docker.io vagrant:vagrant rsync:rsync ssh:openssh-client ssh-keygen:openssh-client"
     DOCKER_TOOLS="dockerd:docker.io iptables:iptables ip:iproute2"
     BASE_TOOLS="mmdebstrap:mmdebstrap debian-keyring:debian-archive-keyring"
+    # The driver is only recommended by libvirt's own package.
+    VM_TOOLS="virsh:libvirt-clients libvirtd:libvirt-daemon-system qemu-img:qemu-utils"
+    VM_TOOLS="$VM_TOOLS libvirt-driver-qemu:libvirt-daemon-driver-qemu dnsmasq:dnsmasq-base"
+    VM_TOOLS="$VM_TOOLS qemu-system-x86_64:qemu-system-x86 vagrant-libvirt:vagrant-libvirt"
     JAVA_TOOLS="javac:openjdk-17-jdk-headless|default-jdk-headless mvn:maven"
     TEST_TOOLS="git:git shellcheck:shellcheck chromium:chromium|chromium-browser"
     TEST_TOOLS="$TEST_TOOLS busybox:busybox-static chromedriver:chromium-driver|chromium-chromedriver"
@@ -34,6 +38,8 @@ have() {
         javac) javac_is_new_enough ;;
         mvn) command -v mvn > /dev/null ;;
         debian-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
+        vagrant-libvirt) vagrant_knows_libvirt ;;
+        libvirt-driver-qemu) libvirt_knows_qemu ;;
         dockerd | iptables | ip) ! on_linux || command -v "$1" > /dev/null ;;
         chromium)
             command -v chromium > /dev/null || command -v chromium-browser > /dev/null ||
@@ -41,6 +47,20 @@ have() {
             ;;
         *) command -v "$1" > /dev/null ;;
     esac
+}
+
+libvirt_knows_qemu() {
+    local file
+    for file in /usr/lib*/libvirt /usr/lib*/*/libvirt; do
+        [ ! -e "$file/connection-driver/libvirt_driver_qemu.so" ] || return 0
+    done
+    return 1
+}
+
+# Debian's package says so in one place, `vagrant plugin install` in another.
+vagrant_knows_libvirt() {
+    [ -e /usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json ] ||
+        grep -q vagrant-libvirt "${VAGRANT_HOME:-$HOME/.vagrant.d}/plugins.json" 2> /dev/null
 }
 
 # macOS has a javac that only says where to get one, so it must be run to be believed.

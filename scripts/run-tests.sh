@@ -4,7 +4,7 @@
 #
 #     scripts/run-tests.sh [--quick]
 #
-# --quick leaves out the labs on real machines.
+# --quick leaves out the labs on virtual machines, which take longer than all the rest.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -12,12 +12,39 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 FAILED=""
 BEFORE=""
 
-# Containers, volumes and networks of any lab on this laptop, one "KIND ID" a line.
+# Whatever exists of any lab on this laptop, one "KIND ID" a line.
 lab_things() {
+    docker_things
+    [ "$vm" = no ] || libvirt_things
+}
+
+docker_things() {
     local label="label=hashlab.lab"
     docker ps --all --quiet --filter "$label" | sed 's/^/container /'
     docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
     docker network ls --quiet --filter "$label" | sed 's/^/network /'
+}
+
+# Names of labs end in six hexadecimal digits of their folders, then comes the machine.
+libvirt_things() {
+    virsh_quiet list --all --name | sed -n '/-[0-9a-f]\{6\}-/s/^/domain /p'
+    virsh_quiet net-list --all --name | sed -n '/-[0-9a-f]\{6\}$/s/^/net /p'
+    case " $(virsh_quiet pool-list --name | tr -s '\n ' ' ') " in
+        *" hashlab "*) virsh_quiet vol-list hashlab | awk 'NF { print "vol", $1 }' ;;
+    esac
+}
+
+virsh_quiet() { virsh --connect qemu:///system --quiet "$@" | sed '/^ *$/d'; }
+
+# remove_thing KIND ID
+remove_thing() {
+    case "$1" in
+        container) docker rm --force --volumes "$2" ;;
+        volume | network) docker "$1" rm "$2" ;;
+        domain) virsh_quiet destroy "$2" || true; virsh_quiet undefine "$2" --snapshots-metadata ;;
+        net) virsh_quiet net-destroy "$2" || true; virsh_quiet net-undefine "$2" ;;
+        vol) virsh_quiet vol-delete "$2" --pool hashlab ;;
+    esac
 }
 
 # What tests left although they clean up themselves, as after a kill. A lab that ran before stays.
@@ -26,10 +53,7 @@ remove_leftovers() {
     lab_things | while read -r kind id; do
         case "$BEFORE" in *"$kind $id"*) continue ;; esac
         say "removing what a test left: $kind $id"
-        case "$kind" in
-            container) docker rm --force --volumes "$id" ;;
-            *) docker "$kind" rm "$id" ;;
-        esac > /dev/null || true
+        remove_thing "$kind" "$id" > /dev/null || true
     done
 }
 
@@ -37,6 +61,7 @@ clean_up() {
     local code=$?
     trap '' INT TERM
     [ ! -e "$LOGS/watching" ] || remove_leftovers
+    [ "$STARTED_LIBVIRTD" = no ] || stop_own_libvirt
     [ "$STARTED_DOCKERD" = no ] || stop_own_dockerd
     closing_lines "$code"
     rm -rf "$LOGS"
@@ -46,8 +71,12 @@ clean_up() {
 # How each part ended, and as the very last line the one with which pytest closed.
 closing_lines() {
     [ -e "$LOGS/tests" ] || return 0
+    local name
     if [ "$1" = 0 ]; then say "all passed"; else say "failed:${FAILED:- interrupted}"; fi
-    grep -E '(passed|failed|errors?|no tests ran).* in [0-9.]+s' "$LOGS/tests" | tail -n 1 || true
+    for name in tests virtual-machines; do
+        [ ! -e "$LOGS/$name" ] ||
+            grep -E '(passed|failed|errors?|no tests ran).* in [0-9.]+s' "$LOGS/$name" | tail -n 1 || true
+    done
 }
 
 # part NAME COMMAND...: run it, keep what it prints, go on when it fails. tee outlives Ctrl-C, so
@@ -60,10 +89,10 @@ part() {
 }
 
 usage "$@"
-folders=(tests/contract tests/lab)
+extras=vm vm=yes
 case "$*" in
     "") ;;
-    --quick) folders=(tests/contract) ;;
+    --quick) extras=dev vm=no ;;
     *)
         say "unknown: $*" "(see $0 --help)"
         exit 2
@@ -73,9 +102,11 @@ LOGS="$(mktemp -d)"
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 cd "$PROJECT"
-set_up dev
+set_up "$extras"
 BEFORE="$(lab_things)"
 touch "$LOGS/watching"
 part check inv check
-part tests pytest "${folders[@]}"
+part tests pytest tests/contract tests/lab
+# One walk through the life of a lab, on machines with kernels of their own.
+[ "$vm" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
 [ -z "$FAILED" ]

@@ -1,6 +1,7 @@
 """hashlab.toml and compose.yaml as frozen values: find_lab_folder, load_lab, and their Lab."""
 
+from hashlab.config.hashlab_toml import AUTO
 from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 
-__all__ = ["Lab", "find_lab_folder", "load_lab"]
+__all__ = ["AUTO", "Lab", "find_lab_folder", "load_lab"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 
+from hashlab.config.boxes import box_checksum, box_url
 from hashlab.config.model import ForwardedPort
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -26,6 +27,7 @@ from hashlab.config.report import Wrong
 from hashlab.config.units import toml_bytes
 
 PROVIDERS = ("docker", "libvirt", "virtualbox")
+AUTO = "auto"
 DEFAULT_SUBNET = "192.168.60.0/24"
 DEFAULT_COMPOSE = "compose.yaml"
 _MIN_MEMORY = 64 * 1024**2
@@ -168,7 +170,7 @@ _LAB_KEYS = Table(
     noun="[lab]",
     readers={
         "name": _name("a lab"),
-        "provider": one_of(*PROVIDERS),
+        "provider": one_of(AUTO, *PROVIDERS),
         "subnet": _subnet,
         "compose": text,
     },
@@ -176,9 +178,27 @@ _LAB_KEYS = Table(
     expected="a table",
     language="toml",
 )
+_VIRTUALBOX_KEYS = Table(
+    noun="[box.virtualbox]",
+    readers={
+        "url": box_url,
+        "checksum": box_checksum,
+        "kind": one_of("flatcar", "debian"),
+        "user": matching(
+            r"[a-z_][a-z0-9_-]{0,31}", "'{value}' is no name of a user", 'Write user = "vagrant".'
+        ),
+    },
+    required=("url", "checksum", "kind"),
+    expected="a table",
+    language="toml",
+)
 _BOX_KEYS = Table(
     noun="[box]",
-    readers={"base": _base, "packages": list_of(_package, "a list of Debian packages")},
+    readers={
+        "base": _base,
+        "packages": list_of(_package, "a list of Debian packages"),
+        "virtualbox": table(_VIRTUALBOX_KEYS),
+    },
     expected="a table",
     language="toml",
 )

@@ -27,7 +27,7 @@ from hashlab.config.checks_service import check_service
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.service import image_name, is_active, service_of
 from hashlab.config.dotenv import read_dotenv
-from hashlab.config.hashlab_toml import DEFAULT_COMPOSE, PROVIDERS, read_hashlab_toml
+from hashlab.config.hashlab_toml import AUTO, DEFAULT_COMPOSE, PROVIDERS, read_hashlab_toml
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
@@ -59,12 +59,14 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     """Return the lab that the files of ``folder`` describe; nothing is written or started.
 
     ``environ`` fills in variables (over .env), finds programs (PATH) and selects profiles
-    (COMPOSE_PROFILES); ``provider`` replaces that of the file. Raises ConfigError with all
-    problems of all files, UsageError for an unknown provider.
+    (COMPOSE_PROFILES); ``provider`` replaces that of the file. The Lab's provider may be "auto":
+    then what only one provider asks for is not checked. Raises ConfigError with all problems of
+    all files, UsageError for an unknown provider.
     """
-    if provider is not None and provider not in PROVIDERS:
+    known = (AUTO, *PROVIDERS)
+    if provider is not None and provider not in known:
         raise UsageError(
-            f"there is no provider '{provider}'", next_step=f"use one of: {', '.join(PROVIDERS)}"
+            f"there is no provider '{provider}'", next_step=f"use one of: {', '.join(known)}"
         )
     folder = _absolute(folder)
     report = Report(FILE)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from hashlab.config.hashlab_toml import DEFAULT_SUBNET, PROVIDERS
+from hashlab.config.boxes import check_virtualbox, virtualbox_of
+from hashlab.config.hashlab_toml import AUTO, DEFAULT_SUBNET
 from hashlab.config.model import BoxSettings, ForwardedPort, Machine
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report
@@ -20,8 +21,8 @@ def subnet_of(draft: Draft) -> IPv4Network:
 
 
 def provider_of(draft: Draft, override: str | None) -> str:
-    """Return the provider: the one asked for on the command line, or the file's."""
-    return override or str(draft.get("lab", Draft()).get("provider", PROVIDERS[0]))
+    """Return the provider, or "auto": what the command line asks for, or else the file."""
+    return override or str(draft.get("lab", Draft()).get("provider", AUTO))
 
 
 def check_machines(draft: Draft, provider: str, report: Report) -> None:
@@ -31,6 +32,8 @@ def check_machines(draft: Draft, provider: str, report: Report) -> None:
     if provider == "virtualbox" and not subnet.subnet_of(_VIRTUALBOX):
         message = f"VirtualBox allows host-only addresses in {_VIRTUALBOX} only"
         report.add(lab.line_of("subnet"), message, f'Write subnet = "{DEFAULT_SUBNET}".')
+    if provider == "virtualbox":
+        check_virtualbox(draft.get("box", Draft()), lab, report)
     if not lab.has("subnet") or lab.get("subnet"):
         _check_addresses(draft, subnet, report)
     _check_forwarded_ports(draft, report)
@@ -95,4 +98,5 @@ def machines_of(draft: Draft) -> tuple[Machine, ...]:
 
 def box_of(draft: Draft) -> BoxSettings:
     """Return the box settings of a draft without problems."""
-    return BoxSettings(**draft.get("box", Draft()).pick("base", "packages"))
+    box = draft.get("box", Draft())
+    return BoxSettings(**box.pick("base", "packages"), virtualbox=virtualbox_of(box))

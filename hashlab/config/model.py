@@ -35,11 +35,24 @@ class Machine:
 
 
 @dataclass(frozen=True)
+class VirtualBoxBase:
+    """The .box file that machines of provider ``virtualbox`` are made from. ``checksum`` begins
+    with its kind: ``sha256:…``; ``user`` is whom the box lets in by Vagrant's key.
+    """
+
+    url: str
+    checksum: str
+    kind: Literal["flatcar", "debian"]
+    user: str
+
+
+@dataclass(frozen=True)
 class BoxSettings:
     """What the user decides about the box; the images come from the Compose file."""
 
     base: str = "debian:bookworm-slim"
     packages: tuple[str, ...] = ()
+    virtualbox: VirtualBoxBase | None = None
 
 
 @dataclass(frozen=True)

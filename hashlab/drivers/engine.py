@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,39 @@ class DockerEngine:
         with self._explained(f"cannot stop container {container}"):
             self._client.stop(container, timeout=timeout)
 
+    def pause(self, container: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot pause container {container}"):
+            self._client.pause(container)
+
+    def unpause(self, container: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot wake container {container}"):
+            if self._client.inspect_container(container)["State"]["Paused"]:
+                self._client.unpause(container)
+
+    def commit(self, container: str, name: str, labels: Mapping[str, str]) -> str:
+        """See protocols.Engine."""
+        repository, _, tag = name.rpartition(":")
+        changes = [f"LABEL {json.dumps(key)}={json.dumps(labels[key])}" for key in labels]
+        with self._explained(f"cannot make an image of container {container}"):
+            made = self._client.commit(container, repository, tag, changes=changes)
+        return str(made["Id"])
+
+    def connect(
+        self, network: str, container: str, *, address: str = "", aliases: Sequence[str] = ()
+    ) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot attach container {container} to network {network}"):
+            self._client.connect_container_to_network(
+                container, network, ipv4_address=address or None, aliases=list(aliases) or None
+            )
+
+    def disconnect(self, network: str, container: str) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot detach container {container} from network {network}"):
+            self._client.disconnect_container_from_network(container, network, force=True)
+
     def remove(self, container: str) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot remove container {container}"):
@@ -116,6 +150,30 @@ class DockerEngine:
                 except ImageNotFound:
                     continue
                 found[name] = dict(config.get("Labels") or {})
+        return found
+
+    def image_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """See protocols.Engine."""
+        found: dict[str, str] = {}
+        with self._explained("cannot inspect images"):
+            for name in names:
+                with suppress(ImageNotFound):
+                    found[name] = str(self._client.inspect_image(name)["Id"])
+        return found
+
+    def images(self, labels: Mapping[str, str]) -> list[str]:
+        """See protocols.Engine."""
+        with self._explained("cannot list images"):
+            found = self._client.images(filters={"label": _label_list(labels)})
+        return sorted(name for image in found for name in _image_names(image))
+
+    def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """See protocols.Engine."""
+        found: dict[str, int] = {}
+        with self._explained("cannot inspect images"):
+            for name in names:
+                with suppress(ImageNotFound):
+                    found[name] = int(self._client.inspect_image(name)["Size"])
         return found
 
     def build_image(
@@ -191,11 +249,11 @@ class DockerEngine:
         with self._explained(f"container {container} did not end"):
             return int(self._client.wait(container, timeout=timeout)["StatusCode"])
 
-    def remove_image(self, name: str) -> bool:
+    def remove_image(self, name: str, *, force: bool = False) -> bool:
         """See protocols.Engine."""
         with self._explained(f"cannot remove image {name}"):
             try:
-                self._client.remove_image(name)
+                self._client.remove_image(name, force=force)
             except ImageNotFound:
                 return False
         return True
@@ -328,13 +386,19 @@ def local_engine() -> DockerEngine:
     return DockerEngine("laptop", client)
 
 
-def channel_engine(where: str, connect: Callable[[], Any]) -> DockerEngine:
-    """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection)."""
-    adapter = _ChannelAdapter(connect)
+def channel_engine(
+    where: str, connect: Callable[[], Any], *, patience: float = 1.0
+) -> DockerEngine:
+    """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection).
+
+    ``patience``: by how much longer than on the laptop a call may take.
+    """
+    timeout = CALL_SECONDS * patience
+    adapter = _ChannelAdapter(connect, timeout)
 
     def client(version: str) -> docker.APIClient:
         made = docker.APIClient(
-            base_url="tcp://machine:2375", version=version, timeout=CALL_SECONDS
+            base_url="tcp://machine:2375", version=version, timeout=round(timeout)
         )
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
@@ -369,12 +433,13 @@ class _ChannelConnection(urllib3.connection.HTTPConnection):
 
 
 class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
         super().__init__("machine", maxsize=16)
         self._open = connect
+        self._seconds = seconds
 
     def _new_conn(self) -> _ChannelConnection:
-        return _ChannelConnection(self._open, CALL_SECONDS)
+        return _ChannelConnection(self._open, self._seconds)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         try:
@@ -388,9 +453,9 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class _ChannelAdapter(BaseHTTPAdapter):
-    def __init__(self, connect: Callable[[], Any]) -> None:
+    def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
         super().__init__()
-        self._pool = _ChannelPool(connect)
+        self._pool = _ChannelPool(connect, seconds)
 
     def get_connection(self, url: str | bytes, proxies: object = None) -> _ChannelPool:
         """Requests asks here for the pool of every request."""
@@ -435,6 +500,11 @@ def _follow_build(name: str, stream: Iterator[Mapping[str, Any]], track: Track) 
             if words[0] == "Step" and len(words) == 3 and "/" in words[1]:
                 done, total = words[1].split("/", 1)
                 track.progress(int(done), int(total), "steps")
+
+
+def _image_names(image: Mapping[str, Any]) -> list[str]:
+    names = [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
+    return names or [str(image["Id"])]
 
 
 def _label_list(labels: Mapping[str, str]) -> list[str]:

@@ -7,10 +7,11 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import IO
 
 import fabric
 import paramiko
@@ -24,6 +25,9 @@ from hashlab.protocols import Completed, Endpoint, Link, Runner
 CONNECT_SECONDS = 10.0
 GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
+STREAM_CHUNK = 1 << 18
+# A stream in which nothing moves for so long is cut.
+STREAM_SILENCE_SECONDS = 120.0
 RSYNC = [
     "rsync",
     "--copy-links",
@@ -46,9 +50,10 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 class SshShell:
     """protocols.Shell over one Fabric connection that is already open."""
 
-    def __init__(self, machine: str, connection: fabric.Connection) -> None:
+    def __init__(self, machine: str, connection: fabric.Connection, patience: float) -> None:
         self._machine = machine
         self._connection = connection
+        self._patience = patience
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         """See protocols.Shell.
@@ -61,20 +66,88 @@ class SshShell:
             channel.exec_command(shlex.join(command))
             return _converse(channel, stdin)
         except (TimeoutError, EOFError, OSError, paramiko.SSHException) as error:
+            raise self._cut(command, error) from error
+
+    def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
+        """See protocols.Shell."""
+        total = 0
+        with self._streaming(command, track) as channel:
+            channel.shutdown_write()
+            while chunk := self._received(channel):
+                total += target.write(chunk)
+                track.progress(total / 1e6, None, "MB")
+        return total
+
+    def _received(self, channel: paramiko.Channel) -> bytes:
+        """What has come. A cut wire is told apart from a target that cannot be written."""
+        try:
+            return channel.recv(STREAM_CHUNK)
+        except OSError as error:
+            raise EOFError(str(error) or "nothing came any more") from error
+
+    def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
+        """See protocols.Shell."""
+        total = 0
+        with self._streaming(command, track) as channel:
+            while chunk := source.read(STREAM_CHUNK):
+                try:
+                    channel.sendall(chunk)
+                except OSError:
+                    break  # the command ended early: its exit code and its words tell why
+                total += len(chunk)
+                track.progress(total / 1e6, None, "MB")
+            channel.shutdown_write()
+            while self._received(channel):
+                pass
+        return total
+
+    @contextmanager
+    def _streaming(self, command: Sequence[str], track: Track) -> Iterator[paramiko.Channel]:
+        """A session in which the command runs; it must have ended well when the block ends."""
+        errors: list[bytes] = []
+        try:
+            channel = self.session(STREAM_SILENCE_SECONDS)
+            try:
+                with track.cancel.calling(channel.close):
+                    channel.exec_command(shlex.join(command))
+                    reader = threading.Thread(
+                        target=_read_errors, args=(channel, errors), daemon=True
+                    )
+                    reader.start()
+                    yield channel
+                    reader.join()
+                    code = channel.recv_exit_status()
+            finally:
+                channel.close()
+        except (EOFError, paramiko.SSHException) as error:
+            track.cancel.check()
+            raise self._cut(command, error) from error
+        track.cancel.check()
+        if code < 0:
+            raise self._cut(command, EOFError("it was cut"))
+        if code != 0:
             raise LabError(
-                f"the connection failed while running {command[0]}: "
-                f"{str(error) or type(error).__name__}",
+                f"{' '.join(command[:2])} failed with exit code {code}",
                 where=self._machine,
-                next_step="hashlab status",
-            ) from error
+                output=b"".join(errors).decode(errors="replace"),
+            )
+
+    def _cut(self, command: Sequence[str], error: Exception) -> LabError:
+        return LabError(
+            f"the connection failed while running {command[0]}: "
+            f"{str(error) or type(error).__name__}",
+            where=self._machine,
+            next_step="hashlab status",
+        )
 
     def session(self, timeout: float) -> paramiko.Channel:
-        """Open a new session on the connection."""
+        """Open a new session on the connection; ``timeout`` as on a machine in a container."""
+        seconds = timeout * self._patience
         transport = self._connection.transport
         if transport is None:
             raise paramiko.SSHException("not connected")
-        channel: paramiko.Channel = transport.open_session(timeout=timeout)
-        channel.settimeout(timeout)
+        channel: paramiko.Channel = transport.open_session(timeout=seconds)
+        channel.settimeout(seconds)
         return channel
 
     def relay(self) -> paramiko.Channel:
@@ -120,12 +193,17 @@ def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
 
 
 class SshConnector:
-    """protocols.Connector with the lab's key; ``config`` is the OpenSSH file rsync uses."""
+    """protocols.Connector with the lab's key; ``config`` is the OpenSSH file rsync uses;
+    ``patience`` tells by how much longer than a container machines may take.
+    """
 
-    def __init__(self, *, key: Path, config: Path, runner: Runner) -> None:
+    def __init__(
+        self, *, key: Path, config: Path, runner: Runner, patience: Callable[[], float]
+    ) -> None:
         self._key = key
         self._config = config
         self._runner = runner
+        self._patience = patience
 
     def answers(self, endpoint: Endpoint) -> bool:
         """See protocols.Connector. A forwarded port accepts before the machine does, so only the
@@ -139,18 +217,20 @@ class SshConnector:
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
+        patience = self._patience()
+        seconds = CONNECT_SECONDS * patience
         connection = fabric.Connection(
             endpoint.host,
             user=endpoint.user,
             port=endpoint.port,
             config=fabric.Config(overrides={"load_ssh_configs": False}, lazy=True),
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=seconds,
             connect_kwargs={
                 "key_filename": str(self._key),
                 "allow_agent": False,
                 "look_for_keys": False,
-                "banner_timeout": CONNECT_SECONDS,
-                "auth_timeout": CONNECT_SECONDS,
+                "banner_timeout": seconds,
+                "auth_timeout": seconds,
             },
         )
         try:
@@ -162,9 +242,9 @@ class SshConnector:
                 f"no SSH connection to {endpoint.host}:{endpoint.port}: {error}", where=machine
             ) from error
         _no_delay(connection)
-        shell = SshShell(machine, connection)
+        shell = SshShell(machine, connection, patience)
         try:
-            return Link(machine, shell, channel_engine(machine, shell.relay))
+            return Link(machine, shell, channel_engine(machine, shell.relay, patience=patience))
         except LabError:
             shell.close()
             raise
@@ -193,7 +273,7 @@ class SshConnector:
                     f"{root}/",
                     f"{machine}:{target}/",
                 ],
-                timeout=COPY_SECONDS,
+                timeout=COPY_SECONDS * self._patience(),
                 cancel=track.cancel,
                 on_line=track.output,
             )

@@ -2,91 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
-import tarfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.hashing import digest, file_digest, short
-from hashlab.phases.images import build_images, image_inputs
+from hashlab.phases.boxes.contents import described
+from hashlab.phases.boxes.packing import METADATA, local_metadata, pack
+from hashlab.phases.boxes.registry import (
+    made_ready,
+    recipe_manifest,
+    registered_boxes,
+    remove_box,
+)
+from hashlab.phases.images import build_images
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import read_json, write_text
+from hashlab.statefiles import write_text
 
 BASE_SECONDS = 900.0
-MANIFEST = "hashlab.json"
-
-
-def box_name(world: World) -> str:
-    """The name under which Vagrant knows the lab's box."""
-    return f"hashlab/{world.lab.name}"
-
-
-def recipe_manifest(world: World) -> BoxManifest:
-    """What the box should be, from everything that goes into it; nothing is built."""
-    known = world.facts.image_inputs
-    images = {
-        image.name: known.get(image.name) or image_inputs(world, image)
-        for image in world.lab.images
-    }
-    recipe = short(
-        digest(
-            {
-                "provider": world.provider.name,
-                "system": dict(world.provider.recipe_inputs()),
-                "base": world.lab.box.base,
-                "packages": list(world.lab.box.packages),
-                "images": images,
-            }
-        )
-    )
-    # Vagrant wants a version that begins with a number; what follows is the recipe's hash.
-    version = f"1.0.0.r{recipe}"
-    return BoxManifest(box_name(world), version, recipe, world.provider.name, images)
-
-
-def boxes_folder(environ: Mapping[str, str]) -> Path:
-    """Where Vagrant keeps registered boxes."""
-    home = environ.get("VAGRANT_HOME") or str(Path(environ.get("HOME", "~")) / ".vagrant.d")
-    return Path(home).expanduser() / "boxes"
-
-
-def registered_boxes(world: World) -> list[BoxManifest]:
-    """The lab's registered boxes of this provider, newest first; read without calling Vagrant."""
-    folder = boxes_folder(world.environ) / box_name(world).replace("/", "-VAGRANTSLASH-")
-    found = sorted(
-        folder.glob(f"*/{world.provider.name}/{MANIFEST}"),
-        key=lambda path: path.stat().st_mtime,
-        reverse=True,
-    )
-    values = (read_json(path) for path in found)
-    return [_manifest(value) for value in values if isinstance(value, dict)]
-
-
-def registered_box(world: World) -> BoxManifest | None:
-    """The registered box of exactly this recipe, else the newest one, else None."""
-    boxes = registered_boxes(world)
-    wanted = recipe_manifest(world)
-    for box in boxes:
-        if box.recipe == wanted.recipe:
-            return box
-    return boxes[0] if boxes else None
-
-
-def _manifest(value: Mapping[str, Any]) -> BoxManifest:
-    return BoxManifest(
-        name=str(value["name"]),
-        version=str(value["version"]),
-        recipe=str(value["recipe"]),
-        provider=str(value["provider"]),
-        images=dict(value["images"]),
-        data=dict(value.get("data", {})),
-    )
 
 
 def check_recipe(world: World, track: Track, _: str) -> None:
@@ -96,12 +31,13 @@ def check_recipe(world: World, track: Track, _: str) -> None:
     manifest = recipe_manifest(world)
     world.facts.box = manifest
     world.facts.image_inputs.update(manifest.images)
-    registered = [box.recipe for box in registered_boxes(world)]
-    if manifest.recipe in registered and world.provider.box_present(manifest):
+    registered = registered_boxes(world)
+    there = next((box for box in registered if box.recipe == manifest.recipe), None)
+    if there is not None and made_ready(world, there, track):
         world.facts.box_current = True
         track.skip(f"{manifest.name} {manifest.version} is registered")
         return
-    why = "its recipe changed" if registered else "no box yet"
+    why = "its recipe changed" if registered and there is None else "no box yet"
     track.detail(f"{why}: building {manifest.version}")
 
 
@@ -163,7 +99,7 @@ def build_system(world: World, track: Track, _: str) -> None:
     if world.facts.box_current:
         track.skip("unchanged")
         return
-    world.provider.build_system(world.lab, wanted_box(world), track=track)
+    world.provider.boxes.build_system(world.lab, wanted_box(world), track=track)
 
 
 def build_box_images(world: World, track: Track, _: str) -> None:
@@ -179,11 +115,14 @@ def build_box_images(world: World, track: Track, _: str) -> None:
 
 
 def put_images_inside(world: World, track: Track, _: str) -> None:
-    """Promise: the box's machines start with every image in their store."""
+    """Promise: where a box can hold images, its machines start with all of them in their store."""
     if world.facts.box_current:
         track.skip("unchanged")
         return
     manifest = wanted_box(world)
+    if not manifest.images:
+        track.skip("this provider's boxes hold none: machines are sent theirs")
+        return
     archive = _work_folder(world) / "images.tar"
     try:
         written = 0
@@ -192,7 +131,7 @@ def put_images_inside(world: World, track: Track, _: str) -> None:
                 track.cancel.check()
                 written += stream.write(chunk)
                 track.progress(written / 1e6, None, "MB")
-        world.provider.build_store(world.lab, manifest, archive, track=track)
+        world.provider.boxes.build_store(world.lab, manifest, archive, track=track)
     except OSError as error:
         raise LaptopError(f"cannot write {archive}: {error.strerror}") from error
     finally:
@@ -207,64 +146,31 @@ def register(world: World, track: Track, _: str) -> None:
     manifest = wanted_box(world)
     folder = _work_folder(world)
     try:
-        box = _pack(folder / "hashlab.box", manifest, world.provider.box_files(manifest))
-        metadata = folder / "metadata.json"
-        write_text(metadata, json.dumps(_metadata(manifest, box), indent=2))
+        manifest = described(world, manifest, folder, track)
+        files = world.provider.boxes.files(manifest, folder)
+        # Nothing to save by compressing what Vagrant unpacks at once.
+        box = pack(folder / "hashlab.box", manifest, files, track, compressed=False)
+        metadata = folder / METADATA
+        write_text(metadata, json.dumps(local_metadata(manifest, box), indent=2))
         world.vagrant.box_add(metadata, track=track)
+    except OSError as error:
+        raise LaptopError(f"cannot write the box: {error.strerror}", where=str(folder)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     track.detail(f"{manifest.name} {manifest.version}")
 
 
 def _work_folder(world: World) -> Path:
-    folder = world.state.root / "box"
+    folder = world.state.own / "box"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _pack(box: Path, manifest: BoxManifest, files: Mapping[str, str | Path]) -> Path:
-    description = {
-        "name": manifest.name,
-        "version": manifest.version,
-        "recipe": manifest.recipe,
-        "provider": manifest.provider,
-        "images": dict(manifest.images),
-        "data": dict(manifest.data),
-    }
-    members = {**files, MANIFEST: json.dumps(description, indent=2)}
-    with tarfile.open(box, "w:gz") as archive:
-        for name, content in members.items():
-            if isinstance(content, Path):
-                archive.add(content, arcname=name)
-                continue
-            data = content.encode()
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(data), 0o644
-            archive.addfile(info, io.BytesIO(data))
-    return box
-
-
-def _metadata(manifest: BoxManifest, box: Path) -> dict[str, Any]:
-    """The metadata.json that `vagrant box add` reads."""
-    provider = {
-        "name": manifest.provider,
-        "url": box.resolve().as_uri(),
-        "checksum_type": "sha256",
-        "checksum": file_digest(box),
-    }
-    return {
-        "name": manifest.name,
-        "versions": [{"version": manifest.version, "providers": [provider]}],
-    }
 
 
 def remove_boxes(world: World, track: Track) -> list[str]:
     """Remove every registered box of the lab, what it stands on, and the application's images."""
     removed: list[str] = []
     for manifest in registered_boxes(world):
-        world.vagrant.box_remove(manifest.name, version=manifest.version, track=track)
-        removed.append(f"box {manifest.name} {manifest.version}")
-        removed += world.provider.remove_box(manifest)
+        removed += remove_box(world, manifest, track)
     engine = world.laptop_engine()
     for image in world.lab.images:
         if image.build is not None and engine.remove_image(image.name):

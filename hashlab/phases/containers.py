@@ -15,18 +15,19 @@ from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containerspec import (
     BUILD_LABEL,
+    SERVICE_LABEL,
     container_body,
     container_name,
 )
 from hashlab.phases.files import upload
-from hashlab.phases.network import LAB_LABEL
 from hashlab.phases.readiness import completes, is_one_shot, is_ready, wait_ready
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
-from hashlab.protocols import ContainerState, Engine
+from hashlab.protocols import LAB_LABEL, ContainerState, Engine
 
 ATTACH_POLL_SECONDS = 0.1
 STOP_SECONDS = 10
+ALIVE = ("running", "restarting", "paused")
 ATTACH_SECONDS = 60.0
 # What an engine says while it is still forgetting an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
@@ -189,16 +190,18 @@ def _replace(
     step.cancel.check()
     step.detail("starting")
     name = old if isinstance(old, str) else old.name
-    body = container_body(world.lab, service, build=build.start_id)
-    _start_attached(engine, engine.create(name, body), step)
+    body = container_body(
+        world.lab, service, build=build.start_id, patience=world.provider.patience
+    )
+    _start_attached(engine, engine.create(name, body), step, world.provider.patience)
 
 
-def _start_attached(engine: Engine, identifier: str, step: Track) -> None:
+def _start_attached(engine: Engine, identifier: str, step: Track, patience: float) -> None:
     """Start a container. A machine knows an overlay network only while a container is on it; when
     the last one has just left, the engine is still forgetting the network and finds it a moment
     later.
     """
-    deadline = time.monotonic() + ATTACH_SECONDS
+    deadline = time.monotonic() + ATTACH_SECONDS * patience
     while True:
         try:
             engine.start(identifier)
@@ -231,6 +234,14 @@ def _grace(service: Service) -> int:
 
 
 def _stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> None:
-    if container.state in ("running", "restarting", "paused"):
+    if container.state in ALIVE:
         engine.stop(container.id, timeout=grace)
     engine.remove(container.id)
+
+
+def stop_container(lab: Lab, engine: Engine, container: ContainerState) -> None:
+    """Stop a container of the lab, with the patience its service asks for; it stays."""
+    services = {service.name: service for service in lab.services}
+    service = services.get(container.labels.get(SERVICE_LABEL, ""))
+    if container.state in ALIVE:
+        engine.stop(container.id, timeout=_grace(service) if service else STOP_SECONDS)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hashlab.config.model import Healthcheck, Lab, Service
-from hashlab.phases.network import LAB_LABEL, overlay
+from hashlab.phases.network import overlay
 from hashlab.phases.snapshot import remote_path, secret_path
+from hashlab.protocols import LAB_LABEL
 
 SERVICE_LABEL = "hashlab.service"
 BUILD_LABEL = "hashlab.build"
@@ -20,8 +21,13 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
     return f"{lab.name}-{service.name}-{replica}"
 
 
-def container_body(lab: Lab, service: Service, *, build: str = "") -> dict[str, Any]:
-    """The create request of one replica; with ``build`` also marked and told its build id."""
+def container_body(
+    lab: Lab, service: Service, *, build: str = "", patience: float = 1.0
+) -> dict[str, Any]:
+    """The create request of one replica; with ``build`` also marked and told its build id.
+
+    ``patience``: by how much longer its health check may take, and how much rarer it is run.
+    """
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}
     if build:
@@ -46,7 +52,7 @@ def container_body(lab: Lab, service: Service, *, build: str = "") -> dict[str, 
         "Hostname": service.hostname or None,
         "StopSignal": service.stop_signal or None,
         "StopTimeout": _whole(service.stop_grace_period),
-        "Healthcheck": _healthcheck(service.healthcheck),
+        "Healthcheck": _healthcheck(service.healthcheck, patience),
     }
     return {**body, **_set(optional)}
 
@@ -124,22 +130,26 @@ def _restart_policy(restart: str) -> dict[str, Any]:
     return policy
 
 
-def _healthcheck(check: Healthcheck | None) -> dict[str, Any] | None:
+def _healthcheck(check: Healthcheck | None, patience: float) -> dict[str, Any] | None:
     if check is None:
         return None
+
+    def scaled(seconds: float | None) -> int | None:
+        return None if seconds is None else _nanoseconds(seconds * patience)
+
     return _set(
         {
             "Test": list(check.test) or None,
-            "Interval": _nanoseconds(check.interval),
-            "Timeout": _nanoseconds(check.timeout),
-            "StartPeriod": _nanoseconds(check.start_period),
+            "Interval": scaled(check.interval),
+            "Timeout": scaled(check.timeout),
+            "StartPeriod": scaled(check.start_period),
             "Retries": check.retries,
         }
     )
 
 
-def _nanoseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * NANOSECONDS)
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * NANOSECONDS)
 
 
 def _whole(seconds: float | None) -> int | None:

@@ -8,18 +8,20 @@ from contextlib import suppress
 from hashlab.errors import LabError
 from hashlab.phases.box import remove_boxes
 from hashlab.phases.keys import ensure_key
+from hashlab.phases.ports import close_ports
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 
 def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
-    observed = world.provider.machines(world.lab)
+    observed = world.provider.machines.all(world.lab)
     if observed:
         # A machine too broken to take our key goes too: at the latest with the leftovers.
         with suppress(LabError):
-            world.provider.adopt(world.lab, world.state.vagrant, ensure_key(world))
-    world.provider.halt(world.lab)
+            world.provider.machines.adopt(world.lab, world.state.vagrant, ensure_key(world))
+    close_ports(world, track)
+    world.provider.machines.halt(world.lab)
     if world.state.vagrantfile.exists() and world.state.vagrant.exists():
         world.vagrant.destroy(track=track)
     if observed:
@@ -30,7 +32,7 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
 
 def discard_leftovers(world: World, track: Track, _: str) -> None:
     """Promise: volumes, networks and whatever else Vagrant leaves are removed."""
-    removed = world.provider.discard(world.lab)
+    removed = world.provider.machines.discard(world.lab)
     if removed:
         track.detail(f"{len(removed)} removed")
     else:
@@ -39,7 +41,7 @@ def discard_leftovers(world: World, track: Track, _: str) -> None:
 
 def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
-    for path in (world.state.vagrant, world.state.ssh, world.state.secrets):
+    for path in (world.state.vagrant, world.state.ssh, world.state.secrets, world.state.kept):
         shutil.rmtree(path, ignore_errors=True)
     state = world.state
     for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
@@ -58,11 +60,11 @@ def destroy_box(world: World, track: Track, _: str) -> None:
 
 def look(world: World, track: Track, _: str) -> None:
     """Promise: looked for leftovers and found none; says what it looked for."""
-    left = world.provider.leftovers(world.lab)
+    left = world.provider.machines.leftovers(world.lab)
     if left:
         raise LabError(
             "still there: " + ", ".join(left),
             where=world.lab.name,
             next_step="run hashlab destroy again",
         )
-    track.detail(f"none left: {world.provider.looked_for()}")
+    track.detail(f"none left: {world.provider.machines.looked_for()}")

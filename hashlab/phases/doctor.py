@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from hashlab.choice import how_to_install, missing_tools, remedies
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.protocols import KvmProbe, Probe
 
 MIB = 1 << 20
 DISK_NEEDED = 2 << 30
@@ -17,19 +21,56 @@ DEFAULT_MACHINE_MEMORY = 512 * MIB
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. ``next_step`` tells what to do when it is not ok."""
+    """One thing looked at. ``next_step`` tells what to do when it is not ok, or to have it better;
+    ``needed``: whether the lab can't do without it.
+    """
 
     name: str
     ok: bool
     detail: str
     next_step: str = ""
+    needed: bool = True
 
 
-def examine(world: World, *, building: bool) -> list[Check]:
-    """Look at tools, the provider, memory and disk; raises nothing."""
-    checks = [_tools(world, building), _provider(world), _disk(world.lab.folder)]
+def examine(
+    world: World, *, building: bool, providers: Sequence[Check] | None = None
+) -> list[Check]:
+    """Look at tools, the provider, memory and disk; raises nothing.
+
+    ``providers``: what is known of providers already, in place of a look at the lab's own.
+    """
+    known = [_provider(world)] if providers is None else providers
+    checks = [_tools(world, building), *known, _disk(world.lab.folder)]
     memory = _memory(world)
     return [*checks, memory] if memory else checks
+
+
+def provider_checks(
+    probes: Mapping[str, Probe], kvm: KvmProbe, *, own: str, why: str
+) -> list[Check]:
+    """The row of the provider that a lab takes, and rows of all there are.
+
+    ``own`` "": none works; ``why``: the reason for it.
+    """
+    taken = Check("provider", True, f"{own}: {why}")
+    none = Check("provider", False, "none works here", remedies(probes))
+    rows = [
+        Check(name, probe.works, probe.detail, probe.next_step, needed=name == own)
+        for name, probe in probes.items()
+    ]
+    under_kvm = Check("kvm", kvm.works, kvm.why, kvm.next_step, needed=False)
+    return [taken if own else none, *rows, under_kvm]
+
+
+def all_is_well(checks: Sequence[Check]) -> bool:
+    """Whether everything is there that the lab can't do without."""
+    return all(check.ok for check in checks if check.needed)
+
+
+def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> dict[str, Any]:
+    """What `doctor --json` prints, as docs/json.md describes it; ``own``, ``why``: as above."""
+    rows = [asdict(check) for check in checks]
+    return {"ok": all_is_well(checks), "provider": own or None, "why": why, "checks": rows}
 
 
 def doctor(world: World, track: Track, _: str) -> None:
@@ -55,16 +96,11 @@ def _judge(checks: list[Check], track: Track) -> None:
 def _tools(world: World, building: bool) -> Check:
     path = world.environ.get("PATH")
     tools = world.provider.tools(building=building)
-    missing = [tool for tool in tools if shutil.which(tool.command, path=path) is None]
+    missing = missing_tools(tools, path)
     if not missing:
         return Check("tools", True, f"{len(tools)} tools")
-    packages = " ".join(sorted({tool.package for tool in missing}))
-    return Check(
-        "tools",
-        False,
-        f"not found: {', '.join(tool.command for tool in missing)}",
-        f"install {packages} (Debian, Ubuntu: apt-get install {packages})",
-    )
+    commands = ", ".join(tool.command for tool in missing)
+    return Check("tools", False, f"not found: {commands}", how_to_install(missing))
 
 
 def _provider(world: World) -> Check:
@@ -78,8 +114,10 @@ def _provider(world: World) -> Check:
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     detail = f"{free / 2**30:.1f} GiB of disk free"
+    if free >= DISK_NEEDED:
+        return Check("disk", True, detail)
     next_step = f"free {DISK_NEEDED / 2**30:.0f} GiB on the disk of {folder}"
-    return Check("disk", free >= DISK_NEEDED, detail, next_step)
+    return Check("disk", False, detail, next_step)
 
 
 def _memory(world: World) -> Check | None:
@@ -91,8 +129,9 @@ def _memory(world: World) -> Check | None:
     # Limits are rarely used up: half of them must fit.
     needed = sum(limits) // 2
     detail = f"{available / 2**30:.1f} GiB of memory available"
-    next_step = f"close something: {needed / 2**30:.1f} GiB are needed"
-    return Check("memory", available >= needed, detail, next_step)
+    if available >= needed:
+        return Check("memory", True, detail)
+    return Check("memory", False, detail, f"close something: {needed / 2**30:.1f} GiB are needed")
 
 
 def available_memory() -> int | None:

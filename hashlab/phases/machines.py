@@ -12,14 +12,15 @@ from typing import Any
 
 from hashlab.config.model import Machine
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.box import recipe_manifest, registered_box, registered_boxes
+from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, require_box
 from hashlab.phases.keys import ensure_key, write_ssh_files
 from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import Reach, World
-from hashlab.pipeline import Track
-from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine
+from hashlab.pipeline import Track, parallel
+from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine, PlannedMachine
 from hashlab.statefiles import read_json, write_json, write_text
 
+BOOT_SECONDS = 120.0
 CONNECT_SECONDS = 120.0
 POLL_SECONDS = 0.2
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
@@ -29,29 +30,40 @@ CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 class Layout:
     """Where the machines of this run are: addresses and laptop ports, by machine."""
 
-    addresses: dict[str, IPv4Address]
-    ports: dict[str, dict[int, int]]
+    planned: Mapping[str, PlannedMachine]
 
 
 def prepare(world: World, track: Track, _: str) -> None:
     """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
-    box = require_box(world)
-    for name in world.provider.discard_half_built(world.lab):
+    box = require_box(world, track)
+    for name in world.provider.machines.discard_half_built(world.lab):
         world.note(f"machine {name} was half built by an earlier run and is made anew")
-    observed = {machine.name: machine for machine in world.provider.machines(world.lab)}
+    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     world.facts.observed = observed
     layout = lay_out(world, observed)
     public_key = ensure_key(world)
     new = [machine for machine in world.lab.machines if machine.name not in observed]
     world.state.disks_ready.unlink(missing_ok=True)
+    for machine in new:
+        forget_machine(world, machine.name)
     if new:
-        world.provider.prepare(world.lab, new, box, subnet_of(layout), track=track)
+        planned = [layout.planned[machine.name] for machine in new]
+        world.provider.machines.prepare(world.lab, planned, box, subnet_of(layout), track=track)
     if observed:
-        world.provider.adopt(world.lab, world.state.vagrant, public_key)
+        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
     write_text(world.state.vagrantfile, vagrantfile(world, layout, box, public_key))
     _note_stale(world, observed)
     if not new:
         track.skip(f"{len(observed)} machines exist")
+
+
+def forget_machine(world: World, name: str) -> None:
+    """Remove what Vagrant remembers of a machine that is gone: by it, it would make the next one
+    from the same box. What ties it to Vagrant's own list of machines stays.
+    """
+    for path in (world.state.vagrant / "machines" / name).glob("*/*"):
+        if path.name != "index_uuid":
+            path.unlink()
 
 
 def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:
@@ -67,49 +79,39 @@ def make_disks(world: World, track: Track, _: str) -> None:
     """
     new = [m for m in world.lab.machines if m.name not in world.facts.observed]
     if new and world.facts.box:
-        world.provider.fill_disks(world.lab, new, world.facts.box, track=track)
+        world.provider.machines.fill_disks(world.lab, new, world.facts.box, track=track)
     else:
         track.skip("no new machines")
     write_text(world.state.disks_ready, "")
 
 
-def require_box(world: World) -> BoxManifest:
-    """The registered box, or one message that says how to get it."""
-    box = registered_box(world)
-    if box is None:
-        raise LaptopError(f"there is no box for lab {world.lab.name}", next_step="hashlab init-box")
-    if not world.provider.box_present(box):
-        raise LaptopError(
-            f"what the box {box.name} {box.version} stands on is gone from this laptop",
-            next_step="hashlab init-box",
-        )
-    world.facts.box = box
-    return box
-
-
 def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
     """Choose addresses and ports: what exists stays, the rest is as configured where free."""
     subnet = _subnet(world)
-    addresses = {
-        machine.name: _shifted(machine.address, world.lab.subnet, subnet)
-        for machine in world.lab.machines
-    }
     if subnet != world.lab.subnet:
         world.note(f"subnet {world.lab.subnet} is in use; this lab took {subnet}")
-    return Layout(addresses, _ports(world, observed))
+    ports = _ports(world, observed)
+    return Layout(
+        {
+            machine.name: PlannedMachine(
+                machine, _shifted(machine.address, world.lab.subnet, subnet), ports[machine.name]
+            )
+            for machine in world.lab.machines
+        }
+    )
 
 
 def subnet_of(layout: Layout) -> IPv4Network:
     """The /24 the layout lies in."""
-    first = next(iter(layout.addresses.values()))
-    return IPv4Network(f"{first}/24", strict=False)
+    first = next(iter(layout.planned.values()))
+    return IPv4Network(f"{first.address}/24", strict=False)
 
 
 def _subnet(world: World) -> IPv4Network:
-    own = world.provider.own_subnet(world.lab)
+    own = world.provider.machines.own_subnet(world.lab)
     if own:
         return IPv4Network(own)
-    taken = [IPv4Network(subnet) for subnet in world.provider.used_subnets(world.lab)]
+    taken = [IPv4Network(subnet) for subnet in world.provider.machines.used_subnets(world.lab)]
     taken += world.routes()
     return choose_subnet(world.lab.subnet, taken)
 
@@ -159,15 +161,15 @@ def vagrantfile(world: World, layout: Layout, box: BoxManifest, public_key: str)
     """The rendered Vagrantfile of this run."""
 
     def values(machine: Machine) -> dict[str, object]:
-        ports = layout.ports[machine.name]
+        planned = layout.planned[machine.name]
         return {
             "name": machine.name,
-            "address": str(layout.addresses[machine.name]),
+            "address": str(planned.address),
             "forwarded_ports": [
-                {"id": port.id, "guest": port.guest, "host": ports[port.guest]}
+                {"id": port.id, "guest": port.guest, "host": planned.ports[port.guest]}
                 for port in machine.forwarded_ports
             ],
-            "settings": world.provider.machine_settings(world.lab, machine, box),
+            "settings": world.provider.machines.settings(world.lab, planned, box, public_key),
         }
 
     return world.render(
@@ -176,8 +178,8 @@ def vagrantfile(world: World, layout: Layout, box: BoxManifest, public_key: str)
             "provider": world.provider.name,
             "box": {"name": box.name, "version": box.version},
             "user": "core",
+            "boot_seconds": round(BOOT_SECONDS * world.provider.patience),
             "private_key": str(world.state.key),
-            "public_key": public_key,
             "wait_for_disk": wait_for(world.state.disks_ready),
             "machines": [values(machine) for machine in world.lab.machines],
         }
@@ -198,15 +200,26 @@ def boot(world: World, track: Track, _: str) -> None:
     if not missing:
         track.skip(f"{len(running)} machines run")
         return
-    world.vagrant.up(missing, track=track)
+    box = world.facts.box or require_box(world, track)
+    for calls in world.provider.machines.boot_plan(missing, box):
+        if len(calls) == 1:
+            world.vagrant.up(calls[0], track=track)
+        else:
+            parallel(calls, lambda names: _up(world, track, names), track.cancel)
     track.detail(f"{', '.join(missing)} up")
+
+
+def _up(world: World, track: Track, names: Sequence[str]) -> None:
+    """One of several calls at once: a row of its own."""
+    with track.child("vagrant up", machine=", ".join(names)) as step:
+        world.vagrant.up(names, track=step)
 
 
 def connect(world: World, track: Track, machine: str) -> None:
     """Promise: an SSH connection to the machine is open, its host key pinned. Does not wait for
     Vagrant to end: a machine is used from the moment it answers.
     """
-    deadline = time.monotonic() + CONNECT_SECONDS
+    deadline = time.monotonic() + CONNECT_SECONDS * world.provider.patience
     while True:
         try:
             _connect_once(world, machine)
@@ -223,12 +236,12 @@ def connect(world: World, track: Track, machine: str) -> None:
 
 def _connect_once(world: World, machine: str) -> None:
     """Look from cheap to dear, so that looking again and again costs little."""
-    found = world.provider.machine(world.lab, machine)
+    found = world.provider.machines.one(world.lab, machine)
     if found is None or found.state != "running" or found.endpoint is None or not found.address:
         raise LabError("the machine is not up yet", where=machine)
     if not world.connector.answers(found.endpoint):
         raise LabError("sshd does not answer yet", where=machine)
-    host_key = world.provider.host_key(world.lab, machine)
+    host_key = world.provider.machines.host_key(world.lab, machine)
     if not host_key:
         raise LabError("the machine has no host key yet", where=machine)
     link = world.connector.connect(machine, found.endpoint, host_key)
@@ -273,12 +286,12 @@ def reconnect(world: World, track: Track, machine: str) -> None:
 
 
 def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
-    found = world.provider.machine(world.lab, machine)
+    found = world.provider.machines.one(world.lab, machine)
     if found is None or found.state != "running":
         state = found.state if found else "not there"
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
     public_key = ensure_key(world)
-    world.provider.adopt(world.lab, world.state.vagrant, public_key)
+    world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
     connect(world, track, machine)
 
 

@@ -8,10 +8,9 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
-from hashlab.protocols import SwarmState
+from hashlab.protocols import LAB_LABEL, SwarmState
 
 PORT = 2377
-LAB_LABEL = "hashlab.lab"
 
 
 def overlay(lab: Lab) -> str:

@@ -31,16 +31,17 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     ending = completes(world.lab, service)
     engine = world.link(service.machine).engine
     started = time.monotonic()
+    limit = READY_SECONDS * world.provider.patience
     while True:
         state = engine.container(name)
         if state is not None and (
-            is_ready(state, service, ending) or _passes(engine, state, service, step.cancel)
+            is_ready(state, service, ending) or _passes(engine, state, service, step.cancel, world.provider.patience)
         ):
             return
         failure = _failure(state, service, ending)
         waited = time.monotonic() - started
-        if not failure and waited > READY_SECONDS:
-            failure = f"not ready after {READY_SECONDS:g} s"
+        if not failure and waited > limit:
+            failure = f"not ready after {limit:g} s"
         if failure:
             raise _explain(engine, service, name, state, failure)
         if state is not None:
@@ -48,7 +49,13 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
         step.cancel.wait(max(POLL_SECONDS, waited * POLL_SHARE))
 
 
-def _passes(engine: Engine, state: ContainerState, service: Service, cancel: CancelToken) -> bool:
+def _passes(
+    engine: Engine,
+    state: ContainerState,
+    service: Service,
+    cancel: CancelToken,
+    patience: float,
+) -> bool:
     """Whether the service's own health check passes at this moment. The engine would look only
     after the check's interval, which is chosen for the long run and not for the start.
     """
@@ -74,7 +81,7 @@ def _passes(engine: Engine, state: ContainerState, service: Service, cancel: Can
     # A check may hang for longer than it is allowed to; then it has simply not passed.
     threading.Thread(target=ask, daemon=True).start()
     with cancel.calling(ended.set):
-        ended.wait(check.timeout or CHECK_SECONDS)
+        ended.wait((check.timeout or CHECK_SECONDS) * patience)
     return passed.is_set()
 
 

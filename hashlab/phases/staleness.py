@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from hashlab.phases.box import recipe_manifest, registered_boxes
+from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -18,7 +18,7 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
         notes.append("the box is stale: its recipe changed. To renew it: hashlab init-box")
     old = [name for name, made_from in machines.items() if made_from != recipe]
     if old:
-        notes.append(f"{', '.join(old)}: on an older box. To renew: hashlab destroy, hashlab dev")
+        notes.append(f"{', '.join(old)}: on an older box. To renew: hashlab dev --replace")
     return notes
 
 

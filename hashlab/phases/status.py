@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hashlab.errors import LabError
-from hashlab.phases.box import recipe_manifest, registered_boxes
+from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.containers import wanted_builds
 from hashlab.phases.images import image_inputs
 from hashlab.phases.machines import reconnect
@@ -18,7 +18,7 @@ from hashlab.protocols import ObservedMachine
 
 def status_document(world: World, track: Track) -> dict[str, Any]:
     """The document ``status --json`` prints (shape: docs/json.md). Changes nothing."""
-    observed = {machine.name: machine for machine in world.provider.machines(world.lab)}
+    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     running = [name for name, machine in observed.items() if machine.state == "running"]
     errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))
     manifest = recipe_manifest(world)

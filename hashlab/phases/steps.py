@@ -47,7 +47,7 @@ def _run(world: World, track: Track, step: Step | None, name: str) -> None:
         command,
         cwd=world.lab.folder,
         env=_environment(world),
-        timeout=STEP_SECONDS,
+        timeout=STEP_SECONDS * world.provider.patience,
         cancel=track.cancel,
         on_line=track.output,
     )

@@ -13,6 +13,7 @@ from hashlab.phases.snapshot import Snapshot, take_snapshot
 from hashlab.protocols import (
     BoxManifest,
     Connector,
+    Download,
     Endpoint,
     Engine,
     Link,
@@ -66,6 +67,7 @@ class World:
     connector: Connector
     laptop_engine: Callable[[], Engine]
     runner: Runner
+    download: Download
     context_files: Callable[[Build], Sequence[str]]
     render: Callable[[Mapping[str, Any]], str]
     routes: Callable[[], Sequence[IPv4Network]]

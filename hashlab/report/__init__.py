@@ -1,6 +1,7 @@
 """Shows runs, states and checks to people and writes records; alone imports rich."""
 
 from hashlab.report.base import Report, Silent, make_report
+from hashlab.report.boxes import show_boxes
 from hashlab.report.checks import show_checks
 from hashlab.report.record import error_record, run_record, save_record
 from hashlab.report.status import show_status
@@ -13,6 +14,7 @@ __all__ = [
     "make_report",
     "run_record",
     "save_record",
+    "show_boxes",
     "show_checks",
     "show_error",
     "show_result",

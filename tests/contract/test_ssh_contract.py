@@ -129,7 +129,10 @@ def server() -> Iterator[Server]:
 def connector(tmp_path: Path) -> SshConnector:
     CLIENT_KEY.write_private_key_file(str(tmp_path / "key"))
     return SshConnector(
-        key=tmp_path / "key", config=tmp_path / "config", runner=FakeRunner(Faults())
+        key=tmp_path / "key",
+        config=tmp_path / "config",
+        runner=FakeRunner(Faults()),
+        patience=lambda: 1.0,
     )
 
 

@@ -13,7 +13,7 @@ from fakes.outside import (
     make_world,
     track_of,
 )
-from fakes.running import connected, go, rows, run, running
+from fakes.running import connected, go, register_box, rows, run, running
 
 __all__ = [
     "Behaviour",
@@ -31,6 +31,7 @@ __all__ = [
     "connected",
     "go",
     "make_world",
+    "register_box",
     "rows",
     "run",
     "running",

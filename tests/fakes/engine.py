@@ -62,6 +62,7 @@ HOST_KEYS = frozenset(
 MOUNT_KEYS = frozenset(["Type", "Source", "Target", "ReadOnly", "VolumeOptions", "TmpfsOptions"])
 BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
 SIGNALLED = 137
+IMAGE_SIZE = 100_000_000
 
 _numbers = itertools.count(1)
 _pids = itertools.count(1000)
@@ -272,6 +273,10 @@ class FakeEngine:
     def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
         with self._call("image_labels", tuple(names)):
             return {name: dict(self.images[name]) for name in names if name in self.images}
+
+    def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        with self._call("image_sizes", tuple(names)):
+            return {name: IMAGE_SIZE for name in names if name in self.images}
 
     def build_image(
         self,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import IO, Literal
 
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
 from hashlab.phases import files, proof
+from hashlab.phases.replacement import ARCHIVE
+from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
+
+TAR = ["sudo", "tar"]
+VOLUMES = "/var/lib/docker/volumes"
 
 
 @dataclass
@@ -86,6 +92,7 @@ class FakeMachine:
     authorized_key: str = ""
     clobbered: set[str] = field(default_factory=set)
     inside: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    data: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -143,12 +150,40 @@ class FakeShell:
         with self.machine.faults.call(
             f"shell.{name}", self.machine.name, *words, changes=name in ("prepare", "delete", "put")
         ):
-            if self.machine.state != "running" or self.closed:
-                raise LabError("the connection failed", where=self.machine.name)
+            self._open()
             if name == "cat":
                 return self._cat(words[1])
             script = words[words.index("-c") + 1]
             return self._scripts[script](words[words.index("-c") + 3 :], stdin)
+
+    def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
+        """`tar` of volumes' data: whole, so nobody may be writing to them."""
+        with self.machine.faults.call("shell.save", self.machine.name, *command):
+            self._open()
+            *words, dash, first = command[: command.index("--") + 2]
+            assert words == [*TAR, "--create", *ARCHIVE, "--directory", VOLUMES]
+            assert dash == "--", first
+            busy = [c.name for c in self.machine.engine.all.values() if c.state == "running"]
+            assert not busy, f"data are copied while {busy} run"
+            folders = command[command.index("--") + 1 :]
+            held = {folder: self.machine.data[folder.split("/")[0]] for folder in folders}
+            return target.write(json.dumps(held).encode())
+
+    def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
+        """`tar` into volumes that are there."""
+        with self.machine.faults.call("shell.feed", self.machine.name, *command, changes=True):
+            self._open()
+            assert list(command) == [*TAR, "--extract", *ARCHIVE, "--directory", VOLUMES]
+            content = source.read()
+            for folder, text in json.loads(content).items():
+                name = folder.removesuffix("/_data")
+                assert name in self.machine.engine.volume_labels, f"there is no volume {name}"
+                self.machine.data[name] = text
+            return len(content)
+
+    def _open(self) -> None:
+        if self.machine.state != "running" or self.closed:
+            raise LabError("the connection failed", where=self.machine.name)
 
     def close(self) -> None:
         self.closed = True

@@ -21,6 +21,8 @@ from hashlab.hashing import file_digest
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 from hashlab.protocols import (
+    BootPlan,
+    BoxContents,
     BoxManifest,
     Completed,
     Connector,
@@ -28,7 +30,10 @@ from hashlab.protocols import (
     Engine,
     Link,
     ObservedMachine,
+    PlannedMachine,
+    Probe,
     Provider,
+    Rank,
     Runner,
     Shell,
     Tool,
@@ -38,6 +43,8 @@ from hashlab.statefiles import StateFolder
 
 TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
 DISK_LOOKS = 10_000
+# The image store inside an exported box.
+STORE = "store.json"
 Effect = Callable[[Sequence[str]], None]
 
 
@@ -250,9 +257,14 @@ def _make_way(disk: Disk, path: PurePosixPath) -> None:
 
 
 class FakeProvider:
-    """protocols.Provider that boots FakeMachines."""
+    """protocols.Provider that boots FakeMachines; plays all of its parts."""
 
     name = "docker"
+    publishes_ports = True
+    holds_images = True
+    packed = False
+    promised_size = 1_000_000_000
+    patience = 1.0
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -263,6 +275,7 @@ class FakeProvider:
         self.volumes: set[str] = set()
         self.filled: set[str] = set()
         self.halted = False
+        self.plan: Callable[[Sequence[str]], BootPlan] = lambda machines: [[machines]]
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         return (*TOOLS, Tool("mmdebstrap", "mmdebstrap")) if building else TOOLS
@@ -272,26 +285,79 @@ class FakeProvider:
             if self.broken:
                 raise self.broken
 
-    def recipe_inputs(self) -> Mapping[str, str]:
+    def probe(self) -> Probe:
+        with self._call("probe"):
+            if self.broken:
+                return Probe(False, Rank.DOCKER, self.broken.what, self.broken.next_step)
+            return Probe(True, Rank.DOCKER, "provider docker works")
+
+    @property
+    def boxes(self) -> FakeProvider:
+        return self
+
+    @property
+    def machines(self) -> FakeProvider:
+        return self
+
+    def inputs(self) -> Mapping[str, str]:
         return {"Dockerfile": self.system}
 
     def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
         with self._call("build_system", changes=True):
             self._outside.systems.add(manifest.recipe)
+            if not self.holds_images:
+                self._outside.stores[manifest.recipe] = {}
 
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
         with self._call("build_store", changes=True):
             assert manifest.recipe in self._outside.systems, "no system to put images into"
             self._outside.stores[manifest.recipe] = json.loads(archive.read_bytes())
 
-    def box_files(self, manifest: BoxManifest) -> Mapping[str, str | Path]:
+    def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
         return {"metadata.json": '{"provider": "docker"}', "Vagrantfile": f"# {manifest.recipe}\n"}
 
-    def box_present(self, manifest: BoxManifest) -> bool:
+    def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
+        with self._call("box_contents"):
+            assert manifest.recipe in self._outside.systems, "no system to ask"
+            return BoxContents(
+                os="Debian GNU/Linux 12 (bookworm)",
+                docker="20.10.24",
+                kernel="",
+                parts={"system": 400_000_000, "image store": 300_000_000},
+                packages={"docker.io": 150_000_000},
+            )
+
+    def users(self) -> Mapping[str, Sequence[str]]:
+        with self._call("box_users"):
+            found: dict[str, list[str]] = {}
+            for machine in self._outside.machines.values():
+                name = f"{self._outside.lab.id}/{machine.name}"
+                found.setdefault(machine.recipe, []).append(name)
+            return found
+
+    def export_files(
+        self, manifest: BoxManifest, work: Path, *, track: Track
+    ) -> Mapping[str, str | Path]:
+        with self._call("box_export"):
+            store = work / STORE
+            store.write_text(json.dumps(self._outside.stores[manifest.recipe]))
+            return {**self.files(manifest, work), STORE: store}
+
+    def take_in(self, manifest: BoxManifest, *, track: Track) -> bool:
+        with self._call("take_in", changes=True):
+            folder = manifest.registered_at
+            if folder is None or not (folder / STORE).exists():
+                return False
+            self._outside.systems.add(manifest.recipe)
+            self._outside.stores[manifest.recipe] = json.loads((folder / STORE).read_text())
+            (folder / STORE).unlink()
+            return True
+
+    def present(self, manifest: BoxManifest) -> bool:
         with self._call("box_present"):
             return manifest.recipe in self._outside.stores
 
-    def remove_box(self, manifest: BoxManifest) -> list[str]:
+    def remove(self, manifest: BoxManifest) -> list[str]:
         with self._call("remove_box", changes=True):
             self._outside.systems.discard(manifest.recipe)
             return ["store"] if self._outside.stores.pop(manifest.recipe, None) else []
@@ -299,7 +365,7 @@ class FakeProvider:
     def prepare(
         self,
         lab: Lab,
-        machines: Sequence[Machine],
+        machines: Sequence[PlannedMachine],
         manifest: BoxManifest,
         subnet: IPv4Network,
         *,
@@ -318,18 +384,29 @@ class FakeProvider:
             assert names <= self.volumes, "disks are filled that were never made"
             self.filled |= names
 
-    def machine_settings(self, lab: Lab, machine: Machine, manifest: BoxManifest) -> dict[str, Any]:
-        return {"recipe": manifest.recipe}
+    def settings(
+        self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
+    ) -> dict[str, Any]:
+        return {"recipe": manifest.recipe, "public_key": public_key}
 
-    def machines(self, lab: Lab) -> list[ObservedMachine]:
+    def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
+        return self.plan(machines)
+
+    def all(self, lab: Lab) -> list[ObservedMachine]:
         with self._call("machines"):
             there = self._outside.machines
             return [_observed(there[m.name]) for m in lab.machines if m.name in there]
 
-    def machine(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
         with self._call("machine", name):
             there = self._outside.machines.get(name)
             return _observed(there) if there else None
+
+    def discard_one(self, lab: Lab, machine: str) -> None:
+        with self._call("discard_one", machine, changes=True):
+            self._outside.machines.pop(machine, None)
+            self.volumes.discard(machine)
+            self.filled.discard(machine)
 
     def discard_half_built(self, lab: Lab) -> list[str]:
         with self._call("discard_half_built"):
@@ -406,11 +483,13 @@ class Outside:
     root: Path
     faults: Faults = field(default_factory=Faults)
     machines: dict[str, FakeMachine] = field(default_factory=dict)
+    booted: list[str] = field(default_factory=list)
     clusters: dict[str, Cluster] = field(default_factory=dict)
     systems: set[str] = field(default_factory=set)
     stores: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     network: IPv4Network | None = None
     ports_in_use: set[int] = field(default_factory=set)
+    web: dict[str, bytes] = field(default_factory=dict)
     vagrant_allowed: bool = True
     behaviours: dict[object, Behaviour] = field(default_factory=dict)
     listener: Silent = field(default_factory=Silent)
@@ -436,7 +515,7 @@ class Outside:
 
     @property
     def state(self) -> StateFolder:
-        return StateFolder(self.lab.state_folder)
+        return StateFolder(self.lab.state_folder, self.lab.provider)
 
     def world(self, lab: Lab | None = None) -> World:
         """A new world, as each run makes one."""
@@ -448,6 +527,7 @@ class Outside:
             connector=self.connector,
             laptop_engine=lambda: self.laptop,
             runner=self.runner,
+            download=self._download,
             context_files=self._context_files,
             render=lambda values: json.dumps(values, indent=1),
             routes=self._routes,
@@ -476,8 +556,12 @@ class Outside:
             port=2200 + int(IPv4Address(machine["address"])) % 256,
             forwarded={port["guest"]: port["host"] for port in machine["forwarded_ports"]},
             recipe=machine["settings"]["recipe"],
-            authorized_key=values["public_key"],
+            authorized_key=machine["settings"]["public_key"],
         )
+        # A machine makes its host key at its first boot: its successor has another.
+        earlier = sum(name == made.name for name in self.booted)
+        made.host_key += f"-{earlier + 1}" if earlier else ""
+        self.booted.append(made.name)
         made.engine.images.update(self.stores[made.recipe])
         made.engine.behaviours = self.behaviours
         return made
@@ -486,6 +570,14 @@ class Outside:
         with self.faults.call("context_files", build.context.name):
             paths = sorted(path for path in build.context.rglob("*") if path.is_file())
             return [path.relative_to(build.context).as_posix() for path in paths]
+
+    def _download(self, url: str, target: Path, *, limit: int, track: Track) -> None:
+        """protocols.Download of what a test put on the web, and of nothing else."""
+        with self.faults.call("download", url, changes=True):
+            assert url in self.web, f"nothing was put on the web at {url}"
+            if len(self.web[url]) > limit:
+                raise LabError(f"there are more than {limit} bytes", where=url)
+            target.write_bytes(self.web[url])
 
     def _routes(self) -> list[IPv4Network]:
         """As on Linux, a bridge of the laptop's engine is a route of the laptop."""

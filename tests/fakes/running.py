@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from fakes.outside import Outside, Silent, track_of
 from hashlab import workflows
-from hashlab.phases.box import MANIFEST, boxes_folder, recipe_manifest
+from hashlab.phases.boxes.registry import MANIFEST, boxes_folder, recipe_manifest
 from hashlab.phases.images import INPUTS_LABEL, PULLED
 from hashlab.phases.machines import reconnect
 from hashlab.phases.world import World

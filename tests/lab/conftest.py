@@ -12,28 +12,54 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from labkit import LabFolder, copy_example, docker
+from labkit import LabFolder, copy_example, docker, everything_of, virsh
+
+TOOLS = {"docker": ("docker", "vagrant", "rsync"), "libvirt": ("virsh", "vagrant", "rsync")}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def docker_engine() -> None:
-    """Every lab test needs the laptop's Docker Engine and Vagrant."""
-    for tool in ("docker", "vagrant", "rsync"):
-        if shutil.which(tool) is None:
-            pytest.fail(f"{tool} is not installed: run scripts/run-tests.sh")
-    docker("info")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One suite for every provider."""
+    parser.addoption("--provider", default="docker", choices=sorted(TOOLS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip by name what a provider cannot do, and say why."""
+    provider = config.getoption("--provider")
+    for item in items:
+        only = item.get_closest_marker("only")
+        if only is not None and provider not in only.args:
+            item.add_marker(pytest.mark.skip(reason=only.kwargs["reason"]))
 
 
 @pytest.fixture(scope="session")
-def forum_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFolder]:
-    """The Hash-Collision application, up and seeded."""
-    lab = copy_example("hash-collision", tmp_path_factory.mktemp("labs") / "hash-collision")
+def provider(request: pytest.FixtureRequest) -> str:
+    """What boots the machines of every lab."""
+    return str(request.config.getoption("--provider"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def laptop(provider: str) -> None:
+    """Every lab test needs the laptop's Docker Engine, which builds, Vagrant and the provider."""
+    for tool in TOOLS[provider]:
+        if shutil.which(tool) is None:
+            pytest.fail(f"{tool} is not installed: run scripts/run-tests.sh")
+    docker("info")
+    if provider == "libvirt":
+        virsh("list")
+
+
+@pytest.fixture(scope="session")
+def forum_lab(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[LabFolder]:
+    """The Hash-Collision application, up and seeded; nothing of it is left in the end."""
+    folder = tmp_path_factory.mktemp("labs") / "hash-collision"
+    lab = copy_example("hash-collision", folder, provider)
     try:
         lab.run("init-box").ok()
         lab.run("dev").ok()
         yield lab
     finally:
         lab.run("destroy").ok()
+        assert everything_of(lab) == []
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +73,9 @@ def web_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def hello_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabFolder]:
+def hello_lab(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[LabFolder]:
     """The small example with its box built, not booted; destroyed at the end whatever happened."""
-    lab = copy_example("hello", tmp_path_factory.mktemp("labs") / "hello")
+    lab = copy_example("hello", tmp_path_factory.mktemp("labs") / "hello", provider)
     lab.run("init-box").ok()
     try:
         yield lab

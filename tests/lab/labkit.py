@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 HASHLAB = Path(sys.executable).with_name("hashlab")
 COMMAND_SECONDS = 900
+# By how much longer than on machines in containers things may take here.
+PATIENCE = {"docker": 1, "libvirt": 6}
 
 
 @dataclass
@@ -49,18 +52,32 @@ class LabFolder:
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    provider: str = "docker"
+
+    @property
+    def patience(self) -> int:
+        """By how much longer than on the docker provider anything may take."""
+        return PATIENCE[self.provider]
+
+    @property
+    def state(self) -> Path:
+        """Where hashlab keeps what speaks of this lab's machines."""
+        return self.folder / ".hashlab" / self.provider
 
     def run(self, *words: str, timeout: float = COMMAND_SECONDS, **environ: str) -> Outcome:
         """Run one hashlab command to its end."""
         done = subprocess.run(
-            [str(HASHLAB), *words, "--lab", str(self.folder)],
+            self._command(words),
             env={**os.environ, **self.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=timeout * self.patience,
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        return [str(HASHLAB), *words, "--lab", str(self.folder), "--provider", self.provider]
 
     def json(self, *words: str, **environ: str) -> dict[str, Any]:
         """Run a command that must end well; return its JSON document."""
@@ -70,7 +87,7 @@ class LabFolder:
         """Start a command and return at once."""
         return Running(
             subprocess.Popen(
-                [str(HASHLAB), *words, "--lab", str(self.folder)],
+                self._command(words),
                 env={**os.environ, **self.environ},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -132,12 +149,12 @@ class Running:
         return code
 
 
-def copy_example(name: str, target: Path) -> LabFolder:
+def copy_example(name: str, target: Path, provider: str = "docker") -> LabFolder:
     """Copy an example into a folder of its own; what was built there stays behind."""
     source = REPOSITORY / "examples" / name
     ignore = shutil.ignore_patterns(".hashlab", "__pycache__")
     shutil.copytree(source, target, ignore=ignore)
-    return LabFolder(target)
+    return LabFolder(target, provider=provider)
 
 
 def fetch(url: str, *, timeout: float = 30) -> str:
@@ -157,6 +174,53 @@ def docker(*words: str) -> str:
     """Ask the laptop's own Docker Engine."""
     done = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
     return done.stdout.strip()
+
+
+def virsh(*words: str) -> str:
+    """Ask the laptop's own libvirt."""
+    command = ["virsh", "--connect", "qemu:///system", "--quiet", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def kill_machine(lab: LabFolder, machine: str) -> None:
+    """Cut a machine's power."""
+    name = f"{_id(lab)}-{machine}"
+    docker("kill", name) if lab.provider == "docker" else virsh("destroy", name)
+
+
+def lose_machine(lab: LabFolder, machine: str) -> None:
+    """Remove a machine behind hashlab's back; its disk too, where that is a thing of its own."""
+    name = f"{_id(lab)}-{machine}"
+    if lab.provider == "docker":
+        docker("rm", "--force", name)
+        return
+    virsh("destroy", name)
+    virsh("undefine", name)
+    virsh("vol-delete", f"{name}.img", "--pool", "hashlab")
+
+
+def everything_of(lab: LabFolder) -> list[str]:
+    """Whatever of a lab exists on the laptop, snapshots aside, asked past hashlab."""
+    if lab.provider == "docker":
+        mark = f"label=hashlab.lab={_id(lab)}"
+        return [
+            *docker("ps", "--all", "--quiet", "--filter", mark).split(),
+            *docker("volume", "ls", "--quiet", "--filter", mark).split(),
+            *docker("network", "ls", "--quiet", "--filter", mark).split(),
+        ]
+    volumes = virsh("vol-list", "hashlab") if "hashlab" in virsh("pool-list", "--name") else ""
+    things = [
+        *virsh("list", "--all", "--name").split(),
+        *virsh("net-list", "--all", "--name").split(),
+        *(line.split()[0] for line in volumes.splitlines() if line.strip()),
+    ]
+    return [thing for thing in things if thing.startswith(_id(lab))]
+
+
+def _id(lab: LabFolder) -> str:
+    settings = tomllib.loads((lab.folder / "hashlab.toml").read_text(encoding="utf-8"))
+    return lab_id({"lab": settings["lab"]["name"]}, lab.folder)
 
 
 def lab_id(document: Mapping[str, Any], folder: Path) -> str:

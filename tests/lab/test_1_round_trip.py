@@ -11,7 +11,7 @@ import urllib.request
 from typing import Any
 
 import pytest
-from labkit import LabFolder, fetch, rows
+from labkit import LabFolder, fetch, kill_machine, rows
 
 MACHINES = ("broker", "services", "web")
 
@@ -28,7 +28,7 @@ def replaced(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 def settled(lab: LabFolder) -> dict[str, Any]:
     """The status once the engines' own health checks, 5 s apart, have all looked."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 60 * lab.patience
     while True:
         status = lab.json("status")
         if {service["health"] for service in status["services"]} == {"healthy"}:
@@ -43,6 +43,7 @@ def test_an_unchanged_box_is_not_built_again(forum_lab: LabFolder) -> None:
     assert all(row["status"] == "skipped" for row in rows(document, "system"))
 
 
+@pytest.mark.full_pass
 def test_status_shows_machines_and_what_runs_is_what_was_built(forum_lab: LabFolder) -> None:
     status = settled(forum_lab)
     assert [machine["name"] for machine in status["machines"]] == list(MACHINES)
@@ -54,6 +55,7 @@ def test_status_shows_machines_and_what_runs_is_what_was_built(forum_lab: LabFol
     assert set(status["urls"]) >= {"web", "rabbitmq"}
 
 
+@pytest.mark.full_pass
 def test_each_service_tells_its_own_build(forum_lab: LabFolder, web_url: str) -> None:
     builds = {s["name"]: s["build"] for s in forum_lab.json("status")["services"]}
     for name in ("auth", "user", "qa"):
@@ -77,6 +79,7 @@ def test_a_refresh_with_nothing_changed_touches_nothing(forum_lab: LabFolder) ->
     assert not rows(document, "boot")
 
 
+@pytest.mark.full_pass
 def test_a_static_file_is_served_without_a_restart(forum_lab: LabFolder, web_url: str) -> None:
     before = everything(forum_lab)
     forum_lab.edit("ui/styles.css", ":root", "/* fresh paint */ :root")
@@ -100,6 +103,7 @@ def test_a_deleted_static_file_is_gone(forum_lab: LabFolder, web_url: str) -> No
     assert refused.value.code == 404
 
 
+@pytest.mark.full_pass
 def test_one_java_class_restarts_only_its_service(forum_lab: LabFolder, web_url: str) -> None:
     before = everything(forum_lab)
     old_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
@@ -180,13 +184,21 @@ def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
     assert replaced(before, everything(forum_lab)) == {"qa"}
 
 
+@pytest.mark.full_pass
+def test_a_machine_that_lost_its_power_comes_back(forum_lab: LabFolder) -> None:
+    kill_machine(forum_lab, "services")
+    states = {m["name"]: m["state"] for m in forum_lab.json("status")["machines"]}
+    assert states == {"broker": "running", "services": "stopped", "web": "running"}
+    forum_lab.run("dev").ok()
+    forum_lab.run("verify").ok()
+
+
 def test_a_deleted_state_folder_is_found_again(forum_lab: LabFolder) -> None:
     before = everything(forum_lab)
     secret = forum_lab.folder / ".hashlab/secrets/token_key"
     value = secret.read_text()
-    for name in ("secrets", "ssh", "vagrant", "machines.json", "Vagrantfile", "artifacts"):
-        path = forum_lab.folder / ".hashlab" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for name in ("secrets", forum_lab.provider, "artifacts"):
+        shutil.rmtree(forum_lab.folder / ".hashlab" / name)
     forum_lab.run("dev").ok()
     assert secret.read_text() == value
     assert everything(forum_lab) == before

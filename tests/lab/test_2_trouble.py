@@ -8,7 +8,7 @@ import signal
 import socket
 from pathlib import Path
 
-from labkit import LabFolder, docker, fetch, lab_id, rows
+from labkit import LabFolder, docker, everything_of, fetch, kill_machine, lose_machine, rows
 
 # The line after which a run is at work on each phase.
 KILLED_IN = {
@@ -21,16 +21,6 @@ KILLED_IN = {
     "healthy": "container back greeter",
     "verify": "proof",
 }
-
-
-def of_the_lab(lab: LabFolder) -> list[str]:
-    """Everything of the lab on the laptop's engine."""
-    mark = f"label=hashlab.lab={lab_id({'lab': 'hello'}, lab.folder)}"
-    return [
-        *docker("ps", "--all", "--quiet", "--filter", mark).split(),
-        *docker("volume", "ls", "--quiet", "--filter", mark).split(),
-        *docker("network", "ls", "--quiet", "--filter", mark).split(),
-    ]
 
 
 def greeting(lab: LabFolder) -> str:
@@ -67,7 +57,7 @@ def test_destroy_takes_a_half_built_lab(hello_lab: LabFolder) -> None:
     run.wait_for("connect front")
     run.signal(signal.SIGKILL)
     hello_lab.run("destroy").ok()
-    assert of_the_lab(hello_lab) == []
+    assert everything_of(hello_lab) == []
 
 
 def test_a_second_run_is_told_who_holds_the_lab(hello_lab: LabFolder) -> None:
@@ -84,7 +74,7 @@ def test_a_second_run_is_told_who_holds_the_lab(hello_lab: LabFolder) -> None:
 
 def test_a_stopped_machine_is_told_and_started_again(hello_lab: LabFolder) -> None:
     hello_lab.run("dev").ok()
-    docker("kill", f"{lab_id({'lab': 'hello'}, hello_lab.folder)}-back")
+    kill_machine(hello_lab, "back")
     states = {m["name"]: m["state"] for m in hello_lab.json("status")["machines"]}
     assert states == {"front": "running", "back": "stopped"}
     refused = hello_lab.run("refresh")
@@ -96,7 +86,7 @@ def test_a_stopped_machine_is_told_and_started_again(hello_lab: LabFolder) -> No
 
 def test_a_lost_machine_is_made_anew_and_the_others_join_it(hello_lab: LabFolder) -> None:
     hello_lab.run("dev").ok()
-    docker("rm", "-f", f"{lab_id({'lab': 'hello'}, hello_lab.folder)}-front")
+    lose_machine(hello_lab, "front")
     hello_lab.run("dev").ok()
     assert "hello" in fetch(greeting(hello_lab))
 
@@ -145,10 +135,12 @@ def test_bad_configuration_touches_nothing(hello_lab: LabFolder, tmp_path: Path)
 
 def test_destroy_leaves_nothing(hello_lab: LabFolder) -> None:
     hello_lab.run("dev").ok()
-    assert of_the_lab(hello_lab) != []
+    assert everything_of(hello_lab) != []
     document = hello_lab.json("destroy")
     assert document["ok"]
-    assert of_the_lab(hello_lab) == []
+    assert everything_of(hello_lab) == []
     left = {path.name for path in (hello_lab.folder / ".hashlab").iterdir()}
-    assert left <= {"runs", "lock", "engine.json", "artifacts", "children"}
+    stays = {"runs", "lock", "engine.json", "kvm.json", "artifacts", "children"}
+    assert left <= {*stays, hello_lab.provider}
+    assert list(hello_lab.state.iterdir()) == []
     assert hello_lab.run("destroy").ok()

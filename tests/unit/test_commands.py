@@ -20,6 +20,8 @@ from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
 from hashlab.lock import held
 from hashlab.phases import machines
 from hashlab.pipeline import Phase
+from hashlab.protocols import KvmProbe, Probe
+from hashlab.wiring import Survey
 
 Told = pytest.CaptureFixture[str]
 JSON = Options(json=True)
@@ -29,7 +31,18 @@ PEOPLE = Options()
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(commands, "survey", lambda lab, provider=None: surveyed(outside))
     monkeypatch.setattr(commands, "make_world", outside.world)
+
+
+def surveyed(outside: Outside, *, none: bool = False) -> Survey:
+    """What is found where docker may work, libvirt does not, and the lab takes docker."""
+    probes = {
+        "docker": outside.provider.probe(),
+        "libvirt": Probe(False, 0, "not found: virsh", "install libvirt-clients"),
+    }
+    kvm = KvmProbe(False, "a guest hangs")
+    return Survey(probes, kvm, None if none else outside.lab, "hashlab.toml says so")
 
 
 def records(outside: Outside) -> list[dict[str, Any]]:
@@ -125,6 +138,7 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
         raise ConfigError([Problem("hashlab.toml", 3, "no name", "Write one.")])
 
     monkeypatch.setattr(commands, "open_lab", wrong)
+    monkeypatch.setattr(commands, "survey", wrong)
     for command in (
         lambda: commands.run("dev", workflows.DEV, options),
         lambda: commands.status(options),
@@ -234,6 +248,55 @@ def test_doctor_shows_every_check_and_ends_by_the_worst(outside: Outside, capsys
     told = capsys.readouterr().out
     assert "not found: mmdebstrap" in told
     assert "provider docker works" in told
+    assert "docker: hashlab.toml says so" in told
+
+
+def test_doctor_shows_the_other_providers_which_nobody_needs(
+    outside: Outside, capsys: Told
+) -> None:
+    assert commands.doctor(PEOPLE) == ExitCode.OK
+    told = capsys.readouterr().out
+    assert "not found: virsh" in told
+    assert "libvirt: install libvirt-clients" in told
+    assert "a guest hangs" in told
+
+
+def test_doctor_is_not_well_when_the_labs_own_provider_does_not_work(
+    outside: Outside, capsys: Told
+) -> None:
+    outside.provider.broken = LaptopError("no engine answers", next_step="start Docker")
+    assert commands.doctor(PEOPLE) == ExitCode.LAPTOP
+    assert "docker: start Docker" in capsys.readouterr().out
+
+
+def test_doctor_shows_all_providers_where_none_works(
+    outside: Outside, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.provider.broken = LaptopError("no engine answers", next_step="start Docker")
+    found = surveyed(outside, none=True)
+    monkeypatch.setattr(commands, "survey", lambda lab, provider=None: found)
+    assert commands.doctor(JSON) == ExitCode.LAPTOP
+    document = json.loads(capsys.readouterr().out)
+    assert (document["ok"], document["provider"]) == (False, None)
+    names = [check["name"] for check in document["checks"]]
+    assert names == ["provider", "docker", "libvirt", "kvm"]
+
+
+def test_doctor_tells_programs_one_document(outside: Outside, capsys: Told) -> None:
+    assert commands.doctor(JSON) == ExitCode.OK
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert (document["ok"], document["provider"]) == (True, "docker")
+    assert document["why"] == "hashlab.toml says so"
+    libvirt = next(check for check in document["checks"] if check["name"] == "libvirt")
+    assert libvirt == {
+        "name": "libvirt",
+        "ok": False,
+        "detail": "not found: virsh",
+        "next_step": "install libvirt-clients",
+        "needed": False,
+    }
+    assert told.err == ""
 
 
 @pytest.fixture

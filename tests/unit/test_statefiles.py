@@ -82,8 +82,18 @@ def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_everything_lies_below_the_one_folder(tmp_path: Path) -> None:
-    state = StateFolder(tmp_path)
+    state = StateFolder(tmp_path, "docker")
     properties = [name for name, value in vars(StateFolder).items() if isinstance(value, property)]
     paths = [getattr(state, name) for name in properties] + [state.artifact("app")]
     assert all(path.is_relative_to(tmp_path) and path != tmp_path for path in paths)
     assert len(set(paths)) == len(paths)
+
+
+def test_what_speaks_of_machines_lies_in_a_folder_of_their_provider(tmp_path: Path) -> None:
+    docker, libvirt = (StateFolder(tmp_path, name) for name in ("docker", "libvirt"))
+    apart = ("vagrantfile", "vagrant", "key", "ssh_config", "machines", "unverified", "disks_ready")
+    for name in apart:
+        assert getattr(docker, name).is_relative_to(tmp_path / "docker")
+        assert getattr(libvirt, name).is_relative_to(tmp_path / "libvirt")
+    for name in ("secrets", "runs", "lock", "children", "engine"):
+        assert getattr(docker, name) == getattr(libvirt, name)

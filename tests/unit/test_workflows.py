@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,11 @@ from fakes.running import register_box, running
 from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases import machines
+from hashlab.phases.replacement import archive_path, note_path
 from hashlab.pipeline import RunResult
+from hashlab.statefiles import write_json, write_text
+
+VOLUME = "small_data"
 
 WORKFLOWS = {
     name: value
@@ -238,13 +243,32 @@ BREAKS = {
     "boot": "vagrant.up",
     "connect": "provider.host_key",
     "network": "engine.swarm_join",
+    "ports": "runner.ssh",
     "secrets": "shell.cat",
+    "kept data": "shell.feed",
     "images": "engine.load_images",
     "containers": "engine.start",
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
     "verify": "runner.verify.py",
 }
+
+
+def forward_over_ssh(outside: Outside) -> None:
+    """The provider leaves it to hashlab to forward ports."""
+    outside.provider.publishes_ports = False
+    outside.runner.prepare("ssh", "-F")
+
+
+def keep_data_of_a_replaced_machine(outside: Outside) -> None:
+    """An earlier run kept data of a machine whose successor is still to come."""
+    state = outside.state
+    write_text(archive_path(state, "broker"), json.dumps({f"{VOLUME}/_data": "orders"}))
+    write_json(note_path(state, "broker"), {"host_key": "ssh-ed25519 OLD", "volumes": [VOLUME]})
+
+
+# What must be so before these phases touch anything.
+OCCASIONS = {"ports": forward_over_ssh, "kept data": keep_data_of_a_replaced_machine}
 
 
 def test_the_table_of_breaks_names_every_phase_of_dev() -> None:
@@ -258,6 +282,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
     if phase == "connect":
         monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
     box_and_edit(outside)
+    OCCASIONS.get(phase, lambda _: None)(outside)
     told = outside.faults.arm(BREAKS[phase], always=True)
     failed = run(outside, workflows.DEV)
     assert failed.error is not None

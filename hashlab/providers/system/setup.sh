@@ -75,7 +75,9 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub
     systemd-timesyncd.service getty.target systemd-logind.service > /dev/null 2>&1
 
 apt-get clean
-rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /tmp/* /usr/share/doc/* /usr/share/man/* \
+rm -rf /var/lib/apt/lists/* /var/log/* /tmp/* /usr/share/doc/* /usr/share/man/* \
     /usr/share/locale/*
+# The folders stay: dpkg's tools want theirs when something is installed later.
+find /var/cache -type f -delete
 : > /etc/machine-id
 rm -f /var/lib/dbus/machine-id

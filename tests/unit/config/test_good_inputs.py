@@ -153,7 +153,7 @@ def test_own_variables_win_over_those_of_env_files_and_can_remove_them(
 
 def test_a_whole_lab_reads_as_it_is_written(load: Load, tmp_path: Path) -> None:
     lab = load()
-    assert (lab.name, lab.provider, str(lab.subnet)) == ("small", "docker", "192.168.60.0/24")
+    assert (lab.name, lab.provider, str(lab.subnet)) == ("small", "auto", "192.168.60.0/24")
     assert lab.machines == (
         Machine("broker", IPv4Address("192.168.60.5"), memory=1024**3),
         Machine(
@@ -215,7 +215,17 @@ def test_paths_of_a_compose_file_in_a_folder_start_at_that_folder(
 
 
 def test_the_provider_of_the_command_line_replaces_that_of_the_file(load: Load) -> None:
-    assert load(provider="libvirt").provider == "libvirt"
+    toml = (('"small"\n', '"small"\nprovider = "docker"\n'),)
+    assert load(toml=toml).provider == "docker"
+    assert load(toml=toml, provider="libvirt").provider == "libvirt"
+    assert load(toml=toml, provider="auto").provider == "auto"
+
+
+def test_what_only_one_provider_asks_for_is_not_asked_of_a_lab_that_takes_any(load: Load) -> None:
+    toml = '[lab]\nname = "small"\nprovider = "auto"\nsubnet = "10.1.1.0/24"\n'
+    toml += '[machines.one]\naddress = "10.1.1.5"\n'
+    lab = load(toml=toml, compose="services: {a: {image: x}}\n")
+    assert (lab.provider, str(lab.subnet)) == ("auto", "10.1.1.0/24")
 
 
 def test_harmless_keys_are_noted(load: Load) -> None:

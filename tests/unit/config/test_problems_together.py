@@ -117,12 +117,13 @@ def test_without_a_lab_folder_the_error_says_what_to_do(tmp_path: Path) -> None:
 def test_an_unknown_provider_on_the_command_line_is_a_usage_error(
     write_lab: Callable[..., Path],
 ) -> None:
-    with pytest.raises(UsageError, match="no provider 'cloud'"):
+    with pytest.raises(UsageError, match="no provider 'cloud'") as caught:
         load_lab(write_lab(), environ={}, provider="cloud")
+    assert caught.value.next_step == "use one of: auto, docker, libvirt, virtualbox"
 
 
 def test_virtualbox_refuses_a_subnet_it_cannot_have(problems_of: Problems) -> None:
-    (problem,) = problems_of(
+    no_box, problem = problems_of(
         toml=(
             ("192.168.60.0", "10.1.1.0"),
             ("192.168.60.5", "10.1.1.5"),
@@ -132,3 +133,4 @@ def test_virtualbox_refuses_a_subnet_it_cannot_have(problems_of: Problems) -> No
     )
     assert (problem.file, problem.line) == ("hashlab.toml", 3)
     assert "192.168.56.0/21" in problem.message
+    assert "no box" in no_box.message

@@ -20,6 +20,7 @@ def values(**changes: Any) -> dict[str, Any]:
         "settings": {
             "container": "small-1-web",
             "volume": "small-1-web-images:/var/lib/docker",
+            "public_key": "ssh-ed25519 AAAA",
             "create_args": ["--privileged"],
         },
     }
@@ -28,8 +29,8 @@ def values(**changes: Any) -> dict[str, Any]:
         "provider": "docker",
         "box": {"name": "hashlab/small", "version": "1.0.0.rabc"},
         "user": "core",
-        "private_key": "/lab/.hashlab/ssh/id_ed25519",
-        "public_key": "ssh-ed25519 AAAA",
+        "boot_seconds": 120,
+        "private_key": "/lab/.hashlab/docker/ssh/id_ed25519",
         "wait_for_disk": "sh -c true",
         "machines": [machine],
     } | changes
@@ -61,10 +62,15 @@ def test_every_machine_is_defined_with_its_address_and_ports() -> None:
     assert 'config.vm.define "web" do |machine|' in text
     assert 'machine.vm.network "private_network", ip: "192.168.60.6"' in text
     assert "127.0.0.1:8080:80" in text
+    assert 'network "forwarded_port"' not in text
+    assert "config.vm.boot_timeout = 120" in text
+    assert '"HASHLAB_AUTHORIZED_KEY" => "ssh-ed25519 AAAA"' in text
     assert 'config.vm.box_version = "1.0.0.rabc"' in text
 
 
-@pytest.mark.parametrize("missing", ["box", "user", "private_key", "machines", "provider"])
+@pytest.mark.parametrize(
+    "missing", ["box", "user", "boot_seconds", "private_key", "machines", "provider"]
+)
 def test_a_missing_value_is_an_error_never_an_empty_text(missing: str) -> None:
     incomplete = {key: value for key, value in values().items() if key != missing}
     with pytest.raises((jinja2.UndefinedError, TypeError)):

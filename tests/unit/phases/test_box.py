@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,16 +14,13 @@ from fakes import Outside, change_service, go, rows, run, running, track_of, wri
 from hashlab import workflows
 from hashlab.config.model import BoxSettings, Image, Lab
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.box import (
-    _metadata,
-    _pack,
+from hashlab.phases.box import make_base
+from hashlab.phases.boxes.registry import (
     boxes_folder,
-    make_base,
     recipe_manifest,
     registered_box,
     registered_boxes,
 )
-from hashlab.protocols import BoxManifest
 
 
 def recipe(outside: Outside) -> str:
@@ -116,7 +111,9 @@ def test_a_registered_box_is_read_without_calling_vagrant(outside: Outside) -> N
     go(outside, workflows.INIT_BOX)
     outside.vagrant_allowed = False
     world = outside.world()
-    assert registered_box(world) == recipe_manifest(world)
+    box, wanted = registered_box(world), recipe_manifest(world)
+    assert box is not None
+    assert (box.name, box.version, box.images) == (wanted.name, wanted.version, wanted.images)
     assert world.facts.notes == []
 
 
@@ -187,44 +184,19 @@ def test_a_registered_box_whose_store_is_gone_is_built_again(outside: Outside) -
     assert len(outside.stores) == 1
 
 
-MANIFEST = BoxManifest(
-    "hashlab/small", "1.0.0.rabc", "abc", "docker", {"a:1": "x"}, {"kernel": "k"}
-)
+def test_a_registered_box_says_when_where_and_of_what_it_was_made(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX)
+    [box] = registered_boxes(outside.world())
+    assert box.data["folder"] == str(outside.lab.folder.resolve())
+    assert datetime.fromisoformat(box.data["created"]).tzinfo is not None
+    assert box.data["os"] == "Debian GNU/Linux 12 (bookworm)"
+    assert box.data["parts"] == {"system": 400_000_000, "image store": 300_000_000}
+    assert set(box.data["images"]) == {"small/queue", "small/site"}
 
 
-def test_a_box_holds_the_providers_files_and_its_own_description(tmp_path: Path) -> None:
-    (tmp_path / "disk").write_bytes(b"\0disk")
-    box = _pack(
-        tmp_path / "one.box", MANIFEST, {"metadata.json": "{}", "box.img": tmp_path / "disk"}
-    )
-    with tarfile.open(box) as archive:
-        names = archive.getnames()
-        members = {name: archive.extractfile(name) for name in names}
-        content = {name: stream.read() for name, stream in members.items() if stream}
-    assert names == ["metadata.json", "box.img", "hashlab.json"]
-    assert content["box.img"] == b"\0disk"
-    assert content["metadata.json"] == b"{}"
-    assert json.loads(content["hashlab.json"]) == {
-        "name": "hashlab/small",
-        "version": "1.0.0.rabc",
-        "recipe": "abc",
-        "provider": "docker",
-        "images": {"a:1": "x"},
-        "data": {"kernel": "k"},
-    }
-
-
-def test_the_catalogue_names_the_box_with_its_checksum(tmp_path: Path) -> None:
-    folder = tmp_path / "with space"
-    folder.mkdir()
-    box = _pack(folder / "one.box", MANIFEST, {})
-    said = _metadata(MANIFEST, box)
-    assert said["name"] == "hashlab/small"
-    [version] = said["versions"]
-    [provider] = version["providers"]
-    assert version["version"] == "1.0.0.rabc"
-    assert provider["checksum"] == hashlib.sha256(box.read_bytes()).hexdigest()
-    assert provider["url"] == f"file://{folder}/one.box".replace(" ", "%20")
+def test_two_labs_with_the_same_images_have_boxes_of_their_own(outside: Outside) -> None:
+    other = replace(outside.lab, name="other")
+    assert recipe(outside) != recipe_manifest(outside.world(other)).recipe
 
 
 @pytest.mark.parametrize(

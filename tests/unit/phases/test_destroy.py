@@ -55,6 +55,7 @@ def test_keys_secrets_and_endpoints_are_forgotten(outside: Outside) -> None:
         outside.state.vagrant,
     ):
         assert not path.exists()
+    assert list(outside.state.own.iterdir()) == []
 
 
 def test_what_is_left_is_a_failure_that_names_it(outside: Outside) -> None:

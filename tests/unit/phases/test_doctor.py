@@ -10,7 +10,8 @@ from fakes import Outside, track_of
 
 from hashlab.errors import LaptopError
 from hashlab.phases import doctor
-from hashlab.phases.doctor import Check, available_memory, examine
+from hashlab.phases.doctor import Check, available_memory, examine, provider_checks
+from hashlab.protocols import KvmProbe, Probe
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -68,7 +69,7 @@ def test_two_gibibytes_of_disk_must_be_free(
     check = checks(outside)["disk"]
     assert check.ok is ok
     assert check.detail == "2.0 GiB of disk free"
-    assert str(outside.lab.folder) in check.next_step
+    assert (str(outside.lab.folder) in check.next_step) is not ok
 
 
 @pytest.mark.parametrize(("available", "ok"), [(95 << 20, False), (96 << 20, True)])
@@ -78,7 +79,7 @@ def test_half_of_the_machines_memory_must_be_available(
     monkeypatch.setattr(doctor, "available_memory", lambda: available)
     check = checks(outside)["memory"]
     assert check.ok is ok
-    assert "0.1 GiB are needed" in check.next_step
+    assert ("0.1 GiB are needed" in check.next_step) is not ok
 
 
 def test_a_machine_without_a_limit_counts_with_half_a_gibibyte(
@@ -127,3 +128,40 @@ def test_building_a_box_asks_for_its_tools_in_the_phase_too(outside: Outside) ->
         doctor.doctor(outside.world(), track, "")
         with pytest.raises(LaptopError, match="mmdebstrap"):
             doctor.doctor_building(outside.world(), track, "")
+
+
+PROBES = {
+    "docker": Probe(True, 3, "containers", "use a kernel of your own"),
+    "libvirt": Probe(False, 4, "libvirt does not answer", "start it"),
+}
+NO_KVM = KvmProbe(False, "a guest hangs", "buy another laptop")
+
+
+def test_there_is_a_row_for_every_provider_and_only_the_labs_own_is_needed() -> None:
+    assert provider_checks(PROBES, NO_KVM, own="docker", why="hashlab.toml says so") == [
+        Check("provider", True, "docker: hashlab.toml says so"),
+        Check("docker", True, "containers", "use a kernel of your own", needed=True),
+        Check("libvirt", False, "libvirt does not answer", "start it", needed=False),
+        Check("kvm", False, "a guest hangs", "buy another laptop", needed=False),
+    ]
+
+
+def test_where_no_provider_works_one_is_needed_and_what_each_lacks_is_told() -> None:
+    probes = {**PROBES, "docker": Probe(False, 3, "no engine answers", "start Docker")}
+    rows = provider_checks(probes, NO_KVM, own="", why="")
+    needed = [row for row in rows if row.needed]
+    assert needed == [
+        Check(
+            "provider",
+            False,
+            "none works here",
+            "for docker: start Docker; or for libvirt: start it",
+        )
+    ]
+
+
+def test_rows_of_providers_stand_in_place_of_a_look_at_the_labs_own(outside: Outside) -> None:
+    row = Check("docker", True, "known already")
+    found = examine(outside.world(), building=True, providers=[row])
+    assert [check for check in found if check.name == "docker"] == [row]
+    assert "provider.check" not in [call.name for call in outside.faults.calls]

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Outside, go, rows, run, running, track_of
+from fakes import Outside, go, register_box, rows, run, running, small_lab, track_of
 from fakes.outside import Silent
 
 from hashlab import workflows
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases import machines
+from hashlab.phases.boxes.registry import recipe_manifest
 from hashlab.phases.machines import (
     CANDIDATES,
     Layout,
@@ -28,7 +30,7 @@ from hashlab.phases.machines import (
     subnet_of,
 )
 from hashlab.pipeline import CancelToken, Recorder
-from hashlab.protocols import ObservedMachine
+from hashlab.protocols import BootPlan, ObservedMachine, PlannedMachine
 
 WANTED = IPv4Network("192.168.60.0/24")
 
@@ -73,9 +75,18 @@ def test_every_candidate_is_private_and_in_the_range_virtualbox_allows_or_above(
     assert all(candidate.is_private and candidate.prefixlen == 24 for candidate in CANDIDATES)
 
 
-def test_the_subnet_of_a_layout_is_the_one_its_machines_are_in() -> None:
-    layout = Layout({"a": IPv4Address("192.168.63.5")}, {})
-    assert subnet_of(layout) == IPv4Network("192.168.63.0/24")
+def test_the_subnet_of_a_layout_is_the_one_its_machines_are_in(tmp_path: Path) -> None:
+    machine = small_lab(tmp_path).machines[0]
+    planned = PlannedMachine(machine, IPv4Address("192.168.63.5"), {})
+    assert subnet_of(Layout({machine.name: planned})) == IPv4Network("192.168.63.0/24")
+
+
+def addresses(layout: Layout) -> dict[str, IPv4Address]:
+    return {name: planned.address for name, planned in layout.planned.items()}
+
+
+def ports_of(layout: Layout) -> dict[str, Mapping[int, int]]:
+    return {name: planned.ports for name, planned in layout.planned.items()}
 
 
 def test_without_anything_in_the_way_addresses_and_ports_are_as_configured(
@@ -83,12 +94,12 @@ def test_without_anything_in_the_way_addresses_and_ports_are_as_configured(
 ) -> None:
     world = outside.world()
     layout = lay_out(world, {})
-    assert layout.addresses == {
+    assert addresses(layout) == {
         "broker": IPv4Address("192.168.60.5"),
         "web": IPv4Address("192.168.60.6"),
         "spare": IPv4Address("192.168.60.7"),
     }
-    assert layout.ports == {"broker": {}, "web": {80: 8080}, "spare": {}}
+    assert ports_of(layout) == {"broker": {}, "web": {80: 8080}, "spare": {}}
     assert world.facts.notes == []
 
 
@@ -96,7 +107,7 @@ def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside)
     outside.provider.subnets_in_use = ["192.168.60.0/24"]
     world = outside.world()
     layout = lay_out(world, {})
-    assert [str(a) for a in layout.addresses.values()] == [
+    assert [str(a) for a in addresses(layout).values()] == [
         "192.168.61.5",
         "192.168.61.6",
         "192.168.61.7",
@@ -106,7 +117,7 @@ def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside)
 
 def test_a_route_of_the_laptop_counts_as_a_subnet_in_use(outside: Outside) -> None:
     world = replace(outside.world(), routes=lambda: nets("192.168.60.0/24"))
-    assert str(lay_out(world, {}).addresses["web"]) == "192.168.61.6"
+    assert str(lay_out(world, {}).planned["web"].address) == "192.168.61.6"
 
 
 def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outside) -> None:
@@ -114,14 +125,14 @@ def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outsi
     outside.network = WANTED
     world = outside.world()
     assert WANTED in world.routes()
-    assert str(lay_out(world, {}).addresses["web"]) == "192.168.60.6"
+    assert str(lay_out(world, {}).planned["web"].address) == "192.168.60.6"
     assert world.facts.notes == []
 
 
 def test_a_port_in_use_is_replaced_and_told(outside: Outside) -> None:
     outside.ports_in_use = {8080}
     world = outside.world()
-    assert lay_out(world, {}).ports["web"] == {80: 40001}
+    assert lay_out(world, {}).planned["web"].ports == {80: 40001}
     assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
 
 
@@ -142,7 +153,7 @@ def with_ports(outside: Outside, **ports: int) -> None:
 def test_of_two_machines_that_want_one_port_the_second_gets_another(outside: Outside) -> None:
     with_ports(outside, broker=8080, web=8080)
     world = outside.world()
-    ports = lay_out(world, {}).ports
+    ports = ports_of(lay_out(world, {}))
     assert (ports["broker"], ports["web"]) == ({80: 8080}, {80: 40001})
     assert world.facts.notes == ["port 8080 (web) is taken; using 40001"]
 
@@ -154,7 +165,7 @@ def test_a_free_port_that_another_machine_was_just_given_is_not_given_twice(
     outside.ports_in_use = {8080, 8081, 8082}
     offered = iter([40001, 40001, 40002, 40001, 40002, 40003])
     world = replace(outside.world(), free_port=lambda: next(offered))
-    ports = lay_out(world, {}).ports
+    ports = ports_of(lay_out(world, {}))
     assert [ports[name][80] for name in ("broker", "web", "spare")] == [40001, 40002, 40003]
 
 
@@ -164,7 +175,7 @@ def test_machines_that_exist_keep_their_ports_even_though_they_are_in_use(
     outside.ports_in_use = {8080, 45678}
     world = outside.world()
     there = ObservedMachine("web", "running", IPv4Address("192.168.60.6"), None, {80: 45678})
-    assert lay_out(world, {"web": there}).ports["web"] == {80: 45678}
+    assert lay_out(world, {"web": there}).planned["web"].ports == {80: 45678}
 
 
 def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
@@ -203,16 +214,18 @@ def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Out
 
 
 def test_without_a_box_dev_says_init_box(outside: Outside) -> None:
-    with pytest.raises(LaptopError, match="there is no box for lab small") as failure:
-        require_box(outside.world())
+    told = "there is no box for lab small"
+    with track_of() as track, pytest.raises(LaptopError, match=told) as failure:
+        require_box(outside.world(), track)
     assert failure.value.next_step == "hashlab init-box"
 
 
 def test_a_box_whose_image_is_gone_is_told_apart_from_no_box(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX)
     outside.stores.clear()
-    with pytest.raises(LaptopError, match="stands on is gone from this laptop") as failure:
-        require_box(outside.world())
+    told = "stands on is gone from this laptop"
+    with track_of() as track, pytest.raises(LaptopError, match=told) as failure:
+        require_box(outside.world(), track)
     assert failure.value.next_step == "hashlab init-box"
 
 
@@ -222,15 +235,17 @@ def test_a_machine_on_an_older_box_is_told(outside: Outside) -> None:
     world = outside.world()
     with track_of() as track:
         prepare(world, track, "")
-    assert world.facts.notes == ["web: on an older box. To renew: hashlab destroy, hashlab dev"]
+    assert world.facts.notes == ["web: on an older box. To renew: hashlab dev --replace"]
 
 
-def test_connect_waits_until_the_machine_is_up(outside: Outside) -> None:
+def test_connect_waits_until_the_machine_is_up(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
     running(outside)
     web = outside.machines.pop("web")
     world = outside.world()
     looks = 0
-    ask = outside.provider.machine
+    ask = outside.provider.one
 
     def later(lab: Any, name: str) -> ObservedMachine | None:
         nonlocal looks
@@ -239,22 +254,11 @@ def test_connect_waits_until_the_machine_is_up(outside: Outside) -> None:
             outside.machines["web"] = web
         return ask(lab, name)
 
-    world = replace(world, provider=_With(outside.provider, machine=later))
+    monkeypatch.setattr(outside.provider, "one", later)
     with track_of() as track:
         connect(world, track, "web")
     assert looks == 3
     assert world.link("web").machine == "web"
-
-
-class _With:
-    """A provider with some of its answers replaced."""
-
-    def __init__(self, provider: Any, **methods: Callable[..., Any]) -> None:
-        self._provider = provider
-        vars(self).update(methods)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._provider, name)
 
 
 def test_connect_gives_up_with_the_last_reason(
@@ -393,6 +397,21 @@ def test_boot_starts_only_machines_that_do_not_run(outside: Outside) -> None:
     assert [c.words for c in outside.faults.calls if c.name == "vagrant.up"] == [("web",)]
 
 
+def test_boot_follows_the_providers_plan_step_by_step(outside: Outside) -> None:
+    """Calls at once are rows of their own; a call alone is the phase itself."""
+    outside.provider.plan = lambda names: [[names[:1]], [[name] for name in names[1:]]]
+    register_box(outside)
+    result = go(outside, workflows.DEV)
+    first, *rest = [call.words for call in outside.faults.calls if call.name == "vagrant.up"]
+    assert first == ("broker",)
+    assert sorted(rest) == [("spare",), ("web",)]
+    told = rows(result, "vagrant up")
+    assert sorted((row.machine, row.depth, row.status) for row in told) == [
+        ("spare", 1, "ok"),
+        ("web", 1, "ok"),
+    ]
+
+
 def test_a_failed_boot_ends_the_wait_of_connect_at_once(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX)
     told = outside.faults.arm("vagrant.up")
@@ -423,3 +442,47 @@ def test_machines_that_exist_keep_their_disks(outside: Outside) -> None:
     result = go(running(outside), workflows.DEV)
     assert rows(result, "disks")[0].status == "skipped"
     assert "provider.fill_disks" not in outside.faults.names()
+
+
+def first_alone(machines: Sequence[str]) -> BootPlan:
+    return [[machines[:1]], [[name] for name in machines[1:]]]
+
+
+def test_machines_boot_in_the_steps_that_the_provider_says(outside: Outside) -> None:
+    outside.provider.plan = first_alone
+    go(outside, workflows.INIT_BOX)
+    result = go(outside, workflows.DEV)
+    first, *others = [c.words for c in outside.faults.calls if c.name == "vagrant.up"]
+    assert first == ("broker",)
+    assert set(others) == {("web",), ("spare",)}
+    assert {row.machine for row in rows(result, "vagrant up")} == {"web", "spare"}
+    assert rows(result, "boot")[0].detail == "broker, web, spare up"
+
+
+def test_a_step_of_the_boot_that_fails_is_the_last(outside: Outside) -> None:
+    outside.provider.plan = first_alone
+    go(outside, workflows.INIT_BOX)
+    told = outside.faults.arm("vagrant.up")
+    assert run(outside, workflows.DEV).error is told
+    assert [c.words for c in outside.faults.calls if c.name == "vagrant.up"] == [("broker",)]
+
+
+def test_a_box_that_holds_no_images_boots_machines_that_are_sent_theirs(outside: Outside) -> None:
+    outside.provider.holds_images = False
+    built = go(outside, workflows.INIT_BOX)
+    assert rows(built, "store")[0].status == "skipped"
+    result = go(outside, workflows.DEV)
+    sent = {row.machine: row.detail for row in rows(result, "images")}
+    assert sent["broker"] == "sent small/queue"
+    assert sent["web"] == "sent small/site"
+    again = go(outside, workflows.INIT_BOX)
+    assert rows(again, "recipe")[0].status == "skipped"
+
+
+def test_an_image_that_changes_makes_no_box_stale_that_holds_none(outside: Outside) -> None:
+    outside.provider.holds_images = False
+    before = recipe_manifest(outside.world()).recipe
+    (outside.lab.folder / "site/run.sh").write_text("exec other\n")
+    assert recipe_manifest(outside.world()).recipe == before
+    outside.provider.holds_images = True
+    assert recipe_manifest(outside.world()).recipe != before

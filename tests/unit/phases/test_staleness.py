@@ -9,7 +9,7 @@ from hashlab.phases.staleness import stale_notes
 
 NO_BOX = "no box is registered. To build it: hashlab init-box"
 STALE_BOX = "the box is stale: its recipe changed. To renew it: hashlab init-box"
-RENEW = "on an older box. To renew: hashlab destroy, hashlab dev"
+RENEW = "on an older box. To renew: hashlab dev --replace"
 
 
 @pytest.mark.parametrize(

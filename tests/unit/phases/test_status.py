@@ -139,7 +139,7 @@ def test_a_changed_recipe_makes_the_box_and_its_machines_stale(outside: Outside)
     assert {m["stale"] for m in told["machines"]} == {True}
     assert told["notes"] == [
         "the box is stale: its recipe changed. To renew it: hashlab init-box",
-        "broker, web, spare: on an older box. To renew: hashlab destroy, hashlab dev",
+        "broker, web, spare: on an older box. To renew: hashlab dev --replace",
     ]
 
 

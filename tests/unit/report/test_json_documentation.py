@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+from hashlab.phases.doctor import Check, doctor_document
 from hashlab.pipeline import RunResult, Status
 from hashlab.report import run_record
 
@@ -33,6 +34,15 @@ def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) ->
 def test_every_field_and_status_is_explained(bad: RunResult) -> None:
     real = run_record("dev", "demo", "docker", bad)
     names = [*real, *real["phases"][0], *real["error"], *get_args(Status)]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_doctor_example_has_the_fields_that_are_written_and_each_is_explained() -> None:
+    document = next(example for example in EXAMPLES if "checks" in example)
+    real = doctor_document([Check("disk", True, "1 GiB")], own="docker", why="so")
+    assert list(document) == list(real)
+    assert all(list(check) == list(real["checks"][0]) for check in document["checks"])
+    names = [*real, *(f"checks[].{field}" for field in real["checks"][0])]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 

@@ -112,7 +112,10 @@ def test_a_service_that_does_not_run_shows_no_running_build() -> None:
 def test_a_failed_check_says_what_to_do() -> None:
     stream = io.StringIO()
     show_checks(
-        [("docker", True, "20.10", ""), ("vagrant", False, "not found", "apt install vagrant")],
+        [
+            ("docker", True, "20.10", "", True),
+            ("vagrant", False, "not found", "apt install vagrant", True),
+        ],
         stream,
     )
     said = stream.getvalue()
@@ -124,5 +127,23 @@ def test_a_failed_check_says_what_to_do() -> None:
 
 def test_checks_that_all_pass_say_so() -> None:
     stream = io.StringIO()
-    show_checks([("docker", True, "20.10", "")], stream)
+    show_checks([("docker", True, "20.10", "", True)], stream)
     assert "All is there" in stream.getvalue()
+
+
+def test_what_the_lab_does_not_need_may_be_missing_and_is_told_apart() -> None:
+    stream = io.StringIO()
+    show_checks(
+        [
+            ("docker", True, "20.10", "", True),
+            ("libvirt", False, "not found: virsh", "apt-get install libvirt-clients", False),
+            ("virtualbox", False, "not found: VBoxManage", "", False),
+        ],
+        stream,
+    )
+    said = stream.getvalue()
+    assert "· libvirt     no " in said
+    assert "All is there" in said
+    more = said.partition("What more could be had")[2].split("\n")
+    assert more[1].strip() == "libvirt: apt-get install libvirt-clients"
+    assert "virtualbox" not in " ".join(more)

@@ -1,0 +1,82 @@
+"""Fetches a file over HTTP: within limits of time and size, whole or not at all."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import Track
+
+# Without a byte for so long, nobody sends any more.
+SILENCE_SECONDS = 30.0
+CHUNK = 1 << 20
+
+
+def download(url: str, target: Path, *, limit: int, track: Track) -> None:
+    """See protocols.Download."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise LabError(f"only http and https addresses are fetched, not {url}")
+    try:
+        with _opener().open(url, timeout=SILENCE_SECONDS) as answer:
+            total = int(answer.headers.get("Content-Length") or 0) or None
+            _refuse_beyond(limit, total or 0, url)
+            _write(answer, target, total, limit=limit, track=track)
+    except urllib.error.HTTPError as error:
+        raise _failed(url, f"the server answers {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise _failed(url, str(error.reason)) from error
+    except (http.client.HTTPException, TimeoutError, ConnectionError, ValueError) as error:
+        raise _failed(url, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise LaptopError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """What a server redirects to must be fetched by HTTP as well: no files, no FTP."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+        urllib.request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    return opener
+
+
+def _write(
+    answer: http.client.HTTPResponse, target: Path, total: int | None, *, limit: int, track: Track
+) -> None:
+    done = 0
+    try:
+        with target.open("wb") as stream:
+            while chunk := answer.read(CHUNK):
+                track.cancel.check()
+                done += stream.write(chunk)
+                _refuse_beyond(limit, done, answer.url)
+                track.progress(done / 1e6, total / 1e6 if total else None, "MB")
+        if total is not None and done != total:
+            raise LabError(
+                f"the download was cut off after {done} of {total} bytes",
+                where=answer.url,
+                next_step="run it again",
+            )
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _refuse_beyond(limit: int, size: int, url: str) -> None:
+    if size > limit:
+        raise LabError(f"it is larger than {limit // 1_000_000} MB", where=url)
+
+
+def _failed(url: str, why: str) -> LabError:
+    return LabError(f"cannot fetch it: {why}", where=url, next_step="look whether it is there")

@@ -1,0 +1,1 @@
+"""The life of boxes on this laptop: which there are, what is in them, how they travel, which go."""

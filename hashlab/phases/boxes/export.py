@@ -1,0 +1,129 @@
+"""``box export``: writes the lab's box, and a metadata.json with its checksum, for colleagues."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from hashlab.errors import LaptopError, UsageError
+from hashlab.hashing import file_digest
+from hashlab.phases.boxes.packing import METADATA, architecture, metadata, pack
+from hashlab.phases.boxes.registry import recipe_manifest, require_box
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import BoxManifest
+from hashlab.statefiles import read_json, write_json
+
+SUFFIX = ".box"
+
+
+def export_box(world: World, track: Track, _: str, *, target: Path, base_url: str) -> None:
+    """Promise: ``target`` (a .box file, or a folder) holds the lab's box, and beside it lies the
+    metadata.json that describes it; each is whole, and no other box was overwritten.
+    """
+    box = require_box(world, track)
+    if box.recipe != recipe_manifest(world).recipe:
+        world.note("the exported box is stale. To renew it: hashlab init-box")
+    path = box_path(target, box)
+    url = box_url(path.name, base_url)
+    checksum = _earlier(path, box)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if checksum:
+            track.skip(f"{path} holds this box already")
+        else:
+            checksum = _write(world, box, path, track)
+            said = f"{box.name} {box.version}: {path}, {path.stat().st_size / 1e6:.0f} MB"
+            track.detail(said)
+        write_json(path.with_name(METADATA), metadata(box, url, checksum, arch=architecture()))
+    except OSError as error:
+        raise LaptopError(f"cannot write {path}: {error.strerror or error}") from error
+    world.note(f"a colleague takes it in with: hashlab box import {path.parent}")
+
+
+def box_path(target: Path, box: BoxManifest) -> Path:
+    """The .box file that ``target`` means."""
+    if target.name.endswith(SUFFIX):
+        return target
+    lab = box.name.rpartition("/")[2]
+    return target / f"{lab}-{box.version}-{box.provider}{SUFFIX}"
+
+
+def box_url(name: str, base_url: str) -> str:
+    """What metadata.json calls the box: its name beside it, or an address below ``base_url``."""
+    if not base_url:
+        return name
+    if urlsplit(base_url).scheme not in ("http", "https", "file"):
+        raise UsageError(
+            f"--base-url {base_url} is no address",
+            next_step="write the address of the folder: https://HOST/FOLDER",
+        )
+    return urljoin(base_url.rstrip("/") + "/", name)
+
+
+def _earlier(path: Path, box: BoxManifest) -> str:
+    """The checksum of an earlier export of this box that is there, whole; "" if there is none.
+    Raises UsageError for anything else that would be overwritten.
+    """
+    beside = path.with_name(METADATA)
+    said = read_json(beside)
+    if beside.exists() and _offered(said, box) is None:
+        raise UsageError(
+            f"{beside} describes another box", next_step="name another folder, or remove it"
+        )
+    if not path.exists():
+        return ""
+    offered = _offered(said, box) or {}
+    if PurePosixPath(str(offered.get("url", ""))).name != path.name:
+        raise UsageError(
+            f"{path} is there, and no {METADATA} beside it says what it is",
+            next_step="name another file, or remove it",
+        )
+    checksum = file_digest(path)
+    return checksum if checksum == offered.get("checksum") else ""
+
+
+def _offered(said: Any, box: BoxManifest) -> Mapping[str, Any] | None:
+    """What a metadata.json says of where this box is; None when it is of another."""
+    try:
+        [version] = said["versions"]
+        [provider] = version["providers"]
+        found = (said["name"], version["version"], provider["name"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return dict(provider) if found == (box.name, box.version, box.provider) else None
+
+
+@contextmanager
+def _work_folder(world: World) -> Iterator[Path]:
+    folder = world.state.own / "export"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
+    """Write the .box file, under another name first; return its checksum."""
+    boxes = world.provider.boxes
+    half = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with _work_folder(world) as work:
+        with track.child("contents") as step:
+            files = boxes.export_files(box, work, track=step)
+            step.detail(f"{len(files)} files")
+        try:
+            with track.child("pack") as step:
+                pack(half, box, files, step, compressed=not boxes.packed)
+                step.detail(f"{half.stat().st_size / 1e6:.0f} MB")
+            checksum = file_digest(half)
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
+    return checksum

@@ -1,0 +1,114 @@
+"""The files a box travels as: the .box file, and metadata.json, which `vagrant box add` reads."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from hashlab.hashing import file_digest
+from hashlab.phases.boxes.registry import MANIFEST, description
+from hashlab.pipeline import Track
+from hashlab.protocols import BoxManifest
+
+METADATA = "metadata.json"
+# Of gzip's levels the one that is nearly as small as the best and takes a third of its time.
+LEVEL = 6
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def architecture() -> str:
+    """The laptop's processor, as Vagrant calls it."""
+    machine = platform.machine().lower()
+    return ARCHITECTURES.get(machine, machine)
+
+
+def pack(
+    box: Path,
+    manifest: BoxManifest,
+    files: Mapping[str, str | Path],
+    track: Track,
+    *,
+    compressed: bool,
+) -> Path:
+    """Write a .box file with these members and the box's own description. Raises OSError."""
+    members = {**files, MANIFEST: json.dumps(description(manifest), indent=2)}
+    total = sum(item.stat().st_size for item in members.values() if isinstance(item, Path))
+    progress = _Progress(track, total)
+    with _opened(box, compressed) as archive:
+        for name, content in members.items():
+            if isinstance(content, Path):
+                _add_file(archive, name, content, progress)
+            else:
+                _add_text(archive, name, content)
+    return box
+
+
+def _opened(box: Path, compressed: bool) -> tarfile.TarFile:
+    if compressed:
+        return tarfile.open(box, "w:gz", compresslevel=LEVEL)
+    return tarfile.open(box, "w")
+
+
+def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
+    data = text.encode()
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o644
+    archive.addfile(info, io.BytesIO(data))
+
+
+def _add_file(archive: tarfile.TarFile, name: str, path: Path, progress: _Progress) -> None:
+    # Who built the box is nobody's business where it is unpacked.
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = path.stat().st_size, 0o644
+    with path.open("rb") as stream:
+        archive.addfile(info, progress.reading(stream))
+
+
+class _Progress:
+    """Tells how much of all files was read, and ends the reading when the run is cancelled."""
+
+    def __init__(self, track: Track, total: int) -> None:
+        self._track = track
+        self._total = total
+        self._done = 0
+        self._stream: IO[bytes] = io.BytesIO()
+
+    def reading(self, stream: IO[bytes]) -> _Progress:
+        """Go on with the next file."""
+        self._stream = stream
+        return self
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as a file does."""
+        self._track.cancel.check()
+        data = self._stream.read(size)
+        self._done += len(data)
+        self._track.progress(self._done / 1e6, self._total / 1e6, "MB")
+        return data
+
+
+def metadata(manifest: BoxManifest, url: str, checksum: str, *, arch: str = "") -> dict[str, Any]:
+    """What metadata.json says: where the box is, and its SHA-256. Vagrant before 2.4 passes over
+    the architecture; where it is left out, any will do.
+    """
+    provider = {
+        "name": manifest.provider,
+        "url": url,
+        "checksum_type": "sha256",
+        "checksum": checksum,
+        **({"architecture": arch, "default_architecture": True} if arch else {}),
+    }
+    return {
+        "name": manifest.name,
+        "versions": [{"version": manifest.version, "providers": [provider]}],
+    }
+
+
+def local_metadata(manifest: BoxManifest, box: Path) -> dict[str, Any]:
+    """metadata.json for a .box file that is registered from where it lies."""
+    return metadata(manifest, box.resolve().as_uri(), file_digest(box))

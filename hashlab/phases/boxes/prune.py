@@ -1,0 +1,65 @@
+"""``box prune``: removes the boxes that no lab uses, and what they stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from hashlab.phases.boxes.contents import size
+from hashlab.phases.boxes.registry import all_boxes, recipe_manifest, remove_box
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import BoxManifest
+
+LAB_FILE = "hashlab.toml"
+
+
+def superfluous(
+    boxes: Sequence[BoxManifest],
+    *,
+    wanted: BoxManifest,
+    recipes_in_use: Collection[str],
+    folders: Collection[str],
+) -> list[BoxManifest]:
+    """Boxes that no machine was made from, that are not the wanted one, and that are not the
+    newest of a lab that is still there. ``boxes``: newest first; ``folders``: of labs. Pure.
+    """
+    kept_labs: set[tuple[str, str]] = set()
+    removable = []
+    for box in boxes:
+        lab = (box.name, str(box.data.get("folder", "")))
+        newest = lab not in kept_labs and lab[1] in folders
+        kept_labs.add(lab)
+        current = (box.name, box.recipe) == (wanted.name, wanted.recipe)
+        if not (newest or current or box.recipe in recipes_in_use):
+            removable.append(box)
+    return removable
+
+
+def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
+    """Promise: of this provider's boxes only those remain that a lab uses; ``dry_run`` only tells
+    which would go.
+    """
+    boxes = all_boxes(world)
+    folders = {str(box.data.get("folder", "")) for box in boxes}
+    removable = superfluous(
+        boxes,
+        wanted=recipe_manifest(world),
+        recipes_in_use=[r for r, machines in world.provider.boxes.users().items() if machines],
+        folders={folder for folder in folders if folder and (Path(folder) / LAB_FILE).exists()},
+    )
+    if not removable:
+        track.skip(f"all {len(boxes)} boxes are in use" if boxes else "there are no boxes")
+        return
+    for box in removable:
+        with track.child("box") as step:
+            said = f"{box.name} {box.version}, {size(box) / 1e6:.0f} MB"
+            if dry_run:
+                step.skip(f"would be removed: {said}")
+                continue
+            remove_box(world, box, step)
+            step.detail(f"removed: {said}")
+    freed = sum(size(box) for box in removable) / 1e6
+    # What two boxes share is freed with the second only.
+    told = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
+    track.detail(f"would remove {told}" if dry_run else f"removed {told}")

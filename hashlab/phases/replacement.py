@@ -1,0 +1,180 @@
+"""Phases of ``dev --replace``: a stale machine's data is kept, it goes, its successor gets them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError, LaptopError
+from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
+from hashlab.phases.containers import stop_container
+from hashlab.phases.machines import reconnect
+from hashlab.phases.ports import close_ports_of
+from hashlab.phases.world import World
+from hashlab.pipeline import Track, parallel
+from hashlab.protocols import LAB_LABEL, Link
+from hashlab.statefiles import StateFolder, read_json, write_json
+
+ARCHIVE = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--sparse"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Data kept of a machine: of which one (its host key tells it from its successor), and the
+    named volumes in the archive.
+    """
+
+    host_key: str
+    volumes: tuple[str, ...]
+
+
+def stale_machines(world: World) -> list[str]:
+    """Machines made from another box than the lab now asks for, which must be registered."""
+    wanted = recipe_manifest(world).recipe
+    there = world.provider.machines.all(world.lab)
+    stale = [machine.name for machine in there if machine.recipe != wanted]
+    if stale and wanted not in {box.recipe for box in registered_boxes(world)}:
+        raise LaptopError(
+            "the box is stale itself: new machines would be no newer",
+            next_step="hashlab init-box, then hashlab dev --replace",
+        )
+    return stale
+
+
+def archive_path(state: StateFolder, machine: str) -> Path:
+    """The kept data of a machine: a tar archive."""
+    return state.kept / f"{machine}.tar"
+
+
+def note_path(state: StateFolder, machine: str) -> Path:
+    """What says that the archive is whole, and whose it is."""
+    return state.kept / f"{machine}.json"
+
+
+def kept_data(state: StateFolder, machine: str) -> Kept | None:
+    """What is kept of a machine, whole; None if nothing is."""
+    value = read_json(note_path(state, machine))
+    try:
+        kept = Kept(str(value["host_key"]), tuple(map(str, value["volumes"])))
+    except (KeyError, TypeError):
+        return None
+    return kept if archive_path(state, machine).exists() else None
+
+
+def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
+    """Promise: the machine's containers are stopped, and the data of its named volumes lie on the
+    laptop, whole. What an earlier run kept and nobody has restored yet is not overwritten.
+    """
+    reconnect(world, track, machine)
+    link, state = world.link(machine), world.state
+    kept = kept_data(state, machine)
+    if kept is not None and kept.host_key != world.facts.reach[machine].host_key:
+        track.skip(f"kept by an earlier run in {archive_path(state, machine)}")
+        return
+    world.about_to_change(restart=True)
+    _stop_containers(world, link, track)
+    volumes = tuple(link.engine.volumes({LAB_LABEL: world.lab.id}))
+    if not volumes:
+        track.skip("the machine has no named volumes")
+        return
+    try:
+        size = _save(world, link, volumes, track)
+    except OSError as error:
+        raise LaptopError(
+            f"cannot keep the data of {machine}: {error.strerror or error}",
+            where=str(state.kept),
+            next_step="the machine is as it was, its containers stopped: hashlab dev starts them",
+        ) from error
+    track.detail(f"{len(volumes)} volumes, {size / 1e6:.0f} MB, in {archive_path(state, machine)}")
+
+
+def _stop_containers(world: World, link: Link, track: Track) -> None:
+    """Only what nobody writes to any more can be copied."""
+    track.detail("stopping the containers")
+    there = link.engine.containers({LAB_LABEL: world.lab.id})
+    parallel(there, lambda one: stop_container(world.lab, link.engine, one), track.cancel)
+
+
+def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:
+    state, machine = world.state, link.machine
+    state.kept.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note_path(state, machine).unlink(missing_ok=True)
+    half = archive_path(state, machine).with_suffix(".new")
+    command = ["sudo", "tar", "--create", *ARCHIVE, "--directory", _volumes_folder(link)]
+    try:
+        with half.open("wb") as stream:
+            half.chmod(0o600)
+            size = link.shell.save([*command, "--", *_folders(volumes)], stream, track=track)
+        half.replace(archive_path(state, machine))
+    finally:
+        half.unlink(missing_ok=True)
+    write_json(
+        note_path(state, machine), asdict(Kept(world.facts.reach[machine].host_key, volumes))
+    )
+    return size
+
+
+def _volumes_folder(link: Link) -> str:
+    return f"{link.engine.info()['DockerRootDir']}/volumes"
+
+
+def _folders(volumes: tuple[str, ...]) -> list[str]:
+    return [f"{volume}/_data" for volume in volumes]
+
+
+def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
+    """Promise: the machine is gone, with its disk; nothing speaks of it any more."""
+    link = world.facts.links.pop(machine)
+    # The others would take it for lost, and wait for it.
+    with suppress(LabError):
+        link.engine.swarm_leave()
+    link.engine.close()
+    link.shell.close()
+    world.facts.reach.pop(machine)
+    close_ports_of(world, track, machine)
+    world.provider.machines.discard_one(world.lab, machine)
+    track.detail("removed")
+
+
+def restore_data(world: World, track: Track, _: str) -> None:
+    """Promise: data kept of a replaced machine are on its successor, before any container starts
+    there, and no longer on the laptop.
+    """
+    done = [_restored(world, name, track) for name in world.machine_names()]
+    told = [said for said in done if said]
+    if told:
+        track.detail(", ".join(told))
+    else:
+        track.skip("none are kept")
+
+
+def _restored(world: World, machine: str, track: Track) -> str:
+    """Restore one machine's data; what was done, "" if there was nothing to do."""
+    kept = kept_data(world.state, machine)
+    if kept is None:
+        return ""
+    same = kept.host_key == world.facts.reach[machine].host_key
+    if not same:
+        world.about_to_change(restart=True)
+        with track.child("data", machine=machine) as step:
+            size = _put_back(world, kept, machine, step)
+            step.detail(f"{len(kept.volumes)} volumes, {size / 1e6:.0f} MB")
+            step.sent(size)
+    note_path(world.state, machine).unlink()
+    archive_path(world.state, machine).unlink()
+    return f"{machine}: still there, not replaced" if same else f"{machine}: restored"
+
+
+def _put_back(world: World, kept: Kept, machine: str, track: Track) -> int:
+    link = world.link(machine)
+    for volume in kept.volumes:
+        link.engine.create_volume(volume, _labels(world.lab))
+    command = ["sudo", "tar", "--extract", *ARCHIVE, "--directory", _volumes_folder(link)]
+    with archive_path(world.state, machine).open("rb") as stream:
+        return link.shell.feed(command, stream, track=track)
+
+
+def _labels(lab: Lab) -> dict[str, str]:
+    return {LAB_LABEL: lab.id}

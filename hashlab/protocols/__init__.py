@@ -1,0 +1,46 @@
+"""What phases and providers need from outside, as Protocols and the plain values they exchange."""
+
+from hashlab.protocols.engine import ContainerState, Engine, SwarmState
+from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
+from hashlab.protocols.links import Connector, Endpoint, Link, Shell
+from hashlab.protocols.provider import (
+    LAB_LABEL,
+    BootPlan,
+    BoxContents,
+    Boxes,
+    BoxManifest,
+    Machines,
+    ObservedMachine,
+    PlannedMachine,
+    Probe,
+    Provider,
+    Rank,
+    Tool,
+)
+
+__all__ = [
+    "LAB_LABEL",
+    "BootPlan",
+    "BoxContents",
+    "BoxManifest",
+    "Boxes",
+    "Completed",
+    "Connector",
+    "ContainerState",
+    "Download",
+    "Endpoint",
+    "Engine",
+    "KvmProbe",
+    "Link",
+    "Machines",
+    "ObservedMachine",
+    "PlannedMachine",
+    "Probe",
+    "Provider",
+    "Rank",
+    "Runner",
+    "Shell",
+    "SwarmState",
+    "Tool",
+    "Vagrant",
+]

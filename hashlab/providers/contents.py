@@ -1,0 +1,64 @@
+"""What is inside a box's system and image store, asked in a container of that system."""
+
+from __future__ import annotations
+
+from hashlab.errors import LabError
+from hashlab.protocols import BoxContents, Engine
+from hashlab.providers.oneshot import run_script
+
+LARGEST = 8
+# Sizes are what the files take on a disk; a file with several names counts once.
+SCRIPT = f"""\
+set -eu
+. /etc/os-release
+printf 'os\\t%s\\n' "$PRETTY_NAME"
+printf 'docker\\t%s\\n' "$(dockerd --version)"
+for kernel in /boot/vmlinuz-*; do
+    [ ! -e "$kernel" ] || printf 'kernel\\t%s\\n' "${{kernel#/boot/vmlinuz-}}"
+done
+printf 'part\\t%s\\n' "$(du --one-file-system --summarize --block-size=1 /)"
+[ ! -d /store ] || du --summarize --block-size=1 --total /store/overlay2 /store/image |
+    sed -n 's|\\ttotal$|\\t/store|; t found; d; :found; s/^/part\\t/p'
+dpkg-query --show --showformat '${{Installed-Size}}\\t${{Package}}\\n' | sort -rn |
+    sed -n '1,{LARGEST}s/^/package\\t/p'
+"""
+PARTS = {"/": "system", "/store": "image store"}
+
+
+def ask_contents(engine: Engine, *, name: str, image: str, store: str = "") -> BoxContents:
+    """What ``image`` holds; ``store``: the volume with the image store, if that is a part."""
+    said = run_script(
+        engine,
+        SCRIPT,
+        name=name,
+        image=image,
+        binds=[f"{store}:/store:ro"] if store else [],
+        failure="cannot ask the system what is in it",
+    )
+    return parse_contents(said)
+
+
+def parse_contents(said: str) -> BoxContents:
+    """Read what ``SCRIPT`` printed: lines of a word and its values, with tabs between."""
+    rows = [line.split("\t") for line in said.splitlines()]
+    texts = {row[0]: row[1] for row in rows if len(row) == 2}
+    sizes = {(row[0], row[2]): int(row[1]) for row in rows if len(row) == 3}
+    if "os" not in texts:
+        raise LabError("the system does not say what is in it", output=said)
+    return BoxContents(
+        os=texts["os"],
+        docker=_version(texts.get("docker", "")),
+        kernel=texts.get("kernel", ""),
+        parts={PARTS[name]: size for (kind, name), size in sizes.items() if kind == "part"},
+        packages={
+            # dpkg counts in KiB.
+            name: size * 1024
+            for (kind, name), size in sizes.items()
+            if kind == "package"
+        },
+    )
+
+
+def _version(text: str) -> str:
+    """The number in "Docker version 20.10.24+dfsg1, build 297e128"."""
+    return text.removeprefix("Docker version ").partition(",")[0]

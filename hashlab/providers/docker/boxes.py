@@ -1,0 +1,197 @@
+"""Boxes of provider ``docker``: an image with the system, a volume with the image store."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import Track
+from hashlab.protocols import LAB_LABEL, BoxContents, BoxManifest, Engine
+from hashlab.providers.contents import ask_contents
+from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
+from hashlab.providers.oneshot import run_script
+from hashlab.providers.seed import RECIPE_LABEL, STORE_PARTS, Seed, labels, system_files
+
+SYSTEM_FILES = ("Dockerfile", "setup.sh", "container-init.sh")
+# What a box needs on a laptop where it was not built.
+SYSTEM_TAR = "system.tar"
+STORE_TAR = "store.tar"
+# Layers carry marks that only such a container may read and write.
+LAYER_CAPABILITIES = ("SYS_ADMIN",)
+PACK_STORE = f"""\
+tar --create --file /out/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='*' \\
+    --directory /store {" ".join(STORE_PARTS)} && chmod 0644 /out/{STORE_TAR}
+"""
+UNPACK_STORE = f"""\
+tar --extract --file /in/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='*' \\
+    --directory /store {" ".join(STORE_PARTS)}
+"""
+CHUNK = 1 << 20
+
+
+class DockerBoxes:
+    """protocols.Boxes on the laptop's Docker Engine."""
+
+    promised_size = 1_000_000_000
+    packed = False
+    holds_images = True
+
+    def __init__(self, *, engine: Callable[[], Engine], seed: Seed) -> None:
+        self._engine = engine
+        self._seed = seed
+
+    def inputs(self) -> Mapping[str, str]:
+        """See protocols.Boxes."""
+        return system_files(*SYSTEM_FILES)
+
+    def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
+        """See protocols.Boxes."""
+        name = system_image(manifest)
+        self._seed.build_system(lab, manifest, name, target="container", track=track)
+
+    def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
+        """See protocols.Boxes."""
+        self._seed.fill_store(
+            manifest,
+            image=system_image(manifest),
+            volume=image_store(manifest),
+            archive=archive,
+            track=track,
+        )
+
+    def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
+        """See protocols.Boxes. There is no disk to pack: the box names an image."""
+        image = json.dumps(system_image(manifest))
+        return {
+            "metadata.json": json.dumps({"provider": "docker"}),
+            "Vagrantfile": (
+                'Vagrant.configure("2") do |config|\n'
+                f'  config.vm.provider("docker") {{ |docker| docker.image = {image} }}\n'
+                "end\n"
+            ),
+        }
+
+    def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
+        """See protocols.Boxes."""
+        store = image_store(manifest)
+        return ask_contents(
+            self._engine(), name=f"{store}-contents", image=system_image(manifest), store=store
+        )
+
+    def users(self) -> Mapping[str, Sequence[str]]:
+        """See protocols.Boxes."""
+        found: dict[str, list[str]] = {}
+        for state in self._engine().containers({LAB_LABEL: "", MACHINE_LABEL: ""}):
+            machine = f"{state.labels[LAB_LABEL]}/{state.labels[MACHINE_LABEL]}"
+            found.setdefault(state.labels.get(RECIPE_LABEL, ""), []).append(machine)
+        return found
+
+    def export_files(
+        self, manifest: BoxManifest, work: Path, *, track: Track
+    ) -> Mapping[str, str | Path]:
+        """See protocols.Boxes. The store travels as it is: the images on the laptop's engine may
+        be newer ones by now.
+        """
+        engine = self._engine()
+        with (work / SYSTEM_TAR).open("wb") as stream:
+            for chunk in _counted(engine.save_images([system_image(manifest)]), track):
+                stream.write(chunk)
+        track.detail("packing the image store")
+        run_script(
+            engine,
+            PACK_STORE,
+            name=f"{image_store(manifest)}-export",
+            image=system_image(manifest),
+            binds=[f"{work.resolve()}:/out", f"{image_store(manifest)}:/store:ro"],
+            capabilities=LAYER_CAPABILITIES,
+            failure="cannot pack the box's image store",
+        )
+        large = {name: work / name for name in (SYSTEM_TAR, STORE_TAR)}
+        return {**self.files(manifest, work), **large}
+
+    def take_in(self, manifest: BoxManifest, *, track: Track) -> bool:
+        """See protocols.Boxes."""
+        folder = manifest.registered_at
+        if folder is None or not all((folder / n).exists() for n in (SYSTEM_TAR, STORE_TAR)):
+            return False
+        try:
+            self._load_system(manifest, folder / SYSTEM_TAR, track)
+            track.detail("unpacking the image store")
+            self._unpack_store(manifest, folder)
+        except BaseException:
+            self.remove(manifest)
+            raise
+        for name in (SYSTEM_TAR, STORE_TAR):
+            (folder / name).unlink()
+        return True
+
+    def _load_system(self, manifest: BoxManifest, archive: Path, track: Track) -> None:
+        """Take in the system, and nothing but the system."""
+        engine, name = self._engine(), system_image(manifest)
+        held = image_names(archive)
+        if held != [name]:
+            raise LabError(
+                f"the box holds the images {', '.join(held) or 'of no name'}, not {name} alone",
+                where=str(archive),
+            )
+        with archive.open("rb") as stream:
+            engine.load_images(_counted(iter(lambda: stream.read(CHUNK), b""), track))
+        if engine.image_labels([name]).get(name, {}).get(RECIPE_LABEL) != manifest.recipe:
+            raise LabError(f"the system in the box is not that of {name}", where=str(archive))
+
+    def _unpack_store(self, manifest: BoxManifest, folder: Path) -> None:
+        engine, volume = self._engine(), image_store(manifest)
+        engine.remove_volume(volume)
+        engine.create_volume(volume, labels(manifest))
+        run_script(
+            engine,
+            UNPACK_STORE,
+            name=f"{volume}-import",
+            image=system_image(manifest),
+            binds=[f"{folder.resolve()}:/in:ro", f"{volume}:/store"],
+            capabilities=LAYER_CAPABILITIES,
+            failure="cannot unpack the box's image store",
+        )
+
+    def present(self, manifest: BoxManifest) -> bool:
+        """See protocols.Boxes."""
+        engine = self._engine()
+        image = engine.image_labels([system_image(manifest)])
+        return bool(image) and image_store(manifest) in engine.volumes(labels(manifest))
+
+    def remove(self, manifest: BoxManifest) -> list[str]:
+        """See protocols.Boxes."""
+        engine = self._engine()
+        removed = []
+        if engine.remove_image(system_image(manifest)):
+            removed.append(f"image {system_image(manifest)}")
+        for volume in engine.volumes(labels(manifest)):
+            engine.remove_volume(volume)
+            removed.append(f"volume {volume}")
+        return removed
+
+
+def image_names(archive: Path) -> list[str]:
+    """Names of the images in a saved tar. Raises LabError when it is none."""
+    try:
+        with tarfile.open(archive) as tar:
+            listing = tar.extractfile("manifest.json")
+            entries = json.loads(listing.read()) if listing else []
+            return [name for entry in entries for name in entry.get("RepoTags") or []]
+    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise LabError(
+            f"no image can be read from it: {error}", where=str(archive)
+        ) from error
+
+
+def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        track.cancel.check()
+        total += len(chunk)
+        track.progress(total / 1e6, None, "MB")
+        yield chunk

@@ -1,0 +1,267 @@
+"""Machines of provider ``docker``: containers with systemd, sshd and their own Docker Engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from hashlab.config.model import Lab, Machine
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import (
+    LAB_LABEL,
+    BootPlan,
+    BoxManifest,
+    Endpoint,
+    Engine,
+    ObservedMachine,
+    PlannedMachine,
+)
+from hashlab.providers.docker.names import (
+    MACHINE_LABEL,
+    container,
+    image_store,
+    system_image,
+    volume,
+)
+from hashlab.providers.isolation import Isolation, as_flags
+from hashlab.providers.seed import RECIPE_LABEL, STORE
+
+CLONE_SECONDS = 600
+
+
+class DockerMachines:
+    """protocols.Machines on the laptop's Docker Engine."""
+
+    def __init__(self, *, engine: Callable[[], Engine], isolation: Isolation) -> None:
+        self._engine = engine
+        self._isolation = isolation
+
+    def prepare(
+        self,
+        lab: Lab,
+        machines: Sequence[PlannedMachine],
+        manifest: BoxManifest,
+        subnet: IPv4Network,
+        *,
+        track: Track,
+    ) -> None:
+        """See protocols.Machines."""
+        engine = self._engine()
+        self._make_network(lab, str(subnet))
+        for machine in machines:
+            name = volume(lab, machine.name)
+            engine.remove_volume(name)
+            engine.create_volume(name, {LAB_LABEL: lab.id, MACHINE_LABEL: machine.name})
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        """See protocols.Machines. A new machine's image store is the box's, by hard links."""
+        source = f"/volumes/{image_store(manifest)}/_data"
+        targets = [f"/volumes/{volume(lab, machine.name)}/_data" for machine in machines]
+        script = "".join(
+            # Layers never change, so they can be shared; the index of images does change.
+            f"(cp -al {source}/overlay2 {target}/ && cp -a {source}/image {target}/) & "
+            f'jobs="$jobs $!"\n'
+            for target in targets
+        )
+        script += 'for job in $jobs; do wait "$job" || exit 1; done\n'
+        self._run_beside_volumes(system_image(manifest), f"{lab.id}-clone", script)
+        track.detail(f"{len(machines)} image stores cloned")
+
+    def _make_network(self, lab: Lab, subnet: str) -> None:
+        """Vagrant takes the network that holds a machine's address; one of our own can be
+        labelled, so that it is found again whatever becomes of the machines.
+        """
+        engine = self._engine()
+        if engine.networks().get(lab.id) == (subnet,):
+            return
+        engine.remove_network(lab.id)
+        engine.create_bridge(lab.id, subnet, {LAB_LABEL: lab.id})
+
+    def _run_beside_volumes(self, image: str, name: str, script: str) -> None:
+        """Run a shell script that sees every volume of the engine below /volumes."""
+        engine = self._engine()
+        root = f"{engine.info()['DockerRootDir']}/volumes"
+        engine.remove(name)
+        engine.create(
+            name,
+            {
+                "Image": image,
+                "Entrypoint": ["/bin/sh", "-c", script],
+                "HostConfig": {"Binds": [f"{root}:/volumes"], "NetworkMode": "none"},
+            },
+        )
+        try:
+            engine.start(name)
+            if engine.wait(name, timeout=CLONE_SECONDS) != 0:
+                raise LabError("cannot clone the box's image store", output=engine.logs(name))
+        finally:
+            engine.remove(name)
+
+    def settings(
+        self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
+    ) -> dict[str, Any]:
+        """See protocols.Machines."""
+        return {
+            "container": container(lab, planned.name),
+            "volume": f"{volume(lab, planned.name)}:{STORE}",
+            "public_key": public_key,
+            "create_args": [
+                *as_flags(self._isolation.host_config(system_image(manifest))),
+                *_limits(planned.machine),
+                *("--label", f"{LAB_LABEL}={lab.id}"),
+                *("--label", f"{MACHINE_LABEL}={planned.name}"),
+                *("--label", f"{RECIPE_LABEL}={manifest.recipe}"),
+                *("--restart", "unless-stopped"),
+            ],
+        }
+
+    def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
+        """See protocols.Machines. The engine starts containers at once, in one call."""
+        return [[machines]]
+
+    def all(self, lab: Lab) -> list[ObservedMachine]:
+        """See protocols.Machines."""
+        engine = self._engine()
+        found = {
+            state.labels[MACHINE_LABEL]: engine.inspect(state.id)
+            for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        }
+        return [
+            _observed(machine.name, inspected)
+            for machine in lab.machines
+            if (inspected := found.get(machine.name)) is not None
+        ]
+
+    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """See protocols.Machines."""
+        inspected = self._engine().inspect(container(lab, name))
+        return None if inspected is None else _observed(name, inspected)
+
+    def discard_one(self, lab: Lab, machine: str) -> None:
+        """See protocols.Machines."""
+        engine = self._engine()
+        engine.remove(container(lab, machine))
+        engine.remove_volume(volume(lab, machine))
+
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        """See protocols.Machines. Vagrant attaches the network before it starts a container."""
+        engine = self._engine()
+        network = engine.network_id(lab.id)
+        machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        half = [m for m in machines if m.state == "created" or network not in m.networks]
+        for machine in half:
+            engine.remove(machine.id)
+        return [machine.labels[MACHINE_LABEL] for machine in half]
+
+    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+        """See protocols.Machines."""
+        engine = self._engine()
+        for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""}):
+            folder = vagrant_folder / "machines" / state.labels[MACHINE_LABEL] / "docker"
+            if not (folder / "id").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "id").write_text(state.id)
+            if state.state == "running":
+                _authorize(engine, state.id, public_key)
+
+    def host_key(self, lab: Lab, machine: str) -> str:
+        """See protocols.Machines. The engine's own channel into the container is the trust."""
+        path = "/etc/ssh/ssh_host_ed25519_key.pub"
+        done = self._engine().execute(container(lab, machine), ["cat", path])
+        return " ".join(done.stdout.split()[:2]) if done.code == 0 else ""
+
+    def own_subnet(self, lab: Lab) -> str:
+        """See protocols.Machines."""
+        return next(iter(self._engine().networks().get(lab.id, ())), "")
+
+    def used_subnets(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        networks = self._engine().networks()
+        return [subnet for name in networks if name != lab.id for subnet in networks[name]]
+
+    def halt(self, lab: Lab) -> None:
+        """See protocols.Machines."""
+        engine = self._engine()
+        machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        running = [state.id for state in machines if state.pid]
+        parallel(running, lambda name: engine.stop(name, timeout=0), CancelToken())
+
+    def discard(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        engine = self._engine()
+        removed = []
+        for state in engine.containers({LAB_LABEL: lab.id}):
+            engine.remove(state.id)
+            removed.append(f"container {state.name}")
+        for name in engine.volumes({LAB_LABEL: lab.id}):
+            engine.remove_volume(name)
+            removed.append(f"volume {name}")
+        for network in engine.networks_with({LAB_LABEL: lab.id}):
+            engine.remove_network(network)
+            removed.append(f"network {network}")
+        return removed
+
+    def leftovers(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        engine = self._engine()
+        labels = {LAB_LABEL: lab.id}
+        return [
+            *(f"container {state.name}" for state in engine.containers(labels)),
+            *(f"volume {name}" for name in engine.volumes(labels)),
+            *(f"network {name}" for name in engine.networks_with(labels)),
+        ]
+
+    def looked_for(self) -> str:
+        """See protocols.Machines."""
+        return "containers, volumes and networks of the lab on the laptop's Docker Engine"
+
+
+def _limits(machine: Machine) -> list[str]:
+    flags: list[str] = []
+    if machine.memory is not None:
+        flags += ["--memory", str(machine.memory)]
+    if machine.cpus is not None:
+        flags += ["--cpus", f"{machine.cpus:g}"]
+    return flags
+
+
+def _observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
+    settings = inspected["NetworkSettings"]
+    ports = {
+        int(guest.split("/")[0]): int(bindings[0]["HostPort"])
+        for guest, bindings in (settings.get("Ports") or {}).items()
+        if bindings
+    }
+    networks: Mapping[str, Mapping[str, Any]] = settings.get("Networks") or {}
+    private = [value for key, value in networks.items() if key != "bridge"]
+    address = next((_address(network) for network in private), None)
+    ssh = ports.pop(22, None)
+    status = inspected["State"]["Status"]
+    return ObservedMachine(
+        name=name,
+        state="running" if status == "running" else "paused" if status == "paused" else "stopped",
+        address=address,
+        endpoint=Endpoint("127.0.0.1", ssh, "core") if ssh else None,
+        forwarded=ports,
+        recipe=str((inspected["Config"].get("Labels") or {}).get(RECIPE_LABEL, "")),
+    )
+
+
+def _address(network: Mapping[str, Any]) -> IPv4Address | None:
+    """A stopped container keeps its address only in what it was asked to have."""
+    asked = (network.get("IPAMConfig") or {}).get("IPv4Address")
+    text = network.get("IPAddress") or asked
+    return IPv4Address(text) if text else None
+
+
+def _authorize(engine: Engine, container: str, public_key: str) -> None:
+    path = "/home/core/.ssh/authorized_keys"
+    script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
+    done = engine.execute(container, ["sh", "-c", script, public_key, path])
+    if done.code != 0:
+        raise LabError("cannot give the machine our key", where=container, output=done.stderr)

@@ -1,0 +1,95 @@
+#!/bin/sh
+# What snapshots do inside volumes. Arguments: what to do, then "FROM:TO" for each machine, which
+# are done at once. A machine's folder is its engine's /var/lib/docker. A snapshot's folder holds
+# `layers`, the names of all image layers, and `data`, everything.
+#
+# Layers of images never change, so their files are shared by hard links. Layers of containers and
+# all the rest change, and are copied. What the engine knows of its Swarm is left out: a new one is
+# formed, for an engine that wakes before its manager waits up to a minute for the old one.
+set -eu
+
+# Before the machines stand still: link FROM a machine TO a snapshot. A layer that is not finished
+# at this moment is no image's layer yet; it is copied with the rest.
+link() {
+    mkdir -p "$2/data/overlay2"
+    : > "$2/layers"
+    [ ! -d "$1/image/overlay2/layerdb/sha256" ] ||
+        find "$1/image/overlay2/layerdb/sha256" -name cache-id -exec awk 1 {} + |
+        sort > "$2/layers"
+    (cd "$1/overlay2" && xargs -r cp -al -t "$2/data/overlay2" < "$2/layers")
+}
+
+# While they do: copy what is not linked, FROM a machine TO a snapshot.
+copy() {
+    copy_rest "$1" "$2/layers" "$2/data"
+}
+
+# copy_rest FROM LAYERS TO
+copy_rest() {
+    # shellcheck disable=SC2010 # the names are Docker's own: letters, digits, dots and dashes
+    (cd "$1/overlay2" && ls -A | grep -vxFf "$2" | xargs -r cp -a --sparse=always -t "$3/overlay2")
+    # shellcheck disable=SC2010
+    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old |
+        xargs -r cp -a --sparse=always -t "$3")
+}
+
+# Tell of the snapshot in TO: its folder, entries, bytes of its files, one hash of all names, kinds,
+# sizes, times and targets of links, and bytes of disk that nothing else uses.
+tell() {
+    cd "$2"
+    counted=$(find data -printf '%y %s\n' |
+        awk '{ entries++ } $1 == "f" { bytes += $2 } END { printf "%d %.0f", entries, bytes }')
+    hash=$(find data \( -type d -printf 'd %p\n' \) -o -printf '%y %s %T@ %p %l\n' |
+        LC_ALL=C sort | cat layers - | sha256sum)
+    own=$(find data -type f -links 1 -printf '%b\n' | awk '{ own += $1 } END { printf "%.0f", own * 512 }')
+    echo "$2 $counted ${hash%% *} $own"
+}
+
+# FROM a snapshot, prepare beside what the machine of the folder TO uses all that it will need.
+# Layers it has already are not linked again.
+stage() {
+    rm -rf "$2/.hashlab-new" "$2/.hashlab-old"
+    mkdir -p "$2/overlay2" "$2/.hashlab-new/overlay2"
+    while read -r layer; do
+        [ -e "$2/overlay2/$layer" ] || echo "$layer"
+    done < "$1/layers" > "$2/.hashlab-new/missing"
+    (cd "$1/data/overlay2" && xargs -r cp -al -t "$2/.hashlab-new/overlay2") \
+        < "$2/.hashlab-new/missing"
+    rm "$2/.hashlab-new/missing"
+    copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
+}
+
+# Nothing uses the folder TO any more: what is not in the snapshot FROM goes, what was staged comes.
+swap() {
+    mkdir -p "$2/.hashlab-old/overlay2"
+    # shellcheck disable=SC2010
+    (cd "$2" && ls -A | grep -vxF -e overlay2 -e .hashlab-new -e .hashlab-old |
+        xargs -r mv -t .hashlab-old)
+    # shellcheck disable=SC2010
+    (cd "$2/overlay2" && ls -A | grep -vxFf "$1/layers" | xargs -r mv -t "$2/.hashlab-old/overlay2")
+    find "$2/.hashlab-new/overlay2" -mindepth 1 -maxdepth 1 -exec mv -t "$2/overlay2" {} +
+    rmdir "$2/.hashlab-new/overlay2"
+    find "$2/.hashlab-new" -mindepth 1 -maxdepth 1 -exec mv -t "$2" {} +
+    rmdir "$2/.hashlab-new"
+}
+
+# The machine that uses the folder TO has started: what it does not need goes.
+clean() {
+    rm -rf "$2/.hashlab-old"
+}
+
+# Whoever waits for this script takes a long silence for a broken wire.
+(while sleep 20 > /dev/null 2>&1; do echo; done) &
+beat=$!
+trap 'kill "$beat"' EXIT
+
+what=$1
+shift
+jobs=""
+for pair in "$@"; do
+    "$what" "${pair%%:*}" "${pair#*:}" &
+    jobs="$jobs $!"
+done
+for job in $jobs; do
+    wait "$job"
+done

@@ -1,0 +1,104 @@
+"""Provider ``libvirt``: virtual machines by vagrant-libvirt, with KVM or by emulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hashlab.errors import HashlabError, LaptopError
+from hashlab.protocols import Engine, KvmProbe, Probe, Rank, Runner, Tool
+from hashlab.providers.isolation import Isolation
+from hashlab.providers.libvirt.boxes import LibvirtBoxes
+from hashlab.providers.libvirt.machines import LibvirtMachines
+from hashlab.providers.libvirt.virsh import Virsh
+from hashlab.providers.seed import Seed
+
+PLUGIN = "vagrant-libvirt"
+# Where Debian's package says that it is there; other installations say it in Vagrant's home.
+DEBIAN_PLUGIN = Path("/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json")
+# By measure of the example application; emulation runs its JVMs about ten times slower.
+KVM_PATIENCE = 2.0
+EMULATION_PATIENCE = 10.0
+
+
+class LibvirtProvider:
+    """protocols.Provider on the laptop's libvirt; boxes are built on its Docker Engine."""
+
+    name = "libvirt"
+    publishes_ports = False
+
+    def __init__(
+        self,
+        *,
+        engine: Callable[[], Engine],
+        runner: Runner,
+        kvm: Callable[[], KvmProbe],
+        environ: Mapping[str, str],
+        cache: Path,
+        work: Path,
+    ) -> None:
+        """``kvm``: what a guest that was booted under it showed; ``cache``: what was probed of the engine;
+        ``work``: a folder for files passed to libvirt.
+        """
+        self._virsh = Virsh(runner)
+        self._kvm = kvm
+        self._environ = environ
+        seed = Seed(engine=engine, isolation=Isolation(engine=engine, cache=cache))
+        self.boxes = LibvirtBoxes(engine=engine, seed=seed, runner=runner, virsh=self._virsh)
+        self.machines = LibvirtMachines(virsh=self._virsh, kvm=lambda: kvm().works, work=work)
+
+    @property
+    def patience(self) -> float:
+        """See protocols.Provider."""
+        return KVM_PATIENCE if self._kvm().works else EMULATION_PATIENCE
+
+    def tools(self, *, building: bool) -> Sequence[Tool]:
+        """See protocols.Provider."""
+        return (
+            Tool("vagrant", "vagrant"),
+            Tool("virsh", "libvirt-clients"),
+            Tool("qemu-img", "qemu-utils"),
+            Tool("qemu-system-x86_64", "qemu-system-x86"),
+            Tool("ssh", "openssh-client"),
+            Tool("ssh-keygen", "openssh-client"),
+            Tool("rsync", "rsync"),
+        )
+
+    def check(self) -> None:
+        """See protocols.Provider."""
+        if not self._plugin_is_there():
+            raise LaptopError(
+                f"Vagrant's plugin {PLUGIN} is not installed",
+                next_step=f"apt-get install {PLUGIN}, or: vagrant plugin install {PLUGIN}",
+            )
+        try:
+            self._virsh.call("list")
+        except HashlabError as error:
+            raise LaptopError(
+                f"libvirt does not answer: {error.output.strip() or error.what}",
+                next_step="start it (systemctl start libvirtd) and join its group "
+                "(usermod -aG libvirt USER); Debian, Ubuntu: apt-get install libvirt-daemon-system",
+            ) from error
+
+    def probe(self) -> Probe:
+        """See protocols.Provider."""
+        kvm = self._kvm()
+        rank = Rank.LIBVIRT_KVM if kvm.works else Rank.LIBVIRT_EMULATED
+        try:
+            self.check()
+        except HashlabError as error:
+            return Probe(False, rank, error.what, error.next_step)
+        how = "with KVM" if kvm.works else "by emulation, about ten times slower"
+        return Probe(True, rank, f"virtual machines {how}: {kvm.why}", kvm.next_step)
+
+    def _plugin_is_there(self) -> bool:
+        """Asking Vagrant itself would cost a second."""
+        home = self._environ.get("VAGRANT_HOME")
+        own = Path(home) if home else Path(self._environ.get("HOME", "~")) / ".vagrant.d"
+        for path in (DEBIAN_PLUGIN, own.expanduser() / "plugins.json"):
+            try:
+                if PLUGIN in path.read_text(encoding="utf-8"):
+                    return True
+            except FileNotFoundError:
+                continue
+        return False

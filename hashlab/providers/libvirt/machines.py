@@ -1,0 +1,306 @@
+"""Machines of provider ``libvirt``: domains on linked clones of the box, one network per lab."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from hashlab.config.model import Lab, Machine
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import (
+    BootPlan,
+    BoxManifest,
+    Endpoint,
+    ObservedMachine,
+    PlannedMachine,
+)
+from hashlab.providers.libvirt.about import describe, read_about
+from hashlab.providers.libvirt.names import (
+    box_disk,
+    disk,
+    domain,
+    domain_id,
+    initrd,
+    kernel,
+    mac,
+    prefix,
+)
+from hashlab.providers.libvirt.virsh import POOL, POOL_FOLDER, Virsh
+
+MIB = 1 << 20
+DEFAULT_MEMORY = 1024 * MIB
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key.pub"
+AUTHORIZED_KEYS = "/home/core/.ssh/authorized_keys"
+STATES: Mapping[str, Literal["running", "stopped", "paused"]] = {
+    "running": "running",
+    "in shutdown": "running",
+    "paused": "paused",
+    "pmsuspended": "paused",
+}
+
+
+class LibvirtMachines:
+    """protocols.Machines on the laptop's libvirt."""
+
+    def __init__(self, *, virsh: Virsh, kvm: Callable[[], bool], work: Path) -> None:
+        """``kvm``: whether a guest boots under it; ``work``: a folder for passing files."""
+        self._virsh = virsh
+        self._kvm = kvm
+        self._work = work
+
+    def prepare(
+        self,
+        lab: Lab,
+        machines: Sequence[PlannedMachine],
+        manifest: BoxManifest,
+        subnet: IPv4Network,
+        *,
+        track: Track,
+    ) -> None:
+        """See protocols.Machines. vagrant-libvirt would make the network as well, but not twice at
+        a time; one that is there it only uses.
+        """
+        network = self._virsh.network(lab.id)
+        if network is not None and _subnet(network) != subnet:
+            self._virsh.remove_network(lab.id)
+            network = None
+        if network is None:
+            self._virsh.define("net-define", network_xml(lab, machines, subnet), self._work)
+        else:
+            self._add_hosts(lab, machines, network)
+        if lab.id not in self._virsh.names("net-list", "--name"):
+            self._virsh.call("net-start", lab.id)
+
+    def _add_hosts(
+        self, lab: Lab, machines: Sequence[PlannedMachine], network: ElementTree.Element
+    ) -> None:
+        """Tell the network's DHCP server of machines that are new in an existing lab."""
+        known = {host.get("mac"): host.get("ip") for host in network.iter("host")}
+        active = ["--live"] if lab.id in self._virsh.names("net-list", "--name") else []
+        for planned in machines:
+            there = known.get(mac(lab, planned.name))
+            if there == str(planned.address):
+                continue
+            change = "add-last" if there is None else "modify"
+            words = ["net-update", lab.id, change, "ip-dhcp-host", _host_xml(lab, planned)]
+            self._virsh.call(*words, "--config", *active)
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        """See protocols.Machines. The box's disk is put where machines' disks are cloned from, once
+        per box: vagrant-libvirt would do it too, but two machines at once would do it twice.
+        """
+        folder = manifest.registered_at
+        if folder is None:
+            raise LabError(f"the box {manifest.name} {manifest.version} is not registered")
+        self._virsh.ensure_pool()
+        new = [
+            self._virsh.upload(folder / name, volume, kind=kind)
+            for name, volume, kind in (
+                ("vmlinuz", kernel(manifest), "raw"),
+                ("initrd.img", initrd(manifest), "raw"),
+                ("box.img", box_disk(manifest), "qcow2"),
+            )
+        ]
+        track.detail("box put into libvirt's pool" if any(new) else "the box is in libvirt's pool")
+
+    def settings(
+        self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
+    ) -> dict[str, Any]:
+        """See protocols.Machines."""
+        machine = planned.machine
+        works = self._kvm()
+        return {
+            "driver": "kvm" if works else "qemu",
+            "cpu": {"mode": "host-passthrough"} if works else {"mode": "custom", "model": "qemu64"},
+            "uuid": domain_id(lab, planned.name),
+            "mac": mac(lab, planned.name),
+            "network": lab.id,
+            "prefix": prefix(lab),
+            "pool": POOL,
+            "description": describe(lab, planned, manifest),
+            "memory": (machine.memory or DEFAULT_MEMORY) // MIB,
+            # Emulated CPUs of which a laptop has fewer only wait for each other.
+            "cpus": max(1, math.ceil(machine.cpus or 1)) if works else 1,
+            "kernel": f"{POOL_FOLDER}/{kernel(manifest)}",
+            "initrd": f"{POOL_FOLDER}/{initrd(manifest)}",
+            "cmd_line": " ".join(
+                [
+                    "root=/dev/vda rw quiet console=ttyS0 net.ifnames=0 apparmor=0",
+                    f"systemd.hostname={planned.name}",
+                    f"hashlab.key={public_key.split()[1]}",
+                ]
+            ),
+        }
+
+    def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
+        """See protocols.Machines. Network and box are there already, and the Vagrantfile loads all
+        classes before Vagrant starts its threads: nothing is left to race for.
+        """
+        return [[machines]]
+
+    def all(self, lab: Lab) -> list[ObservedMachine]:
+        """See protocols.Machines."""
+        states = self._virsh.domain_states()
+        found = []
+        for machine in lab.machines:
+            state = states.get(domain(lab, machine.name))
+            if state is not None:
+                found.append(self._observed(lab, machine.name, state))
+        return found
+
+    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """See protocols.Machines."""
+        state = self._virsh.ask("domstate", domain(lab, name))
+        return None if state is None else self._observed(lab, name, state.strip())
+
+    def _observed(self, lab: Lab, name: str, state: str) -> ObservedMachine:
+        about = read_about(self._virsh, domain(lab, name))
+        address = IPv4Address(about["address"]) if "address" in about else None
+        return ObservedMachine(
+            name=name,
+            state=STATES.get(state, "stopped"),
+            address=address,
+            endpoint=Endpoint(str(address), 22, "core") if address else None,
+            forwarded={int(guest): int(host) for guest, host in about.get("ports", {}).items()},
+            recipe=str(about.get("recipe", "")),
+        )
+
+    def discard_one(self, lab: Lab, machine: str) -> None:
+        """See protocols.Machines."""
+        self._virsh.remove_domain(domain(lab, machine))
+        self._virsh.remove_volume(disk(lab, machine))
+
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        """See protocols.Machines. Vagrant makes disk, domain and network card in this order."""
+        states = self._virsh.domain_states()
+        volumes = self._virsh.volumes()
+        half = []
+        for machine in lab.machines:
+            name = domain(lab, machine.name)
+            if name in states:
+                described = self._virsh.domain(name)
+                if described is None or described.find("devices/interface") is not None:
+                    continue
+                self._virsh.remove_domain(name)
+            elif disk(lab, machine.name) not in volumes:
+                continue
+            self._virsh.remove_volume(disk(lab, machine.name))
+            half.append(machine.name)
+        return half
+
+    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+        """See protocols.Machines."""
+        states = self._virsh.domain_states()
+        for machine in lab.machines:
+            name = domain(lab, machine.name)
+            if name not in states:
+                continue
+            folder = vagrant_folder / "machines" / machine.name / "libvirt"
+            if not (folder / "id").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "id").write_text(domain_id(lab, machine.name), encoding="ascii")
+            if states[name] == "running":
+                self._authorize(name, public_key)
+
+    def _authorize(self, name: str, public_key: str) -> None:
+        """Put our key into a machine, unless it was made with it."""
+        described = self._virsh.domain(name)
+        line = described.findtext("os/cmdline", "") if described is not None else ""
+        if f"hashlab.key={public_key.split()[1]}" in line.split():
+            return
+        script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
+        words = ["/bin/sh", "-c", script, public_key, AUTHORIZED_KEYS]
+        done = self._virsh.execute(name, words)
+        if done.code != 0:
+            raise LabError("cannot give the machine our key", where=name, output=done.stderr)
+
+    def host_key(self, lab: Lab, machine: str) -> str:
+        """See protocols.Machines. The agent inside answers over the hypervisor's own channel."""
+        try:
+            text = self._virsh.read_file(domain(lab, machine), HOST_KEY)
+        except LabError:
+            # The agent starts together with sshd: it may not be there yet.
+            return ""
+        return " ".join(text.split()[:2])
+
+    def own_subnet(self, lab: Lab) -> str:
+        """See protocols.Machines."""
+        network = self._virsh.network(lab.id)
+        subnet = None if network is None else _subnet(network)
+        return str(subnet) if subnet else ""
+
+    def used_subnets(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        names = self._virsh.names("net-list", "--all", "--name")
+        networks = (self._virsh.network(name) for name in names if name != lab.id)
+        subnets = (_subnet(network) for network in networks if network is not None)
+        return [str(subnet) for subnet in subnets if subnet is not None]
+
+    def halt(self, lab: Lab) -> None:
+        """See protocols.Machines."""
+        states = self._virsh.domain_states()
+        names = [domain(lab, machine.name) for machine in lab.machines]
+        running = [name for name in names if states.get(name, "shut off") != "shut off"]
+        parallel(running, lambda name: self._virsh.ask("destroy", name), CancelToken())
+
+    def discard(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        removed = []
+        for name in self._domains(lab):
+            self._virsh.remove_domain(name)
+            removed.append(f"domain {name}")
+        for name in self._disks(lab):
+            self._virsh.remove_volume(name)
+            removed.append(f"volume {name}")
+        if lab.id in self._virsh.names("net-list", "--all", "--name"):
+            self._virsh.remove_network(lab.id)
+            removed.append(f"network {lab.id}")
+        return removed
+
+    def leftovers(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        networks = self._virsh.names("net-list", "--all", "--name")
+        return [
+            *(f"domain {name}" for name in self._domains(lab)),
+            *(f"volume {name}" for name in self._disks(lab)),
+            *(f"network {name}" for name in networks if name == lab.id),
+        ]
+
+    def looked_for(self) -> str:
+        """See protocols.Machines."""
+        return "domains, volumes and networks of the lab in libvirt"
+
+    def _domains(self, lab: Lab) -> list[str]:
+        return [name for name in self._virsh.domain_states() if name.startswith(prefix(lab))]
+
+    def _disks(self, lab: Lab) -> list[str]:
+        return [name for name in self._virsh.volumes() if name.startswith(prefix(lab))]
+
+
+def network_xml(lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network) -> str:
+    """A network with NAT to the outside, whose DHCP server knows each machine's address."""
+    gateway = next(subnet.hosts())
+    hosts = "".join(_host_xml(lab, planned) for planned in machines)
+    return (
+        f"<network><name>{lab.id}</name><forward mode='nat'/>"
+        f"<ip address='{gateway}' netmask='{subnet.netmask}'><dhcp>{hosts}</dhcp></ip></network>"
+    )
+
+
+def _host_xml(lab: Lab, planned: PlannedMachine) -> str:
+    return f"<host mac='{mac(lab, planned.name)}' name='{planned.name}' ip='{planned.address}'/>"
+
+
+def _subnet(network: ElementTree.Element) -> IPv4Network | None:
+    ip = network.find("ip")
+    if ip is None or not ip.get("address"):
+        return None
+    size = ip.get("netmask") or ip.get("prefix")
+    return IPv4Network(f"{ip.get('address')}/{size}", strict=False)

@@ -1,0 +1,52 @@
+"""A container on the laptop's engine that runs one shell script and is gone afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hashlab.errors import LabError
+from hashlab.protocols import Engine
+
+SECONDS = 600
+ALL_LINES = 10_000
+
+
+def run_script(
+    engine: Engine,
+    script: str,
+    *,
+    name: str,
+    image: str,
+    binds: Sequence[str] = (),
+    capabilities: Sequence[str] = (),
+    may_mount: bool = False,
+    failure: str,
+) -> str:
+    """Run ``script`` in a container of ``image`` without a network; return what it printed.
+
+    ``binds`` as in ``docker run --volume``; ``may_mount``: where AppArmor would forbid it even to
+    one with the capability. Raises LabError with ``failure`` as its text.
+    """
+    engine.remove(name)
+    engine.create(
+        name,
+        {
+            "Image": image,
+            "Entrypoint": ["/bin/sh", "-c", script],
+            "HostConfig": {
+                "Binds": list(binds),
+                "CapAdd": list(capabilities),
+                "SecurityOpt": ["apparmor=unconfined"] if may_mount else [],
+                "NetworkMode": "none",
+            },
+        },
+    )
+    try:
+        engine.start(name)
+        code = engine.wait(name, timeout=SECONDS)
+        said = engine.logs(name, lines=ALL_LINES)
+        if code != 0:
+            raise LabError(failure, output=said)
+        return said
+    finally:
+        engine.remove(name)

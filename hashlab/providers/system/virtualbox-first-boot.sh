@@ -1,0 +1,65 @@
+#!/bin/sh
+# Makes a machine of someone else's box one of the lab's: the lab's key alone, a Docker Engine, a
+# folder for hashlab. Runs as root at each `vagrant up`; a second run changes nothing.
+# Arguments: kind of the box, user, public key, Debian packages.
+set -eu
+
+kind=$1
+user=$2
+key=$3
+shift 3
+
+if [ "$kind" = debian ]; then
+    export DEBIAN_FRONTEND=noninteractive
+    missing=""
+    command -v dockerd > /dev/null || missing="docker.io"
+    for package in ca-certificates iproute2 iptables rsync socat sudo "$@"; do
+        # A package may stand there with its version: NAME=VERSION.
+        dpkg-query --show --showformat '${Status}' "${package%%=*}" 2> /dev/null |
+            grep -q 'ok installed' || missing="$missing $package"
+    done
+    if [ -n "$missing" ]; then
+        apt-get update -q
+        # shellcheck disable=SC2086 # words
+        apt-get install -q -y --no-install-recommends $missing
+    fi
+    # Machines made of one box would share its host keys.
+    if [ ! -e /etc/ssh/hashlab-host-keys ]; then
+        rm -f /etc/ssh/ssh_host_*
+        ssh-keygen -A
+        : > /etc/ssh/hashlab-host-keys
+    fi
+fi
+usermod --append --groups docker "$user"
+install -d -o "$user" -g "$(id -gn "$user")" -m 0755 /var/lib/hashlab
+
+# hashlab opens many sessions on one connection.
+setting="MaxSessions 64"
+mkdir -p /etc/ssh/sshd_config.d
+printf '%s\nMaxStartups 64:30:128\nUseDNS no\n' "$setting" > /etc/ssh/sshd_config.d/hashlab.conf
+accepted() {
+    sshd -T 2> /dev/null | grep -qix "$setting"
+}
+if ! accepted; then
+    # This sshd_config does not read that folder. It may be a link into a read-only /usr.
+    { printf '%s\n' "$setting"; cat /etc/ssh/sshd_config; } > /etc/ssh/sshd_config.hashlab
+    mv /etc/ssh/sshd_config.hashlab /etc/ssh/sshd_config
+    accepted || { echo "sshd does not take '$setting'" >&2; exit 1; }
+fi
+# Where a socket starts sshd for each connection, there is nothing to restart.
+for unit in ssh.service sshd.service; do
+    if systemctl is-active --quiet "$unit"; then systemctl restart "$unit"; fi
+done
+
+# Last, for it locks out Vagrant's own key, which everyone has.
+ssh="$(getent passwd "$user" | cut -d: -f6)/.ssh"
+install -d -o "$user" -g "$(id -gn "$user")" -m 0700 "$ssh"
+printf '%s\n' "$key" > "$ssh/authorized_keys.hashlab"
+chown "$user:$(id -gn "$user")" "$ssh/authorized_keys.hashlab"
+chmod 0600 "$ssh/authorized_keys.hashlab"
+mv "$ssh/authorized_keys.hashlab" "$ssh/authorized_keys"
+# Where Flatcar composes authorized_keys from; Ignition's part is the lab's key.
+if [ -d "$ssh/authorized_keys.d" ]; then
+    find "$ssh/authorized_keys.d" -mindepth 1 ! -name ignition -delete
+fi
+systemctl start docker.service

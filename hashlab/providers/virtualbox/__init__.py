@@ -1,0 +1,75 @@
+"""Provider ``virtualbox``: virtual machines of a box by URL. Never run on a real VirtualBox yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashlab.config.model import VirtualBoxBase
+from hashlab.errors import HashlabError, LaptopError
+from hashlab.protocols import Download, Probe, Rank, Runner, Tool
+from hashlab.providers.virtualbox.boxes import VirtualBoxBoxes
+from hashlab.providers.virtualbox.machines import VirtualBoxMachines
+from hashlab.providers.virtualbox.vboxmanage import VBoxManage
+
+MACOS = "darwin"
+
+
+class VirtualBoxProvider:
+    """protocols.Provider on the laptop's VirtualBox."""
+
+    name = "virtualbox"
+    publishes_ports = True
+    # The others boot only after the first, and a Debian box installs Docker at its first boot.
+    patience = 5.0
+
+    def __init__(
+        self,
+        *,
+        runner: Runner,
+        download: Download,
+        base: VirtualBoxBase | None,
+        work: Path,
+        platform: str,
+    ) -> None:
+        """``base``: [box.virtualbox]; ``work``: where boxes are made; ``platform``: as in sys."""
+        self._vbox = VBoxManage(runner, macos=platform == MACOS)
+        self.boxes = VirtualBoxBoxes(vbox=self._vbox, download=download, base=base, work=work)
+        self.machines = VirtualBoxMachines(vbox=self._vbox, runner=runner)
+
+    def tools(self, *, building: bool) -> Sequence[Tool]:
+        """See protocols.Provider."""
+        return (
+            Tool("vagrant", "vagrant"),
+            Tool("VBoxManage", "virtualbox"),
+            Tool("ssh", "openssh-client"),
+            Tool("ssh-keygen", "openssh-client"),
+            Tool("ssh-keyscan", "openssh-client"),
+            Tool("rsync", "rsync"),
+        )
+
+    def check(self) -> None:
+        """See protocols.Provider. Without its kernel driver VBoxManage answers, with a warning."""
+        try:
+            said = self._vbox.call("--version")
+        except HashlabError as error:
+            raise LaptopError(
+                f"VirtualBox does not answer: {error.output.strip() or error.what}",
+                next_step="install VirtualBox and see that `VBoxManage --version` works",
+            ) from error
+        if "WARNING" in said:
+            warning = " ".join(said.split())
+            raise LaptopError(
+                f"VirtualBox's kernel driver is not loaded: {warning}",
+                next_step="run `sudo /sbin/vboxconfig`, or with Debian's package "
+                "`sudo modprobe vboxdrv`",
+            )
+
+    def probe(self) -> Probe:
+        """See protocols.Provider."""
+        try:
+            self.check()
+        except HashlabError as error:
+            return Probe(False, Rank.VIRTUALBOX, error.what, error.next_step)
+        detail = "virtual machines; hashlab was never tried on a real VirtualBox"
+        return Probe(True, Rank.VIRTUALBOX, detail)

@@ -1,0 +1,294 @@
+"""Machines of provider ``virtualbox``: linked clones of the box, one host-only network per lab."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any, Literal
+
+from hashlab.config.model import Lab, Machine
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import (
+    BootPlan,
+    BoxManifest,
+    Endpoint,
+    ObservedMachine,
+    PlannedMachine,
+    Runner,
+)
+from hashlab.providers.virtualbox.boxes import base_of, master_of
+from hashlab.providers.virtualbox.ignition import PROPERTY, ignition
+from hashlab.providers.virtualbox.names import (
+    HOST_KEY,
+    LAB,
+    MACHINE,
+    READY,
+    RECIPE,
+    mac,
+    network,
+    prefix,
+    vm,
+)
+from hashlab.providers.virtualbox.vboxmanage import (
+    GLOBAL,
+    VBoxManage,
+    forwards_of,
+    state_of,
+)
+
+MIB = 1 << 20
+DEFAULT_MEMORY = 1024 * MIB
+# VirtualBox refuses other host-only addresses since 6.1.28.
+ALLOWED = IPv4Network("192.168.56.0/21")
+FIRST_BOOT = "virtualbox-first-boot.sh"
+SCAN_SECONDS = 10.0
+SSH_PORT = 22
+
+
+class VirtualBoxMachines:
+    """protocols.Machines on the laptop's VirtualBox."""
+
+    def __init__(self, *, vbox: VBoxManage, runner: Runner) -> None:
+        self._vbox = vbox
+        self._runner = runner
+
+    def prepare(
+        self,
+        lab: Lab,
+        machines: Sequence[PlannedMachine],
+        manifest: BoxManifest,
+        subnet: IPv4Network,
+        *,
+        track: Track,
+    ) -> None:
+        """See protocols.Machines. Vagrant would make the network as well, but several at once would
+        each make one; a network that holds a machine's address it only uses.
+        """
+        name, known = self._network(lab)
+        if known == subnet and name in self._network_names():
+            return
+        self._remove_network(lab)
+        name = self._vbox.add_host_network(lab.id, subnet)
+        self._vbox.note(GLOBAL, network(lab), f"{subnet} {name}")
+
+    def fill_disks(
+        self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
+    ) -> None:
+        """See protocols.Machines. A linked clone shares the disk of the box; Vagrant makes it."""
+        track.detail("disks are linked clones")
+
+    def settings(
+        self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
+    ) -> dict[str, Any]:
+        """See protocols.Machines. Flatcar sets itself up by its Ignition file, before its sshd
+        starts; a Debian box is set up by Vagrant, which enters it by Vagrant's own well-known key.
+        """
+        base = base_of(lab)
+        flatcar = base.kind == "flatcar"
+        name, address = vm(lab, planned.name), mac(lab, planned.name)
+        properties = (
+            {PROPERTY: ignition(planned, mac=address, user=base.user, public_key=public_key)}
+            if flatcar
+            else {}
+        )
+        ready = f"{planned.address} {_key(public_key)}"
+        return {
+            "vm": name,
+            "user": base.user,
+            "guest": "coreos" if flatcar else "debian",
+            "vagrant_sets_up": not flatcar,
+            "mac": address.replace(":", ""),
+            "memory": (planned.machine.memory or DEFAULT_MEMORY) // MIB,
+            "cpus": max(1, math.ceil(planned.machine.cpus or 1)),
+            "properties": properties,
+            "notes": {LAB: lab.id, MACHINE: planned.name, RECIPE: manifest.recipe},
+            "first_boot": _first_boot(),
+            "first_boot_args": [base.kind, base.user, public_key, *lab.box.packages],
+            "when_up": shlex.join(["VBoxManage", "setextradata", name, READY, ready]),
+        }
+
+    def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
+        """See protocols.Machines. The first `vagrant up` imports the box as the master of all
+        linked clones, which VirtualBox 7.1 can't do twice at a time; VirtualBox has no parallel
+        `up`, so the others are one call each, at once.
+        """
+        alone = [[name] for name in machines]
+        if master_of(manifest) in self._vbox.machines().values():
+            return [alone]
+        return [plan for plan in (alone[:1], alone[1:]) if plan]
+
+    def all(self, lab: Lab) -> list[ObservedMachine]:
+        """See protocols.Machines."""
+        there = self._vbox.machines()
+        found = [
+            self.one(lab, machine.name)
+            for machine in lab.machines
+            if vm(lab, machine.name) in there
+        ]
+        return [machine for machine in found if machine is not None]
+
+    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """See protocols.Machines. A machine has its address, and is used, when `vagrant up` has
+        come to its end: before that, it may still let in whoever has Vagrant's own key.
+        """
+        info = self._vbox.info(vm(lab, name))
+        if info is None:
+            return None
+        notes = self._vbox.notes(vm(lab, name))
+        ports = {forward.guest: forward.host for forward in forwards_of(info)}
+        ssh = ports.pop(SSH_PORT, None)
+        ready = notes.get(READY, "").split()
+        return ObservedMachine(
+            name=name,
+            state=_state(info),
+            address=IPv4Address(ready[0]) if ready else None,
+            endpoint=Endpoint("127.0.0.1", ssh, base_of(lab).user) if ssh else None,
+            forwarded=ports,
+            recipe=notes.get(RECIPE, ""),
+        )
+
+    def discard_one(self, lab: Lab, machine: str) -> None:
+        """See protocols.Machines."""
+        if self._vbox.info(vm(lab, machine)) is not None:
+            self._vbox.remove_machine(vm(lab, machine))
+
+    def discard_half_built(self, lab: Lab) -> list[str]:
+        """See protocols.Machines. Machines for which `vagrant up` has never come to its end."""
+        there = self._vbox.machines()
+        mine = [machine.name for machine in lab.machines if vm(lab, machine.name) in there]
+        half = [name for name in mine if READY not in self._vbox.notes(vm(lab, name))]
+        for name in half:
+            self._vbox.remove_machine(vm(lab, name))
+        return half
+
+    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+        """See protocols.Machines. Without guest additions there is no way into a machine but SSH: a
+        key that is lost can't be replaced. Raises LabError then, with the ids given back.
+        """
+        there = self._vbox.machines()
+        lost = []
+        for machine in lab.machines:
+            name = vm(lab, machine.name)
+            if name not in there:
+                continue
+            folder = vagrant_folder / "machines" / machine.name / "virtualbox"
+            if not (folder / "id").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "id").write_text(there[name], encoding="ascii")
+            ready = self._vbox.notes(name).get(READY, "")
+            if ready and ready.partition(" ")[2] != _key(public_key):
+                lost.append(machine.name)
+        if lost:
+            raise LabError(
+                "the lab's SSH key is gone, and VirtualBox has no other way into a machine",
+                where=", ".join(lost),
+                next_step="hashlab destroy, then hashlab dev",
+            )
+
+    def host_key(self, lab: Lab, machine: str) -> str:
+        """See protocols.Machines. VirtualBox can't look inside: the key that is shown first, on a
+        port of the laptop's own 127.0.0.1, is written down at the machine and holds from then on.
+        """
+        name = vm(lab, machine)
+        known = self._vbox.notes(name).get(HOST_KEY, "")
+        if known:
+            return known
+        found = self.one(lab, machine)
+        if found is None or found.endpoint is None or found.address is None:
+            return ""
+        shown = self._scan(found.endpoint)
+        if shown:
+            self._vbox.note(name, HOST_KEY, shown)
+        return shown
+
+    def _scan(self, endpoint: Endpoint) -> str:
+        done = self._runner.run(
+            ["ssh-keyscan", "-t", "ed25519", "-p", str(endpoint.port), endpoint.host],
+            timeout=SCAN_SECONDS,
+            cancel=CancelToken(),
+        )
+        keys = [line.split()[1:3] for line in done.stdout.splitlines() if " ssh-ed25519 " in line]
+        return " ".join(keys[0]) if keys else ""
+
+    def own_subnet(self, lab: Lab) -> str:
+        """See protocols.Machines."""
+        name, subnet = self._network(lab)
+        return str(subnet) if subnet and name in self._network_names() else ""
+
+    def used_subnets(self, lab: Lab) -> list[str]:
+        """See protocols.Machines; with everything that VirtualBox does not allow."""
+        own, _ = self._network(lab)
+        networks = self._vbox.host_networks()
+        used = [net.subnet for net in networks if net.subnet and net.name != own]
+        beyond = IPv4Network("0.0.0.0/0").address_exclude(ALLOWED)
+        return [str(subnet) for subnet in (*used, *beyond)]
+
+    def halt(self, lab: Lab) -> None:
+        """See protocols.Machines."""
+        running = [name for name in self._machines(lab) if self._runs(name)]
+        parallel(running, self._vbox.power_off, CancelToken())
+
+    def _runs(self, name: str) -> bool:
+        info = self._vbox.info(name)
+        return info is not None and state_of(info) != "stopped"
+
+    def discard(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        removed = []
+        for name in self._machines(lab):
+            self._vbox.remove_machine(name)
+            removed.append(f"machine {name}")
+        return removed + self._remove_network(lab)
+
+    def leftovers(self, lab: Lab) -> list[str]:
+        """See protocols.Machines."""
+        name, _ = self._network(lab)
+        return [
+            *(f"machine {name}" for name in self._machines(lab)),
+            *(f"network {there}" for there in self._network_names() if there == name),
+        ]
+
+    def looked_for(self) -> str:
+        """See protocols.Machines."""
+        return "machines and the host-only network of the lab in VirtualBox"
+
+    def _machines(self, lab: Lab) -> list[str]:
+        return [name for name in self._vbox.machines() if name.startswith(prefix(lab))]
+
+    def _network(self, lab: Lab) -> tuple[str, IPv4Network | None]:
+        """Name and subnet of the network that was made for the lab, as written down."""
+        subnet, _, name = self._vbox.notes(GLOBAL).get(network(lab), "").partition(" ")
+        return (name, IPv4Network(subnet)) if name else ("", None)
+
+    def _network_names(self) -> list[str]:
+        return [net.name for net in self._vbox.host_networks()]
+
+    def _remove_network(self, lab: Lab) -> list[str]:
+        name, _ = self._network(lab)
+        if not name:
+            return []
+        there = name in self._network_names()
+        if there:
+            self._vbox.remove_host_network(name)
+        self._vbox.note(GLOBAL, network(lab), "")
+        return [f"network {name}"] if there else []
+
+
+def _state(info: Mapping[str, str]) -> Literal["running", "stopped", "paused"]:
+    state = state_of(info)
+    return "running" if state == "running" else "paused" if state == "paused" else "stopped"
+
+
+def _key(public_key: str) -> str:
+    """A public key without its comment."""
+    return " ".join(public_key.split()[:2])
+
+
+def _first_boot() -> str:
+    folder = resources.files("hashlab.providers").joinpath("system")
+    return folder.joinpath(FIRST_BOOT).read_text("utf-8")

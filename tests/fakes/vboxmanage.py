@@ -1,0 +1,260 @@
+"""VBoxManage on a VirtualBox that is none: machines, notes, host-only interfaces, in memory.
+
+As a program it stands in for VBoxManage: the state lies in a file, for processes that use it at
+once, and every command is written to a log. Nothing is imported that would make it start slowly.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+VERSION = "7.0.20r163906"
+NO_SUCH = (
+    "VBoxManage: error: Could not find a registered machine named '{name}'\n"
+    "VBoxManage: error: Details: code VBOX_E_OBJECT_NOT_FOUND (0x80bb0001), "
+    "component VirtualBoxWrap, interface IVirtualBox, callee nsISupports\n"
+)
+# VirtualBox counts the zero that ends a value.
+MAX_VALUE = 1024
+
+
+class Refused(Exception):
+    """VBoxManage ends with an error."""
+
+
+class FakeVirtualBox:
+    """Answers the commands that hashlab and Vagrant give; refuses every other."""
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        """``state`` is what ``self.state`` was before: plain values, as JSON holds them."""
+        self.state: dict[str, Any] = state or {"vms": {}, "interfaces": {}, "notes": {}}
+        self.boots = True
+        self.version = VERSION
+        self.warning = ""
+
+    def run(self, words: Sequence[str]) -> tuple[int, str, str]:
+        """Carry out one command; return its exit code and what it prints to both streams."""
+        try:
+            return 0, self._dispatch(list(words)), ""
+        except Refused as refused:
+            return 1, "", str(refused)
+
+    def vm(self, name: str) -> dict[str, Any]:
+        """A machine by name or id."""
+        for known, vm in self.state["vms"].items():
+            if name in (known, vm["id"]):
+                return {**vm, "name": known}
+        raise Refused(NO_SUCH.format(name=name))
+
+    def add_vm(self, name: str, **settings: Any) -> dict[str, Any]:
+        """Make a machine as an import does."""
+        self.state["vms"][name] = {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}{len(self.state['vms'])}")),
+            "state": "poweroff",
+            "modify": {"nic1": "nat"},
+            "forwards": {},
+            "notes": {},
+            "properties": {},
+            "snapshots": [],
+            **settings,
+        }
+        return self.vm(name)
+
+    def _dispatch(self, words: list[str]) -> str:
+        if words == ["--version"]:
+            return f"{self.warning}{self.version}\n"
+        verb, arguments = words[0], words[1:]
+        method = getattr(self, f"_{verb}", None)
+        if method is None:
+            raise AssertionError(f"the fake VirtualBox does not know {words}")
+        said: str = method(*arguments)
+        return said
+
+    def _list(self, what: str) -> str:
+        if what == "vms":
+            vms = self.state["vms"].items()
+            return "".join(f'"{name}" {{{vm["id"]}}}\n' for name, vm in vms)
+        if what == "hostonlyifs":
+            return "\n".join(self._interface(name) for name in self.state["interfaces"])
+        if what in ("bridgedifs", "dhcpservers"):
+            return ""
+        if what == "systemproperties":
+            return "Default machine folder:          /nowhere/VirtualBox VMs\n"
+        raise AssertionError(f"the fake VirtualBox does not list {what}")
+
+    def _interface(self, name: str) -> str:
+        address = self.state["interfaces"][name]
+        return (
+            f"Name:            {name}\n"
+            "GUID:            786f6276-656e-4074-8000-0a0027000000\n"
+            "DHCP:            Disabled\n"
+            f"IPAddress:       {address}\n"
+            "NetworkMask:     255.255.255.0\n"
+            "IPV6Address:     \n"
+            "IPV6NetworkMaskPrefixLength: 0\n"
+            "HardwareAddress: 0a:00:27:00:00:00\n"
+            "MediumType:      Ethernet\n"
+            "Wireless:        No\n"
+            f"Status:          {'Up' if address else 'Down'}\n"
+            f"VBoxNetworkName: HostInterfaceNetworking-{name}\n"
+        )
+
+    def _hostonlyif(self, action: str, *words: str) -> str:
+        interfaces = self.state["interfaces"]
+        if action == "create":
+            name = next(f"vboxnet{n}" for n in range(99) if f"vboxnet{n}" not in interfaces)
+            interfaces[name] = "192.168.56.1"
+            return f"0%...100%\nInterface '{name}' was successfully created\n"
+        assert words[0] in interfaces, f"there is no interface {words[0]}"
+        if action == "ipconfig":
+            assert words[3:] == ("--netmask", "255.255.255.0"), words
+            interfaces[words[0]] = words[2]
+            return ""
+        assert action == "remove", action
+        del interfaces[words[0]]
+        return ""
+
+    def _showvminfo(self, name: str, form: str = "") -> str:
+        if not form:
+            return f"Name: {self.vm(name)['name']}\n"
+        assert form == "--machinereadable"
+        vm = self.vm(name)
+        forwards = enumerate(vm["forwards"].items())
+        return "".join(
+            [
+                f'name="{vm["name"]}"\nUUID="{vm["id"]}"\nCfgFile="/nowhere/a=b.vbox"\nmemory=1024\n',
+                '"SATA Controller-0-0"="/nowhere/disk.vmdk"\n',
+                f'VMState="{vm["state"]}"\n',
+                'VMStateChangeTime="2026-01-01T12:00:00.000000000"\n',
+                *(f'{key}="{value}"\n' for key, value in vm["modify"].items()),
+                *(f'Forwarding({n})="{name},{rest}"\n' for n, (name, rest) in forwards),
+            ]
+        )
+
+    def _getextradata(self, name: str, what: str) -> str:
+        assert what == "enumerate"
+        notes = self.state["notes"] if name == "global" else self.vm(name)["notes"]
+        return "".join(f"Key: {key}, Value: {value}\n" for key, value in notes.items())
+
+    def _setextradata(self, name: str, key: str, value: str = "") -> str:
+        notes = self.state["notes"] if name == "global" else self._stored(name)["notes"]
+        notes.pop(key, None)
+        if value:
+            notes[key] = value
+        return ""
+
+    def _guestproperty(self, action: str, name: str, key: str, value: str = "") -> str:
+        if action == "get":
+            return f"Value: {self.vm(name)['properties'].get(key, '')}\n"
+        assert action == "set"
+        if len(value.encode()) + 1 > MAX_VALUE:
+            raise Refused("VBoxManage: error: VERR_TOO_MUCH_DATA\n")
+        self._stored(name)["properties"][key] = value
+        return ""
+
+    def _modifyvm(self, name: str, *words: str) -> str:
+        vm = self._stored(name)
+        pairs = list(zip(words[0::2], words[1::2], strict=False))
+        for option, value in pairs:
+            if option == "--name":
+                self._rename(name, value)
+            elif option.startswith("--natpf") and value != "delete":
+                rule, _, rest = value.partition(",")
+                vm["forwards"][rule] = rest
+            else:
+                vm["modify"][option.removeprefix("--")] = value
+        if "delete" in words:
+            vm["forwards"].clear()
+        return ""
+
+    def _rename(self, old: str, new: str) -> None:
+        assert new not in self.state["vms"], f"two machines called {new}"
+        known = self.vm(old)["name"]
+        self.state["vms"][new] = self.state["vms"].pop(known)
+
+    def _import(self, *words: str) -> str:
+        if words[0] == "-n":
+            return '  2: Suggested VM name "base"\n'
+        self.add_vm(words[words.index("--vmname") + 1])
+        return "Successfully imported the appliance.\n"
+
+    def _snapshot(self, name: str, action: str, *words: str) -> str:
+        vm = self._stored(name)
+        if action == "take":
+            vm["snapshots"].append(words[0])
+            return ""
+        assert action == "list"
+        if not vm["snapshots"]:
+            raise Refused("This machine does not have any snapshots\n")
+        return "".join(f'SnapshotName="{snapshot}"\n' for snapshot in vm["snapshots"])
+
+    def _clonevm(self, source: str, *words: str) -> str:
+        master = self.vm(source)
+        options = dict(zip(words[1::2], words[2::2], strict=False))
+        assert words[0] == "--register" and options["--options"] == "link", words
+        assert options["--snapshot"] in master["snapshots"], "no such snapshot to clone from"
+        self.add_vm(options["--name"], linked_to=master["id"])
+        return ""
+
+    def _startvm(self, name: str, *words: str) -> str:
+        assert words == ("--type", "headless"), words
+        if not self.boots:
+            raise Refused(
+                f"VBoxManage: error: {self.vm(name)['name']}: this VirtualBox boots nothing"
+            )
+        self._stored(name)["state"] = "running"
+        return ""
+
+    def _controlvm(self, name: str, action: str) -> str:
+        assert action == "poweroff"
+        vm = self._stored(name)
+        if vm["state"] == "poweroff":
+            raise Refused(f"VBoxManage: error: Machine '{name}' is not currently running.\n")
+        vm["state"] = "poweroff"
+        return ""
+
+    def _unregistervm(self, name: str, *words: str) -> str:
+        assert words == ("--delete",)
+        vm = self.vm(name)
+        if vm["state"] != "poweroff":
+            raise Refused("VBoxManage: error: Cannot unregister the machine while it is locked\n")
+        clones = [each for each in self.state["vms"].values() if each.get("linked_to") == vm["id"]]
+        if clones:
+            raise Refused("VBoxManage: error: Cannot delete: it has linked clones\n")
+        del self.state["vms"][vm["name"]]
+        return ""
+
+    def _sharedfolder(self, *words: str) -> str:
+        raise AssertionError(f"a shared folder: {words}")
+
+    def _stored(self, name: str) -> dict[str, Any]:
+        known: dict[str, Any] = self.state["vms"][self.vm(name)["name"]]
+        return known
+
+
+def main() -> int:
+    """Carry out one command on the state in the folder $FAKE_VIRTUALBOX; no machine boots."""
+    folder = Path(os.environ["FAKE_VIRTUALBOX"])
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        state = folder / "state.json"
+        virtualbox = FakeVirtualBox(json.loads(state.read_text()) if state.exists() else None)
+        virtualbox.boots = False
+        code, stdout, stderr = virtualbox.run(sys.argv[1:])
+        state.write_text(json.dumps(virtualbox.state))
+        with (folder / "log").open("a") as log:
+            log.write(json.dumps({"parent": os.getppid(), "words": sys.argv[1:]}) + "\n")
+    sys.stdout.write(stdout)
+    sys.stderr.write(stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""Boxes of provider docker on a fake engine: an image with the system, a volume with the store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_labs import IMAGE, MANIFEST, STORE, built, machine, with_store
+from fakes import FakeEngine
+
+from hashlab import providers
+from hashlab.config.model import Lab
+from hashlab.errors import LaptopError
+from hashlab.pipeline import Track
+from hashlab.providers.docker import DockerProvider
+
+SYSTEM = Path(providers.__file__).parent / "system"
+
+
+# The laptop
+
+
+@pytest.mark.parametrize("driver", ["overlay2", "overlayfs"])
+def test_a_linux_engine_with_overlay_works(
+    engine: FakeEngine, provider: DockerProvider, driver: str
+) -> None:
+    engine.host["Driver"] = driver
+    provider.check()
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "told"),
+    [
+        ("OSType", "windows", "runs windows containers"),
+        ("Driver", "vfs", "stores images with 'vfs', not overlay2"),
+        ("Driver", "btrfs", "stores images with 'btrfs'"),
+    ],
+)
+def test_an_engine_that_cannot_hold_a_lab_is_refused_with_a_next_step(
+    engine: FakeEngine, provider: DockerProvider, fact: str, value: str, told: str
+) -> None:
+    engine.host[fact] = value
+    with pytest.raises(LaptopError, match=told) as failure:
+        provider.check()
+    assert failure.value.next_step
+
+
+def test_the_tools_are_those_that_phases_call(provider: DockerProvider) -> None:
+    commands = {tool.command for tool in provider.tools(building=False)}
+    assert commands == {"vagrant", "ssh", "ssh-keygen", "rsync"}
+
+
+# The box
+
+
+def copied_into(target: str) -> set[str]:
+    """The files that a stage of the system's Dockerfile is built from, itself included."""
+    stages: dict[str, set[str]] = {}
+    stage = ""
+    for line in (SYSTEM / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["FROM"]:
+            stage = words[3]
+            stages[stage] = set(stages.get(words[1], set()))
+        if words[:1] == ["COPY"]:
+            stages[stage] |= set(words[1:-1])
+    return {"Dockerfile", *stages[target]}
+
+
+def test_the_recipe_holds_every_file_the_system_is_built_from(provider: DockerProvider) -> None:
+    inputs = provider.boxes.inputs()
+    assert set(inputs) == copied_into("container")
+    assert {"setup.sh", "container-init.sh"} <= set(inputs)
+    for name, text in inputs.items():
+        assert text == (SYSTEM / name).read_text()
+
+
+def test_the_system_of_a_box_boots_as_a_container(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    built(engine, provider, lab, track)
+    [call] = [call for call in engine.faults.calls if call.name == "laptop.build_image"]
+    assert (call.words[1], call.words[3]) == (IMAGE, "container")
+
+
+def test_a_box_is_present_once_image_and_store_are(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
+) -> None:
+    assert not provider.boxes.present(MANIFEST)
+    built(engine, provider, lab, track)
+    assert not provider.boxes.present(MANIFEST)
+    with_store(engine, provider, lab, track, tmp_path)
+    assert provider.boxes.present(MANIFEST)
+    assert not provider.boxes.present(replace(MANIFEST, recipe="other"))
+
+
+def test_the_box_names_its_image_and_its_provider(provider: DockerProvider, tmp_path: Path) -> None:
+    files = provider.boxes.files(MANIFEST, tmp_path)
+    assert json.loads(str(files["metadata.json"])) == {"provider": "docker"}
+    assert f'docker.image = "{IMAGE}"' in str(files["Vagrantfile"])
+
+
+def test_the_users_of_a_box_are_machines_of_any_lab(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab
+) -> None:
+    other = replace(lab, folder=lab.folder / "other")
+    for one in (lab, other):
+        machine(engine, one, "web")
+    machine(engine, lab, "broker", **{"hashlab.recipe": "old"})
+    assert provider.boxes.users() == {
+        "abc": [f"{lab.id}/web", f"{other.id}/web"],
+        "old": [f"{lab.id}/broker"],
+    }
+
+
+def test_a_removed_box_leaves_nothing_and_other_boxes_stay(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
+) -> None:
+    with_store(engine, provider, lab, track, tmp_path)
+    engine.create_volume("other", {"hashlab.box": "hashlab/small", "hashlab.recipe": "other"})
+    assert provider.boxes.remove(MANIFEST) == [f"image {IMAGE}", f"volume {STORE}"]
+    assert provider.boxes.remove(MANIFEST) == []
+    assert list(engine.volume_labels) == ["other"]
