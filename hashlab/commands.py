@@ -20,6 +20,7 @@ from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.machines import reconnect
 from hashlab.phases.replacement import stale_machines
+from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.status import status_document
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Phase, Recorder, RunResult, joined, run_workflow
@@ -32,6 +33,7 @@ from hashlab.report import (
     show_checks,
     show_error,
     show_result,
+    show_snapshots,
     show_status,
 )
 from hashlab.wiring import make_world, open_lab, survey, terminating
@@ -233,6 +235,27 @@ def _show_boxes(options: Options) -> ExitCode:
     else:
         show_boxes(document, stream=sys.stdout, now=datetime.now(UTC))
     return ExitCode.OK
+
+
+def snapshots(options: Options) -> ExitCode:
+    """Show the lab's snapshots; changes nothing, so it needs no lock."""
+    try:
+        world = make_world(open_lab(options.lab, provider=options.provider))
+        document = snapshots_document(world)
+    except HashlabError as error:
+        return fail(error, options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        show_snapshots(document, stream=sys.stdout, now=datetime.now(UTC))
+    return ExitCode.OK
+
+
+def dev_from(name: str, options: Options, *, replace: bool = False) -> ExitCode:
+    """Make a lab that is not there from a snapshot."""
+    if replace:
+        return fail(UsageError("--from and --replace exclude each other"), options)
+    return run("dev-from", workflows.dev_from(name), options)
 
 
 def doctor(options: Options) -> ExitCode:

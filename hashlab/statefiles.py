@@ -86,6 +86,20 @@ class StateFolder:
         return self.own / "kept"
 
     @property
+    def snapshots(self) -> Path:
+        """The manifests of snapshots. They stay when the lab is destroyed."""
+        return self.own / "snapshots"
+
+    def manifest(self, snapshot: str) -> Path:
+        """What a snapshot says of itself; there once it is whole."""
+        return self.snapshots / f"{snapshot}.json"
+
+    @property
+    def restoring(self) -> Path:
+        """There while machines give way to those of a snapshot, whose name it holds."""
+        return self.own / "restoring"
+
+    @property
     def children(self) -> Path:
         """One note per command that a run has at work."""
         return self.root / "children"

@@ -80,17 +80,27 @@ def init_box(
     sys.exit(commands.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
 
 
-@task(help={**RUN_HELP, "replace": "Replace stale machines one by one; their data stay."})
+@task(
+    help={
+        **RUN_HELP,
+        "replace": "Replace stale machines one by one; their data stay.",
+        "from": "Make the machines from this snapshot, with its data.",
+    }
+)
 def dev(
     _: Context,
+    *,
     lab: str = "",
     provider: str = "",
     json: bool = False,
     verbose: bool = False,
     replace: bool = False,
+    from_: str = "",
 ) -> None:
     """Boot the machines, start the application on them, load its sample data."""
     options = _options(lab, provider, json, verbose)
+    if from_:
+        sys.exit(commands.dev_from(from_, options, replace=replace))
     if replace:
         sys.exit(commands.replace(options))
     sys.exit(commands.run("dev", workflows.DEV, options))
@@ -131,6 +141,7 @@ def destroy(
 )
 def box(
     _: Context,
+    *,
     action: str | None = None,
     argument: str | None = None,
     lab: str = "",
@@ -143,6 +154,50 @@ def box(
     """List the boxes of this laptop: sizes, contents, who uses them. Or export, import, prune."""
     wanted = BoxOptions(action or "", argument or "", base_url, dry_run)
     sys.exit(commands.box(wanted, _options(lab, provider, json, verbose)))
+
+
+@task(positional=["name"], help={**RUN_HELP, "name": "What to call it."})
+def snapshot(
+    _: Context,
+    name: str,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Keep all machines as they are at one instant, with the application's data."""
+    options = _options(lab, provider, json, verbose)
+    sys.exit(commands.run("snapshot", workflows.snapshot(name), options))
+
+
+@task(positional=["name"], help={**RUN_HELP, "name": "The snapshot."})
+def restore(
+    _: Context,
+    name: str,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Bring the whole lab back to a snapshot, whatever happened since."""
+    options = _options(lab, provider, json, verbose)
+    sys.exit(commands.run("restore", workflows.restore(name), options))
+
+
+@task(help={**RUN_HELP, "remove": "Remove this snapshot."})
+def snapshots(
+    _: Context,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    verbose: bool = False,
+    remove: str = "",
+) -> None:
+    """List the snapshots of the lab, or remove one."""
+    options = _options(lab, provider, json, verbose)
+    if remove:
+        sys.exit(commands.run("remove-snapshot", workflows.remove_snapshot(remove), options))
+    sys.exit(commands.snapshots(options))
 
 
 @task(help={key: RUN_HELP[key] for key in ("lab", "provider", "json")})
@@ -182,7 +237,21 @@ def doctor(_: Context, lab: str = "", provider: str = "", json: bool = False) ->
     sys.exit(commands.doctor(_options(lab, provider, json)))
 
 
-namespace = Collection(init_box, box, dev, refresh, destroy, status, seed, verify, ssh, doctor)
+namespace = Collection(
+    init_box,
+    box,
+    dev,
+    refresh,
+    snapshot,
+    restore,
+    snapshots,
+    destroy,
+    status,
+    seed,
+    verify,
+    ssh,
+    doctor,
+)
 
 
 class _Hashlab(Program):

@@ -23,6 +23,8 @@ from hashlab.phases import (
     steps,
 )
 from hashlab.phases.boxes import export, intake, prune
+from hashlab.phases.snapshots import restore as restoring
+from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
 from hashlab.pipeline import Phase
 
@@ -116,6 +118,55 @@ def replacing(machine: str) -> tuple[P, ...]:
     )
     later = (replace(p, after=(*p.after, remove)) if p.name == "prepare" else p for p in DEV)
     return (*first, *later)
+
+
+def snapshot(name: str) -> tuple[P, ...]:
+    """Keep the whole lab as it is at one instant."""
+    return (P("take", partial(take.take_snapshot, name=name)),)
+
+
+def remove_snapshot(name: str) -> tuple[P, ...]:
+    """Remove a snapshot."""
+    return (P("remove", partial(take.remove_snapshot, name=name)),)
+
+
+def restore(name: str) -> tuple[P, ...]:
+    """Bring the lab back to a snapshot, whatever is there now. What can fail on the laptop does so
+    before the machines go; no sample data are loaded.
+    """
+    return _restoring(P("check", partial(restoring.check_snapshot, name=name)), name)
+
+
+def dev_from(name: str) -> tuple[P, ...]:
+    """The same where no machine of the lab is left."""
+    return _restoring(P("check", partial(restoring.check_new_lab, name=name)), name)
+
+
+def _restoring(check: P, name: str) -> tuple[P, ...]:
+    others = {"secrets": secrets.recover_secrets}
+    return (
+        check,
+        P("artifacts", artifacts.build_artifacts, after=("check",)),
+        P("hash images", images.hash_images, after=("check",)),
+        P(
+            "restore",
+            partial(restoring.restore_machines, name=name),
+            after=("artifacts", "hash images"),
+        ),
+        P("connect", machines.connect, after=("restore",), per="machine"),
+        P("network", network.join_network, after=("connect",)),
+        *(
+            replace(
+                phase,
+                run=others.get(phase.name, phase.run),
+                after=tuple(name for name in phase.after if name != "kept data"),
+            )
+            for phase in APPLICATION
+            # What an interrupted replacement kept is of another instant.
+            if phase.name != "kept data"
+        ),
+        P("verify", steps.verify, after=("proof", "ports")),
+    )
 
 
 def box_export(target: Path, base_url: str) -> tuple[P, ...]:

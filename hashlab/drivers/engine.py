@@ -161,7 +161,7 @@ class DockerEngine:
                     found[name] = str(self._client.inspect_image(name)["Id"])
         return found
 
-    def images(self, labels: Mapping[str, str]) -> list[str]:
+    def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):
             found = self._client.images(filters={"label": _label_list(labels)})
@@ -480,8 +480,9 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         pid=int(state.get("Pid") or 0),
         started_at=state.get("StartedAt") or "",
         networks=frozenset(
-            network["NetworkID"]
-            for network in (found["NetworkSettings"].get("Networks") or {}).values()
+            # One that it was given since it last ran has no id yet.
+            network["NetworkID"] or name
+            for name, network in (found["NetworkSettings"].get("Networks") or {}).items()
         ),
     )
 

@@ -20,6 +20,7 @@ from hashlab.phases.containerspec import (
     container_name,
 )
 from hashlab.phases.files import upload
+from hashlab.phases.network import overlay
 from hashlab.phases.readiness import completes, is_one_shot, is_ready, wait_ready
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
@@ -37,17 +38,30 @@ FORGETTING = ("not found", "attaching to network failed", "Could not attach to n
 class Action:
     """What must happen to one container, and why (shown to the user)."""
 
-    kind: Literal["keep", "create", "replace"]
+    kind: Literal["keep", "create", "replace", "start", "attach"]
     reason: str = ""
 
 
-def decide(build: Build, service: Service, there: ContainerState | None, network: str) -> Action:
-    """Decide from what is wanted and what is there; ``network`` is the overlay's id. Pure."""
+def decide(
+    build: Build,
+    service: Service,
+    there: ContainerState | None,
+    network: str,
+    *,
+    network_name: str = "",
+    restored: bool = False,
+) -> Action:
+    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``restored``:
+    the machines woke in a snapshot, so what stopped was only cut off and keeps what it wrote. Pure.
+    """
     if there is None:
         return Action("create", "started")
     if there.labels.get(BUILD_LABEL) != build.start_id:
         return Action("replace", "replaced: its build changed")
-    if network not in there.networks:
+    if restored and there.state == "exited":
+        done = there.exit_code == 0 and is_one_shot(service)
+        return Action("attach", "completed") if done else Action("start", "started again")
+    if not {network, network_name} & there.networks:
         return Action("replace", "replaced: the network was made anew")
     if there.state == "running":
         return Action("keep")
@@ -156,7 +170,14 @@ def _start(
     by_name = {container.name: container for container in there.get(service.machine, [])}
     network = world.facts.network
     actions = {
-        name: decide(build, service, by_name.get(name), network)
+        name: decide(
+            build,
+            service,
+            by_name.get(name),
+            network,
+            network_name=overlay(world.lab),
+            restored=world.facts.restored,
+        )
         for name in replica_names(world.lab, service)
     }
     todo = [name for name, action in actions.items() if action.kind != "keep"]
@@ -165,6 +186,9 @@ def _start(
             step.skip("unchanged")
             return
         for name in todo:
+            if actions[name].kind in ("start", "attach"):
+                _wake(world, service, by_name[name], step, start=actions[name].kind == "start")
+                continue
             with turn if name in by_name else nullcontext():
                 _replace(world, service, build, by_name.get(name) or name, step)
         reason = actions[todo[0]].reason
@@ -194,6 +218,23 @@ def _replace(
         world.lab, service, build=build.start_id, patience=world.provider.patience
     )
     _start_attached(engine, engine.create(name, body), step, world.provider.patience)
+
+
+def _wake(
+    world: World, service: Service, old: ContainerState, step: Track, *, start: bool
+) -> None:
+    """Give a container that stopped with its machine the network that is there now: it remembers
+    another one by its id. Then start it, unless it had completed.
+    """
+    world.about_to_change()
+    engine, network = world.link(service.machine).engine, world.facts.network
+    if network not in old.networks:
+        if old.networks:
+            engine.disconnect(overlay(world.lab), old.id)
+        engine.connect(overlay(world.lab), old.id, aliases=[service.name])
+    if start:
+        step.detail("starting")
+        _start_attached(engine, old.id, step, world.provider.patience)
 
 
 def _start_attached(engine: Engine, identifier: str, step: Track, patience: float) -> None:

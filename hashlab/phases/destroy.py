@@ -23,11 +23,20 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
     close_ports(world, track)
     world.provider.machines.halt(world.lab)
     if world.state.vagrantfile.exists() and world.state.vagrant.exists():
-        world.vagrant.destroy(track=track)
+        _destroy_by_vagrant(world, track)
     if observed:
         track.detail(", ".join(machine.name for machine in observed))
     else:
         track.skip("no machines")
+
+
+def _destroy_by_vagrant(world: World, track: Track) -> None:
+    """What Vagrant cannot remove goes with the leftovers, and ``look`` tells what would stay."""
+    try:
+        world.vagrant.destroy(track=track)
+    except LabError as error:
+        track.output(str(error))
+        world.note(f"{error.what}; hashlab removed the machines without Vagrant")
 
 
 def discard_leftovers(world: World, track: Track, _: str) -> None:
@@ -41,12 +50,27 @@ def discard_leftovers(world: World, track: Track, _: str) -> None:
 
 def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
-    for path in (world.state.vagrant, world.state.ssh, world.state.secrets, world.state.kept):
-        shutil.rmtree(path, ignore_errors=True)
     state = world.state
+    for path in (state.vagrant, state.ssh, state.kept):
+        shutil.rmtree(path, ignore_errors=True)
+    others = [path for path in state.root.glob("*/Vagrantfile") if path != state.vagrantfile]
+    # Machines of this lab on another provider were made with the same secrets.
+    if not others:
+        shutil.rmtree(state.secrets, ignore_errors=True)
     for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
         path.unlink(missing_ok=True)
+    state.restoring.unlink(missing_ok=True)
+    _tell_snapshots(world)
     track.detail("key, secrets and cached endpoints")
+
+
+def _tell_snapshots(world: World) -> None:
+    """Nobody should take for gone what still lies on the disk."""
+    names = world.provider.snapshots.kept(world.lab) if world.provider.snapshots else []
+    if names:
+        world.note(
+            f"snapshots stay: {', '.join(names)}. To remove one: hashlab snapshots --remove NAME"
+        )
 
 
 def destroy_box(world: World, track: Track, _: str) -> None:

@@ -14,6 +14,7 @@ from hashlab.config.model import Machine
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, require_box
 from hashlab.phases.keys import ensure_key, write_ssh_files
+from hashlab.phases.ports import close_ports_of
 from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track, parallel
@@ -36,6 +37,7 @@ class Layout:
 def prepare(world: World, track: Track, _: str) -> None:
     """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
     box = require_box(world, track)
+    _discard_half_restored(world)
     for name in world.provider.machines.discard_half_built(world.lab):
         world.note(f"machine {name} was half built by an earlier run and is made anew")
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
@@ -55,6 +57,19 @@ def prepare(world: World, track: Track, _: str) -> None:
     _note_stale(world, observed)
     if not new:
         track.skip(f"{len(observed)} machines exist")
+
+
+def _discard_half_restored(world: World) -> None:
+    """Machines of which some may be of another instant than the others are no lab."""
+    if not world.state.restoring.exists():
+        return
+    name = world.state.restoring.read_text(encoding="utf-8").strip()
+    world.provider.machines.discard(world.lab)
+    world.state.restoring.unlink()
+    world.note(
+        f"a restore of {name} was cut off, so the machines are made anew. "
+        f"For its data: hashlab restore {name}"
+    )
 
 
 def forget_machine(world: World, name: str) -> None:
@@ -90,7 +105,7 @@ def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
     subnet = _subnet(world)
     if subnet != world.lab.subnet:
         world.note(f"subnet {world.lab.subnet} is in use; this lab took {subnet}")
-    ports = _ports(world, observed)
+    ports = lay_out_ports(world, observed)
     return Layout(
         {
             machine.name: PlannedMachine(
@@ -132,7 +147,10 @@ def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Ad
     return new.network_address + (int(address) - int(old.network_address))
 
 
-def _ports(world: World, observed: dict[str, ObservedMachine]) -> dict[str, dict[int, int]]:
+def lay_out_ports(
+    world: World, observed: Mapping[str, ObservedMachine]
+) -> dict[str, dict[int, int]]:
+    """Choose the laptop port of every forwarded one: by machine, guest → laptop."""
     ports: dict[str, dict[int, int]] = {}
     given: set[int] = set()
     for machine in world.lab.machines:
@@ -141,7 +159,7 @@ def _ports(world: World, observed: dict[str, ObservedMachine]) -> dict[str, dict
         for port in machine.forwarded_ports:
             host = there.forwarded.get(port.guest) if there else None
             if host is None:
-                host = _free(world, port.host, given)
+                host = free(world, port.host, given)
             if host != port.host:
                 world.note(f"port {port.host} ({port.id}) is taken; using {host}")
             given.add(host)
@@ -149,7 +167,8 @@ def _ports(world: World, observed: dict[str, ObservedMachine]) -> dict[str, dict
     return ports
 
 
-def _free(world: World, wanted: int, given: set[int]) -> int:
+def free(world: World, wanted: int, given: set[int]) -> int:
+    """``wanted`` where that port is free and not given away in this run, else another."""
     if wanted not in given and world.port_is_free(wanted):
         return wanted
     while (port := world.free_port()) in given:
@@ -200,6 +219,9 @@ def boot(world: World, track: Track, _: str) -> None:
     if not missing:
         track.skip(f"{len(running)} machines run")
         return
+    for name in missing:
+        # It would look open for some seconds, though what it leads to is gone.
+        close_ports_of(world, track, name)
     box = world.facts.box or require_box(world, track)
     for calls in world.provider.machines.boot_plan(missing, box):
         if len(calls) == 1:

@@ -31,6 +31,7 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
         "box": {
             "name": manifest.name,
             "version": manifest.version,
+            "recipe": manifest.recipe,
             "registered": bool(registered),
             "stale": bool(registered) and manifest.recipe not in registered,
         },
@@ -69,7 +70,8 @@ def _machine(
         "ssh": {"host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
         if endpoint
         else None,
-        "stale": bool(machine) and machine is not None and machine.recipe != recipe,
+        "recipe": (machine.recipe or None) if machine else None,
+        "stale": machine is not None and machine.recipe != recipe,
     }
 
 

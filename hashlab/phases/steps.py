@@ -66,4 +66,5 @@ def _environment(world: World) -> dict[str, str]:
     urls = {
         f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
     }
-    return {"HASHLAB_LAB": world.lab.name, **urls}
+    patience = f"{world.provider.patience:g}"
+    return {"HASHLAB_LAB": world.lab.name, "HASHLAB_PATIENCE": patience, **urls}

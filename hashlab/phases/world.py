@@ -52,6 +52,7 @@ class Facts:
     box: BoxManifest | None = None  # recipe, prepare
     box_current: bool = False  # recipe
     snapshot: Snapshot | None = None  # whoever asks first
+    restored: bool = False  # restore
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 

@@ -17,6 +17,7 @@ from hashlab.protocols.provider import (
     Rank,
     Tool,
 )
+from hashlab.protocols.snapshots import MachineSnapshot, SnapshotManifest, Snapshots, Taken
 
 __all__ = [
     "LAB_LABEL",
@@ -32,6 +33,7 @@ __all__ = [
     "Engine",
     "KvmProbe",
     "Link",
+    "MachineSnapshot",
     "Machines",
     "ObservedMachine",
     "PlannedMachine",
@@ -40,7 +42,10 @@ __all__ = [
     "Rank",
     "Runner",
     "Shell",
+    "SnapshotManifest",
+    "Snapshots",
     "SwarmState",
+    "Taken",
     "Tool",
     "Vagrant",
 ]

@@ -13,7 +13,9 @@ from hashlab.protocols.laptop import Completed
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as its engine describes it. ``pid`` 0: no process; ``networks``: their ids."""
+    """A container as its engine describes it. ``pid`` 0: no process; ``networks``: their ids, and
+    the names of those that it was given since it last ran.
+    """
 
     id: str
     name: str
@@ -101,7 +103,7 @@ class Engine(Protocol):
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
         """Ids of those of the images that exist, by name."""
 
-    def images(self, labels: Mapping[str, str]) -> list[str]:
+    def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """Images with these labels: their names, and the ids of those that have none."""
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:

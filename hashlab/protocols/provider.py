@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hashlab.config.model import Lab, Machine
 from hashlab.pipeline import Track
 from hashlab.protocols.links import Endpoint
+
+if TYPE_CHECKING:
+    from hashlab.protocols.snapshots import Snapshots
 
 # The order in which Vagrant boots machines: steps that follow each other; in a step, calls of
 # `vagrant up` at once; in a call, names of machines.
@@ -252,6 +255,10 @@ class Provider(Protocol):
     @property
     def machines(self) -> Machines:
         """Its machines."""
+
+    @property
+    def snapshots(self) -> Snapshots | None:
+        """Its snapshots; None where it has none."""
 
     @property
     def patience(self) -> float:

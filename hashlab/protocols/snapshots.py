@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Protocol
@@ -59,10 +59,7 @@ class Snapshots(Protocol):
         """
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
-        """What of a snapshot is not there any more, by name; a cheap look."""
-
-    def check(self, lab: Lab, manifest: SnapshotManifest, *, track: Track) -> None:
-        """Raise LabError unless the snapshot is as it was taken. Changes nothing."""
+        """What of a snapshot is gone or another one, in words; a cheap look that changes nothing."""
 
     def restore(
         self,
@@ -72,10 +69,13 @@ class Snapshots(Protocol):
         subnet: IPv4Network,
         public_key: str,
         *,
+        about_to_change: Callable[[], None],
         track: Track,
     ) -> None:
         """Make the lab's machines those of the snapshot, started, whatever is there now; the
-        snapshot stays. Killed at any moment, it can be done again. Raises LabError.
+        snapshot stays. Killed at any moment, it can be done again. ``about_to_change`` is called
+        when all that may be wrong with the snapshot, or with the laptop's disk, has been looked at
+        and nothing was changed yet. Raises LabError.
         """
 
     def kept(self, lab: Lab) -> list[str]:

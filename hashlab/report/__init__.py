@@ -4,6 +4,7 @@ from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.checks import show_checks
 from hashlab.report.record import error_record, run_record, save_record
+from hashlab.report.snapshots import show_snapshots
 from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
@@ -18,5 +19,6 @@ __all__ = [
     "show_checks",
     "show_error",
     "show_result",
+    "show_snapshots",
     "show_status",
 ]

@@ -81,7 +81,9 @@ def _machine(machine: Mapping[str, Any]) -> tuple[Cell, ...]:
         Cell(machine["address"] or ""),
         _state(machine["state"]),
         Cell(f"{ssh['user']}@{ssh['host']}:{ssh['port']}" if ssh else ""),
-        Cell("older box", "warn") if machine["stale"] else Cell(""),
+        Cell(f"older box {machine['recipe'] or ''}".strip(), "warn")
+        if machine["stale"]
+        else Cell(""),
     )
 
 

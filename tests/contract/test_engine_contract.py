@@ -385,3 +385,97 @@ def test_many_threads_can_ask_one_engine_at_once(bench: Bench) -> None:
         return state.state if state else "gone"
 
     assert parallel(range(24), ask, CancelToken()) == ["running"] * 24
+
+
+def test_a_paused_container_stands_still_until_it_is_woken(bench: Bench) -> None:
+    made = started(bench)
+    bench.engine.pause(made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert state.state == "paused"
+    bench.engine.unpause(made)
+    bench.engine.unpause(made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert state.state == "running"
+
+
+def test_only_what_runs_can_be_paused(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot pause"):
+        bench.engine.pause(create(bench))
+    with pytest.raises(LabError, match="cannot pause"):
+        bench.engine.pause(bench.name("none"))
+
+
+def test_an_image_is_made_of_a_paused_container_with_its_labels_and_more(bench: Bench) -> None:
+    made, name = started(bench), f"{bench.name('image')}:1"
+    bench.engine.pause(made)
+    marks = {"empty": "", "quoted": 'a "b" c'}
+    identifier = bench.engine.commit(made, name, marks)
+    assert bench.engine.image_ids([name, bench.name("none")]) == {name: identifier}
+    assert bench.engine.image_labels([name]) == {name: {**bench.labels, **marks}}
+    assert bench.engine.images_with(bench.labels) == [name]
+    state = bench.engine.container(made)
+    assert state is not None
+    assert state.state == "paused"
+    bench.engine.unpause(made)
+    again = bench.engine.create(
+        bench.name("again"), {"Image": identifier, "Cmd": FOR_EVER, "Labels": bench.labels}
+    )
+    bench.engine.start(again)
+
+
+def test_an_image_in_use_is_refused_and_by_force_loses_its_name_only(bench: Bench) -> None:
+    name = f"{bench.name('image')}:1"
+    identifier = bench.engine.commit(create(bench), name, {})
+    user = bench.engine.create(
+        bench.name("user"), {"Image": name, "Cmd": FOR_EVER, "Labels": bench.labels}
+    )
+    bench.engine.start(user)
+    with pytest.raises(LabError, match="cannot remove image"):
+        bench.engine.remove_image(name)
+    assert bench.engine.remove_image(name, force=True) is True
+    assert bench.engine.images_with(bench.labels) == [identifier]
+    assert bench.engine.container(user) is not None
+    bench.engine.remove(user)
+    assert bench.engine.remove_image(identifier) is True
+    assert bench.engine.images_with(bench.labels) == []
+
+
+def test_a_container_is_attached_to_a_network_at_an_address_and_detached(bench: Bench) -> None:
+    made = create(bench)
+    name, subnet = bridge(bench)
+    address = subnet.replace(".0/24", ".77")
+    bench.engine.connect(name, made, address=address, aliases=["one"])
+    bench.engine.start(made)
+    state, found = bench.engine.container(made), bench.engine.inspect(made)
+    assert state is not None
+    assert found is not None
+    assert bench.engine.network_id(name) in state.networks
+    assert found["NetworkSettings"]["Networks"][name]["IPAddress"] == address
+    bench.engine.disconnect(name, made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert bench.engine.network_id(name) not in state.networks
+
+
+def test_a_container_that_stands_still_changes_its_networks_too(bench: Bench) -> None:
+    made = create(bench)
+    name, _ = bridge(bench)
+    bench.engine.connect(name, made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert name in state.networks
+    bench.engine.start(made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert bench.engine.network_id(name) in state.networks
+    bench.engine.stop(made, timeout=0)
+    bench.engine.disconnect(name, made)
+    state = bench.engine.container(made)
+    assert state is not None
+    assert not {name, bench.engine.network_id(name)} & state.networks
+    with pytest.raises(LabError, match="cannot attach"):
+        bench.engine.connect(name, bench.name("none"))
+    with pytest.raises(LabError, match="cannot detach"):
+        bench.engine.disconnect(name, bench.name("none"))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from fakes import FakeRunner, Faults
+from fakes import FakeRunner, Faults, track_of
 
 from hashlab.drivers import ssh
 from hashlab.drivers.ssh import SshConnector, SshShell
 from hashlab.errors import LabError
+from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.protocols import Completed, Endpoint, Link
 
 RELAY = ssh.RELAY
@@ -262,6 +263,59 @@ def test_a_cut_wire_is_a_failure_of_the_engine_too(link: Link, server: Server) -
     with pytest.raises(LabError) as failure:
         link.engine.info()
     assert failure.value.where == "web"
+
+
+def test_what_a_command_prints_is_saved_byte_by_byte(link: Link, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with track_of() as track, target.open("wb") as stream:
+        size = link.shell.save(["head", "-c", "3000000", "/dev/urandom"], stream, track=track)
+    assert size == target.stat().st_size == 3_000_000
+
+
+def test_a_command_is_fed_a_file_byte_by_byte(link: Link, tmp_path: Path) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.write_bytes(bytes(range(256)) * 8192)
+    with track_of() as track, source.open("rb") as stream:
+        size = link.shell.feed(["dd", f"of={target}", "status=none"], stream, track=track)
+    assert size == source.stat().st_size
+    assert target.read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("how", ["save", "feed"])
+def test_a_stream_whose_command_fails_tells_why(link: Link, tmp_path: Path, how: str) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 1_000_000)
+    command = ["sh", "-c", "echo no space >&2; exit 3"]
+    with track_of() as track, (tmp_path / "file").open("r+b") as stream:
+        with pytest.raises(LabError, match="failed with exit code 3") as failure:
+            getattr(link.shell, how)(command, stream, track=track)
+    assert (failure.value.where, failure.value.output) == ("web", "no space\n")
+
+
+def test_a_stream_whose_wire_is_cut_is_a_failure(
+    link: Link, server: Server, tmp_path: Path
+) -> None:
+    cut = threading.Timer(0.2, server.transports[0].close)
+    cut.start()
+    with track_of() as track, (tmp_path / "out").open("wb") as stream:
+        with pytest.raises(LabError, match="the connection failed while running sleep"):
+            link.shell.save(["sleep", "2"], stream, track=track)
+
+
+def test_a_stream_that_is_cancelled_ends_at_once(link: Link, tmp_path: Path) -> None:
+    cancel = CancelToken()
+    started = time.monotonic()
+    threading.Timer(0.2, cancel.cancel).start()
+    with pytest.raises(Cancelled), track_of(cancel=cancel) as track:
+        with (tmp_path / "out").open("wb") as stream:
+            link.shell.save(["sleep", "5"], stream, track=track)
+    assert time.monotonic() - started < 3
+
+
+def test_a_full_disk_is_not_taken_for_a_cut_wire(link: Link) -> None:
+    with track_of() as track, Path("/dev/full").open("wb", buffering=0) as stream:
+        with pytest.raises(OSError, match="No space left"):
+            link.shell.save(["echo", "text"], stream, track=track)
+    assert link.shell.run(["echo", "on"]).stdout == "on\n"
 
 
 def test_a_closed_shell_runs_nothing(link: Link) -> None:

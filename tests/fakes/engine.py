@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
+import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,6 +56,7 @@ HOST_KEYS = frozenset(
         "Binds",
         "Privileged",
         "CgroupnsMode",
+        "MemorySwap",
         "Tmpfs",
         "MaskedPaths",
         "ReadonlyPaths",
@@ -71,6 +74,30 @@ _ids = itertools.count(1)
 
 def _new_id() -> str:
     return f"{next(_ids):064x}"
+
+
+def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
+    """Images as a saved tar: their names where an engine writes them, their labels beside."""
+    members = {
+        "manifest.json": [{"Config": "config.json", "RepoTags": [name]} for name in images],
+        "labels.json": {name: dict(labels) for name, labels in images.items()},
+    }
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, value in members.items():
+            data = json.dumps(value).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def loaded(data: bytes) -> dict[str, dict[str, str]]:
+    """The images in what ``saved`` made."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        member = archive.extractfile("labels.json")
+        assert member is not None
+        return dict(json.loads(member.read()))
 
 
 @dataclass(frozen=True)
@@ -100,6 +127,8 @@ class Container:
     started_at: str = ""
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -151,6 +180,7 @@ class FakeEngine:
         self.path_exists = path_exists or (lambda _: True)
         self.read = read or (lambda _: None)
         self.images: dict[str, dict[str, str]] = {}
+        self.ids: dict[str, str] = {}
         self.registry: set[str] = set()
         self.all: dict[str, Container] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
@@ -217,7 +247,7 @@ class FakeEngine:
         with self._call("create", name, config, changes=True):
             _known(config, BODY_KEYS, "create request")
             _known(config.get("HostConfig") or {}, HOST_KEYS, "HostConfig")
-            if config["Image"] not in self.images:
+            if self._image(config["Image"]) is None:
                 raise self._error(f"cannot create container {name}: No such image")
             if self._lookup(name):
                 raise self._error(f"cannot create container {name}: Conflict. The name is in use")
@@ -231,6 +261,11 @@ class FakeEngine:
             found = self._find(container, "cannot start container")
             if found.state == "running":
                 return
+            by_name = {network.name: network.id for network in self._all_networks()}
+            found.networks = frozenset(by_name.get(name, name) for name in found.networks)
+            lost = found.networks - {network.id for network in self._all_networks()}
+            if lost:
+                raise self._error(f"Could not attach to network {min(lost)}: not found")
             behaviour = self._behaviour(found)
             found.looks, found.started_at = 0, f"start-{next(_numbers)}"
             mounts = (found.body.get("HostConfig") or {}).get("Mounts") or []
@@ -245,6 +280,54 @@ class FakeEngine:
             found = self._find(container, "cannot stop container")
             if found.state == "running":
                 found.state, found.exit_code, found.pid = "exited", SIGNALLED, 0
+
+    def pause(self, container: str) -> None:
+        with self._call("pause", container, changes=True):
+            found = self._find(container, "cannot pause container")
+            if found.state != "running":
+                raise self._error(f"cannot pause container {container}: it is not running")
+            found.state = "paused"
+
+    def unpause(self, container: str) -> None:
+        with self._call("unpause", container, changes=True):
+            found = self._find(container, "cannot wake container")
+            if found.state == "paused":
+                found.state = "running"
+
+    def commit(self, container: str, name: str, labels: Mapping[str, str]) -> str:
+        with self._call("commit", container, name, changes=True):
+            found = self._find(container, "cannot make an image of container")
+            self.images[name] = {**found.labels, **labels}
+            self.ids[name] = f"sha256:{_new_id()}"
+            return self.ids[name]
+
+    def connect(
+        self, network: str, container: str, *, address: str = "", aliases: Sequence[str] = ()
+    ) -> None:
+        with self._call("connect", network, container, address, tuple(aliases), changes=True):
+            what = f"cannot attach container {container} to network {network}"
+            found = self._find(container, what)
+            there = self.bridges.get(network) or self._member_overlays().get(network)
+            if there is None:
+                raise self._error(f"{what}: network {network} not found")
+            if there.id in found.networks:
+                raise self._error(f"{what}: endpoint already exists in network {network}")
+            # What does not run is told only the name; it looks for the network when it starts.
+            found.networks |= {there.id if found.pid else there.name}
+            found.addresses[there.id] = address
+            found.aliases[there.id] = list(aliases)
+
+    def disconnect(self, network: str, container: str) -> None:
+        with self._call("disconnect", network, container, changes=True):
+            what = f"cannot detach container {container} from network {network}"
+            found = self._find(container, what)
+            if not found.networks:
+                raise self._error(f"{what}: it is not connected to the network")
+            there = self.bridges.get(network) or self._member_overlays().get(network)
+            # The container knows a network that is gone by its name.
+            gone = found.networks - {n.id for n in self._all_networks()}
+            known = {there.id, there.name} & found.networks if there else frozenset[str]()
+            found.networks -= known or gone
 
     def remove(self, container: str) -> None:
         with self._call("remove", container, changes=True):
@@ -273,6 +356,14 @@ class FakeEngine:
     def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
         with self._call("image_labels", tuple(names)):
             return {name: dict(self.images[name]) for name in names if name in self.images}
+
+    def image_ids(self, names: Sequence[str]) -> dict[str, str]:
+        with self._call("image_ids", tuple(names)):
+            return {name: self._id_of(name) for name in names if name in self.images}
+
+    def images_with(self, labels: Mapping[str, str]) -> list[str]:
+        with self._call("images_with", labels):
+            return sorted(name for name, there in self.images.items() if _has(there, labels))
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
         with self._call("image_sizes", tuple(names)):
@@ -313,11 +404,11 @@ class FakeEngine:
             missing = [name for name in names if name not in self.images]
             if missing:
                 raise self._error(f"cannot save images: No such image: {missing[0]}")
-            yield json.dumps({name: self.images[name] for name in names}).encode()
+            yield saved({name: self.images[name] for name in names})
 
     def load_images(self, stream: Iterator[bytes]) -> None:
         with self._call("load_images", changes=True):
-            self.images.update(json.loads(b"".join(stream)))
+            self.images.update(loaded(b"".join(stream)))
 
     def wait(self, container: str, *, timeout: int) -> int:
         with self._call("wait", container):
@@ -326,9 +417,19 @@ class FakeEngine:
                 raise self._error(f"container {container} did not end: timed out")
             return found.exit_code
 
-    def remove_image(self, name: str) -> bool:
+    def remove_image(self, name: str, *, force: bool = False) -> bool:
         with self._call("remove_image", name, changes=True):
-            return self.images.pop(name, None) is not None
+            if name not in self.images:
+                return False
+            there, identifier = self.images[name], self._id_of(name)
+            used = any(c.body["Image"] in (name, identifier) for c in self.all.values())
+            if used and not force:
+                raise self._error(f"cannot remove image {name}: a container is using it")
+            del self.images[name]
+            self.ids.pop(name, None)
+            if used:
+                self.images[identifier], self.ids[identifier] = there, identifier
+            return True
 
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         with self._call("volumes", labels):
@@ -427,6 +528,18 @@ class FakeEngine:
     def _lookup(self, name: str) -> Container | None:
         return next((c for c in self.all.values() if name in (c.id, c.name)), None)
 
+    def _id_of(self, name: str) -> str:
+        return self.ids.setdefault(name, f"sha256:{_new_id()}")
+
+    def _image(self, name: str) -> str | None:
+        """The name under which an image is there that was asked for by name or id."""
+        by_id = {identifier: known for known, identifier in self.ids.items()}
+        found = by_id.get(name, name)
+        return found if found in self.images else None
+
+    def _all_networks(self) -> list[Network]:
+        return [*self.bridges.values(), *self._member_overlays().values()]
+
     def _find(self, name: str, what: str = "no container") -> Container:
         found = self._lookup(name)
         if found is None:
@@ -483,17 +596,30 @@ class FakeEngine:
                 "Labels": dict(state.labels),
                 "Env": list(container.body.get("Env") or []),
                 "Cmd": container.body.get("Cmd"),
+                **{
+                    key: container.body.get(key)
+                    for key in ("Hostname", "Entrypoint", "StopSignal")
+                },
             },
+            "Image": self._id_of(self._image(state.image) or state.image),
             "HostConfig": dict(container.body.get("HostConfig") or {}),
             "NetworkSettings": {
-                "Ports": {},
+                "Ports": self._ports(container),
                 "Networks": {
-                    network.name: {"NetworkID": network.id}
+                    network.name: {
+                        "NetworkID": network.id,
+                        "IPAddress": container.addresses.get(network.id, ""),
+                    }
                     for network in self._networks().values()
-                    if network.id in state.networks
+                    if {network.id, network.name} & state.networks
                 },
             },
         }
+
+    def _ports(self, container: Container) -> dict[str, Any]:
+        """As the engine does, only of a container that runs."""
+        host = container.body.get("HostConfig") or {}
+        return dict(host.get("PortBindings") or {}) if container.pid else {}
 
     def _make_mounts(self, name: str, config: Mapping[str, Any]) -> None:
         for mount in (config.get("HostConfig") or {}).get("Mounts") or []:

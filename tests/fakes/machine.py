@@ -166,7 +166,7 @@ class FakeShell:
             busy = [c.name for c in self.machine.engine.all.values() if c.state == "running"]
             assert not busy, f"data are copied while {busy} run"
             folders = command[command.index("--") + 1 :]
-            held = {folder: self.machine.data[folder.split("/")[0]] for folder in folders}
+            held = {folder: self.machine.data.get(folder.split("/")[0], "") for folder in folders}
             return target.write(json.dumps(held).encode())
 
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:

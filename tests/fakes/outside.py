@@ -11,10 +11,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fakes.engine import Behaviour, Cluster, FakeEngine
+from fakes.engine import Behaviour, Cluster, FakeEngine, loaded
 from fakes.faults import Faults
 from fakes.labs import small_lab
 from fakes.machine import Disk, FakeMachine, FakeShell
+from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.errors import HashlabError, LabError
 from hashlab.hashing import file_digest
@@ -275,6 +276,7 @@ class FakeProvider:
         self.volumes: set[str] = set()
         self.filled: set[str] = set()
         self.halted = False
+        self.snapshots: FakeSnapshots = FakeSnapshots(outside)
         self.plan: Callable[[Sequence[str]], BootPlan] = lambda machines: [[machines]]
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
@@ -311,7 +313,7 @@ class FakeProvider:
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
         with self._call("build_store", changes=True):
             assert manifest.recipe in self._outside.systems, "no system to put images into"
-            self._outside.stores[manifest.recipe] = json.loads(archive.read_bytes())
+            self._outside.stores[manifest.recipe] = loaded(archive.read_bytes())
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
         return {"metadata.json": '{"provider": "docker"}', "Vagrantfile": f"# {manifest.recipe}\n"}

@@ -451,7 +451,7 @@ def test_after_any_one_call_of_a_refresh_failed_the_next_one_verifies(
     assert outside.faults.changes() == []
 
 
-@pytest.mark.parametrize("call", ["provider.halt", "vagrant.destroy", "provider.discard"])
+@pytest.mark.parametrize("call", ["provider.halt", "provider.discard"])
 def test_after_a_failed_destroy_the_next_one_leaves_nothing(outside: Outside, call: str) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     outside.faults.arm(call)

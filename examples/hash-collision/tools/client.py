@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 WEB_URL = "HASHLAB_URL_WEB"
 REQUEST_SECONDS = 10.0
+PATIENCE = "HASHLAB_PATIENCE"
 
 Value = TypeVar("Value")
 
@@ -105,6 +106,11 @@ class Deadline:
         return max(0.0, self._end - time.monotonic())
 
 
+def patience() -> float:
+    """By how much longer than usual everything may take on these machines, from the environment."""
+    return float(os.environ.get(PATIENCE, "1"))
+
+
 def web_url() -> str:
     """The address of the lab's web server, from the environment."""
     url = os.environ.get(WEB_URL, "")
@@ -131,7 +137,7 @@ class Client:
         address = urlsplit(url)
         self._place = f"{address.hostname}:{address.port or 80}"
         self._http = http.client.HTTPConnection(
-            address.hostname or "", address.port or 80, timeout=REQUEST_SECONDS
+            address.hostname or "", address.port or 80, timeout=REQUEST_SECONDS * patience()
         )
 
     def request(

@@ -19,6 +19,7 @@ from client import (
     Question,
     Row,
     User,
+    patience,
     retried,
     settled,
     web_url,
@@ -296,11 +297,11 @@ def main() -> int:
         type=float,
         default=120.0,
         metavar="SECONDS",
-        help="give up after this time (default 120)",
+        help="give up after this time (default 120), longer on machines that are emulated",
     )
     arguments = parser.parse_args()
     try:
-        print(Seed(web_url(), sample_data.load(), Deadline(arguments.deadline)).run())
+        print(Seed(web_url(), sample_data.load(), Deadline(arguments.deadline * patience())).run())
     except Failure as failure:
         print(f"seed: {failure}", file=sys.stderr)
         return 1

@@ -17,6 +17,7 @@ from client import (
     Refused,
     Reply,
     User,
+    patience,
     retried,
     settled,
     web_url,
@@ -234,11 +235,11 @@ def main() -> int:
         type=float,
         default=20.0,
         metavar="SECONDS",
-        help="give up after this time (default 20)",
+        help="give up after this time (default 20), longer on machines that are emulated",
     )
     arguments = parser.parse_args()
     try:
-        print(Verification(Client(web_url()), Deadline(arguments.deadline)).run())
+        print(Verification(Client(web_url()), Deadline(arguments.deadline * patience())).run())
     except Failure as failure:
         print(f"verify: {failure}", file=sys.stderr)
         return 1

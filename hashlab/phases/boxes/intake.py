@@ -77,6 +77,7 @@ def import_box(world: World, track: Track, _: str, *, source: str) -> None:
             world.vagrant.box_add(work / METADATA, track=step)
         with track.child("take in") as step:
             _take_in(world, offer, step)
+            step.detail("what it stands on is there")
     track.detail(f"{offer.name} {offer.version}")
     _note_use(world, offer)
 

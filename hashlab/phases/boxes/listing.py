@@ -49,9 +49,7 @@ def _box(
     }
 
 
-def _notes(
-    world: World, wanted: BoxManifest, users: Mapping[str, Sequence[str]]
-) -> list[str]:
+def _notes(world: World, wanted: BoxManifest, users: Mapping[str, Sequence[str]]) -> list[str]:
     own = registered_boxes(world)
     notes = []
     if not own:

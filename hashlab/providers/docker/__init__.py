@@ -9,6 +9,7 @@ from hashlab.errors import HashlabError, LaptopError
 from hashlab.protocols import Engine, Probe, Rank, Tool
 from hashlab.providers.docker.boxes import DockerBoxes
 from hashlab.providers.docker.machines import DockerMachines
+from hashlab.providers.docker.snapshots import DockerSnapshots
 from hashlab.providers.isolation import Isolation
 from hashlab.providers.seed import Seed
 
@@ -26,6 +27,7 @@ class DockerProvider:
         isolation = Isolation(engine=engine, cache=cache)
         self.boxes = DockerBoxes(engine=engine, seed=Seed(engine=engine, isolation=isolation))
         self.machines = DockerMachines(engine=engine, isolation=isolation)
+        self.snapshots = DockerSnapshots(engine=engine, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         """See protocols.Provider."""

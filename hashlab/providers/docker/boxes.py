@@ -12,6 +12,7 @@ from hashlab.errors import LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, BoxContents, BoxManifest, Engine
 from hashlab.providers.contents import ask_contents
+from hashlab.providers.docker.beside import LAYER_CAPABILITIES
 from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE_PARTS, Seed, labels, system_files
@@ -20,8 +21,6 @@ SYSTEM_FILES = ("Dockerfile", "setup.sh", "container-init.sh")
 # What a box needs on a laptop where it was not built.
 SYSTEM_TAR = "system.tar"
 STORE_TAR = "store.tar"
-# Layers carry marks that only such a container may read and write.
-LAYER_CAPABILITIES = ("SYS_ADMIN",)
 PACK_STORE = f"""\
 tar --create --file /out/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='*' \\
     --directory /store {" ".join(STORE_PARTS)} && chmod 0644 /out/{STORE_TAR}
@@ -86,6 +85,8 @@ class DockerBoxes:
         """See protocols.Boxes."""
         found: dict[str, list[str]] = {}
         for state in self._engine().containers({LAB_LABEL: "", MACHINE_LABEL: ""}):
+            if not state.labels[LAB_LABEL]:
+                continue  # no machine: a container of a snapshot's image
             machine = f"{state.labels[LAB_LABEL]}/{state.labels[MACHINE_LABEL]}"
             found.setdefault(state.labels.get(RECIPE_LABEL, ""), []).append(machine)
         return found

@@ -19,17 +19,18 @@ from hashlab.protocols import (
     ObservedMachine,
     PlannedMachine,
 )
+from hashlab.providers.docker.beside import LAYER_CAPABILITIES, binds
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
+    SNAPSHOT_OF,
     container,
     image_store,
     system_image,
     volume,
 )
 from hashlab.providers.isolation import Isolation, as_flags
+from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
-
-CLONE_SECONDS = 600
 
 
 class DockerMachines:
@@ -50,7 +51,7 @@ class DockerMachines:
     ) -> None:
         """See protocols.Machines."""
         engine = self._engine()
-        self._make_network(lab, str(subnet))
+        self.make_network(lab, str(subnet))
         for machine in machines:
             name = volume(lab, machine.name)
             engine.remove_volume(name)
@@ -69,11 +70,20 @@ class DockerMachines:
             for target in targets
         )
         script += 'for job in $jobs; do wait "$job" || exit 1; done\n'
-        self._run_beside_volumes(system_image(manifest), f"{lab.id}-clone", script)
+        engine = self._engine()
+        run_script(
+            engine,
+            script,
+            name=f"{lab.id}-clone",
+            image=system_image(manifest),
+            binds=binds(engine),
+            capabilities=LAYER_CAPABILITIES,
+            failure="cannot clone the box's image store",
+        )
         track.detail(f"{len(machines)} image stores cloned")
 
-    def _make_network(self, lab: Lab, subnet: str) -> None:
-        """Vagrant takes the network that holds a machine's address; one of our own can be
+    def make_network(self, lab: Lab, subnet: str) -> None:
+        """Make the lab's network, unless it is there. Vagrant takes the network that holds a machine's address; one of our own can be
         labelled, so that it is found again whatever becomes of the machines.
         """
         engine = self._engine()
@@ -81,26 +91,6 @@ class DockerMachines:
             return
         engine.remove_network(lab.id)
         engine.create_bridge(lab.id, subnet, {LAB_LABEL: lab.id})
-
-    def _run_beside_volumes(self, image: str, name: str, script: str) -> None:
-        """Run a shell script that sees every volume of the engine below /volumes."""
-        engine = self._engine()
-        root = f"{engine.info()['DockerRootDir']}/volumes"
-        engine.remove(name)
-        engine.create(
-            name,
-            {
-                "Image": image,
-                "Entrypoint": ["/bin/sh", "-c", script],
-                "HostConfig": {"Binds": [f"{root}:/volumes"], "NetworkMode": "none"},
-            },
-        )
-        try:
-            engine.start(name)
-            if engine.wait(name, timeout=CLONE_SECONDS) != 0:
-                raise LabError("cannot clone the box's image store", output=engine.logs(name))
-        finally:
-            engine.remove(name)
 
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
@@ -132,7 +122,7 @@ class DockerMachines:
             for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         }
         return [
-            _observed(machine.name, inspected)
+            observed(machine.name, inspected)
             for machine in lab.machines
             if (inspected := found.get(machine.name)) is not None
         ]
@@ -140,7 +130,7 @@ class DockerMachines:
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
         """See protocols.Machines."""
         inspected = self._engine().inspect(container(lab, name))
-        return None if inspected is None else _observed(name, inspected)
+        return None if inspected is None else observed(name, inspected)
 
     def discard_one(self, lab: Lab, machine: str) -> None:
         """See protocols.Machines."""
@@ -149,13 +139,18 @@ class DockerMachines:
         engine.remove_volume(volume(lab, machine))
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """See protocols.Machines. Vagrant attaches the network before it starts a container."""
+        """See protocols.Machines. Vagrant attaches the network before it starts a container. Those
+        that stand still for a snapshot that was killed go on.
+        """
         engine = self._engine()
         network = engine.network_id(lab.id)
         machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         half = [m for m in machines if m.state == "created" or network not in m.networks]
         for machine in half:
             engine.remove(machine.id)
+        for machine in machines:
+            if machine.state == "paused":
+                engine.unpause(machine.id)
         return [machine.labels[MACHINE_LABEL] for machine in half]
 
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
@@ -204,6 +199,10 @@ class DockerMachines:
         for network in engine.networks_with({LAB_LABEL: lab.id}):
             engine.remove_network(network)
             removed.append(f"network {network}")
+        for image in engine.images_with({SNAPSHOT_OF: lab.id}):
+            # Of a snapshot that was removed while a machine stood on it.
+            if image.startswith("sha256:"):
+                engine.remove_image(image)
         return removed
 
     def leftovers(self, lab: Lab) -> list[str]:
@@ -230,7 +229,8 @@ def _limits(machine: Machine) -> list[str]:
     return flags
 
 
-def _observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
+def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
+    """A machine as the engine's description of its container shows it."""
     settings = inspected["NetworkSettings"]
     ports = {
         int(guest.split("/")[0]): int(bindings[0]["HostPort"])

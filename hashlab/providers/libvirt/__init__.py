@@ -10,6 +10,7 @@ from hashlab.protocols import Engine, KvmProbe, Probe, Rank, Runner, Tool
 from hashlab.providers.isolation import Isolation
 from hashlab.providers.libvirt.boxes import LibvirtBoxes
 from hashlab.providers.libvirt.machines import LibvirtMachines
+from hashlab.providers.libvirt.snapshots import LibvirtSnapshots
 from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.seed import Seed
 
@@ -37,15 +38,19 @@ class LibvirtProvider:
         cache: Path,
         work: Path,
     ) -> None:
-        """``kvm``: what a guest that was booted under it showed; ``cache``: what was probed of the engine;
-        ``work``: a folder for files passed to libvirt.
+        """``kvm``: what a guest that was booted under it showed; ``cache``: what was probed of the
+        engine; ``work``: a folder for snapshots and for files passed to libvirt.
         """
+        self._engine = engine
         self._virsh = Virsh(runner)
         self._kvm = kvm
         self._environ = environ
         seed = Seed(engine=engine, isolation=Isolation(engine=engine, cache=cache))
         self.boxes = LibvirtBoxes(engine=engine, seed=seed, runner=runner, virsh=self._virsh)
         self.machines = LibvirtMachines(virsh=self._virsh, kvm=lambda: kvm().works, work=work)
+        self.snapshots = LibvirtSnapshots(
+            virsh=self._virsh, machines=self.machines, folder=work / "snapshots"
+        )
 
     @property
     def patience(self) -> float:
@@ -66,6 +71,7 @@ class LibvirtProvider:
 
     def check(self) -> None:
         """See protocols.Provider."""
+        self._engine().info()  # boxes and images are built there
         if not self._plugin_is_there():
             raise LaptopError(
                 f"Vagrant's plugin {PLUGIN} is not installed",

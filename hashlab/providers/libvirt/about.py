@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from hashlab.config.model import Lab
 from hashlab.protocols import BoxManifest, PlannedMachine
 from hashlab.providers.libvirt.virsh import Virsh
+
+KEY_WORD = "hashlab.key="
 
 
 def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
@@ -22,6 +25,29 @@ def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
         "ports": {str(guest): host for guest, host in planned.ports.items()},
     }
     return escape(json.dumps(about))
+
+
+def key_word(public_key: str) -> str:
+    """The word of the kernel's command line by which a machine learns the lab's public key."""
+    return f"{KEY_WORD}{public_key.split()[1]}"
+
+
+def has_key(described: Element, public_key: str) -> bool:
+    """Whether a domain tells its machine this key."""
+    return key_word(public_key) in described.findtext("os/cmdline", "").split()
+
+
+def move(described: Element, planned: PlannedMachine, public_key: str) -> None:
+    """Say in a domain's XML (changed in place) where its machine is to be now, and whose."""
+    line = described.find("os/cmdline")
+    if line is not None:
+        words = [word for word in (line.text or "").split() if not word.startswith(KEY_WORD)]
+        line.text = " ".join([*words, key_word(public_key)])
+    text = described.find("description")
+    if text is not None:
+        about = json.loads(text.text or "{}")
+        ports = {str(guest): host for guest, host in planned.ports.items()}
+        text.text = json.dumps({**about, "address": str(planned.address), "ports": ports})
 
 
 def read_about(virsh: Virsh, domain: str) -> Mapping[str, Any]:

@@ -48,7 +48,6 @@ class LibvirtBoxes:
     promised_size = 600_000_000
     packed = True
     holds_images = True
-    holds_images = True
 
     def __init__(
         self, *, engine: Callable[[], Engine], seed: Seed, runner: Runner, virsh: Virsh

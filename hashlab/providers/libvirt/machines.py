@@ -19,7 +19,7 @@ from hashlab.protocols import (
     ObservedMachine,
     PlannedMachine,
 )
-from hashlab.providers.libvirt.about import describe, read_about
+from hashlab.providers.libvirt.about import describe, has_key, key_word, read_about
 from hashlab.providers.libvirt.names import (
     box_disk,
     disk,
@@ -30,7 +30,7 @@ from hashlab.providers.libvirt.names import (
     mac,
     prefix,
 )
-from hashlab.providers.libvirt.virsh import POOL, POOL_FOLDER, Virsh
+from hashlab.providers.libvirt.virsh import Virsh
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB
@@ -65,6 +65,12 @@ class LibvirtMachines:
         """See protocols.Machines. vagrant-libvirt would make the network as well, but not twice at
         a time; one that is there it only uses.
         """
+        self.ensure_network(lab, machines, subnet)
+
+    def ensure_network(
+        self, lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network
+    ) -> None:
+        """Have a network of this subnet that gives these machines their addresses."""
         network = self._virsh.network(lab.id)
         if network is not None and _subnet(network) != subnet:
             self._virsh.remove_network(lab.id)
@@ -79,15 +85,21 @@ class LibvirtMachines:
     def _add_hosts(
         self, lab: Lab, machines: Sequence[PlannedMachine], network: ElementTree.Element
     ) -> None:
-        """Tell the network's DHCP server of machines that are new in an existing lab."""
-        known = {host.get("mac"): host.get("ip") for host in network.iter("host")}
+        """Tell the network's DHCP server of machines that are new in an existing lab. What it has
+        for their cards, names or addresses, also of machines that are no more, goes before.
+        """
         active = ["--live"] if lab.id in self._virsh.names("net-list", "--name") else []
-        for planned in machines:
-            there = known.get(mac(lab, planned.name))
-            if there == str(planned.address):
-                continue
-            change = "add-last" if there is None else "modify"
-            words = ["net-update", lab.id, change, "ip-dhcp-host", _host_xml(lab, planned)]
+        wanted = [_host(lab, planned) for planned in machines]
+        known = [dict(host.items()) for host in network.iter("host")]
+        old = [
+            host
+            for host in known
+            if host not in wanted and any(host.items() & new.items() for new in wanted)
+        ]
+        changes = [("delete", host) for host in old]
+        changes += [("add-last", host) for host in wanted if host not in known]
+        for change, host in changes:
+            words = ["net-update", lab.id, change, "ip-dhcp-host", _host_xml(host)]
             self._virsh.call(*words, "--config", *active)
 
     def fill_disks(
@@ -123,18 +135,18 @@ class LibvirtMachines:
             "mac": mac(lab, planned.name),
             "network": lab.id,
             "prefix": prefix(lab),
-            "pool": POOL,
+            "pool": self._virsh.pool,
             "description": describe(lab, planned, manifest),
             "memory": (machine.memory or DEFAULT_MEMORY) // MIB,
             # Emulated CPUs of which a laptop has fewer only wait for each other.
             "cpus": max(1, math.ceil(machine.cpus or 1)) if works else 1,
-            "kernel": f"{POOL_FOLDER}/{kernel(manifest)}",
-            "initrd": f"{POOL_FOLDER}/{initrd(manifest)}",
+            "kernel": f"{self._virsh.folder}/{kernel(manifest)}",
+            "initrd": f"{self._virsh.folder}/{initrd(manifest)}",
             "cmd_line": " ".join(
                 [
                     "root=/dev/vda rw quiet console=ttyS0 net.ifnames=0 apparmor=0",
                     f"systemd.hostname={planned.name}",
-                    f"hashlab.key={public_key.split()[1]}",
+                    key_word(public_key),
                 ]
             ),
         }
@@ -212,8 +224,7 @@ class LibvirtMachines:
     def _authorize(self, name: str, public_key: str) -> None:
         """Put our key into a machine, unless it was made with it."""
         described = self._virsh.domain(name)
-        line = described.findtext("os/cmdline", "") if described is not None else ""
-        if f"hashlab.key={public_key.split()[1]}" in line.split():
+        if described is not None and has_key(described, public_key):
             return
         script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
         words = ["/bin/sh", "-c", script, public_key, AUTHORIZED_KEYS]
@@ -232,9 +243,13 @@ class LibvirtMachines:
 
     def own_subnet(self, lab: Lab) -> str:
         """See protocols.Machines."""
-        network = self._virsh.network(lab.id)
-        subnet = None if network is None else _subnet(network)
+        subnet = self.subnet(lab)
         return str(subnet) if subnet else ""
+
+    def subnet(self, lab: Lab) -> IPv4Network | None:
+        """The subnet of the lab's network; None if there is none."""
+        network = self._virsh.network(lab.id)
+        return None if network is None else _subnet(network)
 
     def used_subnets(self, lab: Lab) -> list[str]:
         """See protocols.Machines."""
@@ -248,7 +263,7 @@ class LibvirtMachines:
         states = self._virsh.domain_states()
         names = [domain(lab, machine.name) for machine in lab.machines]
         running = [name for name in names if states.get(name, "shut off") != "shut off"]
-        parallel(running, lambda name: self._virsh.ask("destroy", name), CancelToken())
+        parallel(running, self._virsh.power_off, CancelToken())
 
     def discard(self, lab: Lab) -> list[str]:
         """See protocols.Machines."""
@@ -287,15 +302,21 @@ class LibvirtMachines:
 def network_xml(lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network) -> str:
     """A network with NAT to the outside, whose DHCP server knows each machine's address."""
     gateway = next(subnet.hosts())
-    hosts = "".join(_host_xml(lab, planned) for planned in machines)
+    hosts = "".join(_host_xml(_host(lab, planned)) for planned in machines)
     return (
         f"<network><name>{lab.id}</name><forward mode='nat'/>"
         f"<ip address='{gateway}' netmask='{subnet.netmask}'><dhcp>{hosts}</dhcp></ip></network>"
     )
 
 
-def _host_xml(lab: Lab, planned: PlannedMachine) -> str:
-    return f"<host mac='{mac(lab, planned.name)}' name='{planned.name}' ip='{planned.address}'/>"
+def _host(lab: Lab, planned: PlannedMachine) -> dict[str, str]:
+    """What the DHCP server knows of a machine."""
+    return {"mac": mac(lab, planned.name), "name": planned.name, "ip": str(planned.address)}
+
+
+def _host_xml(host: Mapping[str, str]) -> str:
+    words = " ".join(f"{key}='{value}'" for key, value in host.items())
+    return f"<host {words}/>"
 
 
 def _subnet(network: ElementTree.Element) -> IPv4Network | None:

@@ -24,12 +24,17 @@ POOL_FOLDER = "/var/lib/libvirt/hashlab"
 # What virsh says of a thing that is not there.
 ABSENT = ("not found", "failed to get", "no domain with", "no network with", "no storage vol")
 
+NOT_RUNNING = "domain is not running"
+
 
 class Virsh:
     """The commands of virsh that hashlab needs. Everything raises LabError when libvirt refuses."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, *, pool: str = POOL, folder: str = POOL_FOLDER) -> None:
+        """``pool``: where volumes are, in ``folder``; no volume of another pool is touched."""
         self._runner = runner
+        self.pool = pool
+        self.folder = folder
 
     def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return what it printed."""
@@ -72,12 +77,12 @@ class Virsh:
     def domain(self, name: str) -> ElementTree.Element | None:
         """A domain's description; None if there is none."""
         text = self.ask("dumpxml", name)
-        return None if text is None else _parse(text)
+        return None if text is None else parse(text)
 
     def network(self, name: str) -> ElementTree.Element | None:
         """A network's description; None if there is none."""
         text = self.ask("net-dumpxml", name)
-        return None if text is None else _parse(text)
+        return None if text is None else parse(text)
 
     def define(self, command: str, description: str, folder: Path) -> None:
         """Run a command that reads an XML file, such as ``net-define``."""
@@ -89,10 +94,15 @@ class Virsh:
         finally:
             path.unlink()
 
+    def power_off(self, name: str) -> None:
+        """Stop a domain at once; fine if it does not run."""
+        done = self._run(["destroy", name], CALL_SECONDS)
+        if done.code != 0 and not any(sign in done.stderr for sign in (*ABSENT, NOT_RUNNING)):
+            raise LabError(f"cannot stop {name}", output=done.stderr.strip())
+
     def remove_domain(self, name: str) -> None:
         """Stop a domain and forget it; its disk stays."""
-        if self.domain_states().get(name, "shut off") != "shut off":
-            self.ask("destroy", name)
+        self.power_off(name)
         self.ask("undefine", name, "--managed-save", "--snapshots-metadata")
 
     def remove_network(self, name: str) -> None:
@@ -103,49 +113,62 @@ class Virsh:
 
     def ensure_pool(self) -> None:
         """Make the folder in which everything of hashlab's lies on libvirt's side."""
-        if self.ask("pool-info", POOL) is None:
-            self.call("pool-define-as", POOL, "dir", "--target", POOL_FOLDER)
-            self.call("pool-build", POOL)
-        if POOL not in self.names("pool-list", "--name"):
-            self.call("pool-start", POOL)
+        if not self._start_pool():
+            self.call("pool-define-as", self.pool, "dir", "--target", self.folder)
+            self._start_pool()
+
+    def _start_pool(self) -> bool:
+        """Have the pool at work, as after a restart of the laptop; False where there is none."""
+        if self.ask("pool-info", self.pool) is None:
+            return False
+        if self.pool not in self.names("pool-list", "--name"):
+            self.call("pool-build", self.pool)
+            self.call("pool-start", self.pool)
+        return True
 
     def volumes(self) -> list[str]:
         """Names of the volumes in hashlab's pool; none where there is no pool."""
-        if POOL not in self.names("pool-list", "--name"):
+        if not self._start_pool():
             return []
-        rows = (line.split() for line in self.call("vol-list", POOL).splitlines())
+        rows = (line.split() for line in self.call("vol-list", self.pool).splitlines())
         return [row[0] for row in rows if row]
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; fine if it is gone."""
-        self.ask("vol-delete", name, "--pool", POOL)
+        self.ask("vol-delete", name, "--pool", self.pool)
 
     def upload(self, source: Path, name: str, *, kind: str) -> bool:
         """Make a volume from a file, whole; False if it is there already. ``kind``: its format."""
         size = source.stat().st_size
-        if self._stored_size(name) == size:
+        if self.stored_size(name) == size:
             return False
         self.remove_volume(name)
-        self.call("vol-create-as", POOL, name, str(size), "--format", kind)
-        self.call(
-            "vol-upload", name, str(source), "--pool", POOL, "--sparse", timeout=UPLOAD_SECONDS
-        )
+        # Empty, so that its size tells an upload that was cut off. qcow2 is never empty.
+        room = 0 if kind == "raw" else size
+        self.call("vol-create-as", self.pool, name, str(room), "--format", kind)
+        words = ["vol-upload", name, str(source), "--pool", self.pool, "--sparse"]
+        self.call(*words, timeout=UPLOAD_SECONDS)
         return True
 
-    def _stored_size(self, name: str) -> int:
-        """Bytes of a volume's file: less than its source while an upload was cut off."""
-        text = self.ask("vol-dumpxml", name, "--pool", POOL)
-        physical = None if text is None else _parse(text).findtext("physical")
+    def download(self, name: str, target: Path) -> None:
+        """Copy a volume's file as it is, also while a machine that stands still uses it."""
+        words = ["vol-download", name, str(target), "--pool", self.pool, "--sparse"]
+        self.call(*words, timeout=UPLOAD_SECONDS)
+
+    def stored_size(self, name: str) -> int:
+        """Bytes of a volume's file, -1 if there is none; less than its source's while an upload was
+        cut off.
+        """
+        text = self.ask("vol-dumpxml", name, "--pool", self.pool)
+        physical = None if text is None else parse(text).findtext("physical")
         return int(physical or -1)
 
     def remove_empty_pool(self) -> bool:
         """Remove the pool when nothing is in it any more."""
-        if self.ask("pool-info", POOL) is None or self.volumes():
+        if not self._start_pool() or self.volumes():
             return False
-        if POOL in self.names("pool-list", "--name"):
-            self.call("pool-destroy", POOL)
-        self.ask("pool-delete", POOL)
-        self.ask("pool-undefine", POOL)
+        for command in ("pool-destroy", "pool-delete", "pool-undefine"):
+            self.call(command, self.pool)
         return True
 
     def agent(self, domain: str, command: str, **arguments: object) -> Any:
@@ -181,7 +204,7 @@ class Virsh:
             cancel.wait(AGENT_POLL_SECONDS)
 
 
-def _parse(text: str) -> ElementTree.Element:
+def parse(text: str) -> ElementTree.Element:
     """Read libvirt's own output, which is not hostile."""
     return ElementTree.fromstring(text)  # noqa: S314
 

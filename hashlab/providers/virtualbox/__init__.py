@@ -10,6 +10,7 @@ from hashlab.errors import HashlabError, LaptopError
 from hashlab.protocols import Download, Probe, Rank, Runner, Tool
 from hashlab.providers.virtualbox.boxes import VirtualBoxBoxes
 from hashlab.providers.virtualbox.machines import VirtualBoxMachines
+from hashlab.providers.virtualbox.snapshots import VirtualBoxSnapshots
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
 
 MACOS = "darwin"
@@ -36,6 +37,7 @@ class VirtualBoxProvider:
         self._vbox = VBoxManage(runner, macos=platform == MACOS)
         self.boxes = VirtualBoxBoxes(vbox=self._vbox, download=download, base=base, work=work)
         self.machines = VirtualBoxMachines(vbox=self._vbox, runner=runner)
+        self.snapshots = VirtualBoxSnapshots(vbox=self._vbox, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         """See protocols.Provider."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from hashlab.protocols import (
     PlannedMachine,
     Runner,
 )
+from hashlab.providers.seed import system_files
 from hashlab.providers.virtualbox.boxes import base_of, master_of
 from hashlab.providers.virtualbox.ignition import PROPERTY, ignition
 from hashlab.providers.virtualbox.names import (
@@ -107,7 +107,7 @@ class VirtualBoxMachines:
             "cpus": max(1, math.ceil(planned.machine.cpus or 1)),
             "properties": properties,
             "notes": {LAB: lab.id, MACHINE: planned.name, RECIPE: manifest.recipe},
-            "first_boot": _first_boot(),
+            "first_boot": system_files(FIRST_BOOT)[FIRST_BOOT],
             "first_boot_args": [base.kind, base.user, public_key, *lab.box.packages],
             "when_up": shlex.join(["VBoxManage", "setextradata", name, READY, ready]),
         }
@@ -287,8 +287,3 @@ def _state(info: Mapping[str, str]) -> Literal["running", "stopped", "paused"]:
 def _key(public_key: str) -> str:
     """A public key without its comment."""
     return " ".join(public_key.split()[:2])
-
-
-def _first_boot() -> str:
-    folder = resources.files("hashlab.providers").joinpath("system")
-    return folder.joinpath(FIRST_BOOT).read_text("utf-8")

@@ -13,6 +13,8 @@ MACHINE = "hashlab/machine"
 RECIPE = "hashlab/recipe"
 READY = "hashlab/ready"
 HOST_KEY = "hashlab/host-key"
+# The description of snapshots that hashlab took.
+SNAPSHOT_MARK = "hashlab"
 # The prefix of machines of VirtualBox.
 MAC_PREFIX = "08:00:27"
 

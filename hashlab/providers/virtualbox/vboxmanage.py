@@ -13,6 +13,9 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, Runner
 
 CALL_SECONDS = 60.0
+# A machine's memory is written or read, or a disk is merged into another.
+SNAPSHOT_SECONDS = 900.0
+NO_SNAPSHOTS = "does not have any snapshots"
 ABSENT = "VBOX_E_OBJECT_NOT_FOUND"
 GLOBAL = "global"
 # Answers are translated otherwise.
@@ -39,6 +42,19 @@ class HostNetwork:
     subnet: IPv4Network | None
 
 
+@dataclass(frozen=True)
+class Kept:
+    """A snapshot of one machine. ``children``: the names of those that stand on it; ``current``:
+    the machine as it is now does.
+    """
+
+    id: str
+    name: str
+    description: str
+    children: tuple[str, ...]
+    current: bool
+
+
 class VBoxManage:
     """The commands that hashlab needs. Everything raises LabError when VirtualBox refuses.
 
@@ -56,9 +72,9 @@ class VBoxManage:
             ["VBoxManage", *words], env=PLAIN, timeout=timeout, cancel=CancelToken()
         )
 
-    def call(self, *words: str) -> str:
+    def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return what it printed."""
-        done = self.run(*words)
+        done = self.run(*words, timeout=timeout)
         if done.code != 0:
             raise _refusal(words, done)
         return done.stdout
@@ -104,6 +120,33 @@ class VBoxManage:
         """Remove a machine with its disks; fine if it is gone."""
         self.power_off(machine)
         self.ask("unregistervm", machine, "--delete")
+
+    def start(self, machine: str) -> None:
+        """Start a machine without a window, out of its saved state where it has one."""
+        self.call("startvm", machine, "--type", "headless", timeout=SNAPSHOT_SECONDS)
+
+    def snapshots(self, machine: str) -> list[Kept]:
+        """Every snapshot of a machine, whoever took it; a parent comes before its children."""
+        words = ("snapshot", machine, "list", "--machinereadable")
+        done = self.run(*words)
+        if done.code == 0:
+            return read_snapshots(done.stdout)
+        if NO_SNAPSHOTS in done.stdout + done.stderr:
+            return []
+        raise _refusal(words, done)
+
+    def take_snapshot(self, machine: str, name: str, description: str) -> None:
+        """Keep a machine's disk and memory; one that is paused stays so."""
+        words = ("snapshot", machine, "take", name, "--description", description)
+        self.call(*words, timeout=SNAPSHOT_SECONDS)
+
+    def restore_snapshot(self, machine: str, known: str) -> None:
+        """Bring a machine that is off back to a snapshot, by its id; it is not started."""
+        self.call("snapshot", machine, "restore", known, timeout=SNAPSHOT_SECONDS)
+
+    def delete_snapshot(self, machine: str, known: str) -> None:
+        """Remove a snapshot, by its id; the machine may run."""
+        self.call("snapshot", machine, "delete", known, timeout=SNAPSHOT_SECONDS)
 
     def host_networks(self) -> list[HostNetwork]:
         """Every network between the laptop and machines."""
@@ -165,6 +208,28 @@ def read_info(text: str) -> dict[str, str]:
 def read_notes(text: str) -> dict[str, str]:
     """``getextradata … enumerate``: lines of Key: KEY, Value: VALUE."""
     return dict(re.findall(r"^Key: (.+?), Value: (.*)$", text, re.MULTILINE))
+
+
+def read_snapshots(text: str) -> list[Kept]:
+    """``snapshot … list --machinereadable``: SnapshotName="first", its children SnapshotName-1,
+    SnapshotName-2, theirs SnapshotName-1-1; SnapshotUUID and SnapshotDescription likewise.
+    """
+    info = read_info(text)
+    nodes = [key.removeprefix("SnapshotName") for key in info if key.startswith("SnapshotName")]
+    return [
+        Kept(
+            id=info[f"SnapshotUUID{node}"],
+            name=info[f"SnapshotName{node}"],
+            description=info.get(f"SnapshotDescription{node}", ""),
+            children=tuple(
+                info[f"SnapshotName{child}"]
+                for child in nodes
+                if child and child.rpartition("-")[0] == node
+            ),
+            current=info[f"SnapshotUUID{node}"] == info.get("CurrentSnapshotUUID"),
+        )
+        for node in nodes
+    ]
 
 
 def forwards_of(info: Mapping[str, str]) -> list[Forward]:

@@ -66,14 +66,37 @@ def test_what_is_left_is_a_failure_that_names_it(outside: Outside) -> None:
     assert failure.value.next_step == "run hashlab destroy again"
 
 
-def test_a_lab_whose_machines_vagrant_cannot_destroy_keeps_what_is_needed_to_try_again(
+def test_machines_that_vagrant_cannot_destroy_go_with_the_leftovers(outside: Outside) -> None:
+    running(outside)
+    outside.faults.arm("vagrant.destroy")
+    result = run(outside, workflows.DESTROY)
+    assert result.error is None
+    assert outside.machines == {}
+    assert outside.provider.leftovers_now() == []
+
+
+def test_a_lab_that_cannot_be_destroyed_keeps_what_is_needed_to_try_again(
     outside: Outside,
 ) -> None:
     running(outside)
-    outside.faults.arm("vagrant.destroy")
+    outside.faults.arm("provider.discard")
     run(outside, workflows.DESTROY)
     assert outside.state.key.exists()
     assert outside.state.vagrantfile.exists()
+
+
+def test_secrets_stay_while_the_lab_has_machines_of_another_provider(outside: Outside) -> None:
+    running(outside)
+    outside.state.secrets.mkdir(parents=True, exist_ok=True)
+    (outside.state.secrets / "token").write_text("x")
+    elsewhere = outside.state.root / "libvirt" / "Vagrantfile"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("")
+    run(outside, workflows.DESTROY)
+    assert (outside.state.secrets / "token").exists()
+    elsewhere.unlink()
+    run(outside, workflows.DESTROY)
+    assert not outside.state.secrets.exists()
 
 
 def test_a_machine_that_takes_no_key_is_destroyed_all_the_same(outside: Outside) -> None:

@@ -58,8 +58,9 @@ def test_a_machine_is_replaced_while_the_others_stay(outside: Outside, machine: 
     assert outside.machines[machine].recipe == recipe_manifest(outside.world()).recipe
     assert all(outside.machines[name] is one for name, one in others.items())
     assert rows(result, "verify")[0].status == "ok"
-    assert stale_machines(outside.world()) == [name for name in ("broker", "web", "spare")
-                                               if name != machine]
+    assert stale_machines(outside.world()) == [
+        name for name in ("broker", "web", "spare") if name != machine
+    ]
 
 
 def test_all_machines_are_replaced_one_by_one(outside: Outside) -> None:

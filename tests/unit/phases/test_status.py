@@ -57,6 +57,7 @@ def test_a_running_lab_is_told_whole(outside: Outside) -> None:
         "address": "192.168.60.6",
         "state": "running",
         "ssh": {"host": "127.0.0.1", "port": 2206, "user": "core"},
+        "recipe": told["box"]["recipe"],
         "stale": False,
     }
     queue, migrate, *sites = told["services"]
@@ -67,9 +68,11 @@ def test_a_running_lab_is_told_whole(outside: Outside) -> None:
     assert migrate["running_build"] == migrate["build"]
     assert [site["name"] for site in sites] == ["site", "site"]
     assert told["urls"] == {"site": "http://127.0.0.1:8080"}
-    assert told["box"] | {"name": "", "version": ""} == {
+    assert told["box"]["version"] == f"1.0.0.r{told['box']['recipe']}"
+    assert told["box"] | {"name": "", "version": "", "recipe": ""} == {
         "name": "",
         "version": "",
+        "recipe": "",
         "registered": True,
         "stale": False,
     }
@@ -147,8 +150,11 @@ def test_machines_on_the_old_box_are_stale_once_a_new_one_is_registered(outside:
     running(outside)
     outside.provider.system = "system 2"
     go(outside, workflows.INIT_BOX)
-    assert document(outside)["box"]["stale"] is False
-    assert machine(outside, "web")["stale"] is True
+    told = document(outside)
+    assert told["box"]["stale"] is False
+    web = machine(outside, "web")
+    assert web["stale"] is True
+    assert web["recipe"] not in (None, told["box"]["recipe"])
 
 
 def test_notes_of_the_configuration_are_passed_on(outside: Outside) -> None:

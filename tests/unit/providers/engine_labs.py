@@ -9,6 +9,7 @@ from typing import Any
 from fakes import Behaviour, FakeEngine
 from fakes.engine import Container
 
+from hashlab import providers
 from hashlab.config.model import Lab
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Completed
@@ -18,6 +19,8 @@ MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "docker", {"a:1": "
 SUBNET = IPv4Network("192.168.60.0/24")
 IMAGE = "hashlab-box:abc"
 STORE = "hashlab-box-abc"
+# The files that a box's system is built from.
+SYSTEM = Path(providers.__file__).parent / "system"
 # What the container runs that finds out whether privileged ones work; its name is random.
 PROBE = ("/bin/true",)
 
@@ -69,3 +72,17 @@ def machine(engine: FakeEngine, lab: Lab, name: str, **labels: str) -> str:
     container = engine.create(f"{lab.id}-{name}", body)
     engine.start(container)
     return container
+
+
+def copied_into(target: str) -> set[str]:
+    """The files that a stage of the system's Dockerfile is built from, itself included."""
+    stages: dict[str, set[str]] = {}
+    stage = ""
+    for line in (SYSTEM / "Dockerfile").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["FROM"]:
+            stage = words[3]
+            stages[stage] = set(stages.get(words[1], set()))
+        if words[:1] == ["COPY"]:
+            stages[stage] |= set(words[1:-1])
+    return {"Dockerfile", *stages[target]}

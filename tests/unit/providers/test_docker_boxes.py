@@ -7,17 +7,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engine_labs import IMAGE, MANIFEST, STORE, built, machine, with_store
+from engine_labs import (
+    IMAGE,
+    MANIFEST,
+    STORE,
+    SYSTEM,
+    built,
+    copied_into,
+    machine,
+    with_store,
+)
 from fakes import FakeEngine
 
-from hashlab import providers
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError
 from hashlab.pipeline import Track
 from hashlab.providers.docker import DockerProvider
-
-SYSTEM = Path(providers.__file__).parent / "system"
-
 
 # The laptop
 
@@ -53,20 +58,6 @@ def test_the_tools_are_those_that_phases_call(provider: DockerProvider) -> None:
 
 
 # The box
-
-
-def copied_into(target: str) -> set[str]:
-    """The files that a stage of the system's Dockerfile is built from, itself included."""
-    stages: dict[str, set[str]] = {}
-    stage = ""
-    for line in (SYSTEM / "Dockerfile").read_text().splitlines():
-        words = line.split()
-        if words[:1] == ["FROM"]:
-            stage = words[3]
-            stages[stage] = set(stages.get(words[1], set()))
-        if words[:1] == ["COPY"]:
-            stages[stage] |= set(words[1:-1])
-    return {"Dockerfile", *stages[target]}
 
 
 def test_the_recipe_holds_every_file_the_system_is_built_from(provider: DockerProvider) -> None:

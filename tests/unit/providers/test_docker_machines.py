@@ -17,7 +17,7 @@ from hashlab.errors import LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, PlannedMachine
 from hashlab.providers.docker import DockerProvider
-from hashlab.providers.docker.machines import _observed
+from hashlab.providers.docker.machines import observed
 
 KEY = "ssh-ed25519 AAAA hashlab"
 GIVE_KEY = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
@@ -142,7 +142,7 @@ def inspected(status: str = "running", **settings: Any) -> dict[str, Any]:
 
 
 def test_a_running_machine_is_reached_by_its_forwarded_port() -> None:
-    found = _observed("web", inspected())
+    found = observed("web", inspected())
     assert found.state == "running"
     assert found.endpoint == Endpoint("127.0.0.1", 2200, "core")
     assert found.forwarded == {80: 8080}
@@ -155,7 +155,7 @@ def test_a_stopped_machine_keeps_the_address_it_was_asked_to_have() -> None:
         "bridge": {"IPAddress": ""},
         "small-1": {"IPAddress": "", "IPAMConfig": {"IPv4Address": "192.168.60.6"}},
     }
-    found = _observed("web", inspected("exited", Ports={}, Networks=networks))
+    found = observed("web", inspected("exited", Ports={}, Networks=networks))
     assert (found.state, found.endpoint) == ("stopped", None)
     assert found.address == IPv4Address("192.168.60.6")
 
@@ -172,13 +172,13 @@ def test_a_stopped_machine_keeps_the_address_it_was_asked_to_have() -> None:
     ],
 )
 def test_every_state_of_a_container_is_one_of_a_machine(status: str, state: str) -> None:
-    assert _observed("web", inspected(status)).state == state
+    assert observed("web", inspected(status)).state == state
 
 
 def test_a_machine_that_is_on_no_network_yet_has_no_address() -> None:
     only_bridge = {"bridge": {"IPAddress": "172.17.0.2"}}
-    assert _observed("web", inspected(Networks=only_bridge)).address is None
-    assert _observed("web", inspected(Networks=None, Ports=None)).address is None
+    assert observed("web", inspected(Networks=only_bridge)).address is None
+    assert observed("web", inspected(Networks=None, Ports=None)).address is None
 
 
 def test_machines_are_those_of_the_lab_in_the_files_order(

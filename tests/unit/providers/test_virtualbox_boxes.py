@@ -171,7 +171,9 @@ def test_a_box_for_something_else_is_refused(
         bench.boxes.files(MANIFEST, bench.work)
 
 
-@pytest.mark.parametrize("content", [b"not a tar", packed({"../out": "x"})])
+@pytest.mark.parametrize(
+    "content", [b"not a tar", packed({"../out": "x"})], ids=["no tar", "a path that leads out"]
+)
 def test_a_file_that_is_no_box_is_refused(
     virtualbox: FakeVirtualBox, tmp_path: Path, track: Track, content: bytes
 ) -> None:

@@ -52,3 +52,9 @@ def test_every_field_of_the_status_example_is_explained() -> None:
     names += [f"machines[].{key}" for key in status["machines"][0]]
     names += [f"services[].{key}" for key in status["services"][0]]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_every_field_of_the_boxes_example_is_explained_and_written() -> None:
+    told = next(example for example in EXAMPLES if "boxes" in example)
+    names = [*told, *(f"boxes[].{key}" for key in told["boxes"][0])]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []

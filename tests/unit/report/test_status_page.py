@@ -23,6 +23,7 @@ def document(**changes: Any) -> dict[str, Any]:
                 "address": "192.168.60.6",
                 "state": "running",
                 "ssh": {"host": "127.0.0.1", "port": 2201, "user": "core"},
+                "recipe": "5f0c1e9a7b21",
                 "stale": False,
             }
         ],
@@ -95,7 +96,7 @@ def test_an_old_box_and_machines_made_from_it_are_marked() -> None:
     machine = {**document()["machines"][0], "stale": True, "ssh": None, "address": None}
     page = document(box={"version": "1", "stale": True}, machines=[machine])
     assert "not built yet, an older one is there" in shown(page)
-    assert "older box" in shown(page)
+    assert "older box 5f0c1e9a7b21" in shown(page)
 
 
 def test_a_service_that_does_not_run_shows_no_running_build() -> None:

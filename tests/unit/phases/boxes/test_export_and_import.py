@@ -404,6 +404,4 @@ def test_a_box_that_this_lab_does_not_use_is_told(outside: Outside, box: Path) -
     world = outside.world(replace(outside.lab, name="other"))
     with track_of() as track:
         intake.import_box(world, track, "", source=str(box))
-    assert world.facts.notes == [
-        "hashlab/small is not the box of this lab, which is hashlab/other"
-    ]
+    assert world.facts.notes == ["hashlab/small is not the box of this lab, which is hashlab/other"]

@@ -1,0 +1,108 @@
+"""Phases that bring a lab back to the instant of a snapshot."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+from hashlab.errors import UsageError
+from hashlab.phases.keys import ensure_key
+from hashlab.phases.machines import choose_subnet, forget_machine, free, lay_out_ports
+from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import MachineSnapshot, ObservedMachine, PlannedMachine, SnapshotManifest
+from hashlab.statefiles import write_text
+
+SSH = 22
+
+
+def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
+    """Promise: the snapshot is this lab's, and its parts are there."""
+    check_name(name)
+    manifest = find(world, name)
+    track.detail(f"taken {manifest.taken}")
+
+
+def check_new_lab(world: World, track: Track, _: str, *, name: str) -> None:
+    """Promise: as ``check_snapshot``, and no machine would be lost."""
+    check_snapshot(world, track, _, name=name)
+    there = [machine.name for machine in world.provider.machines.all(world.lab)]
+    if there:
+        raise UsageError(
+            f"the lab is there already: {', '.join(there)}",
+            where=world.lab.name,
+            next_step=f"hashlab restore {name} gives up what is there for the snapshot",
+        )
+
+
+def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
+    """Promise: the machines are those of the snapshot, booting; Vagrant was not called."""
+    manifest = find(world, name)
+    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
+    subnet = _subnet(world, manifest)
+    planned = _plan(world, manifest, observed, subnet)
+    public_key = ensure_key(world)
+    snapshots_of(world).restore(
+        world.lab,
+        manifest,
+        planned,
+        subnet,
+        public_key,
+        about_to_change=lambda: _about_to_change(world, name),
+        track=track,
+    )
+    world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+    world.state.restoring.unlink()
+    world.facts.restored = True
+
+
+def _about_to_change(world: World, name: str) -> None:
+    """Whatever is remembered of the machines so far will no longer be true."""
+    write_text(world.state.restoring, f"{name}\n")
+    world.about_to_change()
+    world.state.machines.unlink(missing_ok=True)
+    for machine in world.machine_names():
+        forget_machine(world, machine)
+
+
+def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:
+    """The snapshot's own, where nobody else has it by now."""
+    machines = world.provider.machines
+    own = machines.own_subnet(world.lab)
+    taken = [IPv4Network(subnet) for subnet in machines.used_subnets(world.lab)]
+    # The lab's own network is a route of the laptop, too.
+    taken += [route for route in world.routes() if not own or route != IPv4Network(own)]
+    chosen = choose_subnet(manifest.subnet, taken)
+    if chosen != manifest.subnet:
+        world.note(f"subnet {manifest.subnet} of the snapshot is in use; this lab took {chosen}")
+    return chosen
+
+
+def _plan(
+    world: World,
+    manifest: SnapshotManifest,
+    observed: dict[str, ObservedMachine],
+    subnet: IPv4Network,
+) -> list[PlannedMachine]:
+    kept = {one.name: one for one in manifest.machines}
+    ports = lay_out_ports(world, observed)
+    given = {host for of_machine in ports.values() for host in of_machine.values()}
+    planned = []
+    for machine in world.lab.machines:
+        one = kept[machine.name]
+        ssh = _ssh_port(world, one, observed.get(machine.name), given)
+        address = subnet.network_address + (
+            int(one.address) - int(manifest.subnet.network_address)
+        )
+        planned.append(PlannedMachine(machine, address, {**ports[machine.name], SSH: ssh}))
+    return planned
+
+
+def _ssh_port(
+    world: World, kept: MachineSnapshot, there: ObservedMachine | None, given: set[int]
+) -> int:
+    """That of the machine that is there, which nobody else can have taken."""
+    own = there.endpoint.port if there and there.endpoint else 0
+    port = own if own and own not in given else free(world, kept.ssh_port, given)
+    given.add(port)
+    return port

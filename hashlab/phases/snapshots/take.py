@@ -1,0 +1,55 @@
+"""Phases that take a snapshot, and remove one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+
+from hashlab.errors import UsageError
+from hashlab.phases.snapshots.manifests import check_name, save, saved, snapshots_of
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import SnapshotManifest
+
+
+def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
+    """Promise: all machines are kept as they were at one instant, and go on running."""
+    check_name(name)
+    snapshots = snapshots_of(world)
+    if world.state.manifest(name).exists():
+        raise UsageError(
+            f"there is a snapshot {name!r} already",
+            next_step=f"take another name, or: hashlab snapshots --remove {name}",
+        )
+    instant = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    taken = snapshots.take(world.lab, name, track=track)
+    address = taken.machines[0].address
+    manifest = SnapshotManifest(
+        name=name,
+        lab_id=world.lab.id,
+        lab=world.lab.name,
+        provider=world.provider.name,
+        taken=instant,
+        subnet=IPv4Network(f"{address}/{world.lab.subnet.prefixlen}", strict=False),
+        size=taken.size,
+        machines=taken.machines,
+    )
+    save(world.state, manifest)
+    track.detail(
+        f"{len(taken.machines)} machines, {taken.size / 1e6:.0f} MB, "
+        f"they stood still for {taken.paused:.1f} s"
+    )
+
+
+def remove_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
+    """Promise: nothing of the snapshot is left. Its manifest goes first: what is left when this
+    is cut off is told by `hashlab snapshots`, and never taken for a snapshot.
+    """
+    check_name(name)
+    snapshots = snapshots_of(world)
+    path = world.state.manifest(name)
+    if not path.exists() and name not in snapshots.kept(world.lab):
+        names = ", ".join(saved(world.state)) or "none"
+        raise UsageError(f"there is no snapshot {name!r}", next_step=f"there are: {names}")
+    path.unlink(missing_ok=True)
+    track.detail(f"{len(snapshots.remove(world.lab, name))} parts removed")

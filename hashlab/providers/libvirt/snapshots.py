@@ -1,0 +1,225 @@
+"""Snapshots of provider ``libvirt``: machines stand still together while libvirt keeps them.
+
+What Vagrant calls a snapshot holds disk and memory, and dies with its machine. So a copy of each
+disk, which is only what the machine has written beyond its box, is kept beside it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError, LaptopError
+from hashlab.hashing import file_digest
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
+from hashlab.providers.libvirt.about import move, read_about
+from hashlab.providers.libvirt.machines import LibvirtMachines
+from hashlab.providers.libvirt.names import disk, domain
+from hashlab.providers.libvirt.virsh import Virsh, parse
+
+SSH_PORT = 22
+
+
+class LibvirtSnapshots:
+    """protocols.Snapshots on the laptop's libvirt; copies of disks lie in ``folder``."""
+
+    def __init__(self, *, virsh: Virsh, machines: LibvirtMachines, folder: Path) -> None:
+        self._virsh = virsh
+        self._machines = machines
+        self._folder = folder
+
+    def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
+        """See protocols.Snapshots."""
+        states = self._virsh.domain_states()
+        still = [m.name for m in lab.machines if states.get(domain(lab, m.name)) != "running"]
+        if still:
+            raise LabError(f"not every machine runs: {', '.join(still)}", next_step="hashlab dev")
+        self.remove(lab, name)
+        try:
+            return self._keep(lab, name, track)
+        except BaseException:
+            self.remove(lab, name)
+            raise
+
+    def _keep(self, lab: Lab, name: str, track: Track) -> Taken:
+        folder = self._folder / name
+        folder.mkdir(parents=True)
+        names = [machine.name for machine in lab.machines]
+        before = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
+        with self._standing_still([domain(lab, machine) for machine in names]) as stood:
+            track.detail("copying disks, the machines stand still")
+            parallel(names, lambda one: self._download(lab, one, folder), CancelToken())
+            track.detail("keeping memory, the machines stand still")
+            parallel(names, lambda one: self._save(domain(lab, one), name), CancelToken())
+        after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
+        copies = sum(_copy(folder, machine).stat().st_size for machine in names)
+        described = tuple(self._described(lab, machine, folder) for machine in names)
+        return Taken(described, size=copies + max(0, after - before), paused=stood())
+
+    def _download(self, lab: Lab, machine: str, folder: Path) -> None:
+        try:
+            self._virsh.download(disk(lab, machine), _copy(folder, machine))
+        except OSError as error:
+            raise LaptopError(f"cannot write {folder}: {error.strerror}") from error
+
+    def _save(self, name: str, snapshot: str) -> None:
+        self._virsh.call("snapshot-create-as", name, snapshot, "--atomic")
+
+    @contextmanager
+    def _standing_still(self, domains: Sequence[str]) -> Iterator[Callable[[], float]]:
+        """Gives a function that tells for how many seconds they stood still, once they go on."""
+        seconds = [0.0]
+        began = time.monotonic()
+        try:
+            parallel(domains, lambda name: self._virsh.call("suspend", name), CancelToken())
+            yield lambda: seconds[0]
+        finally:
+            parallel(domains, self._resume, CancelToken())
+            seconds[0] = time.monotonic() - began
+
+    def _resume(self, name: str) -> None:
+        if self._virsh.domain_states().get(name) == "paused":
+            self._virsh.call("resume", name)
+
+    def _described(self, lab: Lab, machine: str, folder: Path) -> MachineSnapshot:
+        name = domain(lab, machine)
+        about = read_about(self._virsh, name)
+        return MachineSnapshot(
+            machine,
+            IPv4Address(about["address"]),
+            str(about["recipe"]),
+            SSH_PORT,
+            {
+                "disk": _copy(folder, machine).name,
+                "bytes": _copy(folder, machine).stat().st_size,
+                "sha256": file_digest(_copy(folder, machine)),
+                "domain": self._virsh.call("dumpxml", name, "--inactive"),
+                "stands_on": self._stands_on(name),
+            },
+        )
+
+    def _stands_on(self, name: str) -> list[str]:
+        """Volumes without which the domain's disk is nothing: the box's disk, kernel, ram disk."""
+        described = self._virsh.domain(name)
+        if described is None:
+            return []
+        backing = described.findall("devices/disk/backingStore/source")
+        paths = [source.get("file", "") for source in backing]
+        paths += [described.findtext(f"os/{part}", "") for part in ("kernel", "initrd")]
+        return [PurePosixPath(path).name for path in paths if path]
+
+    def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
+        """See protocols.Snapshots."""
+        volumes = self._virsh.volumes()
+        lost = []
+        for one in manifest.machines:
+            copy = self._folder / manifest.name / one.parts["disk"]
+            if not copy.exists():
+                lost.append(f"{copy} is gone")
+            elif copy.stat().st_size != one.parts["bytes"]:
+                lost.append(f"{copy} is another one")
+            gone = [name for name in one.parts["stands_on"] if name not in volumes]
+            lost += [f"volume {name} is gone" for name in gone]
+        return sorted(set(lost))
+
+    def restore(
+        self,
+        lab: Lab,
+        manifest: SnapshotManifest,
+        machines: Sequence[PlannedMachine],
+        subnet: IPv4Network,
+        public_key: str,
+        *,
+        about_to_change: Callable[[], None],
+        track: Track,
+    ) -> None:
+        """See protocols.Snapshots. Where all machines still have the snapshot, their memory comes
+        back too; otherwise they are made anew and boot from their disks of that instant.
+        """
+        domains = [domain(lab, planned.name) for planned in machines]
+        if self._machines.subnet(lab) == subnet and all(
+            self._has(name, manifest.name) for name in domains
+        ):
+            track.detail("going back to that instant")
+            about_to_change()
+            parallel(domains, lambda name: self._revert(name, manifest.name), CancelToken())
+            parallel(domains, self._resume, CancelToken())
+            parallel(domains, self._set_clock, CancelToken())
+            return
+        track.detail("comparing")
+        self._compare(manifest)
+        about_to_change()
+        track.detail("making the machines anew")
+        self._machines.discard(lab)
+        self._virsh.ensure_pool()
+        self._machines.ensure_network(lab, machines, subnet)
+        there = {one.name: one for one in manifest.machines}
+        for planned in machines:
+            self._recreate(lab, manifest, planned, there[planned.name], public_key)
+        parallel(domains, lambda name: self._virsh.call("start", name), CancelToken())
+
+    def _has(self, name: str, snapshot: str) -> bool:
+        listed = self._virsh.ask("snapshot-list", name, "--name")
+        return listed is not None and snapshot in listed.split()
+
+    def _revert(self, name: str, snapshot: str) -> None:
+        # Forced, as Vagrant does it: otherwise libvirt refuses a domain that runs.
+        self._virsh.call("snapshot-revert", name, snapshot, "--paused", "--force")
+
+    def _set_clock(self, name: str) -> None:
+        """The machine's clock went back with it."""
+        self._virsh.call("domtime", name, "--now")
+
+    def _compare(self, manifest: SnapshotManifest) -> None:
+        for one in manifest.machines:
+            copy = self._folder / manifest.name / one.parts["disk"]
+            if file_digest(copy) != one.parts["sha256"]:
+                raise LabError(
+                    f"snapshot {manifest.name} is broken: {copy} is not as it was taken",
+                    next_step=f"hashlab snapshots --remove {manifest.name}",
+                )
+
+    def _recreate(
+        self,
+        lab: Lab,
+        manifest: SnapshotManifest,
+        planned: PlannedMachine,
+        one: MachineSnapshot,
+        public_key: str,
+    ) -> None:
+        copy = self._folder / manifest.name / one.parts["disk"]
+        self._virsh.upload(copy, disk(lab, planned.name), kind="qcow2")
+        described = parse(one.parts["domain"])
+        move(described, planned, public_key)
+        text = ElementTree.tostring(described, encoding="unicode")
+        self._virsh.define("define", text, self._folder / manifest.name)
+
+    def kept(self, lab: Lab) -> list[str]:
+        """See protocols.Snapshots."""
+        if not self._folder.exists():
+            return []
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir())
+
+    def remove(self, lab: Lab, name: str) -> list[str]:
+        """See protocols.Snapshots."""
+        removed = []
+        for machine in lab.machines:
+            if self._has(domain(lab, machine.name), name):
+                self._virsh.call("snapshot-delete", domain(lab, machine.name), name)
+                removed.append(f"snapshot {name} of {domain(lab, machine.name)}")
+        folder = self._folder / name
+        if folder.exists():
+            shutil.rmtree(folder)
+            removed.append(f"disks in {folder}")
+        return removed
+
+
+def _copy(folder: Path, machine: str) -> Path:
+    return folder / f"{machine}.qcow2"

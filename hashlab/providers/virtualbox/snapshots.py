@@ -1,0 +1,228 @@
+"""Snapshots of provider ``virtualbox``: machines stand still together while VirtualBox keeps them.
+
+They hold disk and memory, lie inside their machines, and are removed with them: there is no way
+back from them to a machine that is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import (
+    MachineSnapshot,
+    ObservedMachine,
+    PlannedMachine,
+    SnapshotManifest,
+    Taken,
+)
+from hashlab.providers.virtualbox.machines import SSH_PORT, VirtualBoxMachines
+from hashlab.providers.virtualbox.names import SNAPSHOT_MARK, vm
+from hashlab.providers.virtualbox.vboxmanage import Kept, VBoxManage, forwards_of, state_of
+
+
+class VirtualBoxSnapshots:
+    """protocols.Snapshots on the laptop's VirtualBox. Those that somebody took without hashlab
+    lack its mark, and are left alone.
+    """
+
+    def __init__(self, *, vbox: VBoxManage, machines: VirtualBoxMachines) -> None:
+        self._vbox = vbox
+        self._machines = machines
+
+    def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
+        """See protocols.Snapshots."""
+        running = {m.name: m for m in self._machines.all(lab) if m.state == "running" and m.address}
+        still = [machine.name for machine in lab.machines if machine.name not in running]
+        if still:
+            raise LabError(f"not every machine runs: {', '.join(still)}", next_step="hashlab dev")
+        self._refuse_foreign(lab, name)
+        self.remove(lab, name)
+        try:
+            return self._keep(lab, name, running, track)
+        except BaseException:
+            self.remove(lab, name)
+            raise
+
+    def _refuse_foreign(self, lab: Lab, name: str) -> None:
+        for machine in lab.machines:
+            kept = self._vbox.snapshots(vm(lab, machine.name))
+            if any(one.name == name and one.description != SNAPSHOT_MARK for one in kept):
+                raise LabError(
+                    f"{machine.name} has a snapshot {name!r} that hashlab did not take",
+                    where=vm(lab, machine.name),
+                    next_step="take another name; `vagrant snapshot list` shows whose it is",
+                )
+
+    def _keep(
+        self, lab: Lab, name: str, running: Mapping[str, ObservedMachine], track: Track
+    ) -> Taken:
+        vms = [vm(lab, machine.name) for machine in lab.machines]
+        before = sum(map(self._stored, vms))
+        with self._standing_still(vms) as stood:
+            track.detail("keeping disks and memory, the machines stand still")
+            parallel(
+                vms, lambda one: self._vbox.take_snapshot(one, name, SNAPSHOT_MARK), CancelToken()
+            )
+        size = max(0, sum(map(self._stored, vms)) - before)
+        ids = self._vbox.machines()
+        described = tuple(
+            self._described(lab, name, running[machine.name], ids) for machine in lab.machines
+        )
+        return Taken(described, size=size, paused=stood())
+
+    def _stored(self, name: str) -> int:
+        """Bytes in the folder in which VirtualBox keeps a machine's snapshots."""
+        folder = (self._vbox.info(name) or {}).get("SnapFldr", "")
+        files = Path(folder).glob("*") if folder else ()
+        return sum(path.stat().st_size for path in files if path.is_file())
+
+    @contextmanager
+    def _standing_still(self, vms: Sequence[str]) -> Iterator[Callable[[], float]]:
+        """Gives a function that tells for how many seconds they stood still, once they go on."""
+        seconds = [0.0]
+        began = time.monotonic()
+        try:
+            parallel(vms, lambda one: self._vbox.call("controlvm", one, "pause"), CancelToken())
+            yield lambda: seconds[0]
+        finally:
+            parallel(vms, self._resume, CancelToken())
+            seconds[0] = time.monotonic() - began
+
+    def _resume(self, name: str) -> None:
+        info = self._vbox.info(name)
+        if info is not None and state_of(info) == "paused":
+            self._vbox.call("controlvm", name, "resume")
+
+    def _described(
+        self, lab: Lab, name: str, machine: ObservedMachine, ids: Mapping[str, str]
+    ) -> MachineSnapshot:
+        kept = self._of(vm(lab, machine.name), name)
+        if not kept or machine.address is None or machine.endpoint is None:
+            raise LabError(f"VirtualBox did not keep {machine.name}", where=vm(lab, machine.name))
+        return MachineSnapshot(
+            machine.name,
+            machine.address,
+            machine.recipe,
+            machine.endpoint.port,
+            {"machine": ids[vm(lab, machine.name)], "snapshot": kept[-1].id},
+        )
+
+    def _of(self, machine: str, name: str) -> list[Kept]:
+        """hashlab's own snapshots of this name at a machine."""
+        kept = self._vbox.snapshots(machine)
+        return [one for one in kept if one.name == name and one.description == SNAPSHOT_MARK]
+
+    def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
+        """See protocols.Snapshots."""
+        ids = self._vbox.machines()
+        there = {
+            one.name: ids.get(vm(lab, one.name)) == one.parts["machine"]
+            for one in manifest.machines
+        }
+        gone = [name for name, same in there.items() if not same]
+        lost = []
+        if gone:
+            lost.append(
+                f"VirtualBox removed it with its machines, which are gone: {', '.join(gone)}"
+            )
+        for one in manifest.machines:
+            kept = self._of(vm(lab, one.name), manifest.name) if there[one.name] else []
+            if there[one.name] and one.parts["snapshot"] not in [each.id for each in kept]:
+                lost.append(f"{one.name} no longer has it")
+        if not gone and self._machines.own_subnet(lab) != str(manifest.subnet):
+            lost.append(f"the network {manifest.subnet} of its machines is gone")
+        return lost
+
+    def restore(
+        self,
+        lab: Lab,
+        manifest: SnapshotManifest,
+        machines: Sequence[PlannedMachine],
+        subnet: IPv4Network,
+        public_key: str,
+        *,
+        about_to_change: Callable[[], None],
+        track: Track,
+    ) -> None:
+        """See protocols.Snapshots. The machines are the same ones as before, so that what Vagrant
+        knows of them stays true.
+        """
+        self._check(lab, manifest, subnet)
+        kept = {vm(lab, one.name): str(one.parts["snapshot"]) for one in manifest.machines}
+        track.detail("going back to that instant")
+        about_to_change()
+        parallel(list(kept), self._vbox.power_off, CancelToken())
+        parallel(list(kept), lambda one: self._vbox.restore_snapshot(one, kept[one]), CancelToken())
+        parallel(list(kept), self._vbox.start, CancelToken())
+        parallel(list(kept), self._resume, CancelToken())
+        parallel(machines, lambda planned: self._forward(lab, planned), CancelToken())
+
+    def _check(self, lab: Lab, manifest: SnapshotManifest, subnet: IPv4Network) -> None:
+        lost = self.missing(lab, manifest)
+        if lost:
+            raise LabError(
+                f"snapshot {manifest.name} is broken: {'; '.join(lost)}",
+                next_step=f"hashlab snapshots --remove {manifest.name}, then hashlab dev",
+            )
+        if subnet != manifest.subnet:
+            raise LabError(
+                f"snapshot {manifest.name} needs the subnet {manifest.subnet}, and another "
+                "network of this laptop overlaps it by now",
+                next_step="take that network away, and restore again; the lab is as it was",
+            )
+
+    def _forward(self, lab: Lab, planned: PlannedMachine) -> None:
+        """Forwarded ports went back as well; those of today hold."""
+        name = vm(lab, planned.name)
+        there = forwards_of(self._vbox.info(name) or {})
+        wanted = dict(planned.ports)
+        for forward in there:
+            if wanted.get(forward.guest) == forward.host:
+                del wanted[forward.guest]
+            else:
+                self._vbox.call("controlvm", name, "natpf1", "delete", forward.name)
+        for guest, host in wanted.items():
+            rule = f"{_rule(guest, host)},tcp,127.0.0.1,{host},,{guest}"
+            self._vbox.call("controlvm", name, "natpf1", rule)
+
+    def kept(self, lab: Lab) -> list[str]:
+        """See protocols.Snapshots."""
+        names = set()
+        for machine in self._there(lab):
+            kept = self._vbox.snapshots(machine)
+            names |= {one.name for one in kept if one.description == SNAPSHOT_MARK}
+        return sorted(names)
+
+    def _there(self, lab: Lab) -> list[str]:
+        there = self._vbox.machines()
+        return [name for m in lab.machines if (name := vm(lab, m.name)) in there]
+
+    def remove(self, lab: Lab, name: str) -> list[str]:
+        """See protocols.Snapshots. VirtualBox cannot remove one on which two others stand: raises
+        LabError then, and removes nothing.
+        """
+        found = [(machine, one) for machine in self._there(lab) for one in self._of(machine, name)]
+        for machine, one in found:
+            if len(one.children) + one.current > 1:
+                later = ", ".join(one.children)
+                raise LabError(
+                    f"VirtualBox cannot remove snapshot {name} yet: more than one thing "
+                    f"stands on it, with {later}",
+                    where=machine,
+                    next_step=f"hashlab snapshots --remove each of {later}; then {name} again",
+                )
+        for machine, one in found:
+            self._vbox.delete_snapshot(machine, one.id)
+        return [f"snapshot {name} of {machine}" for machine, _ in found]
+
+
+def _rule(guest: int, host: int) -> str:
+    """What Vagrant calls a forwarded port."""
+    return "ssh" if guest == SSH_PORT else f"tcp{host}"

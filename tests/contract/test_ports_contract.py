@@ -1,0 +1,222 @@
+"""Phase ports with the real OpenSSH client, against a server in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import paramiko
+import pytest
+from fakes import Outside, small_lab
+from fakes.outside import Silent
+
+from hashlab.drivers.laptop import free_port, port_is_free
+from hashlab.drivers.process import ProcessRunner
+from hashlab.errors import LabError
+from hashlab.phases.keys import write_ssh_files
+from hashlab.phases.ports import close_ports, forward_ports
+from hashlab.phases.world import Reach, World
+from hashlab.pipeline import CancelToken, Recorder, Row
+from hashlab.protocols import Endpoint
+
+HOST_KEY = paramiko.ECDSAKey.generate()
+CLIENT_KEY = paramiko.ECDSAKey.generate()
+SECONDS = 20.0
+
+pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH client here")
+
+
+class Session(paramiko.ServerInterface):
+    """Lets the one key in and answers on every port of the machine with that port's number."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        good = username == "core" and key == CLIENT_KEY
+        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        assert destination[0] == "127.0.0.1"
+        self._server.asked[chanid] = destination[1]
+        return paramiko.OPEN_SUCCEEDED
+
+
+@dataclass
+class Server:
+    """An sshd on a port of its own. ``asked``: the machine's port that each channel leads to."""
+
+    listener: socket.socket
+    asked: dict[int, int] = field(default_factory=dict)
+    transports: list[paramiko.Transport] = field(default_factory=list)
+
+    def serve(self) -> None:
+        while True:
+            try:
+                wire, _ = self.listener.accept()
+            except OSError:
+                return
+            transport = paramiko.Transport(wire)
+            transport.add_server_key(HOST_KEY)
+            self.transports.append(transport)
+            try:
+                transport.start_server(server=Session(self))
+            except (paramiko.SSHException, EOFError, OSError):
+                transport.close()  # the client did not like our host key
+                continue
+            threading.Thread(target=self._answer, args=(transport,), daemon=True).start()
+
+    def _answer(self, transport: paramiko.Transport) -> None:
+        while transport.is_active():
+            channel = transport.accept(1)
+            if channel is not None:
+                channel.sendall(f"port {self.asked[channel.chanid]}\n".encode())
+                channel.close()
+
+    def cut(self) -> None:
+        """Let every connection end, as when the machine is gone."""
+        for transport in self.transports:
+            transport.close()
+        self.transports.clear()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    made = Server(listener)
+    threading.Thread(target=made.serve, daemon=True).start()
+    yield made
+    listener.close()
+    made.cut()
+
+
+@pytest.fixture
+def world(server: Server, tmp_path: Path) -> Iterator[World]:
+    """A lab whose machine `web` is that server and forwards two ports."""
+    outside = Outside(small_lab(tmp_path / "lab"), tmp_path / "laptop")
+    outside.provider.publishes_ports = False
+    made = replace(outside.world(), runner=ProcessRunner(children=tmp_path / "children"))
+    made.state.ssh.mkdir(parents=True)
+    CLIENT_KEY.write_private_key_file(str(made.state.key))
+    port = server.listener.getsockname()[1]
+    key = f"{HOST_KEY.get_name()} {HOST_KEY.get_base64()}"
+    forwarded = {80: free_port(), 5005: free_port()}
+    reach = Reach(Endpoint("127.0.0.1", port, "core"), key, IPv4Address("127.0.0.1"), forwarded, "")
+    made.facts.reach["web"] = reach
+    write_ssh_files(made, made.facts.reach)
+    yield made
+    close(made)
+
+
+def forward(world: World) -> Row:
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("ports") as track:
+        forward_ports(world, track, "")
+    return recorder.rows()[0]
+
+
+def close(world: World) -> None:
+    with Recorder(Silent(), CancelToken()).step("close") as track:
+        close_ports(world, track)
+
+
+def said(port: int) -> str:
+    """What answers at a port of the laptop."""
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as wire:
+        wire.settimeout(SECONDS)
+        return wire.makefile("r").read()
+
+
+def ports(world: World) -> list[int]:
+    return list(world.facts.reach["web"].forwarded.values())
+
+
+def wait_until_free(port: int) -> None:
+    """Wait until nothing listens on a port of the laptop any more."""
+    deadline = time.monotonic() + SECONDS
+    while not port_is_free(port):
+        assert time.monotonic() < deadline, f"port {port} is still taken"
+        time.sleep(0.01)
+
+
+def master(world: World) -> int:
+    """The process that forwards, as ssh itself tells it."""
+    done = subprocess.run(
+        ["ssh", "-F", str(world.state.ssh_config), "-S", "web.tunnel", "-O", "check", "web"],
+        cwd=world.state.ssh,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"pid=(\d+)", done.stderr + done.stdout)
+    assert found, done
+    return int(found[1])
+
+
+def test_forwarded_ports_answer_after_the_run_and_until_they_are_closed(world: World) -> None:
+    assert forward(world).detail == "2 opened"
+    first, second = ports(world)
+    assert (said(first), said(second)) == ("port 80\n", "port 5005\n")
+    process = master(world)
+    assert forward(world).detail == "open already"
+    assert master(world) == process
+    close(world)
+    assert all(port_is_free(port) for port in ports(world))
+    assert not (world.state.ssh / "web.tunnel").exists()
+    close(world)
+
+
+def test_a_port_that_is_taken_is_a_failure_with_the_words_of_ssh(world: World) -> None:
+    with (
+        socket.create_server(("127.0.0.1", ports(world)[1])),
+        pytest.raises(LabError, match="cannot forward ports") as failure,
+    ):
+        forward(world)
+    assert "in use" in failure.value.output
+    assert port_is_free(ports(world)[0]), "none is forwarded when one cannot be"
+    assert forward(world).detail == "2 opened"
+
+
+def test_a_machine_that_shows_another_host_key_is_not_connected_to(world: World) -> None:
+    other = paramiko.ECDSAKey.generate()
+    reach = world.facts.reach["web"]
+    wrong = replace(reach, host_key=f"{other.get_name()} {other.get_base64()}")
+    write_ssh_files(world, {"web": wrong})
+    with pytest.raises(LabError, match="cannot forward ports") as failure:
+        forward(world)
+    assert "Host key verification failed" in failure.value.output
+
+
+def test_a_killed_connection_leaves_a_socket_that_the_next_run_replaces(world: World) -> None:
+    forward(world)
+    process = master(world)
+    os.kill(process, signal.SIGKILL)
+    wait_until_free(ports(world)[0])
+    assert (world.state.ssh / "web.tunnel").exists()
+    assert forward(world).detail == "2 opened"
+    assert said(ports(world)[0]) == "port 80\n"
+
+
+def test_a_connection_to_a_machine_that_went_away_is_opened_again(
+    world: World, server: Server
+) -> None:
+    forward(world)
+    server.cut()
+    wait_until_free(ports(world)[0])
+    assert forward(world).detail == "2 opened"
+    assert said(ports(world)[1]) == "port 5005\n"

@@ -1,0 +1,268 @@
+"""The script of snapshots on real folders that look like an engine's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hashlab.providers.docker.snapshots import SCRIPT
+
+pytestmark = pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs GNU's tools")
+LAYERS = ("aaa", "bbb")
+
+
+def write(path: Path, text: str = "x\n") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def engine_folder(folder: Path) -> Path:
+    """An engine with two image layers, a container, a volume and a Swarm."""
+    for number, layer in enumerate(LAYERS):
+        # As Docker writes it: without a line's end.
+        write(folder / f"image/overlay2/layerdb/sha256/{number}/cache-id", layer)
+        write(folder / f"overlay2/{layer}/diff/file", layer)
+    write(folder / "overlay2/l/SHORT")
+    write(folder / "overlay2/ccc/diff/written", "by a container\n")
+    write(folder / "overlay2/ccc-init/diff/etc/hosts")
+    (folder / "overlay2/ccc/work").mkdir()
+    write(folder / "volumes/v/_data/rows", "then\n")
+    write(folder / "swarm/state.json")
+    write(folder / "engine-id")
+    return folder
+
+
+def run(what: str, *pairs: tuple[Path | str, Path]) -> str:
+    words = [f"{source}:{target}" for source, target in pairs]
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT, "sh", what, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def take(engine: Path, snapshot: Path) -> None:
+    snapshot.mkdir()
+    run("link", (engine, snapshot))
+    run("copy", (engine, snapshot))
+
+
+def restore(snapshot: Path, engine: Path) -> None:
+    run("stage", (snapshot, engine))
+    run("swap", (snapshot, engine))
+    run("clean", (snapshot, engine))
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Content by path of everything but the Swarm."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+        if path.relative_to(folder).parts[0] != "swarm"
+    }
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    return engine_folder(tmp_path / "engine")
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, engine: Path) -> Path:
+    take(engine, tmp_path / "snapshot")
+    return tmp_path / "snapshot"
+
+
+def test_layers_of_images_are_shared_and_all_else_is_copied(engine: Path, snapshot: Path) -> None:
+    assert (snapshot / "layers").read_text().split() == list(LAYERS)
+    data = snapshot / "data"
+    shared = {p for p in tree(data) if (data / p).is_file() and (data / p).samefile(engine / p)}
+    assert shared == {f"overlay2/{layer}/diff/file" for layer in LAYERS}
+    assert tree(data) == tree(engine)
+    assert not (data / "swarm").exists()
+
+
+def test_a_layer_that_comes_while_machines_still_run_is_copied(
+    engine: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "snapshot").mkdir()
+    run("link", (engine, tmp_path / "snapshot"))
+    write(engine / "image/overlay2/layerdb/sha256/9/cache-id", "zzz")
+    write(engine / "overlay2/zzz/diff/file", "late\n")
+    run("copy", (engine, tmp_path / "snapshot"))
+    kept = tmp_path / "snapshot/data/overlay2/zzz/diff/file"
+    assert kept.read_text() == "late\n"
+    assert not kept.samefile(engine / "overlay2/zzz/diff/file")
+
+
+def test_an_engine_without_images_is_kept_too(tmp_path: Path) -> None:
+    write(tmp_path / "engine/overlay2/l/SHORT")
+    take(tmp_path / "engine", tmp_path / "snapshot")
+    assert (tmp_path / "snapshot/layers").read_text() == ""
+    assert (tmp_path / "snapshot/data/overlay2/l/SHORT").exists()
+
+
+def later(engine: Path) -> None:
+    """What happens to an engine after a snapshot."""
+    write(engine / "volumes/v/_data/rows", "now\n")
+    write(engine / "volumes/w/_data/rows")
+    write(engine / "overlay2/ccc/diff/written", "again\n")
+    write(engine / "overlay2/ddd/diff/file", "a new layer\n")
+    write(engine / "image/overlay2/layerdb/sha256/7/cache-id", "ddd")
+    shutil.rmtree(engine / "overlay2/bbb")
+    (engine / "engine-id").unlink()
+    write(engine / ".hidden")
+
+
+def gone(engine: Path) -> None:
+    """As for a machine that is made anew."""
+    shutil.rmtree(engine)
+    engine.mkdir()
+
+
+@pytest.mark.parametrize("happened", [later, gone, lambda _: None], ids=["later", "gone", "none"])
+def test_a_restored_engine_is_that_of_the_snapshot_however_often(
+    engine: Path, snapshot: Path, happened: Callable[[Path], None]
+) -> None:
+    before = tree(engine)
+    kept = tree(snapshot)
+    for _ in range(2):
+        happened(engine)
+        restore(snapshot, engine)
+        assert tree(engine) == before
+        assert not (engine / "swarm").exists()
+    assert tree(snapshot) == kept
+
+
+def test_what_a_restored_engine_writes_does_not_reach_the_snapshot(
+    engine: Path, snapshot: Path
+) -> None:
+    restore(snapshot, engine)
+    kept = tree(snapshot)
+    for path in ("overlay2/ccc/diff/written", "volumes/v/_data/rows", "engine-id"):
+        with (engine / path).open("a") as stream:
+            stream.write("more\n")
+    assert tree(snapshot) == kept
+
+
+def test_layers_that_are_there_are_not_linked_again(engine: Path, snapshot: Path) -> None:
+    run("stage", (snapshot, engine))
+    staged = {path.name for path in (engine / ".hashlab-new/overlay2").iterdir()}
+    assert staged == {"ccc", "ccc-init", "l"}
+
+
+def test_staging_changes_nothing_that_a_running_engine_uses(engine: Path, snapshot: Path) -> None:
+    later(engine)
+    before = tree(engine)
+    run("stage", (snapshot, engine))
+    now = {path: text for path, text in tree(engine).items() if ".hashlab-" not in path}
+    assert now == before
+
+
+def test_a_restore_that_was_cut_off_can_be_done_again(engine: Path, snapshot: Path) -> None:
+    before = tree(engine)
+    later(engine)
+    run("stage", (snapshot, engine))
+    (engine / ".hashlab-new/overlay2/half").mkdir()
+    run("stage", (snapshot, engine))
+    run("swap", (snapshot, engine))
+    restore(snapshot, engine)
+    assert tree(engine) == before
+
+
+def told(snapshot: Path) -> list[str]:
+    [line] = run("tell", ("", snapshot)).splitlines()
+    where, *rest = line.split(" ")
+    assert where == str(snapshot)
+    return rest
+
+
+def test_a_snapshot_tells_its_entries_bytes_hash_and_its_own_disk(
+    engine: Path, snapshot: Path
+) -> None:
+    entries, size, digest, own = told(snapshot)
+    data = snapshot / "data"
+    assert int(entries) == len(tree(data)) + 1
+    assert int(size) == sum(len(text) for text in tree(data).values())
+    assert len(digest) == 64
+    copied = [p for p in data.rglob("*") if p.is_file() and p.stat().st_nlink == 1]
+    assert int(own) == sum(p.stat().st_blocks * 512 for p in copied)
+
+
+def test_sharing_a_layer_once_more_does_not_change_what_is_told(
+    engine: Path, snapshot: Path
+) -> None:
+    before = told(snapshot)
+    gone(engine)
+    restore(snapshot, engine)
+    assert told(snapshot)[:3] == before[:3]
+
+
+def remove(data: Path) -> None:
+    (data / "volumes/v/_data/rows").unlink()
+
+
+def rename(data: Path) -> None:
+    (data / "engine-id").rename(data / "engine-no")
+
+
+def rewrite(data: Path) -> None:
+    path = data / "volumes/v/_data/rows"
+    path.write_text("thou\n"[: path.stat().st_size])
+    os.utime(path, ns=(1, 1))
+
+
+def add(data: Path) -> None:
+    write(data / "overlay2/ccc/diff/more")
+
+
+def link(data: Path) -> None:
+    (data / "overlay2/l/OTHER").symlink_to("../aaa/diff")
+
+
+@pytest.mark.parametrize("change", [remove, rename, rewrite, add, link])
+def test_every_change_to_a_snapshot_is_told(snapshot: Path, change: Callable[[Path], None]) -> None:
+    before = told(snapshot)
+    change(snapshot / "data")
+    assert told(snapshot)[:3] != before[:3]
+
+
+def test_a_changed_list_of_layers_is_told(snapshot: Path) -> None:
+    before = told(snapshot)
+    (snapshot / "layers").write_text("aaa\n")
+    assert told(snapshot) != before
+
+
+@pytest.mark.parametrize("what", ["link", "copy", "tell", "stage", "swap"])
+def test_one_folder_that_is_not_there_fails_the_whole(
+    engine: Path, snapshot: Path, tmp_path: Path, what: str
+) -> None:
+    pairs = [f"{engine}:{tmp_path / 'other'}", f"{tmp_path}/no:{tmp_path}/never"]
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT, "sh", what, *pairs],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0
+
+
+def test_the_script_leaves_no_process_behind_that_holds_its_output(snapshot: Path) -> None:
+    # communicate() returns only when nobody holds the pipe any more.
+    subprocess.run(
+        ["sh", "-c", SCRIPT, "sh", "tell", f":{snapshot}"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=10,
+        check=True,
+    )

@@ -1,0 +1,110 @@
+"""protocols.Snapshots in memory: machines are kept as copies, and wake as after a power cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Network
+from typing import TYPE_CHECKING, Any
+
+from fakes.machine import FakeMachine, File
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import Track
+from hashlab.protocols import MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
+
+if TYPE_CHECKING:
+    from fakes.outside import Outside
+
+SSH = 22
+# What an engine says of a container whose process was gone when it woke.
+CUT_OFF = 255
+
+
+class FakeSnapshots:
+    """Keeps FakeMachines. ``parts``: by snapshot, the machines kept so far; ``spoilt``: those that
+    are no longer as they were taken.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self.parts: dict[str, dict[str, FakeMachine]] = {}
+        self.spoilt: set[str] = set()
+
+    def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
+        with self._call("take", name, changes=True):
+            there = self._outside.machines
+            if any(m.name not in there or there[m.name].state != "running" for m in lab.machines):
+                raise LabError("not every machine runs")
+            self.parts[name] = {one.name: copied(there[one.name]) for one in lab.machines}
+            machines = tuple(
+                MachineSnapshot(one.name, one.address, one.recipe, one.port, {"kept": one.name})
+                for one in self.parts[name].values()
+            )
+            return Taken(machines, size=1_000_000, paused=0.5)
+
+    def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
+        with self._call("snapshot_missing", manifest.name):
+            there = self.parts.get(manifest.name, {})
+            names = [str(one.parts["kept"]) for one in manifest.machines]
+            return [f"volume {name} is gone" for name in names if name not in there]
+
+    def restore(
+        self,
+        lab: Lab,
+        manifest: SnapshotManifest,
+        machines: Sequence[PlannedMachine],
+        subnet: IPv4Network,
+        public_key: str,
+        *,
+        about_to_change: Callable[[], None],
+        track: Track,
+    ) -> None:
+        with self._call("restore", manifest.name, changes=True):
+            if manifest.name in self.spoilt:
+                raise LabError(f"snapshot {manifest.name} is broken: volume broker holds 1 entry")
+            about_to_change()
+            self._outside.machines.clear()
+            self._outside.network = subnet
+            for planned in machines:
+                made = copied(self.parts[manifest.name][planned.name])
+                made.address = planned.address
+                made.port = planned.ports[SSH]
+                made.forwarded = {g: host for g, host in planned.ports.items() if g != SSH}
+                made.authorized_key = public_key
+                _cut_off(made)
+                self._outside.machines[planned.name] = made
+                self._outside.provider.volumes.add(planned.name)
+                self._outside.provider.filled.add(planned.name)
+
+    def kept(self, lab: Lab) -> list[str]:
+        with self._call("snapshots_kept"):
+            return sorted(self.parts)
+
+    def remove(self, lab: Lab, name: str) -> list[str]:
+        with self._call("remove_snapshot", name, changes=True):
+            return [f"volume {one}" for one in self.parts.pop(name, {})]
+
+    def _call(self, name: str, *words: object, changes: bool = False) -> Any:
+        return self._outside.faults.call(f"provider.{name}", *words, changes=changes)
+
+
+def copied(machine: FakeMachine) -> FakeMachine:
+    """A machine of its own that is as this one is now, but in no Swarm."""
+    made = replace(machine, data=dict(machine.data), inside=dict(machine.inside))
+    made.disk.files.update(
+        {path: File(file.content, file.mode) for path, file in machine.disk.files.items()}
+    )
+    made.disk.folders |= machine.disk.folders
+    made.engine.images.update(machine.engine.images)
+    made.engine.all.update({key: replace(one) for key, one in machine.engine.all.items()})
+    made.engine.volume_labels.update(machine.engine.volume_labels)
+    made.engine.behaviours = machine.engine.behaviours
+    return made
+
+
+def _cut_off(machine: FakeMachine) -> None:
+    """What ran ended with the power; engines do not know the network of another Swarm."""
+    for container in machine.engine.all.values():
+        if container.state == "running":
+            container.state, container.exit_code, container.pid = "exited", CUT_OFF, 0

@@ -1,0 +1,165 @@
+"""A box of provider docker leaves a laptop, and is taken in on another; what is in it."""
+
+from __future__ import annotations
+
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_labs import IMAGE, MANIFEST, STORE, with_store
+from fakes import Behaviour, FakeEngine
+from fakes.engine import saved
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import Track
+from hashlab.protocols import BoxManifest
+from hashlab.providers.contents import parse_contents
+from hashlab.providers.docker import DockerProvider
+
+LABELS = {"hashlab.box": "hashlab/small", "hashlab.recipe": "abc"}
+SAID = """\
+os\tDebian GNU/Linux 12 (bookworm)
+docker\tDocker version 20.10.24+dfsg1, build 5d6db84
+part\t446000000\t/
+part\t356000000\t/store
+package\t147576\tdocker.io
+package\t98393\tcontainerd
+"""
+
+
+@pytest.fixture
+def whole(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
+) -> DockerProvider:
+    """A laptop with the box, whose containers for packing and unpacking work."""
+    with_store(engine, provider, lab, track, tmp_path)
+    for what in ("export", "import"):
+        engine.behave(f"{STORE}-{what}", Behaviour(exits=0))
+    return provider
+
+
+def arrived(engine: FakeEngine, folder: Path, images: bytes | None = None) -> BoxManifest:
+    """The box as `vagrant box add` leaves it on a laptop that has nothing else of it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "system.tar").write_bytes(saved({IMAGE: LABELS}) if images is None else images)
+    (folder / "store.tar").write_bytes(b"store")
+    engine.images.pop(IMAGE, None)
+    engine.volume_labels.clear()
+    return replace(MANIFEST, registered_at=folder)
+
+
+def test_the_members_that_travel_are_system_and_store(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    files = whole.boxes.export_files(MANIFEST, tmp_path, track=track)
+    assert set(files) == {"metadata.json", "Vagrantfile", "system.tar", "store.tar"}
+    with tarfile.open(Path(files["system.tar"])) as archive:
+        assert "manifest.json" in archive.getnames()
+    assert f"{STORE}-export" not in [c.name for c in engine.all.values()]
+
+
+def test_the_store_that_travels_is_the_boxs_own_and_is_only_read(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    whole.boxes.export_files(MANIFEST, tmp_path, track=track)
+    made = [call.words for call in engine.faults.calls if call.name == "laptop.create"]
+    [host] = [body["HostConfig"] for _, name, body in made if name == f"{STORE}-export"]
+    assert host["Binds"] == [f"{tmp_path}:/out", f"{STORE}:/store:ro"]
+    assert host["NetworkMode"] == "none"
+
+
+def test_a_store_that_cannot_be_packed_fails_the_export(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    engine.behave(f"{STORE}-export", Behaviour(exits=2, log="tar: no space\n"))
+    with pytest.raises(LabError, match="cannot pack") as failure:
+        whole.boxes.export_files(MANIFEST, tmp_path, track=track)
+    assert failure.value.output == "tar: no space\n"
+
+
+def test_a_box_is_taken_in_whole_and_its_tars_go(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    box = arrived(engine, tmp_path / "box")
+    assert not whole.boxes.present(box)
+    assert whole.boxes.take_in(box, track=track)
+    assert whole.boxes.present(box)
+    assert list((tmp_path / "box").iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["system.tar", "store.tar"])
+def test_a_box_without_what_it_stands_on_is_not_taken_in(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path, missing: str
+) -> None:
+    box = arrived(engine, tmp_path / "box")
+    (tmp_path / "box" / missing).unlink()
+    assert not whole.boxes.take_in(box, track=track)
+    assert not whole.boxes.take_in(MANIFEST, track=track)
+    assert not whole.boxes.present(box)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        saved({"debian:bookworm-slim": LABELS}),
+        saved({IMAGE: LABELS, "debian:bookworm-slim": {}}),
+        saved({}),
+        saved({IMAGE: {**LABELS, "hashlab.recipe": "evil"}}),
+        b"no archive",
+    ],
+    ids=["another image", "one more image", "none", "another recipe", "no archive"],
+)
+def test_nothing_but_the_boxs_own_system_is_taken_in(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path, images: bytes
+) -> None:
+    engine.images["debian:bookworm-slim"] = {"mine": "yes"}
+    box = arrived(engine, tmp_path / "box", images)
+    with pytest.raises(LabError):
+        whole.boxes.take_in(box, track=track)
+    assert engine.images["debian:bookworm-slim"] == {"mine": "yes"}
+    assert IMAGE not in engine.images
+
+
+def test_a_box_that_cannot_be_unpacked_leaves_nothing_behind(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    box = arrived(engine, tmp_path / "box")
+    engine.behave(f"{STORE}-import", Behaviour(exits=2, log="tar: broken\n"))
+    with pytest.raises(LabError, match="cannot unpack"):
+        whole.boxes.take_in(box, track=track)
+    assert not whole.boxes.present(box)
+    assert IMAGE not in engine.images
+    assert STORE not in engine.volume_labels
+
+
+def test_the_system_itself_says_what_is_in_a_box(
+    whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
+) -> None:
+    engine.behave(f"{STORE}-contents", Behaviour(exits=0, log=SAID))
+    inside = whole.boxes.contents(MANIFEST, tmp_path, track=track)
+    assert (inside.os, inside.docker) == ("Debian GNU/Linux 12 (bookworm)", "20.10.24+dfsg1")
+    assert inside.kernel == ""
+    assert inside.parts == {"system": 446_000_000, "image store": 356_000_000}
+    assert inside.packages["docker.io"] == 147_576 * 1024
+
+
+def test_a_kernel_is_told_where_there_is_one() -> None:
+    assert parse_contents(f"{SAID}kernel\t6.1.0-37-cloud-amd64\n").kernel == "6.1.0-37-cloud-amd64"
+
+
+def test_a_system_that_says_nothing_is_a_failure() -> None:
+    with pytest.raises(LabError):
+        parse_contents("sh: not found\n")
+
+
+def test_one_machine_is_discarded_with_its_disk_and_others_stay(
+    whole: DockerProvider, engine: FakeEngine, lab: Lab
+) -> None:
+    for name in ("web", "broker"):
+        engine.create_volume(f"{lab.id}-{name}-images", {"hashlab.lab": lab.id})
+    whole.machines.discard_one(lab, "web")
+    whole.machines.discard_one(lab, "web")
+    assert f"{lab.id}-broker-images" in engine.volume_labels
+    assert f"{lab.id}-web-images" not in engine.volume_labels

@@ -1,0 +1,422 @@
+"""Snapshots of provider docker on a fake engine: what is kept, compared, exchanged and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from engine_labs import IMAGE, MANIFEST, SUBNET
+from fakes import FakeEngine
+from fakes.engine import Container
+from fakes.faults import When
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import Track
+from hashlab.protocols import Completed, PlannedMachine, SnapshotManifest
+from hashlab.providers.docker import DockerProvider
+from hashlab.providers.docker.beside import SECONDS, folder
+from hashlab.providers.docker.names import snapshot_volume
+from hashlab.providers.docker.snapshots import SCRIPT
+
+KEY = "ssh-ed25519 BBBB hashlab"
+
+
+class Volumes:
+    """Answers the script beside the volumes; ``ran``: what it was asked to do, and whether all
+    machines stood still meanwhile; ``broken``: what fails.
+    """
+
+    def __init__(self, engine: FakeEngine, lab: Lab, snapshot: str = "first") -> None:
+        self._engine, self._lab, self._snapshot = engine, lab, snapshot
+        self.ran: list[tuple[str, bool]] = []
+        self.broken = ""
+        self.entries = "12"
+        names = [machine.name for machine in lab.machines]
+        stores = [folder(f"{lab.id}-{name}-images") for name in names]
+        kept = [folder(snapshot_volume(lab, snapshot, name)) for name in names]
+        out = [f"{store}:{place}" for store, place in zip(stores, kept, strict=True)]
+        back = [f"{place}:{store}" for store, place in zip(stores, kept, strict=True)]
+        tell = [f":{place}" for place in kept]
+        asked = {"link": out, "copy": out, "tell": tell, "stage": back, "swap": back, "clean": back}
+        for what, pairs in asked.items():
+            words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
+            engine.executes[words] = self._answer(what)
+
+    def _answer(self, what: str):  # type: ignore[no-untyped-def]
+        def answer(_: Container) -> Completed:
+            there = [self._engine.container(f"{self._lab.id}-{m.name}") for m in self._lab.machines]
+            still = all(state is not None and state.state == "paused" for state in there)
+            self.ran.append((what, still))
+            if what == self.broken:
+                return Completed(1, "", "cp: no space left\n")
+            return Completed(0, self._tell() if what == "tell" else "\n", "")
+
+        return answer
+
+    def _tell(self) -> str:
+        names = [machine.name for machine in self._lab.machines]
+        places = [folder(snapshot_volume(self._lab, self._snapshot, name)) for name in names]
+        return "\n" + "".join(f"{place} {self.entries} 3400 abcdef 1000\n" for place in places)
+
+
+def running_lab(engine: FakeEngine, lab: Lab) -> Volumes:
+    """All machines of the lab as Vagrant made them."""
+    engine.images[IMAGE] = {}
+    engine.create_bridge(lab.id, str(SUBNET), {"hashlab.lab": lab.id})
+    for number, one in enumerate(lab.machines):
+        volume = f"{lab.id}-{one.name}-images"
+        engine.create_volume(volume, {"hashlab.lab": lab.id, "hashlab.machine": one.name})
+        labels = {"hashlab.lab": lab.id, "hashlab.machine": one.name, "hashlab.recipe": "abc"}
+        body = {
+            "Image": IMAGE,
+            "Hostname": one.name,
+            "Labels": labels,
+            "Env": ["HASHLAB_AUTHORIZED_KEY=ssh-ed25519 AAAA hashlab"],
+            "Entrypoint": ["/sbin/hashlab-init"],
+            "StopSignal": "SIGRTMIN+3",
+            "HostConfig": {
+                "Binds": [f"{volume}:/var/lib/docker"],
+                "Memory": 64 << 20,
+                "MaskedPaths": [],
+                "Privileged": False,
+                "RestartPolicy": {"Name": "unless-stopped"},
+                "PortBindings": {
+                    "22/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(2200 + number)}]
+                },
+            },
+        }
+        made = engine.create(f"{lab.id}-{one.name}", body)
+        engine.connect(lab.id, made, address=str(one.address))
+        engine.start(made)
+    engine.faults.calls.clear()
+    return Volumes(engine, lab)
+
+
+def take(provider: DockerProvider, lab: Lab, track: Track, name: str = "first") -> SnapshotManifest:
+    taken = provider.snapshots.take(lab, name, track=track)
+    return SnapshotManifest(
+        name, lab.id, lab.name, "docker", "2026-01-01T00:00:00Z", SUBNET, taken.size, taken.machines
+    )
+
+
+def restore(
+    provider: DockerProvider,
+    lab: Lab,
+    manifest: SnapshotManifest,
+    track: Track,
+    *,
+    subnet: IPv4Network = SUBNET,
+    ports: Mapping[int, int] | None = None,
+) -> list[str]:
+    """Restore; returns the machines that were there when it was said that they will change."""
+    planned = [
+        PlannedMachine(one, subnet.network_address + number, ports or {22: 2300 + number})
+        for number, one in enumerate(lab.machines, start=5)
+    ]
+    there: list[str] = []
+    provider.snapshots.restore(
+        lab,
+        manifest,
+        planned,
+        subnet,
+        KEY,
+        about_to_change=lambda: there.extend(m.name for m in provider.machines.all(lab)),
+        track=track,
+    )
+    return there
+
+
+def states(engine: FakeEngine, lab: Lab) -> dict[str, str]:
+    found = engine.containers({"hashlab.lab": lab.id})
+    return {state.name.removeprefix(f"{lab.id}-"): state.state for state in found}
+
+
+def test_machines_stand_still_together_while_what_may_change_is_copied(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    volumes = running_lab(engine, lab)
+    take(provider, lab, track)
+    assert volumes.ran == [("link", False), ("copy", True), ("tell", False)]
+    assert set(states(engine, lab).values()) == {"running"}
+    names = engine.faults.names()
+    last_pause = max(i for i, name in enumerate(names) if name == "laptop.pause")
+    first_wake = names.index("laptop.unpause")
+    commits = [i for i, name in enumerate(names) if name == "laptop.commit"]
+    assert len(commits) == len(lab.machines)
+    assert all(last_pause < at < first_wake for at in commits)
+
+
+def test_what_is_kept_is_marked_as_the_snapshots_and_not_as_the_labs(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    before = engine.volumes({"hashlab.lab": lab.id})
+    manifest = take(provider, lab, track)
+    marks = {"hashlab.snapshot-of": lab.id, "hashlab.snapshot": "first"}
+    assert engine.images_with(marks) == sorted(str(m.parts["image"]) for m in manifest.machines)
+    assert engine.volumes(marks) == sorted(str(m.parts["volume"]) for m in manifest.machines)
+    assert engine.images_with({"hashlab.lab": lab.id}) == []
+    assert engine.volumes({"hashlab.lab": lab.id}) == before
+    assert provider.snapshots.kept(lab) == ["first"]
+
+
+def test_the_manifest_says_where_machines_were_and_how_they_are_made(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    broker = take(provider, lab, track).machines[0]
+    assert (broker.name, broker.recipe, broker.ssh_port) == ("broker", "abc", 2200)
+    assert broker.address == IPv4Address("192.168.60.5")
+    assert broker.parts["config"]["StopSignal"] == "SIGRTMIN+3"
+    host = broker.parts["host_config"]
+    assert host["Binds"] == [f"{lab.id}-broker-images:/var/lib/docker"]
+    assert host["MaskedPaths"] == []
+    assert "PortBindings" not in host
+    assert (broker.parts["entries"], broker.parts["bytes"]) == ("12", "3400")
+
+
+def test_names_that_look_alike_are_two_snapshots(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    take(provider, lab, track)
+    Volumes(engine, lab, "first.2")
+    take(provider, lab, track, "first.2")
+    assert provider.snapshots.kept(lab) == ["first", "first.2"]
+    provider.snapshots.remove(lab, "first")
+    assert provider.snapshots.kept(lab) == ["first.2"]
+
+
+@pytest.mark.parametrize("state", ["stopped", "gone", "paused"])
+def test_every_machine_must_run(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, state: str
+) -> None:
+    running_lab(engine, lab)
+    web = f"{lab.id}-web"
+    {"stopped": lambda: engine.stop(web, timeout=0), "gone": lambda: engine.remove(web)}.get(
+        state, lambda: engine.pause(web)
+    )()
+    with pytest.raises(LabError, match="not every machine runs: web is"):
+        take(provider, lab, track)
+    assert provider.snapshots.kept(lab) == []
+
+
+@pytest.mark.parametrize("call", ["pause", "commit", "create_volume", "image_sizes"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_whatever_fails_the_machines_go_on_and_nothing_half_is_left(
+    engine: FakeEngine,
+    provider: DockerProvider,
+    lab: Lab,
+    track: Track,
+    call: str,
+    when: When,
+) -> None:
+    running_lab(engine, lab)
+    engine.faults.arm(f"laptop.{call}", when=when)
+    with pytest.raises(LabError, match="was told to fail"):
+        take(provider, lab, track)
+    assert set(states(engine, lab).values()) == {"running"}
+    assert len(states(engine, lab)) == len(lab.machines)
+    assert provider.snapshots.kept(lab) == []
+
+
+@pytest.mark.parametrize("what", ["link", "copy", "tell"])
+def test_a_copy_that_fails_says_why_and_the_machines_go_on(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
+) -> None:
+    running_lab(engine, lab).broken = what
+    with pytest.raises(LabError) as failure:
+        take(provider, lab, track)
+    assert failure.value.output == "cp: no space left\n"
+    assert set(states(engine, lab).values()) == {"running"}
+    assert provider.snapshots.kept(lab) == []
+
+
+def test_what_a_killed_try_left_is_removed_first(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    marks = {"hashlab.snapshot-of": lab.id, "hashlab.snapshot": "first"}
+    engine.create_volume(snapshot_volume(lab, "first", "gone"), marks)
+    take(provider, lab, track)
+    assert snapshot_volume(lab, "first", "gone") not in engine.volumes(marks)
+
+
+def test_machines_that_a_killed_snapshot_left_standing_still_go_on(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab
+) -> None:
+    running_lab(engine, lab)
+    engine.pause(f"{lab.id}-web")
+    assert provider.machines.discard_half_built(lab) == []
+    assert set(states(engine, lab).values()) == {"running"}
+
+
+def test_restored_machines_are_as_vagrant_made_them_but_for_image_key_and_ports(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    volumes = running_lab(engine, lab)
+    before = engine.inspect(f"{lab.id}-broker")
+    manifest = take(provider, lab, track)
+    volumes.ran.clear()
+    assert restore(provider, lab, manifest, track) == ["broker", "web", "spare"]
+    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap", "clean"]
+    after = engine.inspect(f"{lab.id}-broker")
+    assert before is not None
+    assert after is not None
+    assert after["Id"] != before["Id"]
+    assert after["Config"]["Image"] == manifest.machines[0].parts["image_id"]
+    assert after["Config"]["Env"] == [f"HASHLAB_AUTHORIZED_KEY={KEY}"]
+    for key in ("Hostname", "Labels", "Entrypoint", "StopSignal"):
+        assert after["Config"][key] == before["Config"][key]
+    ports = {"22/tcp": [{"HostIp": "127.0.0.1", "HostPort": "2305"}]}
+    assert after["HostConfig"] == {**before["HostConfig"], "PortBindings": ports}
+    [broker, *_] = provider.machines.all(lab)
+    assert (broker.address, broker.state) == (IPv4Address("192.168.60.5"), "running")
+
+
+def test_a_restore_needs_no_machine_and_no_network(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    provider.machines.discard(lab)
+    subnet = IPv4Network("192.168.70.0/24")
+    assert restore(provider, lab, manifest, track, subnet=subnet) == []
+    assert engine.networks()[lab.id] == ("192.168.70.0/24",)
+    assert set(states(engine, lab).values()) == {"running"}
+    assert len(engine.volumes({"hashlab.lab": lab.id})) == len(lab.machines)
+
+
+def test_the_layers_of_a_machine_that_never_started_are_not_trusted(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    engine.by_name(f"{lab.id}-web").state = "created"
+    engine.faults.calls.clear()
+    restore(provider, lab, manifest, track)
+    removed = [c.words[1] for c in engine.faults.calls if c.name == "laptop.remove_volume"]
+    assert removed == [f"{lab.id}-web-images"]
+
+
+@pytest.mark.parametrize("lost", ["image", "volume"])
+def test_a_part_that_is_gone_is_named(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, lost: str
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    part = str(manifest.machines[1].parts[lost])
+    engine.remove_image(part) if lost == "image" else engine.remove_volume(part)
+    assert provider.snapshots.missing(lab, manifest) == [f"{lost} {part} is gone"]
+
+
+def test_another_image_of_the_same_name_is_named(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    image = str(manifest.machines[0].parts["image"])
+    engine.commit(f"{lab.id}-web", image, {})
+    assert provider.snapshots.missing(lab, manifest) == [f"image {image} is another one"]
+
+
+def test_a_manifest_that_says_too_little_is_named(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    broker, *others = manifest.machines
+    manifest = replace(manifest, machines=(replace(broker, parts={}), *others))
+    assert provider.snapshots.missing(lab, manifest) == ["its manifest says too little of broker"]
+
+
+@pytest.mark.parametrize("what", ["differs", "tell", "stage"])
+def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
+) -> None:
+    volumes = running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    volumes.broken = what
+    if what == "differs":
+        volumes.entries = "11"
+    ids = [state.id for state in engine.containers({"hashlab.lab": lab.id})]
+    with pytest.raises(LabError) as failure:
+        restore(provider, lab, manifest, track)
+    if what == "differs":
+        volume = snapshot_volume(lab, "first", "broker")
+        told = f"snapshot first is broken: volume {volume} holds 11 entries, 3400 bytes"
+        assert failure.value.what.startswith(told)
+    assert [state.id for state in engine.containers({"hashlab.lab": lab.id})] == ids
+    assert set(states(engine, lab).values()) == {"running"}
+
+
+@pytest.mark.parametrize("call", ["remove", "create", "connect", "start", "create_bridge"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_after_any_failure_in_the_exchange_a_restore_can_be_done_again(
+    engine: FakeEngine,
+    provider: DockerProvider,
+    lab: Lab,
+    track: Track,
+    call: str,
+    when: When,
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    subnet = IPv4Network("192.168.71.0/24")
+    engine.faults.arm(f"laptop.{call}", when=when)
+    with pytest.raises(LabError):
+        restore(provider, lab, manifest, track, subnet=subnet)
+    engine.faults.disarm()
+    restore(provider, lab, manifest, track, subnet=subnet)
+    assert states(engine, lab) == {machine.name: "running" for machine in lab.machines}
+
+
+def test_a_snapshot_can_be_removed_while_its_machines_run_and_nothing_stays_after_them(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    restore(provider, lab, take(provider, lab, track), track)
+    removed = provider.snapshots.remove(lab, "first")
+    assert len(removed) == 2 * len(lab.machines)
+    assert provider.snapshots.kept(lab) == []
+    assert set(states(engine, lab).values()) == {"running"}
+    marks = {"hashlab.snapshot-of": lab.id}
+    assert len(engine.images_with(marks)) == len(lab.machines)
+    provider.machines.discard(lab)
+    assert engine.images_with(marks) == []
+
+
+def test_snapshots_of_another_lab_are_not_seen(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    take(provider, lab, track)
+    other = replace(lab, name="other")
+    assert provider.snapshots.kept(other) == []
+    assert provider.snapshots.remove(other, "first") == []
+    provider.machines.discard(other)
+    assert provider.snapshots.kept(lab) == ["first"]
+
+
+def test_destroying_the_lab_leaves_its_snapshots(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    provider.machines.discard(lab)
+    assert provider.machines.leftovers(lab) == []
+    assert provider.snapshots.missing(lab, manifest) == []
+
+
+def test_a_container_beside_the_volumes_is_no_user_of_a_box(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab
+) -> None:
+    running_lab(engine, lab)
+    helper = {"Image": IMAGE, "Labels": {"hashlab.lab": "", "hashlab.machine": ""}}
+    engine.create("helper", helper)
+    assert provider.boxes.users() == {
+        MANIFEST.recipe: [f"{lab.id}/{machine.name}" for machine in lab.machines]
+    }
