@@ -12,73 +12,15 @@ one run. Needs a lab-capable machine with no other lab on it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-REPOSITORY = Path(__file__).parents[1]
-HASHLAB = Path(sys.executable).with_name("hashlab")
+from measure import HASHLAB, Measured, Target, copy_example, hashlab, show, timed, write
+
 JAVA_FILE = "user/src/main/java/hashcollision/user/Users.java"
-
-
-@dataclass
-class Measured:
-    """Seconds of every round by what was measured, and hashlab's peak memory in bytes."""
-
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    peak_memory: int = 0
-
-    def add(self, name: str, seconds: float) -> None:
-        self.seconds.setdefault(name, []).append(seconds)
-        print(f"  {name:28} {seconds:7.2f} s", flush=True)
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
-
-
-@dataclass(frozen=True)
-class Target:
-    """A figure to reach: ``value`` at most ``limit`` (``unit``)."""
-
-    name: str
-    value: float
-    limit: float
-    unit: str = "s"
-
-    @property
-    def reached(self) -> bool:
-        return self.value <= self.limit
-
-
-def timed(command: list[str], **keywords: Any) -> tuple[float, str]:
-    """Run a command that must end well; return its seconds and stdout."""
-    started = time.monotonic()
-    # Where this is set, Python compiles hashlab anew at each start, which no user's shell does.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **keywords)
-    seconds = time.monotonic() - started
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
-    return seconds, done.stdout
-
-
-def hashlab(measured: Measured, name: str, lab: Path, *words: str) -> dict[str, Any]:
-    """Run and time one hashlab command; return its record."""
-    command = [str(HASHLAB), *words, "--json", "--lab", str(lab), "--provider", "docker"]
-    seconds, stdout = timed(command)
-    record: dict[str, Any] = json.loads(stdout)
-    measured.add(name, seconds)
-    measured.peak_memory = max(measured.peak_memory, record["peak_memory"])
-    return record
 
 
 def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
@@ -174,17 +116,6 @@ def targets(measured: Measured) -> list[Target]:
     return found
 
 
-def show(measured: Measured, found: list[Target]) -> None:
-    print(f"\n{'measured':28} {'median':>8} {'least':>8} {'most':>8}")
-    for name, values in measured.seconds.items():
-        print(f"{name:28} {statistics.median(values):8.2f} {min(values):8.2f} {max(values):8.2f}")
-    print(f"\n{'figure':28} {'reached':>10} {'promised':>10}")
-    for target in found:
-        mark = "" if target.reached else "   MISSED"
-        reached = f"{target.value:8.2f} {target.unit:5}"
-        print(f"{target.name:28} {reached} {target.limit:6.1f} {target.unit}{mark}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
@@ -193,9 +124,7 @@ def main() -> int:
     arguments = parser.parse_args()
     measured = Measured()
     with tempfile.TemporaryDirectory(prefix="hashlab-bench-") as folder:
-        lab = Path(folder) / "hash-collision"
-        ignore = shutil.ignore_patterns(".hashlab", "target", "__pycache__")
-        shutil.copytree(REPOSITORY / "examples/hash-collision", lab, ignore=ignore)
+        lab = copy_example(Path(folder))
         try:
             vagrantfile = prepare(measured, lab, arguments.init_box)
             for number in range(1, arguments.rounds + 1):
@@ -206,12 +135,7 @@ def main() -> int:
     found = targets(measured)
     show(measured, found)
     if arguments.json:
-        document = {
-            "cores": os.cpu_count(),
-            "seconds": measured.seconds,
-            "figures": [{**target.__dict__, "reached": target.reached} for target in found],
-        }
-        arguments.json.write_text(json.dumps(document, indent=2) + "\n")
+        write(measured, found, arguments.json)
     return 0 if all(target.reached for target in found) else 1
 
 

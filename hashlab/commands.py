@@ -73,9 +73,7 @@ def replace(options: Options) -> ExitCode:
     return _run("dev-replace", rounds, options)
 
 
-def _run(
-    command: str, plan: Callable[[World], Sequence[Workflow]], options: Options
-) -> ExitCode:
+def _run(command: str, plan: Callable[[World], Sequence[Workflow]], options: Options) -> ExitCode:
     with terminating():
         try:
             world = make_world(open_lab(options.lab, provider=options.provider))

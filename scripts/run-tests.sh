@@ -23,6 +23,9 @@ docker_things() {
     docker ps --all --quiet --filter "$label" | sed 's/^/container /'
     docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
     docker network ls --quiet --filter "$label" | sed 's/^/network /'
+    label="label=hashlab.snapshot-of"
+    docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
+    docker images --quiet --filter "$label" | sort -u | sed 's/^/image /'
 }
 
 # Names of labs end in six hexadecimal digits of their folders, then comes the machine.
@@ -41,6 +44,7 @@ remove_thing() {
     case "$1" in
         container) docker rm --force --volumes "$2" ;;
         volume | network) docker "$1" rm "$2" ;;
+        image) docker rmi --force "$2" ;;
         domain) virsh_quiet destroy "$2" || true; virsh_quiet undefine "$2" --snapshots-metadata ;;
         net) virsh_quiet net-destroy "$2" || true; virsh_quiet net-undefine "$2" ;;
         vol) virsh_quiet vol-delete "$2" --pool hashlab ;;

@@ -58,15 +58,13 @@ def decide(
         return Action("create", "started")
     if there.labels.get(BUILD_LABEL) != build.start_id:
         return Action("replace", "replaced: its build changed")
+    completed = there.state == "exited" and there.exit_code == 0 and is_one_shot(service)
     if restored and there.state == "exited":
-        done = there.exit_code == 0 and is_one_shot(service)
-        return Action("attach", "completed") if done else Action("start", "started again")
+        return Action("attach", "completed") if completed else Action("start", "started again")
     if not {network, network_name} & there.networks:
         return Action("replace", "replaced: the network was made anew")
-    if there.state == "running":
-        return Action("keep")
-    if there.state == "exited" and there.exit_code == 0 and is_one_shot(service):
-        return Action("keep", "completed")
+    if there.state == "running" or completed:
+        return Action("keep", "completed" if completed else "")
     return Action("replace", f"replaced: it was {there.state}")
 
 
@@ -168,18 +166,7 @@ def _start(
     others come, Docker 20.10 forgets the network and attaches nobody for a minute.
     """
     by_name = {container.name: container for container in there.get(service.machine, [])}
-    network = world.facts.network
-    actions = {
-        name: decide(
-            build,
-            service,
-            by_name.get(name),
-            network,
-            network_name=overlay(world.lab),
-            restored=world.facts.restored,
-        )
-        for name in replica_names(world.lab, service)
-    }
+    actions = _actions(world, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
         if not todo:
@@ -195,6 +182,23 @@ def _start(
         with world.lock:
             world.facts.changed[service.name] = reason
         step.detail(reason)
+
+
+def _actions(
+    world: World, service: Service, build: Build, there: Mapping[str, ContainerState]
+) -> dict[str, Action]:
+    """What must happen to each replica of a service; ``there``: its machine's containers."""
+    return {
+        name: decide(
+            build,
+            service,
+            there.get(name),
+            world.facts.network,
+            network_name=overlay(world.lab),
+            restored=world.facts.restored,
+        )
+        for name in replica_names(world.lab, service)
+    }
 
 
 def replica_names(lab: Lab, service: Service) -> list[str]:
@@ -220,9 +224,7 @@ def _replace(
     _start_attached(engine, engine.create(name, body), step, world.provider.patience)
 
 
-def _wake(
-    world: World, service: Service, old: ContainerState, step: Track, *, start: bool
-) -> None:
+def _wake(world: World, service: Service, old: ContainerState, step: Track, *, start: bool) -> None:
     """Give a container that stopped with its machine the network that is there now: it remembers
     another one by its id. Then start it, unless it had completed.
     """

@@ -9,6 +9,7 @@ from hashlab.errors import LabError
 from hashlab.phases.box import remove_boxes
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.ports import close_ports
+from hashlab.phases.snapshots.manifests import saved_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -65,11 +66,19 @@ def forget(world: World, track: Track, _: str) -> None:
 
 
 def _tell_snapshots(world: World) -> None:
-    """Nobody should take for gone what still lies on the disk."""
-    names = world.provider.snapshots.kept(world.lab) if world.provider.snapshots else []
+    """Nobody should take for gone what still lies on the disk, nor for kept what is gone."""
+    if world.provider.snapshots is None:
+        return
+    names = world.provider.snapshots.kept(world.lab)
     if names:
         world.note(
             f"snapshots stay: {', '.join(names)}. To remove one: hashlab snapshots --remove NAME"
+        )
+    gone = [name for name in saved_of(world) if name not in names]
+    if gone:
+        world.note(
+            f"snapshots that went with their machines: {', '.join(gone)}. "
+            "To forget one: hashlab snapshots --remove NAME"
         )
 
 

@@ -64,6 +64,13 @@ def _discard_half_restored(world: World) -> None:
     if not world.state.restoring.exists():
         return
     name = world.state.restoring.read_text(encoding="utf-8").strip()
+    snapshots = world.provider.snapshots
+    if snapshots is not None and not snapshots.outlive_machines:
+        raise LabError(
+            f"a restore of {name} was cut off, and without the machines {name} is gone, too",
+            where=world.lab.name,
+            next_step=f"hashlab restore {name}; or, to give all up: hashlab destroy",
+        )
     world.provider.machines.discard(world.lab)
     world.state.restoring.unlink()
     world.note(

@@ -35,7 +35,8 @@ def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
     while True:
         state = engine.container(name)
         if state is not None and (
-            is_ready(state, service, ending) or _passes(engine, state, service, step.cancel, world.provider.patience)
+            is_ready(state, service, ending)
+            or _passes(engine, state, service, step.cancel, world.provider.patience)
         ):
             return
         failure = _failure(state, service, ending)

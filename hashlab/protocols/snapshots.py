@@ -53,13 +53,17 @@ class Taken:
 class Snapshots(Protocol):
     """Snapshots of labs, as far as a provider keeps them."""
 
+    @property
+    def outlive_machines(self) -> bool:
+        """Whether they stay when their machines are removed."""
+
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
         """Keep all machines, which run, as they are at one instant: whole or not at all. What an
         earlier try of this name left is removed first. Raises LabError.
         """
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
-        """What of a snapshot is gone or another one, in words; a cheap look that changes nothing."""
+        """What of a snapshot is gone or another one, in words: a cheap look, changes nothing."""
 
     def restore(
         self,

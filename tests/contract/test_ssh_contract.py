@@ -285,9 +285,12 @@ def test_a_command_is_fed_a_file_byte_by_byte(link: Link, tmp_path: Path) -> Non
 def test_a_stream_whose_command_fails_tells_why(link: Link, tmp_path: Path, how: str) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     command = ["sh", "-c", "echo no space >&2; exit 3"]
-    with track_of() as track, (tmp_path / "file").open("r+b") as stream:
-        with pytest.raises(LabError, match="failed with exit code 3") as failure:
-            getattr(link.shell, how)(command, stream, track=track)
+    with (
+        track_of() as track,
+        (tmp_path / "file").open("r+b") as stream,
+        pytest.raises(LabError, match="failed with exit code 3") as failure,
+    ):
+        getattr(link.shell, how)(command, stream, track=track)
     assert (failure.value.where, failure.value.output) == ("web", "no space\n")
 
 
@@ -296,25 +299,34 @@ def test_a_stream_whose_wire_is_cut_is_a_failure(
 ) -> None:
     cut = threading.Timer(0.2, server.transports[0].close)
     cut.start()
-    with track_of() as track, (tmp_path / "out").open("wb") as stream:
-        with pytest.raises(LabError, match="the connection failed while running sleep"):
-            link.shell.save(["sleep", "2"], stream, track=track)
+    with (
+        track_of() as track,
+        (tmp_path / "out").open("wb") as stream,
+        pytest.raises(LabError, match="the connection failed while running sleep"),
+    ):
+        link.shell.save(["sleep", "2"], stream, track=track)
 
 
 def test_a_stream_that_is_cancelled_ends_at_once(link: Link, tmp_path: Path) -> None:
     cancel = CancelToken()
     started = time.monotonic()
     threading.Timer(0.2, cancel.cancel).start()
-    with pytest.raises(Cancelled), track_of(cancel=cancel) as track:
-        with (tmp_path / "out").open("wb") as stream:
-            link.shell.save(["sleep", "5"], stream, track=track)
+    with (
+        pytest.raises(Cancelled),
+        track_of(cancel=cancel) as track,
+        (tmp_path / "out").open("wb") as stream,
+    ):
+        link.shell.save(["sleep", "5"], stream, track=track)
     assert time.monotonic() - started < 3
 
 
 def test_a_full_disk_is_not_taken_for_a_cut_wire(link: Link) -> None:
-    with track_of() as track, Path("/dev/full").open("wb", buffering=0) as stream:
-        with pytest.raises(OSError, match="No space left"):
-            link.shell.save(["echo", "text"], stream, track=track)
+    with (
+        track_of() as track,
+        Path("/dev/full").open("wb", buffering=0) as stream,
+        pytest.raises(OSError, match="No space left"),
+    ):
+        link.shell.save(["echo", "text"], stream, track=track)
     assert link.shell.run(["echo", "on"]).stdout == "on\n"
 
 

@@ -597,8 +597,7 @@ class FakeEngine:
                 "Env": list(container.body.get("Env") or []),
                 "Cmd": container.body.get("Cmd"),
                 **{
-                    key: container.body.get(key)
-                    for key in ("Hostname", "Entrypoint", "StopSignal")
+                    key: container.body.get(key) for key in ("Hostname", "Entrypoint", "StopSignal")
                 },
             },
             "Image": self._id_of(self._image(state.image) or state.image),

@@ -27,6 +27,7 @@ class FakeSnapshots:
     """
 
     def __init__(self, outside: Outside) -> None:
+        self.outlive_machines = True
         self._outside = outside
         self.parts: dict[str, dict[str, FakeMachine]] = {}
         self.spoilt: set[str] = set()

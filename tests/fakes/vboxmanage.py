@@ -12,6 +12,7 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ NO_SUCH = (
 )
 # VirtualBox counts the zero that ends a value.
 MAX_VALUE = 1024
+# What goes back with a snapshot: the disk's data, and the hardware with its forwarded ports. What
+# was written down about a machine does not.
+INSTANT = ("data", "forwards", "modify")
 
 
 class Refused(Exception):
@@ -38,6 +42,8 @@ class FakeVirtualBox:
         self.boots = True
         self.version = VERSION
         self.warning = ""
+        # How often a machine whose power was cut refuses to be changed.
+        self.held = 0
 
     def run(self, words: Sequence[str]) -> tuple[int, str, str]:
         """Carry out one command; return its exit code and what it prints to both streams."""
@@ -133,6 +139,7 @@ class FakeVirtualBox:
                 '"SATA Controller-0-0"="/nowhere/disk.vmdk"\n',
                 f'VMState="{vm["state"]}"\n',
                 'VMStateChangeTime="2026-01-01T12:00:00.000000000"\n',
+                f'SnapFldr="{vm.get("snapshot_folder", "/nowhere/Snapshots")}"\n',
                 *(f'{key}="{value}"\n' for key, value in vm["modify"].items()),
                 *(f'Forwarding({n})="{name},{rest}"\n' for n, (name, rest) in forwards),
             ]
@@ -188,18 +195,87 @@ class FakeVirtualBox:
     def _snapshot(self, name: str, action: str, *words: str) -> str:
         vm = self._stored(name)
         if action == "take":
-            vm["snapshots"].append(words[0])
-            return ""
-        assert action == "list"
-        if not vm["snapshots"]:
-            raise Refused("This machine does not have any snapshots\n")
-        return "".join(f'SnapshotName="{snapshot}"\n' for snapshot in vm["snapshots"])
+            return self._keep(vm, *words)
+        if action == "list":
+            assert words in ((), ("--machinereadable",)), words
+            if not vm["snapshots"]:
+                raise Refused("This machine does not have any snapshots\n")
+            return self._tree(vm, parent="", number="")
+        found = [each for each in vm["snapshots"] if words[0] in (each["id"], each["name"])]
+        if not found:
+            raise Refused(f"VBoxManage: error: Could not find a snapshot named '{words[0]}'\n")
+        assert len(words) == 1, words
+        [kept] = found
+        if action == "restore":
+            return self._go_back(vm, kept)
+        assert action == "delete", action
+        return self._merge(vm, kept)
+
+    def _keep(self, vm: dict[str, Any], name: str, *words: str) -> str:
+        assert words[0::2] in ((), ("--description",)), words
+        assert vm["state"] in ("running", "paused", "poweroff", "saved"), vm["state"]
+        made = {
+            "id": str(uuid.uuid4()),
+            "name": name,
+            "description": words[1] if words else "",
+            "parent": vm.get("current", ""),
+            "online": vm["state"] in ("running", "paused"),
+            "instant": {key: deepcopy(vm.get(key)) for key in INSTANT},
+        }
+        vm["snapshots"].append(made)
+        vm["current"] = made["id"]
+        if made["online"] and "snapshot_folder" in vm:
+            (Path(vm["snapshot_folder"]) / f"{made['id']}.sav").write_bytes(b"memory")
+        return f"0%...100%\nSnapshot taken. UUID: {made['id']}\n"
+
+    def _tree(self, vm: dict[str, Any], *, parent: str, number: str) -> str:
+        """As VBoxManage numbers them: the first has no number, its children are -1, -2, theirs
+        -1-1; the current one is told where it stands.
+        """
+        text = ""
+        children = [each for each in vm["snapshots"] if each["parent"] == parent]
+        for place, one in enumerate(children, 1):
+            node = f"{number}-{place}" if parent else ""
+            text += f'SnapshotName{node}="{one["name"]}"\nSnapshotUUID{node}="{one["id"]}"\n'
+            if one["description"]:
+                text += f'SnapshotDescription{node}="{one["description"]}"\n'
+            if one["id"] == vm.get("current"):
+                text += f'CurrentSnapshotName="{one["name"]}"\n'
+                text += f'CurrentSnapshotUUID="{one["id"]}"\n'
+                text += f'CurrentSnapshotNode="SnapshotName{node}"\n'
+            text += self._tree(vm, parent=one["id"], number=node)
+        return text
+
+    def _go_back(self, vm: dict[str, Any], kept: dict[str, Any]) -> str:
+        self._lock(vm)
+        if vm["state"] in ("running", "paused"):
+            raise Refused("VBoxManage: error: Cannot restore: the machine is not powered off\n")
+        vm.update(deepcopy(kept["instant"]))
+        vm["state"] = "saved" if kept["online"] else "poweroff"
+        vm["current"] = kept["id"]
+        return "0%...100%\n"
+
+    def _merge(self, vm: dict[str, Any], kept: dict[str, Any]) -> str:
+        """Disks of the snapshots, and of the machine as it is, that stand on this one become one
+        with it: VirtualBox does that for one of them.
+        """
+        children = [each for each in vm["snapshots"] if each["parent"] == kept["id"]]
+        current = vm.get("current") == kept["id"]
+        if len(children) + current > 1:
+            raise Refused("VBoxManage: error: Hard disk has more than one child hard disk (2)\n")
+        for child in children:
+            child["parent"] = kept["parent"]
+        if current:
+            vm["current"] = kept["parent"]
+        vm["snapshots"].remove(kept)
+        return "0%...100%\n"
 
     def _clonevm(self, source: str, *words: str) -> str:
         master = self.vm(source)
         options = dict(zip(words[1::2], words[2::2], strict=False))
         assert words[0] == "--register" and options["--options"] == "link", words
-        assert options["--snapshot"] in master["snapshots"], "no such snapshot to clone from"
+        names = [each["name"] for each in master["snapshots"]]
+        assert options["--snapshot"] in names, "no such snapshot to clone from"
         self.add_vm(options["--name"], linked_to=master["id"])
         return ""
 
@@ -209,21 +285,57 @@ class FakeVirtualBox:
             raise Refused(
                 f"VBoxManage: error: {self.vm(name)['name']}: this VirtualBox boots nothing"
             )
-        self._stored(name)["state"] = "running"
+        vm = self._stored(name)
+        if vm["state"] in ("running", "paused"):
+            raise Refused(f"VBoxManage: error: The machine '{name}' is already locked\n")
+        vm["state"] = "running"
         return ""
 
-    def _controlvm(self, name: str, action: str) -> str:
-        assert action == "poweroff"
+    def _controlvm(self, name: str, action: str, *words: str) -> str:
         vm = self._stored(name)
-        if vm["state"] == "poweroff":
+        if action == "natpf1":
+            return self._forward(vm, *words)
+        assert not words, words
+        if action in ("pause", "resume"):
+            wanted = "running" if action == "pause" else "paused"
+            if vm["state"] != wanted:
+                raise Refused(f"VBoxManage: error: Invalid machine state: {vm['state']}\n")
+            vm["state"] = "paused" if action == "pause" else "running"
+            return ""
+        assert action == "poweroff", action
+        if vm["state"] not in ("running", "paused"):
             raise Refused(f"VBoxManage: error: Machine '{name}' is not currently running.\n")
         vm["state"] = "poweroff"
+        vm["held"] = self.held
+        return ""
+
+    def _lock(self, vm: dict[str, Any]) -> None:
+        if vm.get("held"):
+            vm["held"] -= 1
+            raise Refused(
+                "VBoxManage: error: The machine is already locked for a session "
+                "(or being unlocked)\nVBoxManage: error: Details: code "
+                "VBOX_E_INVALID_OBJECT_STATE (0x80bb0007), component MachineWrap\n"
+            )
+
+    def _forward(self, vm: dict[str, Any], *words: str) -> str:
+        """Of a machine that runs."""
+        assert vm["state"] == "running", vm["state"]
+        if words[0] == "delete":
+            del vm["forwards"][words[1]]
+            return ""
+        [rule] = words
+        name, _, rest = rule.partition(",")
+        if name in vm["forwards"]:
+            raise Refused("VBoxManage: error: A NAT rule of this name already exists\n")
+        vm["forwards"][name] = rest
         return ""
 
     def _unregistervm(self, name: str, *words: str) -> str:
         assert words == ("--delete",)
         vm = self.vm(name)
-        if vm["state"] != "poweroff":
+        self._lock(self._stored(name))
+        if vm["state"] in ("running", "paused"):
             raise Refused("VBoxManage: error: Cannot unregister the machine while it is locked\n")
         clones = [each for each in self.state["vms"].values() if each.get("linked_to") == vm["id"]]
         if clones:

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from labkit import LabFolder, docker, everything_of, fetch, kill_machine, lab_id, rows
 
-ONE_SHOT = """
+ON_BACK = """    deploy: { placement: { constraints: ["node.hostname == back"] } }\n"""
+ONE_SHOT = f"""
   once:
-    image: hello/greeter
+{ON_BACK}    image: hello-greeter
+    user: "0"
     command: ["sh", "-c", "echo ran >> /data/runs"]
     restart: "no"
     volumes: ["once-data:/data"]
-    deploy:
-      placement: { constraints: ["node.hostname == back"] }
 
 volumes:
   once-data:
@@ -41,6 +41,7 @@ def greeting(lab: LabFolder) -> str:
 @pytest.fixture(scope="module")
 def lab(hello_lab: LabFolder) -> Iterator[LabFolder]:
     """The small example with one more service, which runs once; without snapshots at the end."""
+    hello_lab.edit("compose.yaml", "  greeter:\n", f"  greeter:\n{ON_BACK}")
     path = hello_lab.folder / "compose.yaml"
     path.write_text(path.read_text(encoding="utf-8") + ONE_SHOT, encoding="utf-8")
     hello_lab.run("dev").ok()
@@ -57,7 +58,7 @@ def lab(hello_lab: LabFolder) -> Iterator[LabFolder]:
 def write(lab: LabFolder, word: str) -> None:
     """Change what a snapshot must keep: a machine's file, a container's, a volume's."""
     lab.on("front", f"echo {word} | sudo tee /etc/word > /dev/null")
-    lab.on("back", f"docker exec hello-greeter-1 sh -c 'echo {word} > /word'")
+    lab.on("back", f"docker exec --user 0 hello-greeter-1 sh -c 'echo {word} > /word'")
     lab.on("back", f"echo {word} | sudo tee /var/lib/docker/volumes/hello_once-data/_data/word")
 
 
@@ -260,6 +261,7 @@ class Writer(threading.Thread):
             self.stored.append(asked)
 
 
+@pytest.mark.full_pass
 def test_the_forum_comes_back_whole_from_an_instant_in_the_middle_of_writing(
     forum_lab: LabFolder, api: ModuleType
 ) -> None:

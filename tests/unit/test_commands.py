@@ -364,3 +364,35 @@ def test_in_hashlabs_own_folder_the_example_is_the_lab(
     assert commands.default_lab() == example
     (tmp_path / "hashlab.toml").write_text("")
     assert commands.default_lab() is None
+
+
+def test_snapshots_are_taken_listed_and_restored_by_commands(
+    outside: Outside, capsys: Told
+) -> None:
+    running(outside)
+    assert commands.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
+    capsys.readouterr()
+    assert commands.snapshots(JSON) == ExitCode.OK
+    [listed] = json.loads(capsys.readouterr().out)["snapshots"]
+    assert listed["name"] == "first"
+    assert commands.snapshots(PEOPLE) == ExitCode.OK
+    assert "first" in capsys.readouterr().out
+    assert commands.dev_from("first", PEOPLE) == ExitCode.CONFIG
+    assert "hashlab restore first" in capsys.readouterr().out
+    go(outside, workflows.DESTROY)
+    assert commands.dev_from("first", PEOPLE) == ExitCode.OK
+    assert records(outside)[-1]["command"] == "dev-from"
+
+
+def test_snapshots_of_a_provider_without_any_is_an_expected_failure(
+    outside: Outside, capsys: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outside.provider, "snapshots", None)
+    assert commands.snapshots(JSON) == ExitCode.LAPTOP
+    assert "has no snapshots" in json.loads(capsys.readouterr().out)["error"]["what"]
+
+
+def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> None:
+    assert commands.dev_from("first", JSON, replace=True) == ExitCode.CONFIG
+    assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
+    assert outside.faults.calls == []

@@ -39,6 +39,13 @@ def saved(state: StateFolder) -> list[str]:
     return sorted(path.stem for path in state.snapshots.glob("*.json"))
 
 
+def saved_of(world: World) -> list[str]:
+    """Names of those among them that were taken of this lab, on this provider."""
+    mine = (world.lab.id, world.provider.name)
+    read = [_read(world.state, name) for name in saved(world.state)]
+    return [one.name for one in read if one and (one.lab_id, one.provider) == mine]
+
+
 def save(state: StateFolder, manifest: SnapshotManifest) -> None:
     """Keep a manifest: from now on the snapshot is whole."""
     value = asdict(manifest)
@@ -70,7 +77,13 @@ def find(world: World, name: str) -> SnapshotManifest:
         )
     told = remark(world, manifest)
     if told:
-        raise LabError(f"snapshot {name} is {told}", where=str(path), next_step=_next_step(world))
+        broken = told.startswith("broken")
+        step = f"hashlab snapshots --remove {name}" if broken else "hashlab snapshots lists all"
+        raise LabError(
+            f"snapshot {name} is {told}",
+            where=str(path),
+            next_step=f"{step}; the lab is as it was",
+        )
     return manifest
 
 
@@ -94,10 +107,6 @@ def listed(world: World, name: str) -> tuple[SnapshotManifest | None, str]:
     if manifest is None:
         return None, "broken: its manifest cannot be read"
     return manifest, remark(world, manifest)
-
-
-def _next_step(world: World) -> str:
-    return "hashlab snapshots lists all; the lab is as it was"
 
 
 def _read(state: StateFolder, name: str) -> SnapshotManifest | None:

@@ -91,9 +91,7 @@ def _plan(
     for machine in world.lab.machines:
         one = kept[machine.name]
         ssh = _ssh_port(world, one, observed.get(machine.name), given)
-        address = subnet.network_address + (
-            int(one.address) - int(manifest.subnet.network_address)
-        )
+        address = subnet.network_address + (int(one.address) - int(manifest.subnet.network_address))
         planned.append(PlannedMachine(machine, address, {**ports[machine.name], SSH: ssh}))
     return planned
 

@@ -184,9 +184,7 @@ def image_names(archive: Path) -> list[str]:
             entries = json.loads(listing.read()) if listing else []
             return [name for entry in entries for name in entry.get("RepoTags") or []]
     except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LabError(
-            f"no image can be read from it: {error}", where=str(archive)
-        ) from error
+        raise LabError(f"no image can be read from it: {error}", where=str(archive)) from error
 
 
 def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:

@@ -83,8 +83,9 @@ class DockerMachines:
         track.detail(f"{len(machines)} image stores cloned")
 
     def make_network(self, lab: Lab, subnet: str) -> None:
-        """Make the lab's network, unless it is there. Vagrant takes the network that holds a machine's address; one of our own can be
-        labelled, so that it is found again whatever becomes of the machines.
+        """Make the lab's network, unless it is there. Vagrant takes the network that holds a
+        machine's address; one of our own can be labelled, so that it is found again whatever
+        becomes of the machines.
         """
         engine = self._engine()
         if engine.networks().get(lab.id) == (subnet,):

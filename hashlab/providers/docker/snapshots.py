@@ -51,6 +51,8 @@ PARTS = ("image", "image_id", "volume", *COMPARED, "config", "host_config")
 class DockerSnapshots:
     """protocols.Snapshots on the laptop's Docker Engine."""
 
+    outlive_machines = True
+
     def __init__(self, *, engine: Callable[[], Engine], machines: DockerMachines) -> None:
         self._engine = engine
         self._machines = machines
@@ -97,7 +99,14 @@ class DockerSnapshots:
         sizes = self._own_sizes(there, images)
         return Taken(
             tuple(
-                _described(machine, there[machine], images[machine], told[machine], lab, name)
+                _described(
+                    lab,
+                    name,
+                    machine,
+                    inspected=there[machine],
+                    image_id=images[machine],
+                    told=told[machine],
+                )
                 for machine in there
             ),
             size=sum(int(one["own"]) for one in told.values()) + sizes,
@@ -141,9 +150,7 @@ class DockerSnapshots:
         parallel(["", *there], work, CancelToken())
         return images
 
-    def _own_sizes(
-        self, there: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]
-    ) -> int:
+    def _own_sizes(self, there: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]) -> int:
         """Bytes that the images add to those the machines were made from."""
         bases = [str(one["Image"]) for one in there.values()]
         sizes = self._engine().image_sizes([*bases, *images.values()])
@@ -190,25 +197,19 @@ class DockerSnapshots:
             for one in machines
         ]
         with beside_volumes(engine, image=image, name=f"{lab.id}-restore") as beside:
-            track.detail("comparing")
-            _compare(beside, lab, manifest)
-            track.detail("copying")
-            self._make_volumes(lab, machines)
-            beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+            with track.child("compare"):
+                _compare(beside, lab, manifest)
+            with track.child("copy"):
+                self._make_volumes(lab, machines)
+                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
             track.cancel.check()
             about_to_change()
-            track.detail("exchanging the machines")
-            self._remove_machines(lab)
-            beside.run(SCRIPT, ["swap", *pairs], failure="cannot exchange the volumes")
-            self._machines.make_network(lab, str(subnet))
-            there = {one.name: one for one in manifest.machines}
-            parallel(
-                machines,
-                lambda one: self._create(lab, one, there[one.name].parts, public_key),
-                CancelToken(),
-            )
-            names = [container(lab, one.name) for one in machines]
-            parallel(names, engine.start, CancelToken())
+            with track.child("exchange"):
+                self._remove_machines(lab)
+                beside.run(SCRIPT, ["swap", *pairs], failure="cannot exchange the volumes")
+            with track.child("start"):
+                self._machines.make_network(lab, str(subnet))
+                self._start(lab, manifest, machines, public_key)
             track.detail(f"{len(machines)} machines of {manifest.taken}")
             beside.run(SCRIPT, ["clean", *pairs], failure="cannot remove what was there before")
 
@@ -227,6 +228,23 @@ class DockerSnapshots:
         there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         parallel([state.id for state in there], engine.remove, CancelToken())
 
+    def _start(
+        self,
+        lab: Lab,
+        manifest: SnapshotManifest,
+        machines: Sequence[PlannedMachine],
+        public_key: str,
+    ) -> None:
+        """Make all before the first one starts: a machine that has started is taken for whole."""
+        there = {one.name: one.parts for one in manifest.machines}
+        parallel(
+            machines,
+            lambda one: self._create(lab, one, there[one.name], public_key),
+            CancelToken(),
+        )
+        names = [container(lab, one.name) for one in machines]
+        parallel(names, self._engine().start, CancelToken())
+
     def _create(
         self, lab: Lab, planned: PlannedMachine, parts: Mapping[str, Any], public_key: str
     ) -> None:
@@ -244,9 +262,7 @@ class DockerSnapshots:
         }
         identifier = engine.create(container(lab, planned.name), body)
         # The first network of a container is the engine's own; Vagrant does the same.
-        engine.connect(
-            lab.id, identifier, address=str(planned.address), aliases=[planned.name]
-        )
+        engine.connect(lab.id, identifier, address=str(planned.address), aliases=[planned.name])
 
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""
@@ -283,12 +299,13 @@ def _folder(lab: Lab, name: str, machine: str) -> str:
 
 
 def _described(
+    lab: Lab,
+    name: str,
     machine: str,
+    *,
     inspected: Mapping[str, Any],
     image_id: str,
     told: Mapping[str, str],
-    lab: Lab,
-    name: str,
 ) -> MachineSnapshot:
     seen = observed(machine, inspected)
     if seen.endpoint is None:

@@ -30,6 +30,8 @@ SSH_PORT = 22
 class LibvirtSnapshots:
     """protocols.Snapshots on the laptop's libvirt; copies of disks lie in ``folder``."""
 
+    outlive_machines = True
+
     def __init__(self, *, virsh: Virsh, machines: LibvirtMachines, folder: Path) -> None:
         self._virsh = virsh
         self._machines = machines

@@ -22,7 +22,7 @@ from hashlab.protocols import (
     SnapshotManifest,
     Taken,
 )
-from hashlab.providers.virtualbox.machines import SSH_PORT, VirtualBoxMachines
+from hashlab.providers.virtualbox.machines import VirtualBoxMachines
 from hashlab.providers.virtualbox.names import SNAPSHOT_MARK, vm
 from hashlab.providers.virtualbox.vboxmanage import Kept, VBoxManage, forwards_of, state_of
 
@@ -31,6 +31,8 @@ class VirtualBoxSnapshots:
     """protocols.Snapshots on the laptop's VirtualBox. Those that somebody took without hashlab
     lack its mark, and are left alone.
     """
+
+    outlive_machines = False
 
     def __init__(self, *, vbox: VBoxManage, machines: VirtualBoxMachines) -> None:
         self._vbox = vbox
@@ -115,7 +117,7 @@ class VirtualBoxSnapshots:
         )
 
     def _of(self, machine: str, name: str) -> list[Kept]:
-        """hashlab's own snapshots of this name at a machine."""
+        """Snapshots of this name at a machine that hashlab took."""
         kept = self._vbox.snapshots(machine)
         return [one for one in kept if one.name == name and one.description == SNAPSHOT_MARK]
 
@@ -123,7 +125,7 @@ class VirtualBoxSnapshots:
         """See protocols.Snapshots."""
         ids = self._vbox.machines()
         there = {
-            one.name: ids.get(vm(lab, one.name)) == one.parts["machine"]
+            one.name: ids.get(vm(lab, one.name), "") == one.parts.get("machine")
             for one in manifest.machines
         }
         gone = [name for name, same in there.items() if not same]
@@ -134,7 +136,7 @@ class VirtualBoxSnapshots:
             )
         for one in manifest.machines:
             kept = self._of(vm(lab, one.name), manifest.name) if there[one.name] else []
-            if there[one.name] and one.parts["snapshot"] not in [each.id for each in kept]:
+            if there[one.name] and one.parts.get("snapshot") not in [each.id for each in kept]:
                 lost.append(f"{one.name} no longer has it")
         if not gone and self._machines.own_subnet(lab) != str(manifest.subnet):
             lost.append(f"the network {manifest.subnet} of its machines is gone")
@@ -188,8 +190,9 @@ class VirtualBoxSnapshots:
                 del wanted[forward.guest]
             else:
                 self._vbox.call("controlvm", name, "natpf1", "delete", forward.name)
+        ids = {port.guest: port.id for port in planned.machine.forwarded_ports}
         for guest, host in wanted.items():
-            rule = f"{_rule(guest, host)},tcp,127.0.0.1,{host},,{guest}"
+            rule = f"{ids.get(guest, 'ssh')},tcp,127.0.0.1,{host},,{guest}"
             self._vbox.call("controlvm", name, "natpf1", rule)
 
     def kept(self, lab: Lab) -> list[str]:
@@ -221,8 +224,3 @@ class VirtualBoxSnapshots:
         for machine, one in found:
             self._vbox.delete_snapshot(machine, one.id)
         return [f"snapshot {name} of {machine}" for machine, _ in found]
-
-
-def _rule(guest: int, host: int) -> str:
-    """What Vagrant calls a forwarded port."""
-    return "ssh" if guest == SSH_PORT else f"tcp{host}"

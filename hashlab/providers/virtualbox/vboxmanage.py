@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,10 @@ from hashlab.protocols import Completed, Runner
 CALL_SECONDS = 60.0
 # A machine's memory is written or read, or a disk is merged into another.
 SNAPSHOT_SECONDS = 900.0
+# After its power was cut, a machine is held for a moment by the process that ran it.
+UNLOCKING = "being unlocked"
+UNLOCK_SECONDS = 30.0
+UNLOCK_POLL_SECONDS = 0.1
 NO_SNAPSHOTS = "does not have any snapshots"
 ABSENT = "VBOX_E_OBJECT_NOT_FOUND"
 GLOBAL = "global"
@@ -74,14 +79,23 @@ class VBoxManage:
 
     def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return what it printed."""
-        done = self.run(*words, timeout=timeout)
+        done = self._run_unlocked(*words, timeout=timeout)
         if done.code != 0:
             raise _refusal(words, done)
         return done.stdout
 
+    def _run_unlocked(self, *words: str, timeout: float) -> Completed:
+        """Run one command, again while the machine is held by the process that last ran it."""
+        deadline = time.monotonic() + UNLOCK_SECONDS
+        while True:
+            done = self.run(*words, timeout=timeout)
+            if done.code == 0 or UNLOCKING not in done.stderr or time.monotonic() > deadline:
+                return done
+            CancelToken().wait(UNLOCK_POLL_SECONDS)
+
     def ask(self, *words: str) -> str | None:
         """Run one command about one machine; None when there is no such machine."""
-        done = self.run(*words)
+        done = self._run_unlocked(*words, timeout=CALL_SECONDS)
         if done.code == 0:
             return done.stdout
         if ABSENT in done.stderr:

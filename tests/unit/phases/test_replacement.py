@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from fakes import Outside, go, register_box, rows, run, running, track_of
+from fakes import Outside, go, register_box, rows, run, running
 
 from hashlab import workflows
 from hashlab.errors import LaptopError

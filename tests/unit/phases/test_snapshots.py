@@ -257,6 +257,32 @@ def test_destroy_tells_that_snapshots_stay(outside: Outside) -> None:
     assert saved(outside.state) == ["first"]
 
 
+def test_destroy_tells_which_snapshots_went_with_their_machines(outside: Outside) -> None:
+    taken(outside)
+    taken(outside, "second")
+    change_manifest(outside, provider="libvirt")
+    outside.provider.snapshots.parts.clear()
+    world = outside.world()
+    for phase in workflows.DESTROY:
+        with track_of() as track:
+            phase.run(world, track, "")
+    [note] = [note for note in world.facts.notes if "snapshots" in note]
+    assert note.startswith("snapshots that went with their machines: second. ")
+
+
+def test_a_dev_after_a_cut_off_restore_removes_no_machines_that_hold_the_snapshot(
+    outside: Outside,
+) -> None:
+    taken(outside)
+    outside.provider.snapshots.outlive_machines = False
+    outside.faults.arm("provider.restore", when="after")
+    assert run(outside, workflows.restore("first")).error is not None
+    error = refused(outside, workflows.DEV)
+    assert error.what.startswith("a restore of first was cut off")
+    assert error.next_step.startswith("hashlab restore first; ")
+    go(outside, workflows.restore("first"))
+
+
 def test_an_unknown_snapshot_is_refused_with_those_there_are(outside: Outside) -> None:
     taken(outside)
     error = refused(outside, workflows.restore("frist"))
@@ -304,6 +330,7 @@ def test_a_snapshot_of_which_a_part_is_gone_is_refused(outside: Outside) -> None
     del outside.provider.snapshots.parts["first"]["web"]
     error = refused(outside, workflows.restore("first"))
     assert error.what == "snapshot first is broken: volume web is gone"
+    assert error.next_step == "hashlab snapshots --remove first; the lab is as it was"
 
 
 def test_a_spoilt_snapshot_is_refused_and_the_next_dev_finds_the_lab_as_it_was(

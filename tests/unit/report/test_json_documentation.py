@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+from fakes import Outside, go, running
+
+from hashlab import workflows
 from hashlab.phases.doctor import Check, doctor_document
+from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
 from hashlab.report import run_record
 
@@ -57,4 +61,17 @@ def test_every_field_of_the_status_example_is_explained() -> None:
 def test_every_field_of_the_boxes_example_is_explained_and_written() -> None:
     told = next(example for example in EXAMPLES if "boxes" in example)
     names = [*told, *(f"boxes[].{key}" for key in told["boxes"][0])]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_snapshots_example_has_the_fields_that_are_written_and_each_is_explained(
+    outside: Outside,
+) -> None:
+    running(outside)
+    go(outside, workflows.snapshot("first"))
+    real = snapshots_document(outside.world())
+    told = next(example for example in EXAMPLES if "snapshots" in example)
+    assert list(told) == list(real)
+    assert list(told["snapshots"][0]) == list(real["snapshots"][0])
+    names = [*told, *(f"snapshots[].{key}" for key in told["snapshots"][0])]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []

@@ -1,0 +1,102 @@
+"""What the benches share: one timed command after another, figures, and how they are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+HASHLAB = Path(sys.executable).with_name("hashlab")
+
+
+@dataclass
+class Measured:
+    """Seconds of every round by what was measured; hashlab's peak memory and the disk of one
+    machine in bytes.
+    """
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    peak_memory: int = 0
+    disk: int = 0
+
+    def add(self, name: str, seconds: float) -> None:
+        self.seconds.setdefault(name, []).append(seconds)
+        print(f"  {name:28} {seconds:7.2f} s", flush=True)
+
+    def median(self, name: str) -> float:
+        return statistics.median(self.seconds[name])
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure to reach: ``value`` at most ``limit`` (``unit``)."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str = "s"
+
+    @property
+    def reached(self) -> bool:
+        return self.value <= self.limit
+
+
+def timed(command: list[str], **keywords: Any) -> tuple[float, str]:
+    """Run a command that must end well; return its seconds and stdout."""
+    started = time.monotonic()
+    # Where this is set, Python compiles hashlab anew at each start, which no user's shell does.
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **keywords)
+    seconds = time.monotonic() - started
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}\n{done.stderr}")
+    return seconds, done.stdout
+
+
+def hashlab(
+    measured: Measured, name: str, lab: Path, *words: str, provider: str = "docker"
+) -> dict[str, Any]:
+    """Run and time one hashlab command; return its record."""
+    command = [str(HASHLAB), *words, "--json", "--lab", str(lab), "--provider", provider]
+    seconds, stdout = timed(command)
+    record: dict[str, Any] = json.loads(stdout)
+    measured.add(name, seconds)
+    measured.peak_memory = max(measured.peak_memory, record["peak_memory"])
+    return record
+
+
+def show(measured: Measured, found: list[Target]) -> None:
+    print(f"\n{'measured':28} {'median':>8} {'least':>8} {'most':>8}")
+    for name, values in measured.seconds.items():
+        print(f"{name:28} {statistics.median(values):8.2f} {min(values):8.2f} {max(values):8.2f}")
+    print(f"\n{'figure':28} {'reached':>10} {'promised':>10}")
+    for target in found:
+        mark = "" if target.reached else "   MISSED"
+        reached = f"{target.value:8.2f} {target.unit:5}"
+        print(f"{target.name:28} {reached} {target.limit:6.1f} {target.unit}{mark}")
+
+
+def write(measured: Measured, found: list[Target], path: Path) -> None:
+    """Write all figures to a file, as JSON."""
+    document = {
+        "cores": os.cpu_count(),
+        "seconds": measured.seconds,
+        "figures": [{**target.__dict__, "reached": target.reached} for target in found],
+    }
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def copy_example(folder: Path, name: str = "hash-collision") -> Path:
+    """Copy an example; what was built there stays behind."""
+    lab = folder / name
+    ignore = shutil.ignore_patterns(".hashlab", "target", "__pycache__")
+    shutil.copytree(REPOSITORY / "examples" / name, lab, ignore=ignore)
+    return lab
