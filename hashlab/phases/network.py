@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from hashlab.config.model import Lab
@@ -45,7 +46,9 @@ def join_network(world: World, track: Track, _: str) -> None:
         engine.swarm_init(str(address))
         state = engine.swarm()
         changed.append(first)
-    parallel(others, lambda name: _join(world, name, state, changed), track.cancel)
+    strangers = _strangers(world, others, state, track)
+    parallel(strangers, lambda name: _join(world, name, state), track.cancel)
+    changed += strangers
     world.facts.network = engine.network_id(overlay(world.lab))
     if not world.facts.network:
         labels = {LAB_LABEL: world.lab.id}
@@ -57,13 +60,27 @@ def join_network(world: World, track: Track, _: str) -> None:
         track.skip("joined already")
 
 
-def _join(world: World, name: str, manager: SwarmState, changed: list[str]) -> None:
+def _strangers(world: World, names: Sequence[str], manager: SwarmState, track: Track) -> list[str]:
+    """Those machines that are not in the manager's Swarm, and now in no other either.
+
+    They leave the other one in turn: of two that leave at the same moment each waits for the other
+    to hear of it, gives up, and keeps its port (Docker 20.10). Then it can join a Swarm, but not
+    its networks.
+    """
+    states = parallel(names, lambda name: world.link(name).engine.swarm(), track.cancel)
+    found = {
+        name: state
+        for name, state in zip(names, states, strict=True)
+        if not is_member(state, manager)
+    }
+    for name, state in found.items():
+        if state.joined:
+            world.link(name).engine.swarm_leave()
+    return list(found)
+
+
+def _join(world: World, name: str, manager: SwarmState) -> None:
     engine = world.link(name).engine
-    state = engine.swarm()
-    if is_member(state, manager):
-        return
-    if state.joined:
-        engine.swarm_leave()
     token = world.link(world.machine_names()[0]).engine.swarm_token()
     try:
         engine.swarm_join(
@@ -72,4 +89,3 @@ def _join(world: World, name: str, manager: SwarmState, changed: list[str]) -> N
     except LabError as error:
         error.next_step = error.next_step or "run it again; if it stays: hashlab destroy"
         raise
-    changed.append(name)

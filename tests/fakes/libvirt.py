@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
@@ -25,11 +26,21 @@ class Refused(Exception):
 
 
 @dataclass
+class Kept:
+    """A snapshot of a domain; that of its disk is inside the disk."""
+
+    described: ElementTree.Element
+    memory: str
+
+
+@dataclass
 class Domain:
-    """A virtual machine: its description and what it does."""
+    """A virtual machine: its description, what it does, and what is in its memory."""
 
     described: ElementTree.Element
     state: str = "shut off"
+    memory: str = ""
+    snapshots: dict[str, Kept] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,10 +53,16 @@ class Network:
 
 @dataclass
 class Volume:
-    """A file of a pool."""
+    """A file of a pool. ``inside``: what snapshots hold of its content, in the same file."""
 
     format: str
     content: bytes
+    inside: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def file(self) -> bytes:
+        """All bytes of the file."""
+        return self.content + b"".join(self.inside.values())
 
 
 @dataclass
@@ -68,6 +85,8 @@ class Agent:
     run: Callable[[Sequence[str]], Completed] | None = None
     busy: int = 0
     open_files: dict[int, str] = field(default_factory=dict)
+    # How often it was told what time it is.
+    clock_set: int = 0
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def answer(self, request: Mapping[str, Any]) -> Any:
@@ -148,12 +167,27 @@ class FakeLibvirt:
         interface: bool = True,
         cmdline: str = "",
         state: str = "running",
+        network: str = "",
+        disk: str = "",
+        stands_on: Sequence[str] = (),
     ) -> None:
-        """Make a domain as vagrant-libvirt does; ``description`` as XML."""
-        card = "<interface type='network'/>" if interface else ""
+        """Make a domain as vagrant-libvirt does; ``description`` as XML; ``disk``: its file's path;
+        ``stands_on``: the files of the box's disk, of the kernel and of the initial ram disk.
+        """
+        source = f"<source network='{network}'/>" if network else ""
+        devices = f"<interface type='network'>{source}</interface>" if interface else ""
+        boots = f"<cmdline>{escape(cmdline)}</cmdline>"
+        if disk:
+            box, kernel, initrd = stands_on
+            boots += f"<kernel>{kernel}</kernel><initrd>{initrd}</initrd>"
+            devices += (
+                f"<disk type='file' device='disk'><source file='{disk}'/>"
+                f"<backingStore type='file'><source file='{box}'/><backingStore/></backingStore>"
+                "</disk>"
+            )
         self._define_domain(
             f"<domain type='qemu'><name>{name}</name><description>{description}</description>"
-            f"<os><cmdline>{escape(cmdline)}</cmdline></os><devices>{card}</devices></domain>"
+            f"<os>{boots}</os><devices>{devices}</devices></domain>"
         )
         self.domains[name].state = state
 
@@ -178,17 +212,72 @@ class FakeLibvirt:
     def _define_domain(self, text: str) -> str:
         described = ElementTree.fromstring(text)
         name = described.findtext("name", "")
-        state = self.domains[name].state if name in self.domains else "shut off"
-        self.domains[name] = Domain(described, state)
+        if name in self.domains:
+            self.domains[name].described = described
+        else:
+            self.domains[name] = Domain(described)
+        return ""
+
+    def _start(self, name: str) -> str:
+        domain = self._domain(name)
+        if domain.state != "shut off":
+            raise Refused("error: Domain is already active")
+        refused = f"error: Failed to start domain '{name}'"
+        self._check_network(domain, refused)
+        if self._disk(domain) is None:
+            raise Refused(
+                f"{refused}\nerror: Cannot access storage file: No such file or directory"
+            )
+        domain.state = "running"
+        domain.memory = "booting"
+        return ""
+
+    def _suspend(self, name: str) -> str:
+        if self._domain(name).state == "shut off":
+            raise Refused(f"error: Failed to suspend domain '{name}'\n{NOT_RUNNING}")
+        self._domain(name).state = "paused"
+        return ""
+
+    def _resume(self, name: str) -> str:
+        refused = f"error: Failed to resume domain '{name}'"
+        if self._domain(name).state == "shut off":
+            raise Refused(f"{refused}\n{NOT_RUNNING}")
+        if self._domain(name).state == "running":
+            raise Refused(
+                f"{refused}\nerror: Requested operation is not valid: domain is already running"
+            )
+        self._domain(name).state = "running"
+        return ""
+
+    def _domtime(self, name: str, *words: str) -> str:
+        assert words == ("--now",), words
+        if self._domain(name).state != "running":
+            raise Refused(NOT_RUNNING)
+        self._agent(name).clock_set += 1
         return ""
 
     def _domstate(self, name: str) -> str:
         return f"{self._domain(name).state}\n\n"
 
-    def _dumpxml(self, name: str) -> str:
-        return ElementTree.tostring(self._domain(name).described, encoding="unicode")
+    def _dumpxml(self, name: str, *words: str) -> str:
+        assert words in ((), ("--inactive",)), words
+        described = copy.deepcopy(self._domain(name).described)
+        if words or self._domain(name).state == "shut off":
+            # On what a disk stands is looked up when its domain starts.
+            for disk in described.findall("devices/disk"):
+                for backing in disk.findall("backingStore"):
+                    disk.remove(backing)
+        return ElementTree.tostring(described, encoding="unicode")
 
-    def _desc(self, name: str) -> str:
+    def _desc(self, name: str, *words: str) -> str:
+        if words:
+            assert words[:-1] == ("--live", "--config", "--new-desc"), words
+            if self._domain(name).state == "shut off":
+                raise Refused(NOT_RUNNING)
+            text = self._domain(name).described.find("description")
+            assert text is not None
+            text.text = words[-1]
+            return ""
         return self._domain(name).described.findtext("description", "")
 
     def _destroy(self, name: str) -> str:
@@ -207,14 +296,80 @@ class FakeLibvirt:
     def _qemu_agent_command(self, name: str, request: str) -> str:
         if self._domain(name).state != "running":
             raise Refused(NOT_RUNNING)
+        return json.dumps({"return": self._agent(name).answer(json.loads(request))}) + "\n"
+
+    def _agent(self, name: str) -> Agent:
         if name not in self.agents:
             raise Refused("error: Guest agent is not responding: QEMU guest agent is not connected")
-        return json.dumps({"return": self.agents[name].answer(json.loads(request))}) + "\n"
+        return self.agents[name]
 
     def _domain(self, name: str) -> Domain:
         if name not in self.domains:
             raise Refused(f"error: failed to get domain '{name}'")
         return self.domains[name]
+
+    def _disk(self, domain: Domain) -> Volume | None:
+        source = domain.described.find("devices/disk/source")
+        assert source is not None, "the domain was made without a disk"
+        path = PurePosixPath(source.get("file", ""))
+        pools = [pool for pool in self.pools.values() if pool.folder == str(path.parent)]
+        return pools[0].volumes.get(path.name) if pools else None
+
+    def _check_network(self, domain: Domain, refused: str) -> None:
+        source = domain.described.find("devices/interface/source")
+        assert source is not None, "the domain was made without a network"
+        name = source.get("network", "")
+        if not self._network(name).active:
+            raise Refused(
+                f"{refused}\n"
+                f"error: Requested operation is not valid: network '{name}' is not active"
+            )
+
+    # Snapshots
+
+    def _snapshot_create_as(self, name: str, snapshot: str, *words: str) -> str:
+        assert words == ("--atomic",), words
+        domain = self._domain(name)
+        assert domain.state != "shut off", "then no memory is kept"
+        if snapshot in domain.snapshots:
+            raise Refused(f"error: operation failed: domain moment {snapshot} already exists")
+        disk = self._disk(domain)
+        assert disk is not None
+        disk.inside[snapshot] = disk.content
+        domain.snapshots[snapshot] = Kept(copy.deepcopy(domain.described), domain.memory)
+        return ""
+
+    def _snapshot_list(self, name: str, *words: str) -> str:
+        assert words == ("--name",), words
+        return "".join(f"{each}\n" for each in sorted(self._domain(name).snapshots)) + "\n"
+
+    def _snapshot_revert(self, name: str, snapshot: str, *words: str) -> str:
+        assert words == ("--paused", "--force"), words
+        domain, kept = self._domain(name), self._snapshot(name, snapshot)
+        if domain.state == "shut off":
+            self._check_network(domain, f"error: Failed to revert snapshot {snapshot}")
+        disk = self._disk(domain)
+        assert disk is not None
+        disk.content = disk.inside[snapshot]
+        domain.described = copy.deepcopy(kept.described)
+        domain.memory = kept.memory
+        domain.state = "paused"
+        return ""
+
+    def _snapshot_delete(self, name: str, snapshot: str) -> str:
+        self._snapshot(name, snapshot)
+        disk = self._disk(self.domains[name])
+        assert disk is not None
+        del disk.inside[snapshot], self.domains[name].snapshots[snapshot]
+        return ""
+
+    def _snapshot(self, name: str, snapshot: str) -> Kept:
+        if snapshot not in self._domain(name).snapshots:
+            raise Refused(
+                "error: Domain snapshot not found: "
+                f"no domain snapshot with matching name '{snapshot}'"
+            )
+        return self.domains[name].snapshots[snapshot]
 
     # Networks
 
@@ -364,16 +519,17 @@ class FakeLibvirt:
         volume = self._volume(name, words, "--sparse")
         content = Path(source).read_bytes()
         # What was there stays where nothing is written over it.
-        volume.content = content + volume.content[len(content) :]
+        volume.content = content + volume.file[len(content) :]
+        volume.inside = {}
         return ""
 
     def _vol_download(self, name: str, target: str, *words: str) -> str:
-        Path(target).write_bytes(self._volume(name, words, "--sparse").content)
+        Path(target).write_bytes(self._volume(name, words, "--sparse").file)
         return ""
 
     def _vol_dumpxml(self, name: str, *words: str) -> str:
         volume = self._volume(name, words)
-        size = len(volume.content)
+        size = len(volume.file)
         return (
             f"<volume type='file'><name>{name}</name><capacity unit='bytes'>{size}</capacity>"
             f"<physical unit='bytes'>{size}</physical></volume>"

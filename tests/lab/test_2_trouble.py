@@ -42,8 +42,8 @@ def test_a_run_killed_in_any_phase_is_simply_run_again(hello_lab: LabFolder) -> 
 
 def test_ctrl_c_names_what_is_half_done(hello_lab: LabFolder) -> None:
     hello_lab.run("destroy").ok()
-    run = hello_lab.start("dev")
-    run.wait_for("prepare")
+    run = hello_lab.start("dev", "--verbose")
+    run.wait_for("boot | ")
     assert run.signal(signal.SIGINT) == 130
     said = "".join(run.lines)
     assert "Half done: " in said and "boot" in said

@@ -50,6 +50,7 @@ def lab(hello_lab: LabFolder) -> Iterator[LabFolder]:
     try:
         yield hello_lab
     finally:
+        hello_lab.run("destroy").ok()
         for snapshot in hello_lab.json("snapshots")["snapshots"]:
             hello_lab.run("snapshots", "--remove", snapshot["name"]).ok()
         assert snapshot_parts(hello_lab) == []

@@ -21,8 +21,7 @@ def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
         "hashlab": lab.id,
         "machine": planned.name,
         "recipe": manifest.recipe,
-        "address": str(planned.address),
-        "ports": {str(guest): host for guest, host in planned.ports.items()},
+        **_place(planned),
     }
     return escape(json.dumps(about))
 
@@ -45,9 +44,19 @@ def move(described: Element, planned: PlannedMachine, public_key: str) -> None:
         line.text = " ".join([*words, key_word(public_key)])
     text = described.find("description")
     if text is not None:
-        about = json.loads(text.text or "{}")
-        ports = {str(guest): host for guest, host in planned.ports.items()}
-        text.text = json.dumps({**about, "address": str(planned.address), "ports": ports})
+        text.text = moved(json.loads(text.text or "{}"), planned)
+
+
+def moved(about: Mapping[str, Any], planned: PlannedMachine) -> str:
+    """A domain's description, saying where its machine is to be now."""
+    return json.dumps({**about, **_place(planned)})
+
+
+def _place(planned: PlannedMachine) -> dict[str, Any]:
+    # SSH goes to the machine's own address: a port planned for it is not forwarded.
+    guests = [port.guest for port in planned.machine.forwarded_ports]
+    ports = {str(guest): planned.ports[guest] for guest in guests}
+    return {"address": str(planned.address), "ports": ports}
 
 
 def read_about(virsh: Virsh, domain: str) -> Mapping[str, Any]:

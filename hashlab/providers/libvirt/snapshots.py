@@ -19,7 +19,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.hashing import file_digest
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
-from hashlab.providers.libvirt.about import move, read_about
+from hashlab.providers.libvirt.about import move, moved, read_about
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain
 from hashlab.providers.libvirt.virsh import Virsh, parse
@@ -52,24 +52,25 @@ class LibvirtSnapshots:
 
     def _keep(self, lab: Lab, name: str, track: Track) -> Taken:
         folder = self._folder / name
-        folder.mkdir(parents=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise LaptopError(f"cannot write {folder}: {error.strerror}") from error
         names = [machine.name for machine in lab.machines]
         before = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
         with self._standing_still([domain(lab, machine) for machine in names]) as stood:
             track.detail("copying disks, the machines stand still")
-            parallel(names, lambda one: self._download(lab, one, folder), CancelToken())
+            parallel(
+                names,
+                lambda one: self._virsh.download(disk(lab, one), _copy(folder, one)),
+                CancelToken(),
+            )
             track.detail("keeping memory, the machines stand still")
             parallel(names, lambda one: self._save(domain(lab, one), name), CancelToken())
         after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
         copies = sum(_copy(folder, machine).stat().st_size for machine in names)
         described = tuple(self._described(lab, machine, folder) for machine in names)
         return Taken(described, size=copies + max(0, after - before), paused=stood())
-
-    def _download(self, lab: Lab, machine: str, folder: Path) -> None:
-        try:
-            self._virsh.download(disk(lab, machine), _copy(folder, machine))
-        except OSError as error:
-            raise LaptopError(f"cannot write {folder}: {error.strerror}") from error
 
     def _save(self, name: str, snapshot: str) -> None:
         self._virsh.call("snapshot-create-as", name, snapshot, "--atomic")
@@ -151,7 +152,9 @@ class LibvirtSnapshots:
         ):
             track.detail("going back to that instant")
             about_to_change()
-            parallel(domains, lambda name: self._revert(name, manifest.name), CancelToken())
+            # Also started, which it is not after a restart of the laptop.
+            self._machines.ensure_network(lab, machines, subnet)
+            parallel(machines, lambda one: self._revert(lab, one, manifest.name), CancelToken())
             parallel(domains, self._resume, CancelToken())
             parallel(domains, self._set_clock, CancelToken())
             return
@@ -171,13 +174,17 @@ class LibvirtSnapshots:
         listed = self._virsh.ask("snapshot-list", name, "--name")
         return listed is not None and snapshot in listed.split()
 
-    def _revert(self, name: str, snapshot: str) -> None:
+    def _revert(self, lab: Lab, planned: PlannedMachine, snapshot: str) -> None:
+        name = domain(lab, planned.name)
         # Forced, as Vagrant does it: otherwise libvirt refuses a domain that runs.
         self._virsh.call("snapshot-revert", name, snapshot, "--paused", "--force")
+        # Its description went back as well.
+        text = moved(read_about(self._virsh, name), planned)
+        self._virsh.call("desc", name, "--live", "--config", "--new-desc", text)
 
     def _set_clock(self, name: str) -> None:
         """The machine's clock went back with it."""
-        self._virsh.call("domtime", name, "--now")
+        self._virsh.set_clock(name)
 
     def _compare(self, manifest: SnapshotManifest) -> None:
         for one in manifest.machines:

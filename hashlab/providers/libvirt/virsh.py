@@ -185,6 +185,18 @@ class Virsh:
             self.agent(domain, "guest-file-close", handle=handle)
         return base64.b64decode(answer["buf-b64"]).decode()
 
+    def set_clock(self, domain: str) -> None:
+        """Give a machine that was just resumed the laptop's time, as soon as its agent answers."""
+        deadline = time.monotonic() + AGENT_SECONDS
+        while True:
+            try:
+                self.call("domtime", domain, "--now")
+                return
+            except LabError:
+                if time.monotonic() > deadline:
+                    raise
+            CancelToken().wait(AGENT_POLL_SECONDS)
+
     def execute(self, domain: str, command: Sequence[str]) -> Completed:
         """Run a command as root inside a machine, by its agent."""
         path, *rest = command

@@ -15,8 +15,8 @@ from hashlab.config.model import Lab
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, KvmProbe, PlannedMachine
 from hashlab.providers.libvirt import LibvirtProvider
-from hashlab.providers.libvirt.names import disk, domain
-from hashlab.providers.libvirt.virsh import POOL
+from hashlab.providers.libvirt.names import box_disk, disk, domain
+from hashlab.providers.libvirt.virsh import POOL, POOL_FOLDER
 
 MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "libvirt", {"a:1": "x"})
 SUBNET = IPv4Network("192.168.60.0/24")
@@ -85,7 +85,16 @@ class Laptop:
             assert name == domain(self.lab, planned.name)
             self.libvirt.add_volume(POOL, disk(self.lab, planned.name))
             self.libvirt.add_domain(
-                name, description=settings["description"], cmdline=settings["cmd_line"]
+                name,
+                description=settings["description"],
+                cmdline=settings["cmd_line"],
+                network=settings["network"],
+                disk=f"{POOL_FOLDER}/{disk(self.lab, planned.name)}",
+                stands_on=(
+                    f"{POOL_FOLDER}/{box_disk(MANIFEST)}",
+                    settings["kernel"],
+                    settings["initrd"],
+                ),
             )
 
     def hosts(self) -> set[tuple[str | None, str | None]]:
