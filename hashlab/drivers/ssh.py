@@ -108,7 +108,7 @@ class SshShell:
         try:
             channel = self.session(STREAM_SILENCE_SECONDS)
             try:
-                with track.cancel.calling(channel.close):
+                with track.cancel.calling(lambda: _close(channel)):
                     channel.exec_command(shlex.join(command))
                     reader = threading.Thread(
                         target=_read_errors, args=(channel, errors), daemon=True
@@ -184,6 +184,12 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     return Completed(
         code, output.decode(errors="replace"), b"".join(errors).decode(errors="replace")
     )
+
+
+def _close(channel: paramiko.Channel) -> None:
+    """Close a channel whose wire may be cut already."""
+    with suppress(EOFError, OSError):
+        channel.close()
 
 
 def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:

@@ -183,6 +183,8 @@ def test_prune_removes_the_box_that_no_machine_uses_any_more(lab: LabFolder) -> 
 def test_the_box_of_the_example_and_its_runtime_are_as_small_as_promised(
     forum_lab: LabFolder,
 ) -> None:
-    box = box_of(forum_lab)
+    # Other tests have edited this lab's images since: its box is stale, and as large as ever.
+    boxes = forum_lab.json("box")["boxes"]
+    box = next(box for box in boxes if box["name"] == "hashlab/hash-collision")
     assert box["size"] <= 1_000_000_000
     assert box["images"]["hash-collision/jre"] <= 110_000_000
