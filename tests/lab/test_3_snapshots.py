@@ -263,6 +263,19 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.full_pass
+def test_a_restored_forum_runs_what_it_ran_at_that_instant(forum_lab: LabFolder) -> None:
+    before = forum_lab.containers("web")
+    forum_lab.run("snapshot", "whole").ok()
+    try:
+        forum_lab.on("web", "docker rm --force hash-collision-web-1")
+        assert forum_lab.containers("web") == {}
+        document = forum_lab.json("restore", "whole")
+        assert rows(document, "verify")[0]["status"] == "ok"
+        assert forum_lab.containers("web") == before
+    finally:
+        forum_lab.run("snapshots", "--remove", "whole").ok()
+
+
 def test_the_forum_comes_back_whole_from_an_instant_in_the_middle_of_writing(
     forum_lab: LabFolder, api: ModuleType
 ) -> None:
