@@ -184,7 +184,6 @@ def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
     assert replaced(before, everything(forum_lab)) == {"qa"}
 
 
-@pytest.mark.full_pass
 def test_a_machine_that_lost_its_power_comes_back(forum_lab: LabFolder) -> None:
     kill_machine(forum_lab, "services")
     states = {m["name"]: m["state"] for m in forum_lab.json("status")["machines"]}

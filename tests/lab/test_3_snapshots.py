@@ -262,7 +262,6 @@ class Writer(threading.Thread):
             self.stored.append(asked)
 
 
-@pytest.mark.full_pass
 def test_a_restored_forum_runs_what_it_ran_at_that_instant(forum_lab: LabFolder) -> None:
     before = forum_lab.containers("web")
     forum_lab.run("snapshot", "whole").ok()
