@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hashlab.config.model import Artifact, Builder, Step
+from hashlab.config.model import Artifact, Builder, Incremental, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
 from hashlab.config.sources import exists, is_file
@@ -34,11 +34,7 @@ def check_artifacts(draft: Draft, folder: Path, report: Report) -> None:
     """Report artifacts that cannot be built: builder, target, inputs, output."""
     builders: dict[str, Draft] = draft.get("builders", {})
     for name, builder in builders.items():
-        words = builder.get("command", At((_TARGETS,), 0))
-        if not any(_TARGETS in word for word in words.value):
-            message = f"the command of builder '{name}' has no word with {_TARGETS}"
-            hint = f'Add "{_TARGETS}" where the targets of the changed artifacts belong.'
-            report.add(words.line, message, hint)
+        _check_builder(name, builder, report)
     seen_targets: dict[tuple[str, str], str] = {}
     seen_outputs: dict[Path, str] = {}
     for name, artifact in draft.get("artifacts", {}).items():
@@ -46,6 +42,41 @@ def check_artifacts(draft: Draft, folder: Path, report: Report) -> None:
         _check_target(name, artifact, seen_targets, report)
         _check_output(name, artifact, folder, seen_outputs, report)
         _check_inputs(name, artifact, folder, report)
+        if artifact.get("incremental"):
+            _check_incremental(name, artifact, builders, report)
+
+
+def _check_builder(name: str, builder: Draft, report: Report) -> None:
+    words = builder.get("command", At((), 0))
+    told = any(_TARGETS in word for word in words.value)
+    if not words.value or told != builder.get("worker", False):
+        return
+    if told:
+        message = f"builder '{name}' is a worker, which reads its targets from its input"
+        report.add(words.line, message, f'Remove "{_TARGETS}" from its command.')
+    else:
+        message = f"the command of builder '{name}' has no word with {_TARGETS}"
+        hint = f'Add "{_TARGETS}" where the targets of the changed artifacts belong.'
+        report.add(words.line, message, hint)
+
+
+def _check_incremental(
+    name: str, artifact: Draft, builders: Mapping[str, Draft], report: Report
+) -> None:
+    incremental: Draft = artifact.get("incremental")
+    line, builder = incremental.line_of("builder"), incremental.get("builder")
+    if builder and builder not in builders:
+        hint = suggestion(builder, list(builders), otherwise=f"Write [builders.{builder}].")
+        report.add(line, f"there is no builder '{builder}'", hint)
+    elif builder and not builders[builder].get("worker"):
+        message = f"builder '{builder}' is no worker, so it cannot build incrementally"
+        report.add(line, message, f"Write worker = true under [builders.{builder}].")
+    inputs = [Path(item.value) for item in artifact.get("inputs", ())]
+    for item in incremental.get("inputs", ()):
+        path = Path(item.value)
+        if inputs and not any(path == each or each in path.parents for each in inputs):
+            message = f"incremental input '{item.value}' is in no input of artifact '{name}'"
+            report.add(item.line, message, f"Add '{item.value}' to inputs.")
 
 
 def _check_way(name: str, artifact: Draft, builders: Mapping[str, Draft], report: Report) -> None:
@@ -62,6 +93,10 @@ def _check_way(name: str, artifact: Draft, builders: Mapping[str, Draft], report
     if builder and builder not in builders:
         hint = suggestion(builder, list(builders), otherwise=f"Write [builders.{builder}].")
         report.add(line, f"there is no builder '{builder}'", hint)
+    elif builder and builders[builder].get("worker"):
+        message = f"builder '{builder}' is a worker, which knows no clean build"
+        hint = "Name it under incremental, and here the builder of a clean build."
+        report.add(line, message, hint)
 
 
 def _check_target(
@@ -134,6 +169,7 @@ def _commands(draft: Draft) -> Iterator[At[tuple[str, ...]]]:
     groups = (
         *draft.get("builders", {}).values(),
         *draft.get("artifacts", {}).values(),
+        *draft.get("reload", {}).values(),
         draft.get("seed", Draft()),
         draft.get("verify", Draft()),
     )
@@ -154,7 +190,10 @@ def _on_path(word: str, path: str) -> bool:
 def builders_of(draft: Draft) -> tuple[Builder, ...]:
     """Return the builders of a draft without problems."""
     builders: dict[str, Draft] = draft.get("builders", {})
-    return tuple(Builder(name, made.get("command").value) for name, made in builders.items())
+    return tuple(
+        Builder(name, made.get("command").value, made.get("worker", False))
+        for name, made in builders.items()
+    )
 
 
 def artifacts_of(draft: Draft, folder: Path) -> tuple[Artifact, ...]:
@@ -167,9 +206,16 @@ def artifacts_of(draft: Draft, folder: Path) -> tuple[Artifact, ...]:
             builder=artifact.get("builder", ""),
             target=artifact.get("target", ""),
             command=artifact.get("command", At((), 0)).value,
+            incremental=_incremental_of(artifact.get("incremental")),
         )
         for name, artifact in draft.get("artifacts", {}).items()
     )
+
+
+def _incremental_of(draft: Draft | None) -> Incremental | None:
+    if draft is None:
+        return None
+    return Incremental(draft.get("builder"), tuple(item.value for item in draft.get("inputs")))
 
 
 def step_of(draft: Draft, name: str) -> Step | None:

@@ -220,11 +220,27 @@ _SECRETS_KEYS = Table(
     expected="a table",
     language="toml",
 )
+
+
+def _boolean(node: Node, context: Context) -> bool:
+    if not isinstance(node.value, bool):
+        raise mismatch(node, "true or false", "Write true or false, without quotes.")
+    return node.value
+
+
 _BUILDER_KEYS = Table(
     noun="a builder",
-    readers={"command": _words},
+    readers={"command": _words, "worker": _boolean},
     required=("command",),
     expected="a table",
+    language="toml",
+)
+_paths = list_of(located(text), "a list of files and folders", empty=False)
+_INCREMENTAL_KEYS = Table(
+    noun="incremental",
+    readers={"builder": text, "inputs": _paths},
+    required=("builder", "inputs"),
+    expected='a table such as { builder = "javac", inputs = ["src"] }',
     language="toml",
 )
 _ARTIFACT_KEYS = Table(
@@ -233,10 +249,18 @@ _ARTIFACT_KEYS = Table(
         "builder": text,
         "target": text,
         "command": _words,
-        "inputs": list_of(located(text), "a list of files and folders", empty=False),
+        "inputs": _paths,
         "output": text,
+        "incremental": table(_INCREMENTAL_KEYS),
     },
     required=("inputs", "output"),
+    expected="a table",
+    language="toml",
+)
+_RELOAD_KEYS = Table(
+    noun="a reload",
+    readers={"command": _words, "paths": _paths},
+    required=("command", "paths"),
     expected="a table",
     language="toml",
 )
@@ -271,6 +295,7 @@ _TOP_KEYS = Table(
         "secrets": table(_SECRETS_KEYS),
         "builders": _tables("a builder", _BUILDER_KEYS),
         "artifacts": _tables("an artifact", _ARTIFACT_KEYS),
+        "reload": mapping_of(text, table(_RELOAD_KEYS), "tables, one for each service"),
         "seed": table(_STEP_KEYS),
         "verify": table(_STEP_KEYS),
     },

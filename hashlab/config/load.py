@@ -33,6 +33,7 @@ from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
 from hashlab.config.placement import check_placement, place
 from hashlab.config.readers import Context, Draft
+from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong
 from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
@@ -86,8 +87,11 @@ def _absolute(path: Path) -> Path:
 
 
 class _ComposeFile(NamedTuple):
-    """What was read of the Compose file; ``active`` are the services of the selected profiles."""
+    """What was read of the Compose file; ``active`` are the services of the selected profiles,
+    ``folder`` is the lab's.
+    """
 
+    folder: Path
     draft: Draft
     report: Report
     services: Mapping[str, Draft]
@@ -129,7 +133,7 @@ def _read_compose_file(
     profiles = frozenset(word.strip() for word in selected.split(",") if word.strip())
     services: dict[str, Draft] = draft.get("services", {})
     active = {name: each for name, each in services.items() if is_active(each, profiles)}
-    return _ComposeFile(draft, beside, services, active)
+    return _ComposeFile(folder, draft, beside, services, active)
 
 
 def _report_missing(name: str, folder: Path, lab: Draft, report: Report) -> None:
@@ -202,6 +206,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     places = place(active, machines)
     check_published_ports(active, places, report)
     check_forwarded_guests(toml, services, places, report.beside(FILE))
+    check_reloads(toml, services, files.folder, report.beside(FILE))
     shared_volumes(active, places, report)
 
 
@@ -220,6 +225,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         box=box_of(toml),
         builders=builders_of(toml),
         artifacts=artifacts_of(toml, folder),
+        reloads=reloads_of(toml, files.active, folder),
         generated_secrets=tuple(secret.value for secret in generated),
         seed=step_of(toml, "seed"),
         verify=step_of(toml, "verify"),

@@ -57,10 +57,23 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class Builder:
-    """A command that builds several artifacts in one call (``{targets}`` in ``command``)."""
+    """A command that builds several artifacts in one call (``{targets}`` in ``command``), or, as a
+    ``worker``, one that is started once and asked again and again (see protocols.Workers).
+    """
 
     name: str
     command: tuple[str, ...]
+    worker: bool = False
+
+
+@dataclass(frozen=True)
+class Incremental:
+    """The quick way to an artifact that was built before: a worker, which is enough when only
+    files below ``inputs`` changed.
+    """
+
+    builder: str
+    inputs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,8 @@ class Artifact:
     """Something the laptop builds and machines need.
 
     ``inputs`` are paths or globs relative to the lab folder, ``output`` an absolute path.
-    Either ``builder`` (with ``target``) or ``command`` is set.
+    Either ``builder`` (with ``target``) or ``command`` is set; both ways of building, this one and
+    the ``incremental`` one, make the same output of the same inputs.
     """
 
     name: str
@@ -77,6 +91,18 @@ class Artifact:
     builder: str = ""
     target: str = ""
     command: tuple[str, ...] = ()
+    incremental: Incremental | None = None
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How a service takes changed files below ``paths`` (absolute) without a restart: ``command``
+    puts them into the running process, and tells later whether they are there.
+    """
+
+    service: str
+    command: tuple[str, ...]
+    paths: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -255,6 +281,7 @@ class Lab:
     box: BoxSettings = BoxSettings()
     builders: tuple[Builder, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
+    reloads: tuple[Reload, ...] = ()
     generated_secrets: tuple[str, ...] = ()
     seed: Step | None = None
     verify: Step | None = None

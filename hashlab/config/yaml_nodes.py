@@ -196,7 +196,11 @@ def _merged(entries: dict[str, Node], merges: list[Node]) -> dict[str, Node]:
 
 def _check_depth(depth: int, line: int) -> None:
     if depth > MAX_DEPTH:
-        raise Wrong(line, f"nested more than {MAX_DEPTH} levels deep", "Flatten this part.")
+        raise _too_deep(line)
+
+
+def _too_deep(line: int) -> Wrong:
+    return Wrong(line, f"nested more than {MAX_DEPTH} levels deep", "Flatten this part.")
 
 
 def _check_size(size: int, line: int) -> None:
@@ -227,6 +231,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Wrong:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
     problem = str(error.problem or error.context)
+    if "nesting depth" in problem:  # libyaml's own limit, met before an event told the depth
+        return _too_deep(line)
     lines = text.splitlines()
     if "\t" in _indentation(lines[line - 1] if 0 < line <= len(lines) else ""):
         problem = "found a tab ('\\t') where spaces are expected"

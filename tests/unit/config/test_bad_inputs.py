@@ -1032,6 +1032,99 @@ BUILDING = {
         'Add "{targets}"',
         toml=((', "{targets}"', ""),),
     ),
+    "a worker that is told its targets": Bad(
+        "hashlab.toml:20",
+        "builder 'make' is a worker, which reads its targets from its input",
+        'Remove "{targets}"',
+        toml=(
+            ('"{targets}"]\n', '"{targets}"]\nworker = true\n'),
+            ('builder = "make"\ntarget = "app"', 'command = ["./build.sh"]'),
+        ),
+    ),
+    "a worker that is no boolean": Bad(
+        "hashlab.toml:21",
+        "expected true or false, found a string",
+        "without quotes",
+        toml=(('"{targets}"]\n', '"{targets}"]\nworker = "yes"\n'),),
+    ),
+    "a worker for the clean build": Bad(
+        "hashlab.toml:24",
+        "builder 'make' is a worker, which knows no clean build",
+        "Name it under incremental",
+        toml=((', "{targets}"]\n', "]\nworker = true\n"),),
+    ),
+    "an unknown builder of an incremental build": Bad(
+        "hashlab.toml:27",
+        "there is no builder 'mke'",
+        "Perhaps you meant 'make'",
+        toml=(('"out/app"\n', '"out/app"\nincremental = { builder = "mke", inputs = ["src"] }\n'),),
+    ),
+    "an incremental builder that is no worker": Bad(
+        "hashlab.toml:27",
+        "builder 'make' is no worker",
+        "Write worker = true under [builders.make].",
+        toml=(
+            ('"out/app"\n', '"out/app"\nincremental = { builder = "make", inputs = ["src"] }\n'),
+        ),
+    ),
+    "an incremental input that is no input": Bad(
+        "hashlab.toml:28",
+        "incremental input 'site' is in no input of artifact 'app'",
+        "Add 'site' to inputs.",
+        toml=(
+            (
+                '"out/app"\n',
+                '"out/app"\nincremental.builder = "javac"\nincremental.inputs = ["site"]\n',
+            ),
+            (
+                '"verify.py"]\n',
+                '"verify.py"]\n[builders.javac]\ncommand = ["./build.sh"]\nworker = true\n',
+            ),
+        ),
+    ),
+    "a reload of an unknown service": Bad(
+        "hashlab.toml:30",
+        "there is no service 'sit'",
+        "Perhaps you meant 'site'",
+        toml=end("[reload.sit]", 'command = ["./build.sh"]', 'paths = ["out/app"]'),
+    ),
+    "a reload of what is not mounted": Bad(
+        "hashlab.toml:32",
+        "'src' is in no bind mount of service 'site'",
+        "Write a folder that the service mounts.",
+        toml=end("[reload.site]", 'command = ["./build.sh"]', 'paths = ["src"]'),
+    ),
+    "a reload of several replicas": Bad(
+        "hashlab.toml:30",
+        "service 'site' has 2 replicas, a reload reaches one",
+        "Write replicas: 1",
+        compose=(
+            ('"8080:80"', '"80"'),
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == web"]',
+                '    deploy:\n      replicas: 2\n      placement:\n        constraints: ["node.hostname == web"]',
+            ),
+        ),
+        toml=(
+            (
+                '"verify.py"]\n',
+                '"verify.py"]\n[reload.site]\ncommand = ["./build.sh"]\npaths = ["out/app"]\n',
+            ),
+            ('{ id = "site", guest = 8080, host = 8081 },', ""),
+        ),
+    ),
+    "a reload without a command": Bad(
+        "hashlab.toml:30",
+        "a reload needs 'command'",
+        "Write command =",
+        toml=end("[reload.site]", 'paths = ["out/app"]'),
+    ),
+    "a reload by a program that is not there": Bad(
+        "hashlab.toml:31",
+        "the program 'swapper' is not found on this laptop",
+        "Install it",
+        toml=end("[reload.site]", 'command = ["swapper"]', 'paths = ["out/app"]'),
+    ),
     "an unknown builder": Bad(
         "hashlab.toml:23",
         "there is no builder 'mak'",
