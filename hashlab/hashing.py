@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 SHORT = 12
-CHUNK = 1 << 20
+# A file's times move in steps of the kernel's clock, some milliseconds: two changes within one step
+# look alike, so what was changed just now is not remembered.
+CLOCK_STEP_NANOSECONDS = 100_000_000
 
 
 def digest(value: object) -> str:
@@ -29,15 +32,46 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def tree(root: Path, names: Iterable[str]) -> dict[str, str]:
+class Digests:
+    """SHA-256 of files, remembered while a file stays the same one by inode, size and both times.
+
+    A run that finds nothing changed then reads no content. May be used by several threads.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+
+    def file(self, path: Path) -> str:
+        """SHA-256 (64 hex digits) of a file's content. Raises OSError."""
+        before = _identity(path)
+        known = self._known.get(path)
+        if known is not None and known[0] == before:
+            return known[1]
+        now = time.time_ns()
+        found = file_digest(path)
+        changed_at = before[-1]
+        if _identity(path) == before and now - changed_at > CLOCK_STEP_NANOSECONDS:
+            self._known[path] = before, found
+        return found
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def tree(
+    root: Path, names: Iterable[str], read: Callable[[Path], str] = file_digest
+) -> dict[str, str]:
     """Map each of ``names`` (relative to ``root``) to its content's SHA-256, sorted by name; an
     executable file's ends with ``+x``.
     """
-    return {name: _with_mode(root / name) for name in sorted(set(names))}
+    return {name: mode_digest(root / name, read) for name in sorted(set(names))}
 
 
-def _with_mode(path: Path) -> str:
-    return file_digest(path) + ("+x" if path.stat().st_mode & 0o100 else "")
+def mode_digest(path: Path, read: Callable[[Path], str] = file_digest) -> str:
+    """SHA-256 of a file's content, with ``+x`` behind it for an executable file."""
+    return read(path) + ("+x" if path.stat().st_mode & 0o100 else "")
 
 
 def files_below(path: Path) -> Iterator[Path]:

@@ -23,7 +23,9 @@ from hashlab.config import AUTO, find_lab_folder, load_lab
 from hashlab.config.model import Build, Lab
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
+from hashlab.drivers.workers import ProcessWorkers
 from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem, UsageError
+from hashlab.hashing import Digests
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant
@@ -225,6 +227,8 @@ def make_world(lab: Lab) -> World:
         connector=cast(Connector, _Late(lambda: _connector(state, runner, provider))),
         laptop_engine=equipment.engine,
         runner=runner,
+        workers=ProcessWorkers(),
+        digests=Digests(),
         download=_download,
         context_files=_context_files,
         render=_render,

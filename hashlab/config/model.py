@@ -298,6 +298,10 @@ class Lab:
         digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
         return f"{self.name}-{digest[:6]}"
 
+    def reload(self, service: str) -> Reload | None:
+        """How a service takes changed files without a restart; None when it does not."""
+        return next((one for one in self.reloads if one.service == service), None)
+
     def machine(self, name: str) -> Machine:
         """Return the machine called ``name`` (KeyError if there is none)."""
         return self._by_name[name]

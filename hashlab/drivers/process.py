@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 from hashlab.errors import LabError, LaptopError
@@ -47,13 +48,14 @@ class ProcessRunner:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: str = "",
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """See protocols.Runner."""
         cancel.check()
-        process = self._start(command, cwd, env)
+        process = self._start(command, cwd, env, stdin)
         outputs: tuple[list[str], list[str]] = ([], [])
         readers = [
             threading.Thread(target=_drain, args=(stream, lines, on_line), daemon=True)
@@ -88,14 +90,18 @@ class ProcessRunner:
             note.unlink(missing_ok=True)
 
     def _start(
-        self, command: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None
+        self,
+        command: Sequence[str],
+        cwd: Path | None,
+        env: Mapping[str, str] | None,
+        stdin: str,
     ) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
                 list(command),
                 cwd=cwd,
                 env={**os.environ, **(env or {})},
-                stdin=subprocess.DEVNULL,
+                stdin=_readable(stdin) if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -108,6 +114,14 @@ class ProcessRunner:
             ) from None
         except PermissionError:
             raise LaptopError(f"not executable: {command[0]}") from None
+
+
+def _readable(text: str) -> IO[bytes]:
+    """A file without a name that holds ``text``: nobody has to write while others read."""
+    stream = TemporaryFile()  # noqa: SIM115 - the command's own, closed when it has it
+    stream.write(text.encode())
+    stream.seek(0)
+    return stream
 
 
 def _drain(stream: IO[str], lines: list[str], on_line: Callable[[str], None] | None) -> None:

@@ -1,102 +1,208 @@
-"""Phase ``artifacts``: builds on the laptop what changed, one call per build tool."""
+"""Phase ``artifacts``: builds on the laptop what changed, by the quickest way that is enough."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from hashlab.config.model import Artifact, Builder
 from hashlab.errors import LabError
-from hashlab.hashing import digest, file_digest, files_below
-from hashlab.phases.world import World
+from hashlab.hashing import Digests, digest, files_below
+from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track, parallel
+from hashlab.protocols import BuildAnswer, BuildRequest
 from hashlab.statefiles import read_json, write_json
 
 BUILD_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What an artifact is made of: ``how`` hashes the way, ``inputs`` the content by name."""
+
+    how: str
+    inputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """An artifact that must be built. ``changed`` and ``removed``: inputs since its last build;
+    ``by`` is the worker that is enough for them, None where a clean build is needed.
+    """
+
+    artifact: Artifact
+    recipe: Recipe
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    by: Builder | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All inputs that differ."""
+        return (*self.changed, *self.removed)
+
+
+@dataclass(frozen=True)
 class Order:
-    """One call of a build tool and the artifacts it makes."""
+    """One call of a build tool for a clean build, and what it makes."""
 
     command: tuple[str, ...]
-    artifacts: tuple[Artifact, ...]
+    changes: tuple[Change, ...]
 
 
 def build_artifacts(world: World, track: Track, _: str) -> None:
     """Promise: every artifact's output is what its inputs make; unchanged ones are not built."""
-    artifacts = world.lab.artifacts
-    inputs = {artifact.name: inputs_digest(world.lab.folder, artifact) for artifact in artifacts}
-    changed = [artifact for artifact in artifacts if not _current(world, artifact, inputs)]
-    if not changed:
-        track.skip(f"{len(artifacts)} unchanged" if artifacts else "none")
+    changes = [c for a in world.lab.artifacts if (c := _change(world, a)) is not None]
+    if not changes:
+        count = len(world.lab.artifacts)
+        track.skip(f"{count} unchanged" if count else "none")
         return
-    for artifact in changed:
-        world.state.artifact(artifact.name).unlink(missing_ok=True)
-    orders = plan(changed, world.lab.builders)
-
-    def carry_out(order: Order) -> None:
-        for artifact in order.artifacts:
-            track.output(f"building {artifact.name}")
-        _run(world, order, track)
-        for artifact in order.artifacts:
-            _record(world, artifact, inputs[artifact.name])
-
-    parallel(orders, carry_out, track.cancel)
-    track.detail("built " + ", ".join(artifact.name for artifact in changed))
+    world.because(*(Cause(f"artifact {c.artifact.name}", c.names) for c in changes))
+    clean = [change for change in changes if change.by is None]
+    told = _ask_workers(world, [change for change in changes if change.by], track)
+    for change, answer in told:
+        if answer.result == "rebuild":
+            track.output(f"{change.artifact.name}: clean build: {answer.detail}")
+            clean.append(change)
+    _build_clean(world, clean, track)
+    done = [f"{c.artifact.name} ({a.detail})" for c, a in told if a.result == "done"]
+    track.detail("built " + ", ".join(done + [change.artifact.name for change in clean]))
 
 
-def plan(changed: Sequence[Artifact], builders: Sequence[Builder]) -> list[Order]:
-    """Group changed artifacts by builder: one call each, with ``{targets}`` filled in."""
-    orders = []
-    for builder in builders:
-        mine = tuple(artifact for artifact in changed if artifact.builder == builder.name)
-        if mine:
-            targets = ",".join(artifact.target for artifact in mine)
-            command = tuple(word.replace("{targets}", targets) for word in builder.command)
-            orders.append(Order(command, mine))
-    return orders + [Order(a.command, (a,)) for a in changed if not a.builder]
-
-
-def inputs_digest(folder: Path, artifact: Artifact) -> str:
-    """Hash of every input file's name and content, and of how the artifact is made."""
+def recipe_of(folder: Path, artifact: Artifact, digests: Digests) -> Recipe:
+    """Everything that decides what an artifact's output is."""
     files: dict[str, str] = {}
     for pattern in artifact.inputs:
         for match in sorted(folder.glob(pattern)):
             for path in files_below(match):
-                files[path.relative_to(folder).as_posix()] = file_digest(path)
-    return digest([artifact.builder, artifact.target, list(artifact.command), files])
+                files[path.relative_to(folder).as_posix()] = digests.file(path)
+    return Recipe(digest([artifact.builder, artifact.target, list(artifact.command)]), files)
 
 
-def output_digest(output: Path) -> str:
+def output_digest(output: Path, digests: Digests) -> str:
     """Hash of an artifact's output; "" when there is none."""
     if not output.exists():
         return ""
     return digest(
-        {p.relative_to(output.parent).as_posix(): file_digest(p) for p in files_below(output)}
+        {p.relative_to(output.parent).as_posix(): digests.file(p) for p in files_below(output)}
     )
 
 
-def _current(world: World, artifact: Artifact, inputs: dict[str, str]) -> bool:
+def compare(
+    artifact: Artifact, recipe: Recipe, record: object, made: str, workers: Mapping[str, Builder]
+) -> Change | None:
+    """Decide whether an artifact must be built, and by whom; None when it need not be.
+
+    ``record`` is what its last build left, ``made`` the hash of its output now. Pure.
+    """
+    last = record if isinstance(record, dict) else {}
+    before = last.get("inputs")
+    if not isinstance(before, dict):
+        return Change(artifact, recipe, tuple(recipe.inputs), ())
+    changed = tuple(n for n, content in recipe.inputs.items() if before.get(n) != content)
+    removed = tuple(sorted(set(before) - set(recipe.inputs)))
+    intact = bool(made) and last.get("output") == made and last.get("how") == recipe.how
+    if intact and not (changed or removed):
+        return None
+    quick = artifact.incremental
+    enough = intact and quick is not None and _below(quick.inputs, (*changed, *removed))
+    worker = workers[quick.builder] if enough and quick is not None else None
+    return Change(artifact, recipe, changed, removed, worker)
+
+
+def _below(folders: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether every name is one of the folders or below one."""
+    places = [PurePosixPath(folder) for folder in folders]
+    return all(any(PurePosixPath(name).is_relative_to(p) for p in places) for name in names)
+
+
+def plan(changes: Sequence[Change], builders: Sequence[Builder]) -> list[Order]:
+    """Group clean builds by builder: one call each, with ``{targets}`` filled in."""
+    orders = []
+    for builder in builders:
+        mine = tuple(change for change in changes if change.artifact.builder == builder.name)
+        if mine:
+            targets = ",".join(change.artifact.target for change in mine)
+            command = tuple(word.replace("{targets}", targets) for word in builder.command)
+            orders.append(Order(command, mine))
+    return orders + [Order(c.artifact.command, (c,)) for c in changes if not c.artifact.builder]
+
+
+def _change(world: World, artifact: Artifact) -> Change | None:
+    recipe = recipe_of(world.lab.folder, artifact, world.digests)
     record = read_json(world.state.artifact(artifact.name))
-    made = output_digest(artifact.output)
-    return bool(made) and record == {"inputs": inputs[artifact.name], "output": made}
+    made = output_digest(artifact.output, world.digests)
+    workers = {builder.name: builder for builder in world.lab.builders if builder.worker}
+    return compare(artifact, recipe, record, made, workers)
 
 
-def _record(world: World, artifact: Artifact, inputs: str) -> None:
-    made = output_digest(artifact.output)
+def _ask_workers(
+    world: World, changes: Sequence[Change], track: Track
+) -> list[tuple[Change, BuildAnswer]]:
+    """Ask each change's worker; a worker builds one artifact at a time, several work at once."""
+    workers = [(b, [c for c in changes if c.by is b]) for b in world.lab.builders if b.worker]
+
+    def ask_all(one: tuple[Builder, Sequence[Change]]) -> list[tuple[Change, BuildAnswer]]:
+        worker, mine = one
+        return [(change, _ask(world, worker, change, track)) for change in mine]
+
+    return [each for told in parallel(workers, ask_all, track.cancel) for each in told]
+
+
+def _ask(world: World, worker: Builder, change: Change, track: Track) -> BuildAnswer:
+    artifact = change.artifact
+    answer = world.workers.ask(
+        worker.command,
+        BuildRequest(
+            target=artifact.target or artifact.name,
+            output=artifact.output.relative_to(world.lab.folder).as_posix(),
+            changed=change.changed,
+            removed=change.removed,
+        ),
+        cwd=world.lab.folder,
+        timeout=BUILD_SECONDS,
+        cancel=track.cancel,
+        on_line=track.output,
+    )
+    if answer.result == "failed":
+        raise _failed(f"{worker.name} failed", (change,), answer.output)
+    if answer.result == "done":
+        _record(world, change)
+    return answer
+
+
+def _build_clean(world: World, changes: Sequence[Change], track: Track) -> None:
+    for change in changes:
+        # A build that is cut off leaves half an output, which nobody may take for a whole one.
+        world.state.artifact(change.artifact.name).unlink(missing_ok=True)
+
+    def carry_out(order: Order) -> None:
+        for change in order.changes:
+            track.output(f"building {change.artifact.name}")
+        _run(world, order, track)
+        for change in order.changes:
+            _record(world, change)
+
+    parallel(plan(changes, world.lab.builders), carry_out, track.cancel)
+
+
+def _record(world: World, change: Change) -> None:
+    artifact = change.artifact
+    made = output_digest(artifact.output, world.digests)
     if not made:
         raise LabError(
             f"the build made no {artifact.output.relative_to(world.lab.folder)}",
             where=f"artifact {artifact.name}",
             next_step="correct its command or its output in hashlab.toml",
         )
-    write_json(world.state.artifact(artifact.name), {"inputs": inputs, "output": made})
+    write_json(
+        world.state.artifact(artifact.name),
+        {"how": change.recipe.how, "inputs": dict(change.recipe.inputs), "output": made},
+    )
 
 
 def _run(world: World, order: Order, track: Track) -> None:
-    names = ", ".join(artifact.name for artifact in order.artifacts)
     done = world.runner.run(
         order.command,
         cwd=world.lab.folder,
@@ -105,9 +211,14 @@ def _run(world: World, order: Order, track: Track) -> None:
         on_line=track.output,
     )
     if done.code != 0:
-        raise LabError(
-            f"{order.command[0]} failed with exit code {done.code}",
-            where=f"artifact {names}",
-            output=done.stdout + done.stderr,
-            next_step="mend the source and run it again; nothing in the lab was touched",
-        )
+        what = f"{order.command[0]} failed with exit code {done.code}"
+        raise _failed(what, order.changes, done.stdout + done.stderr)
+
+
+def _failed(what: str, changes: Sequence[Change], output: str) -> LabError:
+    return LabError(
+        what,
+        where=f"artifact {', '.join(change.artifact.name for change in changes)}",
+        output=output,
+        next_step="mend the source and run it again; nothing in the lab was touched",
+    )

@@ -7,8 +7,8 @@ change under the running process; the *build id* adds them to the start id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hashlab.config.model import BindMount, Lab, Service
@@ -21,13 +21,23 @@ from hashlab.phases.snapshot import Snapshot, upload_root
 class Build:
     """What a service should be running.
 
-    ``start_files`` and ``sync_files`` map paths inside the container to content hashes.
+    ``start_files`` and ``sync_files`` map paths inside the container to content hashes,
+    ``places`` to names on the machine, ``reloadable`` those that a running process may take in to
+    files of the laptop. ``fixed``: hash of all that it cannot take in.
     """
 
     service: str
     start_id: str
     start_files: Mapping[str, str]
     sync_files: Mapping[str, str]
+    places: Mapping[str, str] = field(default_factory=dict)
+    reloadable: Mapping[str, Path] = field(default_factory=dict)
+    fixed: str = ""
+
+    @property
+    def reload_files(self) -> dict[str, str]:
+        """Content by path of what a running process may take in."""
+        return {path: self.start_files[path] for path in self.reloadable}
 
     @property
     def id(self) -> str:
@@ -43,26 +53,39 @@ def build_id(start_id: str, sync_files: Mapping[str, str]) -> str:
 def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snapshot) -> Build:
     """Hash everything that goes into a service."""
     root = upload_root(lab)
+    reload = lab.reload(service.name)
     start_files: dict[str, str] = {}
     sync_files: dict[str, str] = {}
+    places: dict[str, str] = {}
+    reloadable: dict[str, Path] = {}
     for bind in service.binds:
         for name, content in snapshot.binds[bind].items():
-            path = root / name
+            path, inside = root / name, _inside(bind, root / name)
             # A mounted single file is its inode: only a new container sees the file in its place.
             in_place = path != bind.source and _action(service, path) == "sync"
             kind = sync_files if in_place else start_files
-            kind[_inside(bind, path)] = content
-    start_id = short(
-        digest(
-            {
-                "container": container_body(lab, service),
-                "image": image_inputs,
-                "files": start_files,
-                "secrets": {mount.target: snapshot.files[mount] for mount in service.files},
-            }
-        )
+            kind[inside], places[inside] = content, name
+            if reload and path != bind.source and not in_place and _within(path, reload.paths):
+                reloadable[inside] = path
+    fixed = {
+        "container": container_body(lab, service),
+        "image": image_inputs,
+        "secrets": {mount.target: snapshot.files[mount] for mount in service.files},
+    }
+    others = {path: c for path, c in start_files.items() if path not in reloadable}
+    return Build(
+        service.name,
+        short(digest({**fixed, "files": start_files})),
+        start_files,
+        sync_files,
+        places,
+        reloadable,
+        short(digest({**fixed, "files": others})),
     )
-    return Build(service.name, start_id, start_files, sync_files)
+
+
+def _within(path: Path, places: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(place) for place in places)
 
 
 def _inside(bind: BindMount, path: Path) -> str:

@@ -3,69 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from hashlab.config.model import Lab, Service
-from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
-from hashlab.phases.containerspec import (
-    BUILD_LABEL,
-    SERVICE_LABEL,
-    container_body,
-    container_name,
+from hashlab.phases.containerspec import container_name
+from hashlab.phases.exchange import (
+    STOP_SECONDS,
+    Action,
+    Job,
+    carry_out,
+    decide,
+    stop_and_remove,
 )
 from hashlab.phases.files import upload
 from hashlab.phases.network import overlay
-from hashlab.phases.readiness import completes, is_one_shot, is_ready, wait_ready
+from hashlab.phases.readiness import completes, is_ready, wait_ready
+from hashlab.phases.reload import process_of
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
-from hashlab.protocols import LAB_LABEL, ContainerState, Engine
-
-ATTACH_POLL_SECONDS = 0.1
-STOP_SECONDS = 10
-ALIVE = ("running", "restarting", "paused")
-ATTACH_SECONDS = 60.0
-# What an engine says while it is still forgetting an overlay network.
-FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
-
-
-@dataclass(frozen=True)
-class Action:
-    """What must happen to one container, and why (shown to the user)."""
-
-    kind: Literal["keep", "create", "replace", "start", "attach"]
-    reason: str = ""
-
-
-def decide(
-    build: Build,
-    service: Service,
-    there: ContainerState | None,
-    network: str,
-    *,
-    network_name: str = "",
-    restored: bool = False,
-) -> Action:
-    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``restored``:
-    the machines woke in a snapshot, so what stopped was only cut off and keeps what it wrote. Pure.
-    """
-    if there is None:
-        return Action("create", "started")
-    if there.labels.get(BUILD_LABEL) != build.start_id:
-        return Action("replace", "replaced: its build changed")
-    completed = there.state == "exited" and there.exit_code == 0 and is_one_shot(service)
-    if restored and there.state == "exited":
-        return Action("attach", "completed") if completed else Action("start", "started again")
-    if not {network, network_name} & there.networks:
-        return Action("replace", "replaced: the network was made anew")
-    if there.state == "running" or completed:
-        return Action("keep", "completed" if completed else "")
-    return Action("replace", f"replaced: it was {there.state}")
+from hashlab.protocols import LAB_LABEL, ContainerState
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
@@ -141,7 +99,7 @@ def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> l
         for container in containers:
             if container.name not in wanted:
                 world.about_to_change(restart=True)
-                _stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
+                stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
                 removed.append(container.name)
     return removed
 
@@ -160,11 +118,7 @@ def _start(
     *,
     turn: threading.Lock,
 ) -> None:
-    """Bring all replicas of one service to its build.
-
-    On one machine containers are replaced in turn: when all leave the overlay network at once while
-    others come, Docker 20.10 forgets the network and attaches nobody for a minute.
-    """
+    """Bring all replicas of one service to its build."""
     by_name = {container.name: container for container in there.get(service.machine, [])}
     actions = _actions(world, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
@@ -172,89 +126,36 @@ def _start(
         if not todo:
             step.skip("unchanged")
             return
-        for name in todo:
-            if actions[name].kind in ("start", "attach"):
-                _wake(world, service, by_name[name], step, start=actions[name].kind == "start")
-                continue
-            with turn if name in by_name else nullcontext():
-                _replace(world, service, build, by_name.get(name) or name, step)
-        reason = actions[todo[0]].reason
+        job = Job(world, service, build, step, turn)
+        reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
         with world.lock:
-            world.facts.changed[service.name] = reason
-        step.detail(reason)
+            world.facts.changed[service.name] = reasons[0]
+        step.detail(reasons[0])
 
 
 def _actions(
     world: World, service: Service, build: Build, there: Mapping[str, ContainerState]
 ) -> dict[str, Action]:
     """What must happen to each replica of a service; ``there``: its machine's containers."""
+    files = world.facts.files[service.machine]
     return {
         name: decide(
             build,
             service,
-            there.get(name),
+            container,
             world.facts.network,
             network_name=overlay(world.lab),
             restored=world.facts.restored,
+            process=process_of(container, files) if container else None,
         )
         for name in replica_names(world.lab, service)
+        for container in [there.get(name)]
     }
 
 
 def replica_names(lab: Lab, service: Service) -> list[str]:
     """Names of a service's containers."""
     return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
-
-
-def _replace(
-    world: World, service: Service, build: Build, old: ContainerState | str, step: Track
-) -> None:
-    """Start a new container in place of ``old``, or under that name when there is none."""
-    world.about_to_change(restart=True)
-    engine = world.link(service.machine).engine
-    if isinstance(old, ContainerState):
-        step.detail("stopping")
-        _stop_and_remove(engine, old, _grace(service))
-    step.cancel.check()
-    step.detail("starting")
-    name = old if isinstance(old, str) else old.name
-    body = container_body(
-        world.lab, service, build=build.start_id, patience=world.provider.patience
-    )
-    _start_attached(engine, engine.create(name, body), step, world.provider.patience)
-
-
-def _wake(world: World, service: Service, old: ContainerState, step: Track, *, start: bool) -> None:
-    """Give a container that stopped with its machine the network that is there now: it remembers
-    another one by its id. Then start it, unless it had completed.
-    """
-    world.about_to_change()
-    engine, network = world.link(service.machine).engine, world.facts.network
-    if network not in old.networks:
-        if old.networks:
-            engine.disconnect(overlay(world.lab), old.id)
-        engine.connect(overlay(world.lab), old.id, aliases=[service.name])
-    if start:
-        step.detail("starting")
-        _start_attached(engine, old.id, step, world.provider.patience)
-
-
-def _start_attached(engine: Engine, identifier: str, step: Track, patience: float) -> None:
-    """Start a container. A machine knows an overlay network only while a container is on it; when
-    the last one has just left, the engine is still forgetting the network and finds it a moment
-    later.
-    """
-    deadline = time.monotonic() + ATTACH_SECONDS * patience
-    while True:
-        try:
-            engine.start(identifier)
-            return
-        except LabError as error:
-            passing = any(sign in error.what for sign in FORGETTING)
-            if not passing or time.monotonic() > deadline:
-                raise
-        step.detail("waiting for the network")
-        step.cancel.wait(ATTACH_POLL_SECONDS)
 
 
 def _await_ready(world: World, service: Service, track: Track) -> None:
@@ -269,22 +170,3 @@ def _await_ready(world: World, service: Service, track: Track) -> None:
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
         step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
-
-
-def _grace(service: Service) -> int:
-    grace = service.stop_grace_period
-    return STOP_SECONDS if grace is None else max(0, round(grace))
-
-
-def _stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> None:
-    if container.state in ALIVE:
-        engine.stop(container.id, timeout=grace)
-    engine.remove(container.id)
-
-
-def stop_container(lab: Lab, engine: Engine, container: ContainerState) -> None:
-    """Stop a container of the lab, with the patience its service asks for; it stays."""
-    services = {service.name: service for service in lab.services}
-    service = services.get(container.labels.get(SERVICE_LABEL, ""))
-    if container.state in ALIVE:
-        engine.stop(container.id, timeout=_grace(service) if service else STOP_SECONDS)

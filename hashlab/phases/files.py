@@ -2,51 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import io
+import tarfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from hashlab.config.model import FileMount
 from hashlab.errors import LabError
-from hashlab.phases.snapshot import home, secret_path, upload_root
-from hashlab.phases.world import World
+from hashlab.phases.machinefiles import MachineFiles, observe_files, write_manifest
+from hashlab.phases.snapshot import home, upload_root
+from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
 # Up to this many files and bytes, opening another connection costs more than it saves.
-FEW = 16
-SMALL = 1 << 20
+FEW = 64
+SMALL = 4 << 20
+CAUSES = 5
 
-OBSERVE = """
-cd "$1" 2> /dev/null || exit 0
-for part in files secrets; do
-    if [ -d "$part" ]; then find "$part" -type f -print0 | xargs -0 -r sha256sum -z; fi
-done
-printf 'manifest\\0'
-if [ -f manifest ]; then cat manifest; fi
-"""
-PREPARE = """
-rm -rf "$1/scratch" && mkdir -p "$1/files" "$1/scratch" || exit 1
-install -d -m 0700 "$1/secrets" && cd "$1/files" || exit 1
-xargs -0 -r mkdir -p
-"""
-DELETE = """
-cd "$1/files" || exit 1
-xargs -0 -r rm -f --
-"""
-PUT = """
+# Takes an archive from its input. All of it is on the machine before the first file is replaced,
+# and each is replaced in one step: a reader sees the old one or the new one.
+APPLY = """
 umask 022
-mkdir -p "$(dirname "$1")" && umask 077 && cat > "$3/put.$$" || exit 1
-if [ -d "$1" ]; then rm -r "$1"; fi
-chmod "$2" "$3/put.$$" && mv "$3/put.$$" "$1"
+rm -rf "$1/scratch" && mkdir -p "$1/files" "$1/scratch" && install -d -m 0700 "$1/secrets" || exit 1
+cd "$1/scratch" && tar -x -p -f - || exit 1
+cd "$1/files" || exit 1
+xargs -0 -r rm -f -- < ../scratch/delete || exit 1
+xargs -0 -r mkdir -p -- < ../scratch/folders || exit 1
+cd ../scratch/new || exit 1
+find . -type f -exec sh -c '
+    for name; do
+        target="../../$name"
+        if [ -d "$target" ]; then rm -r -- "$target" || exit 1; fi
+        mkdir -p -- "${target%/*}" && mv -f -- "$name" "$target" || exit 1
+    done' sh {} +
 """
-
-
-@dataclass(frozen=True)
-class MachineFiles:
-    """What lies on a machine: content hashes by name; ``manifest`` is what hashlab put there."""
-
-    files: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    manifest: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -63,42 +53,31 @@ class Difference:
         return not (self.send or self.delete or self.secrets)
 
 
-def observe_files(world: World, machine: str) -> MachineFiles:
-    """Ask a machine in one round trip what it has."""
-    done = world.link(machine).shell.run(["sh", "-c", OBSERVE, "sh", home(world.lab)])
-    if done.code != 0:
-        raise LabError("cannot list the files of the machine", where=machine, output=done.stderr)
-    return _parse(done.stdout)
-
-
-def _parse(listing: str) -> MachineFiles:
-    entries = iter(listing.split("\0"))
-    found: dict[str, dict[str, str]] = {"files": {}, "secrets": {}}
-    for entry in entries:
-        if entry in ("manifest", ""):
-            break
-        content, _, path = entry.partition("  ")
-        part, _, name = path.partition("/")
-        found[part][name] = content
-    return MachineFiles(found["files"], found["secrets"], frozenset(filter(None, entries)))
-
-
 def difference(
     wanted: Mapping[str, str],
     secrets: Mapping[str, tuple[FileMount, str]],
     there: MachineFiles,
 ) -> Difference:
-    """Decide: send what differs; delete only what hashlab itself once put there."""
-    gone = (there.manifest & set(there.files)) - set(wanted)
+    """Decide: send what differs; delete only what hashlab itself once put there. Pure."""
+    gone = (there.own & set(there.files)) - set(wanted)
+
+    def differs(mount: FileMount, content: str) -> bool:
+        placed = there.secrets.get(mount.name)
+        return placed is None or placed.mode != mount.mode or _plain(placed.content) != content
+
     return Difference(
-        send=tuple(name for name, content in wanted.items() if there.files.get(name) != content),
-        delete=tuple(sorted(gone)),
-        secrets=tuple(
-            mount
-            for name, (mount, content) in secrets.items()
-            if there.secrets.get(name) != content
+        send=tuple(
+            name
+            for name, content in wanted.items()
+            if name not in there.files or there.files[name].content != content
         ),
+        delete=tuple(sorted(gone)),
+        secrets=tuple(mount for mount, content in secrets.values() if differs(mount, content)),
     )
+
+
+def _plain(content: str) -> str:
+    return content.removesuffix("+x")
 
 
 def upload(world: World, track: Track, machine: str) -> None:
@@ -107,73 +86,129 @@ def upload(world: World, track: Track, machine: str) -> None:
     snapshot = world.snapshot()
     wanted = snapshot.of(services)
     secrets = {m.name: (m, snapshot.files[m]) for s in services for m in s.files}
-    there = observe_files(world, machine)
+    names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
+    there = _observe(world, machine, names)
     todo = difference(wanted, secrets, there)
-    if todo.empty and there.manifest == set(wanted):
-        track.skip(f"{len(wanted) + len(secrets)} files unchanged")
+    if todo.empty and _remembered(there, names):
+        world.facts.files[machine] = there
+        track.skip(f"{len(names)} files unchanged")
         return
-    _apply(world, machine, todo, wanted, track)
+    world.about_to_change()
+    _tell_causes(world, machine, (*todo.send, *todo.delete))
+    _apply(world, machine, todo, track)
+    there = _observe(world, machine, names)
+    left = difference(wanted, secrets, there)
+    if not left.empty:
+        what = ", ".join([*left.send, *left.delete, *(mount.name for mount in left.secrets)])
+        raise LabError(
+            f"files are not what was sent: {what}",
+            where=machine,
+            next_step="run it again; if it stays, look who writes to the folder that is mounted",
+        )
+    write_manifest(
+        world.link(machine).shell, world.lab, machine, {n: there.all[n] for n in sorted(names)}
+    )
+    world.facts.files[machine] = there
     parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
     track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
 
 
-def _apply(
-    world: World, machine: str, todo: Difference, wanted: Mapping[str, str], track: Track
-) -> None:
-    world.about_to_change()
-    lab, target = world.lab, home(world.lab)
+def _observe(world: World, machine: str, names: Collection[str]) -> MachineFiles:
+    return observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
+
+
+def _remembered(there: MachineFiles, names: Collection[str]) -> bool:
+    """Whether the manifest says what lies there, so that nothing needs hashing the next time."""
+    placed = there.all
+    return set(there.manifest) == set(names) and all(
+        there.manifest[name] == placed[name] for name in names
+    )
+
+
+def _tell_causes(world: World, machine: str, names: Sequence[str]) -> None:
+    """Files that no artifact made were edited by somebody: that is why this run has work."""
+    root = upload_root(world.lab)
+    made = [artifact.output for artifact in world.lab.artifacts]
+    edited = [
+        path.relative_to(world.lab.folder).as_posix()
+        for path in (root / name for name in names)
+        if path.is_relative_to(world.lab.folder)
+        and not any(path.is_relative_to(output) for output in made)
+    ]
+    if edited:
+        world.because(Cause(f"files of {machine}", tuple(edited)))
+
+
+def _apply(world: World, machine: str, todo: Difference, track: Track) -> None:
+    """A few small files go over the connection that is open; for more, rsync's own connection
+    pays, which sends only what differs inside a file.
+    """
+    root = upload_root(world.lab)
+    size = sum((root / name).stat().st_size for name in todo.send)
+    by_rsync = len(todo.send) > FEW or size > SMALL
     folders = [
-        bind.source.relative_to(upload_root(lab)).as_posix()
+        bind.source.relative_to(root).as_posix()
         for service in world.services_on(machine)
         for bind in service.binds
         if bind.source.is_dir()
     ]
-    _checked(world, machine, PREPARE, [target], stdin=_nul(folders))
-    if todo.delete:  # first, for a folder may take the place of a file
-        _checked(world, machine, DELETE, [target], stdin=_nul(todo.delete))
-    if todo.send:
-        _send(world, machine, todo.send, track)
-    for mount in todo.secrets:
-        path = secret_path(lab, mount.name)
-        _put(world, machine, path, mount.source.read_bytes(), mode=mount.mode, track=track)
-    _put(world, machine, f"{target}/manifest", _nul(wanted), mode=0o644, track=track)
+    archive = packed(todo, root, folders, send=() if by_rsync else todo.send)
+    shell = world.link(machine).shell
+    done = shell.run(["sh", "-c", APPLY, "sh", home(world.lab)], stdin=archive)
+    if done.code != 0:
+        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+    track.sent(len(archive))
+    if by_rsync:
+        track.sent(_rsync(world, machine, root, todo.send, track))
 
 
-def _send(world: World, machine: str, names: Sequence[str], track: Track) -> None:
-    """A few small files go over the connection that is open; for more, rsync's own connection
-    pays, which sends only what differs inside a file.
-    """
-    root, target = upload_root(world.lab), f"{home(world.lab)}/files"
-    paths = [root / name for name in names]
-    if len(names) <= FEW and sum(path.stat().st_size for path in paths) <= SMALL:
-        for name, path in zip(names, paths, strict=True):
-            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            _put(world, machine, f"{target}/{name}", path.read_bytes(), mode=mode, track=track)
-        return
-    track.sent(
-        world.connector.copy(
-            machine,
-            world.facts.reach[machine].endpoint,
-            root=root,
-            files=names,
-            target=target,
-            scratch=f"{home(world.lab)}/scratch",
-            track=track,
-        )
+def _rsync(world: World, machine: str, root: Path, names: Sequence[str], track: Track) -> int:
+    return world.connector.copy(
+        machine,
+        world.facts.reach[machine].endpoint,
+        root=root,
+        files=names,
+        target=f"{home(world.lab)}/files",
+        scratch=f"{home(world.lab)}/scratch",
+        track=track,
     )
 
 
-def _put(world: World, machine: str, path: str, content: bytes, *, mode: int, track: Track) -> None:
-    """Write one file in one step: a reader sees the old one or the new one."""
-    words = [path, f"{mode:o}", f"{home(world.lab)}/scratch"]
-    _checked(world, machine, PUT, words, stdin=content)
-    track.sent(len(content))
+def packed(todo: Difference, root: Path, folders: Iterable[str], send: Iterable[str]) -> bytes:
+    """The archive for APPLY: lists of what to delete and which folders to make, and below ``new``
+    what takes its place. Times travel too, for some programs compare them (the JVM does).
+    """
+    buffer = io.BytesIO()
+    # Ends right after the last file: without filling up a block one small file stays small.
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        _add(archive, "delete", _nul(todo.delete))
+        _add(archive, "folders", _nul(folders))
+        _add(archive, "new", None, mode=0o755)
+        for name in send:
+            path = root / name
+            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            mtime = int(path.stat().st_mtime)
+            _add(archive, f"new/files/{name}", path.read_bytes(), mode=mode, mtime=mtime)
+        for mount in todo.secrets:
+            _add(archive, f"new/secrets/{mount.name}", mount.source.read_bytes(), mode=mount.mode)
+    return buffer.getvalue()
 
 
-def _checked(world: World, machine: str, script: str, words: list[str], *, stdin: bytes) -> None:
-    done = world.link(machine).shell.run(["sh", "-c", script, "sh", *words], stdin=stdin)
-    if done.code != 0:
-        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+def _add(
+    archive: tarfile.TarFile,
+    name: str,
+    content: bytes | None,
+    *,
+    mode: int = 0o644,
+    mtime: int = 0,
+) -> None:
+    """Add a file; a folder where ``content`` is None."""
+    entry = tarfile.TarInfo(name)
+    entry.mode, entry.mtime = mode, mtime
+    if content is None:
+        entry.type = tarfile.DIRTYPE
+    entry.size = len(content or b"")
+    archive.addfile(entry, io.BytesIO(content or b""))
 
 
 def _nul(names: Iterable[str]) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hashlab.config.model import Image
-from hashlab.hashing import digest, file_digest, short, tree
+from hashlab.hashing import digest, short, tree
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -22,8 +22,8 @@ def image_inputs(world: World, image: Image) -> str:
     return short(
         digest(
             {
-                "files": tree(build.context, names),
-                "dockerfile": file_digest(build.dockerfile),
+                "files": tree(build.context, names, world.digests.file),
+                "dockerfile": world.digests.file(build.dockerfile),
                 "args": dict(build.args),
                 "target": build.target,
                 "base": world.lab.box.base,

@@ -9,7 +9,7 @@ from pathlib import Path
 from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
-from hashlab.phases.containers import stop_container
+from hashlab.phases.exchange import stop_container
 from hashlab.phases.machines import reconnect
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.world import World

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.config.model import BindMount, FileMount, Lab, Service
-from hashlab.hashing import file_digest, files_below
+from hashlab.errors import LabError
+from hashlab.hashing import Digests, files_below, mode_digest
 
 # Never part of a bind mount: our own state with its secrets, and version control.
 PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
@@ -41,7 +42,8 @@ class Snapshot:
     """Content hashes of everything services mount, read once, so that a file saved while a run
     is at work cannot make its phases disagree.
 
-    ``binds``: for each bind mount, content hash by name relative to the upload root;
+    ``binds``: for each bind mount, content hash by name relative to the upload root, with ``+x``
+    behind it for an executable file;
     ``files``: content hash of each secret and config ("" while it is not made yet).
     """
 
@@ -57,18 +59,33 @@ class Snapshot:
         return dict(sorted(found.items()))
 
 
-def take_snapshot(lab: Lab) -> Snapshot:
-    """Read and hash every file the lab's services mount."""
+def take_snapshot(lab: Lab, digests: Digests) -> Snapshot:
+    """Read and hash every file the lab's services mount. Raises LabError for a name no machine
+    could be told.
+    """
     root = upload_root(lab)
     binds: dict[BindMount, dict[str, str]] = {}
     files: dict[FileMount, str] = {}
     for service in lab.services:
         for bind in service.binds:
             binds[bind] = {
-                path.relative_to(root).as_posix(): file_digest(path)
+                _name(path, root): mode_digest(path, digests.file)
                 for path in files_below(bind.source)
                 if not PRIVATE_FOLDERS & set(path.relative_to(root).parts[:-1])
             }
         for mount in service.files:
-            files[mount] = file_digest(mount.source) if mount.source.exists() else ""
+            files[mount] = digests.file(mount.source) if mount.source.exists() else ""
     return Snapshot(binds, files)
+
+
+def _name(path: Path, root: Path) -> str:
+    name = path.relative_to(root).as_posix()
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise LabError(
+            f"the name of a file is no UTF-8: {name!a}",
+            where=str(root),
+            next_step="rename it",
+        ) from None
+    return name

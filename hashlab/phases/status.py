@@ -39,7 +39,7 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
             _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
             for name in world.machine_names()
         ],
-        "services": _services(world),
+        "services": _services(world, track),
         "urls": world.urls() if world.facts.reach else {},
         "notes": [
             *world.lab.notes,
@@ -75,10 +75,10 @@ def _machine(
     }
 
 
-def _services(world: World) -> list[dict[str, Any]]:
+def _services(world: World, track: Track) -> list[dict[str, Any]]:
     wanted = wanted_builds(world)
     found: dict[str, list[Running]] = {}
-    for running in read_back(world, wanted):
+    for running in read_back(world, wanted, track.cancel):
         found.setdefault(running.service, []).append(running)
     rows = []
     for service in world.lab.services:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hashlab.config.model import Step
 from hashlab.errors import LabError
 from hashlab.phases.world import World
@@ -41,12 +43,10 @@ def _run(world: World, track: Track, step: Step | None, name: str) -> None:
     if step is None:
         track.skip(f"hashlab.toml has no [{name}]")
         return
-    first, *rest = step.command
-    command = [world.python if first in ("python", "python3") else first, *rest]
     done = world.runner.run(
-        command,
+        command_of(world, step.command),
         cwd=world.lab.folder,
-        env=_environment(world),
+        env=step_environment(world),
         timeout=STEP_SECONDS * world.provider.patience,
         cancel=track.cancel,
         on_line=track.output,
@@ -62,7 +62,14 @@ def _run(world: World, track: Track, step: Step | None, name: str) -> None:
     track.detail(lines[-1] if lines else "done")
 
 
-def _environment(world: World) -> dict[str, str]:
+def command_of(world: World, command: Sequence[str]) -> list[str]:
+    """A command of the user's with hashlab's own Python where it asks for one."""
+    first, *rest = command
+    return [world.python if first in ("python", "python3") else first, *rest]
+
+
+def step_environment(world: World) -> dict[str, str]:
+    """What commands of the user's that deal with the running lab find in their environment."""
     urls = {
         f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
     }

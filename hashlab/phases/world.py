@@ -9,6 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from hashlab.config.model import Build, Lab, Machine, Service
+from hashlab.hashing import Digests
+from hashlab.phases.machinefiles import MachineFiles
 from hashlab.phases.snapshot import Snapshot, take_snapshot
 from hashlab.protocols import (
     BoxManifest,
@@ -21,6 +23,7 @@ from hashlab.protocols import (
     Provider,
     Runner,
     Vagrant,
+    Workers,
 )
 from hashlab.statefiles import StateFolder
 
@@ -40,6 +43,14 @@ class Reach:
     recipe: str = ""
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why a run had something to do: ``what`` changed, by these ``files`` (relative to the lab)."""
+
+    what: str
+    files: tuple[str, ...] = ()
+
+
 @dataclass
 class Facts:
     """What phases found out in this run; each field names the phase that fills it."""
@@ -53,7 +64,9 @@ class Facts:
     box_current: bool = False  # recipe
     snapshot: Snapshot | None = None  # whoever asks first
     restored: bool = False  # restore
+    files: dict[str, MachineFiles] = field(default_factory=dict)  # upload
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
+    causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
 
@@ -68,6 +81,8 @@ class World:
     connector: Connector
     laptop_engine: Callable[[], Engine]
     runner: Runner
+    workers: Workers
+    digests: Digests
     download: Download
     context_files: Callable[[Build], Sequence[str]]
     render: Callable[[Mapping[str, Any]], str]
@@ -89,13 +104,18 @@ class World:
             if text not in self.facts.notes:
                 self.facts.notes.append(text)
 
+    def because(self, *causes: Cause) -> None:
+        """Keep for the record why this run had something to do."""
+        with self.lock:
+            self.facts.causes += causes
+
     def snapshot(self) -> Snapshot:
         """The laptop's files as this run sees them: read when first asked for, after the phases
         that make artifacts and secrets.
         """
         with self.lock:
             if self.facts.snapshot is None:
-                self.facts.snapshot = take_snapshot(self.lab)
+                self.facts.snapshot = take_snapshot(self.lab, self.digests)
             return self.facts.snapshot
 
     def about_to_change(self, *, restart: bool = False) -> None:
@@ -135,7 +155,8 @@ class World:
         return found
 
     def close(self) -> None:
-        """Close every open link."""
+        """Close every open link, end every worker."""
+        self.workers.close()
         for link in self.facts.links.values():
             link.engine.close()
             link.shell.close()

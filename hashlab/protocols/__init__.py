@@ -18,6 +18,7 @@ from hashlab.protocols.provider import (
     Tool,
 )
 from hashlab.protocols.snapshots import MachineSnapshot, SnapshotManifest, Snapshots, Taken
+from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
 
 __all__ = [
     "LAB_LABEL",
@@ -25,6 +26,8 @@ __all__ = [
     "BoxContents",
     "BoxManifest",
     "Boxes",
+    "BuildAnswer",
+    "BuildRequest",
     "Completed",
     "Connector",
     "ContainerState",
@@ -48,4 +51,5 @@ __all__ = [
     "Taken",
     "Tool",
     "Vagrant",
+    "Workers",
 ]

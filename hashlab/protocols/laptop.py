@@ -39,11 +39,12 @@ class Runner(Protocol):
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: str = "",
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
-        """Run ``command`` (a list of words); ``env`` is added to the laptop's.
+        """Run ``command`` (a list of words); ``env`` is added to the laptop's, it reads ``stdin``.
 
         Both streams are kept and passed line by line to ``on_line``. The whole process group is
         killed on cancel and after ``timeout`` seconds. Raises LaptopError when the command does

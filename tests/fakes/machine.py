@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import itertools
 import json
+import tarfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -13,7 +17,7 @@ from typing import IO, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import files, proof
+from hashlab.phases import files, machinefiles, proof
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -22,12 +26,27 @@ TAR = ["sudo", "tar"]
 VOLUMES = "/var/lib/docker/volumes"
 
 
+INODES = itertools.count(1)
+
+
 @dataclass
 class File:
     """A file; replacing it makes a new one, as a rename does."""
 
     content: bytes
     mode: int = 0o644
+    inode: int = field(default_factory=INODES.__next__)
+
+    @property
+    def identity(self) -> str:
+        """As `find` tells it: another one after every change."""
+        changed = zlib.crc32(self.content)
+        return f"1:{self.inode}:{len(self.content)}:{changed}.0:{changed}.0:{self.mode:o}"
+
+    @property
+    def digest(self) -> str:
+        """As `sha256sum` tells it."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 class Disk:
@@ -110,23 +129,22 @@ class FakeMachine:
     def endpoint(self) -> Endpoint:
         return Endpoint("127.0.0.1", self.port, "core")
 
-    def seen_by(self, container: Container, path: str) -> bytes | None:
+    def seen_by(self, container: Container, path: str) -> File | None:
         """What a container's process finds at a path: through its bind mounts, a single file as
         it was when the container started.
         """
         told = self.inside.get((container.name, path))
         if told is not None:
-            return told
+            return File(told)
         for mount in (container.body.get("HostConfig") or {}).get("Mounts") or []:
             if mount["Type"] != "bind":
                 continue
             if path == mount["Target"]:
                 opened = container.binds.get(path)
-                return opened.content if isinstance(opened, File) else None
+                return opened if isinstance(opened, File) else None
             inside = mount["Target"].rstrip("/") + "/"
             if path.startswith(inside):
-                file = self.disk.files.get(f"{mount['Source']}/{path.removeprefix(inside)}")
-                return file.content if file else None
+                return self.disk.files.get(f"{mount['Source']}/{path.removeprefix(inside)}")
         return None
 
 
@@ -137,18 +155,19 @@ class FakeShell:
         self.machine = machine
         self.closed = False
         self._scripts: Mapping[str, Callable[[list[str], bytes], Completed]] = {
-            files.OBSERVE: self._observe,
-            files.PREPARE: self._prepare,
-            files.DELETE: self._delete,
-            files.PUT: self._put,
+            machinefiles.OBSERVE: self._observe,
+            machinefiles.HASH: self._hash,
+            machinefiles.RECORD: self._record,
+            files.APPLY: self._apply,
             proof.READ_INSIDE: self._read_inside,
+            proof.HASH_INSIDE: self._hash_inside,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         words = list(command)
         name = self._name(words)
         with self.machine.faults.call(
-            f"shell.{name}", self.machine.name, *words, changes=name in ("prepare", "delete", "put")
+            f"shell.{name}", self.machine.name, *words, changes=name in ("apply", "record")
         ):
             self._open()
             if name == "cat":
@@ -203,63 +222,81 @@ class FakeShell:
         return Completed(0, file.content.decode(), "")
 
     def _observe(self, words: list[str], stdin: bytes) -> Completed:
-        home = words[0]
-        entries = [
-            f"{hashlib.sha256(file.content).hexdigest()}  {part}/{name}\0"
-            for part in ("files", "secrets")
-            for name, file in self.machine.disk.below(f"{home}/{part}").items()
-        ]
-        if home not in self.machine.disk.folders:
+        home, disk = words[0], self.machine.disk
+        if home not in disk.folders:
             return Completed(0, "", "")
-        manifest = self.machine.disk.files.get(f"{home}/manifest")
-        text = manifest.content.decode() if manifest else ""
-        return Completed(0, "".join(entries) + "manifest\0" + text, "")
+        listing = "".join(
+            f"{file.identity}\0{part}/{name}\0"
+            for part in ("files", "secrets")
+            for name, file in disk.below(f"{home}/{part}").items()
+        )
+        for name in ("manifest", "processes"):
+            record = disk.files.get(f"{home}/{name}")
+            listing += "\0" + (record.content.decode() if record else "")
+        return Completed(0, listing, "")
 
-    def _prepare(self, words: list[str], stdin: bytes) -> Completed:
+    def _hash(self, words: list[str], stdin: bytes) -> Completed:
+        found = {name: self.machine.disk.files.get(f"{words[0]}/{name}") for name in _names(stdin)}
+        missing = [name for name, file in found.items() if file is None]
+        if missing:
+            return Completed(123, "", f"sha256sum: {missing[0]}: No such file or directory")
+        listing = "".join(f"{file.digest}  {name}\0" for name, file in found.items() if file)
+        return Completed(0, listing, "")
+
+    def _record(self, words: list[str], stdin: bytes) -> Completed:
+        home, name = words
+        self.machine.disk.make_folder(home)
+        self.machine.disk.put(f"{home}/{name}", stdin, 0o600)
+        return Completed(0, "", "")
+
+    def _apply(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk
         disk.delete_tree(f"{home}/scratch")
         for folder in (f"{home}/files", f"{home}/secrets", f"{home}/scratch"):
             disk.make_folder(folder)
-        for name in _names(stdin):
-            try:
-                disk.make_folder(_join(f"{home}/files", name))
-            except NotADirectoryError as error:
-                return Completed(123, "", f"mkdir: cannot create directory {error}: File exists")
-        return Completed(0, "", "")
-
-    def _delete(self, words: list[str], stdin: bytes) -> Completed:
-        if f"{words[0]}/files" not in self.machine.disk.folders:
-            return Completed(1, "", "no such folder")
-        for name in _names(stdin):
-            self.machine.disk.delete(f"{words[0]}/files/{name}")
-        return Completed(0, "", "")
-
-    def _put(self, words: list[str], stdin: bytes) -> Completed:
-        path, mode, scratch = words
-        disk = self.machine.disk
-        if scratch not in disk.folders:
-            return Completed(1, "", f"cannot create {scratch}/put.1: Directory nonexistent")
+        with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
+            entries = {entry.name: entry for entry in archive if entry.isfile()}
+            content = {name: _content(archive, entry) for name, entry in entries.items()}
+        for name in _names(content.pop("delete")):
+            disk.delete(f"{home}/files/{name}")
         try:
-            disk.make_folder(str(PurePosixPath(path).parent))
+            for name in _names(content.pop("folders")):
+                disk.make_folder(_join(f"{home}/files", name))
+            for name, text in content.items():
+                self._place(f"{home}/{name.removeprefix('new/')}", text, entries[name].mode)
         except NotADirectoryError as error:
-            return Completed(1, "", f"mkdir: cannot create directory {error}: Not a directory")
+            return Completed(1, "", f"mkdir: cannot create directory {error}: File exists")
+        return Completed(0, "", "")
+
+    def _place(self, path: str, content: bytes, mode: int) -> None:
+        disk = self.machine.disk
         if path in disk.folders:
             disk.delete_tree(path)
-        disk.put(path, stdin, int(mode, 8))
-        return Completed(0, "", "")
+        disk.make_folder(str(PurePosixPath(path).parent))
+        disk.put(path, content, mode)
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
-        by_pid = {c.pid: c for c in self.machine.engine.all.values() if c.pid}
+        by_pid = self._by_pid()
         head = "".join(f"{pid}\0{self._build(by_pid.get(int(pid)))}\0" for pid in words)
-        listing = ""
+        seen = self._inside(stdin).items()
+        listing = "".join(f"{file.identity}\0{path}\0" for path, file in seen)
+        return Completed(0, f"{head}files\0{listing}", "")
+
+    def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
+        seen = self._inside(stdin).items()
+        return Completed(0, "".join(f"{file.digest}  {path}\0" for path, file in seen), "")
+
+    def _inside(self, stdin: bytes) -> dict[str, File]:
+        """Those of the paths, as seen by processes, at which there is a file."""
+        by_pid, found = self._by_pid(), {}
         for path in _names(stdin):
             _, _, pid, _, inside = path.split("/", 4)
-            seen = None
             if int(pid) in by_pid:
-                seen = self.machine.seen_by(by_pid[int(pid)], f"/{inside}")
-            if seen is not None:
-                listing += f"{hashlib.sha256(seen).hexdigest()}  {path}\0"
-        return Completed(0, f"{head}files\0{listing}", "")
+                found[path] = self.machine.seen_by(by_pid[int(pid)], f"/{inside}")
+        return {path: file for path, file in found.items() if file is not None}
+
+    def _by_pid(self) -> dict[int, Container]:
+        return {c.pid: c for c in self.machine.engine.all.values() if c.pid}
 
     def _build(self, container: Container | None) -> str:
         if container is None or container.labels.get("hashlab.service") in self.machine.clobbered:
@@ -270,6 +307,12 @@ class FakeShell:
 
 def _names(stdin: bytes) -> list[str]:
     return [name for name in stdin.decode().split("\0") if name]
+
+
+def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(entry)
+    assert stream is not None
+    return stream.read()
 
 
 def _join(folder: str, name: str) -> str:

@@ -18,13 +18,15 @@ from fakes.machine import Disk, FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.errors import HashlabError, LabError
-from hashlab.hashing import file_digest
+from hashlab.hashing import Digests, file_digest
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 from hashlab.protocols import (
     BootPlan,
     BoxContents,
     BoxManifest,
+    BuildAnswer,
+    BuildRequest,
     Completed,
     Connector,
     Endpoint,
@@ -39,6 +41,7 @@ from hashlab.protocols import (
     Shell,
     Tool,
     Vagrant,
+    Workers,
 )
 from hashlab.statefiles import StateFolder
 
@@ -86,6 +89,7 @@ class Ran:
     cwd: Path | None
     env: Mapping[str, str]
     timeout: float
+    stdin: str = ""
 
 
 class FakeRunner:
@@ -114,6 +118,7 @@ class FakeRunner:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: str = "",
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
@@ -122,7 +127,7 @@ class FakeRunner:
         words = tuple(command)
         name = PurePosixPath(words[1] if words[0] == "PYTHON" else words[0]).name
         with self.faults.call(f"runner.{name}", *words):
-            self.ran.append(Ran(words, cwd, dict(env or {}), timeout))
+            self.ran.append(Ran(words, cwd, dict(env or {}), timeout, stdin))
             answer = next((a for start, a in self._answers if words[: len(start)] == start), None)
             if answer is None:
                 raise AssertionError(f"the fake runner was not prepared for {list(words)}")
@@ -136,6 +141,39 @@ class FakeRunner:
     def end_orphans(self) -> list[str]:
         ended, self.orphans = self.orphans, []
         return ended
+
+
+class FakeWorkers:
+    """protocols.Workers: answers as a test prepared, and refuses what it was not prepared for."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.asked: list[tuple[tuple[str, ...], BuildRequest]] = []
+        self.closed = 0
+        self._answers: dict[str, Callable[[BuildRequest], BuildAnswer]] = {}
+
+    def prepare(self, program: str, answer: Callable[[BuildRequest], BuildAnswer]) -> None:
+        """Answer requests to the worker whose command begins with ``program``."""
+        self._answers[program] = answer
+
+    def ask(
+        self,
+        command: Sequence[str],
+        request: BuildRequest,
+        *,
+        cwd: Path,
+        timeout: float,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+    ) -> BuildAnswer:
+        cancel.check()
+        with self.faults.call(f"workers.{command[0]}", request):
+            self.asked.append((tuple(command), request))
+            assert command[0] in self._answers, f"no worker was prepared for {list(command)}"
+            return self._answers[command[0]](request)
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 class FakeVagrant:
@@ -506,6 +544,7 @@ class Outside:
         self.laptop = FakeEngine("laptop", faults=self.faults)
         self.laptop.registry = {"debian:bookworm-slim"}
         self.runner = FakeRunner(self.faults)
+        self.workers = FakeWorkers(self.faults)
         self.vagrant = FakeVagrant(self)
         self.connector = FakeConnector(self)
         self.provider = FakeProvider(self)
@@ -529,6 +568,8 @@ class Outside:
             connector=self.connector,
             laptop_engine=lambda: self.laptop,
             runner=self.runner,
+            workers=self.workers,
+            digests=Digests(),
             download=self._download,
             context_files=self._context_files,
             render=lambda values: json.dumps(values, indent=1),
@@ -619,5 +660,6 @@ def _conforms(outside: Outside, shell: FakeShell) -> None:
     vagrant: Vagrant = outside.vagrant
     connector: Connector = outside.connector
     runner: Runner = outside.runner
+    workers: Workers = outside.workers
     shells: Shell = shell
-    _ = (engine, provider, vagrant, connector, runner, shells)
+    _ = (engine, provider, vagrant, connector, runner, workers, shells)

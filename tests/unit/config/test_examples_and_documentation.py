@@ -19,7 +19,11 @@ MACHINES = "".join(
     f'[machines.{name}]\naddress = "192.168.60.{number}"\n'
     for number, name in enumerate(("broker", "services", "web"), 5)
 )
-SERVICES = "services:\n  web: {image: web, ports: ['80:8080', '15672:15672', '5005:5005']}\n"
+SERVICES = """\
+services:
+  web: {image: web, ports: ['80:8080', '15672:15672', '5005:5005']}
+  user: {image: user, volumes: ['./user/target/app:/app:ro']}
+"""
 FILES = dict.fromkeys(
     (
         "images/web/Dockerfile",
@@ -30,6 +34,7 @@ FILES = dict.fromkeys(
         "user/pom.xml",
         "user/src/Main.java",
         "ui/src/app.ts",
+        "user/target/app/classes/Main.class",
         "tools/seed.py",
         "tools/verify.py",
         "nginx.conf",
@@ -50,7 +55,7 @@ def programs(tmp_path: Path) -> str:
     """Return a PATH on which the programs of the examples are found."""
     folder = tmp_path / "programs"
     folder.mkdir()
-    for name in ("mvn", "npm"):
+    for name in ("mvn", "npm", "java"):
         (folder / name).touch(mode=0o755)
     return str(folder)
 

@@ -13,7 +13,8 @@ from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import readiness
 from hashlab.phases.builds import Build
-from hashlab.phases.containers import Action, decide, start_containers
+from hashlab.phases.containers import start_containers
+from hashlab.phases.exchange import Action, decide
 from hashlab.phases.readiness import is_one_shot, wait_ready
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
 from hashlab.protocols import Completed, ContainerState

@@ -1,0 +1,195 @@
+"""Workers: build tools that are started once and asked over their standard input (JSON lines)."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, cast
+
+from hashlab.errors import LabError, LaptopError
+from hashlab.pipeline import CancelToken
+from hashlab.protocols import BuildAnswer, BuildRequest
+
+END_SECONDS = 5.0
+LAST_LINES = 20
+
+
+class ProcessWorkers:
+    """protocols.Workers as child processes. They end with this process, for their input does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._workers: dict[tuple[object, ...], _Worker] = {}
+
+    def ask(
+        self,
+        command: Sequence[str],
+        request: BuildRequest,
+        *,
+        cwd: Path,
+        timeout: float,
+        cancel: CancelToken,
+        on_line: Callable[[str], None],
+    ) -> BuildAnswer:
+        """See protocols.Workers."""
+        worker = self._worker(tuple(command), cwd)
+        with worker.turn, cancel.calling(worker.kill):
+            answer = worker.ask(request, timeout=timeout, on_line=on_line, cancel=cancel)
+        cancel.check()
+        return answer
+
+    def close(self) -> None:
+        """See protocols.Workers."""
+        with self._lock:
+            workers = list(self._workers.values())
+            self._workers.clear()
+        for worker in workers:
+            worker.end()
+
+    def _worker(self, command: tuple[str, ...], cwd: Path) -> _Worker:
+        """The worker of this command; a new one when it has died, or its own files changed."""
+        key = (cwd, command)
+        version = _version(command, cwd)
+        with self._lock:
+            worker = self._workers.get(key)
+            if worker is not None and worker.alive and worker.version == version:
+                return worker
+            if worker is not None:
+                worker.end()
+            self._workers[key] = _Worker(command, cwd, version)
+            return self._workers[key]
+
+
+def _version(command: Sequence[str], cwd: Path) -> tuple[tuple[int, int], ...]:
+    """What tells whether files that the command names are other ones than before."""
+    stats = [(cwd / word).stat() for word in command if (cwd / word).is_file()]
+    return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+
+class _Worker:
+    """One process. ``turn`` is held by whoever asks it."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, version: object) -> None:
+        self.turn = threading.Lock()
+        self.version = version
+        self._command = command
+        self._number = 0
+        self._said: list[str] = []
+        self._on_line: Callable[[str], None] | None = None
+        self._answers: queue.Queue[str | None] = queue.Queue()
+        self._process = _start(command, cwd)
+        for read in (self._read_answers, self._read_lines):
+            threading.Thread(target=read, daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(
+        self,
+        request: BuildRequest,
+        *,
+        timeout: float,
+        on_line: Callable[[str], None],
+        cancel: CancelToken,
+    ) -> BuildAnswer:
+        self._number += 1
+        self._on_line = on_line
+        self._said.clear()
+        line = json.dumps({"id": self._number, **asdict(request)})
+        try:
+            # A worker that has died does not read; its end is then the answer.
+            with suppress(BrokenPipeError):
+                _stream(self._process.stdin).write(line + "\n")
+                _stream(self._process.stdin).flush()
+            answer = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            self.kill()
+            raise self._failure(f"did not answer within {timeout:g} s") from None
+        finally:
+            self._on_line = None
+        cancel.check()
+        if answer is None:
+            code = self._process.wait()
+            raise self._failure(f"ended with exit code {code} instead of an answer")
+        return self._understood(answer)
+
+    def _understood(self, line: str) -> BuildAnswer:
+        try:
+            said: Any = json.loads(line)
+            if said["id"] == self._number and said["result"] in ("done", "failed", "rebuild"):
+                return BuildAnswer(
+                    said["result"], str(said.get("detail", "")), str(said.get("output", ""))
+                )
+        except (ValueError, TypeError, KeyError):
+            pass
+        # What it says next might answer an earlier question.
+        self.kill()
+        raise self._failure(f"gave no answer to request {self._number}: {line.strip()[:200]}")
+
+    def _failure(self, what: str) -> LabError:
+        return LabError(
+            f"the worker {what}",
+            where=" ".join(self._command),
+            output="".join(self._said[-LAST_LINES:]),
+            next_step="run it again: the worker is started anew",
+        )
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Close its input, after which it ends by itself; insist after a while."""
+        with suppress(BrokenPipeError):
+            _stream(self._process.stdin).close()
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+
+    def _read_answers(self) -> None:
+        for line in _stream(self._process.stdout):
+            self._answers.put(line)
+        self._answers.put(None)
+
+    def _read_lines(self) -> None:
+        for line in _stream(self._process.stderr):
+            self._said.append(line)
+            listener = self._on_line
+            if listener is not None:
+                listener(line.rstrip("\n"))
+
+
+def _stream(stream: IO[str] | None) -> IO[str]:
+    """One of the three streams, all of which are pipes."""
+    return cast(IO[str], stream)
+
+
+def _start(command: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
+    """In a session of its own: Ctrl-C is for hashlab, which ends it in order."""
+    try:
+        return subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise LaptopError(f"command not found: {command[0]}", next_step="hashlab doctor") from None
+    except PermissionError:
+        raise LaptopError(f"not executable: {command[0]}") from None

@@ -1,0 +1,201 @@
+"""What must happen to one container, and doing it: keep, create, replace, start, attach, reload."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from hashlab.config.model import Lab, Service
+from hashlab.errors import LabError
+from hashlab.phases.builds import Build
+from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body
+from hashlab.phases.machinefiles import Process
+from hashlab.phases.network import overlay
+from hashlab.phases.readiness import is_one_shot
+from hashlab.phases.reload import after_swap, differs, process_of, remember, started, swap
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import ContainerState, Engine
+
+ATTACH_POLL_SECONDS = 0.1
+ATTACH_SECONDS = 60.0
+STOP_SECONDS = 10
+ALIVE = ("running", "restarting", "paused")
+# What an engine says while it is still forgetting an overlay network.
+FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
+
+
+@dataclass(frozen=True)
+class Action:
+    """What must happen to one container, and why (shown to the user). ``paths``: files in it that
+    its process may take in without a restart.
+    """
+
+    kind: Literal["keep", "create", "replace", "start", "attach", "reload"]
+    reason: str = ""
+    paths: tuple[str, ...] = ()
+
+
+def decide(
+    build: Build,
+    service: Service,
+    there: ContainerState | None,
+    network: str,
+    *,
+    network_name: str = "",
+    restored: bool = False,
+    process: Process | None = None,
+) -> Action:
+    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``restored``:
+    the machines woke in a snapshot, so what stopped was only cut off and keeps what it wrote;
+    ``process``: what is known of the container's process. Pure.
+    """
+    if there is None:
+        return Action("create", "started")
+    attached = bool({network, network_name} & there.networks)
+    runs = process.build if process else there.labels.get(BUILD_LABEL)
+    if runs != build.start_id:
+        paths = differs(build, process) if attached else ()
+        if paths:
+            return Action("reload", "reloaded", paths)
+        return Action("replace", "replaced: its build changed")
+    completed = there.state == "exited" and there.exit_code == 0 and is_one_shot(service)
+    if restored and there.state == "exited":
+        return Action("attach", "completed") if completed else Action("start", "started again")
+    if attached and (there.state == "running" or completed):
+        return Action("keep", "completed" if completed else "")
+    why = f"it was {there.state}" if attached else "the network was made anew"
+    return Action("replace", f"replaced: {why}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One service that is brought to its build. ``turn`` is held while a container of its machine
+    is replaced: when all leave the overlay network at once while others come, Docker 20.10 forgets
+    the network and attaches nobody for a minute.
+    """
+
+    world: World
+    service: Service
+    build: Build
+    step: Track
+    turn: threading.Lock
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the service's machine."""
+        return self.world.link(self.service.machine).engine
+
+
+def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
+    """Do to one container, or for the one of that name, what was decided; return what was done."""
+    if isinstance(old, str):
+        _replace(job, old)
+        return action.reason
+    if action.kind in ("start", "attach"):
+        _wake(job, old, start=action.kind == "start")
+        return action.reason
+    reason = action.reason
+    if action.kind == "reload":
+        taken, why = _reload(job, old, action.paths)
+        if taken:
+            return f"{reason}: {taken}"
+        reason = f"replaced: {why}"
+    with job.turn:
+        _replace(job, old)
+    return reason
+
+
+def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tuple[str, str]:
+    """Put changed files into the running process: what was taken, or "" and why not."""
+    world, machine = job.world, job.service.machine
+    process = process_of(container, world.facts.files[machine])
+    if process is None:
+        return "", "its process is another one"
+    job.step.detail("reloading")
+    world.about_to_change()
+    try:
+        taken, why = swap(world, job.build, paths, job.step.cancel)
+    except LabError as error:
+        world.note(f"{job.service.name}: {error.what} ({error.where})")
+        return "", error.what
+    if taken:
+        remember(world, machine, container.id, after_swap(job.build, process, paths))
+    return taken, why
+
+
+def _replace(job: Job, old: ContainerState | str) -> None:
+    """Start a new container in place of ``old``, or under that name when there is none."""
+    world, engine, build = job.world, job.engine, job.build
+    world.about_to_change(restart=True)
+    if isinstance(old, ContainerState):
+        job.step.detail("stopping")
+        stop_and_remove(engine, old, grace(job.service))
+    job.step.cancel.check()
+    job.step.detail("starting")
+    name = old if isinstance(old, str) else old.name
+    body = container_body(
+        world.lab, job.service, build=build.start_id, patience=world.provider.patience
+    )
+    identifier = engine.create(name, body)
+    _start_attached(engine, identifier, job.step, world.provider.patience)
+    if build.reloadable:
+        container = engine.container(identifier)
+        if container is not None:
+            remember(world, job.service.machine, identifier, started(build, container))
+
+
+def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
+    """Give a container that stopped with its machine the network that is there now: it remembers
+    another one by its id. Then start it, unless it had completed.
+    """
+    world, engine, network = job.world, job.engine, job.world.facts.network
+    world.about_to_change()
+    if network not in old.networks:
+        if old.networks:
+            engine.disconnect(overlay(world.lab), old.id)
+        engine.connect(overlay(world.lab), old.id, aliases=[job.service.name])
+    if start:
+        job.step.detail("starting")
+        _start_attached(engine, old.id, job.step, world.provider.patience)
+
+
+def _start_attached(engine: Engine, identifier: str, step: Track, patience: float) -> None:
+    """Start a container. A machine knows an overlay network only while a container is on it; when
+    the last one has just left, the engine is still forgetting the network and finds it a moment
+    later.
+    """
+    deadline = time.monotonic() + ATTACH_SECONDS * patience
+    while True:
+        try:
+            engine.start(identifier)
+            return
+        except LabError as error:
+            passing = any(sign in error.what for sign in FORGETTING)
+            if not passing or time.monotonic() > deadline:
+                raise
+        step.detail("waiting for the network")
+        step.cancel.wait(ATTACH_POLL_SECONDS)
+
+
+def grace(service: Service) -> int:
+    """Seconds a container of the service gets to end by itself."""
+    grace = service.stop_grace_period
+    return STOP_SECONDS if grace is None else max(0, round(grace))
+
+
+def stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> None:
+    """Remove a container; one that is alive gets ``grace`` seconds."""
+    if container.state in ALIVE:
+        engine.stop(container.id, timeout=grace)
+    engine.remove(container.id)
+
+
+def stop_container(lab: Lab, engine: Engine, container: ContainerState) -> None:
+    """Stop a container of the lab, with the patience its service asks for; it stays."""
+    services = {service.name: service for service in lab.services}
+    service = services.get(container.labels.get(SERVICE_LABEL, ""))
+    if container.state in ALIVE:
+        engine.stop(container.id, timeout=grace(service) if service else STOP_SECONDS)

@@ -1,0 +1,188 @@
+"""What lies on a machine: asked in one round trip, hashed only where it changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.phases.snapshot import home
+from hashlab.protocols import Shell
+
+# Device, inode, size, both times and mode of a file: another text after whatever changes it.
+IDENTITY = r"%D:%i:%s:%T@:%C@:%m\0%p\0"
+OBSERVE = f"""
+cd "$1" 2> /dev/null || exit 0
+for part in files secrets; do
+    if [ -d "$part" ]; then find "$part" -type f -printf '{IDENTITY}'; fi
+done
+for record in manifest processes; do
+    printf '\\0'
+    if [ -f "$record" ]; then cat "$record"; fi
+done
+"""
+HASH = """
+cd "$1" && xargs -0 -r sha256sum -z --
+"""
+# A reader sees the old record or the new one.
+RECORD = """
+umask 077
+mkdir -p "$1" && cat > "$1/$2.new" && mv -f "$1/$2.new" "$1/$2"
+"""
+EXECUTABLE = 0o100
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A file on a machine. ``content``: its SHA-256, with ``+x`` where it is executable; ""
+    where nobody needs to know it.
+    """
+
+    identity: str
+    content: str = ""
+
+    @property
+    def mode(self) -> int:
+        """Its permissions."""
+        return int(self.identity.rpartition(":")[2], 8)
+
+
+@dataclass(frozen=True)
+class Process:
+    """What hashlab knows of a running process that it may put changed files into.
+
+    ``fixed``: hash of all that cannot be changed without a restart; ``files``: content by path in
+    the container of what the process runs; ``reloaded``: paths that were put in since it started.
+    """
+
+    started_at: str
+    build: str
+    fixed: str
+    files: Mapping[str, str]
+    reloaded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MachineFiles:
+    """What lies on a machine, by name. ``manifest``: what hashlab put there, as it was then;
+    ``processes``: by container id.
+    """
+
+    files: Mapping[str, Placed] = field(default_factory=dict)
+    secrets: Mapping[str, Placed] = field(default_factory=dict)
+    manifest: Mapping[str, Placed] = field(default_factory=dict)
+    processes: Mapping[str, Process] = field(default_factory=dict)
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names of the files that hashlab put there."""
+        return frozenset(n.removeprefix("files/") for n in self.manifest if n.startswith("files/"))
+
+    @property
+    def all(self) -> dict[str, Placed]:
+        """Files and secrets by their path below the lab's folder."""
+        return {
+            **{f"files/{name}": placed for name, placed in self.files.items()},
+            **{f"secrets/{name}": placed for name, placed in self.secrets.items()},
+        }
+
+
+def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:
+    """Ask a machine what it has. Of files that hashlab wants there, or once put there, the content
+    is known: from the manifest while the file is the same one, else the machine hashes it.
+    """
+    there = _parse(_said(shell, lab, machine, OBSERVE))
+    placed = there.all
+    asked = (set(wanted) | set(there.manifest)) & set(placed)
+    known = {n: p for n, p in there.manifest.items() if p.identity == _identity(placed.get(n))}
+    unknown = sorted(asked - set(known))
+    hashed = _hash(shell, lab, machine, unknown) if unknown else {}
+
+    def content(name: str, one: Placed) -> Placed:
+        if name in known:
+            return known[name]
+        if name not in hashed:
+            return one
+        executable = "+x" if one.mode & EXECUTABLE else ""
+        return Placed(one.identity, hashed[name] + executable)
+
+    return MachineFiles(
+        {name: content(f"files/{name}", one) for name, one in there.files.items()},
+        {name: content(f"secrets/{name}", one) for name, one in there.secrets.items()},
+        there.manifest,
+        there.processes,
+    )
+
+
+def write_manifest(shell: Shell, lab: Lab, machine: str, placed: Mapping[str, Placed]) -> None:
+    """Let a machine remember what hashlab put there, by path below the lab's folder."""
+    value = {name: [one.identity, one.content] for name, one in placed.items()}
+    _write(shell, lab, machine, "manifest", value)
+
+
+def write_processes(shell: Shell, lab: Lab, machine: str, processes: Mapping[str, Process]) -> None:
+    """Let a machine remember what its processes run, by container id."""
+    value = {
+        container: {**vars(process), "files": dict(process.files)}
+        for container, process in processes.items()
+    }
+    _write(shell, lab, machine, "processes", value)
+
+
+def _identity(placed: Placed | None) -> str | None:
+    return placed.identity if placed else None
+
+
+def _hash(shell: Shell, lab: Lab, machine: str, names: Iterable[str]) -> dict[str, str]:
+    listing = _said(shell, lab, machine, HASH, stdin="".join(f"{n}\0" for n in names).encode())
+    entries = (entry.partition("  ") for entry in listing.split("\0") if entry)
+    return {name: content for content, _, name in entries}
+
+
+def _said(shell: Shell, lab: Lab, machine: str, script: str, *, stdin: bytes = b"") -> str:
+    done = shell.run(["sh", "-c", script, "sh", home(lab)], stdin=stdin)
+    if done.code != 0:
+        raise LabError("cannot list the files of the machine", where=machine, output=done.stderr)
+    return done.stdout
+
+
+def _write(shell: Shell, lab: Lab, machine: str, name: str, value: object) -> None:
+    text = json.dumps(value).encode()
+    done = shell.run(["sh", "-c", RECORD, "sh", home(lab), name], stdin=text)
+    if done.code != 0:
+        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+
+
+def _parse(listing: str) -> MachineFiles:
+    """Read what OBSERVE prints: pairs of identity and path, and after an empty identity records."""
+    entries = iter(listing.split("\0"))
+    found: dict[str, dict[str, Placed]] = {"files": {}, "secrets": {}}
+    for identity in entries:
+        if not identity:
+            break
+        part, _, name = next(entries).partition("/")
+        found[part][name] = Placed(identity)
+    manifest = _record(next(entries, ""), lambda value: Placed(*map(str, value)))
+    processes = _record(next(entries, ""), _process)
+    return MachineFiles(found["files"], found["secrets"], manifest, processes)
+
+
+def _record(text: str, read: Callable[[Any], Any]) -> dict[str, Any]:
+    """A record of the machine; one that is broken is none: what it says is then found out anew."""
+    try:
+        return {str(name): read(value) for name, value in json.loads(text or "{}").items()}
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return {}
+
+
+def _process(value: Mapping[str, Any]) -> Process:
+    return Process(
+        str(value["started_at"]),
+        str(value["build"]),
+        str(value["fixed"]),
+        {str(path): str(content) for path, content in value["files"].items()},
+        tuple(map(str, value["reloaded"])),
+    )

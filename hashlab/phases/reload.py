@@ -1,0 +1,114 @@
+"""Puts changed files into running processes by the user's own command, and asks for them later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from hashlab.config.model import Reload
+from hashlab.errors import LabError
+from hashlab.phases.builds import Build
+from hashlab.phases.machinefiles import MachineFiles, Process, write_processes
+from hashlab.phases.steps import command_of, step_environment
+from hashlab.phases.world import World
+from hashlab.pipeline import CancelToken
+from hashlab.protocols import ContainerState
+
+RELOAD_SECONDS = 60.0
+
+
+def process_of(container: ContainerState, files: MachineFiles) -> Process | None:
+    """What is known of a container's process; None when another one runs there since then."""
+    process = files.processes.get(container.id)
+    same = process is not None and process.started_at == container.started_at
+    return process if same and container.state == "running" else None
+
+
+def differs(build: Build, process: Process | None) -> tuple[str, ...]:
+    """Paths in the container whose change the process may take in; none when that is not all that
+    differs. Pure.
+    """
+    wanted = build.reload_files
+    if process is None or process.fixed != build.fixed or set(process.files) != set(wanted):
+        return ()
+    return tuple(path for path, content in wanted.items() if process.files[path] != content)
+
+
+def swap(world: World, build: Build, paths: Iterable[str], cancel: CancelToken) -> tuple[str, str]:
+    """Put changed files into a service's process: what was taken, or "" and why not.
+
+    Raises LabError when the command fails.
+    """
+    answer = _ask(world, build, "swap", paths, cancel)
+    if answer.get("taken") is True:
+        return str(answer.get("detail", "")) or "taken", ""
+    return "", str(answer.get("why") or "it was not taken")
+
+
+def after_swap(build: Build, process: Process, paths: Iterable[str]) -> Process:
+    """What is known of the process once it has taken these files."""
+    reloaded = tuple(sorted({*process.reloaded, *paths}))
+    return replace(process, build=build.start_id, files=build.reload_files, reloaded=reloaded)
+
+
+def started(build: Build, container: ContainerState) -> Process:
+    """What is known of a process that has just started."""
+    return Process(container.started_at, build.start_id, build.fixed, build.reload_files)
+
+
+def remember(world: World, machine: str, container: str, process: Process) -> None:
+    """Let the machine remember what a process runs; processes that are gone are forgotten."""
+    link = world.link(machine)
+    with world.lock:
+        files = world.facts.files[machine]
+        there = {name: p for name, p in files.processes.items() if link.engine.container(name)}
+        there[container] = process
+        write_processes(link.shell, world.lab, machine, there)
+        world.facts.files[machine] = replace(files, processes=there)
+
+
+def stale_after_reload(world: World, build: Build, process: Process, cancel: CancelToken) -> str:
+    """Ask the process itself whether it runs what was put into it; "" when it does."""
+    try:
+        stale = _ask(world, build, "prove", process.reloaded, cancel).get("stale")
+    except LabError as error:
+        return f"what was reloaded cannot be proved: {error.what}"
+    if not isinstance(stale, Mapping):
+        return "what was reloaded cannot be proved: the command says nothing of it"
+    return next((f"{path}: {why}" for path, why in stale.items()), "")
+
+
+def _ask(
+    world: World, build: Build, word: str, paths: Iterable[str], cancel: CancelToken
+) -> Mapping[str, Any]:
+    """Run the service's reload command. Raises LabError when it fails or says no JSON object."""
+    reload = world.lab.reload(build.service)
+    if reload is None:
+        raise LabError("hashlab.toml has no reload any more", where=build.service)
+    files = {path: str(build.reloadable[path]) for path in paths if path in build.reloadable}
+    question = {"service": build.service, "build": build.start_id, "files": files}
+    done = world.runner.run(
+        [*command_of(world, reload.command), word],
+        cwd=world.lab.folder,
+        env=step_environment(world),
+        stdin=json.dumps(question),
+        timeout=RELOAD_SECONDS * world.provider.patience,
+        cancel=cancel,
+    )
+    if done.code != 0:
+        raise _wrong(reload, word, f"failed with exit code {done.code}", done.stderr)
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, Mapping):
+        raise _wrong(reload, word, "said no JSON object", done.stdout + done.stderr)
+    return answer
+
+
+def _wrong(reload: Reload, word: str, what: str, output: str) -> LabError:
+    return LabError(
+        f"the reload command {what}", where=" ".join((*reload.command, word)), output=output
+    )
