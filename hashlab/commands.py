@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from hashlab import workflows
+from hashlab import client, workflows
 from hashlab.errors import ExitCode, HashlabError, UsageError
+from hashlab.labfolder import nearest
 from hashlab.lock import held
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
@@ -36,7 +37,7 @@ from hashlab.report import (
     show_snapshots,
     show_status,
 )
-from hashlab.wiring import make_world, open_lab, survey, terminating
+from hashlab.wiring import Warm, make_world, open_lab, survey, terminating
 
 Workflow = Sequence[Phase[World]]
 # Words that follow `hashlab box`.
@@ -45,12 +46,17 @@ BOX_ACTIONS = ("export", "import", "prune")
 
 @dataclass(frozen=True)
 class Options:
-    """The flags every command knows."""
+    """The flags every command knows. ``warm``: what this process keeps between runs."""
 
     lab: Path | None = None
     provider: str | None = None
     json: bool = False
     verbose: bool = False
+    warm: Warm | None = None
+
+    def world(self) -> World:
+        """The lab these flags name, with its real drivers. Raises HashlabError."""
+        return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
 
     @property
     def people(self) -> TextIO:
@@ -73,10 +79,19 @@ def replace(options: Options) -> ExitCode:
     return _run("dev-replace", rounds, options)
 
 
+def destroy(options: Options, *, box: bool) -> ExitCode:
+    """Take the lab away, and what waits in the background for work on it."""
+    code = run("destroy", workflows.DESTROY_BOX if box else workflows.DESTROY, options)
+    folder = options.lab or nearest(str(Path.cwd()))
+    if folder is not None:
+        client.stop(str(folder))
+    return code
+
+
 def _run(command: str, plan: Callable[[World], Sequence[Workflow]], options: Options) -> ExitCode:
     with terminating():
         try:
-            world = make_world(open_lab(options.lab, provider=options.provider))
+            world = options.world()
             with held(world.state.lock, command):
                 for orphan in world.runner.end_orphans():
                     world.note(f"ended {orphan}, left at work by a run that was killed")
@@ -101,7 +116,7 @@ def _carry_out(world: World, several: Sequence[Workflow], options: Options) -> R
     results: list[RunResult] = []
     for workflow in several:
         if results:
-            world = make_world(world.lab)
+            world = make_world(world.lab, warm=options.warm)
         results.append(_watched(world, workflow, options))
         if results[-1].error is not None:
             break
@@ -144,18 +159,10 @@ def fail(error: HashlabError, options: Options) -> ExitCode:
     return error.exit_code
 
 
-def default_lab() -> Path | None:
-    """The example, for whoever stands in the top folder of hashlab's own repository."""
-    here = Path.cwd()
-    example = here / "examples" / "hash-collision"
-    own = (here / "hashlab" / "wiring.py").exists() and not (here / "hashlab.toml").exists()
-    return example if own and (example / "hashlab.toml").exists() else None
-
-
 def status(options: Options) -> ExitCode:
     """Show what the machines say of themselves; changes nothing, so it needs no lock."""
     try:
-        world = make_world(open_lab(options.lab, provider=options.provider))
+        world = options.world()
         try:
             with Recorder(Silent(), CancelToken()).step("status") as track:
                 document = status_document(world, track)
@@ -225,7 +232,7 @@ def _check_box(wanted: BoxOptions) -> None:
 def _show_boxes(options: Options) -> ExitCode:
     """Changes nothing, so it needs no lock."""
     try:
-        document = box_document(make_world(open_lab(options.lab, provider=options.provider)))
+        document = box_document(options.world())
     except HashlabError as error:
         return fail(error, options)
     if options.json:
@@ -238,7 +245,7 @@ def _show_boxes(options: Options) -> ExitCode:
 def snapshots(options: Options) -> ExitCode:
     """Show the lab's snapshots; changes nothing, so it needs no lock."""
     try:
-        world = make_world(open_lab(options.lab, provider=options.provider))
+        world = options.world()
         document = snapshots_document(world)
     except HashlabError as error:
         return fail(error, options)
@@ -276,7 +283,7 @@ def doctor(options: Options) -> ExitCode:
 def ssh(machine: str, command: str, options: Options) -> int:
     """Run an OpenSSH client on a machine; its exit code becomes ours."""
     try:
-        world = make_world(open_lab(options.lab, provider=options.provider))
+        world = options.world()
         if machine not in world.machine_names():
             known = ", ".join(world.machine_names())
             raise UsageError(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from traceback import walk_stack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 from invoke.context import Context
@@ -15,9 +16,27 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 from invoke.tasks import Task, task
 
-from hashlab import __version__, commands, workflows
-from hashlab.commands import BoxOptions, Options
+from hashlab import __version__, client
 from hashlab.errors import ExitCode
+from hashlab.labfolder import example, named_by
+
+if TYPE_CHECKING:
+    from hashlab import commands, workflows
+    from hashlab.commands import Options
+else:
+
+    class _Later:
+        """A module that is imported when it is first used: where a daemon does the work, importing
+        these would take longer than the work.
+        """
+
+        def __init__(self, name):
+            self._name = name
+
+        def __getattr__(self, name):
+            return getattr(import_module(self._name), name)
+
+    commands, workflows = _Later("hashlab.commands"), _Later("hashlab.workflows")
 
 
 class _Word(Argument):
@@ -68,8 +87,23 @@ RUN_HELP = {
 
 
 def _options(lab: str, provider: str, json: bool = False, verbose: bool = False) -> Options:
-    folder = Path(lab) if lab else commands.default_lab()
-    return Options(folder, provider or None, json, verbose)
+    folder = lab or example(str(Path.cwd()))
+    return commands.Options(Path(folder) if folder else None, provider or None, json, verbose)
+
+
+def _ask_daemon(command: str, lab: str, provider: str, *flags: str) -> None:
+    """End with the exit code of the lab's daemon where it carries out the command."""
+    words = [command, *(flag for flag in flags if flag)]
+    words += ["--provider", provider] if provider else []
+    here = str(Path.cwd())
+    folder = named_by(["--lab", lab] if lab else [], here)
+    code = client.ask(words, folder) if folder else None
+    if code is not None:
+        sys.exit(code)
+
+
+def _flags(json: bool, verbose: bool = False) -> tuple[str, str]:
+    return "--json" if json else "", "--verbose" if verbose else ""
 
 
 @task(name="init-box", help=RUN_HELP)
@@ -111,6 +145,7 @@ def refresh(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:
     """Bring what you edited to the running lab, and prove that it runs."""
+    _ask_daemon("refresh", lab, provider, *_flags(json, verbose))
     sys.exit(commands.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
 
 
@@ -124,8 +159,7 @@ def destroy(
     box: bool = False,
 ) -> None:
     """Remove machines, volumes, networks and ports of the lab, then look that nothing is left."""
-    workflow = workflows.DESTROY_BOX if box else workflows.DESTROY
-    sys.exit(commands.run("destroy", workflow, _options(lab, provider, json, verbose)))
+    sys.exit(commands.destroy(_options(lab, provider, json, verbose), box=box))
 
 
 @task(
@@ -152,7 +186,7 @@ def box(
     dry_run: bool = False,
 ) -> None:
     """List the boxes of this laptop: sizes, contents, who uses them. Or export, import, prune."""
-    wanted = BoxOptions(action or "", argument or "", base_url, dry_run)
+    wanted = commands.BoxOptions(action or "", argument or "", base_url, dry_run)
     sys.exit(commands.box(wanted, _options(lab, provider, json, verbose)))
 
 
@@ -203,6 +237,7 @@ def snapshots(
 @task(help={key: RUN_HELP[key] for key in ("lab", "provider", "json")})
 def status(_: Context, lab: str = "", provider: str = "", json: bool = False) -> None:
     """Show machines, services, what was built, what runs, and the addresses."""
+    _ask_daemon("status", lab, provider, *_flags(json))
     sys.exit(commands.status(_options(lab, provider, json)))
 
 
@@ -211,6 +246,7 @@ def seed(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:
     """Load the sample data that is missing."""
+    _ask_daemon("seed", lab, provider, *_flags(json, verbose))
     sys.exit(commands.run("seed", workflows.SEED, _options(lab, provider, json, verbose)))
 
 
@@ -219,6 +255,7 @@ def verify(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:
     """Prove that what runs is what was built, and run the application's smoke test."""
+    _ask_daemon("verify", lab, provider, *_flags(json, verbose))
     sys.exit(commands.run("verify", workflows.VERIFY, _options(lab, provider, json, verbose)))
 
 
@@ -267,6 +304,6 @@ class _Hashlab(Program):
             raise
 
 
-def main() -> None:
-    """Entry point of the console script ``hashlab``."""
+def run() -> None:
+    """Carry out the command line as Invoke understands it; ends with SystemExit."""
     _Hashlab(name="hashlab", binary="hashlab", version=__version__, namespace=namespace).run()

@@ -28,7 +28,7 @@ from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, 
 from hashlab.hashing import Digests
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant
+from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant, Workers
 from hashlab.statefiles import StateFolder
 
 
@@ -214,21 +214,68 @@ def equip(lab: Lab) -> Equipment:
     return Equipment(lab, state, cache(_local_engine), runner, os.environ, kvm)
 
 
-def make_world(lab: Lab) -> World:
-    """A world with the real drivers. Nothing is contacted before it is needed."""
+class Warm:
+    """What one process keeps for the runs that follow each other in it: file hashes, build workers,
+    open links.
+    """
+
+    def __init__(self) -> None:
+        self.digests = Digests()
+        self._workers = ProcessWorkers()
+        self._links: Callable[[], Any] = cache(_kept_links)
+
+    @property
+    def workers(self) -> Workers:
+        """The build workers, for a run that leaves them alive."""
+        return cast(Workers, _Staying(self._workers))
+
+    def connector(self, connector: object) -> object:
+        """The same connector, but its links stay open."""
+        return self._links().through(connector)
+
+    def close(self) -> None:
+        """End the workers, close the links."""
+        self._workers.close()
+        self._links().close()
+
+
+class _Staying:
+    """Build workers that outlive a run."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.ask = workers.ask
+
+    def close(self) -> None:
+        """Nothing: they are wanted again."""
+
+
+def _kept_links() -> object:
+    return import_module("hashlab.drivers.keptlinks").KeptLinks()
+
+
+def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
+    """A world with the real drivers. Nothing is contacted before it is needed.
+
+    ``warm``: what earlier runs of this process have kept.
+    """
     equipment = equip(lab)
     state, runner = equipment.state, equipment.runner
     provider = PROVIDERS[lab.provider](equipment)
+
+    def connector() -> object:
+        made = _connector(state, runner, provider)
+        return warm.connector(made) if warm else made
+
     return World(
         lab=lab,
         state=state,
         provider=provider,
         vagrant=cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner))),
-        connector=cast(Connector, _Late(lambda: _connector(state, runner, provider))),
+        connector=cast(Connector, _Late(connector)),
         laptop_engine=equipment.engine,
         runner=runner,
-        workers=ProcessWorkers(),
-        digests=Digests(),
+        workers=warm.workers if warm else ProcessWorkers(),
+        digests=warm.digests if warm else Digests(),
         download=_download,
         context_files=_context_files,
         render=_render,

@@ -39,17 +39,17 @@ from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
+from hashlab.labfolder import FILE, nearest
 
-FILE = "hashlab.toml"
 _OTHER_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
 def find_lab_folder(start: Path) -> Path:
     """Return the nearest folder with a hashlab.toml, from ``start`` upwards. Raises UsageError."""
     beginning = _absolute(start)
-    for folder in (beginning, *beginning.parents):
-        if is_file(folder / FILE):
-            return folder
+    folder = nearest(str(beginning))
+    if folder is not None:
+        return Path(folder)
     raise UsageError(
         f"there is no {FILE} in {beginning}, nor in any folder above it",
         next_step=f"cd to the folder of your {FILE}, or write one: see docs/config.md",
