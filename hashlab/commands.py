@@ -1,22 +1,18 @@
-"""What every command does round its workflow: lock, report, record, one message, exit code."""
+"""What every command does besides its run: pages, words that follow it, its exit code."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import os
-import resource
 import sys
-from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 from hashlab import client, workflows
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.labfolder import nearest
-from hashlab.lock import held
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.machines import reconnect
@@ -24,49 +20,13 @@ from hashlab.phases.replacement import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.status import status_document
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Phase, Recorder, RunResult, joined, run_workflow
-from hashlab.report import (
-    Silent,
-    make_report,
-    run_record,
-    save_record,
-    show_boxes,
-    show_checks,
-    show_error,
-    show_result,
-    show_snapshots,
-    show_status,
-)
-from hashlab.wiring import Warm, make_world, open_lab, survey, terminating
+from hashlab.pipeline import CancelToken, Recorder
+from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
+from hashlab.runs import Options, Workflow, fail, run, run_several
+from hashlab.wiring import make_world, survey
 
-Workflow = Sequence[Phase[World]]
 # Words that follow `hashlab box`.
 BOX_ACTIONS = ("export", "import", "prune")
-
-
-@dataclass(frozen=True)
-class Options:
-    """The flags every command knows. ``warm``: what this process keeps between runs."""
-
-    lab: Path | None = None
-    provider: str | None = None
-    json: bool = False
-    verbose: bool = False
-    warm: Warm | None = None
-
-    def world(self) -> World:
-        """The lab these flags name, with its real drivers. Raises HashlabError."""
-        return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
-
-    @property
-    def people(self) -> TextIO:
-        """Where text for people goes: stdout, unless that is kept for one JSON document."""
-        return sys.stderr if self.json else sys.stdout
-
-
-def run(command: str, workflow: Workflow, options: Options) -> ExitCode:
-    """Run a workflow under the lab's lock; show it, record it, return the exit code."""
-    return _run(command, lambda world: [workflow], options)
 
 
 def replace(options: Options) -> ExitCode:
@@ -76,7 +36,7 @@ def replace(options: Options) -> ExitCode:
         stale = stale_machines(world)
         return [workflows.replacing(machine) for machine in stale] or [workflows.DEV]
 
-    return _run("dev-replace", rounds, options)
+    return run_several("dev-replace", rounds, options)
 
 
 def destroy(options: Options, *, box: bool) -> ExitCode:
@@ -86,77 +46,6 @@ def destroy(options: Options, *, box: bool) -> ExitCode:
     if folder is not None:
         client.stop(str(folder))
     return code
-
-
-def _run(command: str, plan: Callable[[World], Sequence[Workflow]], options: Options) -> ExitCode:
-    with terminating():
-        try:
-            world = options.world()
-            with held(world.state.lock, command):
-                for orphan in world.runner.end_orphans():
-                    world.note(f"ended {orphan}, left at work by a run that was killed")
-                result = _carry_out(world, plan(world), options)
-                record = run_record(
-                    command,
-                    world.lab.name,
-                    world.provider.name,
-                    result,
-                    peak_memory=_peak_memory(),
-                )
-                save_record(world.state.runs, record)
-        except HashlabError as error:
-            return fail(error, options)
-    if options.json:
-        print(json.dumps(record, indent=2))
-    return ExitCode.OK if result.error is None else result.error.exit_code
-
-
-def _carry_out(world: World, several: Sequence[Workflow], options: Options) -> RunResult:
-    """Run workflows one after another until one fails; each finds out anew how the lab is."""
-    results: list[RunResult] = []
-    for workflow in several:
-        if results:
-            world = make_world(world.lab, warm=options.warm)
-        results.append(_watched(world, workflow, options))
-        if results[-1].error is not None:
-            break
-    result = joined(results)
-    show_result(
-        result,
-        stream=options.people,
-        notes=[*world.lab.notes, *world.facts.notes],
-        urls=world.urls() if world.facts.reach else {},
-    )
-    return result
-
-
-def _watched(world: World, workflow: Workflow, options: Options) -> RunResult:
-    with make_report(options.people, verbose=options.verbose) as listener:
-        try:
-            return run_workflow(
-                workflow,
-                world,
-                machines=world.machine_names(),
-                listener=listener,
-                cancel=CancelToken(),
-            )
-        finally:
-            world.close()
-
-
-def _peak_memory() -> int:
-    """The most memory this process has held, in bytes (macOS counts bytes, Linux KiB)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def fail(error: HashlabError, options: Options) -> ExitCode:
-    """Show an expected failure that no workflow could record, and return its exit code."""
-    show_error(error, stream=sys.stderr)
-    if options.json:
-        document = {"ok": False, "error": {"what": error.what, "exit_code": int(error.exit_code)}}
-        print(json.dumps(document, indent=2))
-    return error.exit_code
 
 
 def status(options: Options) -> ExitCode:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab import client, commands, workflows
-from hashlab.commands import Options
+from hashlab.runs import Options, run
 from hashlab.wiring import Warm
 
 IDLE_SECONDS = 1800.0
@@ -221,7 +221,7 @@ def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
         "verify": workflows.VERIFY,
         "seed": workflows.SEED,
     }[arguments.command]
-    return commands.run(arguments.command, workflow, options)
+    return run(arguments.command, workflow, options)
 
 
 @contextmanager

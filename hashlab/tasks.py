@@ -21,8 +21,8 @@ from hashlab.errors import ExitCode
 from hashlab.labfolder import example, named_by
 
 if TYPE_CHECKING:
-    from hashlab import commands, workflows
-    from hashlab.commands import Options
+    from hashlab import commands, runs, workflows
+    from hashlab.runs import Options
 else:
 
     class _Later:
@@ -36,7 +36,9 @@ else:
         def __getattr__(self, name):
             return getattr(import_module(self._name), name)
 
-    commands, workflows = _Later("hashlab.commands"), _Later("hashlab.workflows")
+    commands, runs, workflows = map(
+        _Later, ("hashlab.commands", "hashlab.runs", "hashlab.workflows")
+    )
 
 
 class _Word(Argument):
@@ -88,7 +90,7 @@ RUN_HELP = {
 
 def _options(lab: str, provider: str, json: bool = False, verbose: bool = False) -> Options:
     folder = lab or example(str(Path.cwd()))
-    return commands.Options(Path(folder) if folder else None, provider or None, json, verbose)
+    return runs.Options(Path(folder) if folder else None, provider or None, json, verbose)
 
 
 def _ask_daemon(command: str, lab: str, provider: str, *flags: str) -> None:
@@ -111,7 +113,7 @@ def init_box(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:
     """Build the base box with all images inside and register it; skipped when unchanged."""
-    sys.exit(commands.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
+    sys.exit(runs.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
 
 
 @task(
@@ -137,7 +139,7 @@ def dev(
         sys.exit(commands.dev_from(from_, options, replace=replace))
     if replace:
         sys.exit(commands.replace(options))
-    sys.exit(commands.run("dev", workflows.DEV, options))
+    sys.exit(runs.run("dev", workflows.DEV, options))
 
 
 @task(help=RUN_HELP)
@@ -146,7 +148,7 @@ def refresh(
 ) -> None:
     """Bring what you edited to the running lab, and prove that it runs."""
     _ask_daemon("refresh", lab, provider, *_flags(json, verbose))
-    sys.exit(commands.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
+    sys.exit(runs.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
 
 
 @task(help={**RUN_HELP, "box": "Remove the box and its images as well."})
@@ -201,7 +203,7 @@ def snapshot(
 ) -> None:
     """Keep all machines as they are at one instant, with the application's data."""
     options = _options(lab, provider, json, verbose)
-    sys.exit(commands.run("snapshot", workflows.snapshot(name), options))
+    sys.exit(runs.run("snapshot", workflows.snapshot(name), options))
 
 
 @task(positional=["name"], help={**RUN_HELP, "name": "The snapshot."})
@@ -215,7 +217,7 @@ def restore(
 ) -> None:
     """Bring the whole lab back to a snapshot, whatever happened since."""
     options = _options(lab, provider, json, verbose)
-    sys.exit(commands.run("restore", workflows.restore(name), options))
+    sys.exit(runs.run("restore", workflows.restore(name), options))
 
 
 @task(help={**RUN_HELP, "remove": "Remove this snapshot."})
@@ -230,7 +232,7 @@ def snapshots(
     """List the snapshots of the lab, or remove one."""
     options = _options(lab, provider, json, verbose)
     if remove:
-        sys.exit(commands.run("remove-snapshot", workflows.remove_snapshot(remove), options))
+        sys.exit(runs.run("remove-snapshot", workflows.remove_snapshot(remove), options))
     sys.exit(commands.snapshots(options))
 
 
@@ -247,7 +249,7 @@ def seed(
 ) -> None:
     """Load the sample data that is missing."""
     _ask_daemon("seed", lab, provider, *_flags(json, verbose))
-    sys.exit(commands.run("seed", workflows.SEED, _options(lab, provider, json, verbose)))
+    sys.exit(runs.run("seed", workflows.SEED, _options(lab, provider, json, verbose)))
 
 
 @task(help=RUN_HELP)
@@ -256,7 +258,7 @@ def verify(
 ) -> None:
     """Prove that what runs is what was built, and run the application's smoke test."""
     _ask_daemon("verify", lab, provider, *_flags(json, verbose))
-    sys.exit(commands.run("verify", workflows.VERIFY, _options(lab, provider, json, verbose)))
+    sys.exit(runs.run("verify", workflows.VERIFY, _options(lab, provider, json, verbose)))
 
 
 @task(
