@@ -72,8 +72,8 @@ def run_several(command: str, plan: Plan, options: Options) -> ExitCode:
     show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
     if options.json:
         print(json.dumps(done.record, indent=2))
-    error = done.result.error
-    return ExitCode.OK if error is None else error.exit_code
+    failure = done.result.error
+    return ExitCode.OK if failure is None else failure.exit_code
 
 
 def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
