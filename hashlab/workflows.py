@@ -42,14 +42,15 @@ INIT_BOX: tuple[P, ...] = (
 
 # What runs on machines that are connected, in a new lab as in a running one.
 APPLICATION: tuple[P, ...] = (
+    P("network", network.join_network, after=("connect",), parts=network.parts),
     P("ports", ports.forward_ports, after=("connect",)),
-    P("secrets", secrets.make_secrets, after=("connect",)),
-    P("kept data", replacement.restore_data, after=("connect",)),
+    P("kept data", replacement.restore_data, after=("connect",), per="machine"),
     P("images", images.bring_images, after=("connect", "hash images"), per="machine"),
     P(
         "containers",
         containers.start_containers,
         after=("network", "images", "artifacts", "secrets", "kept data"),
+        parts=containers.parts,
     ),
     P("proof", proof.prove, after=("containers",)),
 )
@@ -62,7 +63,7 @@ DEV: tuple[P, ...] = (
     P("disks", machines.make_disks, after=("prepare",)),
     P("boot", machines.boot, after=("prepare",)),
     P("connect", machines.connect, after=("prepare",), per="machine"),
-    P("network", network.join_network, after=("connect",)),
+    P("secrets", secrets.make_secrets, after=("prepare",)),
     *APPLICATION,
     P("seed", steps.seed, after=("containers", "ports")),
     P("verify", steps.verify, after=("seed", "proof")),
@@ -73,7 +74,7 @@ REFRESH: tuple[P, ...] = (
     P("hash images", images.hash_images),
     P("connect", machines.reconnect, per="machine"),
     P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
-    P("network", network.join_network, after=("connect",)),
+    P("secrets", secrets.make_secrets, after=("connect",)),
     *APPLICATION,
     P("seed", steps.seed_after_change, after=("containers", "ports")),
     P("verify", steps.verify_after_change, after=("seed", "proof")),
@@ -143,7 +144,6 @@ def dev_from(name: str) -> tuple[P, ...]:
 
 
 def _restoring(check: P, name: str) -> tuple[P, ...]:
-    others = {"secrets": secrets.recover_secrets}
     return (
         check,
         P("artifacts", artifacts.build_artifacts, after=("check",)),
@@ -154,13 +154,9 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             after=("artifacts", "hash images"),
         ),
         P("connect", machines.connect, after=("restore",), per="machine"),
-        P("network", network.join_network, after=("connect",)),
+        P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
-            replace(
-                phase,
-                run=others.get(phase.name, phase.run),
-                after=tuple(name for name in phase.after if name != "kept data"),
-            )
+            replace(phase, after=tuple(name for name in phase.after if name != "kept data"))
             for phase in APPLICATION
             # What an interrupted replacement kept is of another instant.
             if phase.name != "kept data"

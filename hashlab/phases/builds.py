@@ -59,7 +59,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     places: dict[str, str] = {}
     reloadable: dict[str, Path] = {}
     for bind in service.binds:
-        for name, content in snapshot.binds[bind].items():
+        for name, content in snapshot.bind(bind).items():
             path, inside = root / name, _inside(bind, root / name)
             # A mounted single file is its inode: only a new container sees the file in its place.
             in_place = path != bind.source and _action(service, path) == "sync"
@@ -70,7 +70,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     fixed = {
         "container": container_body(lab, service),
         "image": image_inputs,
-        "secrets": {mount.target: snapshot.files[mount] for mount in service.files},
+        "secrets": {mount.target: snapshot.file(mount) for mount in service.files},
     }
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(

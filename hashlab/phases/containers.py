@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from hashlab.config.model import Lab, Service
@@ -22,18 +23,19 @@ from hashlab.phases.network import overlay
 from hashlab.phases.readiness import completes, is_ready, wait_ready
 from hashlab.phases.reload import process_of
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Node, Track, parallel, run_graph
+from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
     """What every service of the lab should be running."""
-    inputs = world.facts.image_inputs
-    snapshot = world.snapshot()
-    return {
-        service.name: service_build(world.lab, service, inputs[service.image], snapshot)
-        for service in world.lab.services
-    }
+    return {service.name: wanted_build(world, service) for service in world.lab.services}
+
+
+def wanted_build(world: World, service: Service) -> Build:
+    """What a service should be running."""
+    inputs = world.facts.image_inputs[service.image]
+    return service_build(world.lab, service, inputs, world.snapshot())
 
 
 def observe_containers(world: World) -> dict[str, list[ContainerState]]:
@@ -45,81 +47,92 @@ def observe_containers(world: World) -> dict[str, list[ContainerState]]:
     return {link.machine: containers for link, containers in zip(links, found, strict=True)}
 
 
+def parts(world: World) -> Mapping[Hashable, Part[World]]:
+    """The work of phase ``containers``, each piece of which waits only for what it needs.
+
+    For each machine a look at its containers and the upload of its files; for each service two,
+    for Compose lets others wait for its start or for its health.
+    """
+    names = {service.name for service in world.lab.services}
+    turns = {machine: threading.Lock() for machine in world.machine_names()}
+    found: dict[Hashable, Part[World]] = {}
+    for machine in world.machine_names():
+        found["look", machine] = Part(partial(_look, machine=machine), machine)
+        without = () if _mounts_artifacts(world, machine) else ("artifacts",)
+        found["upload", machine] = Part(
+            partial(_upload, machine=machine), machine, without=frozenset(without)
+        )
+    for service in world.lab.services:
+        machine = service.machine
+        wanted = [d for d in service.depends_on if d.service in names]
+        after = {
+            ("start" if one.condition == "service_started" else "ready", one.service)
+            for one in wanted
+        }
+        found["start", service.name] = Part(
+            partial(_start, service=service, turn=turns[machine]),
+            machine,
+            after=frozenset(after | {("look", machine), ("upload", machine)}),
+            without=found["upload", machine].without,
+        )
+        # Nobody is asked for its health before those it depends on are well: asking costs them.
+        asked_after = {("ready", one.service) for one in wanted}
+        found["ready", service.name] = Part(
+            partial(_await_ready, service=service),
+            machine,
+            after=frozenset({("start", service.name), *asked_after}),
+            without=found["upload", machine].without,
+        )
+    # Looking waits for no artifact.
+    return {
+        key: replace(part, without=part.without | {"artifacts"}) if key[0] == "look" else part
+        for key, part in found.items()
+        if isinstance(key, tuple)
+    }
+
+
+def _mounts_artifacts(world: World, machine: str) -> bool:
+    outputs = [artifact.output for artifact in world.lab.artifacts]
+    return any(
+        output.is_relative_to(bind.source) or bind.source.is_relative_to(output)
+        for service in world.services_on(machine)
+        for bind in service.binds
+        for output in outputs
+    )
+
+
 def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
-    wanted = wanted_builds(world)
-    there = observe_containers(world)
-    removed = remove_orphans(world, there)
-    run_graph(_nodes(world, wanted, there, track), track.cancel)
-    changed = world.facts.changed
+    changed, removed = world.facts.changed, world.facts.removed
     if changed or removed:
         track.detail(f"{len(changed)} started" + (f", {len(removed)} removed" if removed else ""))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
 
 
-def _nodes(
-    world: World,
-    wanted: Mapping[str, Build],
-    there: Mapping[str, list[ContainerState]],
-    track: Track,
-) -> dict[tuple[str, str], Node]:
-    """Two nodes per service, for Compose lets others wait for its start or for its health; and the
-    upload of each machine's files, which only that machine's services wait for.
-    """
-    names = {service.name for service in world.lab.services}
-    turns = {machine: threading.Lock() for machine in world.machine_names()}
-    nodes: dict[tuple[str, str], Node] = {}
-    for service in world.lab.services:
-        after = frozenset(
-            ("start" if dependency.condition == "service_started" else "ready", dependency.service)
-            for dependency in service.depends_on
-            if dependency.service in names
-        )
-        turn = turns[service.machine]
-        start = partial(_start, world, service, wanted[service.name], there, track, turn=turn)
-        ready = partial(_await_ready, world, service, track)
-        nodes["start", service.name] = Node(start, after | {("upload", service.machine)})
-        # Nobody is asked for its health before those it depends on are well: asking costs them.
-        asked_after = {("ready", d.service) for d in service.depends_on if d.service in names}
-        nodes["ready", service.name] = Node(
-            ready, frozenset({("start", service.name), *asked_after})
-        )
-    for machine in world.machine_names():
-        nodes["upload", machine] = Node(partial(_upload, world, machine, track))
-    return nodes
+def _look(world: World, track: Track, *, machine: str) -> None:
+    """See which containers a machine has, and remove those that are not wanted there any more."""
+    engine = world.link(machine).engine
+    there = engine.containers({LAB_LABEL: world.lab.id})
+    world.facts.containers[machine] = there
+    services = world.services_on(machine)
+    wanted = {name for service in services for name in replica_names(world.lab, service)}
+    for container in there:
+        if container.name not in wanted:
+            world.about_to_change(restart=True)
+            stop_and_remove(engine, container, STOP_SECONDS)
+            world.facts.removed.append(container.name)
 
 
-def remove_orphans(world: World, there: Mapping[str, list[ContainerState]]) -> list[str]:
-    """Remove containers of services that are no longer wanted on their machine."""
-    removed = []
-    for machine, containers in there.items():
-        services = world.services_on(machine)
-        wanted = {name for service in services for name in replica_names(world.lab, service)}
-        for container in containers:
-            if container.name not in wanted:
-                world.about_to_change(restart=True)
-                stop_and_remove(world.link(machine).engine, container, STOP_SECONDS)
-                removed.append(container.name)
-    return removed
-
-
-def _upload(world: World, machine: str, track: Track) -> None:
+def _upload(world: World, track: Track, *, machine: str) -> None:
     with track.child("upload", machine=machine) as step:
         upload(world, step, machine)
 
 
-def _start(
-    world: World,
-    service: Service,
-    build: Build,
-    there: Mapping[str, list[ContainerState]],
-    track: Track,
-    *,
-    turn: threading.Lock,
-) -> None:
+def _start(world: World, track: Track, *, service: Service, turn: threading.Lock) -> None:
     """Bring all replicas of one service to its build."""
-    by_name = {container.name: container for container in there.get(service.machine, [])}
+    by_name = {container.name: container for container in world.facts.containers[service.machine]}
+    build = wanted_build(world, service)
     actions = _actions(world, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
@@ -158,7 +171,7 @@ def replica_names(lab: Lab, service: Service) -> list[str]:
     return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
 
 
-def _await_ready(world: World, service: Service, track: Track) -> None:
+def _await_ready(world: World, track: Track, *, service: Service) -> None:
     """Wait for all replicas; a service that was not touched and is well makes no row."""
     names = replica_names(world.lab, service)
     engine = world.link(service.machine).engine

@@ -85,7 +85,7 @@ def upload(world: World, track: Track, machine: str) -> None:
     services = world.services_on(machine)
     snapshot = world.snapshot()
     wanted = snapshot.of(services)
-    secrets = {m.name: (m, snapshot.files[m]) for s in services for m in s.files}
+    secrets = {m.name: (m, snapshot.file(m)) for s in services for m in s.files}
     names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
     there = _observe(world, machine, names)
     todo = difference(wanted, secrets, there)

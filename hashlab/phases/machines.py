@@ -99,7 +99,8 @@ def make_disks(world: World, track: Track, _: str) -> None:
     """Promise: new machines' disks hold what the box holds. Vagrant is already starting; it waits
     for the file this writes before it creates a machine.
     """
-    new = [m for m in world.lab.machines if m.name not in world.facts.observed]
+    observed = world.facts.observed or {}
+    new = [m for m in world.lab.machines if m.name not in observed]
     if new and world.facts.box:
         world.provider.machines.fill_disks(world.lab, new, world.facts.box, track=track)
     else:
@@ -221,7 +222,8 @@ def wait_for(path: Path) -> str:
 
 def boot(world: World, track: Track, _: str) -> None:
     """Promise: Vagrant says that every machine is up."""
-    running = [m.name for m in world.facts.observed.values() if m.state == "running"]
+    observed = world.facts.observed or {}
+    running = [m.name for m in observed.values() if m.state == "running"]
     missing = [name for name in world.machine_names() if name not in running]
     if not missing:
         track.skip(f"{len(running)} machines run")
@@ -278,8 +280,8 @@ def _connect_once(world: World, machine: str) -> None:
         world.facts.reach[machine] = Reach(
             found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
         )
-        world.facts.links[machine] = link
         remember(world)
+    world.add_link(link)
 
 
 def remember(world: World) -> None:
@@ -308,7 +310,7 @@ def reconnect(world: World, track: Track, machine: str) -> None:
         else:
             with world.lock:
                 world.facts.reach[machine] = reach
-                world.facts.links[machine] = link
+            world.add_link(link)
             track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
             return
     _reconnect_by_provider(world, track, machine)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Hashable, Mapping
+from functools import partial
 from ipaddress import IPv4Address
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.phases.world import World
-from hashlab.pipeline import Track, parallel
+from hashlab.pipeline import Part, Track
 from hashlab.protocols import LAB_LABEL, SwarmState
 
 PORT = 2377
@@ -31,12 +33,31 @@ def is_member(state: SwarmState, manager: SwarmState) -> bool:
     return state.active and not state.manager and manager.node in state.managers
 
 
+def parts(world: World) -> Mapping[Hashable, Part[World]]:
+    """One part for each machine: the first makes Swarm and network, the others join it."""
+    first, *others = world.machine_names()
+    # Of two that leave another Swarm at the same moment each waits for the other to hear of it,
+    # gives up, and keeps its port (Docker 20.10). Then it can join a Swarm, but not its networks.
+    leaving = threading.Lock()
+    found: dict[Hashable, Part[World]] = {first: Part(partial(_lead, machine=first), first)}
+    for name in others:
+        join = partial(_follow, machine=name, leaving=leaving)
+        found[name] = Part(join, name, after=frozenset({first}))
+    return found
+
+
 def join_network(world: World, track: Track, _: str) -> None:
     """Promise: every machine is in the first machine's Swarm and the overlay network exists."""
-    first, *others = world.machine_names()
-    address = world.facts.reach[first].address
-    engine = world.link(first).engine
-    changed: list[str] = []
+    if world.facts.joined:
+        track.detail(f"{len(world.lab.machines)} machines, network {overlay(world.lab)}")
+    else:
+        track.skip("joined already")
+
+
+def _lead(world: World, track: Track, *, machine: str) -> None:
+    """Make the first machine the manager of a Swarm, and the overlay network in it."""
+    address = world.facts.reach[machine].address
+    engine = world.link(machine).engine
     state = engine.swarm()
     if not is_leader(state, address):
         if state.joined:
@@ -45,38 +66,29 @@ def join_network(world: World, track: Track, _: str) -> None:
         # that its last container left cannot attach the next one (Docker 20.10).
         engine.swarm_init(str(address))
         state = engine.swarm()
-        changed.append(first)
-    strangers = _strangers(world, others, state, track)
-    parallel(strangers, lambda name: _join(world, name, state), track.cancel)
-    changed += strangers
+        world.facts.joined.add(machine)
+    world.facts.swarm = state
     world.facts.network = engine.network_id(overlay(world.lab))
     if not world.facts.network:
         labels = {LAB_LABEL: world.lab.id}
         world.facts.network = engine.create_overlay(overlay(world.lab), labels)
-        changed.append("overlay")
-    if changed:
-        track.detail(f"{len(world.lab.machines)} machines, network {overlay(world.lab)}")
-    else:
-        track.skip("joined already")
+        world.facts.joined.add(machine)
 
 
-def _strangers(world: World, names: Sequence[str], manager: SwarmState, track: Track) -> list[str]:
-    """Those machines that are not in the manager's Swarm, and now in no other either.
-
-    They leave the other one in turn: of two that leave at the same moment each waits for the other
-    to hear of it, gives up, and keeps its port (Docker 20.10). Then it can join a Swarm, but not
-    its networks.
-    """
-    states = parallel(names, lambda name: world.link(name).engine.swarm(), track.cancel)
-    found = {
-        name: state
-        for name, state in zip(names, states, strict=True)
-        if not is_member(state, manager)
-    }
-    for name, state in found.items():
-        if state.joined:
-            world.link(name).engine.swarm_leave()
-    return list(found)
+def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
+    """Let another machine join the first one's Swarm, and leave any other."""
+    manager = world.facts.swarm
+    if manager is None:
+        raise ValueError("the first machine leads no Swarm yet")
+    engine = world.link(machine).engine
+    state = engine.swarm()
+    if is_member(state, manager):
+        return
+    if state.joined:
+        with leaving:
+            engine.swarm_leave()
+    _join(world, machine, manager)
+    world.facts.joined.add(machine)
 
 
 def _join(world: World, name: str, manager: SwarmState) -> None:

@@ -138,33 +138,25 @@ def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
     track.detail("removed")
 
 
-def restore_data(world: World, track: Track, _: str) -> None:
+def restore_data(world: World, track: Track, machine: str) -> None:
     """Promise: data kept of a replaced machine are on its successor, before any container starts
     there, and no longer on the laptop.
     """
-    done = [_restored(world, name, track) for name in world.machine_names()]
-    told = [said for said in done if said]
-    if told:
-        track.detail(", ".join(told))
-    else:
-        track.skip("none are kept")
-
-
-def _restored(world: World, machine: str, track: Track) -> str:
-    """Restore one machine's data; what was done, "" if there was nothing to do."""
     kept = kept_data(world.state, machine)
     if kept is None:
-        return ""
+        track.skip("none are kept")
+        return
     same = kept.host_key == world.facts.reach[machine].host_key
     if not same:
         world.about_to_change(restart=True)
-        with track.child("data", machine=machine) as step:
-            size = _put_back(world, kept, machine, step)
-            step.detail(f"{len(kept.volumes)} volumes, {size / 1e6:.0f} MB")
-            step.sent(size)
+        size = _put_back(world, kept, machine, track)
+        track.sent(size)
     note_path(world.state, machine).unlink()
     archive_path(world.state, machine).unlink()
-    return f"{machine}: still there, not replaced" if same else f"{machine}: restored"
+    if same:
+        track.detail("still there, not replaced")
+    else:
+        track.detail(f"restored {len(kept.volumes)} volumes, {size / 1e6:.0f} MB")
 
 
 def _put_back(world: World, kept: Kept, machine: str, track: Track) -> int:

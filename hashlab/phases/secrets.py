@@ -22,7 +22,7 @@ def make_secrets(world: World, track: Track, _: str) -> None:
         return
     found = 0
     for name in missing:
-        value = _held_by_a_machine(world, name)
+        value = _held_by_a_machine(world, name, track)
         found += bool(value)
         path = world.state.secrets / name
         write_text(path, value or secrets.token_urlsafe(LENGTH), mode=0o600)
@@ -36,7 +36,7 @@ def recover_secrets(world: World, track: Track, _: str) -> None:
     changed = 0
     for name in world.lab.generated_secrets:
         path = world.state.secrets / name
-        held = _held_by_a_machine(world, name)
+        held = _held_by_a_machine(world, name, track)
         if held and (not path.exists() or path.read_text(encoding="utf-8") != held):
             write_text(path, held, mode=0o600)
             changed += 1
@@ -45,8 +45,11 @@ def recover_secrets(world: World, track: Track, _: str) -> None:
         track.detail(f"{changed} are those of the snapshot")
 
 
-def _held_by_a_machine(world: World, name: str) -> str:
-    for link in world.facts.links.values():
+def _held_by_a_machine(world: World, name: str, track: Track) -> str:
+    """What one of the machines that this run has not made holds; "" if none does."""
+    observed = world.facts.observed
+    there = world.machine_names() if observed is None else list(observed)
+    for link in world.await_links(there, track.cancel):
         done = link.shell.run(["cat", secret_path(world.lab, name)])
         if done.code == 0 and done.stdout:
             return done.stdout

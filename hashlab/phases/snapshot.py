@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.config.model import BindMount, FileMount, Lab, Service
@@ -37,45 +37,50 @@ def secret_path(lab: Lab, name: str) -> str:
     return f"{home(lab)}/secrets/{name}"
 
 
-@dataclass(frozen=True)
 class Snapshot:
-    """Content hashes of everything services mount, read once, so that a file saved while a run
-    is at work cannot make its phases disagree.
-
-    ``binds``: for each bind mount, content hash by name relative to the upload root, with ``+x``
-    behind it for an executable file;
-    ``files``: content hash of each secret and config ("" while it is not made yet).
+    """Content hashes of everything services mount, each read once, when first asked for: so a file
+    saved while a run is at work cannot make its phases disagree, and what one machine mounts need
+    not be there before another machine is served. May be used by several threads.
     """
 
-    binds: Mapping[BindMount, Mapping[str, str]]
-    files: Mapping[FileMount, str]
+    def __init__(self, lab: Lab, digests: Digests) -> None:
+        self._root = upload_root(lab)
+        self._digests = digests
+        self._lock = threading.Lock()
+        self._binds: dict[Path, dict[str, str]] = {}
+        self._files: dict[Path, str] = {}
+
+    def bind(self, bind: BindMount) -> Mapping[str, str]:
+        """Content hash by name relative to the upload root of every file of a bind mount, with
+        ``+x`` behind it for an executable one. Raises LabError for a name no machine could be told.
+        """
+        with self._lock:
+            if bind.source not in self._binds:
+                self._binds[bind.source] = self._read(bind.source)
+            return self._binds[bind.source]
+
+    def file(self, mount: FileMount) -> str:
+        """Content hash of a secret or config; "" while it is not made yet."""
+        with self._lock:
+            source = mount.source
+            if not self._files.get(source):
+                self._files[source] = self._digests.file(source) if source.exists() else ""
+            return self._files[source]
 
     def of(self, services: Iterable[Service]) -> dict[str, str]:
         """Content hash by name of every file that these services mount."""
         found: dict[str, str] = {}
         for service in services:
             for bind in service.binds:
-                found.update(self.binds[bind])
+                found.update(self.bind(bind))
         return dict(sorted(found.items()))
 
-
-def take_snapshot(lab: Lab, digests: Digests) -> Snapshot:
-    """Read and hash every file the lab's services mount. Raises LabError for a name no machine
-    could be told.
-    """
-    root = upload_root(lab)
-    binds: dict[BindMount, dict[str, str]] = {}
-    files: dict[FileMount, str] = {}
-    for service in lab.services:
-        for bind in service.binds:
-            binds[bind] = {
-                _name(path, root): mode_digest(path, digests.file)
-                for path in files_below(bind.source)
-                if not PRIVATE_FOLDERS & set(path.relative_to(root).parts[:-1])
-            }
-        for mount in service.files:
-            files[mount] = digests.file(mount.source) if mount.source.exists() else ""
-    return Snapshot(binds, files)
+    def _read(self, source: Path) -> dict[str, str]:
+        return {
+            _name(path, self._root): mode_digest(path, self._digests.file)
+            for path in files_below(source)
+            if not PRIVATE_FOLDERS & set(path.relative_to(self._root).parts[:-1])
+        }
 
 
 def _name(path: Path, root: Path) -> str:

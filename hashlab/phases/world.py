@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 from hashlab.config.model import Build, Lab, Machine, Service
 from hashlab.hashing import Digests
 from hashlab.phases.machinefiles import MachineFiles
-from hashlab.phases.snapshot import Snapshot, take_snapshot
+from hashlab.phases.snapshot import Snapshot
+from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
     BoxManifest,
     Connector,
+    ContainerState,
     Download,
     Endpoint,
     Engine,
@@ -22,12 +24,15 @@ from hashlab.protocols import (
     ObservedMachine,
     Provider,
     Runner,
+    SwarmState,
     Vagrant,
     Workers,
 )
 from hashlab.statefiles import StateFolder
 
 RESTARTED = "restarted\n"
+# How soon whoever waits for a link notices that the run was cancelled.
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,21 @@ class Cause:
 class Facts:
     """What phases found out in this run; each field names the phase that fills it."""
 
-    observed: dict[str, ObservedMachine] = field(default_factory=dict)  # prepare
+    observed: dict[str, ObservedMachine] | None = None  # prepare: what there was before
     reach: dict[str, Reach] = field(default_factory=dict)  # connect
     links: dict[str, Link] = field(default_factory=dict)  # connect
     network: str = ""  # network: the overlay's id
+    swarm: SwarmState | None = None  # network: the first machine's
+    joined: set[str] = field(default_factory=set)  # network: machines it had to change
     image_inputs: dict[str, str] = field(default_factory=dict)  # images
     box: BoxManifest | None = None  # recipe, prepare
     box_current: bool = False  # recipe
     snapshot: Snapshot | None = None  # whoever asks first
     restored: bool = False  # restore
     files: dict[str, MachineFiles] = field(default_factory=dict)  # upload
+    containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
+    removed: list[str] = field(default_factory=list)  # containers
     causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
@@ -93,10 +102,26 @@ class World:
     python: str
     facts: Facts = field(default_factory=Facts)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    linked: threading.Condition = field(default_factory=threading.Condition)
 
     def link(self, machine: str) -> Link:
         """The open link to a machine (KeyError before phase connect)."""
         return self.facts.links[machine]
+
+    def add_link(self, link: Link) -> None:
+        """Keep an open link, and wake whoever waits for it."""
+        with self.linked:
+            self.facts.links[link.machine] = link
+            self.linked.notify_all()
+
+    def await_links(self, machines: Iterable[str], cancel: CancelToken) -> list[Link]:
+        """The links to machines, once phase connect has opened them all. Raises Cancelled."""
+        wanted = list(machines)
+        with self.linked:
+            while not set(wanted) <= set(self.facts.links):
+                cancel.check()
+                self.linked.wait(LOOK_SECONDS)
+            return [self.facts.links[name] for name in wanted]
 
     def note(self, text: str) -> None:
         """Keep a sentence for the end of the run, once."""
@@ -110,12 +135,10 @@ class World:
             self.facts.causes += causes
 
     def snapshot(self) -> Snapshot:
-        """The laptop's files as this run sees them: read when first asked for, after the phases
-        that make artifacts and secrets.
-        """
+        """The laptop's files as this run sees them."""
         with self.lock:
             if self.facts.snapshot is None:
-                self.facts.snapshot = take_snapshot(self.lab, self.digests)
+                self.facts.snapshot = Snapshot(self.lab, self.digests)
             return self.facts.snapshot
 
     def about_to_change(self, *, restart: bool = False) -> None:
