@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,17 @@ OUTPUT_LINES = 200
 
 
 def run_record(
-    command: str, lab: str, provider: str, result: RunResult, *, peak_memory: int = 0
+    command: str,
+    lab: str,
+    provider: str,
+    result: RunResult,
+    *,
+    peak_memory: int = 0,
+    causes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The record of one run; ``peak_memory`` in bytes. docs/json.md describes each field."""
+    """The record of one run; ``peak_memory`` in bytes. ``causes``: why it had anything to do,
+    each with ``what``, ``files`` and ``more``. docs/json.md describes each field.
+    """
     return {
         "command": command,
         "lab": lab,
@@ -26,6 +35,7 @@ def run_record(
         "seconds": round(result.seconds, 3),
         "ok": result.ok,
         "peak_memory": peak_memory,
+        "causes": [dict(cause) for cause in causes],
         "phases": [_phase(row) for row in result.rows],
         "error": None if result.error is None else error_record(result.error),
     }
@@ -68,4 +78,5 @@ def _phase(row: Row) -> dict[str, Any]:
         "status": row.status,
         "detail": row.detail,
         "bytes_sent": row.bytes_sent,
+        "depth": row.depth,
     }

@@ -19,6 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]
+CAUSE = {"what": "artifact user", "files": ["user/Users.java"], "more": 0}
 RECORDS = [example for example in EXAMPLES if "command" in example]
 
 
@@ -31,13 +32,14 @@ def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) ->
     for record in RECORDS:
         assert list(record) == list(real)
         assert all(list(phase) == list(real["phases"][0]) for phase in record["phases"])
+        assert all(list(cause) == list(CAUSE) for cause in record["causes"])
         assert record["error"] is None or list(record["error"]) == list(real["error"])
         assert record["ok"] == (record["error"] is None)
 
 
 def test_every_field_and_status_is_explained(bad: RunResult) -> None:
     real = run_record("dev", "demo", "docker", bad)
-    names = [*real, *real["phases"][0], *real["error"], *get_args(Status)]
+    names = [*real, *CAUSE, *real["phases"][0], *real["error"], *get_args(Status)]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 
