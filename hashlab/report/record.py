@@ -31,12 +31,12 @@ def run_record(
         "command": command,
         "lab": lab,
         "provider": provider,
-        "started": _moment(result.started),
+        "started": moment(result.started),
         "seconds": round(result.seconds, 3),
         "ok": result.ok,
         "peak_memory": peak_memory,
         "causes": [dict(cause) for cause in causes],
-        "phases": [_phase(row) for row in result.rows],
+        "phases": [phase_record(row) for row in result.rows],
         "error": None if result.error is None else error_record(result.error),
     }
 
@@ -62,18 +62,19 @@ def save_record(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def _moment(unix: float) -> str:
+def moment(unix: float) -> str:
     """Unix time in seconds → ISO 8601 in UTC with milliseconds."""
     text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
-def _phase(row: Row) -> dict[str, Any]:
+def phase_record(row: Row) -> dict[str, Any]:
+    """A row as fields."""
     return {
         "name": row.name,
         "machine": row.machine,
         "service": row.service,
-        "started": None if row.started is None else _moment(row.started),
+        "started": None if row.started is None else moment(row.started),
         "seconds": round(row.seconds, 3),
         "status": row.status,
         "detail": row.detail,
