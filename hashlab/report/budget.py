@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hashlab.errors import LabError, UsageError
+from hashlab.report.record import moment
 from hashlab.report.runs import Run
 from hashlab.report.words import seconds, title
 
@@ -85,10 +86,8 @@ def over_budget(all_spent: Sequence[Spent], page: str) -> LabError | None:
     if not late:
         return None
     missing = [one.command for one in late if one.run is None]
-    where = ", ".join(_when(one.run) for one in late if one.run)
     return LabError(
         "; ".join(_said(one) for one in late),
-        where=where,
         output="\n".join(_most(one) for one in late if one.run),
         next_step=_next(missing, page),
     )
@@ -97,18 +96,18 @@ def over_budget(all_spent: Sequence[Spent], page: str) -> LabError | None:
 def _said(one: Spent) -> str:
     if one.run is None:
         return f"no good run of {one.command} is recorded to hold against {one.budget:g} s"
-    return f"{one.command} took {seconds(one.run.seconds)} s, its budget is {one.budget:g} s"
-
-
-def _when(run: Run) -> str:
-    return f"{run.command} on {run.provider}"
+    when = f"on {one.run.provider}, {moment(one.run.started)}"
+    took = f"took {seconds(one.run.seconds)} s"
+    return f"{one.command} {took}, its budget is {one.budget:g} s ({when})"
 
 
 def _most(one: Spent) -> str:
     """The phases that took the most; parts are in their phases."""
     rows = [row for row in one.run.rows if row.depth == 0] if one.run else []
     rows = sorted(rows, key=lambda row: -row.seconds)[:SHOWN_PHASES]
-    return f"{one.command}: " + ", ".join(f"{title(row)} {seconds(row.seconds)} s" for row in rows)
+    return f"most of {one.command}: " + ", ".join(
+        f"{title(row)} {seconds(row.seconds)} s" for row in rows
+    )
 
 
 def _next(missing: Sequence[str], page: str) -> str:

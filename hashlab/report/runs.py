@@ -74,15 +74,16 @@ class _NotARecord(Exception):
     """A value is not what a record has in its place."""
 
 
-def read_runs(folder: Path) -> Runs:
-    """Read every ``*.json`` of the folder, which need not be there."""
+def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
+    """Read every ``*.json`` of the folder, which need not be there; keep runs of ``provider``."""
     found, skipped = [], []
     for path in sorted(folder.glob("*.json")):
         try:
             found.append(_run(json.loads(path.read_text(encoding="utf-8"))))
         except (OSError, ValueError, RecursionError, _NotARecord):
             skipped.append(_printable(one_line(path.name)))
-    return Runs(tuple(sorted(found, key=lambda run: run.started)), tuple(skipped))
+    kept = [run for run in found if provider in (None, run.provider)]
+    return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
 
 
 def _run(value: Any) -> Run:

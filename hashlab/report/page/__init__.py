@@ -9,8 +9,7 @@ from typing import Any
 from hashlab.report.page.history import history
 from hashlab.report.page.lastrun import last_run
 from hashlab.report.page.markup import Markup, element, joined, trusted
-from hashlab.report.page.texts import moment, noted, plural
-from hashlab.report.words import seconds
+from hashlab.report.page.texts import lasting, moment, noted, plural
 
 # Nothing may be loaded or run, even if a text ever got past the escaping.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
@@ -62,7 +61,7 @@ def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[Markup]:
             said = f"Budget: no good run of {name} to hold against {budget}"
         else:
             kept = "within" if one["ok"] else "over"
-            said = f"Budget: {name} took {seconds(one['seconds'])} s, {kept} its budget of {budget}"
+            said = f"Budget: {name} took {lasting(one['seconds'])}, {kept} its budget of {budget}"
         lines.append(noted("✓" if one["ok"] else "✗", said, "good" if one["ok"] else "bad"))
     return lines
 

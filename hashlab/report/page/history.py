@@ -7,7 +7,7 @@ from typing import Any
 
 from hashlab.report.history import LEAST_FOR_TREND, RECENT
 from hashlab.report.page.markup import Child, Markup, element
-from hashlab.report.page.texts import moment, plural
+from hashlab.report.page.texts import lasting, moment, plural
 from hashlab.report.words import seconds
 
 HEADERS = ("command", "good runs", "not good", "median", "half lie in", "range", "trend", "")
@@ -50,7 +50,7 @@ def _row(command: Mapping[str, Any], *, with_provider: bool) -> Markup:
         (HEADERS[0], [element("strong", name), provider]),
         (HEADERS[1], str(command["good"])),
         (HEADERS[2], _bad(command)),
-        (HEADERS[3], f"{seconds(spread['median'])} s" if spread else "-"),
+        (HEADERS[3], lasting(spread["median"]) if spread else "-"),
         (HEADERS[4], _span(several, "lower", "upper")),
         (HEADERS[5], _span(several, "least", "most")),
         (HEADERS[6], _trend(command["trend"])),
@@ -73,14 +73,14 @@ def _bad(command: Mapping[str, Any]) -> Child:
 
 
 def _span(spread: Mapping[str, float] | None, low: str, high: str) -> str:
-    return f"{seconds(spread[low])} to {seconds(spread[high])} s" if spread else "-"
+    return f"{seconds(spread[low])} to {lasting(spread[high])}" if spread else "-"
 
 
 def _trend(trend: Mapping[str, Any] | None) -> Child:
     if trend is None:
         return element("span", "too few runs", class_="dim")
     arrow, words, tone = CHANGES[trend["change"]]
-    numbers = f"{seconds(trend['oldest'])} s, now {seconds(trend['newest'])} s"
+    numbers = f"{lasting(trend['oldest'])}, now {lasting(trend['newest'])}"
     return [
         element("span", f"{arrow} {words}", class_=tone),
         element("span", f" ({numbers})", class_="dim"),
@@ -93,7 +93,7 @@ def sparkline(recent: Sequence[Mapping[str, Any]], name: str) -> Markup:
     width = STEP * max(len(recent), 1)
     drawn = [_column(run, n, most) for n, run in enumerate(recent)]
     failed = sum(not run["ok"] for run in recent)
-    said = f"{plural(len(recent), 'run')} of {name}, oldest first; the slowest {seconds(most)} s"
+    said = f"{plural(len(recent), 'run')} of {name}, oldest first; the slowest {lasting(most)}"
     said += f"; {failed} failed" if failed else ""
     return element(
         "svg",
@@ -110,7 +110,7 @@ def sparkline(recent: Sequence[Mapping[str, Any]], name: str) -> Markup:
 
 def _column(run: Mapping[str, Any], place: int, most: float) -> Markup:
     left = place * STEP
-    said = f"{moment(run['started'])}: {seconds(run['seconds'])} s"
+    said = f"{moment(run['started'])}: {lasting(run['seconds'])}"
     if not run["ok"]:
         cross = f"M{left:g} {HEIGHT + 1:g}l4 4m0 -4l-4 4"
         return element("g", element("title", f"{said}, not good"), element("path", d=cross))

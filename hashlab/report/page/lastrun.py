@@ -7,9 +7,9 @@ from typing import Any
 
 from hashlab.report.history import LEAST_FOR_USUAL, LONGER_FACTOR, LONGER_SECONDS
 from hashlab.report.page.markup import Child, Markup, element, joined
-from hashlab.report.page.texts import moment, noted, plural
+from hashlab.report.page.texts import lasting, moment, noted, plural
 from hashlab.report.page.waterfall import by_machine, by_phase
-from hashlab.report.words import elapsed, seconds
+from hashlab.report.words import elapsed
 
 MOST_LONGER = 8
 
@@ -94,11 +94,11 @@ def _longer_lines(run: Mapping[str, Any]) -> list[Markup]:
 
 def _longer_line(one: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Markup:
     phase = phases[one["index"]]
-    usual = f"usually {seconds(one['usual'])} s"
+    usual = f"usually {lasting(one['usual'])}"
     if one["idle"] * 2 > one["runs"]:
         usual += f", nothing to do in {one['idle']} of {one['runs']} runs"
     name = element("strong", title(phase))
-    return element("li", name, f" {seconds(one['seconds'])} s ({usual})")
+    return element("li", name, f" {lasting(one['seconds'])} ({usual})")
 
 
 def title(phase: Mapping[str, Any]) -> str:
@@ -114,7 +114,7 @@ def _path(phases: Sequence[Mapping[str, Any]]) -> Markup | None:
     """The path to the end in one line: each phase with its seconds, its parts in brackets."""
     steps: list[list[str]] = []
     for phase in phases:
-        said = f"{title(phase)} {seconds(phase['seconds'])} s"
+        said = f"{title(phase)} {lasting(phase['seconds'])}"
         if phase["critical"] and phase["depth"] == 0:
             steps.append([said])
         elif phase["critical"] and steps:

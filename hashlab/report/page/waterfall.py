@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hashlab.report.page.markup import Child, Markup, element
+from hashlab.report.page.texts import lasting
 from hashlab.report.words import SYMBOLS, seconds, size
 
 STEPS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -31,7 +32,7 @@ def by_machine(run: Mapping[str, Any]) -> Markup:
             lanes.setdefault(phase["machine"] or "", []).append(phase)
     total = run["seconds"]
     rows = [_lane(name, lanes[name], total) for name in sorted(lanes)]
-    axis = element("div", element("span"), _ticks(total), class_="machine head")
+    axis = element("div", element("span"), _ticks(total), class_="busy")
     return element(
         "div", element("h4", "By machine"), axis, *rows, class_="machines", aria_hidden="true"
     )
@@ -45,7 +46,7 @@ def _lane(name: str, phases: Sequence[Mapping[str, Any]], total: float) -> Marku
     ]
     height = 1.5 * (1 + max(level for _, level in placed))
     lane = element("div", *bars, class_="lane", style=f"height:{height}rem;{_grid(total)}")
-    return element("div", element("span", name or WHOLE_LAB, class_="name"), lane, class_="machine")
+    return element("div", element("span", name or WHOLE_LAB, class_="name"), lane, class_="busy")
 
 
 def stacked(phases: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
@@ -116,7 +117,7 @@ def _bar(phase: Mapping[str, Any], total: float, text: str = "", style: str = ""
     place = f"left:min({left:.3f}%,100% - {THIN});width:{width:.3f}%;{style}"
     until = phase["offset"] + phase["seconds"]
     said = f"{_words(phase['name'], phase['machine'], phase['service'])}, {phase['status']}: "
-    said += f"{seconds(phase['seconds'])} s, from {seconds(phase['offset'])} to {seconds(until)} s"
+    said += f"{lasting(phase['seconds'])}, from {seconds(phase['offset'])} to {lasting(until)}"
     kind = f"bar {phase['status']}{' critical' if phase['critical'] else ''}"
     inner = element("span", text) if text else None
     return element("span", inner, class_=kind, style=place, title=said)
@@ -141,11 +142,11 @@ def _ticks(total: float) -> Markup:
     count = int(total / step + 1e-9) + 1
     places = [(n * step, share(n * step, total)) for n in range(count)]
     marks = [
-        element("span", f"{at:g} s", class_="tick", style=f"left:{left:.3f}%")
+        element("span", f"{at:g}\N{NO-BREAK SPACE}s", class_="tick", style=f"left:{left:.3f}%")
         for at, left in places
         if left <= FREE_FOR_TICKS
     ]
-    end = element("span", f"{seconds(total)} s", class_="tick end")
+    end = element("span", lasting(total), class_="tick end")
     return element("div", *marks, end, class_="axis")
 
 
