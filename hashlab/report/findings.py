@@ -11,7 +11,7 @@ from hashlab.report.budget import Spent
 from hashlab.report.critical import critical
 from hashlab.report.history import RECENT, figures, longer, trend
 from hashlab.report.record import error_record, moment, phase_record
-from hashlab.report.runs import Run, Runs
+from hashlab.report.runs import Cause, Run, Runs
 
 
 def report_document(
@@ -83,7 +83,7 @@ def _last(run: Run, earlier: Sequence[Any]) -> dict[str, Any]:
         "seconds": run.seconds,
         "ok": run.ok,
         "error": asdict(run.failure) if run.failure else None,
-        "causes": None if run.causes is None else [asdict(cause) for cause in run.causes],
+        "causes": None if run.causes is None else [_cause(cause) for cause in run.causes],
         "compared": len(earlier),
         "longer": [_rounded(asdict(one)) for one in longer(run.rows, earlier)],
         "phases": [
@@ -95,6 +95,10 @@ def _last(run: Run, earlier: Sequence[Any]) -> dict[str, Any]:
             for index, row in enumerate(run.rows)
         ],
     }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {"what": cause.what, "files": list(cause.files), "more": cause.more}
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def longer(rows: Sequence[Row], earlier: Iterable[Sequence[Row]]) -> list[Longer
         if row.seconds >= usual * LONGER_FACTOR and row.seconds - usual >= LONGER_SECONDS:
             idle = sum(other.status == "skipped" for other in known)
             found.append(Longer(index, row.seconds, usual, len(known), idle))
-    return sorted(found, key=lambda one: one.usual - one.seconds)
+    return sorted(found, key=lambda one: round(one.usual - one.seconds, 3))
 
 
 def _named(rows: Sequence[Row]) -> Iterator[tuple[tuple[object, ...], Row]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,8 @@ from hashlab.report.words import clean_text, one_line
 
 # Longer than any run; a larger number is no duration but a mistake.
 MOST_SECONDS = 1e7
+# The end of the year 9998; what is added to a moment stays in the calendar.
+LATEST = 253_370_764_800.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _run(value: Any) -> Run:
         command=_line(record, "command"),
         lab=_line(record, "lab"),
         provider=_line(record, "provider"),
-        started=_moment(record["started"]) if "started" in record else _refuse("no start"),
+        started=_moment(record.get("started")),
         seconds=_seconds(record),
         rows=tuple(_row(_table(phase)) for phase in _of(record, "phases", list)),
         causes=None if causes is None else tuple(_cause(c) for c in _of(record, "causes", list)),
@@ -160,7 +161,7 @@ def _seconds(record: Mapping[str, Any]) -> float:
     value = record.get("seconds")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return cast(float, _refuse("seconds"))
-    if not (math.isfinite(value) and 0 <= value <= MOST_SECONDS):
+    if not 0 <= value <= MOST_SECONDS:
         _refuse("seconds")
     return float(value)
 
@@ -177,7 +178,8 @@ def _moment(value: Any) -> float:
     if not isinstance(value, str):
         _refuse("time")
     moment = datetime.fromisoformat(value)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    unix = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return unix if 0 <= unix <= LATEST else cast(float, _refuse("time"))
 
 
 def _refuse(what: str) -> Any:
