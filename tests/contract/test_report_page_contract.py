@@ -52,12 +52,13 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
 
 def records() -> list[dict[str, Any]]:
     """Runs of three commands: good, bad and hostile ones."""
+    begun = MORNING + 80 * 60
     rows = [
-        Row("boot", None, None, MORNING, 4.0, "ok", WORDS),
-        Row(LONG, LONG, LONG, MORNING + 1, 1.0, "ok", LONG + SCRIPT, bytes_sent=999_999_999_999),
-        Row("containers", None, None, MORNING + 4, 8.0, "failed", SCRIPT),
-        Row("container", "services", "user", MORNING + 4, 7.0, "failed", WORDS, depth=1),
-        Row("healthy", "services", LONG, MORNING + 5, 7.0, "cancelled", LONG, depth=2),
+        Row("boot", None, None, begun, 4.0, "ok", WORDS),
+        Row(LONG, LONG, LONG, begun + 1, 1.0, "ok", LONG + SCRIPT, bytes_sent=999_999_999_999),
+        Row("containers", None, None, begun + 4, 8.0, "failed", SCRIPT),
+        Row("container", "services", "user", begun + 4, 7.0, "failed", WORDS, depth=1),
+        Row("healthy", "services", LONG, begun + 5, 7.0, "cancelled", LONG, depth=2),
         Row("verify", None, None, None, 0.0, "not-reached"),
     ]
     error = LabError(f"{SCRIPT} {LONG}", where=LONG, output=f"{LONG}\n{WORDS}", next_step=LONG)

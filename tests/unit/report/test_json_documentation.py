@@ -7,13 +7,16 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from fakes import Outside, go, running
+from fakes import Outside, go, past_run, running, save_runs
 
 from hashlab import workflows
 from hashlab.phases.doctor import Check, doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
 from hashlab.report import run_record
+from hashlab.report.budget import spent
+from hashlab.report.findings import report_document
+from hashlab.report.runs import read_runs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
 EXAMPLES: list[dict[str, Any]] = [
@@ -50,6 +53,33 @@ def test_the_doctor_example_has_the_fields_that_are_written_and_each_is_explaine
     assert all(list(check) == list(real["checks"][0]) for check in document["checks"])
     names = [*real, *(f"checks[].{field}" for field in real["checks"][0])]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_report_example_has_the_fields_that_are_written_and_each_is_explained(
+    tmp_path: Path,
+) -> None:
+    records = [past_run(number=n) for n in range(9)] + [past_run(number=9, build=4.0)]
+    found = read_runs(save_runs(tmp_path, records))
+    budgets = spent({"refresh": 4.0}, found.runs)
+    real = report_document(found, made=0.0, page="report.html", budgets=budgets)
+    told = next(example for example in EXAMPLES if "commands" in example)
+    assert fields(told) == fields(real)
+    [command] = real["commands"]
+    names = [*real, *(f"budgets[].{key}" for key in real["budgets"][0])]
+    names += [f"commands[].{key}" for key in command]
+    names += [f"last.{key}" for key in command["last"]]
+    names += [f"last.longer[].{key}" for key in command["last"]["longer"][0]]
+    names += [f"last.phases[].{key}" for key in ("offset", "critical")]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+    words = [*command["seconds"], *command["trend"], *command["recent"][0]]
+    assert [word for word in words if f"`{word}`" not in PAGE] == []
+
+
+def fields(value: Any) -> Any:
+    """The names in a document, of a list those of its first entry."""
+    if isinstance(value, dict):
+        return {key: fields(inner) for key, inner in value.items()}
+    return [fields(value[0])] if isinstance(value, list) and value else None
 
 
 def test_every_field_of_the_status_example_is_explained() -> None:
