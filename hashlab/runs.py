@@ -102,6 +102,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 world.provider.name,
                 result,
                 peak_memory=_peak_memory(),
+                causes=[cause.document for cause in world.facts.causes],
             )
             save_record(world.state.runs, record)
     notes = (*world.lab.notes, *world.facts.notes)

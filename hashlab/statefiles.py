@@ -66,6 +66,11 @@ class StateFolder:
         return self.root / "runs"
 
     @property
+    def page(self) -> Path:
+        """The page of all runs."""
+        return self.root / "report.html"
+
+    @property
     def lock(self) -> Path:
         """Held by the run that is at work."""
         return self.root / "lock"

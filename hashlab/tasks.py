@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -276,6 +277,32 @@ def doctor(_: Context, lab: str = "", provider: str = "", json: bool = False) ->
     sys.exit(commands.doctor(_options(lab, provider, json)))
 
 
+@task(
+    iterable=["budget"],
+    help={
+        "lab": LAB_HELP["lab"],
+        "provider": "Only runs of this provider.",
+        "json": "Print what the page shows as one JSON document instead of the page's path.",
+        "output": "File to write the page to; without it .hashlab/report.html.",
+        "budget": "COMMAND=SECONDS: fail when the last good run took longer. Several are allowed.",
+    },
+)
+def report(
+    _: Context,
+    *,
+    budget: Sequence[str] | None = None,
+    lab: str = "",
+    provider: str = "",
+    json: bool = False,
+    output: str = "",
+) -> None:
+    """Write a page of past runs: where the time went, how it changes, why a run ran."""
+    from hashlab import reporting  # noqa: PLC0415 - no other command pays for its modules
+
+    wanted = reporting.ReportOptions(Path(output) if output else None, budget or ())
+    sys.exit(reporting.report(wanted, _options(lab, provider, json)))
+
+
 namespace = Collection(
     init_box,
     box,
@@ -290,6 +317,7 @@ namespace = Collection(
     verify,
     ssh,
     doctor,
+    report,
 )
 
 

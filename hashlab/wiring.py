@@ -20,7 +20,7 @@ from typing import Any, cast
 
 from hashlab.choice import choose, look_at, missing_tools
 from hashlab.config import AUTO, find_lab_folder, load_lab
-from hashlab.config.model import Build, Lab
+from hashlab.config.model import STATE_FOLDER, Build, Lab
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
@@ -110,6 +110,20 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
         choice = choose(_probes(found, there or PROVIDERS))
         taken = _load(found.folder, choice.provider)
         return replace(taken, notes=(*taken.notes, choice.note))
+
+
+def state_of(lab: Path | None) -> StateFolder:
+    """What runs have left in folder ``lab``, or in that of the nearest lab; of no provider.
+
+    The lab's files are not read and nothing is probed, so that it works while they are broken.
+    Raises UsageError where there is no lab.
+    """
+    folder = find_lab_folder(Path.cwd() if lab is None else lab)
+    if lab is not None and folder != lab.absolute():
+        raise UsageError(
+            f"there is no hashlab.toml in {lab}", next_step=f"perhaps you meant: --lab {folder}"
+        )
+    return StateFolder(folder / STATE_FOLDER, provider="")
 
 
 def survey(lab: Path | None, *, provider: str | None = None) -> Survey:

@@ -22,7 +22,7 @@ from hashlab.report.richview import draw
 from hashlab.report.summary import summary
 
 COLUMNS = 128
-# Records do not keep how deep a step stands; these are parts of the phase before them.
+# Older records do not keep how deep a step stands; these are parts of the phase before them.
 PARTS = ("upload", "container", "healthy", "image")
 # rich's own format without its web font: a picture in a page may not load one.
 FORMAT = """\
@@ -66,7 +66,7 @@ def row(phase: dict[str, Any]) -> Row:
         status=phase["status"],
         detail=phase["detail"],
         bytes_sent=phase["bytes_sent"],
-        depth=int(phase["name"] in PARTS),
+        depth=phase.get("depth", int(phase["name"] in PARTS)),
     )
 
 

@@ -12,6 +12,9 @@ from typing import Literal
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 WatchAction = Literal["sync", "sync+restart", "rebuild"]
 
+# Beside hashlab.toml: only what can be thrown away.
+STATE_FOLDER = ".hashlab"
+
 
 @dataclass(frozen=True)
 class ForwardedPort:
@@ -290,7 +293,7 @@ class Lab:
     @property
     def state_folder(self) -> Path:
         """``.hashlab`` of this lab: only what can be thrown away."""
-        return self.folder / ".hashlab"
+        return self.folder / STATE_FOLDER
 
     @property
     def id(self) -> str:

@@ -18,7 +18,6 @@ from hashlab.pipeline import Track
 # Up to this many files and bytes, opening another connection costs more than it saves.
 FEW = 64
 SMALL = 4 << 20
-CAUSES = 5
 
 # Takes an archive from its input. All of it is on the machine before the first file is replaced,
 # and each is replaced in one step: a reader sees the old one or the new one.

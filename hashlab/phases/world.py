@@ -31,6 +31,7 @@ from hashlab.protocols import (
 from hashlab.statefiles import StateFolder
 
 RESTARTED = "restarted\n"
+SHOWN_FILES = 5
 # How soon whoever waits for a link notices that the run was cancelled.
 LOOK_SECONDS = 0.1
 
@@ -54,6 +55,16 @@ class Cause:
 
     what: str
     files: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The cause as it stands in the record of a run (shape: docs/json.md)."""
+        shown = self.files[:SHOWN_FILES]
+        return {
+            "what": self.what,
+            "files": list(shown),
+            "more": len(self.files) - len(shown),
+        }
 
 
 @dataclass

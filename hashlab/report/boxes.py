@@ -16,7 +16,7 @@ BOX_COLUMNS = (
     Column("size", right=True),
     Column("age", right=True),
     Column(""),
-    Column("system"),
+    Column("system", long=True),
     Column("used by", long=True),
 )
 PART_COLUMNS = (Column("where the bytes are"), Column("size", right=True))

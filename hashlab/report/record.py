@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,27 @@ OUTPUT_LINES = 200
 
 
 def run_record(
-    command: str, lab: str, provider: str, result: RunResult, *, peak_memory: int = 0
+    command: str,
+    lab: str,
+    provider: str,
+    result: RunResult,
+    *,
+    peak_memory: int = 0,
+    causes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """The record of one run; ``peak_memory`` in bytes. docs/json.md describes each field."""
+    """The record of one run; ``peak_memory`` in bytes. ``causes``: why it had anything to do,
+    each with ``what``, ``files`` and ``more``. docs/json.md describes each field.
+    """
     return {
         "command": command,
         "lab": lab,
         "provider": provider,
-        "started": _moment(result.started),
+        "started": moment(result.started),
         "seconds": round(result.seconds, 3),
         "ok": result.ok,
         "peak_memory": peak_memory,
-        "phases": [_phase(row) for row in result.rows],
+        "causes": [dict(cause) for cause in causes],
+        "phases": [phase_record(row) for row in result.rows],
         "error": None if result.error is None else error_record(result.error),
     }
 
@@ -52,20 +62,22 @@ def save_record(folder: Path, record: dict[str, Any]) -> Path:
     return path
 
 
-def _moment(unix: float) -> str:
+def moment(unix: float) -> str:
     """Unix time in seconds → ISO 8601 in UTC with milliseconds."""
     text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
 
 
-def _phase(row: Row) -> dict[str, Any]:
+def phase_record(row: Row) -> dict[str, Any]:
+    """A row as fields."""
     return {
         "name": row.name,
         "machine": row.machine,
         "service": row.service,
-        "started": None if row.started is None else _moment(row.started),
+        "started": None if row.started is None else moment(row.started),
         "seconds": round(row.seconds, 3),
         "status": row.status,
         "detail": row.detail,
         "bytes_sent": row.bytes_sent,
+        "depth": row.depth,
     }

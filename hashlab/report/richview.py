@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import rich.table
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
@@ -21,7 +23,9 @@ STYLES: dict[Tone, str] = {
     "dim": "dim",
     "strong": "bold",
 }
-LEAST_LONG = 12
+# Columns that a long text has at least; between two columns are two.
+LEAST_LONG = 10
+BETWEEN = 2
 
 
 def draw(blocks: Iterable[Block], console: Console) -> None:
@@ -36,7 +40,10 @@ def _block(block: Block, console: Console) -> None:
     match block:
         case Table():
             _heading(block.title, console)
-            console.print(_table(block))
+            if least_width(block) <= console.width:
+                console.print(_table(block))
+            else:
+                _upright(block, console)
         case Lines():
             _heading(block.title, console)
             for cell in block.cells:
@@ -56,6 +63,29 @@ def _alarm(alarm: Alarm, console: Console) -> None:
         strong = number == 0 or line.startswith("Next: ")
         console.print(Text(line, style="bold" if strong else ""), soft_wrap=True)
     console.print(Rule(style="red"))
+
+
+def least_width(table: Table) -> int:
+    """Columns of the terminal that the table needs, or else its texts would be cut."""
+    everything = [*table.rows, *([table.total] if table.total else [])]
+    widths = [
+        LEAST_LONG
+        if column.long
+        else max(cell_len(text) for text in (column.header, *(row[n].text for row in everything)))
+        for n, column in enumerate(table.columns)
+    ]
+    return sum(widths) + BETWEEN * (len(widths) - 1)
+
+
+def _upright(table: Table, console: Console) -> None:
+    """For a terminal too narrow for the table: of each row, one line under another."""
+    for row in [*table.rows, *([table.total] if table.total else [])]:
+        console.print(_text(row[0]), overflow="fold")
+        for column, cell in zip(table.columns[1:], row[1:], strict=True):
+            if cell.text:
+                name = Text(f"{column.header} " if column.header else "", style="dim")
+                line = Padding(Text.assemble(name, _text(cell), overflow="fold"), (0, 0, 0, 4))
+                console.print(line)
 
 
 def _table(table: Table) -> rich.table.Table:

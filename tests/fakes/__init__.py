@@ -13,9 +13,12 @@ from fakes.outside import (
     make_world,
     track_of,
 )
+from fakes.pastruns import CAUSE, MORNING, past_run, refresh_rows, save_runs
 from fakes.running import connected, go, register_box, rows, run, running
 
 __all__ = [
+    "CAUSE",
+    "MORNING",
     "Behaviour",
     "Cluster",
     "FakeConnector",
@@ -31,10 +34,13 @@ __all__ = [
     "connected",
     "go",
     "make_world",
+    "past_run",
+    "refresh_rows",
     "register_box",
     "rows",
     "run",
     "running",
+    "save_runs",
     "small_lab",
     "track_of",
     "write_files",

@@ -7,18 +7,22 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-from fakes import Outside, go, running
+from fakes import Outside, go, past_run, running, save_runs
 
 from hashlab import workflows
 from hashlab.phases.doctor import Check, doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
 from hashlab.report import run_record
+from hashlab.report.budget import spent
+from hashlab.report.findings import report_document
+from hashlab.report.runs import read_runs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]
+CAUSE = {"what": "artifact user", "files": ["user/Users.java"], "more": 0}
 RECORDS = [example for example in EXAMPLES if "command" in example]
 
 
@@ -31,13 +35,14 @@ def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) ->
     for record in RECORDS:
         assert list(record) == list(real)
         assert all(list(phase) == list(real["phases"][0]) for phase in record["phases"])
+        assert all(list(cause) == list(CAUSE) for cause in record["causes"])
         assert record["error"] is None or list(record["error"]) == list(real["error"])
         assert record["ok"] == (record["error"] is None)
 
 
 def test_every_field_and_status_is_explained(bad: RunResult) -> None:
     real = run_record("dev", "demo", "docker", bad)
-    names = [*real, *real["phases"][0], *real["error"], *get_args(Status)]
+    names = [*real, *CAUSE, *real["phases"][0], *real["error"], *get_args(Status)]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 
@@ -48,6 +53,33 @@ def test_the_doctor_example_has_the_fields_that_are_written_and_each_is_explaine
     assert all(list(check) == list(real["checks"][0]) for check in document["checks"])
     names = [*real, *(f"checks[].{field}" for field in real["checks"][0])]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_report_example_has_the_fields_that_are_written_and_each_is_explained(
+    tmp_path: Path,
+) -> None:
+    records = [past_run(number=n) for n in range(9)] + [past_run(number=9, build=4.0)]
+    found = read_runs(save_runs(tmp_path, records))
+    budgets = spent({"refresh": 4.0}, found.runs)
+    real = report_document(found, made=0.0, page="report.html", budgets=budgets)
+    told = next(example for example in EXAMPLES if "commands" in example)
+    assert fields(told) == fields(real)
+    [command] = real["commands"]
+    names = [*real, *(f"budgets[].{key}" for key in real["budgets"][0])]
+    names += [f"commands[].{key}" for key in command]
+    names += [f"last.{key}" for key in command["last"]]
+    names += [f"last.longer[].{key}" for key in command["last"]["longer"][0]]
+    names += [f"last.phases[].{key}" for key in ("offset", "critical")]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+    words = [*command["seconds"], *command["trend"], *command["recent"][0]]
+    assert [word for word in words if f"`{word}`" not in PAGE] == []
+
+
+def fields(value: Any) -> Any:
+    """The names in a document, of a list those of its first entry."""
+    if isinstance(value, dict):
+        return {key: fields(inner) for key, inner in value.items()}
+    return [fields(value[0])] if isinstance(value, list) and value else None
 
 
 def test_every_field_of_the_status_example_is_explained() -> None:

@@ -21,6 +21,7 @@ def test_a_record_has_the_documented_shape(good: RunResult) -> None:
         "seconds",
         "ok",
         "peak_memory",
+        "causes",
         "phases",
         "error",
     ]
@@ -36,7 +37,17 @@ def test_a_record_has_the_documented_shape(good: RunResult) -> None:
         "status": "ok",
         "detail": "3 sent",
         "bytes_sent": 18_400_000,
+        "depth": 0,
     }
+    assert [phase["depth"] for phase in record["phases"]] == [0, 0, 0, 1, 0]
+
+
+def test_a_record_tells_why_the_run_had_anything_to_do(good: RunResult) -> None:
+    cause = {"what": "artifact user", "files": ["user/src/main/java/Users.java"], "more": 0}
+    assert run_record("refresh", "demo", "docker", good)["causes"] == []
+    record = run_record("refresh", "demo", "docker", good, causes=[cause])
+    assert record["causes"] == [cause]
+    assert json.loads(json.dumps(record)) == record
 
 
 def test_a_failure_is_recorded_with_everything_the_message_says(bad: RunResult) -> None:

@@ -1,0 +1,113 @@
+"""Figures of earlier runs: how long they take, whether that changes, what took longer this time.
+
+Pure functions of numbers and rows; docs/report.md names the limits that stand here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+from typing import Literal
+
+from hashlab.pipeline import Row
+
+# The newest runs that are drawn, and of which the trend speaks.
+RECENT = 50
+# Fewer runs than this have no trend: a third of them is no crowd.
+LEAST_FOR_TREND = 9
+# What is less than both is the laptop's mood.
+TREND_SHARE = 0.10
+TREND_SECONDS = 0.1
+# A phase took longer than usual when it exceeds both, and "usual" needs some runs.
+LONGER_FACTOR = 1.5
+LONGER_SECONDS = 0.3
+LEAST_FOR_USUAL = 3
+
+Change = Literal["faster", "slower", "steady"]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Seconds. A quarter of all runs lies below ``lower``, a quarter above ``upper``."""
+
+    median: float
+    least: float
+    lower: float
+    upper: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Medians of the oldest and of the newest third, in seconds, and what that means."""
+
+    change: Change
+    oldest: float
+    newest: float
+
+
+@dataclass(frozen=True)
+class Longer:
+    """A row that took longer than usual. ``index``: its place among the run's rows; ``usual``:
+    median of earlier runs in seconds; ``idle`` of those ``runs`` had nothing to do there.
+    """
+
+    index: int
+    seconds: float
+    usual: float
+    runs: int
+    idle: int
+
+
+def figures(seconds: list[float]) -> Figures | None:
+    """Median and spread; None without runs."""
+    if not seconds:
+        return None
+    if len(seconds) == 1:
+        return Figures(*seconds * 5)
+    lower, middle, upper = quantiles(seconds, n=4, method="inclusive")
+    return Figures(middle, min(seconds), lower, upper, max(seconds))
+
+
+def trend(seconds: Sequence[float]) -> Trend | None:
+    """How the newest third of the newest runs compares to their oldest third; oldest come first."""
+    recent = seconds[-RECENT:]
+    if len(recent) < LEAST_FOR_TREND:
+        return None
+    third = len(recent) // 3
+    oldest, newest = median(recent[:third]), median(recent[-third:])
+    difference = newest - oldest
+    change: Change = "faster" if difference < 0 else "slower"
+    if abs(difference) < max(TREND_SHARE * oldest, TREND_SECONDS):
+        change = "steady"
+    return Trend(change, oldest, newest)
+
+
+def longer(rows: Sequence[Row], earlier: Iterable[Sequence[Row]]) -> list[Longer]:
+    """Rows that took longer than the same rows of earlier runs do, most seconds lost first."""
+    before: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for run in earlier:
+        for key, row in _named(run):
+            if row.status in ("ok", "skipped"):
+                before[key].append(row)
+    found = []
+    for index, (key, row) in enumerate(_named(rows)):
+        known = before.get(key, ())
+        if row.started is None or len(known) < LEAST_FOR_USUAL:
+            continue
+        usual = median(other.seconds for other in known)
+        if row.seconds >= usual * LONGER_FACTOR and row.seconds - usual >= LONGER_SECONDS:
+            idle = sum(other.status == "skipped" for other in known)
+            found.append(Longer(index, row.seconds, usual, len(known), idle))
+    return sorted(found, key=lambda one: round(one.usual - one.seconds, 3))
+
+
+def _named(rows: Sequence[Row]) -> Iterator[tuple[tuple[object, ...], Row]]:
+    """Each row with what it is called in every run; a row that comes again is another one."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    for row in rows:
+        name = (row.name, row.machine, row.service)
+        seen[name] += 1
+        yield (*name, seen[name]), row

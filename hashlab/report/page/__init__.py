@@ -1,0 +1,126 @@
+"""Makes the page of `hashlab report`: one HTML file, without network, script or other files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from hashlab.report.page.history import history
+from hashlab.report.page.lastrun import last_run
+from hashlab.report.page.markup import Markup, element, joined, trusted
+from hashlab.report.page.texts import lasting, moment, noted, plural
+
+# Nothing may be loaded or run, even if a text ever got past the escaping.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
+START = ("hashlab init-box", "hashlab dev", "hashlab refresh")
+
+
+def page(document: Mapping[str, Any]) -> str:
+    """The HTML page of a report document (its fields: docs/json.md)."""
+    name = document["lab"] or "no run yet"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("link", rel="icon", href="data:,"),
+        element("title", f"hashlab report: {name}"),
+        element("style", trusted(_style(len(document["commands"])))),
+    )
+    body = element("body", _top(document, name), element("main", *_content(document)))
+    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
+
+
+def _style(commands: int) -> str:
+    """The style sheet, and for each command: which run is shown while its button is chosen."""
+    text = resources.files("hashlab.report.page").joinpath("page.css").read_text("utf-8")
+    shown = [f"section:has(#choice-{n}:checked) #run-{n}" for n in range(commands)]
+    return text + (f"{','.join(shown)}{{display:block}}\n" if shown else "")
+
+
+def _top(document: Mapping[str, Any], name: str) -> Markup:
+    said = f"{plural(document['runs'], 'run')} on record, page made {moment(document['made'])}"
+    return element(
+        "header",
+        element("p", "hashlab report", class_="kind"),
+        element("h1", name),
+        element("p", said, class_="dim"),
+        *_budgets(document["budgets"]),
+        *_skipped(document["skipped"]),
+    )
+
+
+def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    lines = []
+    for one in budgets:
+        name, budget = one["command"], f"{one['budget']:g} s"
+        if one["seconds"] is None:
+            said = f"Budget: no good run of {name} to hold against {budget}"
+        else:
+            kept = "within" if one["ok"] else "over"
+            said = f"Budget: {name} took {lasting(one['seconds'])}, {kept} its budget of {budget}"
+        lines.append(noted("✓" if one["ok"] else "✗", said, "good" if one["ok"] else "bad"))
+    return lines
+
+
+def _skipped(names: Sequence[str]) -> list[Markup]:
+    if not names:
+        return []
+    count = f"{plural(len(names), 'file')} in .hashlab/runs passed over: no whole run record"
+    more = f", and {len(names) - 3} more" if len(names) > 3 else ""
+    return [noted("!", f"{count} ({', '.join(names[:3])}{more})", "warn")]
+
+
+def _content(document: Mapping[str, Any]) -> list[Markup]:
+    commands = document["commands"]
+    if not commands:
+        return [_nothing()]
+    return [
+        element(
+            "section",
+            element("h2", "Last run", id="last"),
+            _choice(commands),
+            aria_labelledby="last",
+        ),
+        element(
+            "section",
+            element("h2", "History", id="history"),
+            history(commands),
+            aria_labelledby="history",
+        ),
+    ]
+
+
+def _choice(commands: Sequence[Mapping[str, Any]]) -> Markup:
+    """Radio buttons, and the last run of each command, of which the style sheet shows one; all of
+    them in a browser that cannot choose.
+    """
+    buttons: list[Markup] = []
+    for n, command in enumerate(commands):
+        given = f"choice-{n}"
+        buttons += [
+            element("input", type="radio", name="run", id=given, checked=n == 0),
+            element("label", called(command, commands), for_=given),
+        ]
+    runs = [last_run(command, f"run-{n}") for n, command in enumerate(commands)]
+    legend = element("legend", "Last run of")
+    return joined([element("fieldset", legend, *buttons, class_="choice"), *runs])
+
+
+def called(command: Mapping[str, Any], commands: Sequence[Mapping[str, Any]]) -> str:
+    """A command's name, with its provider where others have another."""
+    several = len({other["provider"] for other in commands}) > 1
+    return f"{command['command']} ({command['provider']})" if several else str(command["command"])
+
+
+def _nothing() -> Markup:
+    return element(
+        "section",
+        element("h2", "No run is recorded yet"),
+        element("p", "Every run of a command leaves a record in .hashlab/runs. Type:"),
+        element("pre", joined(element("code", f"{word}\n") for word in START)),
+        element("p", "Then ask again for this page: ", element("code", "hashlab report")),
+    )

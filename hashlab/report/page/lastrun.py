@@ -1,0 +1,129 @@
+"""One run of the page: how it went, why it ran, what took longer than usual, and its waterfall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hashlab.report.history import LEAST_FOR_USUAL, LONGER_FACTOR, LONGER_SECONDS
+from hashlab.report.page.markup import Child, Markup, element, joined
+from hashlab.report.page.texts import lasting, moment, noted, plural
+from hashlab.report.page.waterfall import by_machine, by_phase
+from hashlab.report.words import elapsed
+
+MOST_LONGER = 8
+
+
+def last_run(command: Mapping[str, Any], given: str) -> Markup:
+    """The last run of a command; ``given`` is the element's id."""
+    run = command["last"]
+    return element(
+        "article",
+        element("h3", f"{command['command']} on {command['provider']}", id=f"{given}-name"),
+        _how(run),
+        _failure(run["error"]),
+        element("div", _causes(run["causes"]), _longer(run), class_="pair"),
+        _path(run["phases"]),
+        by_machine(run),
+        by_phase(run),
+        class_="run",
+        id=given,
+        aria_labelledby=f"{given}-name",
+    )
+
+
+def _how(run: Mapping[str, Any]) -> Markup:
+    interrupted = run["error"] is not None and run["error"]["exit_code"] == 130
+    word = "ok" if run["ok"] else "interrupted" if interrupted else "failed"
+    sign, tone = {"ok": ("✓", "good"), "failed": ("✗", "bad")}.get(word, ("!", "warn"))
+    said = f"{word} after {elapsed(run['seconds'])}, begun {moment(run['started'])}"
+    return noted(sign, said, tone)
+
+
+def _failure(error: Mapping[str, Any] | None) -> Markup | None:
+    if error is None:
+        return None
+    where = f"{error['where']}: " if error["where"] else ""
+    output = _output(error["output"]) if error["output"] else None
+    step = element("p", f"Next: {error['next_step']}") if error["next_step"] else None
+    said = element("p", element("strong", where + error["what"]))
+    return element("div", said, output, step, class_="failure")
+
+
+def _output(text: str) -> Markup:
+    """It may be longer than its frame, so that keys must be able to scroll it."""
+    return element("pre", text, tabindex="0", role="region", aria_label="output of the tool")
+
+
+def _causes(causes: Sequence[Mapping[str, Any]] | None) -> Markup:
+    if causes is None:
+        said: Child = element("p", "Nothing is recorded.", class_="dim")
+    elif not causes:
+        said = element("p", "No changed file is recorded.", class_="dim")
+    else:
+        said = element("ul", *(element("li", *_cause(cause)) for cause in causes))
+    return _box("Why it ran", said)
+
+
+def _cause(cause: Mapping[str, Any]) -> list[Child]:
+    more = [f"and {cause['more']} more"] if cause["more"] else []
+    files = [element("code", name) for name in cause["files"]]
+    return [element("strong", cause["what"]), element("ul", *(map(_item, [*files, *more])))]
+
+
+def _item(child: Child) -> Markup:
+    return element("li", child)
+
+
+def _longer(run: Mapping[str, Any]) -> Markup:
+    return _box("What took longer than usual", *_longer_lines(run))
+
+
+def _longer_lines(run: Mapping[str, Any]) -> list[Markup]:
+    if run["compared"] < LEAST_FOR_USUAL:
+        said = f"Too few earlier runs to tell: {run['compared']}, {LEAST_FOR_USUAL} are needed."
+        return [element("p", said, class_="dim")]
+    limit = f"{LONGER_FACTOR:g} times the median of earlier runs, and {LONGER_SECONDS:g} s more"
+    if not run["longer"]:
+        return [element("p", f"Nothing ({limit}).", class_="dim")]
+    rows = [_longer_line(one, run["phases"]) for one in run["longer"][:MOST_LONGER]]
+    more = len(run["longer"]) - len(rows)
+    rows += [element("li", f"and {more} more")] if more > 0 else []
+    return [element("ul", *rows), element("p", f"At least {limit}.", class_="dim")]
+
+
+def _longer_line(one: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Markup:
+    phase = phases[one["index"]]
+    usual = f"usually {lasting(one['usual'])}"
+    if one["idle"] * 2 > one["runs"]:
+        usual += f", nothing to do in {one['idle']} of {one['runs']} runs"
+    name = element("strong", title(phase))
+    return element("li", name, f" {lasting(one['seconds'])} ({usual})")
+
+
+def title(phase: Mapping[str, Any]) -> str:
+    """What a row is called: name, machine, service."""
+    return " ".join(word for word in (phase["name"], phase["machine"], phase["service"]) if word)
+
+
+def _box(heading: str, *children: Child) -> Markup:
+    return element("div", element("h4", heading), *children, class_="box")
+
+
+def _path(phases: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """The path to the end in one line: each phase with its seconds, its parts in brackets."""
+    steps: list[list[str]] = []
+    for phase in phases:
+        said = f"{title(phase)} {lasting(phase['seconds'])}"
+        if phase["critical"] and phase["depth"] == 0:
+            steps.append([said])
+        elif phase["critical"] and steps:
+            steps[-1].append(said)
+    if not steps:
+        return None
+    items = [
+        _item([element("strong", first), f" ({' → '.join(inner)})" if inner else None])
+        for first, *inner in steps
+    ]
+    what = f"The end waited for {plural(len(items), 'phase')}, one after the other"
+    return element("div", element("h4", what), element("ol", joined(items), class_="path"))

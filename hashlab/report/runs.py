@@ -1,0 +1,186 @@
+"""Reads the records of earlier runs back; what is no whole record is passed over and named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from hashlab.errors import ExitCode
+from hashlab.pipeline import Row, Status
+from hashlab.report.words import clean_text, one_line
+
+# Longer than any run; a larger number is no duration but a mistake.
+MOST_SECONDS = 1e7
+# The end of the year 9998; what is added to a moment stays in the calendar.
+LATEST = 253_370_764_800.0
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that was made anew, and the files that changed (``more``: further ones)."""
+
+    what: str
+    files: tuple[str, ...]
+    more: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a run failed, as its record says."""
+
+    what: str
+    where: str
+    output: str
+    next_step: str
+    exit_code: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recorded run. ``started``: Unix time; ``causes`` None: the record is older than those."""
+
+    command: str
+    lab: str
+    provider: str
+    started: float
+    seconds: float
+    rows: tuple[Row, ...]
+    causes: tuple[Cause, ...] | None
+    failure: Failure | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether all phases were ok or had nothing to do."""
+        return self.failure is None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user ended it."""
+        return self.failure is not None and self.failure.exit_code == ExitCode.INTERRUPTED
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of a folder, oldest first, and the names of the files that are no whole record."""
+
+    runs: tuple[Run, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+class _NotARecord(Exception):
+    """A value is not what a record has in its place."""
+
+
+def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
+    """Read every ``*.json`` of the folder, which need not be there; keep runs of ``provider``."""
+    found, skipped = [], []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(_run(json.loads(path.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, RecursionError, _NotARecord):
+            skipped.append(_printable(one_line(path.name)))
+    kept = [run for run in found if provider in (None, run.provider)]
+    return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
+
+
+def _run(value: Any) -> Run:
+    record = _table(value)
+    failure = None if _of(record, "ok", bool) else _failure(record.get("error"))
+    causes = record.get("causes")
+    return Run(
+        command=_line(record, "command"),
+        lab=_line(record, "lab"),
+        provider=_line(record, "provider"),
+        started=_moment(record.get("started")),
+        seconds=_seconds(record),
+        rows=tuple(_row(_table(phase)) for phase in _of(record, "phases", list)),
+        causes=None if causes is None else tuple(_cause(c) for c in _of(record, "causes", list)),
+        failure=failure,
+    )
+
+
+def _row(phase: Mapping[str, Any]) -> Row:
+    status = _of(phase, "status", str)
+    if status not in get_args(Status):
+        _refuse(f"status {status}")
+    started = phase.get("started")
+    return Row(
+        name=_line(phase, "name"),
+        machine=_line(phase, "machine") if phase.get("machine") is not None else None,
+        service=_line(phase, "service") if phase.get("service") is not None else None,
+        started=None if started is None else _moment(started),
+        seconds=_seconds(phase),
+        status=cast(Status, status),
+        detail=_line(phase, "detail"),
+        bytes_sent=_count(phase, "bytes_sent"),
+        depth=_count(phase, "depth"),
+    )
+
+
+def _cause(value: Any) -> Cause:
+    cause = _table(value)
+    names = cause.get("files", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        _refuse("files")
+    files = tuple(_printable(one_line(name)) for name in names)
+    return Cause(_line(cause, "what"), files, _count(cause, "more"))
+
+
+def _failure(value: Any) -> Failure:
+    error = _table(value)
+    texts = {
+        key: _printable(clean_text(str(error.get(key) or "")))
+        for key in ("what", "where", "output", "next_step")
+    }
+    return Failure(**texts, exit_code=_count(error, "exit_code"))
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else _refuse("no table")
+
+
+def _of(record: Mapping[str, Any], key: str, kind: type) -> Any:
+    value = record.get(key)
+    return value if isinstance(value, kind) else _refuse(key)
+
+
+def _line(record: Mapping[str, Any], key: str) -> str:
+    return _printable(one_line(_of(record, key, str)))
+
+
+def _printable(text: str) -> str:
+    """JSON can spell halves of characters, which no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _seconds(record: Mapping[str, Any]) -> float:
+    value = record.get("seconds")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return cast(float, _refuse("seconds"))
+    if not 0 <= value <= MOST_SECONDS:
+        _refuse("seconds")
+    return float(value)
+
+
+def _count(record: Mapping[str, Any], key: str) -> int:
+    """A number that is not negative; 0 where an older record has none."""
+    value = record.get(key, 0)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        _refuse(key)
+    return cast(int, value)
+
+
+def _moment(value: Any) -> float:
+    if not isinstance(value, str):
+        _refuse("time")
+    moment = datetime.fromisoformat(value)
+    unix = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return unix if 0 <= unix <= LATEST else cast(float, _refuse("time"))
+
+
+def _refuse(what: str) -> Any:
+    raise _NotARecord(what)

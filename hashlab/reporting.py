@@ -1,0 +1,97 @@
+"""The command `report`: the page of past runs, and whether the last ones kept to a budget."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hashlab.config import AUTO
+from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
+from hashlab.report import show_error
+from hashlab.report.budget import over_budget, read_budgets, spent
+from hashlab.report.findings import report_document
+from hashlab.report.page import page
+from hashlab.report.runs import Runs, read_runs
+from hashlab.runs import Options, fail
+from hashlab.statefiles import StateFolder, write_text
+from hashlab.wiring import PROVIDERS, state_of
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Where the page goes (None: into `.hashlab`), and budgets as typed: ``refresh=3``."""
+
+    output: Path | None = None
+    budgets: Sequence[str] = ()
+
+
+def report(wanted: ReportOptions, options: Options) -> ExitCode:
+    """Write the page of the recorded runs and print its path, or the same as one document.
+
+    It reads and writes files only, so it needs no lock. A budget that was not kept is a failure of
+    the lab; the page is written all the same.
+    """
+    try:
+        state = state_of(options.lab)
+        found = read_runs(state.runs, provider=_provider(options.provider))
+        budgets = read_budgets(wanted.budgets, known=[run.command for run in found.runs])
+        path = _target(wanted.output, state)
+        held = spent(budgets, found.runs)
+        late = over_budget(held, page=str(path))
+        document = report_document(
+            found, made=time.time(), page=str(path), budgets=held, error=late
+        )
+        _write(path, page(document))
+    except HashlabError as error:
+        return fail(error, options)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(path)
+    _say_skipped(found)
+    if late is None:
+        return ExitCode.OK
+    show_error(late, stream=sys.stderr)
+    return late.exit_code
+
+
+def _provider(name: str | None) -> str | None:
+    """The provider of whose runs to tell; None: of all."""
+    if name in (None, AUTO):
+        return None
+    if name not in PROVIDERS:
+        known = ", ".join([AUTO, *PROVIDERS])
+        raise UsageError(f"there is no provider {name!r}", next_step=f"use one of: {known}")
+    return name
+
+
+def _target(output: Path | None, state: StateFolder) -> Path:
+    path = state.page if output is None else output.absolute()
+    if path.is_dir():
+        raise UsageError(
+            f"--output {output} is a folder",
+            next_step=f"name a file in it: {path / 'report.html'}",
+        )
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise LaptopError(
+            f"the page can't be written: {error.strerror}",
+            where=str(path),
+            next_step="name another place: hashlab report --output FILE",
+        ) from error
+
+
+def _say_skipped(found: Runs) -> None:
+    """The page says it too; a script that reads only stdout is not disturbed."""
+    if found.skipped:
+        files = "1 file" if len(found.skipped) == 1 else f"{len(found.skipped)} files"
+        print(f"{files} passed over: no whole run record", file=sys.stderr)
