@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jdwp
 from classfile import ClassFile, Key, Malformed
@@ -52,11 +53,8 @@ ERRORS = {
     69: "the class file has another name than the class",
     70: "its modifiers (such as public, final, abstract) change",
     71: "it changes the modifiers of a method",
-    72: "it changes what kind of class it is: its nest, its record components, or what may extend it",
+    72: "it changes its nest, the components of a record, or what may extend it",
 }
-HIERARCHY_CHANGE = 66
-
-Order = dict[str, object]
 
 
 class NotTaken(Exception):
@@ -67,13 +65,26 @@ class Wrong(Exception):
     """The tool was called in a way that it does not understand."""
 
 
-class Files:
-    """The class files of an order, by their paths in the container; what is none, with the reason."""
+class Order:
+    """What hashlab asks for: the build id, and which files of the container lie where here."""
 
-    def __init__(self, order: dict[str, str]) -> None:
+    __slots__ = ("build", "files")
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        try:
+            self.build: str = told["build"]
+            self.files: dict[str, str] = told["files"]
+        except KeyError as error:
+            raise Wrong(f"the order has no {error}") from error
+
+
+class Files:
+    """The class files of an order by path in the container; of the others, what is wrong."""
+
+    def __init__(self, order: Order) -> None:
         self.classes: dict[str, ClassFile] = {}
         self.others: dict[str, str] = {}
-        for path, local in order.items():
+        for path, local in order.files.items():
             if not path.endswith(".class"):
                 self.others[path] = "it is no class file, and such files are read at the start"
                 continue
@@ -86,7 +97,7 @@ class Files:
 
 def swap(process: Process, order: Order) -> str:
     """Replaces all or nothing; how much it was. Raises NotTaken."""
-    files = Files(order["files"])  # type: ignore[arg-type]
+    files = Files(order)
     for path, why in files.others.items():
         raise NotTaken(f"{path}: {why}")
     classes = {file.name: file for file in files.classes.values()}
@@ -100,7 +111,7 @@ def swap(process: Process, order: Order) -> str:
     _wait_for_work(process, changed)
     _redefine(process, loaded, running, classes)
     names = {one.name for one in loaded}
-    _tell(process, build, str(order["build"]), {name: classes[name] for name in names})
+    _tell(process, build, order.build, {name: classes[name] for name in names})
     waiting = len(classes) - len(names)
     swapped = "1 class" if len(names) == 1 else f"{len(names)} classes"
     return f"{swapped}, {waiting} not loaded yet" if waiting else swapped
@@ -108,11 +119,11 @@ def swap(process: Process, order: Order) -> str:
 
 def prove(process: Process, order: Order) -> dict[str, str]:
     """The files that are not what runs, each with the reason. Raises NotTaken for all of them."""
-    files = Files(order["files"])  # type: ignore[arg-type]
+    files = Files(order)
     found = process.loaded([*{file.name for file in files.classes.values()}, BUILD_CLASS])
     build = _build(found[BUILD_CLASS])
     shows, record = process.texts(build, [BUILD_ID, BUILD_CLASSES])
-    if shows != order["build"]:
+    if shows != order.build:
         raise NotTaken(f"the running process says it is build {shows}")
     digests = _digests(record)
     prepared = [
@@ -146,29 +157,30 @@ def _build(found: list[Loaded]) -> Loaded:
 
 def _check(process: Process, one: Running, file: ClassFile, changed: set[Key]) -> None:
     """Refuses changes that the JVM would take without effect."""
+    why = _without_effect(process, one, file, changed)
+    if why:
+        raise NotTaken(f"{file.name}: {'; '.join([*_members(process, one, file), why])}")
+
+
+def _without_effect(
+    process: Process, one: Running, file: ClassFile, changed: set[Key]
+) -> str | None:
+    names = {name for name, _ in changed}
+    if STATIC_INITIALISER in names and one.loaded.status & INITIALIZED:
+        return "it changes what static fields begin as, and those have begun"
+    if CONSTRUCTOR in names:
+        count = process.instances([one.loaded])[0]
+        if count:
+            objects = "1 object is" if count == 1 else f"{count} objects are"
+            return f"it changes a constructor or what fields begin as, and {objects} there already"
     for key in sorted(changed):
-        name = key[0]
-        if name == STATIC_INITIALISER and one.loaded.status & INITIALIZED:
-            raise NotTaken(
-                f"{file.name}: it changes its static initialiser (static fields with what they"
-                " begin as), which has run already"
-            )
-        if name == CONSTRUCTOR:
-            count = process.instances([one.loaded])[0]
-            if count:
-                objects = "1 object is" if count == 1 else f"{count} objects are"
-                raise NotTaken(
-                    f"{file.name}: it changes a constructor (or what fields begin as), and"
-                    f" {objects} there that the old one made"
-                )
-        if _at_start(file, name):
-            raise NotTaken(f"{file.name}: {shown(key)} runs only at the start of the process")
+        if _at_start(file, key[0]):
+            return f"{shown(key)} runs only at the start of the process"
     exchanged = exchanged_lambdas(one, file, changed)
     if exchanged:
-        raise NotTaken(
-            f"{file.name}: lambdas have changed places, and objects made of them would too"
-            f" ({shown(exchanged[0])})"
-        )
+        where = shown(exchanged[0])
+        return f"its lambdas have changed places, objects made of them would too ({where})"
+    return None
 
 
 def _at_start(file: ClassFile, name: str) -> bool:
@@ -180,7 +192,7 @@ def _at_start(file: ClassFile, name: str) -> bool:
 
 
 def _wait_for_work(process: Process, changed: list[tuple[Running, set[Key]]]) -> None:
-    """A method at work keeps its old code until it returns. Raises NotTaken for one that doesn't."""
+    """Waits until no changed method is at work: it keeps its old code until it returns."""
     watched = {
         (one.loaded.reference, identity): (one.name, key)
         for one, methods in changed
@@ -214,9 +226,7 @@ def _redefine(
     except jdwp.Refused as refused:
         found = []
         for one in running:
-            words = schema(one, classes[one.name])
-            if refused.code == HIERARCHY_CHANGE:
-                words = _hierarchy(process, one, classes[one.name]) + words
+            words = _members(process, one, classes[one.name])
             if words:
                 found.append(f"{one.name}: {'; '.join(words)}")
         names = ", ".join(sorted({one.name for one in loaded}))
@@ -224,7 +234,8 @@ def _redefine(
         raise NotTaken("; ".join(found) or f"{names}: {plain}") from refused
 
 
-def _hierarchy(process: Process, one: Running, file: ClassFile) -> list[str]:
+def _members(process: Process, one: Running, file: ClassFile) -> list[str]:
+    """What differs in the hierarchy and in the members: one clause for each."""
     above, beside = process.hierarchy(one.loaded)
     words = []
     if above != file.superclass:
@@ -232,7 +243,7 @@ def _hierarchy(process: Process, one: Running, file: ClassFile) -> list[str]:
     if sorted(beside) != sorted(file.interfaces):
         before, after = (", ".join(names) or "nothing" for names in (beside, file.interfaces))
         words.append(f"it implements {after}, before {before}")
-    return words
+    return words + schema(one, file)
 
 
 def _tell(process: Process, build: Loaded, shows: str, classes: dict[str, ClassFile]) -> None:
@@ -244,8 +255,7 @@ def _tell(process: Process, build: Loaded, shows: str, classes: dict[str, ClassF
 
 
 def _digests(record: str | None) -> dict[str, str]:
-    pairs = (line.split(" ") for line in (record or "").splitlines())
-    return {name: digest for name, digest in pairs}
+    return dict(line.split(" ") for line in (record or "").splitlines())
 
 
 def _digest(file: ClassFile) -> str:
@@ -296,15 +306,15 @@ def answer(identity: str, word: str, order: Order) -> dict[str, object]:
     try:
         return {"stale": _with_process(identity, lambda process: prove(process, order))}
     except NotTaken as reason:
-        return {"stale": dict.fromkeys(order["files"], str(reason))}  # type: ignore[call-overload]
+        return {"stale": dict.fromkeys(order.files, str(reason))}
 
 
 def main(words: list[str]) -> int:
     """The exit code: 0 for every answer, 2 for a call that cannot be understood."""
     try:
         if len(words) != 2 or words[1] not in ("swap", "prove"):
-            raise Wrong(f"usage: hotswap.py PORT swap|prove < ORDER.json")
-        print(json.dumps(answer(words[0], words[1], json.load(sys.stdin))))
+            raise Wrong("usage: hotswap.py PORT swap|prove < ORDER.json")
+        print(json.dumps(answer(words[0], words[1], Order(json.load(sys.stdin)))))
     except Wrong as wrong:
         print(f"hotswap: {wrong}", file=sys.stderr)
         return USAGE
