@@ -78,6 +78,7 @@ public class Main {
             case "late" -> Late.text();
             case "till" -> Till.open();
             case "work" -> Shop.work();
+            case "relay" -> Relay.begin();
             case "many" -> "" + Many.count(3);
             default -> "what?";
         };
@@ -120,8 +121,27 @@ public class Shop {
 }
 """
 
-TILL = 'package shop; class Till { static String open() { return "till 1"; } }'
-LATE = 'package shop; class Late { static String text() { return "late 1"; } }'
+TILL = 'package shop; final class Till { int coins = 1; static String open() { return "till 1"; } }'
+LATE = 'package shop; class Late { int coins = 1; static String text() { return "late 1"; } }'
+
+# One thread after another is at work in pass(); there always is one, and none stays.
+RELAY = """
+package shop;
+final class Relay extends Thread {
+    private volatile boolean inside;
+    static String begin() {
+        Relay first = new Relay(); first.setDaemon(true); first.start(); return "begun";
+    }
+    @Override public void run() { pass(); }
+    void pass() {
+        inside = true;
+        try { Thread.sleep(5); } catch (InterruptedException end) { return; }
+        Relay next = new Relay();
+        next.start();
+        while (!next.inside) { Thread.onSpinWait(); }
+    }
+}
+"""
 
 
 def many(word: str, count: int) -> str:
@@ -136,7 +156,14 @@ def many(word: str, count: int) -> str:
     )
 
 
-SOURCES = {"Main": MAIN, "Shop": SHOP, "Till": TILL, "Late": LATE, "Many": many("a", 20)}
+SOURCES = {
+    "Main": MAIN,
+    "Shop": SHOP,
+    "Till": TILL,
+    "Late": LATE,
+    "Relay": RELAY,
+    "Many": many("a", 20),
+}
 
 
 def until(look: Callable[[], Found | None]) -> Found:

@@ -16,6 +16,7 @@ import pytest
 from hotswap_bench import (
     FIRST,
     LATE,
+    RELAY,
     SECOND,
     SECONDS,
     SHOP,
@@ -168,14 +169,18 @@ def code_of_many(port: int, jdwp: ModuleType) -> bytes:
     return code
 
 
-def test_a_class_that_is_not_loaded_yet_needs_nothing(shop: Shop, edit: Edit) -> None:
+def test_a_class_that_is_not_loaded_yet_needs_nothing(
+    classes: Path, edit: Edit, tmp_path: Path
+) -> None:
     new = edit("late 1", "late 2", LATE, "Late")
-    answer = swap(shop.debug_port, order(new, "Late"))
-    assert answer == {"taken": True, "detail": "0 classes, 1 not loaded yet"}
-    assert prove(shop.debug_port, order(new, "Late")) == {}
-    shutil.copy(new / "shop" / "Late.class", shop.classes / "shop" / "Late.class")
-    assert shop.talk("late") == "late 2"
-    assert prove(shop.debug_port, order(new, "Late")) == {}
+    mounted = shutil.copytree(classes, tmp_path / "app")
+    with Shop(mounted, tmp_path / "log") as shop:
+        shutil.copy(new / "shop" / "Late.class", mounted / "shop")
+        answer = swap(shop.debug_port, order(new, "Late"))
+        assert answer == {"taken": True, "detail": "1 class not loaded yet"}
+        assert prove(shop.debug_port, order(new, "Late")) == {}
+        assert shop.talk("late") == "late 2"
+        assert prove(shop.debug_port, order(new, "Late")) == {}
 
 
 # What is refused.
@@ -224,7 +229,7 @@ def test_what_cannot_be_swapped_is_named(
 def test_of_two_classes_none_is_swapped_when_one_cannot_be(shop: Shop, compiler: Compiler) -> None:
     assert [shop.talk("price"), shop.talk("till")] == ["1 coin", "till 1"]
     prices = SHOP.replace("1 coin", "2 coins")
-    tills = TILL.replace("class Till {", "class Till { int x;")
+    tills = TILL.replace("int coins = 1;", "int coins = 1; int x;")
     new = compiler(SOURCES | {"Shop": prices, "Till": tills})
     answer = swap(shop.debug_port, order(new, "Shop", "Till"))
     assert answer == {"taken": False, "why": "shop.Till: it adds the field x (int)"}
@@ -247,6 +252,13 @@ def test_a_method_that_is_at_work_and_does_not_return_is_not_swapped(
     }
     other = edit("1 coin", "2 coins")
     assert swap(shop.debug_port, order(other, "Shop"))["taken"]
+
+
+def test_a_method_that_is_always_at_work_but_returns_is_swapped(shop: Shop, edit: Edit) -> None:
+    assert shop.talk("relay") == "begun"
+    new = edit("Thread.sleep(5)", "Thread.sleep(6)", RELAY, "Relay")
+    assert swap(shop.debug_port, order(new, "Relay"))["taken"]
+    assert prove(shop.debug_port, order(new, "Relay")) == {}
 
 
 def test_what_is_no_class_file_is_not_swapped(shop: Shop, tmp_path: Path) -> None:
@@ -273,6 +285,16 @@ def test_a_process_that_does_not_know_its_build_id_yet_is_left_alone(
         assert not answer["taken"]
         assert "has not come far enough in its start" in answer["why"]
         assert shop.talk("price") == "1 coin"
+
+
+def test_what_fields_begin_as_is_swapped_where_no_object_has_begun(shop: Shop, edit: Edit) -> None:
+    assert [shop.talk("till"), shop.talk("late")] == ["till 1", "late 1"]
+    final = edit("int coins = 1", "int coins = 2", TILL, "Till")
+    assert swap(shop.debug_port, order(final, "Till"))["taken"]
+    assert prove(shop.debug_port, order(final, "Till")) == {}
+    answer = swap(shop.debug_port, order(edit("coins = 1", "coins = 2", LATE, "Late"), "Late"))
+    assert not answer["taken"]
+    assert "objects of its subclasses may be there already" in answer["why"]
 
 
 # Other debuggers, and none.

@@ -10,7 +10,7 @@ Symbol = tuple[object, ...]
 Key = tuple[str, str]  # name and descriptor of a member
 
 MAGIC = 0xCAFEBABE
-STATIC, NATIVE, INTERFACE, ABSTRACT = 0x0008, 0x0100, 0x0200, 0x0400
+FINAL, NATIVE, ABSTRACT = 0x0010, 0x0100, 0x0400
 
 UTF8, INTEGER, FLOAT, LONG, DOUBLE, NAME_AND_TYPE, METHOD_HANDLE = 1, 3, 4, 5, 6, 12, 15
 _NUMBERS = {INTEGER: ("Integer", 4), FLOAT: ("Float", 4), LONG: ("Long", 8), DOUBLE: ("Double", 8)}
@@ -141,7 +141,7 @@ class ClassFile(Type):
             raise Malformed("it does not begin like one")
         octets.take(4)  # versions
         pool = Pool(octets, octets.number(2))
-        octets.take(2)  # flags
+        self.flags = octets.number(2)
         name = _class_name(pool, octets.number(2))
         self.superclass = _class_name(pool, octets.number(2))
         self.interfaces = [_class_name(pool, octets.number(2)) for _ in range(octets.number(2))]

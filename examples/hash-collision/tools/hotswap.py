@@ -16,10 +16,9 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jdwp
-from classfile import ClassFile, Key, Malformed
+from classfile import FINAL, ClassFile, Key, Malformed
 from differences import (
     CONSTRUCTOR,
     LAMBDA,
@@ -36,7 +35,7 @@ from running import INITIALIZED, PREPARED, Loaded, Process, Running, Unable
 BUILD_CLASS, BUILD_ID, BUILD_CLASSES = "hashcollision.common.Build", "id", "swapped"
 # Marks methods that ran when the process started, and will not run again.
 AT_START = "Lhashcollision/common/AtStart;"
-# How long a method may be at work before it counts as one that does not return.
+# How long a thread may be at work in a method before it counts as one that stays there.
 WORK_SECONDS = 0.3
 POLL_SECONDS = 0.05
 USAGE = 2
@@ -70,12 +69,13 @@ class Order:
 
     __slots__ = ("build", "files")
 
-    def __init__(self, told: dict[str, Any]) -> None:
+    def __init__(self, text: str) -> None:
         try:
+            told = json.loads(text)
             self.build: str = told["build"]
             self.files: dict[str, str] = told["files"]
-        except KeyError as error:
-            raise Wrong(f"the order has no {error}") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise Wrong(f"the order on stdin cannot be read: {error!r}") from error
 
 
 class Files:
@@ -113,8 +113,14 @@ def swap(process: Process, order: Order) -> str:
     names = {one.name for one in loaded}
     _tell(process, build, order.build, {name: classes[name] for name in names})
     waiting = len(classes) - len(names)
-    swapped = "1 class" if len(names) == 1 else f"{len(names)} classes"
-    return f"{swapped}, {waiting} not loaded yet" if waiting else swapped
+    parts = [_count(len(names))] if names else []
+    if waiting:
+        parts.append(f"{waiting if names else _count(waiting)} not loaded yet")
+    return ", ".join(parts)
+
+
+def _count(number: int) -> str:
+    return "1 class" if number == 1 else f"{number} classes"
 
 
 def prove(process: Process, order: Order) -> dict[str, str]:
@@ -173,6 +179,11 @@ def _without_effect(
         if count:
             objects = "1 object is" if count == 1 else f"{count} objects are"
             return f"it changes a constructor or what fields begin as, and {objects} there already"
+        if not file.flags & FINAL:
+            return (
+                "it changes a constructor or what fields begin as, and objects of its subclasses"
+                " may be there already"
+            )
     for key in sorted(changed):
         if _at_start(file, key[0]):
             return f"{shown(key)} runs only at the start of the process"
@@ -192,28 +203,30 @@ def _at_start(file: ClassFile, name: str) -> bool:
 
 
 def _wait_for_work(process: Process, changed: list[tuple[Running, set[Key]]]) -> None:
-    """Waits until no changed method is at work: it keeps its old code until it returns."""
+    """Waits until every thread has left the changed methods once: what is at work stays old.
+
+    Raises NotTaken for a thread that does not leave them, such as one that loops there.
+    """
     watched = {
         (one.loaded.reference, identity): (one.name, key)
         for one, methods in changed
         for identity, key in one.ids.items()
         if key in methods
     }
+    if not watched:
+        return
     deadline = time.monotonic() + WORK_SECONDS * _patience()
-    while watched:
-        at_work = process.at_work()
-        busy = watched.keys() & at_work.keys()
-        if not busy:
-            return
+    busy = {work for work in process.at_work() if work[:2] in watched}
+    while busy:
         if time.monotonic() > deadline:
-            one = min(busy)
-            name, key = watched[one]
-            thread = process.thread_name(at_work[one])
+            work = min(busy)
+            name, key = watched[work[:2]]
             raise NotTaken(
-                f"{name}: {shown(key)} is at work in the thread {thread} and would keep its old"
-                " code until it returns"
+                f"{name}: {shown(key)} is at work in the thread {process.thread_name(work[2])} and"
+                " would keep its old code until it returns"
             )
         time.sleep(POLL_SECONDS)
+        busy &= process.at_work()
 
 
 def _redefine(
@@ -314,7 +327,7 @@ def main(words: list[str]) -> int:
     try:
         if len(words) != 2 or words[1] not in ("swap", "prove"):
             raise Wrong("usage: hotswap.py PORT swap|prove < ORDER.json")
-        print(json.dumps(answer(words[0], words[1], Order(json.load(sys.stdin)))))
+        print(json.dumps(answer(words[0], words[1], Order(sys.stdin.read()))))
     except Wrong as wrong:
         print(f"hotswap: {wrong}", file=sys.stderr)
         return USAGE

@@ -14,8 +14,8 @@ from octets import Octets
 HANDSHAKE = b"JDWP-Handshake"
 CONNECT_SECONDS = 5.0
 # After one debugger has gone, the JVM needs a moment before it takes the next.
-AGAIN_SECONDS = 0.5
-POLL_SECONDS = 0.02
+AGAIN_SECONDS = 0.2
+POLL_SECONDS = 0.01
 ANSWER_SECONDS = 20.0
 HEAD = 11
 REPLY = 0x80

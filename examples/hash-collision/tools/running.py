@@ -120,8 +120,8 @@ class Process:
         reply = self._connection.one(jdwp.INSTANCE_COUNTS, len(classes).to_bytes(4, "big") + asked)
         return [reply.number(8) for _ in range(reply.number(4))]
 
-    def at_work(self) -> dict[tuple[bytes, bytes], bytes]:
-        """Every method on a stack, as ids of class and method, with one of its threads.
+    def at_work(self) -> set[tuple[bytes, bytes, bytes]]:
+        """Every method on a stack, as ids of class, method and thread.
 
         All threads stand for two round trips. They go on even if this process dies meanwhile,
         because its connection ends then.
@@ -136,14 +136,14 @@ class Process:
             )
         finally:
             connection.ask([(jdwp.RESUME, b"")])
-        found: dict[tuple[bytes, bytes], bytes] = {}
+        found: set[tuple[bytes, bytes, bytes]] = set()
         for thread, stack in zip(threads, stacks, strict=True):
             if stack.error:
                 continue  # a thread that has not begun, or has just ended, has no stack
             for _ in range(stack.number(4)):
                 stack.id("frame")
                 stack.take(1)  # class or interface
-                found.setdefault((stack.id("type"), stack.id("method")), thread)
+                found.add((stack.id("type"), stack.id("method"), thread))
                 stack.take(8)  # where in the method
         return found
 
