@@ -1,5 +1,6 @@
 package hashcollision.auth;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.http.ApiException;
 import hashcollision.common.http.Http;
 import hashcollision.common.http.JsonBody;
@@ -28,6 +29,7 @@ final class AuthRoutes {
         this.tokens = tokens;
     }
 
+    @AtStart
     void register(RoutesConfig routes) {
         routes.post("/api/auth/registrations", this::createRegistration);
         routes.post("/api/auth/sessions", this::createSession);

@@ -1,10 +1,12 @@
 package hashcollision.auth;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.Service;
 import hashcollision.common.Settings;
 import hashcollision.common.token.Tokens;
 
 /** Who people are: registers them, and hands out the tokens that the other services trust. */
+@AtStart
 public final class AuthService {
     private AuthService() {}
 

@@ -14,6 +14,7 @@ import ch.qos.logback.core.spi.ContextAwareBase;
  *
  * <p>Logback finds this class as a Java service. A configuration in XML would cost a parser at every start.
  */
+@AtStart
 public final class JsonLogging extends ContextAwareBase implements Configurator {
     @Override
     public ExecutionStatus configure(LoggerContext context) {

@@ -40,12 +40,13 @@ public final class Service {
     }
 
     /** Starts everything and returns. The web server answers at once, the health path with 200 when all is there. */
+    @AtStart
     public void start(Consumer<RoutesConfig> routes) {
         database.start();
         broker.start();
-        Javalin http = Http.start(name, settings.build(), health, routes);
+        Javalin http = Http.start(name, health, routes);
         Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(http), "stop"));
-        LOG.info("{} {} started", name, settings.build());
+        LOG.info("{} {} started", name, Build.id());
     }
 
     /** In this order: nothing new comes in, what is under way ends, then what it needed goes. */

@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.Map;
 
 /** What a service is told from outside: names of other services from the environment, passwords from files. */
+@AtStart
 public final class Settings {
     private final Map<String, String> environment;
     private final Path secrets;
@@ -23,11 +24,6 @@ public final class Settings {
     /** Host name of another service: its name in the Compose file, unless {@code NAME_HOST} says otherwise. */
     public String host(String service) {
         return environment.getOrDefault(service.toUpperCase() + "_HOST", service);
-    }
-
-    /** Identifies what runs here; hashlab compares it with what was built. */
-    public String build() {
-        return environment.getOrDefault("HASHLAB_BUILD", "unknown");
     }
 
     /** A whole number from the environment. */

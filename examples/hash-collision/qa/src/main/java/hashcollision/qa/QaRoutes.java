@@ -1,5 +1,6 @@
 package hashcollision.qa;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.http.ApiException;
 import hashcollision.common.http.Http;
 import hashcollision.common.http.JsonBody;
@@ -35,6 +36,7 @@ final class QaRoutes {
         this.acceptances = acceptances;
     }
 
+    @AtStart
     void register(RoutesConfig routes) {
         routes.get("/api/qa/questions", this::list);
         routes.post("/api/qa/questions", this::ask);

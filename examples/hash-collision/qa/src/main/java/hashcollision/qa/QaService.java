@@ -1,11 +1,13 @@
 package hashcollision.qa;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.Service;
 import hashcollision.common.Settings;
 import hashcollision.common.messaging.Outbox;
 import hashcollision.common.token.Tokens;
 
 /** Questions, answers, votes. */
+@AtStart
 public final class QaService {
     private QaService() {}
 

@@ -1,5 +1,6 @@
 package hashcollision.user;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.http.ApiException;
 import hashcollision.common.http.Http;
 import hashcollision.common.http.Requests;
@@ -18,6 +19,7 @@ final class UserRoutes {
         this.users = users;
     }
 
+    @AtStart
     void register(RoutesConfig routes) {
         routes.get("/api/user/users", context -> Http.json(context, 200, new UserList(users.list())));
         routes.get("/api/user/users/{id}", this::get);

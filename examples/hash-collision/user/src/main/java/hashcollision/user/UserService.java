@@ -1,9 +1,11 @@
 package hashcollision.user;
 
+import hashcollision.common.AtStart;
 import hashcollision.common.Service;
 import hashcollision.common.Settings;
 
 /** Users and their reputation, both learned from the events of other services. */
+@AtStart
 public final class UserService {
     private UserService() {}
 

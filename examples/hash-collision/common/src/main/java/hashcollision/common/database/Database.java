@@ -2,6 +2,7 @@ package hashcollision.common.database;
 
 import com.zaxxer.hikari.HikariConfig;
 import com.zaxxer.hikari.HikariDataSource;
+import hashcollision.common.AtStart;
 import hashcollision.common.Backoff;
 import hashcollision.common.Health;
 import java.sql.Connection;
@@ -38,6 +39,7 @@ public final class Database implements AutoCloseable {
         health.expect(HEALTH);
     }
 
+    @AtStart
     public void start() {
         watcher.start();
     }
@@ -138,6 +140,7 @@ public final class Database implements AutoCloseable {
         }
     }
 
+    @AtStart
     private static HikariConfig poolOf(String host, String name, String password) {
         HikariConfig config = new HikariConfig();
         config.setPoolName(name);

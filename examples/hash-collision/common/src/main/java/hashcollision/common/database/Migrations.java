@@ -1,9 +1,11 @@
 package hashcollision.common.database;
 
+import hashcollision.common.AtStart;
 import javax.sql.DataSource;
 import org.flywaydb.core.Flyway;
 
 /** Brings a schema up to date: what all services have in common, then the service's own. */
+@AtStart
 final class Migrations {
     private Migrations() {}
 

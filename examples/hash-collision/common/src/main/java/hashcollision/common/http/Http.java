@@ -1,5 +1,7 @@
 package hashcollision.common.http;
 
+import hashcollision.common.AtStart;
+import hashcollision.common.Build;
 import hashcollision.common.Health;
 import hashcollision.common.Json;
 import io.javalin.Javalin;
@@ -20,10 +22,11 @@ public final class Http {
     private Http() {}
 
     /** Starts to serve at once, before anything that the service depends on is there. */
-    public static Javalin start(String service, String build, Health health, Consumer<RoutesConfig> routes) {
+    @AtStart
+    public static Javalin start(String service, Health health, Consumer<RoutesConfig> routes) {
         return Javalin.create(config -> {
             configure(config);
-            config.routes.get("/api/" + service + "/health", context -> report(context, service, build, health));
+            config.routes.get("/api/" + service + "/health", context -> report(context, service, health));
             ExceptionHandler<Exception> failed = (thrown, context) -> fail(context, Errors.toApi(thrown));
             config.routes.exception(Exception.class, failed);
             config.routes.exception(HttpResponseException.class, failed);  // replaces Javalin's own texts
@@ -36,6 +39,7 @@ public final class Http {
         context.status(status).contentType("application/json").result(Json.bytes(value));
     }
 
+    @AtStart
     private static void configure(JavalinConfig config) {
         config.startup.showJavalinBanner = false;
         config.startup.showOldJavalinVersionWarning = false;
@@ -46,10 +50,10 @@ public final class Http {
         config.jetty.modifyHttpConfiguration(http -> http.setSendServerVersion(false));
     }
 
-    private static void report(Context context, String service, String build, Health health) {
+    private static void report(Context context, String service, Health health) {
         Health.Status status = health.status();
         HttpStatus code = status == Health.Status.OK ? HttpStatus.OK : HttpStatus.SERVICE_UNAVAILABLE;
-        json(context, code.getCode(), new Health.Report(status.name().toLowerCase(), service, build));
+        json(context, code.getCode(), new Health.Report(status.name().toLowerCase(), service, Build.id()));
     }
 
     private static void fail(Context context, ApiException error) {

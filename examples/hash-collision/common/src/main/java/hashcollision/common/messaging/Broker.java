@@ -2,6 +2,7 @@ package hashcollision.common.messaging;
 
 import com.rabbitmq.client.Connection;
 import com.rabbitmq.client.ConnectionFactory;
+import hashcollision.common.AtStart;
 import hashcollision.common.Backoff;
 import hashcollision.common.Health;
 import hashcollision.common.database.Database;
@@ -43,16 +44,19 @@ public final class Broker implements AutoCloseable {
     }
 
     /** The outbox of this service. Call before {@link #start}. */
+    @AtStart
     public Outbox outbox() {
         publisher = new OutboxPublisher(database);
         return new Outbox(database, publisher::wake);
     }
 
     /** Has events of some types handled, which wait in a queue of their own. Call before {@link #start}. */
+    @AtStart
     public void consume(String queue, List<String> types, EventHandler handler) {
         consumers.add(new EventConsumer(database, queue, types, handler));
     }
 
+    @AtStart
     public void start() {
         thread.setDaemon(true);
         thread.start();
@@ -111,6 +115,7 @@ public final class Broker implements AutoCloseable {
         return connected;
     }
 
+    @AtStart
     private static ConnectionFactory factoryOf(String host, String password) {
         ConnectionFactory factory = new ConnectionFactory();
         factory.setHost(host);

@@ -6,6 +6,7 @@ import com.rabbitmq.client.Channel;
 import com.rabbitmq.client.Connection;
 import com.rabbitmq.client.DefaultConsumer;
 import com.rabbitmq.client.Envelope;
+import hashcollision.common.AtStart;
 import hashcollision.common.Backoff;
 import hashcollision.common.Json;
 import hashcollision.common.database.Database;
@@ -40,6 +41,7 @@ final class EventConsumer {
     }
 
     /** Consumes on this connection, and closes it when the broker stops to deliver, so that a new one is made. */
+    @AtStart
     void attach(Connection connection) throws IOException {
         Channel channel = connection.createChannel();
         Topology.declareQueue(channel, queue, types);

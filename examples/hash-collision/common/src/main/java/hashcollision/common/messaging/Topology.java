@@ -2,11 +2,13 @@ package hashcollision.common.messaging;
 
 import com.rabbitmq.client.BuiltinExchangeType;
 import com.rabbitmq.client.Channel;
+import hashcollision.common.AtStart;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
 
 /** Exchanges and queues. Each side declares what it uses, so neither has to start first. */
+@AtStart
 final class Topology {
     static final String EXCHANGE = "hash-collision.events";
 
