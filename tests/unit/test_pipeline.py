@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 
 import pytest
 
@@ -14,6 +14,7 @@ from hashlab.pipeline import (
     Cancelled,
     CancelToken,
     Node,
+    Part,
     Phase,
     Recorder,
     Row,
@@ -350,6 +351,156 @@ def test_two_failures_at_once_are_both_told() -> None:
 def test_a_bug_leaves_the_workflow_as_itself() -> None:
     with pytest.raises(ZeroDivisionError):
         run(Phase("build", failing(ZeroDivisionError())))
+
+
+# --- phases of parts
+
+Piece = Callable[[None, Track], None]
+
+
+def doing(word: object, order: list[object]) -> Piece:
+    return lambda _, track: order.append(word)
+
+
+def of_parts(
+    parts: Mapping[Hashable, Part[None]], work: Work = nothing, after: tuple[str, ...] = ()
+) -> Phase[None]:
+    return Phase("containers", work, after, parts=lambda _: parts)
+
+
+def test_the_parts_of_a_phase_wait_for_each_other_and_its_own_work_for_all() -> None:
+    order: list[object] = []
+    parts: dict[Hashable, Part[None]] = {
+        "ready": Part(doing("ready", order), "web", after=frozenset({"start"})),
+        "start": Part(doing("start", order), "web"),
+    }
+    result = run(of_parts(parts, lambda _, track, machine: order.append("end")))
+    assert order == ["start", "ready", "end"]
+    assert statuses(result) == {"containers": "ok"}
+
+
+def test_a_part_waits_only_for_its_own_machine() -> None:
+    started = threading.Event()
+
+    def connect(_: None, track: Track, machine: str) -> None:
+        if machine == "broker":
+            assert started.wait(PATIENCE)
+
+    parts = {name: Part[None](lambda _, track: None, name) for name in MACHINES}
+    parts["web"] = Part(lambda _, track: started.set(), "web")
+    result = run(Phase("connect", connect, per="machine"), of_parts(parts, after=("connect",)))
+    assert result.ok
+
+
+def test_a_part_waits_only_for_its_own_machines_parts_of_an_earlier_phase() -> None:
+    started = threading.Event()
+
+    def slow(_: None, track: Track) -> None:
+        assert started.wait(PATIENCE)
+
+    first = {"broker": Part[None](slow, "broker"), "web": Part[None](lambda _, t: None, "web")}
+    result = run(
+        Phase("network", nothing, parts=lambda _: first),
+        of_parts({"web": Part(lambda _, track: started.set(), "web")}, after=("network",)),
+    )
+    assert result.ok
+
+
+def test_a_part_may_do_without_what_its_phase_waits_for() -> None:
+    started = threading.Event()
+
+    def build(_: None, track: Track, machine: str) -> None:
+        assert started.wait(PATIENCE)
+
+    without = frozenset({"build"})
+    order: list[object] = []
+    result = run(
+        Phase("build", build),
+        of_parts(
+            {
+                "broker": Part(lambda _, track: started.set(), "broker", without=without),
+                "web": Part(doing("web", order), "web"),
+            },
+            lambda _, track, machine: order.append("end"),
+            after=("build",),
+        ),
+    )
+    assert result.ok
+    assert order == ["web", "end"]
+
+
+def test_a_phase_that_waits_for_a_phase_of_parts_waits_for_all_of_it() -> None:
+    order: list[object] = []
+    parts = {name: Part(doing(name, order), name) for name in MACHINES}
+    run(
+        of_parts(parts, lambda _, track, machine: order.append("end")),
+        Phase("seed", lambda _, track, machine: order.append("seed"), after=("containers",)),
+    )
+    assert order[-2:] == ["end", "seed"]
+
+
+def test_a_part_that_fails_is_the_failure_of_its_phase() -> None:
+    def fail(_: None, track: Track) -> None:
+        with track.child("container", machine="web"):
+            raise LabError("no image")
+
+    result = run(
+        of_parts(
+            {"web": Part(fail, "web"), "broker": Part(lambda _, t: t.cancel.wait(PATIENCE), "")}
+        ),
+        Phase("seed", nothing, after=("containers",)),
+    )
+    assert statuses(result)["containers"] == "failed"
+    assert statuses(result)["container web"] == "failed"
+    assert statuses(result)["seed"] == "not-reached"
+    assert next(row for row in result.rows if row.name == "containers").detail == "no image"
+
+
+def test_parts_that_were_cut_off_leave_their_phase_cancelled() -> None:
+    begun = threading.Event()
+
+    def long(_: None, track: Track) -> None:
+        begun.set()
+        track.cancel.wait(PATIENCE)
+
+    def fail(_: None, track: Track, machine: str) -> None:
+        assert begun.wait(PATIENCE)
+        raise LabError("maven failed")
+
+    result = run(Phase("build", fail), of_parts({"web": Part(long, "web")}))
+    assert statuses(result) == {"build": "failed", "containers": "cancelled"}
+
+
+def test_a_phase_none_of_whose_parts_began_was_not_reached() -> None:
+    parts = {name: Part[None](lambda _, track: None, name) for name in MACHINES}
+    result = run(
+        Phase("build", failing(LabError("maven failed"))), of_parts(parts, after=("build",))
+    )
+    assert statuses(result) == {"build": "failed", "containers": "not-reached"}
+
+
+def test_a_phase_of_parts_lasts_from_its_first_part_to_its_own_work() -> None:
+    clock = Clock()
+
+    def take(_: None, track: Track) -> None:
+        clock.now += 2
+
+    def end(_: None, track: Track, machine: str) -> None:
+        clock.now += 1
+
+    parts: dict[Hashable, Part[None]] = {
+        "start": Part(take, "web"),
+        "ready": Part(take, "web", after=frozenset({"start"})),
+    }
+    result = run_workflow(
+        [of_parts(parts, end)],
+        None,
+        machines=MACHINES,
+        listener=Heard(),
+        cancel=CancelToken(),
+        clock=clock,
+    )
+    assert [(row.name, row.seconds) for row in result.rows] == [("containers", 5.0)]
 
 
 def test_ctrl_c_becomes_a_result_that_names_what_is_half_done() -> None:
