@@ -20,52 +20,81 @@ SOCKET = "daemon.sock"
 LOG = "daemon.log"
 # Where a new daemon says that it listens.
 READY_FD = 3
-LOST = 4
-# Why a daemon does not carry out a command: it is older than this code, or at work.
-OTHER_CODE, BUSY = "other code", "busy"
+STANDARD = (0, 1, 2)
+# How long a daemon may take to end its workers and connections.
+ENDING_SECONDS = 10.0
+LOST, INTERRUPTED = 4, 130
+# Why a daemon does not carry out a command: it ends, for it is older than this code; it is at work.
+ENDING, BUSY = "ending", "busy"
 
 
 def ask(words: Sequence[str], folder: str) -> int | None:
-    """Let the daemon of the lab in ``folder`` carry out a command, starting one if need be.
+    """Let the daemon of the lab in ``folder`` (absolute) carry out a command, starting one if need
+    be.
 
     Returns its exit code; None when there is nobody to ask, and the caller does it itself.
     """
     state = os.path.join(folder, STATE)
     if os.environ.get(SWITCH, "").lower() in OFF or not os.path.isdir(state):
         return None
-    for _ in range(2):
-        wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
-        if wire is None:
-            return None
-        with wire:
-            answer = _converse(wire, words, folder)
-        if "code" in answer:
-            return int(answer["code"])
-        if answer.get("refused") != OTHER_CODE:
-            return None
+    _open_standard()
+    try:
+        for _ in range(2):
+            wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
+            if wire is None:
+                return None
+            with wire:
+                answer = _converse(wire, words, folder)
+                if "code" in answer:
+                    return int(answer["code"])
+                if answer["refused"] != ENDING:
+                    return None
+                _wait_for_end(wire)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     return None
 
 
 def stop(folder: str) -> None:
-    """End the lab's daemon, if there is one, and wait until it is gone."""
-    wire = _connected(os.path.join(folder, STATE))
+    """End the lab's daemon, if there is one, and wait until it is gone; one that is at work ends
+    after it.
+    """
+    state = os.path.join(folder, STATE)
+    wire = _connected(state)
     if wire is None:
         return
-    with wire:
+    with wire, suppress(OSError):
+        os.unlink(os.path.join(state, SOCKET))
         _send(wire, {"stop": True})
-        with suppress(OSError):
-            while wire.recv(1024):
-                pass
+        _wait_for_end(wire)
+
+
+def _wait_for_end(wire: socket.socket) -> None:
+    """The wire ends with the process at its other end."""
+    wire.settimeout(ENDING_SECONDS)
+    with suppress(OSError):
+        while wire.recv(1024):
+            pass
+
+
+def _open_standard() -> None:
+    """Where one of the three streams is closed, the next file opened would be taken for it."""
+    for descriptor in STANDARD:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
 def fingerprint() -> str:
     """Tells this installation's code from an older one of it, in a millisecond."""
     newest = 0
     count = 0
-    for entry in _python_files(os.path.dirname(__file__)):
+    folder = os.path.dirname(__file__)
+    for entry in _python_files(folder):
         newest = max(newest, entry.stat().st_mtime_ns)
         count += 1
-    return f"{sys.executable} {count} {newest}"
+    return f"{sys.executable} {folder} {count} {newest}"
 
 
 def _python_files(folder: str) -> Iterator[os.DirEntry[str]]:
@@ -78,15 +107,19 @@ def _python_files(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _connected(state: str) -> socket.socket | None:
-    """A wire to the daemon; None when none listens."""
+    """A wire to the daemon; None when none listens. Another user's would work as that user, and
+    would be told this one's environment: it is not asked.
+    """
     wire = socket.socket(socket.AF_UNIX)
     try:
         with inside(state):
-            wire.connect(SOCKET)
+            if os.stat(SOCKET).st_uid == os.getuid():
+                wire.connect(SOCKET)
+                return wire
     except OSError:
-        wire.close()
-        return None
-    return wire
+        pass  # nobody listens
+    wire.close()
+    return None
 
 
 @contextmanager
@@ -108,13 +141,14 @@ def _start(folder: str, state: str) -> bool:
     try:
         os.posix_spawn(
             sys.executable,
-            [sys.executable, "-m", "hashlab.daemon", folder],
+            # -P: the folder one stands in may have files named like Python's modules.
+            [sys.executable, "-P", "-m", "hashlab.daemon", folder],
             os.environ,
             setsid=True,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, told, READY_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
         )
@@ -128,24 +162,40 @@ def _start(folder: str, state: str) -> bool:
 
 def _converse(wire: socket.socket, words: Sequence[str], folder: str) -> Mapping[str, Any]:
     """Hand over the terminal, wait for the end; Ctrl-C is passed on."""
-    request = {
+    begun = False
+    try:
+        _send(wire, _request(words, folder), STANDARD)
+        with _passed_on(wire):
+            for line in wire.makefile():
+                answer: Mapping[str, Any] = json.loads(line)
+                if "begun" not in answer:
+                    return answer
+                begun = True
+    except OSError:
+        pass  # it is gone
+    if not begun:
+        return {"refused": ENDING}
+    log = os.path.join(folder, STATE, LOG)
+    sys.stderr.write(f"the lab's background process is gone: {log}\nNext: run it again\n")
+    return {"code": LOST}
+
+
+def _request(words: Sequence[str], folder: str) -> Mapping[str, object]:
+    """A command, and all that the daemon takes over from whoever asks for it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return {
         "words": list(words),
+        "folder": folder,
         "code": fingerprint(),
         "cwd": os.getcwd(),
+        "umask": mask,
         "environ": dict(os.environ),
+        "streams": [
+            [stream.encoding, stream.errors] if stream else ["utf-8", "replace"]
+            for stream in (sys.stdout, sys.stderr)
+        ],
     }
-    try:
-        _send(wire, request, [0, 1, 2])
-        with _passed_on(wire):
-            answer = wire.makefile().readline()
-    except OSError:
-        answer = ""
-    if not answer:
-        log = os.path.join(folder, STATE, LOG)
-        sys.stderr.write(f"the lab's background process is gone: {log}\nNext: run it again\n")
-        return {"code": LOST}
-    value: Mapping[str, Any] = json.loads(answer)
-    return value
 
 
 def _send(wire: socket.socket, request: Mapping[str, object], fds: Sequence[int] = ()) -> None:

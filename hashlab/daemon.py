@@ -17,43 +17,59 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hashlab import client, commands, workflows
+from hashlab.errors import ExitCode
+from hashlab.labfolder import named_by
 from hashlab.runs import Options, run
 from hashlab.wiring import Warm
 
 IDLE_SECONDS = 1800.0
 LOOK_SECONDS = 15.0
+# A client that has connected asks at once.
+REQUEST_SECONDS = 5.0
 LOCK = "daemon.lock"
-STANDARD = (0, 1, 2)
+BUG = 1
 
 
 class Refused(Exception):
     """The client has to do it itself, or ask another daemon."""
 
 
-def serve(folder: Path) -> None:
-    """Listen for one lab until it is gone, nobody asks any more, or somebody ends it."""
+def serve(
+    folder: Path,
+    *,
+    ready: Callable[[], None],
+    idle: float = IDLE_SECONDS,
+    look: float = LOOK_SECONDS,
+) -> None:
+    """Listen for one lab until it is gone, nobody asks any more, or somebody ends it.
+
+    ``ready`` is called once it listens. ``idle``, ``look``: seconds without work after which it
+    ends, and between two looks whether the lab is still there.
+    """
     state = folder / client.STATE
     with _only_one(state / LOCK) as alone:
         if not alone:
             return
         listener = _listening(state)
-        os.write(client.READY_FD, b".")
-        os.close(client.READY_FD)
+        ready()
+        _say(f"process {os.getpid()} listens")
         warm = Warm()
-        code = client.fingerprint()
+        servant = _Servant(warm)
         # What is there now stays: no need to look through it again and again.
         gc.freeze()
+        door = _Door(listener, state / client.SOCKET)
         try:
-            _answer_all(listener, state, lambda wire: _answer(wire, folder, warm, code))
+            _say(f"it ends: {_answer_all(door, servant.answer, idle=idle, look=look)}")
         finally:
+            door.close()
             warm.close()
-            listener.close()
 
 
 @contextmanager
@@ -81,117 +97,211 @@ def _listening(state: Path) -> socket.socket:
     return listener
 
 
-class _Ended(Exception):
-    """Somebody asked the daemon to end."""
+def _say(text: str) -> None:
+    """A line for the log. Nothing that a command said or read goes there."""
+    sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
+    sys.stderr.flush()
 
 
 class _Door:
     """Lets one client in at a time, and sends away who comes while one is inside."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    def __init__(self, listener: socket.socket, path: Path) -> None:
         self._listener = listener
+        self._path = path
+        self._own = self._identity()
         self._inside: queue.Queue[socket.socket] = queue.Queue()
         self._free = threading.Semaphore()
+        self._last: socket.socket | None = None
         threading.Thread(target=self._let_in, daemon=True).start()
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Tells the socket's file from a later one; a file system gives numbers anew."""
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_mtime_ns
+
+    @property
+    def there(self) -> bool:
+        """Whether clients can still find it: the socket's file ties the daemon to its lab."""
+        return self._own is not None and self._identity() == self._own
 
     def _let_in(self) -> None:
         with suppress(OSError):  # the listener is closed in the end
             while True:
                 wire, _ = self._listener.accept()
+                wire.settimeout(REQUEST_SECONDS)
                 if self._free.acquire(blocking=False):
                     self._inside.put(wire)
                 else:
                     _send_away(wire)
 
-    @contextmanager
-    def next(self, seconds: float) -> Iterator[socket.socket | None]:
+    def next(self, seconds: float) -> socket.socket | None:
         """The next client; None when none came within ``seconds``."""
-        try:
-            wire = self._inside.get(timeout=seconds)
-        except queue.Empty:
-            yield None
-            return
-        try:
-            with wire:
-                yield wire
-        finally:
-            self._free.release()
+        with suppress(queue.Empty):
+            return self._inside.get(timeout=seconds)
+        return None
+
+    def leave(self, wire: socket.socket) -> None:
+        """A client is done; another may come in."""
+        wire.close()
+        self._free.release()
+
+    def keep(self, wire: socket.socket) -> None:
+        """The wire of the last client ends with this process, which is what it waits for."""
+        self._last = wire
+
+    def close(self) -> None:
+        """Nobody finds the daemon any more; who is about to come in asks another one."""
+        if self.there:
+            self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with suppress(queue.Empty):
+            self._inside.get_nowait().close()
 
 
 def _send_away(wire: socket.socket) -> None:
-    with suppress(OSError), wire:
+    with suppress(OSError, ValueError), wire:
         _, fds = _received(wire)
-        for descriptor in fds:
-            os.close(descriptor)
+        _close(fds)
         _tell(wire, refused=client.BUSY)
 
 
 def _answer_all(
-    listener: socket.socket, state: Path, answer: Callable[[socket.socket], None]
-) -> None:
-    """Answer one client after another. The socket's file is what ties the daemon to its lab."""
-    path = state / client.SOCKET
-    own = path.stat().st_ino
-    door = _Door(listener)
+    door: _Door, answer: Callable[[socket.socket], str | None], *, idle: float, look: float
+) -> str:
+    """Answer one client after another; returns why there is an end to it."""
     last = time.monotonic()
-    while time.monotonic() - last < IDLE_SECONDS:
-        try:
-            if path.stat().st_ino != own:
-                return
-        except FileNotFoundError:
-            return
-        with door.next(LOOK_SECONDS) as wire:
-            if wire is None:
-                continue
-            try:
-                answer(wire)
-            except _Ended:
-                break
+    while door.there:
+        wire = door.next(min(look, idle))
+        if wire is None:
+            if time.monotonic() - last >= idle:
+                return "nobody asked any more"
+            continue
+        end = answer(wire)
+        if end:
+            door.keep(wire)
+            return end
+        door.leave(wire)
         last = time.monotonic()
-    path.unlink(missing_ok=True)
+    return "its socket was removed"
 
 
-def _answer(wire: socket.socket, folder: Path, warm: Warm, code: str) -> None:
-    """Carry out one request and tell its exit code; a client that went away is no failure."""
-    with suppress(OSError):
-        request, fds = _received(wire)
+class _Servant:
+    """Carries out one command after another with what the earlier ones have left warm."""
+
+    def __init__(self, warm: Warm) -> None:
+        self._warm = warm
+        self._code = client.fingerprint()
+        self._at_work = False
+        signal.signal(signal.SIGINT, self._interrupt)
+        signal.signal(signal.SIGTERM, self._interrupt)
+
+    def _interrupt(self, number: int, _: object) -> None:
+        """Between two commands there is nothing to interrupt, only this process to end."""
+        if self._at_work:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM:
+            sys.exit(0)
+
+    def answer(self, wire: socket.socket) -> str | None:
+        """Carry out what one client asks, and tell its exit code; a client that went away is no
+        failure. Returns why this process has to end, if it has to.
+        """
         try:
-            if request.get("stop"):
-                raise _Ended
-            if request.get("code") != code:
-                _tell(wire, refused=client.OTHER_CODE)
-                raise _Ended
-            arguments = _parsed(request["words"])
-            with _as_client(request, fds), _listening_to(wire):
-                ended = _carry_out(arguments, folder, warm)
-            _tell(wire, code=int(ended))
+            request, fds = _received(wire)
+        except (OSError, ValueError):
+            return None
+        try:
+            return self._answer(wire, request, fds)
+        except OSError:
+            return None
         except Refused as refusal:
-            _tell(wire, refused=str(refusal))
+            with suppress(OSError):
+                _tell(wire, refused=str(refusal))
+            return None
         finally:
-            for descriptor in fds:
-                os.close(descriptor)
+            _close(fds)
+
+    def _answer(
+        self, wire: socket.socket, request: Mapping[str, Any], fds: Sequence[int]
+    ) -> str | None:
+        if request.get("stop"):
+            return "somebody ended it"
+        if request.get("code") != self._code:
+            _tell(wire, refused=client.ENDING)
+            return "hashlab's code has changed"
+        arguments = _parsed(request["words"], cwd=request["cwd"], folder=request["folder"])
+        wire.settimeout(None)
+        with _as_client(request, fds):
+            _tell(wire, begun=True)
+            code, bug = self._carried_out(wire, arguments, Path(request["folder"]))
+        _say(f"{arguments.command}: {code}")
+        # What is warm may be in any state after a bug.
+        end = f"{arguments.command} met a bug: {bug}" if bug else None
+        with suppress(OSError):
+            _tell(wire, code=code)
+        return end
+
+    def _carried_out(
+        self, wire: socket.socket, arguments: argparse.Namespace, folder: Path
+    ) -> tuple[int, str]:
+        """The exit code, and the name of an error that is a bug; its traceback is shown."""
+        try:
+            self._at_work = True
+            with _listening_to(wire):
+                try:
+                    return int(_carry_out(arguments, folder, self._warm)), ""
+                finally:
+                    self._at_work = False
+        except KeyboardInterrupt:
+            return ExitCode.INTERRUPTED, ""
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else BUG, ""
+        except Exception as error:  # noqa: BLE001 - it is shown, and this process ends
+            with suppress(OSError):
+                traceback.print_exc()
+            return BUG, type(error).__name__
+        finally:
+            self._at_work = False
 
 
 def _received(wire: socket.socket) -> tuple[Mapping[str, Any], list[int]]:
-    head, fds, _, _ = socket.recv_fds(wire, 4, len(STANDARD))
-    stream = wire.makefile("rb", buffering=0)
-    body = b""
-    size = int.from_bytes(head, "big")
-    while len(body) < size:
-        piece = stream.read(size - len(body))
-        if not piece:
-            raise ConnectionError("the client went away")
-        body += piece
-    value: Mapping[str, Any] = json.loads(body)
+    """A request and the descriptors that came with it. Raises OSError, ValueError."""
+    head, fds, _, _ = socket.recv_fds(wire, 4, len(client.STANDARD))
+    try:
+        body = b""
+        size = int.from_bytes(head, "big")
+        while len(body) < size:
+            piece = wire.recv(size - len(body))
+            if not piece:
+                raise ConnectionError("the client went away")
+            body += piece
+        value: Mapping[str, Any] = json.loads(body)
+    except (OSError, ValueError):
+        _close(fds)
+        raise
     return value, list(fds)
+
+
+def _close(fds: Sequence[int]) -> None:
+    for descriptor in fds:
+        os.close(descriptor)
 
 
 def _tell(wire: socket.socket, **answer: object) -> None:
     wire.sendall(json.dumps(answer).encode() + b"\n")
 
 
-def _parsed(words: Sequence[str]) -> argparse.Namespace:
-    """Understand the words of a command; what is not understood is for the client to explain."""
+def _parsed(words: Sequence[str], *, cwd: str, folder: str) -> argparse.Namespace:
+    """Understand the words of a command about the lab in ``folder``, typed in ``cwd``.
+
+    Raises Refused: what is not understood is for the client to explain.
+    """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("command", choices=client.COMMANDS)
     parser.add_argument("--lab", "-l", default="")
@@ -201,6 +311,8 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     arguments = parser.parse_args(list(words))
     if arguments.command == "status" and arguments.verbose:
         raise Refused("unknown words")
+    if arguments.lab and named_by(["--lab", arguments.lab], cwd) != folder:
+        raise Refused("another lab")
     return arguments
 
 
@@ -227,26 +339,32 @@ def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
 @contextmanager
 def _as_client(request: Mapping[str, Any], fds: Sequence[int]) -> Iterator[None]:
     """Stand where the client stands: its terminal, folder and environment."""
-    own = [os.dup(descriptor) for descriptor in STANDARD]
-    environ, streams = dict(os.environ), (sys.stdout, sys.stderr)
+    own = [os.dup(descriptor) for descriptor in client.STANDARD]
+    environ, streams, mask = dict(os.environ), (sys.stdout, sys.stderr), os.umask(request["umask"])
     try:
-        for given, standard in zip(fds, STANDARD, strict=True):
+        for given, standard in zip(fds, client.STANDARD, strict=True):
             os.dup2(given, standard)
-        sys.stdout = open(1, "w", closefd=False, buffering=1)  # noqa: SIM115 - a descriptor
-        sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115 - a descriptor
+        out, err = request["streams"]
+        sys.stdout = _stream(1, *out)
+        sys.stderr = _stream(2, *err)
         _be(request["environ"])
         os.chdir(request["cwd"])
         yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in {sys.stdout, sys.stderr} - set(streams):
             with suppress(OSError):  # whoever read it is gone
-                stream.flush()
+                stream.close()
         sys.stdout, sys.stderr = streams
         _be(environ)
+        os.umask(mask)
         os.chdir("/")
-        for descriptor, standard in zip(own, STANDARD, strict=True):
+        for descriptor, standard in zip(own, client.STANDARD, strict=True):
             os.dup2(descriptor, standard)
             os.close(descriptor)
+
+
+def _stream(descriptor: int, encoding: str, errors: str) -> Any:
+    return open(descriptor, "w", 1, encoding, errors, closefd=False)
 
 
 def _be(environ: Mapping[str, str]) -> None:
@@ -258,19 +376,20 @@ def _be(environ: Mapping[str, str]) -> None:
 def _listening_to(wire: socket.socket) -> Iterator[None]:
     """Whatever comes from the client now, or its end, interrupts the run as Ctrl-C does."""
     over = threading.Event()
+    main = threading.main_thread().ident or 0
 
     def listen() -> None:
         with suppress(OSError):
             while not over.is_set():
                 said = wire.recv(1)
                 if not over.is_set():
-                    os.kill(os.getpid(), signal.SIGINT)
+                    signal.pthread_kill(main, signal.SIGINT)
                 if not said:
                     return
 
     listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
     try:
+        listener.start()
         yield
     finally:
         over.set()
@@ -282,12 +401,16 @@ def _listening_to(wire: socket.socket) -> Iterator[None]:
 
 def main() -> None:
     """Entry point of ``python -m hashlab.daemon FOLDER``."""
-    folder = Path(sys.argv[1])
+    # What whoever started it had open (a pipe, a lock) is not for a process that stays.
+    os.closerange(client.READY_FD + 1, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
-    # Ctrl-C belongs to a run; between two runs there is nothing to interrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    serve(folder)
+    serve(Path(sys.argv[1]), ready=_ready)
+
+
+def _ready() -> None:
+    os.ftruncate(2, 0)  # the log of the one before
+    os.write(client.READY_FD, b".")
+    os.close(client.READY_FD)
 
 
 if __name__ == "__main__":

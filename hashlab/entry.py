@@ -12,11 +12,19 @@ from hashlab.labfolder import named_by
 def main() -> None:
     """Run one command line; ends with SystemExit."""
     words = sys.argv[1:]
-    if words and words[0] in client.COMMANDS:
-        folder = named_by(words, os.getcwd())  # noqa: PTH109 - pathlib would double the start
-        code = client.ask(words, folder) if folder else None
-        if code is not None:
-            sys.exit(code)
+    code = _asked(words) if words and words[0] in client.COMMANDS else None
+    if code is not None:
+        sys.exit(code)
     from hashlab.tasks import run  # noqa: PLC0415 - it takes ten times as long as the above
 
     run()
+
+
+def _asked(words: list[str]) -> int | None:
+    """The exit code of the daemon; None where the command is left to this process."""
+    try:
+        here = os.getcwd()  # noqa: PTH109 - pathlib would double the start
+    except OSError:
+        return None  # the folder was removed
+    folder = named_by(words, here)
+    return client.ask(words, folder) if folder else None

@@ -30,8 +30,9 @@ def example(here: str) -> str | None:
 
 def named_by(words: Sequence[str], here: str) -> str | None:
     """The folder a command line is about: that of ``--lab``, else the nearest."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for place, word in enumerate(words):
         option, equals, value = word.partition("=")
         if option in OPTIONS:
-            return os.path.normpath(os.path.join(here, value if equals else following))
+            named = value if equals else "".join(words[place + 1 : place + 2])
+            return os.path.normpath(os.path.join(here, named))
     return example(here) or nearest(here)

@@ -21,6 +21,7 @@ from typing import Any, cast
 from hashlab.choice import choose, look_at, missing_tools
 from hashlab.config import AUTO, find_lab_folder, load_lab
 from hashlab.config.model import STATE_FOLDER, Build, Lab
+from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
@@ -236,21 +237,21 @@ class Warm:
     def __init__(self) -> None:
         self.digests = Digests()
         self._workers = ProcessWorkers()
-        self._links: Callable[[], Any] = cache(_kept_links)
+        self._links = KeptLinks()
 
     @property
     def workers(self) -> Workers:
         """The build workers, for a run that leaves them alive."""
         return cast(Workers, _Staying(self._workers))
 
-    def connector(self, connector: object) -> object:
+    def connector(self, connector: Connector) -> Connector:
         """The same connector, but its links stay open."""
-        return self._links().through(connector)
+        return self._links.through(connector)
 
     def close(self) -> None:
         """End the workers, close the links."""
         self._workers.close()
-        self._links().close()
+        self._links.close()
 
 
 class _Staying:
@@ -261,10 +262,6 @@ class _Staying:
 
     def close(self) -> None:
         """Nothing: they are wanted again."""
-
-
-def _kept_links() -> object:
-    return import_module("hashlab.drivers.keptlinks").KeptLinks()
 
 
 def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
@@ -278,7 +275,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
 
     def connector() -> object:
         made = _connector(state, runner, provider)
-        return warm.connector(made) if warm else made
+        return warm.connector(cast(Connector, made)) if warm else made
 
     return World(
         lab=lab,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
+from contextlib import suppress
 from typing import Any, cast
 
 from hashlab.errors import LabError
@@ -13,49 +15,56 @@ ALIVE_SECONDS = 2.0
 
 
 class KeptLinks:
-    """Open links by what they lead to. A link that does not answer any more is closed."""
+    """One open link for each machine. It is closed when it does not answer any more, and when the
+    machine is found somewhere else or has another host key.
+    """
 
     def __init__(self) -> None:
-        self._links: dict[tuple[str, Endpoint, str], Link] = {}
+        self._links: dict[str, tuple[tuple[Endpoint, str], Link]] = {}
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
     def through(self, connector: Connector) -> Connector:
         """The same connector, but links it opens stay open and are used again."""
         return cast(Connector, _Keeping(self, connector))
 
-    def take(self, key: tuple[str, Endpoint, str]) -> Link | None:
-        """The open link, if it is one; asked for a sign of life."""
-        with self._lock:
-            link = self._links.get(key)
-        if link is None:
-            return None
-        try:
-            if link.shell.run(["true"], timeout=ALIVE_SECONDS).code == 0:
+    def open(self, connector: Connector, machine: str, endpoint: Endpoint, host_key: str) -> Link:
+        """The link that is open, or a new one. Raises LabError as ``connector`` does."""
+        with self._turn(machine):
+            wanted = endpoint, host_key
+            led_to, link = self._links.get(machine, (None, None))
+            if link is not None and led_to == wanted and _answers(link):
                 return link
-        except LabError:
-            pass  # it is opened anew
-        with self._lock:
-            self._links.pop(key, None)
-        _close(link)
-        return None
+            if link is not None:
+                del self._links[machine]
+                _close(link)
+            link = connector.connect(machine, endpoint, host_key)
+            self._links[machine] = wanted, link
+            return link
 
-    def keep(self, key: tuple[str, Endpoint, str], link: Link) -> None:
-        """Keep a link that was opened."""
+    def _turn(self, machine: str) -> threading.Lock:
         with self._lock:
-            self._links[key] = link
+            return self._turns[machine]
 
     def close(self) -> None:
         """Close them all."""
-        with self._lock:
-            links = list(self._links.values())
-            self._links.clear()
-        for link in links:
+        while self._links:
+            _, (_, link) = self._links.popitem()
             _close(link)
 
 
+def _answers(link: Link) -> bool:
+    try:
+        return link.shell.run(["true"], timeout=ALIVE_SECONDS).code == 0
+    except LabError:
+        return False  # it is opened anew
+
+
 def _close(link: Link) -> None:
-    link.engine.close()
-    link.shell.close()
+    """Close a link whose wire may be cut already."""
+    for part in (link.engine, link.shell):
+        with suppress(EOFError, OSError):
+            part.close()
 
 
 class _Keeping:
@@ -70,11 +79,7 @@ class _Keeping:
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
-        key = machine, endpoint, host_key
-        link = self._kept.take(key)
-        if link is None:
-            link = self._connector.connect(machine, endpoint, host_key)
-            self._kept.keep(key, link)
+        link = self._kept.open(self._connector, machine, endpoint, host_key)
         return Link(machine, cast(Shell, _Lent(link.shell)), cast(Engine, _Lent(link.engine)))
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from fakes import Outside, go, register_box, running
 
-from hashlab import commands, tasks, workflows
-from hashlab.commands import BoxOptions, Options
+from hashlab import commands, runs, tasks, workflows
+from hashlab.commands import BoxOptions
 from hashlab.errors import ExitCode
+from hashlab.runs import Options
 
 Told = pytest.CaptureFixture[str]
 JSON = Options(json=True)
@@ -20,8 +21,8 @@ PEOPLE = Options()
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(commands, "make_world", outside.world)
+    monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(runs, "make_world", lambda lab, warm=None: outside.world())
 
 
 def records(outside: Outside) -> list[dict[str, Any]]:

@@ -8,19 +8,18 @@ import signal
 import sys
 import threading
 import traceback
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import Outside, go, running
 
-from hashlab import commands, workflows
-from hashlab.commands import Options
+from hashlab import commands, runs, workflows
 from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
 from hashlab.lock import held
 from hashlab.phases import machines
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
+from hashlab.runs import Options
 from hashlab.wiring import Survey
 
 Told = pytest.CaptureFixture[str]
@@ -30,9 +29,10 @@ PEOPLE = Options()
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)
     monkeypatch.setattr(commands, "survey", lambda lab, provider=None: surveyed(outside))
-    monkeypatch.setattr(commands, "make_world", outside.world)
+    for module in (runs, commands):
+        monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
 
 
 def surveyed(outside: Outside, *, none: bool = False) -> Survey:
@@ -50,8 +50,8 @@ def records(outside: Outside) -> list[dict[str, Any]]:
 
 
 def test_a_good_run_is_shown_recorded_and_ends_with_zero(outside: Outside, capsys: Told) -> None:
-    assert commands.run("init-box", workflows.INIT_BOX, PEOPLE) == ExitCode.OK
-    assert commands.run("dev", workflows.DEV, PEOPLE) == ExitCode.OK
+    assert runs.run("init-box", workflows.INIT_BOX, PEOPLE) == ExitCode.OK
+    assert runs.run("dev", workflows.DEV, PEOPLE) == ExitCode.OK
     told = capsys.readouterr()
     assert "containers" in told.out
     assert "http://127.0.0.1:8080" in told.out
@@ -61,7 +61,7 @@ def test_a_good_run_is_shown_recorded_and_ends_with_zero(outside: Outside, capsy
 
 def test_json_prints_exactly_one_document_on_stdout(outside: Outside, capsys: Told) -> None:
     go(outside, workflows.INIT_BOX)
-    assert commands.run("dev", workflows.DEV, JSON) == ExitCode.OK
+    assert runs.run("dev", workflows.DEV, JSON) == ExitCode.OK
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert document == records(outside)[-1]
@@ -74,7 +74,7 @@ def test_json_stays_one_document_when_a_tool_underneath_talks(
     outside: Outside, capsys: Told
 ) -> None:
     go(outside, workflows.INIT_BOX)
-    commands.run("dev", workflows.DEV, Options(json=True, verbose=True))
+    runs.run("dev", workflows.DEV, Options(json=True, verbose=True))
     told = capsys.readouterr()
     json.loads(told.out)
     assert "10 loaded" in told.err
@@ -94,7 +94,7 @@ def test_a_failed_run_has_its_exit_code_and_is_recorded(
 ) -> None:
     go(outside, workflows.INIT_BOX)
     outside.faults.arm(call, error)
-    assert commands.run("dev", workflows.DEV, options) == code
+    assert runs.run("dev", workflows.DEV, options) == code
     told = capsys.readouterr()
     [record] = records(outside)
     assert record["ok"] is False
@@ -108,14 +108,14 @@ def test_a_failed_run_has_its_exit_code_and_is_recorded(
 def test_a_run_without_a_box_names_the_command_that_makes_one(
     outside: Outside, capsys: Told
 ) -> None:
-    assert commands.run("dev", workflows.DEV, PEOPLE) == ExitCode.LAPTOP
+    assert runs.run("dev", workflows.DEV, PEOPLE) == ExitCode.LAPTOP
     told = capsys.readouterr()
     assert "hashlab init-box" in told.out + told.err
 
 
 def test_the_lock_is_held_by_another_run(outside: Outside, capsys: Told) -> None:
     with held(outside.state.lock, "dev"):
-        assert commands.run("refresh", workflows.REFRESH, JSON) == ExitCode.LOCKED
+        assert runs.run("refresh", workflows.REFRESH, JSON) == ExitCode.LOCKED
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert document["ok"] is False
@@ -125,7 +125,7 @@ def test_the_lock_is_held_by_another_run(outside: Outside, capsys: Told) -> None
 
 
 def test_the_lock_is_free_after_a_failed_run(outside: Outside) -> None:
-    commands.run("dev", workflows.DEV, PEOPLE)
+    runs.run("dev", workflows.DEV, PEOPLE)
     with held(outside.state.lock, "next"):
         pass
 
@@ -137,10 +137,10 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
     def wrong(*_: object, **__: object) -> None:
         raise ConfigError([Problem("hashlab.toml", 3, "no name", "Write one.")])
 
-    monkeypatch.setattr(commands, "open_lab", wrong)
+    monkeypatch.setattr(runs, "open_lab", wrong)
     monkeypatch.setattr(commands, "survey", wrong)
     for command in (
-        lambda: commands.run("dev", workflows.DEV, options),
+        lambda: runs.run("dev", workflows.DEV, options),
         lambda: commands.status(options),
         lambda: commands.doctor(options),
         lambda: commands.ssh("web", "", options),
@@ -156,7 +156,7 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
 def test_what_a_killed_run_left_at_work_is_ended_and_told(outside: Outside, capsys: Told) -> None:
     running(outside)
     outside.runner.orphans = ["mvn"]
-    assert commands.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
+    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
     assert "ended mvn, left at work by a run that was killed" in capsys.readouterr().out
     assert outside.runner.orphans == []
 
@@ -177,7 +177,7 @@ def test_a_polite_kill_ends_the_run_in_order_and_names_what_is_half_done(
         track.cancel.wait(30)
 
     before = signal.getsignal(signal.SIGTERM)
-    assert commands.run("dev", [Phase("build", waits)], JSON) == ExitCode.INTERRUPTED
+    assert runs.run("dev", [Phase("build", waits)], JSON) == ExitCode.INTERRUPTED
     document = json.loads(capsys.readouterr().out)
     assert document["phases"][0]["status"] == "cancelled"
     assert "Half done: build" in document["error"]["what"]
@@ -189,7 +189,7 @@ def test_a_bug_of_hashlab_stays_visible_and_frees_the_lock(outside: Outside) -> 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        commands.run("dev", [Phase("build", buggy)], PEOPLE)
+        runs.run("dev", [Phase("build", buggy)], PEOPLE)
     with held(outside.state.lock, "next"):
         pass
 
@@ -199,14 +199,14 @@ def test_links_are_closed_whatever_happens(outside: Outside) -> None:
     outside.faults.arm("shell.read_inside", always=True)
     for machine in outside.machines.values():
         machine.engine.closed = False
-    commands.run("refresh", workflows.REFRESH, PEOPLE)
+    runs.run("refresh", workflows.REFRESH, PEOPLE)
     assert all(machine.engine.closed for machine in outside.machines.values())
 
 
 def test_two_runs_in_one_second_are_two_records(outside: Outside) -> None:
     running(outside)
-    commands.run("refresh", workflows.REFRESH, PEOPLE)
-    commands.run("refresh", workflows.REFRESH, PEOPLE)
+    runs.run("refresh", workflows.REFRESH, PEOPLE)
+    runs.run("refresh", workflows.REFRESH, PEOPLE)
     assert len(records(outside)) == 2
 
 
@@ -350,27 +350,11 @@ def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
     assert "hashlab dev" in capsys.readouterr().err
 
 
-def test_in_hashlabs_own_folder_the_example_is_the_lab(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert commands.default_lab() is None
-    (tmp_path / "hashlab").mkdir()
-    (tmp_path / "hashlab/wiring.py").write_text("")
-    example = tmp_path / "examples/hash-collision"
-    example.mkdir(parents=True)
-    assert commands.default_lab() is None
-    (example / "hashlab.toml").write_text("")
-    assert commands.default_lab() == example
-    (tmp_path / "hashlab.toml").write_text("")
-    assert commands.default_lab() is None
-
-
 def test_snapshots_are_taken_listed_and_restored_by_commands(
     outside: Outside, capsys: Told
 ) -> None:
     running(outside)
-    assert commands.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
+    assert runs.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
     capsys.readouterr()
     assert commands.snapshots(JSON) == ExitCode.OK
     [listed] = json.loads(capsys.readouterr().out)["snapshots"]

@@ -13,9 +13,9 @@ from fakes import FakeProvider, Outside
 
 from hashlab import wiring
 from hashlab.errors import ConfigError, ExitCode, Interrupted, LaptopError, UsageError
-from hashlab.protocols import KvmProbe, Probe
+from hashlab.protocols import Completed, Endpoint, KvmProbe, Probe
 from hashlab.statefiles import StateFolder
-from hashlab.wiring import Equipment, open_lab, survey
+from hashlab.wiring import Equipment, Warm, open_lab, survey
 
 TOML = """\
 [lab]
@@ -256,13 +256,96 @@ def test_a_survey_where_nothing_works_has_no_lab_but_all_probes(laptop: Laptop) 
     assert [probe.works for probe in found.probes.values()] == [False, False, False]
 
 
-def test_what_a_command_does_not_need_is_not_imported() -> None:
-    script = "import hashlab.tasks, sys; print(*sys.modules)"
+def loaded_by(script: str) -> set[str]:
+    """Names of the modules that a script imports, itself and below."""
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"import sys\n{script}\nprint(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    loaded = set(done.stdout.split())
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("script", ["import hashlab.commands", "import hashlab.daemon"])
+def test_what_a_command_does_not_need_is_not_imported(script: str) -> None:
+    loaded = loaded_by(script)
     assert "hashlab.wiring" in loaded
     parts = ("docker", "libvirt", "virtualbox")
     assert not loaded & {f"hashlab.providers.{name}" for name in parts}
     assert not loaded & {"hashlab.drivers.kvm", "docker", "paramiko", "fabric", "jinja2"}
+
+
+def test_tasks_import_what_carries_a_command_out_only_when_one_runs() -> None:
+    loaded = loaded_by("import hashlab.tasks")
+    assert {"invoke", "hashlab.client"} <= loaded
+    heavy = {f"hashlab.{name}" for name in ("commands", "runs", "wiring", "workflows", "config")}
+    assert not loaded & heavy
+    assert not loaded & {"docker", "paramiko", "fabric", "jinja2", "rich"}
+    assert heavy <= loaded_by("from hashlab import tasks; tasks.commands.status")
+
+
+def test_the_client_of_a_daemon_imports_next_to_nothing() -> None:
+    loaded = loaded_by("import hashlab.entry, hashlab.client")
+    own = {name for name in loaded if name.split(".")[0] == "hashlab"}
+    assert own == {"hashlab", "hashlab.entry", "hashlab.client", "hashlab.labfolder"}
+    heavy = {
+        "invoke",
+        "rich",
+        "fabric",
+        "paramiko",
+        "docker",
+        "yaml",
+        "pathlib",
+        "hashlab.commands",
+    }
+    assert not loaded & heavy
+
+
+class Wire:
+    """A connector, its one link, and the link's two parts."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.shell = self.engine = self
+
+    def connect(self, *_: object) -> Wire:
+        self.calls.append("connect")
+        return self
+
+    def run(self, *_: object, **__: object) -> Completed:
+        return Completed(0, "", "")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+@pytest.mark.parametrize("warm", [Warm(), None], ids=["warm", "cold"])
+def test_a_warm_process_keeps_hashes_workers_and_links_between_runs(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch, warm: Warm | None
+) -> None:
+    wire = Wire()
+    monkeypatch.setattr(wiring, "_connector", lambda *_: wire)
+    lab = open_lab(laptop.folder, provider="docker")
+    worlds = [wiring.make_world(lab, warm=warm) for _ in range(2)]
+    assert (worlds[0].digests is worlds[1].digests) == bool(warm)
+    assert (worlds[0].workers.ask == worlds[1].workers.ask) == bool(warm)
+    for world in worlds:
+        world.connector.connect("web", Endpoint("127.0.0.1", 2201, "core"), "key").shell.close()
+    assert wire.calls == (["connect"] if warm else ["connect", "close"] * 2)
+    if warm:
+        wire.calls.clear()
+        warm.close()
+        assert wire.calls == ["close", "close"]
+
+
+def test_the_end_of_a_run_leaves_warm_workers_alive_and_the_end_of_the_process_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(wiring.ProcessWorkers, "close", lambda _: ended.append("workers"))
+    warm = Warm()
+    warm.workers.close()
+    assert ended == []
+    warm.close()
+    assert ended == ["workers"]
