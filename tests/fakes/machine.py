@@ -112,6 +112,7 @@ class FakeMachine:
     clobbered: set[str] = field(default_factory=set)
     inside: dict[tuple[str, str], bytes] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    archives: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -254,9 +255,16 @@ class FakeShell:
         disk.delete_tree(f"{home}/scratch")
         for folder in (f"{home}/files", f"{home}/secrets", f"{home}/scratch"):
             disk.make_folder(folder)
-        with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
-            entries = {entry.name: entry for entry in archive if entry.isfile()}
-            content = {name: _content(archive, entry) for name, entry in entries.items()}
+        try:
+            with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
+                entries = {entry.name: entry for entry in archive if entry.isfile()}
+                content = {name: _content(archive, entry) for name, entry in entries.items()}
+        except tarfile.ReadError as error:
+            return Completed(1, "", f"tar: {error}")
+        if "end" not in content:
+            return Completed(1, "", "the archive is not whole")
+        self.machine.archives.append(stdin)
+        del content["end"]
         for name in _names(content.pop("delete")):
             disk.delete(f"{home}/files/{name}")
         try:
