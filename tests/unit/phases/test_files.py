@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import Outside, change_service, connected, running, track_of, write_files
+from fakes import FakeShell, Outside, change_service, connected, running, track_of, write_files
 from fakes.outside import Silent
 
 from hashlab.config.model import BindMount, FileMount, Lab
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
+from hashlab.phases import files
 from hashlab.phases.files import Difference, difference, upload
 from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files
 from hashlab.phases.snapshot import home, remote_path, secret_path, take_snapshot, upload_root
+from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
 
@@ -23,7 +28,6 @@ SECRET = FileMount("password", Path("/lab/password"), "/run/secrets/password", 0
 CONFIG = FileMount("motd", Path("/lab/motd"), "/motd")
 
 NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "manifest"]
-
 
 
 def placed(content: str, mode: int = 0o644) -> Placed:
@@ -125,6 +129,13 @@ def on_machine(outside: Outside, machine: str = "web") -> dict[str, bytes]:
     return {name: file.content for name, file in below.items()}
 
 
+def travelled(archive: bytes) -> dict[str, bytes]:
+    """What an archive puts on a machine, by path below the lab's folder."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        streams = {e.name: opened.extractfile(e) for e in opened if e.name.startswith("new/")}
+        return {n.removeprefix("new/"): s.read() for n, s in streams.items() if s is not None}
+
+
 def test_every_mounted_file_is_on_the_machine_and_nothing_else(outside: Outside) -> None:
     running(outside)
     assert on_machine(outside) == {
@@ -157,9 +168,9 @@ def test_an_edited_file_alone_travels_and_its_bytes_are_counted(outside: Outside
     write_files(outside.lab.folder, {"static/index.html": "<h1>edited</h1>"})
     row = do_upload(outside)
     assert (row.status, row.detail) == ("ok", "1 sent")
-    applied = [call for call in outside.faults.calls if call.name == "shell.apply"]
-    assert [call.words[0] for call in applied] == ["web"]
-    assert row.bytes_sent == applied[0].stdin
+    archive = outside.machines["web"].archives[-1]
+    assert travelled(archive) == {"files/static/index.html": b"<h1>edited</h1>"}
+    assert row.bytes_sent == len(archive) < 5000
 
 
 def test_a_file_spoilt_on_the_machine_is_sent_again(outside: Outside) -> None:
@@ -361,3 +372,132 @@ def test_a_secret_with_another_mode_is_sent_again(outside: Outside) -> None:
     files = tuple(replace(file, mode=0o444) for file in site.files)
     outside.lab = change_service(outside.lab, "site", files=files)
     assert do_upload(outside).detail == "1 sent"
+
+
+def mode_of(outside: Outside, name: str) -> int:
+    return outside.machines["web"].disk.files[f"{FILES}/{name}"].mode
+
+
+def test_a_mode_travels_and_then_there_is_nothing_left_to_do(outside: Outside) -> None:
+    running(outside)
+    for mode in (0o755, 0o644):
+        (outside.lab.folder / "static/index.html").chmod(mode)
+        assert do_upload(outside).detail == "1 sent"
+        assert mode_of(outside, "static/index.html") == mode
+        assert do_upload(outside).status == "skipped"
+
+
+def test_a_mode_changed_on_the_machine_is_set_right(outside: Outside) -> None:
+    running(outside)
+    disk = outside.machines["web"].disk
+    disk.files[f"{FILES}/static/index.html"].mode = 0o755
+    disk.files[secret_path(outside.lab, "password")].mode = 0o444
+    assert do_upload(outside).detail == "2 sent"
+    assert mode_of(outside, "static/index.html") == 0o644
+    assert disk.files[secret_path(outside.lab, "password")].mode == 0o400
+
+
+def test_a_change_of_the_same_size_on_the_machine_is_seen(outside: Outside) -> None:
+    running(outside)
+    file = outside.machines["web"].disk.files[f"{FILES}/static/index.html"]
+    file.content = file.content.replace(b"one", b"eno")
+    assert do_upload(outside).detail == "1 sent"
+    assert on_machine(outside)["static/index.html"] == b"<h1>one</h1>\n"
+
+
+def test_the_times_of_files_travel(outside: Outside) -> None:
+    """Some programs compare the time of a file with the one they remember (the JVM does)."""
+    running(outside)
+    path = outside.lab.folder / "static/index.html"
+    path.write_text("other")
+    os.utime(path, (1_600_000_000.7, 1_600_000_000.7))
+    do_upload(outside)
+    with tarfile.open(fileobj=io.BytesIO(outside.machines["web"].archives[-1])) as archive:
+        assert archive.getmember("new/files/static/index.html").mtime == 1_600_000_000
+
+
+def test_many_files_travel_by_rsync_and_secrets_by_the_open_connection(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {f"static/{number}": str(number) for number in range(3)})
+    outside.machines["web"].disk.files[secret_path(outside.lab, "password")].content = b"spoilt"
+    assert do_upload(outside).detail == "4 sent"
+    copied = [call.words for call in outside.faults.calls if call.name == "connector.copy"]
+    assert copied == [("web", ("static/0", "static/1", "static/2"))]
+    assert set(travelled(outside.machines["web"].archives[-1])) == {"secrets/password"}
+
+
+def test_a_big_file_travels_by_rsync(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    running(outside)
+    monkeypatch.setattr(files, "SMALL", 100)
+    write_files(outside.lab.folder, {"static/big": "x" * 101})
+    assert do_upload(outside).bytes_sent > 101
+    assert "connector.copy" in outside.faults.names()
+    write_files(outside.lab.folder, {"static/big": "y" * 100})
+    outside.faults.calls.clear()
+    do_upload(outside)
+    assert "connector.copy" not in outside.faults.names()
+    assert on_machine(outside)["static/big"] == b"y" * 100
+
+
+def test_files_that_somebody_changes_while_they_arrive_are_named(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"static/index.html": "edited"})
+    place = FakeShell._place
+
+    def spoil(shell: FakeShell, path: str, content: bytes, mode: int) -> None:
+        place(shell, path, content + b" spoilt", mode)
+
+    monkeypatch.setattr(FakeShell, "_place", spoil)
+    with pytest.raises(
+        LabError, match=r"files are not what was sent: static/index\.html"
+    ) as failure:
+        do_upload(outside)
+    assert failure.value.where == "web"
+    monkeypatch.undo()
+    assert do_upload(outside).detail == "1 sent"
+
+
+def test_a_lost_manifest_is_written_again_and_nothing_is_sent(outside: Outside) -> None:
+    running(outside)
+    outside.machines["web"].disk.delete("/var/lib/hashlab/small/manifest")
+    row = do_upload(outside)
+    assert (row.status, row.detail) == ("ok", "recorded")
+    assert travelled(outside.machines["web"].archives[-1]) == {}
+    assert do_upload(outside).status == "skipped"
+
+
+def causes_of(outside: Outside, machine: str = "web") -> list[Cause]:
+    """Why the upload had something to do."""
+    world = connected(outside)
+    with track_of() as track:
+        upload(world, track, machine)
+    return world.facts.causes
+
+
+def test_files_that_somebody_edited_are_told_as_the_cause(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"static/index.html": "edited"})
+    (outside.lab.folder / "static/style/site.css").unlink()
+    assert causes_of(outside) == [
+        Cause("files of web", ("static/index.html", "static/style/site.css"))
+    ]
+    assert causes_of(outside) == []
+
+
+def test_what_an_artifact_made_is_no_cause_by_itself(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"out/app/main.bin": "built", "out/app/new.bin": "built"})
+    assert causes_of(outside) == []
+    assert on_machine(outside)["out/app/new.bin"] == b"built"
+
+
+def test_files_outside_of_the_lab_are_no_cause_for_they_have_no_name_in_it(
+    outside: Outside, tmp_path: Path
+) -> None:
+    write_files(tmp_path, {"shared/lib.txt": "lib"})
+    outside.lab = with_bind(outside.lab, tmp_path / "shared")
+    running(outside)
+    write_files(tmp_path, {"shared/lib.txt": "other", "lab/static/index.html": "edited"})
+    assert causes_of(outside) == [Cause("files of web", ("static/index.html",))]
