@@ -237,10 +237,10 @@ class FakeShell:
         return Completed(0, listing, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
-        found = {name: self.machine.disk.files.get(f"{words[0]}/{name}") for name in _names(stdin)}
-        missing = [name for name, file in found.items() if file is None]
-        if missing:
-            return Completed(123, "", f"sha256sum: {missing[0]}: No such file or directory")
+        home, disk = words[0], self.machine.disk
+        if home not in disk.folders:
+            return Completed(1, "", f"cd: can't cd to {home}")
+        found = {name: disk.files.get(f"{home}/{name}") for name in _names(stdin)}
         listing = "".join(f"{file.digest}  {name}\0" for name, file in found.items() if file)
         return Completed(0, listing, "")
 
