@@ -70,7 +70,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     fixed = {
         "container": container_body(lab, service),
         "image": image_inputs,
-        "secrets": {mount.target: snapshot.file(mount) for mount in service.files},
+        "secrets": {mount.target: [snapshot.file(mount), mount.mode] for mount in service.files},
     }
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(

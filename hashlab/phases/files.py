@@ -23,8 +23,9 @@ SMALL = 4 << 20
 # and each is replaced in one step: a reader sees the old one or the new one.
 APPLY = """
 umask 022
-rm -rf "$1/scratch" && mkdir -p "$1/files" "$1/scratch" && install -d -m 0700 "$1/secrets" || exit 1
+rm -rf "$1/scratch" && mkdir -p "$1/files" && install -d -m 0700 "$1/secrets" "$1/scratch" || exit 1
 cd "$1/scratch" && tar -x -p -f - || exit 1
+[ -f end ] || { echo "the archive is not whole" >&2; exit 1; }
 cd "$1/files" || exit 1
 xargs -0 -r rm -f -- < ../scratch/delete || exit 1
 xargs -0 -r mkdir -p -- < ../scratch/folders || exit 1
@@ -175,10 +176,10 @@ def _rsync(world: World, machine: str, root: Path, names: Sequence[str], track: 
 
 def packed(todo: Difference, root: Path, folders: Iterable[str], send: Iterable[str]) -> bytes:
     """The archive for APPLY: lists of what to delete and which folders to make, and below ``new``
-    what takes its place. Times travel too, for some programs compare them (the JVM does).
+    what takes its place. Times travel too, for some programs compare them (the JVM does). ``end``
+    tells that it is whole: tar is content with an archive that was cut off between two files.
     """
     buffer = io.BytesIO()
-    # Ends right after the last file: without filling up a block one small file stays small.
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         _add(archive, "delete", _nul(todo.delete))
         _add(archive, "folders", _nul(folders))
@@ -190,7 +191,9 @@ def packed(todo: Difference, root: Path, folders: Iterable[str], send: Iterable[
             _add(archive, f"new/files/{name}", path.read_bytes(), mode=mode, mtime=mtime)
         for mount in todo.secrets:
             _add(archive, f"new/secrets/{mount.name}", mount.source.read_bytes(), mode=mount.mode)
-    return buffer.getvalue()
+        _add(archive, "end", b"")
+        # Without filling up a record of 10 KB one small file stays small.
+        return buffer.getvalue() + bytes(2 * tarfile.BLOCKSIZE)
 
 
 def _add(

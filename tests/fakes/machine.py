@@ -112,6 +112,7 @@ class FakeMachine:
     clobbered: set[str] = field(default_factory=set)
     inside: dict[tuple[str, str], bytes] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    archives: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -236,10 +237,10 @@ class FakeShell:
         return Completed(0, listing, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
-        found = {name: self.machine.disk.files.get(f"{words[0]}/{name}") for name in _names(stdin)}
-        missing = [name for name, file in found.items() if file is None]
-        if missing:
-            return Completed(123, "", f"sha256sum: {missing[0]}: No such file or directory")
+        home, disk = words[0], self.machine.disk
+        if home not in disk.folders:
+            return Completed(1, "", f"cd: can't cd to {home}")
+        found = {name: disk.files.get(f"{home}/{name}") for name in _names(stdin)}
         listing = "".join(f"{file.digest}  {name}\0" for name, file in found.items() if file)
         return Completed(0, listing, "")
 
@@ -254,9 +255,16 @@ class FakeShell:
         disk.delete_tree(f"{home}/scratch")
         for folder in (f"{home}/files", f"{home}/secrets", f"{home}/scratch"):
             disk.make_folder(folder)
-        with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
-            entries = {entry.name: entry for entry in archive if entry.isfile()}
-            content = {name: _content(archive, entry) for name, entry in entries.items()}
+        try:
+            with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
+                entries = {entry.name: entry for entry in archive if entry.isfile()}
+                content = {name: _content(archive, entry) for name, entry in entries.items()}
+        except tarfile.ReadError as error:
+            return Completed(1, "", f"tar: {error}")
+        if "end" not in content:
+            return Completed(1, "", "the archive is not whole")
+        self.machine.archives.append(stdin)
+        del content["end"]
         for name in _names(content.pop("delete")):
             disk.delete(f"{home}/files/{name}")
         try:

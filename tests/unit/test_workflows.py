@@ -116,9 +116,16 @@ def test_refresh_never_calls_vagrant_and_never_asks_the_provider(outside: Outsid
 def test_refresh_rebuilds_sends_and_restarts_only_what_an_edit_touched(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     (outside.lab.folder / "src/main.txt").write_text("source 2\n")
+    before = {name: dict(machine.disk.files) for name, machine in outside.machines.items()}
     result = go(outside, workflows.REFRESH)
-    put = [str(c.words[5]) for c in outside.faults.calls if c.name == "shell.put"]
-    assert [path.partition("small/")[2] for path in put] == ["files/out/app/main.bin", "manifest"]
+    written = {
+        path.partition("small/")[2]
+        for name, machine in outside.machines.items()
+        for path, file in machine.disk.files.items()
+        if before[name].get(path) is not file
+    }
+    assert written == {"files/out/app/main.bin", "manifest"}
+    assert outside.faults.names().count("shell.apply") == 1
     created = [call.words[1] for call in outside.faults.calls if call.name == "engine.create"]
     assert sorted(created) == ["small-site-1", "small-site-2"]
     assert rows(result, "containers")[0].detail == "1 started"
@@ -132,7 +139,7 @@ def test_refresh_of_a_synchronised_file_restarts_nothing_and_proves_it_all_the_s
     go(outside, workflows.INIT_BOX, workflows.DEV)
     (outside.lab.folder / "static/index.html").write_text("<h1>two</h1>\n")
     result = go(outside, workflows.REFRESH)
-    assert outside.faults.changes() == ["shell.prepare", "shell.put", "shell.put"]
+    assert outside.faults.changes() == ["shell.apply", "shell.record"]
     assert status_of(result)["containers"] == "skipped"
     assert rows(result, "proof")[0].detail == "4 containers run what was built"
 
@@ -332,11 +339,12 @@ CALLS = [
     "runner.seed.py",
     "runner.ssh-keygen",
     "runner.verify.py",
+    "shell.apply",
     "shell.cat",
+    "shell.hash",
     "shell.observe",
-    "shell.prepare",
-    "shell.put",
     "shell.read_inside",
+    "shell.record",
     "vagrant.up",
 ]
 
@@ -355,8 +363,8 @@ DEEDS = [
     "provider.prepare",
     "runner.make",
     "runner.ssh-keygen",
-    "shell.prepare",
-    "shell.put",
+    "shell.apply",
+    "shell.record",
     "vagrant.up",
 ]
 
@@ -419,9 +427,9 @@ REFRESH_CALLS = [
     *(("engine.start", when) for when in ("before", "after")),
     *(("engine.stop", when) for when in ("before", "after")),
     *(("engine.remove", when) for when in ("before", "after")),
-    *(("shell.prepare", when) for when in ("before", "after")),
-    *(("shell.put", when) for when in ("before", "after")),
-    *(("shell.delete", when) for when in ("before", "after")),
+    *(("shell.apply", when) for when in ("before", "after")),
+    *(("shell.record", when) for when in ("before", "after")),
+    ("shell.hash", "before"),
     ("engine.container", "before"),
     ("shell.observe", "before"),
     ("shell.read_inside", "before"),

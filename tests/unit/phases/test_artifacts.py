@@ -12,7 +12,16 @@ from fakes.outside import Silent
 
 from hashlab.config.model import Artifact, Builder
 from hashlab.errors import LabError
-from hashlab.phases.artifacts import Order, build_artifacts, inputs_digest, output_digest, plan
+from hashlab.hashing import Digests
+from hashlab.phases.artifacts import (
+    Change,
+    Order,
+    Recipe,
+    build_artifacts,
+    output_digest,
+    plan,
+    recipe_of,
+)
 from hashlab.pipeline import Cancelled, CancelToken, Recorder
 
 
@@ -165,7 +174,8 @@ def test_a_builder_is_told_only_the_targets_that_changed(outside: Outside) -> No
 
 def test_targets_are_put_wherever_the_command_names_them() -> None:
     folder = Path("/lab")
-    one = Artifact("one", ("one",), folder / "out", builder="make", target="first")
+    artifact = Artifact("one", ("one",), folder / "out", builder="make", target="first")
+    one = Change(artifact, Recipe("how", {}), (), ())
     builder = Builder("make", ("make", "--only={targets}", "again", "{targets}"))
     assert plan([one], [builder]) == [
         Order(("make", "--only=first", "again", "first"), (one,)),
@@ -190,47 +200,47 @@ def test_builders_without_changed_artifacts_are_not_called() -> None:
     ids=["edited", "added", "deleted", "renamed", "edited below", "folder renamed", "hidden added"],
 )
 @pytest.mark.parametrize("pattern", ["src", "src/**/*"])
-def test_any_change_of_any_input_changes_the_digest(
+def test_any_change_of_any_input_changes_the_recipe(
     tmp_path: Path, edit: Callable[[Path], object], pattern: str
 ) -> None:
     write_files(tmp_path, {"src/main.txt": "main", "src/deep/er/one.txt": "one"})
     artifact = Artifact("app", (pattern,), tmp_path / "out", command=("make",))
-    before = inputs_digest(tmp_path, artifact)
+    before = recipe_of(tmp_path, artifact, Digests())
     edit(tmp_path / "src")
-    assert inputs_digest(tmp_path, artifact) != before
+    assert recipe_of(tmp_path, artifact, Digests()) != before
 
 
-def test_swapping_the_content_of_two_inputs_changes_the_digest(tmp_path: Path) -> None:
+def test_swapping_the_content_of_two_inputs_changes_the_recipe(tmp_path: Path) -> None:
     artifact = Artifact("app", ("src",), tmp_path / "out", command=("make",))
     write_files(tmp_path, {"src/a": "1", "src/b": "2"})
-    before = inputs_digest(tmp_path, artifact)
+    before = recipe_of(tmp_path, artifact, Digests())
     write_files(tmp_path, {"src/a": "2", "src/b": "1"})
-    assert inputs_digest(tmp_path, artifact) != before
+    assert recipe_of(tmp_path, artifact, Digests()) != before
 
 
-def test_files_beside_the_inputs_do_not_change_the_digest(tmp_path: Path) -> None:
+def test_files_beside_the_inputs_do_not_change_the_recipe(tmp_path: Path) -> None:
     artifact = Artifact("app", ("src", "pom.xml"), tmp_path / "out", command=("make",))
     write_files(tmp_path, {"src/a": "1", "pom.xml": "<p/>"})
-    before = inputs_digest(tmp_path, artifact)
+    before = recipe_of(tmp_path, artifact, Digests())
     write_files(tmp_path, {"README": "x", "target/a": "y"})
-    assert inputs_digest(tmp_path, artifact) == before
+    assert recipe_of(tmp_path, artifact, Digests()) == before
 
 
 @pytest.mark.parametrize(
     "change", [{"command": ("make", "-O")}, {"builder": "maven"}, {"target": "other"}]
 )
-def test_how_an_artifact_is_made_is_part_of_its_digest(
+def test_how_an_artifact_is_made_is_part_of_its_recipe(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
     write_files(tmp_path, {"src/a": "1"})
     artifact = Artifact("app", ("src",), tmp_path / "out", command=("make",))
     other = replace(artifact, **change)
-    assert inputs_digest(tmp_path, other) != inputs_digest(tmp_path, artifact)
+    assert recipe_of(tmp_path, other, Digests()) != recipe_of(tmp_path, artifact, Digests())
 
 
 def test_an_output_that_is_one_file_is_seen_too(tmp_path: Path) -> None:
-    assert output_digest(tmp_path / "app.jar") == ""
+    assert output_digest(tmp_path / "app.jar", Digests()) == ""
     (tmp_path / "app.jar").write_text("1")
-    one = output_digest(tmp_path / "app.jar")
+    one = output_digest(tmp_path / "app.jar", Digests())
     (tmp_path / "app.jar").write_text("2")
-    assert "" != one != output_digest(tmp_path / "app.jar")
+    assert "" != one != output_digest(tmp_path / "app.jar", Digests())

@@ -74,7 +74,7 @@ def test_a_lab_without_secrets_has_nothing_to_do(outside: Outside) -> None:
     assert rows(result, "secrets")[0].status == "skipped"
 
 
-@pytest.mark.parametrize("breaks", ["", "connector.copy", "engine.start", "shell.put"])
+@pytest.mark.parametrize("breaks", ["", "connector.copy", "engine.start", "shell.apply"])
 def test_a_secret_is_in_no_row_record_message_command_or_file_but_its_own(
     outside: Outside, breaks: str
 ) -> None:
