@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from ipaddress import IPv4Address
 
@@ -84,10 +85,10 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
     state = engine.swarm()
     if is_member(state, manager):
         return
-    if state.joined:
-        with leaving:
+    with leaving if state.joined else nullcontext():
+        if state.joined:
             engine.swarm_leave()
-    _join(world, machine, manager)
+        _join(world, machine, manager)
     world.facts.joined.add(machine)
 
 

@@ -14,7 +14,16 @@ from fakes.outside import (
     track_of,
 )
 from fakes.pastruns import CAUSE, MORNING, past_run, refresh_rows, save_runs
-from fakes.running import connected, go, register_box, rows, run, running
+from fakes.running import (
+    carry_out,
+    connected,
+    go,
+    phase_of,
+    register_box,
+    rows,
+    run,
+    running,
+)
 
 __all__ = [
     "CAUSE",
@@ -30,11 +39,13 @@ __all__ = [
     "FakeVagrant",
     "Faults",
     "Outside",
+    "carry_out",
     "change_service",
     "connected",
     "go",
     "make_world",
     "past_run",
+    "phase_of",
     "refresh_rows",
     "register_box",
     "rows",

@@ -11,7 +11,17 @@ from hashlab.phases.boxes.registry import MANIFEST, boxes_folder, recipe_manifes
 from hashlab.phases.images import INPUTS_LABEL, PULLED
 from hashlab.phases.machines import reconnect
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Phase, Row, RunResult, run_workflow
+from hashlab.pipeline import (
+    CancelToken,
+    Node,
+    Part,
+    Phase,
+    Row,
+    RunResult,
+    Track,
+    run_graph,
+    run_workflow,
+)
 from hashlab.statefiles import write_json
 
 Workflow = Sequence[Phase[World]]
@@ -65,10 +75,26 @@ def connected(outside: Outside) -> World:
     with track_of() as track:
         for name in world.machine_names():
             reconnect(world, track, name)
-        next(p for p in workflows.REFRESH if p.name == "hash images").run(world, track, "")
-        next(p for p in workflows.REFRESH if p.name == "network").run(world, track, "")
+        for name in ("hash images", "network"):
+            carry_out(world, phase_of(workflows.REFRESH, name), track)
     outside.faults.calls.clear()
     return world
+
+
+def carry_out(world: World, phase: Phase[World], track: Track) -> None:
+    """Run one phase of the lab by itself, its parts in their order among themselves."""
+
+    def node(part: Part[World]) -> Node:
+        return Node(lambda: part.run(world, track), part.after)
+
+    parts = phase.parts(world) if phase.parts else {}
+    run_graph({key: node(part) for key, part in parts.items()}, track.cancel)
+    phase.run(world, track, "")
+
+
+def phase_of(workflow: Workflow, name: str) -> Phase[World]:
+    """A phase of a workflow by its name."""
+    return next(phase for phase in workflow if phase.name == name)
 
 
 def rows(result: RunResult, name: str) -> list[Row]:

@@ -165,7 +165,7 @@ def test_the_command_line_takes_several_budgets(
     line = ["hashlab", "report", "--lab", str(lab), "--json", *words]
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(SystemExit) as ending:
-        tasks.main()
+        tasks.run()
     assert ending.value.code == ExitCode.LAB
     document = json.loads(capsys.readouterr().out)
     assert [(one["command"], one["ok"]) for one in document["budgets"]] == [

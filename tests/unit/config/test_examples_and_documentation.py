@@ -55,7 +55,7 @@ def programs(tmp_path: Path) -> str:
     """Return a PATH on which the programs of the examples are found."""
     folder = tmp_path / "programs"
     folder.mkdir()
-    for name in ("mvn", "npm", "java"):
+    for name in ("mvn", "npm", "java", "sh"):
         (folder / name).touch(mode=0o755)
     return str(folder)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import Behaviour, Outside, change_service, connected, go, running
+from fakes import Behaviour, Outside, carry_out, change_service, connected, go, phase_of, running
 from fakes.outside import Silent
 
 from hashlab import workflows
@@ -13,7 +13,6 @@ from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import readiness
 from hashlab.phases.builds import Build
-from hashlab.phases.containers import start_containers
 from hashlab.phases.exchange import Action, decide
 from hashlab.phases.readiness import is_one_shot, wait_ready
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
@@ -94,7 +93,7 @@ def start(outside: Outside) -> tuple[Row, ...]:
     world = connected(outside)
     recorder = Recorder(Silent(), CancelToken())
     with recorder.step("containers") as track:
-        start_containers(world, track, "")
+        carry_out(world, phase_of(workflows.REFRESH, "containers"), track)
     return recorder.rows()
 
 

@@ -18,7 +18,7 @@ from hashlab.hashing import Digests
 from hashlab.phases import files
 from hashlab.phases.files import Difference, difference, upload
 from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files
-from hashlab.phases.snapshot import home, remote_path, secret_path, take_snapshot, upload_root
+from hashlab.phases.snapshot import Snapshot, home, remote_path, secret_path, upload_root
 from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
@@ -318,13 +318,13 @@ def test_a_broken_link_is_left_out(outside: Outside) -> None:
 
 
 def test_the_snapshot_holds_each_binds_files_and_each_secrets_hash(outside: Outside) -> None:
-    snapshot = take_snapshot(outside.lab, Digests())
+    snapshot = Snapshot(outside.lab, Digests())
     site = next(service for service in outside.lab.services if service.name == "site")
-    app, static, conf = (set(snapshot.binds[bind]) for bind in site.binds)
+    app, static, conf = (set(snapshot.bind(bind)) for bind in site.binds)
     assert app == set()
     assert static == {"static/index.html", "static/style/site.css"}
     assert conf == {"conf/site.conf"}
-    assert list(snapshot.files.values()) == [""]
+    assert [snapshot.file(mount) for mount in site.files] == [""]
 
 
 def test_a_file_saved_in_the_middle_of_a_run_does_not_make_its_phases_disagree(
@@ -332,6 +332,7 @@ def test_a_file_saved_in_the_middle_of_a_run_does_not_make_its_phases_disagree(
 ) -> None:
     world = connected(running(outside))
     before = world.snapshot()
+    before.of(world.services_on("web"))
     write_files(outside.lab.folder, {"static/index.html": "saved meanwhile"})
     assert world.snapshot() is before
     with track_of() as track:
