@@ -1,0 +1,274 @@
+"""Times the round trip of an edit on the lab that is up, against what else brings it there.
+
+    python bench/round_trip.py [--lab FOLDER] [--rounds 7] [--json FILE] [--picture FILE]
+
+Takes examples/hash-collision, or a copy of it that --lab names, as it runs; refuses when it is not
+up. In every round every edit is made in turn, and brought to the same machines by hashlab, by
+ansible-playbook, by pyinfra, each once as it is usually written and once careful to restart only
+what changed, and by Docker Compose where this laptop has a client; edits that need it pay for the
+same Maven build first. hashlab's edits are made in the lab's folder, those of the others in a copy
+of it. The floor of one class is measured part by part. Figures are medians over the rounds, from
+prompt to prompt; ratios are medians of each round's own ratio.
+
+Ansible needs Python on a machine. The bench copies this laptop's own to /opt/hashlab-bench on each
+machine for its time, and removes the folder at the end. Nothing is installed there. All files of
+the lab are put back byte for byte at the end, whatever happens, and the lab is refreshed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import statistics
+import sys
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from contenders import (
+    Ansible,
+    Compose,
+    Contender,
+    Pyinfra,
+    compose_client,
+    environment,
+    put_python,
+    remove_all,
+)
+from edits import (
+    ALL_THREE,
+    CLASS,
+    DEPENDENCIES,
+    EDITS,
+    HOT_SWAP,
+    NOTHING,
+    STATIC,
+    Edit,
+    Kept,
+)
+from floor import SUM, measure_floor
+from measure import REPOSITORY, Measured, Target, hashlab, show, timed, write
+from picture import draw_round_trip
+from project import Project, libraries
+from running_lab import RunningLab, use_variant_of
+
+ONE_CLASS_BYTES = 32 * 1024
+
+
+class Bench:
+    """What a round works with; ``sent`` has the bytes of every round by edit."""
+
+    def __init__(self, lab: RunningLab, project: Project, contenders: list[Contender]) -> None:
+        self.lab, self.project, self.contenders = lab, project, contenders
+        self.measured = Measured()
+        self.sent: dict[str, list[int]] = {}
+        self.not_run: dict[str, str] = {}
+        # Never the number of an earlier bench, whose words may still be on a page.
+        self._number = int(time.time())
+
+    def one_round(self) -> None:
+        """Every edit by every contender, once."""
+        for edit in EDITS:
+            self._number += 1
+            if edit is not HOT_SWAP or HOT_SWAP.name not in self.not_run:
+                self._by_hashlab(edit)
+            if edit is HOT_SWAP:
+                continue  # for the others it is the same work as one class
+            edit.apply(self.project.folder, self._number)
+            build = self._build(edit)
+            if edit is CLASS:
+                measure_floor(self.measured, self.lab, self.project)
+            for contender in self.contenders:
+                seconds = contender.deliver()
+                self.measured.add(f"{edit.name}: {contender.name}", build + seconds)
+                self.lab.answers()
+            self.lab.settle()
+
+    def _by_hashlab(self, edit: Edit) -> None:
+        """The edit by `hashlab refresh`, and whether what happened is what was meant."""
+        edit.apply(self.lab.folder, self._number)
+        before = self.lab.containers()
+        name = f"{edit.name}: hashlab"
+        record = hashlab(
+            self.measured, name, self.lab.folder, "refresh", provider=self.lab.provider
+        )
+        edit.answered(self.lab.url, self._number)
+        after = self.lab.containers()
+        restarted = {s for s, c in after.items() if c.process != before[s].process}
+        told = {
+            row["service"]
+            for row in record["phases"]
+            if row["name"] == "container" and row["status"] == "ok"
+        }
+        if restarted != edit.restarts or told != edit.restarts:
+            sys.exit(
+                f"{edit.name}: {sorted(edit.restarts)} should have been restarted; the record "
+                f"says {sorted(told)}, the machines say {sorted(restarted)}"
+            )
+        if edit is DEPENDENCIES:
+            self._same_libraries()
+        self.sent.setdefault(edit.name, []).append(sum(r["bytes_sent"] for r in record["phases"]))
+
+    def _same_libraries(self) -> None:
+        """What the container sees of the changed libraries is what was built."""
+        output = self.lab.folder / self.project.output("user").relative_to(self.project.folder)
+        jar = libraries(output)
+        user = self.lab.containers()["user"]
+        inside = f"docker exec {user.name} cat /app/{jar.relative_to(output)} | cksum"
+        here = f"cksum < '{jar}'"
+        if self.lab.ssh(user.machine, inside) != shell(here):
+            sys.exit(f"the container's {jar.name} is not the one that was built")
+
+    def _build(self, edit: Edit) -> float:
+        """The Maven build that the edit needs of everybody who is not hashlab."""
+        if not edit.builds:
+            return 0.0
+        seconds = self.project.build(edit.builds)
+        self.measured.add(f"{edit.name}: Maven alone", seconds)
+        return seconds
+
+
+def shell(command: str) -> str:
+    """The stdout of a shell command on this laptop."""
+    return timed(["sh", "-c", command])[1]
+
+
+def why_no_hot_swap(lab: Path, *, debug: bool) -> str:
+    """Why one method body cannot be taken into the running process; empty when it can."""
+    described = tomllib.loads((lab / "hashlab.toml").read_text(encoding="utf-8"))
+    if "user" not in described.get("reload", {}):
+        return "hashlab.toml has no [reload.user]"
+    return "" if debug else "the lab runs without a debugger: JRE_VARIANT=-debug hashlab refresh"
+
+
+def promises(bench: Bench) -> list[Target]:
+    """The figures promised, of those that were measured."""
+    seconds = bench.measured.seconds
+
+    def ratio(name: str, over: str, under: str, limit: float, *, at_least: bool) -> list[Target]:
+        if over not in seconds or under not in seconds:
+            return []
+        value = statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
+        return [Target(name, value, limit, "times", at_least)]
+
+    def at_most(edit: Edit, limit: float) -> list[Target]:
+        name = f"{edit.name}: hashlab"
+        return [Target(edit.name, bench.measured.median(name), limit)] if name in seconds else []
+
+    def faster(edit: Edit, work: Edit, limit: float) -> list[Target]:
+        other = f"{work.name}: playbook"
+        name = f"{edit.name}: playbook ÷ hashlab"
+        return ratio(name, other, f"{edit.name}: hashlab", limit, at_least=True)
+
+    one = f"{CLASS.name}: hashlab"
+    maven = bench.measured.median(f"{DEPENDENCIES.name}: Maven alone")
+    return [
+        *at_most(NOTHING, 0.7),
+        *faster(NOTHING, NOTHING, 20),
+        *at_most(STATIC, 1.0),
+        *faster(STATIC, STATIC, 15),
+        *at_most(HOT_SWAP, 1.5),
+        *faster(HOT_SWAP, CLASS, 10),
+        *at_most(CLASS, 3.5),
+        *ratio(f"{CLASS.name}: hashlab ÷ floor", one, SUM, 1.5, at_least=False),
+        *faster(CLASS, CLASS, 6),
+        *at_most(DEPENDENCIES, 1.3 * maven + 3),
+        *ratio("all three ÷ one", f"{ALL_THREE.name}: hashlab", one, 1.6, at_least=False),
+        Target("bytes for one class", max(bench.sent[CLASS.name]), ONE_CLASS_BYTES, "bytes"),
+    ]
+
+
+def contenders_of(lab: RunningLab, project: Project, not_run: dict[str, str]) -> list[Contender]:
+    programs = environment(lab)
+    found: list[Contender] = [
+        kind(lab, project, programs, only_changed=careful)
+        for kind in (Ansible, Pyinfra)
+        for careful in (False, True)
+    ]
+    client = compose_client()
+    if client is None:
+        not_run["compose"] = "this laptop has no Compose client (docker compose version)"
+        return found
+    return [*found, Compose(lab, project, client)]
+
+
+def measure(lab: RunningLab, scratch: Path, rounds: int) -> Bench:
+    """All rounds, on machines that are left as they were."""
+    debug = use_variant_of(lab.containers())
+    project = Project(lab.folder, scratch)
+    not_run: dict[str, str] = {}
+    reason = why_no_hot_swap(lab.folder, debug=debug)
+    if reason:
+        not_run[HOT_SWAP.name] = reason
+    bench = Bench(lab, project, [])
+    bench.not_run = not_run
+    kept = Kept(lab.folder)
+    try:
+        put_python(lab)
+        refresh_uncounted(lab)
+        bench.contenders = contenders_of(lab, project, not_run)
+        warm_up(bench)
+        for number in range(1, rounds + 1):
+            print(f"round {number}", flush=True)
+            bench.one_round()
+    finally:
+        kept.restore()
+        for contender in bench.contenders:
+            contender.tear_down()
+        remove_all(lab)
+        refresh_uncounted(lab)
+    return bench
+
+
+def refresh_uncounted(lab: RunningLab) -> None:
+    words = ("refresh",)
+    hashlab(Measured(), "refresh (not counted)", lab.folder, *words, provider=lab.provider)
+
+
+def warm_up(bench: Bench) -> None:
+    """What only the first run of each contender pays for: folders, files that were never there."""
+    bench.project.build(ALL_THREE.builds)
+    for contender in bench.contenders:
+        contender.deliver()
+    bench.lab.settle()
+
+
+def document(bench: Bench) -> dict[str, Any]:
+    """What is written beside the seconds."""
+    return {"bytes_sent": bench.sent, "not_run": bench.not_run}
+
+
+def end(number: int, frame: object) -> None:
+    """SIGTERM ends the bench as Ctrl-C does: what it changed is put back."""
+    sys.exit(f"ended by signal {number}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lab", type=Path, default=REPOSITORY / "examples/hash-collision")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--picture", type=Path, help="draw them as an SVG")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, end)
+    with tempfile.TemporaryDirectory(prefix="hlb-") as folder:
+        lab = RunningLab(arguments.lab, Path(folder))
+        try:
+            bench = measure(lab, Path(folder), arguments.rounds)
+        finally:
+            lab.close()
+    found = promises(bench)
+    show(bench.measured, found)
+    for what, why in bench.not_run.items():
+        print(f"not run: {what}: {why}")
+    if arguments.json:
+        write(bench.measured, found, arguments.json, **document(bench))
+    if arguments.picture:
+        arguments.picture.write_text(draw_round_trip(bench.measured.seconds), encoding="utf-8")
+    return 0 if all(target.reached for target in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
