@@ -107,10 +107,11 @@ class Ansible:
             "only_changed": self._only_changed,
         }
         inventory = self._folder / "inventory.json"
-        inventory.write_text(json.dumps({"all": {"hosts": values, "vars": shared}}))
-        words = [str(self._programs / "ansible-playbook"), "-i", str(inventory)]
+        inventory.write_text(json.dumps({"all": {"hosts": values}}))
+        words = [str(self._programs / "ansible-playbook"), "--inventory", str(inventory)]
+        words += ["--extra-vars", json.dumps(shared), str(HERE / "playbook.yml")]
         more = {"ANSIBLE_CONFIG": str(self._folder / "ansible.cfg")}
-        return timed([*words, str(HERE / "playbook.yml")], more)[0]
+        return timed(words, more)[0]
 
     def tear_down(self) -> None:
         """Nothing beyond what lies in the bench's folder on each machine."""
@@ -217,10 +218,11 @@ def compose_client() -> list[str] | None:
 
 def put_python(lab: RunningLab) -> None:
     """Make the bench's folder on each machine, with the Python that Ansible needs."""
-    home = f"{ON_MACHINE}/python"
+    home, temporary = f"{ON_MACHINE}/python", f"{ON_MACHINE}/tmp"
     content = packed(home)
     for machine in lab.machines:
-        lab.ssh(machine, f"sudo mkdir -p {home} && sudo tar -C {home} -xf -", content)
+        lab.ssh(machine, f"sudo mkdir -p {home} {temporary} && sudo chmod 1777 {temporary}")
+        lab.ssh(machine, f"sudo tar -C {home} -xf -", content)
         lab.ssh(machine, f"{home}/python -c 'import json, ssl, hashlib, zlib'")
 
 
