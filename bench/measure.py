@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -101,6 +102,15 @@ def write(measured: Measured, found: list[Target], path: Path, **more: Any) -> N
         **more,
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def end_on_sigterm() -> None:
+    """From now on SIGTERM ends the bench as Ctrl-C does: what it changed is put back."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(f"ended by signal {number}")
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def copy_example(folder: Path, name: str = "hash-collision") -> Path:

@@ -1,6 +1,6 @@
 """Times the round trip of an edit on the lab that is up, against what else brings it there.
 
-    python bench/round_trip.py [--lab FOLDER] [--rounds 7] [--json FILE] [--picture FILE]
+    python bench/round_trip.py [--lab FOLDER] [--rounds 7] [--json FILE] [--picture FILE] [--quick]
 
 Takes examples/hash-collision, or a copy of it that --lab names, as it runs; refuses when it is not
 up. In every round every edit is made in turn, and brought to the same machines by hashlab, by
@@ -18,7 +18,6 @@ the lab are put back byte for byte at the end, whatever happens, and the lab is 
 from __future__ import annotations
 
 import argparse
-import signal
 import statistics
 import sys
 import tempfile
@@ -49,7 +48,16 @@ from edits import (
     Kept,
 )
 from floor import SUM, measure_floor
-from measure import REPOSITORY, Measured, Target, hashlab, show, timed, write
+from measure import (
+    REPOSITORY,
+    Measured,
+    Target,
+    end_on_sigterm,
+    hashlab,
+    show,
+    timed,
+    write,
+)
 from picture import draw_round_trip
 from project import Project, libraries
 from running_lab import RunningLab, use_variant_of
@@ -60,8 +68,9 @@ ONE_CLASS_BYTES = 32 * 1024
 class Bench:
     """What a round works with; ``sent`` has the bytes of every round by edit."""
 
-    def __init__(self, lab: RunningLab, project: Project, contenders: list[Contender]) -> None:
-        self.lab, self.project, self.contenders = lab, project, contenders
+    def __init__(self, lab: RunningLab, project: Project) -> None:
+        self.lab, self.project = lab, project
+        self.contenders: list[Contender] = []
         self.measured = Measured()
         self.sent: dict[str, list[int]] = {}
         self.not_run: dict[str, str] = {}
@@ -180,35 +189,34 @@ def promises(bench: Bench) -> list[Target]:
     ]
 
 
-def contenders_of(lab: RunningLab, project: Project, not_run: dict[str, str]) -> list[Contender]:
+def contenders_of(bench: Bench, *, careful: bool) -> list[Contender]:
+    """Everybody else who can be had on this laptop."""
+    lab, project = bench.lab, bench.project
     programs = environment(lab)
     found: list[Contender] = [
-        kind(lab, project, programs, only_changed=careful)
+        kind(lab, project, programs, only_changed=only_changed)
         for kind in (Ansible, Pyinfra)
-        for careful in (False, True)
+        for only_changed in ((False, True) if careful else (False,))
     ]
     client = compose_client()
     if client is None:
-        not_run["compose"] = "this laptop has no Compose client (docker compose version)"
+        bench.not_run["compose"] = "this laptop has no Compose client (docker compose version)"
         return found
     return [*found, Compose(lab, project, client)]
 
 
-def measure(lab: RunningLab, scratch: Path, rounds: int) -> Bench:
+def measure(lab: RunningLab, scratch: Path, rounds: int, *, careful: bool) -> Bench:
     """All rounds, on machines that are left as they were."""
     debug = use_variant_of(lab.containers())
-    project = Project(lab.folder, scratch)
-    not_run: dict[str, str] = {}
+    bench = Bench(lab, Project(lab.folder, scratch))
     reason = why_no_hot_swap(lab.folder, debug=debug)
     if reason:
-        not_run[HOT_SWAP.name] = reason
-    bench = Bench(lab, project, [])
-    bench.not_run = not_run
+        bench.not_run[HOT_SWAP.name] = reason
     kept = Kept(lab.folder)
     try:
         put_python(lab)
         refresh_uncounted(lab)
-        bench.contenders = contenders_of(lab, project, not_run)
+        bench.contenders = contenders_of(bench, careful=careful)
         warm_up(bench)
         for number in range(1, rounds + 1):
             print(f"round {number}", flush=True)
@@ -240,23 +248,21 @@ def document(bench: Bench) -> dict[str, Any]:
     return {"bytes_sent": bench.sent, "not_run": bench.not_run}
 
 
-def end(number: int, frame: object) -> None:
-    """SIGTERM ends the bench as Ctrl-C does: what it changed is put back."""
-    sys.exit(f"ended by signal {number}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lab", type=Path, default=REPOSITORY / "examples/hash-collision")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--picture", type=Path, help="draw them as an SVG")
+    parser.add_argument(
+        "--quick", action="store_true", help="leave out the careful variants: half the time"
+    )
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, end)
+    end_on_sigterm()
     with tempfile.TemporaryDirectory(prefix="hlb-") as folder:
         lab = RunningLab(arguments.lab, Path(folder))
         try:
-            bench = measure(lab, Path(folder), arguments.rounds)
+            bench = measure(lab, Path(folder), arguments.rounds, careful=not arguments.quick)
         finally:
             lab.close()
     found = promises(bench)
