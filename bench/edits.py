@@ -115,7 +115,8 @@ ALL_THREE = Edit(
     frozenset(SERVICES),
     tuple((f"/api/{service}/nothing-here", NO_PATH) for service in SERVICES),
 )
-EDITS = (NOTHING, STATIC, HOT_SWAP, CLASS, DEPENDENCIES, ALL_THREE)
+# A hot swap goes into a process that hashlab itself has started, so it follows the restart.
+EDITS = (NOTHING, STATIC, CLASS, HOT_SWAP, DEPENDENCIES, ALL_THREE)
 
 
 class Kept:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 CHUNK = 1 << 16
@@ -23,18 +23,17 @@ class Relays:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._servers: list[asyncio.Server] = []
+        self._tasks: list[asyncio.Future[None]] = []
         self.carried = 0
 
     def to(self, host: str, port: int) -> int:
         """A new relay; its port on 127.0.0.1."""
 
-        async def serve() -> asyncio.Server:
-            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                await self._connect(reader, writer, host, port)
+        # Not a coroutine: asyncio prints a traceback for each of those that is cancelled.
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._tasks.append(asyncio.ensure_future(self._connect(reader, writer, host, port)))
 
-            return await asyncio.start_server(accept, "127.0.0.1", 0)
-
-        server: asyncio.Server = self._wait(serve())
+        server: asyncio.Server = self._wait(asyncio.start_server(accept, "127.0.0.1", 0))
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
@@ -48,10 +47,11 @@ class Relays:
     async def _end(self) -> None:
         for server in self._servers:
             server.close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if ended is not None and not isinstance(ended, asyncio.CancelledError | OSError):
+                raise ended
 
     def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
@@ -88,7 +88,7 @@ class Relays:
             due, chunk = await taken.get()
             await asyncio.sleep(max(0.0, due - self._loop.time()))
             if not chunk:
-                if writer.can_write_eof() and not writer.is_closing():
+                with suppress(OSError):  # the other side may be gone already
                     writer.write_eof()
                 return
             self.carried += len(chunk)

@@ -3,12 +3,12 @@
     python bench/round_trip.py [--lab FOLDER] [--rounds 7] [--json FILE] [--picture FILE] [--quick]
 
 Takes examples/hash-collision, or a copy of it that --lab names, as it runs; refuses when it is not
-up. In every round every edit is made in turn, and brought to the same machines by hashlab, by
-ansible-playbook, by pyinfra, each once as it is usually written and once careful to restart only
-what changed, and by Docker Compose where this laptop has a client; edits that need it pay for the
-same Maven build first. hashlab's edits are made in the lab's folder, those of the others in a copy
-of it. The floor of one class is measured part by part. Figures are medians over the rounds, from
-prompt to prompt; ratios are medians of each round's own ratio.
+up. Every round makes the same edits, and brings each to the same machines: first by hashlab, then
+in turn by ansible-playbook and by pyinfra, each once as it is usually written and once careful to
+restart only what changed, and by Docker Compose where this laptop has a client. Of those, edits
+that need it pay for a Maven build first. hashlab's edits are made in the lab's folder, those of the
+others in a copy of it. The floor of one class is measured part by part. Figures are medians over
+the rounds, from prompt to prompt; ratios are medians of each round's own ratio.
 
 Ansible needs Python on a machine. The bench copies this laptop's own to /opt/hashlab-bench on each
 machine for its time, and removes the folder at the end. Nothing is installed there. All files of
@@ -78,39 +78,51 @@ class Bench:
         self._number = int(time.time())
 
     def one_round(self) -> None:
-        """Every edit by every contender, once."""
+        """Every edit by hashlab, then every edit by each of the others."""
         for edit in EDITS:
-            self._number += 1
-            if edit is not HOT_SWAP or HOT_SWAP.name not in self.not_run:
+            if edit.name not in self.not_run:
                 self._by_hashlab(edit)
-            if edit is HOT_SWAP:
-                continue  # for the others it is the same work as one class
-            edit.apply(self.project.folder, self._number)
-            build = self._build(edit)
-            if edit is CLASS:
-                measure_floor(self.measured, self.lab, self.project)
-            for contender in self.contenders:
-                seconds = contender.deliver()
-                self.measured.add(f"{edit.name}: {contender.name}", build + seconds)
-                self.lab.answers()
-            self.lab.settle()
+        for edit in EDITS:
+            if edit is not HOT_SWAP:  # for the others it is the same work as one class
+                self._by_others(edit)
+        self.lab.settle()
+        # hashlab finds out what was restarted behind its back, which no edit of its own asks of it.
+        self.refresh_uncounted()
+
+    def _by_others(self, edit: Edit) -> None:
+        """The edit in the copy of the project, built once for all of them, delivered by each."""
+        edit.apply(self.project.folder, self._next())
+        build = self._build(edit)
+        if edit is CLASS:
+            measure_floor(self.measured, self.lab, self.project)
+            self.lab.answers()
+        for contender in self.contenders:
+            seconds = contender.deliver()
+            self.measured.add(f"{edit.name}: {contender.name}", build + seconds)
+            self.lab.answers()
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def refresh_uncounted(self) -> None:
+        """What lies on the laptop runs on the machines."""
+        words = ("refresh (not counted)", self.lab.folder, "refresh")
+        hashlab(Measured(), *words, provider=self.lab.provider)
 
     def _by_hashlab(self, edit: Edit) -> None:
         """The edit by `hashlab refresh`, and whether what happened is what was meant."""
-        edit.apply(self.lab.folder, self._number)
+        number = self._next()
+        edit.apply(self.lab.folder, number)
         before = self.lab.containers()
         name = f"{edit.name}: hashlab"
         record = hashlab(
             self.measured, name, self.lab.folder, "refresh", provider=self.lab.provider
         )
-        edit.answered(self.lab.url, self._number)
+        edit.answered(self.lab.url, number)
         after = self.lab.containers()
         restarted = {s for s, c in after.items() if c.process != before[s].process}
-        told = {
-            row["service"]
-            for row in record["phases"]
-            if row["name"] == "container" and row["status"] == "ok"
-        }
+        told = replaced(record)
         if restarted != edit.restarts or told != edit.restarts:
             sys.exit(
                 f"{edit.name}: {sorted(edit.restarts)} should have been restarted; the record "
@@ -137,6 +149,19 @@ class Bench:
         seconds = self.project.build(edit.builds)
         self.measured.add(f"{edit.name}: Maven alone", seconds)
         return seconds
+
+
+def replaced(record: dict[str, Any]) -> set[str]:
+    """The services that a run's record says were started anew. One whose process took in the
+    change has a row, too.
+    """
+    return {
+        row["service"]
+        for row in record["phases"]
+        if row["name"] == "container"
+        and row["status"] == "ok"
+        and not row["detail"].startswith("reloaded")
+    }
 
 
 def shell(command: str) -> str:
@@ -214,8 +239,8 @@ def measure(lab: RunningLab, scratch: Path, rounds: int, *, careful: bool) -> Be
         bench.not_run[HOT_SWAP.name] = reason
     kept = Kept(lab.folder)
     try:
+        bench.refresh_uncounted()
         put_python(lab)
-        refresh_uncounted(lab)
         bench.contenders = contenders_of(bench, careful=careful)
         warm_up(bench)
         for number in range(1, rounds + 1):
@@ -226,13 +251,8 @@ def measure(lab: RunningLab, scratch: Path, rounds: int, *, careful: bool) -> Be
         for contender in bench.contenders:
             contender.tear_down()
         remove_all(lab)
-        refresh_uncounted(lab)
+        bench.refresh_uncounted()
     return bench
-
-
-def refresh_uncounted(lab: RunningLab) -> None:
-    words = ("refresh",)
-    hashlab(Measured(), "refresh (not counted)", lab.folder, *words, provider=lab.provider)
 
 
 def warm_up(bench: Bench) -> None:
@@ -241,6 +261,7 @@ def warm_up(bench: Bench) -> None:
     for contender in bench.contenders:
         contender.deliver()
     bench.lab.settle()
+    bench.refresh_uncounted()
 
 
 def document(bench: Bench) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from measure import HASHLAB, Measured, Target, end_on_sigterm, hashlab, show, ti
 from picture import draw_scale
 from relay import Relays, relays
 
+from hashlab import client
+
 FEW = 3
 SERVICES = 12
 MACHINES = (FEW, 6, 9, 12)
@@ -109,7 +111,7 @@ class Scale:
 @contextmanager
 def rerouted(folder: Path, lines: Relays) -> Iterator[None]:
     """The lab's cached SSH endpoints lead through relays until the block ends. The machines' host
-    keys stay pinned.
+    keys stay pinned. The lab's background process ends, for it would keep the short way.
     """
     path = folder / ".hashlab/docker/machines.json"
     content = path.read_bytes()
@@ -118,10 +120,12 @@ def rerouted(folder: Path, lines: Relays) -> Iterator[None]:
         machine["port"] = lines.to(machine["host"], machine["port"])
         machine["host"] = "127.0.0.1"
     path.write_text(json.dumps(machines))
+    client.stop(str(folder))
     try:
         yield
     finally:
         path.write_bytes(content)
+        client.stop(str(folder))
 
 
 def available() -> int:
