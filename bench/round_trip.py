@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -237,21 +238,19 @@ def measure(lab: RunningLab, scratch: Path, rounds: int, *, careful: bool) -> Be
     reason = why_no_hot_swap(lab.folder, debug=debug)
     if reason:
         bench.not_run[HOT_SWAP.name] = reason
-    kept = Kept(lab.folder)
-    try:
+    with ExitStack() as in_the_end:  # each of these, also when one before it fails
+        in_the_end.callback(bench.refresh_uncounted)
+        in_the_end.callback(remove_all, lab)
+        in_the_end.callback(Kept(lab.folder).restore)
         bench.refresh_uncounted()
         put_python(lab)
         bench.contenders = contenders_of(bench, careful=careful)
+        for contender in bench.contenders:
+            in_the_end.callback(contender.tear_down)
         warm_up(bench)
         for number in range(1, rounds + 1):
             print(f"round {number}", flush=True)
             bench.one_round()
-    finally:
-        kept.restore()
-        for contender in bench.contenders:
-            contender.tear_down()
-        remove_all(lab)
-        bench.refresh_uncounted()
     return bench
 
 
