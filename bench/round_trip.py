@@ -18,7 +18,6 @@ the lab are put back byte for byte at the end, whatever happens, and the lab is 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -43,16 +42,13 @@ from edits import (
     DEPENDENCIES,
     EDITS,
     HOT_SWAP,
-    NOTHING,
-    STATIC,
     Edit,
     Kept,
 )
-from floor import SUM, measure_floor
+from floor import measure_floor
 from measure import (
     REPOSITORY,
     Measured,
-    Target,
     end_on_sigterm,
     hashlab,
     show,
@@ -61,9 +57,8 @@ from measure import (
 )
 from picture import draw_round_trip
 from project import Project, libraries
+from promises import promises
 from running_lab import RunningLab, use_variant_of
-
-ONE_CLASS_BYTES = 32 * 1024
 
 
 class Bench:
@@ -178,43 +173,6 @@ def why_no_hot_swap(lab: Path, *, debug: bool) -> str:
     return "" if debug else "the lab runs without a debugger: JRE_VARIANT=-debug hashlab refresh"
 
 
-def promises(bench: Bench) -> list[Target]:
-    """The figures promised, of those that were measured."""
-    seconds = bench.measured.seconds
-
-    def ratio(name: str, over: str, under: str, limit: float, *, at_least: bool) -> list[Target]:
-        if over not in seconds or under not in seconds:
-            return []
-        value = statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True))
-        return [Target(name, value, limit, "times", at_least)]
-
-    def at_most(edit: Edit, limit: float) -> list[Target]:
-        name = f"{edit.name}: hashlab"
-        return [Target(edit.name, bench.measured.median(name), limit)] if name in seconds else []
-
-    def faster(edit: Edit, work: Edit, limit: float) -> list[Target]:
-        other = f"{work.name}: playbook"
-        name = f"{edit.name}: playbook ÷ hashlab"
-        return ratio(name, other, f"{edit.name}: hashlab", limit, at_least=True)
-
-    one = f"{CLASS.name}: hashlab"
-    maven = bench.measured.median(f"{DEPENDENCIES.name}: Maven alone")
-    return [
-        *at_most(NOTHING, 0.7),
-        *faster(NOTHING, NOTHING, 20),
-        *at_most(STATIC, 1.0),
-        *faster(STATIC, STATIC, 15),
-        *at_most(HOT_SWAP, 1.5),
-        *faster(HOT_SWAP, CLASS, 10),
-        *at_most(CLASS, 3.5),
-        *ratio(f"{CLASS.name}: hashlab ÷ floor", one, SUM, 1.5, at_least=False),
-        *faster(CLASS, CLASS, 6),
-        *at_most(DEPENDENCIES, 1.3 * maven + 3),
-        *ratio("all three ÷ one", f"{ALL_THREE.name}: hashlab", one, 1.6, at_least=False),
-        Target("bytes for one class", max(bench.sent[CLASS.name]), ONE_CLASS_BYTES, "bytes"),
-    ]
-
-
 def contenders_of(bench: Bench, *, careful: bool) -> list[Contender]:
     """Everybody else who can be had on this laptop."""
     lab, project = bench.lab, bench.project
@@ -285,7 +243,7 @@ def main() -> int:
             bench = measure(lab, Path(folder), arguments.rounds, careful=not arguments.quick)
         finally:
             lab.close()
-    found = promises(bench)
+    found = promises(bench.measured, bench.sent)
     show(bench.measured, found)
     for what, why in bench.not_run.items():
         print(f"not run: {what}: {why}")
