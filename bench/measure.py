@@ -80,7 +80,7 @@ def hashlab(
 
 
 def show(measured: Measured, found: list[Target]) -> None:
-    wide = max(28, *(len(name) for name in [*measured.seconds, *(t.name for t in found)]))
+    wide = max([28, *map(len, measured.seconds), *(len(target.name) for target in found)])
     print(f"\n{'measured':{wide}} {'median':>8} {'least':>8} {'most':>8}")
     for name, values in measured.seconds.items():
         middle = statistics.median(values)

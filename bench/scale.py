@@ -33,6 +33,7 @@ FEW = 3
 SERVICES = 12
 MACHINES = (FEW, 6, 9, 12)
 SERVICE_COUNTS = (4, 16, 32)
+LATE = "answers late"
 DELAYS = (5, 20, 50)  # milliseconds in each direction
 MIB = 2**20
 FIRST_GUESS = 400 * MIB  # of what a machine takes, before one was seen
@@ -72,7 +73,8 @@ class Scale:
         needed = size.machines * self._per_machine + SPARE
         free = available()
         if free < needed:
-            self.not_run[size.name] = f"{free // MIB} MiB are free, it needs {needed // MIB} MiB"
+            why = f"{free // MIB} MiB are free, it needs {needed // MIB} MiB"
+            self.not_run |= {size.name: why} | ({LATE: why} if size == SIZES[0] else {})
             return
         generate(self.folder, machines=size.machines, services=size.services)
         try:
@@ -103,7 +105,7 @@ class Scale:
         """The same machines at the far end of long lines."""
         for delay in DELAYS:
             with relays(delay / 1000) as lines, rerouted(self.folder, lines):
-                self._refreshes(f"answers late: {delay} ms")
+                self._refreshes(f"{LATE}: {delay} ms")
                 if not lines.carried:
                     sys.exit("hashlab did not take the way through the relays")
 
@@ -167,7 +169,7 @@ def main() -> int:
         print(f"not run: {what}: {why}")
     if arguments.json:
         write(scale.measured, found, arguments.json, not_run=scale.not_run)
-    if arguments.picture:
+    if arguments.picture and scale.measured.seconds:
         arguments.picture.write_text(draw_scale(scale.measured.seconds), encoding="utf-8")
     return 0 if all(target.reached for target in found) else 1
 
