@@ -12,6 +12,7 @@ answers again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -39,6 +40,10 @@ class Contender(Protocol):
 
     def deliver(self) -> float:
         """Bring what lies in the project's payload to the machines; seconds."""
+        ...
+
+    def reads(self, path: str) -> str:
+        """The shell command that prints a file of the payload as it lies on its machine."""
         ...
 
     def tear_down(self) -> None:
@@ -113,6 +118,9 @@ class Ansible:
         more = {"ANSIBLE_CONFIG": str(self._folder / "ansible.cfg")}
         return timed(words, more)[0]
 
+    def reads(self, path: str) -> str:
+        return f"cat {ON_MACHINE}/{self._folder.name}/{path}"
+
     def tear_down(self) -> None:
         """Nothing beyond what lies in the bench's folder on each machine."""
 
@@ -146,6 +154,9 @@ class Pyinfra:
         more = {"BENCH_PLAN": str(path)}
         return timed([*words, str(HERE / "deploy.py")], more, cwd=self._folder)[0]
 
+    def reads(self, path: str) -> str:
+        return f"cat {ON_MACHINE}/{self._folder.name}/{path}"
+
     def tear_down(self) -> None:
         """Nothing beyond what lies in the bench's folder on each machine."""
 
@@ -173,6 +184,7 @@ class Compose:
             dockerfile.write_text(f"FROM {image}\nLABEL {LABEL}=yes\nCOPY . /bench\n")
             sleep = ["sleep", "infinity"] if service == WEB else ["/bin/busybox", "sleep", "999999"]
             services[f"bench-{service}"] = {
+                "container_name": f"{LABEL}-{service}",
                 "build": {
                     "context": str(self._project.payload / (PAGES if service == WEB else service)),
                     "dockerfile": str(dockerfile),
@@ -197,11 +209,28 @@ class Compose:
         with ThreadPoolExecutor() as pool:
             return max(pool.map(lambda m: self._compose(m, "up", "-d", "--build"), self._files))
 
+    def reads(self, path: str) -> str:
+        folder, _, name = path.partition("/")
+        service = WEB if folder == PAGES else folder
+        return f"docker exec {LABEL}-{service} cat /bench/{name}"
+
     def tear_down(self) -> None:
         ours = f"docker image ls -q --filter label={LABEL} | xargs -r docker image rm -f"
         for machine in self._files:
             self._compose(machine, "down", "--timeout", "1")
             self._lab.ssh(machine, ours)
+
+
+def check_delivery(contender: Contender, lab: RunningLab, project: Project) -> None:
+    """Each JAR and the page lie on their machine as they are in the payload, or the bench ends."""
+    paths = [*project.payload.rglob("*.jar"), project.payload / PAGES / "index.html"]
+    for path in paths:
+        name = str(path.relative_to(project.payload))
+        folder = name.split("/")[0]
+        machine = lab.place[WEB if folder == PAGES else folder]
+        there = lab.ssh(machine, f"{contender.reads(name)} | md5sum").split()[0]
+        if there != hashlib.md5(path.read_bytes()).hexdigest():
+            sys.exit(f"{contender.name} ended well, but did not bring {name} to {machine}")
 
 
 def compose_client() -> list[str] | None:

@@ -31,6 +31,7 @@ from contenders import (
     Compose,
     Contender,
     Pyinfra,
+    check_delivery,
     compose_client,
     environment,
     put_python,
@@ -95,6 +96,7 @@ class Bench:
         for contender in self.contenders:
             seconds = contender.deliver()
             self.measured.add(f"{edit.name}: {contender.name}", build + seconds)
+            check_delivery(contender, self.lab, self.project)
             self.lab.answers()
 
     def _next(self) -> int:
