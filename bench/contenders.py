@@ -226,7 +226,7 @@ def check_delivery(contender: Contender, lab: RunningLab, project: Project) -> N
     paths = [*project.payload.rglob("*.jar"), project.payload / PAGES / "index.html"]
     for path in paths:
         name = str(path.relative_to(project.payload))
-        folder = name.split("/")[0]
+        folder = name.partition("/")[0]
         machine = lab.place[WEB if folder == PAGES else folder]
         there = lab.ssh(machine, f"{contender.reads(name)} | md5sum").split()[0]
         if there != hashlib.md5(path.read_bytes()).hexdigest():
