@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -37,23 +38,28 @@ class Measured:
 
 @dataclass(frozen=True)
 class Target:
-    """A figure to reach: ``value`` at most ``limit`` (``unit``)."""
+    """A figure to reach: ``value`` at most ``limit`` (``unit``), or at least."""
 
     name: str
     value: float
     limit: float
     unit: str = "s"
+    at_least: bool = False
 
     @property
     def reached(self) -> bool:
-        return self.value <= self.limit
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
-def timed(command: list[str], **keywords: Any) -> tuple[float, str]:
-    """Run a command that must end well; return its seconds and stdout."""
-    started = time.monotonic()
+def timed(
+    command: list[str], more: dict[str, str] | None = None, **keywords: Any
+) -> tuple[float, str]:
+    """Run a command that must end well, with ``more`` in its environment; return its seconds and
+    stdout.
+    """
     # Where this is set, Python compiles hashlab anew at each start, which no user's shell does.
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | (more or {})
+    started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, **keywords)
     seconds = time.monotonic() - started
     if done.returncode != 0:
@@ -74,24 +80,37 @@ def hashlab(
 
 
 def show(measured: Measured, found: list[Target]) -> None:
-    print(f"\n{'measured':28} {'median':>8} {'least':>8} {'most':>8}")
+    wide = max([28, *map(len, measured.seconds), *(len(target.name) for target in found)])
+    print(f"\n{'measured':{wide}} {'median':>8} {'least':>8} {'most':>8}")
     for name, values in measured.seconds.items():
-        print(f"{name:28} {statistics.median(values):8.2f} {min(values):8.2f} {max(values):8.2f}")
-    print(f"\n{'figure':28} {'reached':>10} {'promised':>10}")
+        middle = statistics.median(values)
+        print(f"{name:{wide}} {middle:8.2f} {min(values):8.2f} {max(values):8.2f}")
+    print(f"\n{'figure':{wide}} {'reached':>10} {'promised':>10}")
     for target in found:
         mark = "" if target.reached else "   MISSED"
+        bound = ">=" if target.at_least else "<="
         reached = f"{target.value:8.2f} {target.unit:5}"
-        print(f"{target.name:28} {reached} {target.limit:6.1f} {target.unit}{mark}")
+        print(f"{target.name:{wide}} {reached} {bound} {target.limit:.1f} {target.unit}{mark}")
 
 
-def write(measured: Measured, found: list[Target], path: Path) -> None:
-    """Write all figures to a file, as JSON."""
+def write(measured: Measured, found: list[Target], path: Path, **more: Any) -> None:
+    """Write all figures to a file, as JSON, and what ``more`` there is to say."""
     document = {
         "cores": os.cpu_count(),
         "seconds": measured.seconds,
         "figures": [{**target.__dict__, "reached": target.reached} for target in found],
+        **more,
     }
     path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def end_on_sigterm() -> None:
+    """From now on SIGTERM ends the bench as Ctrl-C does: what it changed is put back."""
+
+    def end(number: int, frame: object) -> None:
+        sys.exit(f"ended by signal {number}")
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def copy_example(folder: Path, name: str = "hash-collision") -> Path:
