@@ -298,6 +298,17 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
     )
 
 
+# Phases that run at once may need drivers that share a library whose modules import each other:
+# Python would let one of them see it half made.
+_IMPORTING = threading.Lock()
+
+
+def _driver(name: str) -> Any:
+    """A driver's module, imported by one thread at a time."""
+    with _IMPORTING:
+        return import_module(name)
+
+
 class _Late:
     """Stands for an object that is made when it is first used."""
 
@@ -320,7 +331,7 @@ def _once(find: Callable[[], KvmProbe]) -> Callable[[], KvmProbe]:
 
 
 def _probe_kvm(state: StateFolder, runner: Runner) -> KvmProbe:
-    probe = import_module("hashlab.drivers.kvm").probe_kvm
+    probe = _driver("hashlab.drivers.kvm").probe_kvm
     architecture = os.uname().machine
     return cast(
         KvmProbe,
@@ -335,12 +346,12 @@ def _probe_kvm(state: StateFolder, runner: Runner) -> KvmProbe:
 
 
 def _vagrant(lab: Lab, state: StateFolder, runner: Runner) -> object:
-    driver = import_module("hashlab.drivers.vagrant").VagrantDriver
+    driver = _driver("hashlab.drivers.vagrant").VagrantDriver
     return driver(folder=state.own, provider=lab.provider, runner=runner)
 
 
 def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object:
-    driver = import_module("hashlab.drivers.ssh").SshConnector
+    driver = _driver("hashlab.drivers.ssh").SshConnector
     return driver(
         key=state.key,
         config=state.ssh_config,
@@ -350,16 +361,16 @@ def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object
 
 
 def _local_engine() -> Engine:
-    return cast(Engine, import_module("hashlab.drivers.engine").local_engine())
+    return cast(Engine, _driver("hashlab.drivers.engine").local_engine())
 
 
 def _download(url: str, target: Path, *, limit: int, track: Track) -> None:
-    import_module("hashlab.drivers.download").download(url, target, limit=limit, track=track)
+    _driver("hashlab.drivers.download").download(url, target, limit=limit, track=track)
 
 
 def _context_files(build: Build) -> Sequence[str]:
-    return cast(Sequence[str], import_module("hashlab.drivers.buildcontext").context_files(build))
+    return cast(Sequence[str], _driver("hashlab.drivers.buildcontext").context_files(build))
 
 
 def _render(values: Mapping[str, Any]) -> str:
-    return str(import_module("hashlab.drivers.rendering").render_vagrantfile(values))
+    return str(_driver("hashlab.drivers.rendering").render_vagrantfile(values))
