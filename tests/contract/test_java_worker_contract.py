@@ -15,7 +15,7 @@ import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hash-collision"
 MAVEN = ["mvn", "--batch-mode", "--quiet", "-DskipTests", "--also-make"]
-WORKER = ["sh", "tools/java-worker"]
+WORKER = ["./tools/java-worker"]
 SECONDS = 120
 MODULES = ("common", "auth", "user")
 TARGETS = ("auth", "user")

@@ -1,0 +1,156 @@
+"""What the example's services rely on when they start: the scripts that make class archives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "examples" / "hash-collision" / "images" / "jre"
+NAMES = ("start-java", "archive-classes", "archive-is-sound")
+# Dumps by writing a file, finds an archive sound that says so, and otherwise shows its words.
+JAVA = """#!/bin/sh
+for word; do case $word in -XX:SharedArchiveFile=*) archive=${word#*=} ;; esac; done
+case "$*" in
+    *-Xshare:dump*)
+        [ ! -e "$0.broken" ] || { echo 'no "memory"'; exit 1; }
+        echo sound > "$archive" ;;
+    *-version*) echo checked >> "$0.checks"; grep -q sound "$archive" ;;
+    *) echo "$*" ;;
+esac
+"""
+
+pytestmark = pytest.mark.skipif(
+    not all(shutil.which(tool) for tool in ("flock", "md5sum", "renice")),
+    reason="needs flock, md5sum and renice of Linux",
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """The scripts in a folder, with stand-ins for the JVM and for the health check."""
+
+    folder: Path
+    archives: Path
+    jar: Path
+
+    def call(self, *words: str, **environment: str) -> str:
+        """Run a script and return what it said."""
+        path = f"{self.folder}:{os.environ['PATH']}"
+        done = subprocess.run(
+            words,
+            env={"PATH": path, "CLASS_ARCHIVES": str(self.archives), **environment},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert done.stderr == ""
+        return done.stdout
+
+    def start(self, **environment: str) -> str:
+        """Start the service; return the words that Java was given."""
+        return self.call("start-java", "-cp", f"{self.jar}:/app/classes", "Main", **environment)
+
+    def make(self, name: str) -> str:
+        """Let the archive of that name be made, of a process that lives."""
+        words = (str(os.getpid()), "user", str(self.jar), str(self.archives / name))
+        return self.call("archive-classes", *words)
+
+    def kept(self) -> set[str]:
+        """Return the names in the folder of archives."""
+        return {path.name for path in self.archives.iterdir()} - {"lock"}
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Container:
+    programs, archives = tmp_path / "bin", tmp_path / "archives"
+    jar = tmp_path / "app" / "lib" / "user-libraries.jar"
+    for folder in (programs, archives, jar.parent):
+        folder.mkdir(parents=True)
+    jar.write_text("libraries")
+    (tmp_path / "identity").write_text("this JVM")
+    for name in NAMES:
+        text = (SCRIPTS / name).read_text(encoding="utf-8")
+        text = text.replace("/opt/jre/bin", str(programs)).replace("/opt/jre", str(tmp_path))
+        (programs / name).write_text(text.replace("patience=15", "patience=0"))
+    (programs / "java").write_text(JAVA)
+    (programs / "healthy").write_text("#!/bin/sh\n[ $1 = user ]\n")
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    return Container(programs, archives, jar)
+
+
+def test_a_first_start_notes_classes_and_the_archive_made_of_them_is_used(
+    container: Container,
+) -> None:
+    # The background work holds the output open: its end is the end of the call.
+    first = container.start()
+    assert f"-XX:DumpLoadedClassList={container.archives}/user." in first
+    assert "SharedArchiveFile" not in first
+    assert "user will start quicker" in first
+    archive = next(name for name in container.kept() if name.endswith(".jsa"))
+    assert container.kept() == {archive, f"{archive}.checked"}
+    second = container.start()
+    assert f"-XX:SharedArchiveFile={container.archives}/{archive} " in second
+    assert second.endswith(f"-cp {container.jar}:/app/classes Main\n")
+    assert "DumpLoadedClassList" not in second
+
+
+def test_an_archive_is_checked_once_and_again_when_it_is_another_file(container: Container) -> None:
+    container.start()
+    checks = container.folder / "java.checks"
+    assert checks.read_text() == "checked\n"
+    container.start()
+    assert checks.read_text() == "checked\n"
+    archive = next(container.archives.glob("*.jsa"))
+    archive.write_text("sound, and longer")
+    assert "SharedArchiveFile" in container.start()
+    assert checks.read_text() == "checked\n" * 2
+
+
+def test_a_broken_archive_is_removed_and_made_again(container: Container) -> None:
+    container.start()
+    archive = next(container.archives.glob("*.jsa"))
+    archive.write_text("broken")
+    assert "DumpLoadedClassList" in container.start()
+    assert "SharedArchiveFile" in container.start()
+
+
+def test_other_libraries_get_another_archive_and_the_old_one_goes(container: Container) -> None:
+    container.start()
+    old = container.kept()
+    (container.archives / "qa-1.jsa").write_text("of another service")
+    (container.archives / "user.gone.classes").write_text("of a container that is gone")
+    container.jar.write_text("Libraries")  # of the same size
+    assert "DumpLoadedClassList" in container.start()
+    kept = container.kept()
+    assert len(kept) == 3
+    assert kept.isdisjoint(old)
+    assert "qa-1.jsa" in kept
+
+
+def test_a_failed_dump_is_told_as_json_and_leaves_nothing(container: Container) -> None:
+    (container.folder / "java.broken").touch()
+    said = container.make("user-1.jsa")
+    assert '"formattedMessage":"no class archive for user: no memory"' in said
+    assert container.kept() == set()
+
+
+def test_an_archive_that_is_there_meanwhile_is_not_made_again(container: Container) -> None:
+    (container.archives / "user-1.jsa").write_text("made by another container")
+    assert container.make("user-1.jsa") == ""
+    assert (container.archives / "user-1.jsa").read_text() == "made by another container"
+
+
+@pytest.mark.parametrize("folder", ["", "/nowhere"])
+def test_without_a_folder_for_archives_java_starts_as_ever(
+    container: Container, folder: str
+) -> None:
+    said = container.start(CLASS_ARCHIVES=folder)
+    assert said.endswith(f"-cp {container.jar}:/app/classes Main\n")
+    assert "Archive" not in said and "DumpLoadedClassList" not in said
