@@ -66,7 +66,7 @@ DEV: tuple[P, ...] = (
     P("secrets", secrets.make_secrets, after=("prepare",)),
     *APPLICATION,
     P("seed", steps.seed, after=("containers", "ports")),
-    P("verify", steps.verify, after=("seed", "proof")),
+    P("verify", steps.verify, after=("seed",)),
 )
 
 REFRESH: tuple[P, ...] = (
@@ -77,7 +77,7 @@ REFRESH: tuple[P, ...] = (
     P("secrets", secrets.make_secrets, after=("connect",)),
     *APPLICATION,
     P("seed", steps.seed_after_change, after=("containers", "ports")),
-    P("verify", steps.verify_after_change, after=("seed", "proof")),
+    P("verify", steps.verify_after_change, after=("seed",)),
 )
 
 SEED: tuple[P, ...] = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,12 +10,14 @@ from hashlab.config.model import Lab, Service
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containerspec import container_name
 from hashlab.phases.exchange import (
+    RELOADED,
     STOP_SECONDS,
     Action,
     Job,
     carry_out,
     decide,
     stop_and_remove,
+    turns,
 )
 from hashlab.phases.files import upload
 from hashlab.phases.network import overlay
@@ -54,7 +55,6 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
     for Compose lets others wait for its start or for its health.
     """
     names = {service.name for service in world.lab.services}
-    turns = {machine: threading.Lock() for machine in world.machine_names()}
     found: dict[Hashable, Part[World]] = {}
     for machine in world.machine_names():
         found["look", machine] = Part(partial(_look, machine=machine), machine)
@@ -70,7 +70,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
             for one in wanted
         }
         found["start", service.name] = Part(
-            partial(_start, service=service, turn=turns[machine]),
+            partial(_start, service=service),
             machine,
             after=frozenset(after | {("look", machine), ("upload", machine)}),
             without=found["upload", machine].without,
@@ -105,7 +105,9 @@ def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
     changed, removed = world.facts.changed, world.facts.removed
     if changed or removed:
-        track.detail(f"{len(changed)} started" + (f", {len(removed)} removed" if removed else ""))
+        reloaded = sum(reason.startswith(RELOADED) for reason in changed.values())
+        counts = {"started": len(changed) - reloaded, RELOADED: reloaded, "removed": len(removed)}
+        track.detail(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
 
@@ -115,6 +117,7 @@ def _look(world: World, track: Track, *, machine: str) -> None:
     engine = world.link(machine).engine
     there = engine.containers({LAB_LABEL: world.lab.id})
     world.facts.containers[machine] = there
+    world.facts.turns[machine] = turns(there)
     services = world.services_on(machine)
     wanted = {name for service in services for name in replica_names(world.lab, service)}
     for container in there:
@@ -129,7 +132,7 @@ def _upload(world: World, track: Track, *, machine: str) -> None:
         upload(world, step, machine)
 
 
-def _start(world: World, track: Track, *, service: Service, turn: threading.Lock) -> None:
+def _start(world: World, track: Track, *, service: Service) -> None:
     """Bring all replicas of one service to its build."""
     by_name = {container.name: container for container in world.facts.containers[service.machine]}
     build = wanted_build(world, service)
@@ -139,7 +142,7 @@ def _start(world: World, track: Track, *, service: Service, turn: threading.Lock
         if not todo:
             step.skip("unchanged")
             return
-        job = Job(world, service, build, step, turn)
+        job = Job(world, service, build, step, world.facts.turns[service.machine])
         reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
         with world.lock:
             world.facts.changed[service.name] = reasons[0]

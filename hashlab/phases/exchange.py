@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,8 @@ from hashlab.protocols import ContainerState, Engine
 ATTACH_POLL_SECONDS = 0.1
 ATTACH_SECONDS = 60.0
 STOP_SECONDS = 10
+# What a service's row begins with when nothing was restarted.
+RELOADED = "reloaded"
 ALIVE = ("running", "restarting", "paused")
 # What an engine says while it is still forgetting an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
@@ -59,7 +62,7 @@ def decide(
     if runs != build.start_id:
         paths = differs(build, process) if attached else ()
         if paths:
-            return Action("reload", "reloaded", paths)
+            return Action("reload", RELOADED, paths)
         return Action("replace", "replaced: its build changed")
     completed = there.state == "exited" and there.exit_code == 0 and is_one_shot(service)
     if restored and there.state == "exited":
@@ -73,20 +76,28 @@ def decide(
 @dataclass(frozen=True)
 class Job:
     """One service that is brought to its build. ``turn`` is held while a container of its machine
-    is replaced: when all leave the overlay network at once while others come, Docker 20.10 forgets
-    the network and attaches nobody for a minute.
+    is replaced.
     """
 
     world: World
     service: Service
     build: Build
     step: Track
-    turn: threading.Lock
+    turn: threading.Semaphore
 
     @property
     def engine(self) -> Engine:
         """The engine of the service's machine."""
         return self.world.link(self.service.machine).engine
+
+
+def turns(there: Sequence[ContainerState]) -> threading.Semaphore:
+    """How many of a machine's containers may be replaced at once: one always stays. When all leave
+    the overlay network at once while others come, Docker 20.10 forgets the network and attaches
+    nobody for a minute.
+    """
+    running = sum(container.state == "running" for container in there)
+    return threading.Semaphore(max(1, running - 1))
 
 
 def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:

@@ -84,6 +84,7 @@ class Facts:
     restored: bool = False  # restore
     files: dict[str, MachineFiles] = field(default_factory=dict)  # upload
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
+    turns: dict[str, threading.Semaphore] = field(default_factory=dict)  # containers
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
     removed: list[str] = field(default_factory=list)  # containers
     causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
