@@ -159,9 +159,11 @@ class Verification:
             rows[-1].id if rows else self._client.ask(token, wanted.title, wanted.body, wanted.tags)
         )
         author, body = wanted.answers[0].author, wanted.answers[0].body
-        if not self._answers_by(author, number):
+        answers = self._answers_by(author, number)
+        if not answers:
             self._client.answer(self._account(author), number, body)
-        return self._answers_by(author, number)[0]
+            answers = self._answers_by(author, number)
+        return answers[0]
 
     def _answers_by(self, author: str, question: int) -> list[Answer]:
         return [
