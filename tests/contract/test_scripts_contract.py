@@ -428,7 +428,7 @@ def test_a_record_that_was_cut_off_leaves_the_old_one(tmp_path: Path) -> None:
     assert writing.stdin is not None
     writing.stdin.write(b'{"files/b": ')
     writing.stdin.flush()
-    until(lambda: (top(tmp_path) / "manifest.new").exists())
+    until((top(tmp_path) / "manifest.new").exists)
     os.killpg(writing.pid, signal.SIGKILL)
     writing.wait()
     writing.stdin.close()
