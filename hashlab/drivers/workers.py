@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any, cast
 
 from hashlab.errors import LabError, LaptopError
@@ -19,6 +20,7 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import BuildAnswer, BuildRequest
 
 END_SECONDS = 5.0
+DRAIN_SECONDS = 2.0
 LAST_LINES = 20
 
 
@@ -70,8 +72,14 @@ class ProcessWorkers:
 
 def _version(command: Sequence[str], cwd: Path) -> tuple[tuple[int, int], ...]:
     """What tells whether files that the command names are other ones than before."""
-    stats = [(cwd / word).stat() for word in command if (cwd / word).is_file()]
-    return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
+    found = []
+    for word in command:
+        # Not every word can be a name: a whole script of sh is too long for one.
+        with suppress(OSError, ValueError):
+            stat = (cwd / word).stat()
+            if S_ISREG(stat.st_mode):
+                found.append((stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
 
 
 class _Worker:
@@ -82,16 +90,19 @@ class _Worker:
         self.version = version
         self._command = command
         self._number = 0
+        self._killed = False
         self._said: list[str] = []
         self._on_line: Callable[[str], None] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._process = _start(command, cwd)
-        for read in (self._read_answers, self._read_lines):
-            threading.Thread(target=read, daemon=True).start()
+        self._listening = threading.Thread(target=self._read_lines, daemon=True)
+        self._listening.start()
+        threading.Thread(target=self._read_answers, daemon=True).start()
 
     @property
     def alive(self) -> bool:
-        return self._process.poll() is None
+        # One that was killed a moment ago still looks alive.
+        return not self._killed and self._process.poll() is None
 
     def ask(
         self,
@@ -118,7 +129,8 @@ class _Worker:
             self._on_line = None
         cancel.check()
         if answer is None:
-            code = self._process.wait()
+            code = self._ended()
+            self.kill()
             raise self._failure(f"ended with exit code {code} instead of an answer")
         return self._understood(answer)
 
@@ -136,6 +148,8 @@ class _Worker:
         raise self._failure(f"gave no answer to request {self._number}: {line.strip()[:200]}")
 
     def _failure(self, what: str) -> LabError:
+        # It has ended: what it said last of all tells why.
+        self._listening.join(DRAIN_SECONDS)
         return LabError(
             f"the worker {what}",
             where=" ".join(self._command),
@@ -144,7 +158,8 @@ class _Worker:
         )
 
     def kill(self) -> None:
-        """End it at once, whatever it does."""
+        """End it and all its children at once, whatever they do."""
+        self._killed = True
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
@@ -152,23 +167,29 @@ class _Worker:
         """Close its input, after which it ends by itself; insist after a while."""
         with suppress(BrokenPipeError):
             _stream(self._process.stdin).close()
+        self._ended()
+
+    def _ended(self) -> int:
+        """Its exit code; it is killed when it lives on for a while."""
         try:
-            self._process.wait(END_SECONDS)
+            return self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait()
+            return self._process.wait()
 
     def _read_answers(self) -> None:
-        for line in _stream(self._process.stdout):
-            self._answers.put(line)
+        with _stream(self._process.stdout) as stream:
+            for line in stream:
+                self._answers.put(line)
         self._answers.put(None)
 
     def _read_lines(self) -> None:
-        for line in _stream(self._process.stderr):
-            self._said.append(line)
-            listener = self._on_line
-            if listener is not None:
-                listener(line.rstrip("\n"))
+        with _stream(self._process.stderr) as stream:
+            for line in stream:
+                self._said.append(line)
+                listener = self._on_line
+                if listener is not None:
+                    listener(line.rstrip("\n"))
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:

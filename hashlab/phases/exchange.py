@@ -59,6 +59,8 @@ def decide(
         return Action("create", "started")
     attached = bool({network, network_name} & there.networks)
     runs = process.build if process else there.labels.get(BUILD_LABEL)
+    if process and set(process.reloaded) - set(build.reloadable):
+        runs = None  # nobody could prove any more what was put into it
     if runs != build.start_id:
         paths = differs(build, process) if attached else ()
         if paths:

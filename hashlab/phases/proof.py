@@ -11,7 +11,7 @@ from hashlab.phases.containers import observe_containers, replica_names, wanted_
 from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
 from hashlab.phases.machinefiles import EXECUTABLE, IDENTITY, MachineFiles, Placed, observe_files
 from hashlab.phases.readiness import is_one_shot
-from hashlab.phases.reload import process_of, stale_after_reload
+from hashlab.phases.reload import distrust, process_of, stale_after_reload
 from hashlab.phases.snapshot import upload_root
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
@@ -53,7 +53,10 @@ def prove(world: World, track: Track, _: str) -> None:
     """Promise: what runs in every container is what was built; a difference is a failure."""
     wanted = wanted_builds(world)
     found = read_back(world, wanted, track.cancel)
-    wrong = [f"{r.service} on {r.machine}: {r.stale}" for r in found if r.stale]
+    stale = [running for running in found if running.stale]
+    for running in stale:
+        distrust(world, running.machine, running.container)
+    wrong = [f"{r.service} on {r.machine}: {r.stale}" for r in stale]
     wrong += missing(world, found)
     if wrong:
         raise LabError(
@@ -114,7 +117,8 @@ def _files(world: World, machine: str, wanted: Mapping[str, Build]) -> MachineFi
         return known
     services = world.services_on(machine)
     names = {f"files/{n}" for s in services for n in wanted[s.name].places.values()}
-    return observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
+    found = observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
+    return world.facts.files.setdefault(machine, found)
 
 
 def _ask(

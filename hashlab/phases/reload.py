@@ -69,6 +69,13 @@ def remember(world: World, machine: str, container: str, process: Process) -> No
         world.facts.files[machine] = replace(files, processes=there)
 
 
+def distrust(world: World, machine: str, container: ContainerState) -> None:
+    """A process that took files in and does not run them is replaced by the next run."""
+    process = process_of(container, world.facts.files[machine])
+    if process is not None and process.reloaded:
+        remember(world, machine, container.id, replace(process, build="", fixed=""))
+
+
 def stale_after_reload(world: World, build: Build, process: Process, cancel: CancelToken) -> str:
     """Ask the process itself whether it runs what was put into it; "" when it does."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,11 @@ def test_nothing_is_run_when_the_run_was_cancelled_already(runner: Runner) -> No
         runner.run(SPEAKS, timeout=PATIENCE, cancel=cancel)
 
 
+def test_a_command_that_is_given_something_to_read_says_the_same(runner: Runner) -> None:
+    done = runner.run(SPEAKS, stdin='{"a": 1}', timeout=PATIENCE, cancel=CancelToken())
+    assert done == Completed(3, "out\n", "err\n")
+
+
 def test_without_orphans_there_is_nothing_to_end(runner: Runner) -> None:
     runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken())
     assert runner.end_orphans() == []
@@ -74,6 +80,24 @@ def test_a_command_runs_in_its_folder_with_the_laptops_environment_and_more(
     monkeypatch.setenv("FROM_LAPTOP", "1")
     done = say(real, 'echo "$PWD|$FROM_LAPTOP|$ADDED"', cwd=tmp_path, env={"ADDED": "2"})
     assert done.stdout == f"{tmp_path}|1|2\n"
+
+
+@pytest.mark.parametrize("text", ["{}", "a b\nü ☃\n", "no line's end", "x" * 1_000_000])
+def test_a_command_reads_what_it_is_given_to_its_end(real: ProcessRunner, text: str) -> None:
+    assert say(real, "cat; echo; echo end", stdin=text).stdout == f"{text}\nend\n"
+
+
+def test_what_a_command_does_not_read_is_no_failure(real: ProcessRunner) -> None:
+    done = say(real, "head -c 3; exit 3", stdin="x" * 1_000_000)
+    assert (done.code, done.stdout) == (3, "xxx")
+
+
+def test_what_is_read_is_in_no_file_that_others_could_find(
+    real: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert say(real, f"cat; ls -A '{tmp_path}'", stdin="s3cret\n").stdout == "s3cret\nchildren\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["children"]
 
 
 def test_words_are_passed_as_they_are(real: ProcessRunner) -> None:

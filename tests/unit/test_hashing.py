@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fakes import write_files
 
-from hashlab.hashing import digest, file_digest, files_below, short, tree
+from hashlab import hashing
+from hashlab.hashing import Digests, digest, file_digest, files_below, short, tree
 
 
 def test_a_digest_is_64_hex_digits_and_its_short_form_12() -> None:
@@ -86,3 +89,161 @@ def test_a_link_to_its_own_folder_is_not_followed_for_ever(tmp_path: Path) -> No
     write_files(tmp_path, {"a/file": "1"})
     (tmp_path / "a/loop").symlink_to(tmp_path / "a")
     assert names(tmp_path, tmp_path) == ["a/file"]
+
+
+class Reads:
+    """Counts how often content is read; the clock has moved on since each change."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(hashing, "file_digest", self._read)
+        monkeypatch.setattr(hashing, "CLOCK_STEP_NANOSECONDS", -1)
+
+    def _read(self, path: Path) -> str:
+        self.count += 1
+        return file_digest(path)
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
+    return Reads(monkeypatch)
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_file_that_stays_the_same_is_read_once(tmp_path: Path, reads: Reads) -> None:
+    digests = Digests()
+    (tmp_path / "a").write_text("1")
+    assert [digests.file(tmp_path / "a") for _ in range(3)] == [sha("1")] * 3
+    assert reads.count == 1
+    assert Digests().file(tmp_path / "a") == sha("1")
+    assert reads.count == 2
+
+
+def test_two_files_of_the_same_content_are_two_files(tmp_path: Path, reads: Reads) -> None:
+    write_files(tmp_path, {"a": "1", "b": "1"})
+    digests = Digests()
+    assert digests.file(tmp_path / "a") == digests.file(tmp_path / "b")
+    (tmp_path / "b").write_text("2")
+    assert digests.file(tmp_path / "a") == sha("1")
+    assert digests.file(tmp_path / "b") == sha("2")
+
+
+def test_an_edit_is_seen(tmp_path: Path, reads: Reads) -> None:
+    digests = Digests()
+    for text in ("1", "22", "333"):
+        (tmp_path / "a").write_text(text)
+        assert digests.file(tmp_path / "a") == sha(text)
+
+
+def test_an_edit_of_the_same_size_within_one_step_of_the_clock_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two changes within one step leave the same times, so the first is not remembered."""
+    path = tmp_path / "a"
+    digests = Digests()
+    path.write_text("1")
+    seen = path.stat()
+    monkeypatch.setattr(hashing, "_identity", lambda _: (1, 1, 1, 1, seen.st_ctime_ns))
+    monkeypatch.setattr(hashing.time, "time_ns", lambda: seen.st_ctime_ns + 1_000_000)
+    assert digests.file(path) == sha("1")
+    path.write_text("2")
+    assert digests.file(path) == sha("2")
+    # Long after it, the same times mean the same file.
+    monkeypatch.setattr(hashing.time, "time_ns", lambda: seen.st_ctime_ns + 1_000_000_000)
+    assert digests.file(path) == sha("2")
+    path.write_text("3")
+    assert digests.file(path) == sha("2")
+
+
+def test_real_edits_as_quick_as_can_be_are_all_seen(tmp_path: Path) -> None:
+    digests = Digests()
+    for number in range(10, 99):
+        (tmp_path / "a").write_text(str(number))
+        assert digests.file(tmp_path / "a") == sha(str(number))
+
+
+def test_a_file_from_the_future_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The laptop's clock was set back: its times mean nothing for a while."""
+    reads = Reads(monkeypatch)
+    monkeypatch.setattr(hashing, "CLOCK_STEP_NANOSECONDS", 100_000_000)
+    (tmp_path / "a").write_text("1")
+    monkeypatch.setattr(hashing.time, "time_ns", lambda: 0)
+    digests = Digests()
+    assert [digests.file(tmp_path / "a") for _ in range(2)] == [sha("1")] * 2
+    assert reads.count == 2
+
+
+def test_a_file_replaced_by_a_rename_is_seen_whatever_its_times(
+    tmp_path: Path, reads: Reads
+) -> None:
+    digests = Digests()
+    path = tmp_path / "a"
+    path.write_text("1")
+    digests.file(path)
+    stat = path.stat()
+    (tmp_path / "other").write_text("2")
+    os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (tmp_path / "other").replace(path)
+    assert digests.file(path) == sha("2")
+
+
+def test_an_edit_whose_time_was_set_back_is_seen(tmp_path: Path, reads: Reads) -> None:
+    digests = Digests()
+    path = tmp_path / "a"
+    path.write_text("1")
+    os.utime(path, ns=(1, 1))
+    digests.file(path)
+    path.write_text("2")
+    os.utime(path, ns=(1, 1))
+    assert digests.file(path) == sha("2")
+
+
+def test_a_touched_file_is_read_again_and_is_the_same(tmp_path: Path, reads: Reads) -> None:
+    digests = Digests()
+    (tmp_path / "a").write_text("1")
+    before = digests.file(tmp_path / "a")
+    os.utime(tmp_path / "a", ns=(1, 1))
+    assert digests.file(tmp_path / "a") == before
+    assert reads.count == 2
+
+
+def test_a_file_saved_while_it_is_read_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_text("1")
+    monkeypatch.setattr(hashing, "CLOCK_STEP_NANOSECONDS", -1)
+
+    def read(path: Path) -> str:
+        found = file_digest(path)
+        monkeypatch.undo()
+        path.write_text("22")
+        return found
+
+    digests = Digests()
+    monkeypatch.setattr(hashing, "file_digest", read)
+    assert digests.file(path) == sha("1")
+    assert digests.file(path) == sha("22")
+
+
+def test_a_file_that_went_is_not_remembered_as_there(tmp_path: Path, reads: Reads) -> None:
+    digests = Digests()
+    (tmp_path / "a").write_text("1")
+    digests.file(tmp_path / "a")
+    (tmp_path / "a").unlink()
+    with pytest.raises(FileNotFoundError):
+        digests.file(tmp_path / "a")
+
+
+def test_several_threads_get_the_same_answers(tmp_path: Path, reads: Reads) -> None:
+    names = [f"{number:02}" for number in range(20)]
+    write_files(tmp_path, {name: name for name in names})
+    digests = Digests()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda name: digests.file(tmp_path / name), names * 20))
+    assert found == [sha(name) for name in names] * 20

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import Outside, change_service, connected, running, write_files
+from fakes import Outside, change_service, connected, go, running, write_files
 from fakes.outside import Silent
 
+from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases.files import upload
 from hashlab.phases.proof import prove
@@ -182,3 +183,119 @@ def test_a_machine_that_cannot_be_looked_into_is_a_failure(
     with pytest.raises(LabError, match="cannot look inside the containers") as failure:
         proof(outside)
     assert "sudo: no" in str(failure.value)
+
+
+# Files are compared by what tells one from another; only what is another one is hashed.
+
+FILES = "/var/lib/hashlab/small/files"
+
+
+def looks(outside: Outside) -> list[str]:
+    """Names of the calls that looked at files' content."""
+    wanted = ("shell.hash", "shell.hash_inside")
+    return [name for name in outside.faults.names() if name in wanted]
+
+
+def test_a_process_that_sees_the_very_files_of_its_machine_hashes_nothing(
+    outside: Outside,
+) -> None:
+    proof(running(outside))
+    assert looks(outside) == []
+
+
+def test_another_file_of_the_same_content_is_looked_at_and_is_fine(outside: Outside) -> None:
+    running(outside).machines["web"].inside["small-site-1", "/app/main.bin"] = (
+        b"compiled source 1\n"
+    )
+    assert proof(outside) == "4 containers run what was built"
+    assert looks(outside) == ["shell.hash_inside"]
+
+
+def test_a_file_changed_behind_hashlabs_back_with_the_same_size_is_caught(
+    outside: Outside,
+) -> None:
+    file = running(outside).machines["web"].disk.files[f"{FILES}/out/app/main.bin"]
+    file.content = file.content.replace(b"source 1", b"source 7")
+    assert refused(outside).count("site on web: it sees another /app/main.bin") == 2
+
+
+def test_a_synchronised_file_changed_behind_hashlabs_back_with_the_same_size_is_caught(
+    outside: Outside,
+) -> None:
+    file = running(outside).machines["web"].disk.files[f"{FILES}/static/index.html"]
+    file.content = bytes(reversed(file.content))
+    assert refused(outside).count("site on web: it runs build") == 2
+
+
+def test_a_file_that_became_executable_behind_hashlabs_back_is_caught(outside: Outside) -> None:
+    running(outside).machines["web"].disk.files[f"{FILES}/out/app/main.bin"].mode = 0o755
+    assert "it sees another /app/main.bin" in refused(outside)
+
+
+def test_a_manifest_that_tells_a_lie_about_a_changed_file_is_not_believed(
+    outside: Outside,
+) -> None:
+    """It speaks of another file than the one that lies there now."""
+    disk = running(outside).machines["web"].disk
+    disk.put(f"{FILES}/out/app/main.bin", b"compiled by nobody")
+    manifest = disk.files["/var/lib/hashlab/small/manifest"].content
+    assert b"files/out/app/main.bin" in manifest
+    assert "it sees another /app/main.bin" in refused(outside)
+
+
+def uploaded(outside: Outside) -> None:
+    """Files are brought to the machine, and nothing is restarted."""
+    world = connected(outside)
+    with Recorder(Silent(), CancelToken()).step("upload") as track:
+        upload(world, track, "web")
+
+
+def test_a_container_that_was_not_restarted_after_its_files_changed_is_caught(
+    outside: Outside,
+) -> None:
+    """Its mount shows the new files, but its process was started with the old ones."""
+    running(outside)
+    write_files(outside.lab.folder, {"out/app/main.bin": "compiled by hand"})
+    uploaded(outside)
+    assert refused(outside).count("site on web: it runs build") == 2
+
+
+def test_one_replica_that_was_forgotten_is_caught(outside: Outside) -> None:
+    running(outside)
+    write_files(outside.lab.folder, {"conf/site.conf": "workers 2\n"})
+    engine = outside.machines["web"].engine
+    old = replace(engine.by_name("small-site-2"))
+    go(outside, workflows.REFRESH)
+    new = engine.by_name("small-site-2")
+    new.body, new.binds = old.body, old.binds
+    found = refused(outside)
+    assert found == "site on web: it sees another /etc/site.conf"
+
+
+def test_a_file_that_is_left_over_is_caught(outside: Outside) -> None:
+    """A class that was deleted, and that the program would still find."""
+    write_files(outside.lab.folder, {"static/old.html": "old"})
+    running(outside)
+    kept = outside.machines["web"].disk.files[f"{FILES}/static/old.html"]
+    (outside.lab.folder / "static/old.html").unlink()
+    uploaded(outside)
+    proof(outside)
+    # As it would be, had the upload forgotten to delete it.
+    write_files(outside.lab.folder, {"static/old.html": "old"})
+    uploaded(outside)
+    outside.machines["web"].disk.files[f"{FILES}/static/old.html"] = kept
+    (outside.lab.folder / "static/old.html").unlink()
+    assert refused(outside).count("site on web: it still sees static/old.html") == 2
+
+
+def test_a_file_that_a_container_wrote_itself_is_no_leftover(outside: Outside) -> None:
+    running(outside).machines["web"].disk.put(f"{FILES}/static/log", b"mine")
+    proof(outside)
+
+
+def test_a_leftover_that_no_container_mounts_is_none(outside: Outside) -> None:
+    """Of a mount that was taken away the upload has still to clean up; nobody sees it."""
+    running(outside)
+    site = next(service for service in outside.lab.services if service.name == "site")
+    outside.lab = change_service(outside.lab, "site", binds=site.binds[:1])
+    assert "it still sees" not in refused(outside)
