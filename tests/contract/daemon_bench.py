@@ -83,8 +83,11 @@ class Engine:
         if holding is not None and "/containers/" in path:
             self.waiting = True
             holding.wait(SECONDS)
-        lists = ("/containers/json", "/images/json")
-        answers: dict[str, object] = {"/version": {"ApiVersion": "1.41"}}
+        lists = ("/containers/json", "/images/json", "/networks")
+        answers: dict[str, object] = {
+            "/version": {"ApiVersion": "1.41"},
+            "/v1.41/volumes": {"Volumes": []},
+        }
         known = answers.get(path, [] if path.endswith(lists) else None)
         body = json.dumps({"message": "not here"} if known is None else known).encode()
         with suppress(OSError):

@@ -92,6 +92,23 @@ def test_the_lab_counts_from_where_the_client_stands(lab: Bench, tmp_path: Path)
     assert lab.daemon == pid
 
 
+def test_from_a_folder_that_was_removed_a_lab_can_still_be_named(
+    lab: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f'rmdir ../gone; "$@" status --lab {lab.folder}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *HASHLAB],
+        cwd=tmp_path / "gone",
+        env=lab.environ,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, lab.direct("status").stdout), done.stderr
+
+
 def test_the_environment_is_that_of_the_client_however_long_it_is(lab: Bench) -> None:
     long = {f"LONG_{number}": "x" * 100_000 for number in range(8)}
     builds = {tag: lab.status(TAG=tag, **long)["services"][0]["build"] for tag in ("a", "b")}
@@ -271,6 +288,13 @@ def test_stop_waits_until_the_daemon_is_gone(lab: Bench) -> None:
     client.stop(str(lab.folder))
 
 
+def test_destroy_ends_the_daemon(lab: Bench) -> None:
+    lab.status()
+    done = lab.run("destroy")
+    assert done.returncode == 0, done.stdout
+    assert lab.daemons() == []
+
+
 def test_a_daemon_that_is_stopped_at_work_ends_after_it(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle()
@@ -375,12 +399,11 @@ def test_fifty_requests_leak_no_descriptor_nor_do_clients_that_talk_rubbish(
     monkeypatch.setenv("DOCKER_HOST", lab.environ["DOCKER_HOST"])
     monkeypatch.delenv("HASHLAB_DAEMON", raising=False)
     monkeypatch.chdir(lab.folder)
-    folder = str(lab.folder)
-    assert client.ask(["status"], folder) == 0
+    assert client.ask(["status"]) == 0
     pid = lab.daemon
     before = len(descriptors(pid))
     for _ in range(50):
-        assert client.ask(["status", "--json"], folder) == 0
+        assert client.ask(["status", "--json"]) == 0
     for rubbish in (b"", b"\0", b"\0\0\0\4", b"\0\0\0\4rub", b"\0\0\0\4rubb", b"\0\0\0\0"):
         wire = client._connected(str(lab.folder / ".hashlab"))
         assert wire is not None
@@ -389,7 +412,7 @@ def test_fifty_requests_leak_no_descriptor_nor_do_clients_that_talk_rubbish(
                 socket.send_fds(wire, [rubbish], [0, 1, 2])
             wire.shutdown(socket.SHUT_WR)
             assert wire.recv(100) == b""
-    assert client.ask(["status"], folder) == 0
+    assert client.ask(["status"]) == 0
     until(lambda: len(descriptors(pid)) <= before, "descriptors are closed")
     assert lab.daemon == pid
     capfd.readouterr()
