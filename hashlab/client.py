@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from hashlab.labfolder import named_by
+
 # Commands that a daemon carries out; others boot or remove machines, and are not asked often.
 COMMANDS = ("refresh", "verify", "seed", "status")
 SWITCH = "HASHLAB_DAEMON"
@@ -28,30 +30,39 @@ LOST, INTERRUPTED = 4, 130
 ENDING, BUSY = "ending", "busy"
 
 
-def ask(words: Sequence[str], folder: str) -> int | None:
-    """Let the daemon of the lab in ``folder`` (absolute) carry out a command, starting one if need
-    be.
+def ask(words: Sequence[str]) -> int | None:
+    """Let a daemon carry out a command line, starting one if need be; ``words`` without "hashlab".
 
     Returns its exit code; None when there is nobody to ask, and the caller does it itself.
     """
-    state = os.path.join(folder, STATE)
-    if os.environ.get(SWITCH, "").lower() in OFF or not os.path.isdir(state):
+    if os.environ.get(SWITCH, "").lower() in OFF:
+        return None
+    try:
+        folder = named_by(words, os.getcwd())
+    except OSError:
+        return None  # the folder one stands in was removed
+    if folder is None or not os.path.isdir(os.path.join(folder, STATE)):
         return None
     _open_standard()
     try:
-        for _ in range(2):
-            wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
-            if wire is None:
-                return None
-            with wire:
-                answer = _converse(wire, words, folder)
-                if "code" in answer:
-                    return int(answer["code"])
-                if answer["refused"] != ENDING:
-                    return None
-                _wait_for_end(wire)
+        return _asked(words, folder)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _asked(words: Sequence[str], folder: str) -> int | None:
+    state = os.path.join(folder, STATE)
+    for _ in range(2):
+        wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
+        if wire is None:
+            return None
+        with wire:
+            answer = _converse(wire, words, folder)
+            if "code" in answer:
+                return int(answer["code"])
+            if answer["refused"] != ENDING:
+                return None
+            _wait_for_end(wire)
     return None
 
 

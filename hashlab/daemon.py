@@ -33,6 +33,8 @@ IDLE_SECONDS = 1800.0
 LOOK_SECONDS = 15.0
 # A client that has connected asks at once.
 REQUEST_SECONDS = 5.0
+# Who has been told the end is outside a moment later.
+LEAVING_SECONDS = 0.2
 LOCK = "daemon.lock"
 BUG = 1
 
@@ -57,14 +59,13 @@ def serve(
     with _only_one(state / LOCK) as alone:
         if not alone:
             return
-        listener = _listening(state)
-        ready()
-        _say(f"process {os.getpid()} listens")
         warm = Warm()
         servant = _Servant(warm)
         # What is there now stays: no need to look through it again and again.
         gc.freeze()
-        door = _Door(listener, state / client.SOCKET)
+        door = _Door(_listening(state), state / client.SOCKET)
+        ready()
+        _say(f"process {os.getpid()} listens")
         try:
             _say(f"it ends: {_answer_all(door, servant.answer, idle=idle, look=look)}")
         finally:
@@ -112,7 +113,6 @@ class _Door:
         self._own = self._identity()
         self._inside: queue.Queue[socket.socket] = queue.Queue()
         self._free = threading.Semaphore()
-        self._last: socket.socket | None = None
         threading.Thread(target=self._let_in, daemon=True).start()
 
     def _identity(self) -> tuple[int, int] | None:
@@ -133,7 +133,7 @@ class _Door:
             while True:
                 wire, _ = self._listener.accept()
                 wire.settimeout(REQUEST_SECONDS)
-                if self._free.acquire(blocking=False):
+                if self._free.acquire(timeout=LEAVING_SECONDS):
                     self._inside.put(wire)
                 else:
                     _send_away(wire)
@@ -151,7 +151,7 @@ class _Door:
 
     def keep(self, wire: socket.socket) -> None:
         """The wire of the last client ends with this process, which is what it waits for."""
-        self._last = wire
+        wire.detach()
 
     def close(self) -> None:
         """Nobody finds the daemon any more; who is about to come in asks another one."""

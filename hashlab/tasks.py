@@ -19,7 +19,7 @@ from invoke.tasks import Task, task
 
 from hashlab import __version__, client
 from hashlab.errors import ExitCode
-from hashlab.labfolder import example, named_by
+from hashlab.labfolder import example
 
 if TYPE_CHECKING:
     from hashlab import commands, runs, workflows
@@ -97,10 +97,9 @@ def _options(lab: str, provider: str, json: bool = False, verbose: bool = False)
 def _ask_daemon(command: str, lab: str, provider: str, *flags: str) -> None:
     """End with the exit code of the lab's daemon where it carries out the command."""
     words = [command, *(flag for flag in flags if flag)]
-    words += ["--provider", provider] if provider else []
-    here = str(Path.cwd())
-    folder = named_by(["--lab", lab] if lab else [], here)
-    code = client.ask(words, folder) if folder else None
+    words += [f"--lab={lab}"] if lab else []
+    words += [f"--provider={provider}"] if provider else []
+    code = client.ask(words)
     if code is not None:
         sys.exit(code)
 

@@ -380,3 +380,20 @@ def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> 
     assert commands.dev_from("first", JSON, replace=True) == ExitCode.CONFIG
     assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
     assert outside.faults.calls == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_destroy_ends_the_daemon_of_the_lab_it_was_about(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    running(outside)
+    stopped: list[str] = []
+    monkeypatch.setattr(commands.client, "stop", stopped.append)
+    monkeypatch.chdir(outside.lab.folder)
+    (outside.lab.folder / "hashlab.toml").touch()
+    if fails:
+        outside.faults.arm("provider.machines", LabError("it does not go"))
+    code = commands.destroy(PEOPLE, box=False)
+    assert code == (ExitCode.LAB if fails else ExitCode.OK)
+    assert commands.destroy(Options(lab=outside.root), box=False) == ExitCode.OK
+    assert stopped == [str(outside.lab.folder), str(outside.root)]

@@ -1,0 +1,418 @@
+"""A lab's daemon and its clients as real processes, on a lab without machines."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import termios
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon_bench import HASHLAB, SECONDS, Bench, Engine, until
+
+import hashlab
+from hashlab import client
+from hashlab.lock import held
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    made = Engine()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, engine: Engine) -> Iterator[Bench]:
+    made = Bench(tmp_path / "lab", engine)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_the_first_call_starts_a_daemon_and_the_next_ones_use_it(lab: Bench) -> None:
+    direct = lab.direct("status", "--json")
+    assert lab.daemons() == []
+    assert lab.status() == json.loads(direct.stdout)
+    first = lab.daemon
+    assert lab.status() == json.loads(direct.stdout)
+    assert lab.daemon == first
+    assert lab.socket.stat().st_mode & 0o777 == 0o600
+    assert (lab.folder / ".hashlab/daemon.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_every_exit_code_and_both_streams_are_those_of_the_command(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    failed = lab.run("refresh", "--json")
+    assert failed.returncode == lab.direct("refresh", "--json").returncode == 4
+    assert json.loads(failed.stdout)["error"]["exit_code"] == 4
+    assert "the machine is not there" in failed.stderr
+    people = lab.run("refresh")
+    assert "the machine is not there" in people.stdout
+    assert people.stderr == ""
+    no_engine = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    assert lab.run("status", **no_engine).returncode == 3
+    with held(lab.folder / ".hashlab/lock", "dev"):
+        locked = lab.run("verify", "--json")
+    assert (locked.returncode, json.loads(locked.stdout)["ok"]) == (5, False)
+    (lab.folder / "hashlab.toml").write_text("[lab]\nnam = 1\n")
+    for command in ("status", "seed"):
+        wrong, told = lab.run(command), lab.direct(command)
+        assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, told.stdout, told.stderr)
+        assert "hashlab.toml:2" in wrong.stderr
+    assert lab.daemon == pid
+
+
+def test_the_lab_counts_from_where_the_client_stands(lab: Bench, tmp_path: Path) -> None:
+    lab.status()
+    pid, wanted = lab.daemon, lab.direct("status").stdout
+    (lab.folder / "sub").mkdir()
+    for words, cwd in (
+        (["--lab", "lab"], tmp_path),
+        (["--lab=../lab/."], lab.folder),
+        (["-llab"], tmp_path),
+        ([], lab.folder / "sub"),
+    ):
+        done = lab.run("status", *words, cwd=cwd)
+        assert (done.returncode, done.stdout) == (0, wanted), done.stderr
+    # From inside of one lab another one is named, in the form that the client does not know.
+    (tmp_path / "other").mkdir()
+    done = lab.run("status", "-l../other")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert lab.daemon == pid
+
+
+def test_from_a_folder_that_was_removed_a_lab_can_still_be_named(
+    lab: Bench, tmp_path: Path
+) -> None:
+    (tmp_path / "gone").mkdir()
+    script = f'rmdir ../gone; "$@" status --lab {lab.folder}'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *HASHLAB],
+        cwd=tmp_path / "gone",
+        env=lab.environ,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, lab.direct("status").stdout), done.stderr
+
+
+def test_the_environment_is_that_of_the_client_however_long_it_is(lab: Bench) -> None:
+    long = {f"LONG_{number}": "x" * 100_000 for number in range(8)}
+    builds = {tag: lab.status(TAG=tag, **long)["services"][0]["build"] for tag in ("a", "b")}
+    assert builds["a"] != builds["b"]
+    for tag, build in builds.items():
+        direct = json.loads(lab.direct("status", "--json", TAG=tag).stdout)
+        assert direct["services"][0]["build"] == build
+    assert lab.status()["services"][0]["build"] not in builds.values()
+
+
+def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
+    """What a command writes on a terminal that is its standard output, and no pipe is."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = lab.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, environ=environ)
+    os.close(theirs)
+    said = b""
+    try:
+        while piece := os.read(ours, 65536):
+            said += piece
+    except OSError:
+        pass  # the last who had the terminal is gone
+    os.close(ours)
+    assert process.wait(SECONDS) == 0
+    return said.decode()
+
+
+def test_the_terminal_is_that_of_the_client(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    pages = {width: on_terminal(lab, width, "status") for width in (50, 160)}
+    assert "\x1b[" in pages[160]
+    assert pages[50] != pages[160]
+    for width, page in pages.items():
+        assert page == on_terminal(lab, width, "status", HASHLAB_DAEMON="0")
+    # At once the terminal is the client's alone again.
+    assert not [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if "/pts/" in str(fd.readlink())]
+    assert "\x1b[" not in lab.run("status").stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_client_interrupts_the_run_and_the_daemon_lives_on(
+    lab: Bench, number: signal.Signals
+) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle("refresh", "--json")
+        pid = lab.daemon
+        process.send_signal(number)
+        until(lambda: not lab.building, "the build is ended")
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 130, err
+    assert "interrupted. Half done" in json.loads(out)["error"]["what"]
+    lab.status()
+    assert lab.daemon == pid
+
+
+def test_the_run_of_a_client_that_was_killed_is_interrupted_and_the_daemon_lives_on(
+    lab: Bench,
+) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle()
+        pid = lab.daemon
+        process.kill()
+        until(lambda: not lab.building, "the build is ended")
+    until(lambda: "refresh: 130" in lab.log, "the daemon is free")
+    lab.status()
+    assert lab.daemon == pid
+
+
+def test_a_daemon_killed_in_the_middle_is_told_and_the_next_call_works(lab: Bench) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle("refresh", "--json")
+        pid = lab.daemon
+        os.kill(pid, signal.SIGKILL)
+        _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 4
+    assert "background process is gone" in err
+    assert "daemon.log" in err
+    assert lab.socket.exists()  # nobody was left to remove it
+    done = lab.run("refresh")
+    assert "left at work by a run that was killed" in done.stdout
+    assert not lab.building
+    assert lab.daemon != pid
+
+
+def test_while_the_daemon_is_at_work_a_second_client_does_it_itself(lab: Bench) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle()
+        pid = lab.daemon
+        lab.engine.let_others()
+        lab.status()
+        second = lab.run("refresh", "--json")
+        assert second.returncode == 5
+        assert f"refresh (process {pid})" in second.stderr
+        assert lab.daemon == pid
+        process.send_signal(signal.SIGINT)
+        until(lambda: not lab.building, "the build is ended")
+    assert process.wait(SECONDS) == 130
+
+
+def test_changed_code_ends_the_daemon_and_a_bug_is_shown(lab: Bench, tmp_path: Path) -> None:
+    own = tmp_path / "code/hashlab"
+    shutil.copytree(Path(hashlab.__file__).parent, own)
+    lab.environ["PYTHONPATH"] = str(own.parent)
+    lab.status()
+    first = lab.daemon
+    lab.status()
+    assert lab.daemon == first
+    module = own / "phases/status.py"
+    good = module.read_text()
+    bad = good.replace('"lab": world.lab.name,', '"lab": 1 // 0,')
+    assert bad != good
+    module.write_text(bad)
+    for _ in range(2):  # what is warm may be in any state after a bug: it is not used again
+        broken = lab.run("status", "--json")
+        assert (broken.returncode, broken.stdout) == (1, "")
+        assert "Traceback" in broken.stderr
+        assert "ZeroDivisionError" in broken.stderr
+        assert first not in lab.daemons()
+        assert "ZeroDivisionError" in lab.log
+        assert "Traceback" not in lab.log
+    module.write_text(good)
+    lab.status()
+    assert lab.daemon != first
+
+
+@pytest.mark.parametrize("word", ["0", "no", "OFF", "false"])
+def test_a_daemon_that_is_not_wanted_is_not_started(lab: Bench, word: str) -> None:
+    lab.status(HASHLAB_DAEMON=word)
+    assert lab.daemons() == []
+
+
+def test_a_lab_that_nothing_was_done_with_has_no_daemon(lab: Bench) -> None:
+    (lab.folder / ".hashlab").rmdir()
+    lab.status()
+    assert lab.daemons() == []
+
+
+def test_a_daemon_ends_with_the_folder_of_its_lab(lab: Bench) -> None:
+    process = lab.serve(look=0.02)
+    lab.status()
+    shutil.rmtree(lab.folder / ".hashlab")
+    assert process.wait(SECONDS) == 0
+
+
+def test_a_daemon_ends_that_another_one_has_taken_the_place_of(lab: Bench) -> None:
+    process = lab.serve(look=0.02)
+    shutil.rmtree(lab.folder / ".hashlab")
+    (lab.folder / ".hashlab").mkdir()
+    second = lab.serve()
+    assert process.wait(SECONDS) == 0
+    lab.status()
+    assert lab.daemons() == [second.pid]
+
+
+def test_a_daemon_ends_that_nobody_asks(lab: Bench) -> None:
+    process = lab.serve(idle=0.05)
+    assert process.wait(SECONDS) == 0
+    assert not lab.socket.exists()
+
+
+def test_a_polite_kill_ends_an_idle_daemon_and_ctrl_c_does_not(lab: Bench) -> None:
+    process = lab.serve()
+    process.send_signal(signal.SIGINT)
+    lab.status()
+    assert lab.daemons() == [process.pid]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(SECONDS) == 0
+    assert not lab.socket.exists()
+
+
+def test_stop_waits_until_the_daemon_is_gone(lab: Bench) -> None:
+    lab.status()
+    client.stop(str(lab.folder))
+    assert lab.daemons() == []
+    assert not lab.socket.exists()
+    client.stop(str(lab.folder))
+
+
+def test_destroy_ends_the_daemon(lab: Bench) -> None:
+    lab.status()
+    done = lab.run("destroy")
+    assert done.returncode == 0, done.stdout
+    assert lab.daemons() == []
+
+
+def test_a_daemon_that_is_stopped_at_work_ends_after_it(lab: Bench) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle()
+        client.stop(str(lab.folder))
+        assert lab.building
+        process.send_signal(signal.SIGINT)
+        until(lambda: not lab.building, "the build is ended")
+    assert process.wait(SECONDS) == 130
+    until(lambda: lab.daemons() == [], "the daemon is gone")
+
+
+def test_a_path_longer_than_a_sockets_may_be_works(tmp_path: Path, engine: Engine) -> None:
+    lab = Bench(tmp_path / ("long-" * 20) / ("path-" * 20), engine)
+    try:
+        lab.status()
+        pid = lab.daemon
+        lab.status()
+        assert lab.daemon == pid
+    finally:
+        lab.close()
+
+
+def test_clients_that_start_at_once_have_one_daemon(lab: Bench) -> None:
+    clients = [lab.start("status", "--json") for _ in range(4)]
+    documents = [json.loads(process.communicate(timeout=SECONDS)[0]) for process in clients]
+    assert documents == [documents[0]] * 4
+    until(lambda: len(lab.daemons()) == 1, "one daemon is left")
+    lab.status()
+
+
+def test_a_closed_or_broken_stream_is_no_trouble(lab: Bench) -> None:
+    lab.status()
+    pid, wanted = lab.daemon, lab.direct("status").stdout
+    line = '"$@" status'
+
+    def shell(script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", script, "sh", *HASHLAB],
+            cwd=lab.folder,
+            env=lab.environ,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    closed = shell(f"{line} <&-")
+    assert (closed.returncode, closed.stdout) == (0, wanted), closed.stderr
+    assert shell(f"{line} >&-").returncode == 0
+    assert shell(f"{line} <&- >&- 2>&-").returncode == 0
+    # The reader goes away before anything is written; refresh still ends with its own code.
+    broken = shell('{ "$@" refresh; echo code $? >&2; } | true')
+    assert broken.stderr == "code 4\n"
+    assert lab.status()
+    assert lab.daemon == pid
+    assert "machine" not in lab.log  # what a client did not read goes nowhere
+
+
+def test_the_daemon_holds_nothing_its_first_client_had_open(lab: Bench) -> None:
+    ours, theirs = os.pipe()
+    process = lab.start("status", pass_fds=(theirs,))
+    os.close(theirs)
+    assert process.wait(SECONDS) == 0
+    with os.fdopen(ours, "rb") as stream:
+        assert stream.read() == b""  # returns only when nobody can write any more
+    assert lab.daemon
+
+
+def test_files_of_the_lab_named_like_modules_of_python_are_not_imported(lab: Bench) -> None:
+    for name in ("docker.py", "queue.py", "hashlab.py"):
+        (lab.folder / name).write_text("raise SystemExit('imported')\n")
+    lab.status()
+    assert lab.daemon
+
+
+def test_the_log_tells_what_was_done_and_no_secret(lab: Bench) -> None:
+    lab.status(SECRET="hunter2")
+    lab.run("refresh", SECRET="hunter2")
+    lines = lab.log.splitlines()
+    assert [line.split(" ", 1)[1] for line in lines] == [
+        f"process {lab.daemon} listens",
+        "status: 0",
+        "refresh: 4",
+    ]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
+def test_another_users_daemon_is_not_asked(lab: Bench) -> None:
+    lab.status()
+    os.chown(lab.socket, 12345, -1)
+    lab.status()
+    assert "status" not in lab.log.split("status: 0", 1)[1]
+
+
+def descriptors(pid: int) -> list[str]:
+    return sorted(str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_fifty_requests_leak_no_descriptor_nor_do_clients_that_talk_rubbish(
+    lab: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", lab.environ["DOCKER_HOST"])
+    monkeypatch.delenv("HASHLAB_DAEMON", raising=False)
+    monkeypatch.chdir(lab.folder)
+    assert client.ask(["status"]) == 0
+    pid = lab.daemon
+    before = len(descriptors(pid))
+    for _ in range(50):
+        assert client.ask(["status", "--json"]) == 0
+    for rubbish in (b"", b"\0", b"\0\0\0\4", b"\0\0\0\4rub", b"\0\0\0\4rubb", b"\0\0\0\0"):
+        wire = client._connected(str(lab.folder / ".hashlab"))
+        assert wire is not None
+        with wire:
+            if rubbish:
+                socket.send_fds(wire, [rubbish], [0, 1, 2])
+            wire.shutdown(socket.SHUT_WR)
+            assert wire.recv(100) == b""
+    assert client.ask(["status"]) == 0
+    until(lambda: len(descriptors(pid)) <= before, "descriptors are closed")
+    assert lab.daemon == pid
+    capfd.readouterr()
