@@ -28,7 +28,17 @@ from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, 
 from hashlab.hashing import Digests
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant, Workers
+from hashlab.protocols import (
+    Connector,
+    Engine,
+    KvmProbe,
+    Probe,
+    Provider,
+    Runner,
+    Vagrant,
+    Watcher,
+    Workers,
+)
 from hashlab.statefiles import StateFolder
 
 
@@ -285,6 +295,11 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         environ=os.environ,
         python=sys.executable,
     )
+
+
+def open_watcher() -> Watcher:
+    """What notices that files are saved."""
+    return cast(Watcher, import_module("hashlab.drivers.watching").FileWatcher())
 
 
 class _Late:
