@@ -44,7 +44,7 @@ class Lookout:
     """
 
     because: Callable[[], str]
-    every: float = LOOK_SECONDS
+    every: float
 
 
 class Watch:
@@ -176,13 +176,14 @@ class Watch:
             self._tries, self._said = 0, ""
             return
         if isinstance(error, ConfigError):
-            self._lookout = Lookout(self._mended)
+            self._lookout = Lookout(self._mended, LOOK_SECONDS)
             return
         away = self._away()
         if away:
             self._tries = RETRIES
             self._say_once(f"waiting for the next save, or for {', '.join(away)} to answer")
-            self._lookout = Lookout(lambda: "" if self._away() else f"{', '.join(away)} answers")
+            back = f"{', '.join(away)} answers"
+            self._lookout = Lookout(lambda: "" if self._away() else back, LOOK_SECONDS)
         elif self._tries:
             self._tries -= 1
             every = LOOK_SECONDS * 2 ** (RETRIES - 1 - self._tries)

@@ -8,7 +8,7 @@ QUIET_SECONDS = 0.05
 LONGEST_SECONDS = 1.0
 # So many refreshes in a row for nothing but what was saved during the one before are a person who
 # types; more may be a build that writes into its own inputs.
-PATIENT_ROUNDS = 3
+PATIENT_ROUNDS = 5
 LONGEST_PAUSE = 30.0
 
 

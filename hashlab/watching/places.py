@@ -49,8 +49,14 @@ class Places:
 
     def folders(self) -> Folders:
         """What to watch."""
-        deep = {path for path in self.deep if not any(p in self.deep for p in path.parents)}
-        return Folders(frozenset(deep), frozenset(self.flat))
+
+        def inside(path: Path) -> bool:
+            return any(parent in self.deep for parent in path.parents)
+
+        return Folders(
+            deep=frozenset(path for path in self.deep if not inside(path)),
+            flat=frozenset(p for p in self.flat if p not in self.deep and not inside(p)),
+        )
 
     def counts(self, path: Path) -> bool:
         """Whether a change of this path may matter to a refresh. Pure."""
@@ -68,11 +74,12 @@ class Places:
 
 def wanted_of(lab: Lab, *, also: Iterable[Path] = ()) -> Wanted:
     """What a refresh of this lab reads; ``also``: further files. Pure."""
-    paths, patterns = _paths(lab, also), _patterns(lab)
+    outputs = frozenset(artifact.output for artifact in lab.artifacts)
+    paths = [path for path in _paths(lab, also) if not outputs.intersection([path, *path.parents])]
+    patterns = _patterns(lab)
     root = Path(os.path.commonpath([lab.folder, *paths, *patterns]))
     literal = [tuple(map(escape, path.relative_to(root).parts)) for path in paths]
     globs = [pattern.relative_to(root).parts for pattern in patterns]
-    outputs = frozenset(artifact.output for artifact in lab.artifacts)
     return Wanted(root, tuple(dict.fromkeys([*literal, *globs])), outputs)
 
 
