@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -59,14 +61,17 @@ class HashlabError(Exception):
 
 
 class ConfigError(HashlabError):
-    """The user's files are wrong; every problem is listed at once."""
+    """The user's files are wrong; every problem is listed at once. ``sources``: files that were
+    read, or looked for.
+    """
 
     exit_code = ExitCode.CONFIG
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], *, sources: Sequence[Path] = ()) -> None:
         ordered = sorted(set(problems))
         super().__init__("\n".join(str(problem) for problem in ordered))
         self.problems = tuple(ordered)
+        self.sources = tuple(sources)
 
 
 class UsageError(HashlabError):

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from hashlab.errors import ExitCode, HashlabError
 from hashlab.lock import held
-from hashlab.phases.world import World
+from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
 from hashlab.report import make_report, run_record, save_record, show_error, show_result
 from hashlab.wiring import Warm, make_world, open_lab, terminating
@@ -45,12 +45,15 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is over: how it went, its record, and what else there is to tell."""
+    """A run that is over: how it went, its record, why it had anything to do, and what else there
+    is to tell.
+    """
 
     result: RunResult
     record: dict[str, Any]
     notes: tuple[str, ...]
     urls: dict[str, str]
+    causes: tuple[Cause, ...] = ()
 
 
 def run(command: str, workflow: Workflow, options: Options) -> ExitCode:
@@ -106,7 +109,8 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             )
             save_record(world.state.runs, record)
     notes = (*world.lab.notes, *world.facts.notes)
-    return Run(result, record, notes, world.urls() if world.facts.reach else {})
+    urls = world.urls() if world.facts.reach else {}
+    return Run(result, record, notes, urls, tuple(world.facts.causes))
 
 
 def _watched(world: World, workflow: Workflow, reporter: Reporter) -> RunResult:

@@ -23,6 +23,7 @@ from hashlab.labfolder import example
 
 if TYPE_CHECKING:
     from hashlab import commands, runs, workflows
+    from hashlab import watch as watching
     from hashlab.runs import Options
 else:
 
@@ -37,8 +38,8 @@ else:
         def __getattr__(self, name):
             return getattr(import_module(self._name), name)
 
-    commands, runs, workflows = map(
-        _Later, ("hashlab.commands", "hashlab.runs", "hashlab.workflows")
+    commands, runs, workflows, watching = map(
+        _Later, ("hashlab.commands", "hashlab.runs", "hashlab.workflows", "hashlab.watch")
     )
 
 
@@ -149,6 +150,14 @@ def refresh(
     """Bring what you edited to the running lab, and prove that it runs."""
     _ask_daemon("refresh", lab, provider, *_flags(json, verbose))
     sys.exit(runs.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
+
+
+@task(help=RUN_HELP)
+def watch(
+    _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
+) -> None:
+    """Refresh at each save, until Ctrl-C."""
+    sys.exit(watching.watch(_options(lab, provider, json, verbose)))
 
 
 @task(help={**RUN_HELP, "box": "Remove the box and its images as well."})
@@ -307,6 +316,7 @@ namespace = Collection(
     box,
     dev,
     refresh,
+    watch,
     snapshot,
     restore,
     snapshots,

@@ -29,7 +29,17 @@ from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, 
 from hashlab.hashing import Digests
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.protocols import Connector, Engine, KvmProbe, Probe, Provider, Runner, Vagrant, Workers
+from hashlab.protocols import (
+    Connector,
+    Engine,
+    KvmProbe,
+    Probe,
+    Provider,
+    Runner,
+    Vagrant,
+    Watcher,
+    Workers,
+)
 from hashlab.statefiles import StateFolder
 
 
@@ -307,6 +317,11 @@ def _driver(name: str) -> Any:
     """A driver's module, imported by one thread at a time."""
     with _IMPORTING:
         return import_module(name)
+
+
+def open_watcher() -> Watcher:
+    """What notices that files are saved."""
+    return cast(Watcher, _driver("hashlab.drivers.watching").FileWatcher())
 
 
 class _Late:

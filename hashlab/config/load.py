@@ -78,7 +78,7 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     if files is not None:
         _check_compose(draft, files)
     if draft is None or files is None or report.problems:
-        raise ConfigError(report.problems)
+        raise ConfigError(report.problems, sources=report.sources)
     return _lab(folder, draft, files, provider_of(draft, provider))
 
 
@@ -115,6 +115,7 @@ def _read_compose_file(
     lab = Draft() if toml is None else toml.get("lab", Draft())
     name = lab.get("compose", DEFAULT_COMPOSE)
     path = absolute(folder, name)
+    report.looks_at(path)
     if not exists(path):
         _report_missing(name, folder, lab, report)
         return None
@@ -157,6 +158,7 @@ def _variables(
     beside: Path, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Mapping[str, str]:
     path = beside / ".env"
+    report.looks_at(path)
     if not is_file(path):
         return environ
     shown = report.beside(os.path.relpath(path, folder))
@@ -230,6 +232,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         seed=step_of(toml, "seed"),
         verify=step_of(toml, "verify"),
         notes=tuple(files.report.notes),
+        sources=tuple(files.report.sources),
     )
 
 

@@ -271,7 +271,8 @@ class Service:
 @dataclass(frozen=True)
 class Lab:
     """Everything one hashlab.toml describes. ``services`` are those of the active profiles;
-    ``images`` those of every service in the file, so the box can hold them all.
+    ``images`` those of every service in the file, so the box can hold them all. ``sources`` are the
+    files all this was read from, or would be if they were there.
     """
 
     folder: Path
@@ -289,6 +290,7 @@ class Lab:
     seed: Step | None = None
     verify: Step | None = None
     notes: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
 
     @property
     def state_folder(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hashlab.errors import Problem
 
 _LONGEST = 300
@@ -27,7 +29,8 @@ class Reported(Wrong):
 class Report:
     """Problems and notes of one file; ``beside`` gives a report of another file of the same lab.
 
-    ``flaws`` counts values that could not be used, so that no second problem is made of them.
+    ``flaws`` counts values that could not be used, so that no second problem is made of them;
+    ``sources`` are the files that were read or looked for.
     """
 
     def __init__(
@@ -35,15 +38,22 @@ class Report:
         file: str,
         problems: list[Problem] | None = None,
         notes: list[str] | None = None,
+        sources: list[Path] | None = None,
     ) -> None:
         self.file = file
         self.problems: list[Problem] = [] if problems is None else problems
         self.notes: list[str] = [] if notes is None else notes
+        self.sources: list[Path] = [] if sources is None else sources
         self.flaws = 0
 
     def beside(self, file: str) -> Report:
         """Return a report for ``file`` that adds to the same problems and notes."""
-        return Report(file, self.problems, self.notes)
+        return Report(file, self.problems, self.notes, self.sources)
+
+    def looks_at(self, path: Path) -> None:
+        """Remember that what is said depends on this file, be it there or not."""
+        if path not in self.sources:
+            self.sources.append(path)
 
     def add(self, line: int, message: str, hint: str = "") -> None:
         """Add a problem; ``message`` without a full stop, ``hint`` a sentence."""

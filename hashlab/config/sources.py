@@ -34,6 +34,7 @@ def _ask(question: Callable[[Path], bool], path: Path) -> bool:
 
 def read_text(path: Path, report: Report) -> str | None:
     """Return the text of ``path``; None when it cannot be read, which is then reported."""
+    report.looks_at(path)
     try:
         return _decode(_read_bytes(path))
     except Wrong as wrong:

@@ -18,7 +18,7 @@ from hashlab.phases.ports import close_ports_of
 from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track, parallel
-from hashlab.protocols import BoxManifest, Endpoint, ObservedMachine, PlannedMachine
+from hashlab.protocols import LAB_LABEL, BoxManifest, Endpoint, ObservedMachine, PlannedMachine
 from hashlab.statefiles import read_json, write_json, write_text
 
 BOOT_SECONDS = 120.0
@@ -324,6 +324,33 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
     public_key = ensure_key(world)
     world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
     connect(world, track, machine)
+
+
+def silent(world: World) -> list[str]:
+    """Machines of a lab that should run which do not answer now, or their engine; waits for none.
+
+    Raises HashlabError when the provider cannot be asked.
+    """
+    return [name for name in world.machine_names() if not _answers(world, name)]
+
+
+def _answers(world: World, machine: str) -> bool:
+    reach = _cached(world, machine)
+    if reach is None or not world.connector.answers(reach.endpoint):
+        found = world.provider.machines.one(world.lab, machine)
+        running = found is not None and found.state == "running"
+        endpoint = found.endpoint if found is not None and running else None
+        return endpoint is not None and world.connector.answers(endpoint)
+    try:
+        link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+    except LabError:
+        return True  # another machine answers there: whoever connects asks the provider
+    world.facts.links[machine] = link
+    try:
+        link.engine.containers({LAB_LABEL: world.lab.id})
+    except LabError:
+        return False
+    return True
 
 
 def _to_json(reach: Reach) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hashlab.protocols.provider import (
     Tool,
 )
 from hashlab.protocols.snapshots import MachineSnapshot, SnapshotManifest, Snapshots, Taken
+from hashlab.protocols.watching import Folders, Watcher
 from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Download",
     "Endpoint",
     "Engine",
+    "Folders",
     "KvmProbe",
     "Link",
     "MachineSnapshot",
@@ -51,5 +53,6 @@ __all__ = [
     "Taken",
     "Tool",
     "Vagrant",
+    "Watcher",
     "Workers",
 ]

@@ -4,15 +4,19 @@ from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.checks import show_checks
 from hashlab.report.record import error_record, run_record, save_record
+from hashlab.report.rounds import Round, Rounds, round_report
 from hashlab.report.snapshots import show_snapshots
 from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
 __all__ = [
     "Report",
+    "Round",
+    "Rounds",
     "Silent",
     "error_record",
     "make_report",
+    "round_report",
     "run_record",
     "save_record",
     "show_boxes",

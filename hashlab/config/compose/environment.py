@@ -53,6 +53,7 @@ def _file(node: Node, context: Context) -> dict[str, str]:
         if not written:
             return {}
     path = absolute(context.folder, written)
+    context.report.looks_at(path)
     if not is_file(path):
         if required:
             hint = "Create it, or write {path: …, required: false}."

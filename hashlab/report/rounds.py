@@ -1,0 +1,157 @@
+"""One line for each round trip of `hashlab watch`, and its JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from hashlab.errors import HashlabError
+from hashlab.pipeline import Listener, Row
+from hashlab.report.base import Silent, make_report
+from hashlab.report.record import error_record
+from hashlab.report.summary import show_error
+from hashlab.report.terminal import is_rich, show
+from hashlab.report.view import Cell, Lines
+from hashlab.report.words import Tone, one_line, seconds
+
+MOST_FILES = 5
+SHOWN_FILES = 2
+MOST_NAMES = 8
+SAVED = "saved"
+# What `containers` says where nothing but the build is the reason.
+USUAL = "its build changed"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round trip that is over. ``ended``: Unix time; ``seconds``: from the first save to the
+    proof; ``because``: what began it; ``files`` (relative to the lab): those that were the reason;
+    ``record``: the run's, None where none could begin.
+    """
+
+    ended: float
+    seconds: float
+    because: str
+    files: Sequence[str]
+    rows: Sequence[Row] = ()
+    record: Mapping[str, Any] | None = None
+    error: HashlabError | None = None
+
+    @property
+    def done(self) -> list[str]:
+        """What it did, in the words of the line; empty when nothing had changed."""
+        return [said for row in self.rows if (said := _said(row))]
+
+
+def round_report(stream: TextIO, *, verbose: bool) -> AbstractContextManager[Listener]:
+    """What shows a refresh while it runs: on a terminal the live tree, which goes away with it."""
+    if verbose or is_rich(stream):
+        return make_report(stream, verbose=verbose)
+    return nullcontext(Silent())
+
+
+class Rounds:
+    """Tells people, and where ``document`` is given, programs. A failure is told in full once."""
+
+    def __init__(self, people: TextIO, *, document: Callable[[str], None] | None = None) -> None:
+        self._people = people
+        self._document = document
+        self._told = ""
+        self._notes: set[str] = set()
+
+    def tell(self, over: Round) -> None:
+        """The line of a round trip; below it what went wrong, where that is new. Nothing where
+        nobody saved and it is not.
+        """
+        failure = "" if over.error is None else str(over.error)
+        again = bool(failure) and failure == self._told
+        if again and over.because != SAVED:
+            return
+        self._told = failure
+        show([Lines((_line(over, again=again),))], self._people)
+        if over.error is not None and not again:
+            show_error(over.error, self._people)
+        if self._document is not None:
+            self._document(json.dumps(round_document(over)))
+
+    def say(self, text: str) -> None:
+        """A line that belongs to no round trip."""
+        show([Lines((Cell(text, "dim"),))], self._people)
+
+    def watching(self, lab: str, names: Sequence[str]) -> None:
+        """What is watched, and how to leave."""
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        self.say(f"{lab}: watching {', '.join(names[:MOST_NAMES])}{more}. Ctrl-C ends it.")
+
+    def note(self, notes: Sequence[str]) -> None:
+        """What one should know, once for as long as the command runs."""
+        for note in notes:
+            if note not in self._notes:
+                self._notes.add(note)
+                show([Lines((Cell(f"  {note}", "warn"),))], self._people)
+
+
+def round_document(over: Round) -> dict[str, Any]:
+    """A round trip as fields; docs/json.md describes each."""
+    return {
+        "ended": _moment(over.ended),
+        "seconds": round(over.seconds, 3),
+        "because": over.because,
+        "files": list(over.files[:MOST_FILES]),
+        "more": max(0, len(over.files) - MOST_FILES),
+        "ok": over.error is None,
+        "done": over.done,
+        "error": None if over.error is None else error_record(over.error),
+        "run": over.record,
+    }
+
+
+def _moment(unix: float) -> str:
+    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def _line(over: Round, *, again: bool) -> Cell:
+    tone: Tone = "plain" if over.done else "dim"
+    what = ", ".join(over.done) or "nothing changed"
+    if over.error is not None:
+        what = ", ".join([*over.done, "failed as before" if again else "failed"])
+        tone = "bad"
+    clock = datetime.fromtimestamp(over.ended).strftime("%H:%M:%S")
+    return Cell(f"{clock} {seconds(over.seconds):>7} s  {what}  ({_why(over)})", tone)
+
+
+def _why(over: Round) -> str:
+    shown = ", ".join(over.files[:SHOWN_FILES])
+    more = len(over.files) - SHOWN_FILES
+    files = f"{shown} and {more} more" if more > 0 else shown
+    if over.because == SAVED and files:
+        return files
+    return f"{over.because}: {files}" if files else over.because
+
+
+def _said(row: Row) -> str:
+    """What a row did to the lab, in a few words; "" for those that only looked."""
+    detail = one_line(row.detail)
+    if row.status != "ok" or detail == "recorded":
+        return ""
+    if row.name == "container":
+        what, _, why = detail.partition(": ")
+        return f"{row.service} {what}" + (f" ({why})" if why and why != USUAL else "")
+    if row.name == "upload":
+        return " and ".join(_counted(part, row.machine or "") for part in detail.split(", "))
+    if row.name == "images":
+        return f"image {detail.removeprefix('sent ')} sent to {row.machine}"
+    removed = [part for part in detail.split(", ") if part.endswith(" removed")]
+    return removed[0] if row.name == "containers" and removed else ""
+
+
+def _counted(part: str, machine: str) -> str:
+    """``2 sent`` → ``2 files sent to web``."""
+    count, _, verb = part.partition(" ")
+    where = "to" if verb == "sent" else "on"
+    return f"{count} file{'' if count == '1' else 's'} {verb} {where} {machine}"

@@ -1,0 +1,215 @@
+"""The real watcher on a real folder tells what the unit tests' fake was told to tell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hashlab.drivers.watching import FileWatcher
+from hashlab.errors import LaptopError
+from hashlab.protocols import Folders, Watcher
+
+SECONDS = 10.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "deep/sub").mkdir(parents=True)
+    (tmp_path / "flat/sub").mkdir(parents=True)
+    for name in ("deep/a.txt", "deep/sub/b.txt", "flat/c.txt", "flat/sub/d.txt"):
+        (tmp_path / name).write_text("1")
+    return tmp_path
+
+
+@pytest.fixture
+def watcher(folder: Path) -> Iterator[FileWatcher]:
+    made = FileWatcher()
+    conforms: Watcher = made
+    conforms.watch(Folders(frozenset({folder / "deep"}), frozenset({folder / "flat"})))
+    yield made
+    made.close()
+
+
+def told(watcher: FileWatcher, path: Path) -> dict[Path, float]:
+    """Everything up to and with a change of ``path``."""
+    found: dict[Path, float] = {}
+    end = time.monotonic() + SECONDS
+    while path not in found:
+        assert time.monotonic() < end, f"{path} was not told, but {sorted(found)}"
+        found.update(watcher.saves(0.5))
+    return found
+
+
+def settle(watcher: FileWatcher, folder: Path) -> dict[Path, float]:
+    """Everything told so far: one more change, which comes after all others, ends the list."""
+    last = {folder / "deep/last", folder / "flat/last"}
+    for path in last:
+        path.write_text(str(time.monotonic()))
+    found: dict[Path, float] = {}
+    end = time.monotonic() + SECONDS
+    while not last <= set(found):
+        assert time.monotonic() < end, sorted(found)
+        found.update(watcher.saves(0.5))
+    return {path: at for path, at in found.items() if path not in last}
+
+
+@pytest.mark.parametrize("name", ["deep/a.txt", "deep/sub/b.txt", "flat/c.txt"])
+def test_an_edit_is_told_with_its_time(watcher: FileWatcher, folder: Path, name: str) -> None:
+    before = time.time()
+    (folder / name).write_text("2")
+    moment = told(watcher, folder / name)[folder / name]
+    assert before - 0.05 < moment <= time.time()
+
+
+def test_a_file_replaced_by_rename_as_editors_do_is_told_again_and_again(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    for name in ("deep/a.txt", "flat/c.txt"):
+        path = folder / name
+        for content in ("2", "3"):
+            fresh = path.with_name(path.name + "~")
+            fresh.write_text(content)
+            fresh.replace(path)
+            told(watcher, path)
+
+
+def test_a_file_that_is_made_or_deleted_is_told(watcher: FileWatcher, folder: Path) -> None:
+    for parent in ("deep", "deep/sub", "flat"):
+        path = folder / parent / "new.txt"
+        path.touch()
+        told(watcher, path)
+        path.unlink()
+        told(watcher, path)
+
+
+def test_a_new_folder_is_watched_with_all_that_comes_into_it(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    new = folder / "deep/new/inner"
+    new.mkdir(parents=True)
+    (new / "e.txt").write_text("1")
+    told(watcher, folder / "deep/new")
+    # What was written before the folder was watched is under it, and the folder itself was told.
+    settle(watcher, folder)
+    (new / "e.txt").write_text("2")
+    told(watcher, new / "e.txt")
+
+
+def test_a_folder_that_is_moved_away_and_another_in_its_place_are_told(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    (folder / "deep/sub").rename(folder / "elsewhere")
+    told(watcher, folder / "deep/sub")
+    (folder / "deep/sub").mkdir()
+    (folder / "deep/sub/b.txt").write_text("another")
+    told(watcher, folder / "deep/sub")
+    settle(watcher, folder)
+    (folder / "deep/sub/b.txt").write_text("more")
+    told(watcher, folder / "deep/sub/b.txt")
+
+
+def test_a_removed_tree_is_told(watcher: FileWatcher, folder: Path) -> None:
+    shutil.rmtree(folder / "deep/sub")
+    told(watcher, folder / "deep/sub")
+
+
+def test_in_a_linked_folder_changes_are_told_under_the_name_of_the_link(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    (folder / "real").mkdir()
+    (folder / "real/f.txt").write_text("1")
+    (folder / "link").symlink_to(folder / "real")
+    watcher.watch(Folders(frozenset({folder / "link"}), frozenset({folder})))
+    (folder / "real/f.txt").write_text("2")
+    told(watcher, folder / "link/f.txt")
+    (folder / "link").unlink()
+    told(watcher, folder / "link")
+
+
+def test_a_flat_folder_tells_nothing_from_below(watcher: FileWatcher, folder: Path) -> None:
+    (folder / "flat/sub/d.txt").write_text("2")
+    assert folder / "flat/sub/d.txt" not in settle(watcher, folder)
+
+
+def test_reading_is_no_change(watcher: FileWatcher, folder: Path) -> None:
+    settle(watcher, folder)
+    for path in folder.rglob("*.txt"):
+        path.read_text()
+    assert settle(watcher, folder) == {}
+
+
+def test_nothing_is_lost_while_nobody_asks_or_other_folders_are_named(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    (folder / "deep/a.txt").write_text("2")
+    settle_time = time.monotonic() + SECONDS
+    watcher.watch(Folders(frozenset({folder / "deep/sub"}), frozenset({folder / "flat"})))
+    (folder / "deep/sub/b.txt").write_text("2")
+    found: dict[Path, float] = {}
+    while folder / "deep/sub/b.txt" not in found and time.monotonic() < settle_time:
+        found.update(watcher.saves(0.5))
+    assert folder / "deep/sub/b.txt" in found
+
+
+def test_a_time_of_another_day_is_not_believed(watcher: FileWatcher, folder: Path) -> None:
+    """The time of content may be set by anybody; that of the change of it is the kernel's."""
+    path = folder / "deep/a.txt"
+    path.write_text("2")
+    os.utime(path, (1.0, 1.0))
+    assert told(watcher, path)[path] > time.time() - 60
+
+
+def test_silence_lasts_as_long_as_was_asked_for(watcher: FileWatcher, folder: Path) -> None:
+    settle(watcher, folder)
+    before = time.monotonic()
+    assert watcher.saves(0.2) == {}
+    assert 0.2 <= time.monotonic() - before < 5
+
+
+def test_a_change_comes_soon(watcher: FileWatcher, folder: Path) -> None:
+    """The middle of several, for the machine may be busy with other things."""
+    taken = []
+    for number in range(9):
+        settle(watcher, folder)
+        before = time.monotonic()
+        (folder / "deep/a.txt").write_text(str(number))
+        told(watcher, folder / "deep/a.txt")
+        taken.append(time.monotonic() - before)
+    assert sorted(taken)[4] < 0.1
+
+
+def test_a_folder_that_is_gone_already_is_left_to_the_next_look(
+    watcher: FileWatcher, folder: Path
+) -> None:
+    watcher.watch(Folders(frozenset({folder / "gone"}), frozenset({folder / "flat"})))
+    (folder / "flat/c.txt").write_text("2")
+    told(watcher, folder / "flat/c.txt")
+
+
+def test_after_close_no_thread_is_left(folder: Path) -> None:
+    before = threading.active_count()
+    watcher = FileWatcher()
+    watcher.watch(Folders(frozenset({folder / "deep"}), frozenset({folder / "flat"})))
+    assert threading.active_count() == before + 2
+    watcher.close()
+    assert threading.active_count() == before
+    watcher.close()
+
+
+def test_a_laptop_that_cannot_watch_more_is_told_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Iterator[None]:
+        raise OSError("OS file watch limit reached.")
+        yield
+
+    monkeypatch.setattr("hashlab.drivers.watching.watch", full)
+    with pytest.raises(LaptopError, match="watch limit") as refused:
+        FileWatcher().watch(Folders(frozenset({folder / "deep"})))
+    assert "max_user_watches" in refused.value.next_step
