@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Outside, change_service, connected, go, rows, run, running, track_of
+from fakes import (
+    Outside,
+    carry_out,
+    change_service,
+    connected,
+    go,
+    phase_of,
+    rows,
+    run,
+    running,
+    track_of,
+)
 from fakes.engine import Container
 
 from hashlab import workflows
@@ -295,10 +306,9 @@ def test_a_command_that_fails_is_noted_with_its_service(lab: Outside) -> None:
     answers(lab, "swap", "", code=3)
     edit(lab, "source 2\n")
     world = connected(lab)
-    by_name = {phase.name: phase for phase in workflows.REFRESH}
     with track_of() as track:
         for name in ("artifacts", "containers"):
-            by_name[name].run(world, track, "")
+            carry_out(world, phase_of(workflows.REFRESH, name), track)
     assert world.facts.notes == [
         "site: the reload command failed with exit code 3 (hotswap site swap)"
     ]
