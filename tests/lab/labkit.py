@@ -112,6 +112,17 @@ class LabFolder:
         return dict(line.split() for line in listing.splitlines() if line)
 
 
+def everything(lab: LabFolder) -> dict[str, str]:
+    """Ids of all containers of the lab."""
+    machines = [machine["name"] for machine in lab.json("status")["machines"]]
+    return {name: id_ for machine in machines for name, id_ in lab.containers(machine).items()}
+
+
+def replaced(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    """Services whose container is another one."""
+    return {name.split("-")[-2] for name in after if before.get(name) != after[name]}
+
+
 class Running:
     """A command at work, whose lines can be waited for."""
 

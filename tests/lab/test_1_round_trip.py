@@ -11,19 +11,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-from labkit import LabFolder, fetch, kill_machine, rows
+from labkit import LabFolder, everything, fetch, kill_machine, replaced, rows
 
 MACHINES = ("broker", "services", "web")
-
-
-def everything(lab: LabFolder) -> dict[str, str]:
-    """Ids of all containers of the lab."""
-    return {name: id_ for machine in MACHINES for name, id_ in lab.containers(machine).items()}
-
-
-def replaced(before: dict[str, str], after: dict[str, str]) -> set[str]:
-    """Services whose container is another one."""
-    return {name.split("-")[-2] for name in after if before.get(name) != after[name]}
 
 
 def settled(lab: LabFolder) -> dict[str, Any]:
@@ -113,7 +103,7 @@ def test_one_java_class_restarts_only_its_service(forum_lab: LabFolder, web_url:
     assert replaced(before, everything(forum_lab)) == {"user"}
     new_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
     assert new_build != old_build
-    assert rows(document, "artifacts")[0]["detail"] == "built user"
+    assert rows(document, "artifacts")[0]["detail"] == "built user (2 classes)"
 
 
 def test_a_compile_error_is_shown_and_leaves_the_lab_alone(forum_lab: LabFolder) -> None:

@@ -1,0 +1,151 @@
+"""Small edits of the Hash-Collision application: one class, one resource, a reloaded process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from labkit import LabFolder, everything, fetch, replaced, rows
+
+SOURCES = "user/src/main/java/hashcollision/user"
+CLASSES = "/var/lib/hashlab/hash-collision/files/user/target/app/classes"
+LIST = "    List<User> list() throws SQLException {\n"
+
+
+def built(document: dict[str, Any]) -> str:
+    """What the run says that it built."""
+    return str(rows(document, "artifacts")[0]["detail"])
+
+
+def what_became_of(document: dict[str, Any], service: str) -> str:
+    """What the run says that it did with a service's container."""
+    return next(
+        str(row["detail"]) for row in rows(document, "container") if row["service"] == service
+    )
+
+
+def running_build(lab: LabFolder, web_url: str) -> str:
+    """The build that service ``user`` shows, which must be the one that was built."""
+    shown = str(json.loads(fetch(f"{web_url}/api/user/health"))["build"])
+    status = next(s for s in lab.json("status")["services"] if s["name"] == "user")
+    assert status["build"] == status["running_build"] == shown
+    return shown
+
+
+def test_one_class_is_compiled_alone_and_sent_alone(forum_lab: LabFolder, web_url: str) -> None:
+    before = everything(forum_lab)
+    forum_lab.edit(f"{SOURCES}/Users.java", LIST, f"{LIST}        assert true : 1;\n")
+    document = forum_lab.json("refresh")
+    assert built(document) == "built user (1 class)"
+    assert sum(row["bytes_sent"] for row in document["phases"]) <= 32 * 1024
+    assert replaced(before, everything(forum_lab)) == {"user"}
+    assert document["causes"][0]["files"] == [f"{SOURCES}/Users.java"]
+    running_build(forum_lab, web_url)
+
+
+def test_a_clean_build_of_the_same_sources_is_the_same_build(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    forum_lab.edit("user/pom.xml", "</project>", "<!-- the same in other words --></project>")
+    document = forum_lab.json("refresh")
+    assert built(document) == "built user"
+    assert everything(forum_lab) == before
+    assert sum(row["bytes_sent"] for row in document["phases"]) == 0
+
+
+def test_a_class_that_was_renamed_or_deleted_leaves_the_machine(forum_lab: LabFolder) -> None:
+    folder = forum_lab.folder / SOURCES
+    (folder / "Before.java").write_text(
+        "package hashcollision.user;\n\nfinal class Before { static final class Inner {} }\n"
+    )
+    forum_lab.run("refresh").ok()
+    found = forum_lab.on("services", f"ls {CLASSES}/hashcollision/user")
+    assert {"Before.class", "Before$Inner.class"} <= set(found.split())
+    (folder / "Before.java").unlink()
+    (folder / "After.java").write_text("package hashcollision.user;\n\nfinal class After {}\n")
+    forum_lab.run("refresh").ok()
+    found = forum_lab.on("services", f"ls {CLASSES}/hashcollision/user")
+    assert "After.class" in found and "Before" not in found
+    (folder / "After.java").unlink()
+    forum_lab.run("refresh").ok()
+    assert "After" not in forum_lab.on("services", f"ls {CLASSES}/hashcollision/user")
+    forum_lab.run("verify").ok()
+
+
+def test_a_changed_resource_restarts_its_service_alone(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    (forum_lab.folder / "user/src/main/resources/motd.txt").write_text("good morning\n")
+    forum_lab.run("refresh").ok()
+    assert forum_lab.on("services", f"cat {CLASSES}/motd.txt") == "good morning\n"
+    assert replaced(before, everything(forum_lab)) == {"user"}
+    (forum_lab.folder / "user/src/main/resources/motd.txt").unlink()
+    forum_lab.run("refresh").ok()
+    assert "motd" not in forum_lab.on("services", f"ls {CLASSES}")
+
+
+def test_a_change_of_what_all_share_reaches_all_three(forum_lab: LabFolder) -> None:
+    before = everything(forum_lab)
+    forum_lab.edit(
+        "common/src/main/java/hashcollision/common/Health.java",
+        "dependencies.put(dependency, present);",
+        "dependencies.put(dependency, Boolean.valueOf(present));",
+    )
+    document = forum_lab.json("refresh")
+    assert replaced(before, everything(forum_lab)) == {"auth", "user", "qa"}
+    assert built(document).count("(1 class)") == 3
+
+
+@pytest.fixture(scope="module")
+def debug_lab(forum_lab: LabFolder) -> Iterator[LabFolder]:
+    """The forum with JVMs that take changed classes while they run."""
+    forum_lab.environ["JRE_VARIANT"] = "-debug"
+    forum_lab.run("refresh").ok()
+    yield forum_lab
+    del forum_lab.environ["JRE_VARIANT"]
+    forum_lab.run("refresh").ok()
+
+
+def start_of(lab: LabFolder, service: str) -> str:
+    """When the service's process was started."""
+    return lab.on(
+        "services", f"docker inspect -f '{{{{.State.StartedAt}}}}' hash-collision-{service}-1"
+    )
+
+
+def test_a_method_body_goes_into_the_running_process(debug_lab: LabFolder, web_url: str) -> None:
+    ids, started = everything(debug_lab), start_of(debug_lab, "user")
+    old = running_build(debug_lab, web_url)
+    debug_lab.edit(f"{SOURCES}/Users.java", LIST, f"{LIST}        assert true : 2;\n")
+    document = debug_lab.json("refresh")
+    assert what_became_of(document, "user") == "reloaded: 1 class"
+    assert (everything(debug_lab), start_of(debug_lab, "user")) == (ids, started)
+    assert running_build(debug_lab, web_url) != old
+    assert rows(document, "seed")[0]["status"] == "skipped"
+    assert debug_lab.run("verify").ok()
+    assert rows(debug_lab.json("refresh"), "containers")[0]["status"] == "skipped"
+
+
+def test_what_was_reloaded_and_then_started_anew_is_found_stale_and_mended(
+    debug_lab: LabFolder, web_url: str
+) -> None:
+    debug_lab.edit(f"{SOURCES}/Users.java", "assert true : 2;", "assert true : 3;")
+    assert what_became_of(debug_lab.json("refresh"), "user").startswith("reloaded")
+    debug_lab.on("services", "docker restart -t 2 hash-collision-user-1")
+    caught = debug_lab.run("verify")
+    assert caught.code == 4
+    assert "user on services: it runs build" in caught.stdout
+    assert what_became_of(debug_lab.json("refresh"), "user").startswith("replaced")
+    running_build(debug_lab, web_url)
+
+
+def test_what_the_process_does_not_take_restarts_it_and_says_why(
+    debug_lab: LabFolder, web_url: str
+) -> None:
+    ids = everything(debug_lab)
+    added = f"    int added() {{\n        return 1;\n    }}\n\n{LIST}"
+    debug_lab.edit(f"{SOURCES}/Users.java", LIST, added)
+    document = debug_lab.json("refresh")
+    assert "it adds the method added()" in what_became_of(document, "user")
+    assert replaced(ids, everything(debug_lab)) == {"user"}
+    running_build(debug_lab, web_url)
