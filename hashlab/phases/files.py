@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hashlab.config.model import FileMount
 from hashlab.errors import LabError
-from hashlab.phases.machinefiles import MachineFiles, observe_files, write_manifest
+from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files, write_manifest
 from hashlab.phases.snapshot import home, upload_root
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
@@ -87,9 +87,12 @@ def upload(world: World, track: Track, machine: str) -> None:
     wanted = snapshot.of(services)
     secrets = {m.name: (m, snapshot.file(m)) for s in services for m in s.files}
     names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
+    # What is empty comes with no file, so the manifest alone tells whether it was made.
+    binds = [bind for service in services for bind in service.binds]
+    empty = [b.source for b in binds if b.source.is_dir() and not snapshot.binds[b]]
     there = _observe(world, machine, names)
     todo = difference(wanted, secrets, there)
-    if todo.empty and _remembered(there, names):
+    if todo.empty and there.manifest == _record(world, there, names, empty):
         world.facts.files[machine] = there
         track.skip(f"{len(names)} files unchanged")
         return
@@ -105,9 +108,8 @@ def upload(world: World, track: Track, machine: str) -> None:
             where=machine,
             next_step="run it again; if it stays, look who writes to the folder that is mounted",
         )
-    write_manifest(
-        world.link(machine).shell, world.lab, machine, {n: there.all[n] for n in sorted(names)}
-    )
+    record = _record(world, there, names, empty)
+    write_manifest(world.link(machine).shell, world.lab, machine, record)
     world.facts.files[machine] = there
     parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
     track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
@@ -117,12 +119,15 @@ def _observe(world: World, machine: str, names: Collection[str]) -> MachineFiles
     return observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
 
 
-def _remembered(there: MachineFiles, names: Collection[str]) -> bool:
-    """Whether the manifest says what lies there, so that nothing needs hashing the next time."""
-    placed = there.all
-    return set(there.manifest) == set(names) and all(
-        there.manifest[name] == placed[name] for name in names
-    )
+def _record(
+    world: World, there: MachineFiles, names: Collection[str], empty: Iterable[Path]
+) -> dict[str, Placed]:
+    """What the manifest says of files that lie there and folders that were made, so that nothing
+    needs hashing or making the next time.
+    """
+    root, placed = upload_root(world.lab), there.all
+    folders = {f"folders/{path.relative_to(root).as_posix()}": Placed("") for path in empty}
+    return {**{name: placed[name] for name in sorted(names)}, **folders}
 
 
 def _tell_causes(world: World, machine: str, names: Sequence[str]) -> None:

@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeShell, Outside, change_service, connected, running, track_of, write_files
+from fakes import FakeShell, Outside, change_service, connected, go, running, track_of, write_files
 from fakes.outside import Silent
 
-from hashlab.config.model import BindMount, FileMount, Lab
+from hashlab import workflows
+from hashlab.config.model import BindMount, FileMount, Lab, Service
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.phases import files
@@ -258,6 +259,25 @@ def test_an_empty_mounted_folder_is_made_on_the_machine(outside: Outside) -> Non
     outside.lab = with_bind(outside.lab, outside.lab.folder / "empty")
     running(outside)
     assert f"{FILES}/empty" in outside.machines["web"].disk.folders
+
+
+def test_an_empty_folder_that_is_mounted_later_is_made_on_the_machine(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "empty").mkdir()
+    outside.lab = with_bind(outside.lab, outside.lab.folder / "empty")
+    go(outside, workflows.REFRESH, workflows.REFRESH)
+    assert f"{FILES}/empty" in outside.machines["web"].disk.folders
+    assert outside.faults.changes() == []
+
+
+def test_an_empty_folder_can_be_all_that_a_machine_mounts(outside: Outside) -> None:
+    (outside.lab.folder / "empty").mkdir()
+    bind = BindMount(outside.lab.folder / "empty", "/empty")
+    writer = Service("writer", "spare", "small/queue", binds=(bind,), restart="always")
+    outside.lab = replace(outside.lab, services=(*outside.lab.services, writer))
+    running(outside)
+    assert f"{FILES}/empty" in outside.machines["spare"].disk.folders
+    assert do_upload(outside, "spare").status == "skipped"
 
 
 def test_a_single_file_can_be_mounted(outside: Outside) -> None:
