@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from hashlab.config.model import Artifact, Builder
 from hashlab.errors import LabError
-from hashlab.hashing import Digests, digest, files_below
+from hashlab.hashing import Digests, digest, files_below, mode_digest
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import BuildAnswer, BuildRequest
@@ -76,7 +76,7 @@ def recipe_of(folder: Path, artifact: Artifact, digests: Digests) -> Recipe:
     for pattern in artifact.inputs:
         for match in sorted(folder.glob(pattern)):
             for path in files_below(match):
-                files[path.relative_to(folder).as_posix()] = digests.file(path)
+                files[path.relative_to(folder).as_posix()] = mode_digest(path, digests.file)
     return Recipe(digest([artifact.builder, artifact.target, list(artifact.command)]), files)
 
 
@@ -85,7 +85,10 @@ def output_digest(output: Path, digests: Digests) -> str:
     if not output.exists():
         return ""
     return digest(
-        {p.relative_to(output.parent).as_posix(): digests.file(p) for p in files_below(output)}
+        {
+            p.relative_to(output.parent).as_posix(): mode_digest(p, digests.file)
+            for p in files_below(output)
+        }
     )
 
 

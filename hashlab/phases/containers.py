@@ -23,7 +23,7 @@ from hashlab.phases.files import upload
 from hashlab.phases.network import overlay
 from hashlab.phases.readiness import completes, is_ready, wait_ready
 from hashlab.phases.reload import process_of
-from hashlab.phases.world import World
+from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
 
@@ -104,6 +104,9 @@ def _mounts_artifacts(world: World, machine: str) -> bool:
 def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
     changed, removed = world.facts.changed, world.facts.removed
+    if not world.facts.causes:
+        # Nobody edited a file: then it is the definition of the services, or how they were found.
+        world.because(*(Cause(f"service {name}: {reason}") for name, reason in changed.items()))
     if changed or removed:
         reloaded = sum(reason.startswith(RELOADED) for reason in changed.values())
         counts = {"started": len(changed) - reloaded, RELOADED: reloaded, "removed": len(removed)}

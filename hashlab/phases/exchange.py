@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hashlab.config.model import Lab, Service
-from hashlab.errors import LabError
+from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body
 from hashlab.phases.machinefiles import Process
@@ -131,7 +131,7 @@ def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tupl
     world.about_to_change()
     try:
         taken, why = swap(world, job.build, paths, job.step.cancel)
-    except LabError as error:
+    except HashlabError as error:
         world.note(f"{job.service.name}: {error.what} ({error.where})")
         return "", error.what
     if taken:

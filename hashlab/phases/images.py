@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from hashlab.config.model import Image
 from hashlab.hashing import digest, short, tree
-from hashlab.phases.world import World
+from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
 INPUTS_LABEL = "hashlab.inputs"
@@ -57,6 +57,7 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     if not missing:
         track.skip(f"{len(needed)} there")
         return
+    world.because(*(Cause(f"image {name}") for name in missing))
     with world.lock:  # two machines may miss the same image: it is built once
         build_images(world, missing, track)
     chunks = world.laptop_engine().save_images(missing)

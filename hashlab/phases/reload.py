@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hashlab.config.model import Reload
-from hashlab.errors import LabError
+from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.machinefiles import MachineFiles, Process, write_processes
 from hashlab.phases.steps import command_of, step_environment
@@ -80,7 +80,7 @@ def stale_after_reload(world: World, build: Build, process: Process, cancel: Can
     """Ask the process itself whether it runs what was put into it; "" when it does."""
     try:
         stale = _ask(world, build, "prove", process.reloaded, cancel).get("stale")
-    except LabError as error:
+    except HashlabError as error:
         return f"what was reloaded cannot be proved: {error.what}"
     if not isinstance(stale, Mapping):
         return "what was reloaded cannot be proved: the command says nothing of it"

@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from labkit import LabFolder, copy_example, docker, everything_of, virsh
+from labkit import LabFolder, copy_example, daemons_of, docker, everything_of, virsh
 
 TOOLS = {"docker": ("docker", "vagrant", "rsync"), "libvirt": ("virsh", "vagrant", "rsync")}
 
@@ -81,3 +81,4 @@ def hello_lab(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterat
         yield lab
     finally:
         lab.run("destroy").ok()
+        assert daemons_of(lab) == []

@@ -14,6 +14,7 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,7 @@ def everything_of(lab: LabFolder) -> list[str]:
     if lab.provider == "docker":
         mark = f"label=hashlab.lab={_id(lab)}"
         return [
+            *daemons_of(lab),
             *docker("ps", "--all", "--quiet", "--filter", mark).split(),
             *docker("volume", "ls", "--quiet", "--filter", mark).split(),
             *docker("network", "ls", "--quiet", "--filter", mark).split(),
@@ -229,7 +231,18 @@ def everything_of(lab: LabFolder) -> list[str]:
         *virsh("net-list", "--all", "--name").split(),
         *(line.split()[0] for line in volumes.splitlines() if line.strip()),
     ]
-    return [thing for thing in things if thing.startswith(_id(lab))]
+    return [*daemons_of(lab), *(thing for thing in things if thing.startswith(_id(lab)))]
+
+
+def daemons_of(lab: LabFolder) -> list[str]:
+    """Background processes that wait for work on the lab, by number."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            words = entry.read_bytes().split(b"\0")
+            if b"hashlab.daemon" in words and os.fsencode(lab.folder) in words:
+                found.append(f"daemon {entry.parent.name}")
+    return found
 
 
 def _id(lab: LabFolder) -> str:
