@@ -89,7 +89,7 @@ def upload(world: World, track: Track, machine: str) -> None:
     names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
     # What is empty comes with no file, so the manifest alone tells whether it was made.
     binds = [bind for service in services for bind in service.binds]
-    empty = [b.source for b in binds if b.source.is_dir() and not snapshot.binds[b]]
+    empty = [b.source for b in binds if b.source.is_dir() and not snapshot.bind(b)]
     there = _observe(world, machine, names)
     todo = difference(wanted, secrets, there)
     if todo.empty and there.manifest == _record(world, there, names, empty):

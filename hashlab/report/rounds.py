@@ -60,14 +60,15 @@ class Rounds:
     def __init__(self, people: TextIO, *, document: Callable[[str], None] | None = None) -> None:
         self._people = people
         self._document = document
-        self._told = ""
+        self._told: frozenset[str] = frozenset()
         self._notes: set[str] = set()
 
     def tell(self, over: Round) -> None:
         """The line of a round trip; below it what went wrong, where that is new. Nothing where
         nobody saved and it is not.
         """
-        failure = "" if over.error is None else str(over.error)
+        # Of failures at the same time each may come first.
+        failure = frozenset() if over.error is None else frozenset(str(over.error).splitlines())
         again = bool(failure) and failure == self._told
         if again and over.because != SAVED:
             return

@@ -40,7 +40,8 @@ def show_result(
 
 def show_error(error: HashlabError, stream: TextIO) -> None:
     """Show an expected failure that ended a command before or outside any workflow."""
-    show([Alarm("failed", clean_text(str(error)))], stream)
+    name = "interrupted" if isinstance(error, Interrupted) else "failed"
+    show([Alarm(name, clean_text(str(error)))], stream)
 
 
 def summary(

@@ -13,7 +13,7 @@ import threading
 import time
 import tomllib
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,13 +145,20 @@ class Running:
 
     def wait_for(self, text: str, *, timeout: float = 120) -> None:
         """Wait until a line holds ``text``; fails when the command ends without one."""
+        self.wait_until(lambda line: text in line, timeout=timeout, what=text)
 
-        def seen() -> bool:
-            return any(text in line for line in self.lines)
+    def wait_until(
+        self, fits: Callable[[str], bool], *, timeout: float = 120, what: str = "such line"
+    ) -> str:
+        """Wait until a line fits and return it; fails when the command ends without one."""
+
+        def seen() -> list[str]:
+            return [line for line in self.lines if fits(line)]
 
         with self._news:
             self._news.wait_for(lambda: seen() or not self._reader.is_alive(), timeout)
-        assert seen(), f"no {text!r} in:\n{''.join(self.lines)}"
+        assert seen(), f"no {what!r} in:\n{''.join(self.lines)}"
+        return seen()[0]
 
     def signal(self, number: signal.Signals) -> int:
         """Send a signal and wait for the end; returns the exit code."""
@@ -202,6 +209,12 @@ def kill_machine(lab: LabFolder, machine: str) -> None:
     """Cut a machine's power."""
     name = f"{_id(lab)}-{machine}"
     docker("kill", name) if lab.provider == "docker" else virsh("destroy", name)
+
+
+def power_on(lab: LabFolder, machine: str) -> None:
+    """Give a machine its power back, past hashlab and Vagrant."""
+    name = f"{_id(lab)}-{machine}"
+    docker("start", name) if lab.provider == "docker" else virsh("start", name)
 
 
 def lose_machine(lab: LabFolder, machine: str) -> None:
