@@ -40,7 +40,9 @@ RSYNC = [
     "--force",  # a file may take the place of a folder
 ]
 # Relays the Docker API on a machine; OpenSSH's own stream forwarding is out of Paramiko's reach.
-RELAY = "exec socat STDIO UNIX-CONNECT:/run/docker.sock"
+# When the engine ends a stream, as it does after each command run in a container, socat would wait
+# half a second for more from this side before it tells so; nothing more ever comes.
+RELAY = "exec socat -t 0.01 STDIO UNIX-CONNECT:/run/docker.sock"
 
 
 # Paramiko prints a traceback for a connection refused half-way, which connecting again answers.
