@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import Any
 
 import docker
 import requests
-import urllib3.connection
-import urllib3.connectionpool
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.transport.basehttpadapter import BaseHTTPAdapter
 from docker.utils import kwargs_from_env
 
+from hashlab.drivers.channel import ChannelAdapter
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, ContainerState, SwarmState
@@ -394,7 +391,7 @@ def channel_engine(
     ``patience``: by how much longer than on the laptop a call may take.
     """
     timeout = CALL_SECONDS * patience
-    adapter = _ChannelAdapter(connect, timeout)
+    adapter = ChannelAdapter(connect, timeout)
 
     def client(version: str) -> docker.APIClient:
         made = docker.APIClient(
@@ -412,59 +409,6 @@ def channel_engine(
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error
     return DockerEngine(where, client(version))
-
-
-class _ChannelConnection(urllib3.connection.HTTPConnection):
-    """HTTP over one channel instead of a socket of its own."""
-
-    def __init__(self, connect: Callable[[], Any], timeout: float) -> None:
-        super().__init__("machine", timeout=timeout)
-        self._open = connect
-
-    def connect(self) -> None:
-        """Open the channel."""
-        self.sock = self._open()
-        self.sock.settimeout(self.timeout)
-
-    @property
-    def is_connected(self) -> bool:
-        """urllib3 would ask the channel's fileno(), which costs a pipe for every request."""
-        return self.sock is not None and not getattr(self.sock, "closed", False)
-
-
-class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
-    def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
-        super().__init__("machine", maxsize=16)
-        self._open = connect
-        self._seconds = seconds
-
-    def _new_conn(self) -> _ChannelConnection:
-        return _ChannelConnection(self._open, self._seconds)
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        try:
-            conn = self.pool.get(block=False)  # type: ignore[union-attr]
-        except (queue.Empty, AttributeError):  # none idle; the pool was closed
-            conn = None
-        if conn is not None and not conn.is_connected:
-            conn.close()
-            conn = None
-        return conn or self._new_conn()
-
-
-class _ChannelAdapter(BaseHTTPAdapter):
-    def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
-        super().__init__()
-        self._pool = _ChannelPool(connect, seconds)
-
-    def get_connection(self, url: str | bytes, proxies: object = None) -> _ChannelPool:
-        """Requests asks here for the pool of every request."""
-        return self._pool
-
-    def close(self) -> None:
-        """Close the idle channels."""
-        self._pool.close()
-        super().close()
 
 
 def _container_state(found: Mapping[str, Any]) -> ContainerState:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Mapping
 
 import pytest
 
-from hashlab import pipeline
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LabError, Problem
 from hashlab.pipeline import (
     Cancelled,
@@ -21,6 +20,7 @@ from hashlab.pipeline import (
     RunResult,
     Step,
     Track,
+    graph,
     parallel,
     run_graph,
     run_workflow,
@@ -537,7 +537,7 @@ def test_ctrl_c_between_two_waits_still_cancels_what_runs(monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_collect", interrupt)
+    monkeypatch.setattr(graph, "_collect", interrupt)
     result = run(Phase("boot", until_cancelled))
     assert isinstance(result.error, Interrupted)
     assert statuses(result) == {"boot": "cancelled"}

@@ -1,0 +1,25 @@
+"""Runs steps: times them, runs independent ones at once, waits for all, cancels, loses no error."""
+
+from hashlab.pipeline.cancelling import Cancelled, CancelToken
+from hashlab.pipeline.graph import Node, parallel, run_graph
+from hashlab.pipeline.recording import Listener, Recorder, Row, Status, Step, Track
+from hashlab.pipeline.workflow import Part, Phase, RunResult, joined, run_workflow
+
+__all__ = [
+    "CancelToken",
+    "Cancelled",
+    "Listener",
+    "Node",
+    "Part",
+    "Phase",
+    "Recorder",
+    "Row",
+    "RunResult",
+    "Status",
+    "Step",
+    "Track",
+    "joined",
+    "parallel",
+    "run_graph",
+    "run_workflow",
+]

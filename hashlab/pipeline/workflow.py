@@ -1,0 +1,229 @@
+"""Workflows: phases, what each waits for, and one run of them as rows."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+from hashlab.errors import HashlabError, Interrupted
+from hashlab.pipeline.cancelling import Cancelled, CancelToken
+from hashlab.pipeline.graph import Node, run_graph
+from hashlab.pipeline.recording import Listener, Recorder, Row, Track
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Part(Generic[C]):
+    """A piece of a phase that belongs to one machine; ``run`` gets the phase's own track.
+
+    It waits for the parts named in ``after``, and for what its phase waits for: of what runs on
+    each machine only for its own machine's, and not for the phases named in ``without``.
+    """
+
+    run: Callable[[C, Track], None]
+    machine: str
+    after: frozenset[Hashable] = field(default_factory=frozenset)
+    without: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Phase(Generic[C]):
+    """One timed step of a workflow.
+
+    ``per="machine"`` runs it once for each machine (``run`` then gets the machine's name);
+    it waits only for the same machine's instance of an earlier per-machine phase.
+    ``parts`` are run as soon as each can be, and ``run`` when all are done; the phase is one row
+    that lasts from the first part to the last.
+    """
+
+    name: str
+    run: Callable[[C, Track, str], None]
+    after: tuple[str, ...] = ()
+    per: Literal["lab", "machine"] = "lab"
+    parts: Callable[[C], Mapping[Hashable, Part[C]]] | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a workflow went. ``error`` None: everything is ok."""
+
+    rows: tuple[Row, ...]
+    started: float
+    seconds: float
+    error: HashlabError | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether every phase was ok or had nothing to do."""
+        return self.error is None
+
+
+def joined(results: Sequence[RunResult]) -> RunResult:
+    """Runs that followed each other, at least one, as one run; the last one's error counts."""
+    first, last = results[0], results[-1]
+    return RunResult(
+        rows=tuple(row for result in results for row in result.rows),
+        started=first.started,
+        seconds=last.started + last.seconds - first.started,
+        error=last.error,
+    )
+
+
+def run_workflow(
+    phases: Sequence[Phase[C]],
+    context: C,
+    *,
+    machines: Sequence[str],
+    listener: Listener,
+    cancel: CancelToken,
+    clock: Callable[[], float] = time.time,
+) -> RunResult:
+    """Run the phases of one workflow and return its rows; expected failures are in the result.
+
+    Raises whatever is not a HashlabError: a bug must stay visible.
+    """
+    recorder = Recorder(listener, cancel, clock)
+    started = clock()
+    error: HashlabError | None = None
+    graph = _Graph(phases, context, machines, recorder)
+    try:
+        run_graph(graph.nodes, cancel)
+    except (KeyboardInterrupt, Cancelled):
+        graph.close()
+        half_done = ", ".join(recorder.running()) or "nothing"
+        error = Interrupted(f"interrupted. Half done: {half_done}", next_step="run it again")
+    except HashlabError as failure:
+        error = failure
+    finally:
+        graph.close()
+    for name, machine in graph.never_begun():
+        recorder.not_reached(name, machine or None)
+    return RunResult(recorder.rows(), started, max(0.0, clock() - started), error)
+
+
+class _Graph(Generic[C]):
+    """The phases of a workflow as nodes for run_graph."""
+
+    def __init__(
+        self, phases: Sequence[Phase[C]], context: C, machines: Sequence[str], recorder: Recorder
+    ) -> None:
+        self._context = context
+        self._recorder = recorder
+        self._begun: set[tuple[str, str]] = set()
+        self._instances: list[tuple[str, str]] = []
+        self._parts = {p.name: dict(p.parts(context)) for p in phases if p.parts}
+        self._groups: list[_Group] = []
+        self._places = {p.name: list(machines) if p.per == "machine" else [""] for p in phases}
+        self.nodes: dict[Hashable, Node] = {}
+        for phase in phases:
+            if phase.parts:
+                self._add_parts(phase)
+            else:
+                for machine in self._places[phase.name]:
+                    self._add(phase, machine)
+
+    def never_begun(self) -> list[tuple[str, str]]:
+        """Name and machine of what was not reached."""
+        return [instance for instance in self._instances if instance not in self._begun]
+
+    def close(self) -> None:
+        """End the rows of phases whose parts were cut off."""
+        for group in self._groups:
+            group.close()
+
+    def _add(self, phase: Phase[C], machine: str) -> None:
+        def run() -> None:
+            self._begun.add((phase.name, machine))
+            with self._recorder.step(phase.name, machine=machine or None) as track:
+                phase.run(self._context, track, machine)
+
+        self._instances.append((phase.name, machine))
+        self.nodes[phase.name, machine] = Node(run, self._after(phase, machine))
+
+    def _add_parts(self, phase: Phase[C]) -> None:
+        name = phase.name
+        group = _Group(self._recorder, name, lambda: self._begun.add((name, "")))
+        self._groups.append(group)
+        for key, part in self._parts[name].items():
+            own = frozenset((name, other) for other in part.after)
+            others = self._after(phase, part.machine, without=part.without)
+            self.nodes[name, key] = Node(self._carry_out(group, part.run), own | others)
+
+        def finish(context: C, track: Track) -> None:
+            phase.run(context, track, "")
+
+        self._instances.append((name, ""))
+        last = frozenset((name, key) for key in self._parts[name]) | self._after(phase, "")
+        self.nodes[name, ""] = Node(self._carry_out(group, finish, last=True), last)
+
+    def _carry_out(
+        self, group: _Group, run: Callable[[C, Track], None], *, last: bool = False
+    ) -> Callable[[], None]:
+        return lambda: group.carry_out(lambda track: run(self._context, track), last=last)
+
+    def _after(
+        self, phase: Phase[C], machine: str, *, without: frozenset[str] = frozenset()
+    ) -> frozenset[Hashable]:
+        found: set[Hashable] = set()
+        for earlier in phase.after:
+            if earlier not in without:
+                found.update(self._instances_of(earlier, machine))
+        return frozenset(found)
+
+    def _instances_of(self, earlier: str, machine: str) -> list[Hashable]:
+        """What to wait for of an earlier phase, for work on one machine or ("") on none."""
+        parts = self._parts.get(earlier)
+        if parts is not None:
+            mine = [(earlier, key) for key, part in parts.items() if machine == part.machine]
+            return list(mine) or [(earlier, "")]
+        # An unknown phase stays in the graph, where run_graph names it.
+        places = self._places.get(earlier, [""])
+        return [(earlier, name) for name in ([machine] if machine in places else places)]
+
+
+class _Group:
+    """The row of a phase whose parts run by themselves: open from the first to the last."""
+
+    def __init__(self, recorder: Recorder, name: str, begin: Callable[[], None]) -> None:
+        self._recorder = recorder
+        self._name = name
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._step: AbstractContextManager[Track] | None = None
+        self._track: Track | None = None
+        self._error: BaseException | None = None
+
+    def carry_out(self, run: Callable[[Track], None], *, last: bool) -> None:
+        """Run a part, or what ends the phase, with the phase's track."""
+        track = self._open()
+        try:
+            run(track)
+        except BaseException as error:
+            with self._lock:
+                if self._error is None or isinstance(self._error, Cancelled):
+                    self._error = error
+            raise
+        if last:
+            self.close()
+
+    def close(self) -> None:
+        """End the row, if it was begun and has not ended: as failed by a part, or as cut off."""
+        with self._lock:
+            step, self._step = self._step, None
+        if step is None:
+            return
+        error = self._error or (Cancelled() if self._recorder.cancel.cancelled else None)
+        step.__exit__(type(error) if error else None, error, None)
+
+    def _open(self) -> Track:
+        with self._lock:
+            if self._track is None:
+                self._begin()
+                self._step = self._recorder.step(self._name)
+                self._track = self._step.__enter__()
+            return self._track
