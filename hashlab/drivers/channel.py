@@ -50,7 +50,7 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class ChannelAdapter(BaseHTTPAdapter):
-    """What Requests needs to speak HTTP over channels that ``connect`` opens, one per connection."""
+    """What Requests needs to speak HTTP over channels, one for each connection."""
 
     def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
         super().__init__()
