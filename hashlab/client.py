@@ -227,7 +227,10 @@ def _passed_on(wire: socket.socket) -> Iterator[None]:
         with suppress(OSError):
             wire.send(b"!")
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    # A shell has those ignored that are not for what it runs in the background.
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, tell) for number in heard}
     try:
         yield
     finally:

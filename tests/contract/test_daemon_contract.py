@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import termios
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,10 @@ from daemon_bench import HASHLAB, SECONDS, Bench, Engine, until
 import hashlab
 from hashlab import client
 from hashlab.lock import held
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="processes are seen in /proc"
+)
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +125,16 @@ def test_the_environment_is_that_of_the_client_however_long_it_is(lab: Bench) ->
     assert lab.status()["services"][0]["build"] not in builds.values()
 
 
+@pytest.mark.parametrize("mask", [0o077, 0o022])
+def test_what_a_run_writes_has_the_mode_the_client_would_give_it(lab: Bench, mask: int) -> None:
+    lab.status()
+    with lab.engine.holding():
+        process = lab.start("refresh", umask=mask)
+        until((lab.folder / "out/page.txt").exists, "it is built")
+    assert process.wait(SECONDS) == 4
+    assert (lab.folder / "out").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
 def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
     """What a command writes on a terminal that is its standard output, and no pipe is."""
     ours, theirs = pty.openpty()
@@ -126,11 +142,9 @@ def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
     process = lab.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, environ=environ)
     os.close(theirs)
     said = b""
-    try:
+    with suppress(OSError):  # the last who had the terminal is gone
         while piece := os.read(ours, 65536):
             said += piece
-    except OSError:
-        pass  # the last who had the terminal is gone
     os.close(ours)
     assert process.wait(SECONDS) == 0
     return said.decode()
@@ -149,6 +163,40 @@ def test_the_terminal_is_that_of_the_client(lab: Bench) -> None:
     assert "\x1b[" not in lab.run("status").stdout
 
 
+@pytest.mark.parametrize("how", ["typed Ctrl-C", "hangup"])
+def test_what_happens_to_the_terminal_of_a_run_reaches_it(lab: Bench, how: str) -> None:
+    ours, theirs = pty.openpty()
+    with lab.engine.holding():
+        process = lab.in_the_middle(
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        pid = lab.daemon
+        os.close(theirs)
+        if how == "hangup":
+            os.close(ours)
+        else:
+            os.write(ours, b"\x03")
+        until(lambda: not lab.building, "the build is ended")
+    said = b""
+    with suppress(OSError):  # nobody has the terminal any more
+        while how != "hangup" and (piece := os.read(ours, 65536)):
+            said += piece
+    if how == "hangup":
+        assert process.wait(SECONDS) == -signal.SIGHUP
+    else:
+        os.close(ours)
+        assert process.wait(SECONDS) == 130
+        assert b"interrupted. Half done" in said
+        assert said.count(b"\x1b[?25l") == said.count(b"\x1b[?25h") > 0  # the cursor is back
+    until(lambda: "refresh: 130" in lab.log, "the daemon is free")
+    lab.status()
+    assert lab.daemon == pid
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_client_interrupts_the_run_and_the_daemon_lives_on(
     lab: Bench, number: signal.Signals
@@ -163,6 +211,17 @@ def test_a_signal_to_the_client_interrupts_the_run_and_the_daemon_lives_on(
     assert "interrupted. Half done" in json.loads(out)["error"]["what"]
     lab.status()
     assert lab.daemon == pid
+
+
+def test_what_a_script_runs_in_the_background_goes_on_not_hearing_ctrl_c(lab: Bench) -> None:
+    with lab.engine.holding():
+        process = lab.in_the_middle(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        ignored = int(status.split("SigIgn:")[1].split()[0], 16)
+        assert ignored & 1 << signal.SIGINT - 1
+        process.send_signal(signal.SIGTERM)
+        until(lambda: not lab.building, "the build is ended")
+    assert process.wait(SECONDS) == 130
 
 
 def test_the_run_of_a_client_that_was_killed_is_interrupted_and_the_daemon_lives_on(
@@ -254,14 +313,14 @@ def test_a_daemon_ends_with_the_folder_of_its_lab(lab: Bench) -> None:
     assert process.wait(SECONDS) == 0
 
 
-def test_a_daemon_ends_that_another_one_has_taken_the_place_of(lab: Bench) -> None:
+def test_a_daemon_ends_whose_socket_is_another_ones_and_leaves_that_alone(lab: Bench) -> None:
     process = lab.serve(look=0.02)
-    shutil.rmtree(lab.folder / ".hashlab")
-    (lab.folder / ".hashlab").mkdir()
-    second = lab.serve()
-    assert process.wait(SECONDS) == 0
-    lab.status()
-    assert lab.daemons() == [second.pid]
+    other = lab.folder / "other.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(other))
+        other.rename(lab.socket)
+        assert process.wait(SECONDS) == 0
+    assert lab.socket.exists()
 
 
 def test_a_daemon_ends_that_nobody_asks(lab: Bench) -> None:
@@ -359,7 +418,8 @@ def test_the_daemon_holds_nothing_its_first_client_had_open(lab: Bench) -> None:
     os.close(theirs)
     assert process.wait(SECONDS) == 0
     with os.fdopen(ours, "rb") as stream:
-        assert stream.read() == b""  # returns only when nobody can write any more
+        assert select.select([stream], [], [], SECONDS)[0], "somebody can still write"
+        assert stream.read() == b""
     assert lab.daemon
 
 
