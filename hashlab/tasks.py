@@ -152,7 +152,7 @@ def refresh(
     sys.exit(runs.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
 
 
-@task(help=RUN_HELP)
+@task(help={**RUN_HELP, "json": "Print one JSON document, on one line, for each round trip."})
 def watch(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:

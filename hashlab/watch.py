@@ -137,6 +137,8 @@ class Watch:
         self._tell_what_is_watched()
         try:
             run = self._refresh()
+        except KeyboardInterrupt:  # before its first phase, or after its last
+            raise Interrupted("interrupted. Half done: nothing") from None
         except LockedError:
             raise
         except HashlabError as refused:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # A formatter or `git checkout` saves file after file; whoever saves one wants to wait for nothing.
 # With the time in which a change is noticed, a refresh starts 0.1 s after the last save at most.
-QUIET_SECONDS = 0.05
+QUIET_SECONDS = 0.04
 LONGEST_SECONDS = 1.0
 # So many refreshes in a row for nothing but what was saved during the one before are a person who
 # types; more may be a build that writes into its own inputs.
