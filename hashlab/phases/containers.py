@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from hashlab.config.model import Lab, Service
+from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containerspec import container_name
 from hashlab.phases.exchange import (
@@ -21,7 +22,7 @@ from hashlab.phases.exchange import (
 )
 from hashlab.phases.files import upload
 from hashlab.phases.network import overlay
-from hashlab.phases.readiness import completes, is_ready, wait_ready
+from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, wait_ready
 from hashlab.phases.reload import process_of
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
@@ -178,7 +179,10 @@ def replica_names(lab: Lab, service: Service) -> list[str]:
 
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
-    """Wait for all replicas; a service that was not touched and is well makes no row."""
+    """Wait for all replicas; a service that was not touched and is well makes no row. One that was
+    not touched and does not get well is started anew, once: after its machine lost its power, a
+    container may wake on a network that is no longer there.
+    """
     names = replica_names(world.lab, service)
     engine = world.link(service.machine).engine
     ending = completes(world.lab, service)
@@ -187,5 +191,33 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
         if all(state is not None and is_ready(state, service, ending) for state in states):
             return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
-        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
+        if service.name not in world.facts.changed:
+            try:
+                _wait_for_all(world, service, step, seconds=KEPT_SECONDS)
+            except LabError as error:
+                world.note(f"{service.name} was started anew: {error.what}")
+                _start_anew(world, service, step)
+        _wait_for_all(world, service, step)
         step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
+
+
+def _wait_for_all(
+    world: World, service: Service, step: Track, *, seconds: float | None = None
+) -> None:
+    names = replica_names(world.lab, service)
+    parallel(
+        names, lambda name: wait_ready(world, service, name, step, seconds=seconds), step.cancel
+    )
+
+
+def _start_anew(world: World, service: Service, step: Track) -> None:
+    """Replace those replicas that are not well."""
+    engine, ending = world.link(service.machine).engine, completes(world.lab, service)
+    turn = world.facts.turns[service.machine]
+    job = Job(world, service, wanted_build(world, service), step, turn)
+    for name in replica_names(world.lab, service):
+        state = engine.container(name)
+        if state is None or not is_ready(state, service, ending):
+            carry_out(job, Action("replace", "replaced: it did not get well"), state or name)
+    with world.lock:
+        world.facts.changed[service.name] = "replaced: it did not get well"

@@ -12,6 +12,8 @@ from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import ContainerState, Engine
 
 READY_SECONDS = 180.0
+# One that ran before this run should be well already, unless its machine has just started.
+KEPT_SECONDS = 45.0
 POLL_SECONDS = 0.1
 # Asking costs the machine that is starting: the longer it takes, the rarer it is asked.
 POLL_SHARE = 0.1
@@ -24,14 +26,19 @@ def is_one_shot(service: Service) -> bool:
     return service.restart.partition(":")[0] in ("no", "on-failure")
 
 
-def wait_ready(world: World, service: Service, name: str, step: Track) -> None:
+def wait_ready(
+    world: World, service: Service, name: str, step: Track, *, seconds: float | None = None
+) -> None:
     """Wait until a container is what others may rely on: healthy where it has a health check,
     ended with 0 where others wait for its completion, running otherwise.
+
+    Raises LabError when it cannot become that, or is not within ``seconds`` (as on a machine in a
+    container).
     """
     ending = completes(world.lab, service)
     engine = world.link(service.machine).engine
     started = time.monotonic()
-    limit = READY_SECONDS * world.provider.patience
+    limit = (READY_SECONDS if seconds is None else seconds) * world.provider.patience
     while True:
         state = engine.container(name)
         if state is not None and (

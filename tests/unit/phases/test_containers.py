@@ -11,7 +11,7 @@ from fakes.outside import Silent
 from hashlab import workflows
 from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import readiness
+from hashlab.phases import containers, readiness
 from hashlab.phases.builds import Build
 from hashlab.phases.exchange import Action, decide
 from hashlab.phases.readiness import is_one_shot, wait_ready
@@ -353,6 +353,19 @@ def test_a_services_own_health_check_is_asked_without_waiting_for_its_interval(
     go(outside, workflows.INIT_BOX, workflows.DEV)
     words = [c.words[2] for c in outside.faults.calls if c.name == "engine.execute"]
     assert tuple(asked) in words
+
+
+def test_a_container_that_was_kept_and_does_not_get_well_is_started_anew_once(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    kept = outside.machines["broker"].engine.by_name("small-queue-1")
+    # Only a new one is ever well, as its first look tells.
+    outside.behaviours["queue"] = Behaviour(health=("healthy", "starting"))
+    monkeypatch.setattr(containers, "KEPT_SECONDS", 0)
+    rows = start(outside)
+    assert outside.machines["broker"].engine.by_name("small-queue-1").id != kept.id
+    assert [row.service for row in rows if row.name == "healthy"] == ["queue"]
 
 
 def test_a_network_the_machine_is_still_forgetting_is_waited_for(outside: Outside) -> None:
