@@ -192,32 +192,24 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
             return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         if service.name not in world.facts.changed:
-            try:
-                _wait_for_all(world, service, step, seconds=KEPT_SECONDS)
-            except LabError as error:
-                world.note(f"{service.name} was started anew: {error.what}")
-                _start_anew(world, service, step)
-        _wait_for_all(world, service, step)
+            _renew_unwell(world, service, step)
+        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
         step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
 
 
-def _wait_for_all(
-    world: World, service: Service, step: Track, *, seconds: float | None = None
-) -> None:
-    names = replica_names(world.lab, service)
-    parallel(
-        names, lambda name: wait_ready(world, service, name, step, seconds=seconds), step.cancel
-    )
-
-
-def _start_anew(world: World, service: Service, step: Track) -> None:
-    """Replace those replicas that are not well."""
-    engine, ending = world.link(service.machine).engine, completes(world.lab, service)
+def _renew_unwell(world: World, service: Service, step: Track) -> None:
+    """Replace those replicas that do not get well. In turn, for a failure of one of several at once
+    would cancel the run.
+    """
+    engine = world.link(service.machine).engine
     turn = world.facts.turns[service.machine]
-    job = Job(world, service, wanted_build(world, service), step, turn)
     for name in replica_names(world.lab, service):
-        state = engine.container(name)
-        if state is None or not is_ready(state, service, ending):
-            carry_out(job, Action("replace", "replaced: it did not get well"), state or name)
-    with world.lock:
-        world.facts.changed[service.name] = "replaced: it did not get well"
+        try:
+            wait_ready(world, service, name, step, seconds=KEPT_SECONDS)
+        except LabError as error:
+            world.note(f"{service.name} was started anew: {error.what}")
+            reason = "replaced: it did not get well"
+            job = Job(world, service, wanted_build(world, service), step, turn)
+            carry_out(job, Action("replace", reason), engine.container(name) or name)
+            with world.lock:
+                world.facts.changed[service.name] = reason
