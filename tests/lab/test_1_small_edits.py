@@ -12,6 +12,7 @@ from labkit import LabFolder, everything, fetch, replaced, rows
 SOURCES = "user/src/main/java/hashcollision/user"
 CLASSES = "/var/lib/hashlab/hash-collision/files/user/target/app/classes"
 LIST = "    List<User> list() throws SQLException {\n"
+NEVER = '        if (System.nanoTime() < 0) throw new SQLException("never {}");\n'
 
 
 def built(document: dict[str, Any]) -> str:
@@ -36,7 +37,7 @@ def running_build(lab: LabFolder, web_url: str) -> str:
 
 def test_one_class_is_compiled_alone_and_sent_alone(forum_lab: LabFolder, web_url: str) -> None:
     before = everything(forum_lab)
-    forum_lab.edit(f"{SOURCES}/Users.java", LIST, f"{LIST}        assert true : 1;\n")
+    forum_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + NEVER.format(1))
     document = forum_lab.json("refresh")
     assert built(document) == "built user (1 class)"
     assert sum(row["bytes_sent"] for row in document["phases"]) <= 32 * 1024
@@ -88,8 +89,8 @@ def test_a_change_of_what_all_share_reaches_all_three(forum_lab: LabFolder) -> N
     before = everything(forum_lab)
     forum_lab.edit(
         "common/src/main/java/hashcollision/common/Health.java",
-        "dependencies.put(dependency, present);",
-        "dependencies.put(dependency, Boolean.valueOf(present));",
+        "            return Status.OK;",
+        "            return System.nanoTime() < 0 ? Status.STARTING : Status.OK;",
     )
     document = forum_lab.json("refresh")
     assert replaced(before, everything(forum_lab)) == {"auth", "user", "qa"}
@@ -116,7 +117,7 @@ def start_of(lab: LabFolder, service: str) -> str:
 def test_a_method_body_goes_into_the_running_process(debug_lab: LabFolder, web_url: str) -> None:
     ids, started = everything(debug_lab), start_of(debug_lab, "user")
     old = running_build(debug_lab, web_url)
-    debug_lab.edit(f"{SOURCES}/Users.java", LIST, f"{LIST}        assert true : 2;\n")
+    debug_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + NEVER.format(2))
     document = debug_lab.json("refresh")
     assert what_became_of(document, "user") == "reloaded: 1 class"
     assert (everything(debug_lab), start_of(debug_lab, "user")) == (ids, started)
@@ -129,7 +130,7 @@ def test_a_method_body_goes_into_the_running_process(debug_lab: LabFolder, web_u
 def test_what_was_reloaded_and_then_started_anew_is_found_stale_and_mended(
     debug_lab: LabFolder, web_url: str
 ) -> None:
-    debug_lab.edit(f"{SOURCES}/Users.java", "assert true : 2;", "assert true : 3;")
+    debug_lab.edit(f"{SOURCES}/Users.java", "never 2", "never 3")
     assert what_became_of(debug_lab.json("refresh"), "user").startswith("reloaded")
     debug_lab.on("services", "docker restart -t 2 hash-collision-user-1")
     caught = debug_lab.run("verify")
