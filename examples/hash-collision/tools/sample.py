@@ -39,15 +39,20 @@ class Votes:
         """What the votes add up to."""
         return len(self.up) - len(self.down)
 
-    def in_order(self) -> Iterator[tuple[str, int]]:
+    def minority(self) -> Iterator[tuple[str, int]]:
         """
-        Voter and value, the smaller side first.
+        Voter and value of the smaller side, which votes first.
 
         So the score reaches its final value with the very last vote: who sees it sees them all.
         """
-        ups = [(name, 1) for name in self.up]
-        downs = [(name, -1) for name in self.down]
-        yield from downs + ups if self.score > 0 else ups + downs
+        return self._side(up=self.score <= 0)
+
+    def majority(self) -> Iterator[tuple[str, int]]:
+        """Voter and value of the larger side, which votes last."""
+        return self._side(up=self.score > 0)
+
+    def _side(self, *, up: bool) -> Iterator[tuple[str, int]]:
+        return ((name, 1 if up else -1) for name in (self.up if up else self.down))
 
     def reached_by(self, score: int) -> bool:
         """Whether the score shows these votes, with those of other people on top or not."""

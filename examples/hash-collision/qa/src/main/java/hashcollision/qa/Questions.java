@@ -2,11 +2,13 @@ package hashcollision.qa;
 
 import hashcollision.common.database.Database;
 import hashcollision.common.database.Sql;
+import hashcollision.common.http.ApiException;
 import hashcollision.common.token.Caller;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.OffsetDateTime;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -23,6 +25,12 @@ final class Questions {
 
     record Answer(long id, String body, long authorId, String authorName, int score, boolean accepted,
             String created) {}
+
+    /** A question that somebody wants to ask. */
+    record Draft(String title, String body, List<String> tags) {}
+
+    /** An answer that somebody wants to give. */
+    record Reply(long questionId, String body) {}
 
     static final int PAGE_SIZE = 20;
 
@@ -65,24 +73,70 @@ final class Questions {
                 """, row -> question(row, answers(connection, id)), id));
     }
 
-    long ask(Caller author, String title, String body, List<String> tags) throws SQLException {
-        return database.read(connection -> Sql.first(connection, """
-                WITH p AS (INSERT INTO post (author_id, author_name, body) VALUES (?, ?, ?) RETURNING id)
-                INSERT INTO question (id, title, tags) SELECT id, ?, ? FROM p RETURNING id
-                """, row -> row.getLong(1), author.id(), author.name(), body, title, tags.toArray(String[]::new))
-                .orElseThrow());
+    long ask(Caller author, Draft draft) throws SQLException {
+        return database.read(connection -> ask(connection, author, draft));
     }
 
-    /** Empty when there is no such question. */
-    Optional<Long> answer(Caller author, long questionId, String body) throws SQLException {
-        return database.write(connection -> {
-            // Counts and looks whether the question exists at the same time.
-            int found = Sql.update(connection, "UPDATE question SET answers = answers + 1 WHERE id = ?", questionId);
-            return found == 0 ? Optional.empty() : Sql.first(connection, """
-                    WITH p AS (INSERT INTO post (author_id, author_name, body) VALUES (?, ?, ?) RETURNING id)
-                    INSERT INTO answer (id, question_id) SELECT id, ? FROM p RETURNING id
-                    """, row -> row.getLong(1), author.id(), author.name(), body, questionId);
-        });
+    /** Asks several in the transaction of a connection. */
+    List<Long> ask(Connection connection, Caller author, List<Draft> drafts) throws SQLException {
+        List<Long> ids = new ArrayList<>();
+        for (Draft draft : drafts) {
+            ids.add(ask(connection, author, draft));
+        }
+        return ids;
+    }
+
+    private static long ask(Connection connection, Caller author, Draft draft) throws SQLException {
+        return Sql.first(connection, """
+                WITH p AS (INSERT INTO post (author_id, author_name, body) VALUES (?, ?, ?) RETURNING id)
+                INSERT INTO question (id, title, tags) SELECT id, ?, ? FROM p RETURNING id
+                """, row -> row.getLong(1), author.id(), author.name(), draft.body(), draft.title(),
+                draft.tags().toArray(String[]::new))
+                .orElseThrow();
+    }
+
+    long answer(Caller author, Reply reply) throws SQLException {
+        return database.read(connection -> answer(connection, author, reply));
+    }
+
+    /** Answers several in the transaction of a connection, whose questions are locked. */
+    List<Long> answer(Connection connection, Caller author, List<Reply> replies) throws SQLException {
+        List<Long> ids = new ArrayList<>();
+        for (Reply reply : replies) {
+            try {
+                ids.add(answer(connection, author, reply));
+            } catch (ApiException refused) {
+                throw refused.at("answers[" + ids.size() + "]");
+            }
+        }
+        return ids;
+    }
+
+    /** One statement counts the answer, looks whether the question exists, and saves. */
+    private static long answer(Connection connection, Caller author, Reply reply) throws SQLException {
+        return Sql.first(connection, """
+                WITH q AS (UPDATE question SET answers = answers + 1 WHERE id = ? RETURNING id),
+                     p AS (INSERT INTO post (author_id, author_name, body) SELECT ?, ?, ? FROM q RETURNING id)
+                INSERT INTO answer (id, question_id) SELECT p.id, q.id FROM p, q RETURNING id
+                """, row -> row.getLong(1), reply.questionId(), author.id(), author.name(), reply.body())
+                .orElseThrow(Questions::none);
+    }
+
+    /** Takes the rows that answers and acceptances will change, in an order that is always the same. */
+    void lock(Connection connection, List<Reply> answers, List<Long> acceptances) throws SQLException {
+        if (answers.isEmpty() && acceptances.isEmpty()) {
+            return;
+        }
+        Sql.list(connection, """
+                SELECT id FROM question
+                WHERE id = ANY (?) OR id IN (SELECT question_id FROM answer WHERE id = ANY (?))
+                ORDER BY id FOR UPDATE
+                """, row -> row.getLong(1),
+                answers.stream().map(Reply::questionId).toArray(Long[]::new), acceptances.toArray(Long[]::new));
+    }
+
+    static ApiException none() {
+        return ApiException.notFound("There is no such question.");
     }
 
     /** The accepted one first, then by score. */
