@@ -264,7 +264,7 @@ class Client:
         return int(self.post(f"/api/qa/questions/{question}/answers", {"body": body}, token)["id"])
 
     def contribute(self, token: str, parts: Mapping[str, Any]) -> dict[str, Any]:
-        """Adds lists of questions, answers, acceptances and votes of one user; what became of them."""
+        """Adds lists of questions, answers, acceptances and votes of one user."""
         return self.post("/api/qa/contributions", parts, token)
 
     def vote(self, token: str, path: str, value: int) -> int:

@@ -130,8 +130,8 @@ class Seed:
         acceptances = [part for one in begun for part in one.missing_acceptance(self._touched)]
         answers = [post for one in begun for post in one.answers if needs_votes(post)]
         questions = [one.post for one in begun if needs_votes(one.post)]
-        self._round("early voters", [*acceptances, *minority([*answers, *questions])])
-        self._round("voters on answers", majority(answers))
+        self._round("early voters", minority([*answers, *questions]))
+        self._round("voters on answers", [*acceptances, *majority(answers)])
         self._round("voters on questions", majority(questions))
         for post in (post for one in begun for post in one.posts):
             if post.score != post.wanted.score:

@@ -6,6 +6,7 @@ import hashcollision.common.messaging.Outbox;
 import hashcollision.common.token.Caller;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.Set;
 
 /**
  * Much of one person at once, such as what was written without a connection, or comes from another place. All of it
@@ -60,9 +61,9 @@ final class Contributions {
     /** Always in the same order, questions before posts, so that two of these never wait for each other. */
     Added add(Caller caller, Wanted wanted) throws SQLException {
         return outbox.write(connection -> {
-            questions.lock(connection, wanted.answers(), wanted.acceptances());
+            Set<Long> locked = questions.lock(connection, wanted.answers(), wanted.acceptances());
             List<Long> asked = questions.ask(connection, caller, wanted.questions());
-            List<Long> answered = questions.answer(connection, caller, wanted.answers());
+            List<Long> answered = questions.answer(connection, caller, wanted.answers(), locked);
             acceptances.accept(connection, caller, wanted.acceptances());
             return new Added(asked, answered, votes.cast(connection, caller, wanted.votes()));
         });

@@ -122,7 +122,7 @@ final class Votes {
         }
         if (!changes.isEmpty()) {
             write(connection, voter, changes);
-            outbox.add(connection, EventTypes.VOTES_CAST, new EventTypes.VotesCast(changes));
+            outbox.add(connection, EventTypes.VOTES_CAST, List.of(new EventTypes.VotesCast(changes)));
         }
         return cast;
     }
@@ -130,7 +130,8 @@ final class Votes {
     private static void write(Connection connection, Caller voter, List<EventTypes.VoteCast> changes)
             throws SQLException {
         Sql.update(connection, """
-                WITH changed AS (SELECT * FROM unnest(?::bigint[], ?::integer[], ?::integer[]) AS c (id, value, change)),
+                WITH changed AS (
+                         SELECT * FROM unnest(?::bigint[], ?::integer[], ?::integer[]) AS c (id, value, change)),
                      cast_votes AS (
                          INSERT INTO vote (post_id, user_id, value) SELECT id, ?, value FROM changed
                          ON CONFLICT (post_id, user_id) DO UPDATE SET value = excluded.value)

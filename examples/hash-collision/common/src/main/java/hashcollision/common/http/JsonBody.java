@@ -33,7 +33,7 @@ public final class JsonBody {
         return parse(bytes);
     }
 
-    static JsonBody parse(byte[] bytes) {
+    public static JsonBody parse(byte[] bytes) {
         JsonNode node;
         try {
             node = Json.parse(bytes);
