@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -191,3 +192,17 @@ class Voting:
         further = max if self.value > 0 else min
         self.post.score = further(self.post.score, told["score"])
         return told["previous"] != self.value
+
+
+def last_apart(votes: Sequence[Voting]) -> tuple[list[Voting], list[Voting]]:
+    """All but one vote on each post; and that one, where few people give many of them."""
+    own: dict[str, list[Voting]] = defaultdict(list)
+    for vote in votes:
+        own[vote.person].append(vote)
+    last: dict[int, Voting] = {}
+    open_posts = {vote.post.number for vote in votes}
+    while open_posts:
+        most = max(own.values(), key=lambda given: sum(v.post.number in open_posts for v in given))
+        last |= {vote.post.number: vote for vote in most if vote.post.number in open_posts}
+        open_posts -= last.keys()
+    return [vote for vote in votes if vote is not last[vote.post.number]], list(last.values())

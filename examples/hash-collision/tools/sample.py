@@ -155,7 +155,7 @@ def load() -> Sample:
     """Reads and checks all files; raises Failure that names the place."""
     users = tuple(_toml(DATA / "users.toml")["names"])
     topics = [_questions(path) for path in sorted(DATA.glob("questions/*.toml"))]
-    # In turns, so that a page of the list shows all topics.
+    # In turns, so that a page of the list shows most topics.
     turns = itertools.zip_longest(*topics)
     questions = tuple(question for turn in turns for question in turn if question is not None)
     sample = Sample(users, verification(), questions)
@@ -224,8 +224,7 @@ def _problem(question: SampleQuestion, users: set[str]) -> str | None:
         and question.author not in accepted,
         "two answers are the same": len({answer.body for answer in question.answers})
         == len(question.answers),
-        "a question needs votes: they come last and show that all is there": question.votes.score
-        != 0,
+        "a question needs votes: the last one shows that all is there": question.votes.score != 0,
     }
     for author, votes in question.posts():
         voters = [*votes.up, *votes.down]

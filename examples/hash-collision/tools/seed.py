@@ -23,7 +23,7 @@ from client import (
 )
 from contributions import Contributions, Part
 from parallel import Task, in_parallel
-from progress import Post, Progress, Voting
+from progress import Post, Progress, Voting, last_apart
 from sample import Sample, SampleQuestion, password
 from sessions import Sessions
 
@@ -110,8 +110,8 @@ class Seed:
         """
         Adds what is missing, all people at once, in rounds.
 
-        A question's own votes come last, the larger side after the smaller: so its score tells of
-        all that belongs to it.
+        A post's smaller side votes before the larger, and the last vote on a question comes when
+        all else is there: so its score tells of all that belongs to it.
         """
         begun = [Progress(question) for question in doubtful]
         looks = [self._look(one, rows[key]) for one in begun if (key := key_of(one.wanted)) in rows]
@@ -131,8 +131,9 @@ class Seed:
         answers = [post for one in begun for post in one.answers if needs_votes(post)]
         questions = [one.post for one in begun if needs_votes(one.post)]
         self._round("early voters", minority([*answers, *questions]))
-        self._round("voters on answers", [*acceptances, *majority(answers)])
-        self._round("voters on questions", majority(questions))
+        others, last = last_apart(list(majority(questions)))
+        self._round("voters", [*acceptances, *majority(answers), *others])
+        self._round("last voters", last)
         for post in (post for one in begun for post in one.posts):
             if post.score != post.wanted.score:
                 self._touched(post.author)
@@ -219,7 +220,7 @@ def authors_of(question: SampleQuestion) -> set[str]:
 
 
 def is_complete(question: SampleQuestion, row: Row | None) -> bool:
-    """Whether the line in the list shows everything: the question's own votes came last of all."""
+    """Whether the list shows all: the last vote on the question came after everything else."""
     return (
         row is not None
         and row.answers >= len(question.answers)
