@@ -285,10 +285,10 @@ def test_resources_come_change_and_go(example: Example) -> None:
 
 
 def test_targets_are_built_in_turn_from_what_they_share(example: Example) -> None:
-    example.edit(f"{COMMON}/Settings.java", '"unknown"', '"not known"')
+    example.edit(f"{COMMON}/Build.java", '"unknown"', '"not known"')
     for target in TARGETS:
         assert example.ask(target)["detail"] == "1 class"
-        assert b"not known" in example.classes(target)["hashcollision/common/Settings.class"]
+        assert b"not known" in example.classes(target)["hashcollision/common/Build.class"]
     assert example.classes("auth") == example.mavens("auth")
 
 
