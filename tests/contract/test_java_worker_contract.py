@@ -194,11 +194,11 @@ def test_an_api_that_others_use_in_the_old_way_is_an_error_and_nothing_is_writte
 ) -> None:
     before = example.classes()
     example.edit(
-        f"{USER}/Reputation.java", "static int change(VoteCast", "static int shift(VoteCast"
+        f"{USER}/Reputation.java", "changes(List<VoteCast> votes)", "shifts(List<VoteCast> votes)"
     )
     answer = example.ask()
     assert answer["result"] == "failed"
-    assert f"{USER}/UserEvents.java:26: error:" in answer["output"]
+    assert f"{USER}/UserEvents.java:28: error:" in answer["output"]
     assert example.classes() == before
 
 
@@ -207,7 +207,7 @@ def test_a_syntax_error_is_shown_with_file_and_line(example: Example) -> None:
     example.edit(f"{USER}/Users.java", "return new User(", "return neww User(")
     answer = example.ask()
     assert answer["result"] == "failed"
-    assert answer["output"].startswith(f"{USER}/Users.java:49: error: ';' expected\n")
+    assert answer["output"].startswith(f"{USER}/Users.java:51: error: ';' expected\n")
     assert "1 error" in answer["output"]
     assert example.classes() == before
 
@@ -285,10 +285,10 @@ def test_resources_come_change_and_go(example: Example) -> None:
 
 
 def test_targets_are_built_in_turn_from_what_they_share(example: Example) -> None:
-    example.edit(f"{COMMON}/Settings.java", '"unknown"', '"not known"')
+    example.edit(f"{COMMON}/Build.java", '"unknown"', '"not known"')
     for target in TARGETS:
         assert example.ask(target)["detail"] == "1 class"
-        assert b"not known" in example.classes(target)["hashcollision/common/Settings.class"]
+        assert b"not known" in example.classes(target)["hashcollision/common/Build.class"]
     assert example.classes("auth") == example.mavens("auth")
 
 

@@ -263,13 +263,13 @@ class Client:
         """The new answer's id."""
         return int(self.post(f"/api/qa/questions/{question}/answers", {"body": body}, token)["id"])
 
+    def contribute(self, token: str, parts: Mapping[str, Any]) -> dict[str, Any]:
+        """Adds lists of questions, answers, acceptances and votes of one user."""
+        return self.post("/api/qa/contributions", parts, token)
+
     def vote(self, token: str, path: str, value: int) -> int:
         """Votes on the post at the path ("questions/12", "answers/7"); the new score."""
         return int(self.post(f"/api/qa/{path}/votes", {"value": value}, token)["score"])
-
-    def accept(self, token: str, answer: int) -> None:
-        """Accepts the answer."""
-        self.post(f"/api/qa/answers/{answer}/acceptance", {}, token)
 
 
 def _told(reply: Reply) -> str:

@@ -39,15 +39,20 @@ class Votes:
         """What the votes add up to."""
         return len(self.up) - len(self.down)
 
-    def in_order(self) -> Iterator[tuple[str, int]]:
+    def minority(self) -> Iterator[tuple[str, int]]:
         """
-        Voter and value, the smaller side first.
+        Voter and value of the smaller side, which votes first.
 
         So the score reaches its final value with the very last vote: who sees it sees them all.
         """
-        ups = [(name, 1) for name in self.up]
-        downs = [(name, -1) for name in self.down]
-        yield from downs + ups if self.score > 0 else ups + downs
+        return self._side(up=self.score <= 0)
+
+    def majority(self) -> Iterator[tuple[str, int]]:
+        """Voter and value of the larger side, which votes last."""
+        return self._side(up=self.score > 0)
+
+    def _side(self, *, up: bool) -> Iterator[tuple[str, int]]:
+        return ((name, 1 if up else -1) for name in (self.up if up else self.down))
 
     def reached_by(self, score: int) -> bool:
         """Whether the score shows these votes, with those of other people on top or not."""
@@ -150,7 +155,7 @@ def load() -> Sample:
     """Reads and checks all files; raises Failure that names the place."""
     users = tuple(_toml(DATA / "users.toml")["names"])
     topics = [_questions(path) for path in sorted(DATA.glob("questions/*.toml"))]
-    # In turns, so that a page of the list shows all topics.
+    # In turns, so that a page of the list shows most topics.
     turns = itertools.zip_longest(*topics)
     questions = tuple(question for turn in turns for question in turn if question is not None)
     sample = Sample(users, verification(), questions)
@@ -219,8 +224,7 @@ def _problem(question: SampleQuestion, users: set[str]) -> str | None:
         and question.author not in accepted,
         "two answers are the same": len({answer.body for answer in question.answers})
         == len(question.answers),
-        "a question needs votes: they come last and show that all is there": question.votes.score
-        != 0,
+        "a question needs votes: the last one shows that all is there": question.votes.score != 0,
     }
     for author, votes in question.posts():
         voters = [*votes.up, *votes.down]

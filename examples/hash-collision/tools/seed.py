@@ -7,16 +7,13 @@ import argparse
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import sample as sample_data
 from client import (
-    Answer,
     Client,
     Deadline,
     Failure,
-    Question,
     Row,
     User,
     patience,
@@ -24,20 +21,13 @@ from client import (
     settled,
     web_url,
 )
+from contributions import Contributions, Part
 from parallel import Task, in_parallel
-from sample import Sample, SampleAnswer, SampleQuestion, Votes, password
+from progress import Post, Progress, Voting, last_apart
+from sample import Sample, SampleQuestion, password
 from sessions import Sessions
 
 Key = tuple[str, str]  # title and author of a question
-
-
-@dataclass(frozen=True)
-class Post:
-    """An answer in the lab, as far as the loading needs it."""
-
-    id: int
-    score: int
-    accepted: bool
 
 
 class Seed:
@@ -49,6 +39,7 @@ class Seed:
         self._deadline = deadline
         self._client = Client(url)
         self._sessions = Sessions(sample.all_names)
+        self._contributions = Contributions(self._sessions, self._count)
         self._added: Counter[str] = Counter()
         self._touched_by_people: set[str] = set()
         self._lock = threading.Lock()
@@ -61,10 +52,7 @@ class Seed:
         self._add_users(set(self._sample.all_names) - set(users))
         doubtful = self._doubtful(rows, self._short_of_reputation(users))
         if doubtful:
-            self._in_parallel(
-                "questions",
-                [self._completion(question, rows.get(key_of(question))) for question in doubtful],
-            )
+            self._complete(doubtful, rows)
             self._check_questions()
             self._check_reputations(exact=fresh)
         return self._summary()
@@ -118,73 +106,44 @@ class Seed:
 
     # Questions
 
-    def _completion(self, wanted: SampleQuestion, row: Row | None) -> Task:
-        known: int | None = row.id if row else None
-        asked_in_vain = False
+    def _complete(self, doubtful: Sequence[SampleQuestion], rows: dict[Key, Row]) -> None:
+        """
+        Adds what is missing, all people at once, in rounds.
 
-        def complete(client: Client) -> None:
-            nonlocal known, asked_in_vain
-            if known is None and asked_in_vain:
-                # The attempt before may have reached the service although no answer came back.
-                found = {(row.title, row.author): row for row in client.rows()}.get(key_of(wanted))
-                if found:
-                    known = found.id
-                    self._count("questions")
-            if known is None:
-                token = self._sessions.token(client, wanted.author)
-                asked_in_vain = True
-                known = client.ask(token, wanted.title, wanted.body, wanted.tags)
-                self._count("questions")
-                self._fill(client, wanted, Question(known, 0, ()))
-            else:
-                self._fill(client, wanted, client.question(known))
+        A post's smaller side votes before the larger, and the last vote on a question comes when
+        all else is there: so its score tells of all that belongs to it.
+        """
+        begun = [Progress(question) for question in doubtful]
+        looks = [self._look(one, rows[key]) for one in begun if (key := key_of(one.wanted)) in rows]
+        self._in_parallel("questions looked at", looks)
+        for first in (True, False):  # the verification's question shall be the oldest
+            self._round(
+                "askers",
+                (
+                    part
+                    for one in begun
+                    if (one.wanted is self._sample.verification) is first
+                    for part in one.missing_question()
+                ),
+            )
+        self._round("answerers", (part for one in begun for part in one.missing_answers()))
+        acceptances = [part for one in begun for part in one.missing_acceptance(self._touched)]
+        answers = [post for one in begun for post in one.answers if needs_votes(post)]
+        questions = [one.post for one in begun if needs_votes(one.post)]
+        self._round("early voters", minority([*answers, *questions]))
+        others, last = last_apart(list(majority(questions)))
+        self._round("voters", [*acceptances, *majority(answers), *others])
+        self._round("last voters", last)
+        for post in (post for one in begun for post in one.posts):
+            if post.score != post.wanted.score:
+                self._touched(post.author)
 
-        return complete
+    def _look(self, progress: Progress, row: Row) -> Task:
+        return lambda client: progress.note(client.question(row.id))
 
-    def _fill(self, client: Client, wanted: SampleQuestion, found: Question) -> None:
-        """Adds what is missing; the question's own votes come last, so its score tells of all."""
-        there = {(answer.author, answer.body.strip()): answer for answer in found.answers}
-        answers = [
-            self._answered(client, answer, found.id, there.get((answer.author, answer.body)))
-            for answer in wanted.answers
-        ]
-        for answer, post in zip(wanted.answers, answers, strict=True):
-            self._vote(client, answer.author, answer.votes, f"answers/{post.id}", post.score)
-        self._accept(client, wanted, found, answers)
-        self._vote(client, wanted.author, wanted.votes, f"questions/{found.id}", found.score)
-
-    def _answered(
-        self, client: Client, wanted: SampleAnswer, question: int, there: Answer | None
-    ) -> Post:
-        if there is not None:
-            return Post(there.id, there.score, there.accepted)
-        token = self._sessions.token(client, wanted.author)
-        number = client.answer(token, question, wanted.body)
-        self._count("answers")
-        return Post(number, 0, False)
-
-    def _accept(
-        self, client: Client, wanted: SampleQuestion, found: Question, posts: Sequence[Post]
-    ) -> None:
-        for answer, post in zip(wanted.answers, posts, strict=True):
-            if not answer.accepted or post.accepted:
-                continue
-            if any(other.accepted for other in found.answers):
-                self._touched(answer.author)  # the asker's choice was changed by hand: leave it
-                continue
-            client.accept(self._sessions.token(client, wanted.author), post.id)
-            self._count("acceptances")
-
-    def _vote(self, client: Client, author: str, votes: Votes, path: str, score: int) -> None:
-        if not votes.reached_by(score):
-            for name, value in votes.in_order():
-                after = client.vote(self._sessions.token(client, name), path, value)
-                self._count(
-                    "votes", int(after != score)
-                )  # a vote that was there already changes nothing
-                score = after
-        if score != votes.score:
-            self._touched(author)
+    def _round(self, people: str, parts: Iterable[Part]) -> None:
+        """One batch of each person; ends when all have arrived."""
+        self._in_parallel(people, self._contributions.tasks(parts))
 
     # Checks at the end
 
@@ -228,11 +187,12 @@ class Seed:
     # Helpers
 
     def _in_parallel(self, what: str, tasks: Sequence[Task]) -> None:
-        in_parallel(self._url, self._deadline, what, tasks)
+        if tasks:
+            in_parallel(self._url, self._deadline, what, tasks)
 
-    def _count(self, what: str, number: int = 1) -> None:
+    def _count(self, what: str) -> None:
         with self._lock:
-            self._added[what] += number
+            self._added[what] += 1
 
     def _touched(self, name: str) -> None:
         with self._lock:
@@ -260,13 +220,28 @@ def authors_of(question: SampleQuestion) -> set[str]:
 
 
 def is_complete(question: SampleQuestion, row: Row | None) -> bool:
-    """Whether the line in the list shows everything: the question's own votes came last of all."""
+    """Whether the list shows all: the last vote on the question came after everything else."""
     return (
         row is not None
         and row.answers >= len(question.answers)
         and (row.accepted or not question.solved)
         and question.votes.reached_by(row.score)
     )
+
+
+def needs_votes(post: Post) -> bool:
+    """Whether the score does not show the sample's votes."""
+    return not post.wanted.reached_by(post.score)
+
+
+def minority(posts: Iterable[Post]) -> Iterator[Voting]:
+    """The votes of the smaller sides."""
+    return (Voting(post, *vote) for post in posts for vote in post.wanted.minority())
+
+
+def majority(posts: Iterable[Post]) -> Iterator[Voting]:
+    """The votes of the larger sides."""
+    return (Voting(post, *vote) for post in posts for vote in post.wanted.majority())
 
 
 def reputation_of(users: dict[str, User], name: str) -> int | None:

@@ -5,6 +5,7 @@ import hashcollision.common.database.Sql;
 import hashcollision.common.messaging.EventTypes;
 import hashcollision.common.messaging.Outbox;
 import java.sql.SQLException;
+import java.util.List;
 import java.util.Optional;
 
 /** The accounts in the database. */
@@ -26,7 +27,8 @@ final class Accounts {
                     "INSERT INTO account (name, password_hash) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING id",
                     row -> row.getLong(1), name, passwordHash);
             if (id.isPresent()) {
-                outbox.add(connection, EventTypes.USER_REGISTERED, new EventTypes.UserRegistered(id.get(), name));
+                outbox.add(connection, EventTypes.USER_REGISTERED,
+                        List.of(new EventTypes.UserRegistered(id.get(), name)));
             }
             return id;
         });

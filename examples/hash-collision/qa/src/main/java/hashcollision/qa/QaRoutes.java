@@ -1,7 +1,6 @@
 package hashcollision.qa;
 
 import hashcollision.common.AtStart;
-import hashcollision.common.http.ApiException;
 import hashcollision.common.http.Http;
 import hashcollision.common.http.JsonBody;
 import hashcollision.common.http.Requests;
@@ -11,7 +10,6 @@ import io.javalin.config.RoutesConfig;
 import io.javalin.http.Context;
 import java.io.IOException;
 import java.sql.SQLException;
-import java.util.List;
 import java.util.regex.Pattern;
 
 /** Questions, answers and votes over HTTP. Everybody reads; writing needs a token. */
@@ -28,12 +26,14 @@ final class QaRoutes {
     private final Questions questions;
     private final Votes votes;
     private final Acceptances acceptances;
+    private final Contributions contributions;
 
-    QaRoutes(Tokens tokens, Questions questions, Votes votes, Acceptances acceptances) {
+    QaRoutes(Tokens tokens, Questions questions, Votes votes, Acceptances acceptances, Contributions contributions) {
         this.tokens = tokens;
         this.questions = questions;
         this.votes = votes;
         this.acceptances = acceptances;
+        this.contributions = contributions;
     }
 
     @AtStart
@@ -45,6 +45,7 @@ final class QaRoutes {
         routes.post("/api/qa/questions/{id}/votes", context -> vote(context, Votes.Kind.QUESTION));
         routes.post("/api/qa/answers/{id}/votes", context -> vote(context, Votes.Kind.ANSWER));
         routes.post("/api/qa/answers/{id}/acceptance", this::accept);
+        routes.post("/api/qa/contributions", this::contribute);
     }
 
     private void list(Context context) throws SQLException {
@@ -54,29 +55,25 @@ final class QaRoutes {
     }
 
     private void get(Context context) throws SQLException {
-        Http.json(context, 200, questions.find(Requests.id(context)).orElseThrow(QaRoutes::noQuestion));
+        Http.json(context, 200, questions.find(Requests.id(context)).orElseThrow(Questions::none));
     }
 
     private void ask(Context context) throws IOException, SQLException {
         Caller caller = tokens.caller(context);
-        JsonBody body = JsonBody.of(context);
-        String title = body.text("title", 5, 200);
-        String text = body.text("body", 1, 20_000);
-        List<String> tags = body.texts("tags", 5, TAG);
-        Http.json(context, 201, new Created(questions.ask(caller, title, text, tags)));
+        Http.json(context, 201, new Created(questions.ask(caller, draft(JsonBody.of(context)))));
     }
 
     private void answer(Context context) throws IOException, SQLException {
         Caller caller = tokens.caller(context);
-        String text = JsonBody.of(context).text("body", 1, 20_000);
-        Http.json(context, 201, new Created(questions.answer(caller, Requests.id(context), text)
-                .orElseThrow(QaRoutes::noQuestion)));
+        String text = text(JsonBody.of(context));
+        Http.json(context, 201, new Created(questions.answer(caller,
+                new Questions.Reply(Requests.id(context), text))));
     }
 
     private void vote(Context context, Votes.Kind kind) throws IOException, SQLException {
         Caller caller = tokens.caller(context);
         int value = JsonBody.of(context).sign("value");
-        Http.json(context, 200, new Score(votes.cast(caller, kind, Requests.id(context), value)));
+        Http.json(context, 200, new Score(votes.cast(caller, new Votes.Vote(kind, Requests.id(context), value))));
     }
 
     private void accept(Context context) throws SQLException {
@@ -84,7 +81,16 @@ final class QaRoutes {
         Http.json(context, 200, new Accepted(true));
     }
 
-    private static ApiException noQuestion() {
-        return ApiException.notFound("There is no such question.");
+    private void contribute(Context context) throws IOException, SQLException {
+        Caller caller = tokens.caller(context);
+        Http.json(context, 200, contributions.add(caller, Contributions.read(JsonBody.of(context))));
+    }
+
+    static Questions.Draft draft(JsonBody body) {
+        return new Questions.Draft(body.text("title", 5, 200), text(body), body.texts("tags", 5, TAG));
+    }
+
+    static String text(JsonBody body) {
+        return body.text("body", 1, 20_000);
     }
 }

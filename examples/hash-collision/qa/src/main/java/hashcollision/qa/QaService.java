@@ -16,6 +16,9 @@ public final class QaService {
         Outbox outbox = service.broker().outbox();
         Tokens tokens = new Tokens(service.settings().secret("token_key"));
         Questions questions = new Questions(service.database());
-        service.start(new QaRoutes(tokens, questions, new Votes(outbox), new Acceptances(outbox))::register);
+        Votes votes = new Votes(outbox);
+        Acceptances acceptances = new Acceptances(outbox);
+        Contributions contributions = new Contributions(outbox, questions, acceptances, votes);
+        service.start(new QaRoutes(tokens, questions, votes, acceptances, contributions)::register);
     }
 }

@@ -2,6 +2,7 @@ package hashcollision.qa;
 
 import hashcollision.common.database.Database;
 import hashcollision.common.database.Sql;
+import hashcollision.common.http.ApiException;
 import hashcollision.common.token.Caller;
 import java.sql.Connection;
 import java.sql.ResultSet;
@@ -9,6 +10,8 @@ import java.sql.SQLException;
 import java.time.OffsetDateTime;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.function.Function;
 
 /** Questions and their answers in the database: asked, answered, read. */
 final class Questions {
@@ -23,6 +26,12 @@ final class Questions {
 
     record Answer(long id, String body, long authorId, String authorName, int score, boolean accepted,
             String created) {}
+
+    /** A question that somebody wants to ask. */
+    record Draft(String title, String body, List<String> tags) {}
+
+    /** An answer that somebody wants to give. */
+    record Reply(long questionId, String body) {}
 
     static final int PAGE_SIZE = 20;
 
@@ -65,24 +74,90 @@ final class Questions {
                 """, row -> question(row, answers(connection, id)), id));
     }
 
-    long ask(Caller author, String title, String body, List<String> tags) throws SQLException {
-        return database.read(connection -> Sql.first(connection, """
-                WITH p AS (INSERT INTO post (author_id, author_name, body) VALUES (?, ?, ?) RETURNING id)
-                INSERT INTO question (id, title, tags) SELECT id, ?, ? FROM p RETURNING id
-                """, row -> row.getLong(1), author.id(), author.name(), body, title, tags.toArray(String[]::new))
-                .orElseThrow());
+    long ask(Caller author, Draft draft) throws SQLException {
+        return database.read(connection -> ask(connection, author, List.of(draft))).get(0);
     }
 
-    /** Empty when there is no such question. */
-    Optional<Long> answer(Caller author, long questionId, String body) throws SQLException {
-        return database.write(connection -> {
-            // Counts and looks whether the question exists at the same time.
-            int found = Sql.update(connection, "UPDATE question SET answers = answers + 1 WHERE id = ?", questionId);
-            return found == 0 ? Optional.empty() : Sql.first(connection, """
-                    WITH p AS (INSERT INTO post (author_id, author_name, body) VALUES (?, ?, ?) RETURNING id)
-                    INSERT INTO answer (id, question_id) SELECT id, ? FROM p RETURNING id
-                    """, row -> row.getLong(1), author.id(), author.name(), body, questionId);
-        });
+    /** Asks several by one statement. Returns their ids in order. */
+    List<Long> ask(Connection connection, Caller author, List<Draft> drafts) throws SQLException {
+        if (drafts.isEmpty()) {
+            return List.of();
+        }
+        List<Long> ids = Sql.list(connection, """
+                WITH draft AS MATERIALIZED (
+                         SELECT nextval('post_id_seq') AS id, d.*
+                         FROM unnest(?::text[], ?::text[], ?::text[]) WITH ORDINALITY AS d (title, body, tags, place)
+                         ORDER BY place),
+                     p AS (INSERT INTO post (id, author_id, author_name, body) OVERRIDING SYSTEM VALUE
+                           SELECT id, ?, ?, body FROM draft)
+                INSERT INTO question (id, title, tags) SELECT id, title, string_to_array(tags, ',') FROM draft
+                RETURNING id
+                """, row -> row.getLong(1),
+                texts(drafts, Draft::title), texts(drafts, Draft::body),
+                texts(drafts, draft -> String.join(",", draft.tags())),  // no tag has a comma
+                author.id(), author.name());
+        return inOrder(ids);
+    }
+
+    long answer(Caller author, Reply reply) throws SQLException {
+        return database.read(connection -> save(connection, author, List.of(reply)))
+                .stream().findFirst().orElseThrow(Questions::none);
+    }
+
+    /** Answers several by one statement. Returns their ids in order. Takes questions that {@link #lock} locked. */
+    List<Long> answer(Connection connection, Caller author, List<Reply> replies, Set<Long> locked) throws SQLException {
+        for (int i = 0; i < replies.size(); i++) {
+            if (!locked.contains(replies.get(i).questionId())) {
+                throw none().at("answers[" + i + "]");
+            }
+        }
+        return replies.isEmpty() ? List.of() : save(connection, author, replies);
+    }
+
+    /** One statement counts answers, looks whether their questions exist, and saves those whose question does. */
+    private static List<Long> save(Connection connection, Caller author, List<Reply> replies) throws SQLException {
+        List<Long> ids = Sql.list(connection, """
+                WITH reply AS MATERIALIZED (
+                         SELECT nextval('post_id_seq') AS id, r.*
+                         FROM unnest(?::bigint[], ?::text[]) WITH ORDINALITY AS r (question_id, body, place)
+                         ORDER BY place),
+                     asked AS (UPDATE question q SET answers = q.answers + more.answers
+                               FROM (SELECT question_id, count(*) AS answers FROM reply GROUP BY question_id) more
+                               WHERE q.id = more.question_id RETURNING q.id),
+                     p AS (INSERT INTO post (id, author_id, author_name, body) OVERRIDING SYSTEM VALUE
+                           SELECT r.id, ?, ?, r.body FROM reply r JOIN asked ON asked.id = r.question_id)
+                INSERT INTO answer (id, question_id)
+                SELECT r.id, r.question_id FROM reply r JOIN asked ON asked.id = r.question_id RETURNING id
+                """, row -> row.getLong(1),
+                replies.stream().map(Reply::questionId).toArray(Long[]::new), texts(replies, Reply::body),
+                author.id(), author.name());
+        return inOrder(ids);
+    }
+
+    /** Ids were given in the order of the request, but rows may come back in another. */
+    private static List<Long> inOrder(List<Long> ids) {
+        return ids.stream().sorted().toList();
+    }
+
+    private static <T> String[] texts(List<T> items, Function<T, String> text) {
+        return items.stream().map(text).toArray(String[]::new);
+    }
+
+    /** Takes the rows that answers and acceptances will change, in an order that is always the same. */
+    Set<Long> lock(Connection connection, List<Reply> answers, List<Long> acceptances) throws SQLException {
+        if (answers.isEmpty() && acceptances.isEmpty()) {
+            return Set.of();
+        }
+        return Set.copyOf(Sql.list(connection, """
+                SELECT id FROM question
+                WHERE id = ANY (?) OR id IN (SELECT question_id FROM answer WHERE id = ANY (?))
+                ORDER BY id FOR UPDATE
+                """, row -> row.getLong(1),
+                answers.stream().map(Reply::questionId).toArray(Long[]::new), acceptances.toArray(Long[]::new)));
+    }
+
+    static ApiException none() {
+        return ApiException.notFound("There is no such question.");
     }
 
     /** The accepted one first, then by score. */

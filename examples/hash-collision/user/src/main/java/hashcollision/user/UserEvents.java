@@ -6,12 +6,14 @@ import hashcollision.common.messaging.EventTypes;
 import java.sql.Connection;
 import java.sql.SQLException;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 
 /** What other services tell about users. Points only add up, so the order of events does not matter. */
 final class UserEvents {
     static final String QUEUE = "user.events";
     static final List<String> TYPES = List.of(EventTypes.USER_REGISTERED, EventTypes.VOTE_CAST,
-            EventTypes.ANSWER_ACCEPTED, EventTypes.ANSWER_UNACCEPTED);
+            EventTypes.VOTES_CAST, EventTypes.ANSWER_ACCEPTED, EventTypes.ANSWER_UNACCEPTED);
 
     private UserEvents() {}
 
@@ -21,9 +23,13 @@ final class UserEvents {
                 var registered = Json.convert(event.data(), EventTypes.UserRegistered.class);
                 Users.add(connection, registered.userId(), registered.name());
             }
+            case EventTypes.VOTES_CAST -> {
+                var cast = Json.convert(event.data(), EventTypes.VotesCast.class);
+                Users.addPoints(connection, Reputation.changes(cast.votes()));
+            }
             case EventTypes.VOTE_CAST -> {
                 var vote = Json.convert(event.data(), EventTypes.VoteCast.class);
-                Users.addPoints(connection, vote.authorId(), Reputation.change(vote));
+                Users.addPoints(connection, Reputation.changes(List.of(vote)));
             }
             case EventTypes.ANSWER_ACCEPTED -> addForAnswer(connection, event, Reputation.ACCEPTED_ANSWER);
             case EventTypes.ANSWER_UNACCEPTED -> addForAnswer(connection, event, -Reputation.ACCEPTED_ANSWER);
@@ -33,6 +39,6 @@ final class UserEvents {
 
     private static void addForAnswer(Connection connection, Event event, int points) throws SQLException {
         var answer = Json.convert(event.data(), EventTypes.AnswerAccepted.class);
-        Users.addPoints(connection, answer.authorId(), points);
+        Users.addPoints(connection, new TreeMap<>(Map.of(answer.authorId(), points)));
     }
 }

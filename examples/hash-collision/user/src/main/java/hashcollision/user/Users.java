@@ -7,6 +7,7 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.util.List;
 import java.util.Optional;
+import java.util.SortedMap;
 
 /** The users in the database. */
 final class Users {
@@ -38,11 +39,12 @@ final class Users {
         Sql.update(connection, "INSERT INTO registered_user (id, name) VALUES (?, ?) ON CONFLICT DO NOTHING", id, name);
     }
 
-    static void addPoints(Connection connection, long id, int points) throws SQLException {
+    /** Sorted by user, so that two transactions take the rows in the same order. */
+    static void addPoints(Connection connection, SortedMap<Long, Integer> points) throws SQLException {
         Sql.update(connection, """
-                INSERT INTO reputation (user_id, points) VALUES (?, ?)
+                INSERT INTO reputation (user_id, points) SELECT * FROM unnest(?::bigint[], ?::integer[])
                 ON CONFLICT (user_id) DO UPDATE SET points = reputation.points + excluded.points
-                """, id, points);
+                """, points.keySet().toArray(Long[]::new), points.values().toArray(Integer[]::new));
     }
 
     private static User user(ResultSet row) throws SQLException {

@@ -16,7 +16,23 @@ public final class Sql {
         T read(ResultSet row) throws SQLException;
     }
 
+    /** Does something with the row that the result stands on. */
+    @FunctionalInterface
+    public interface RowAction {
+        void take(ResultSet row) throws SQLException;
+    }
+
     private Sql() {}
+
+    public static void each(Connection connection, String sql, RowAction action, Object... parameters)
+            throws SQLException {
+        try (PreparedStatement statement = prepare(connection, sql, parameters);
+                ResultSet result = statement.executeQuery()) {
+            while (result.next()) {
+                action.take(result);
+            }
+        }
+    }
 
     public static <T> List<T> list(Connection connection, String sql, Row<T> row, Object... parameters)
             throws SQLException {

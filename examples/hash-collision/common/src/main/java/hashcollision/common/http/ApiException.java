@@ -39,6 +39,11 @@ public final class ApiException extends RuntimeException {
         return new ApiException(503, "unavailable", "The service is not ready. Try again in a moment.");
     }
 
+    /** The same refusal, of one of several parts of a request. */
+    public ApiException at(String part) {
+        return new ApiException(status, code, part + ": " + getMessage());
+    }
+
     public int status() {
         return status;
     }

@@ -4,9 +4,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import hashcollision.common.Json;
 import io.javalin.http.Context;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Function;
 import java.util.regex.Pattern;
 
 /** The JSON object of a request, whose fields are checked as they are read. */
@@ -31,7 +33,7 @@ public final class JsonBody {
         return parse(bytes);
     }
 
-    static JsonBody parse(byte[] bytes) {
+    public static JsonBody parse(byte[] bytes) {
         JsonNode node;
         try {
             node = Json.parse(bytes);
@@ -80,6 +82,43 @@ public final class JsonBody {
             items.add(item.textValue());
         }
         return List.copyOf(items);
+    }
+
+    public boolean has(String field) {
+        return object.hasNonNull(field);
+    }
+
+    /** The number of something that is stored; whether it is there, the database knows. */
+    public long id(String field) {
+        JsonNode node = object.path(field);
+        if (!node.isIntegralNumber() || !node.canConvertToLong() || node.longValue() < 0) {
+            throw invalid(field, "want the number of one");
+        }
+        return node.longValue();
+    }
+
+    /** Objects, each read with its own fields; a missing field is an empty list. A refusal tells which one is wrong. */
+    public <T> List<T> items(String field, int maxItems, Function<JsonBody, T> read) {
+        JsonNode node = object.path(field);
+        if (node.isMissingNode() || node.isNull()) {
+            return List.of();
+        }
+        if (!node.isArray() || node.size() > maxItems) {
+            throw invalid(field, "want a list of at most " + maxItems);
+        }
+        List<T> items = new ArrayList<>();
+        for (JsonNode item : node) {
+            String place = field + "[" + items.size() + "]";
+            if (!item.isObject()) {
+                throw ApiException.badRequest("invalid_" + field, place + ": want an object.");
+            }
+            try {
+                items.add(read.apply(new JsonBody(item)));
+            } catch (ApiException refused) {
+                throw refused.at(place);
+            }
+        }
+        return items;
     }
 
     private String string(String field) {

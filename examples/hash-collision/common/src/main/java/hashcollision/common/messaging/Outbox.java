@@ -5,6 +5,7 @@ import hashcollision.common.database.Database;
 import hashcollision.common.database.Sql;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.util.List;
 import java.util.UUID;
 
 /** Where a service leaves its events: in the database, together with the change they tell of. */
@@ -24,9 +25,14 @@ public final class Outbox {
         return result;
     }
 
-    /** Leaves an event in the transaction of this connection. */
-    public void add(Connection connection, String type, Object data) throws SQLException {
-        Sql.update(connection, "INSERT INTO outbox (event_id, type, data) VALUES (?, ?, ?)",
-                UUID.randomUUID(), type, Json.text(data));
+    /** Leaves events of one type in the transaction of this connection. */
+    public void add(Connection connection, String type, List<?> data) throws SQLException {
+        Sql.update(connection, """
+                INSERT INTO outbox (event_id, type, data)
+                SELECT event_id, ?, data FROM unnest(?::uuid[], ?::text[]) WITH ORDINALITY AS e (event_id, data, place)
+                ORDER BY place
+                """, type,
+                data.stream().map(event -> UUID.randomUUID().toString()).toArray(String[]::new),
+                data.stream().map(Json::text).toArray(String[]::new));
     }
 }

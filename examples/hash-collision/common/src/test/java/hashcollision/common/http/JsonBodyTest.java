@@ -64,13 +64,46 @@ class JsonBodyTest {
         assertRefused("invalid_tags", () -> body(json).texts("tags", 3, TAG));
     }
 
+    @Test
+    void anIdIsANumberThatFitsTheDatabase() {
+        assertEquals(Long.MAX_VALUE, body("{\"question\":9223372036854775807}").id("question"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{}", "{\"question\":null}", "{\"question\":\"1\"}", "{\"question\":1.5}",
+        "{\"question\":-1}", "{\"question\":9223372036854775808}"})
+    void anyOtherIdIsRefused(String json) {
+        assertRefused("invalid_question", () -> body(json).id("question"));
+    }
+
+    @Test
+    void itemsAreReadInOrderAndNoneAreAnEmptyList() {
+        assertEquals(List.of(1, -1), body("{\"votes\":[{\"value\":1},{\"value\":-1}]}")
+                .items("votes", 2, item -> item.sign("value")));
+        assertEquals(List.of(), body("{}").items("votes", 2, item -> item.sign("value")));
+    }
+
+    @Test
+    void aWrongItemIsRefusedWithItsPlace() {
+        JsonBody body = body("{\"votes\":[{\"value\":1},{\"value\":2}]}");
+        ApiException refused = assertRefused("invalid_value", () -> body.items("votes", 9, item -> item.sign("value")));
+        assertEquals("votes[1]: value: want 1 or -1.", refused.getMessage());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"{\"votes\":{}}", "{\"votes\":[1]}", "{\"votes\":[{},[]]}", "{\"votes\":[{},{},{}]}"})
+    void itemsThatAreTooManyOrNoObjectsAreRefused(String json) {
+        assertRefused("invalid_votes", () -> body(json).items("votes", 2, item -> item));
+    }
+
     private static JsonBody body(String json) {
         return JsonBody.parse(json.getBytes(StandardCharsets.UTF_8));
     }
 
-    private static void assertRefused(String code, Executable read) {
+    private static ApiException assertRefused(String code, Executable read) {
         ApiException refused = assertThrows(ApiException.class, read);
         assertEquals(400, refused.status());
         assertEquals(code, refused.code());
+        return refused;
     }
 }
