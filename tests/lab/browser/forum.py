@@ -138,6 +138,15 @@ class Forum:
 
         self.until(f"{css} that can be clicked", enabled)
 
+    def press(self, css: str, key: str) -> None:
+        """Presses a key on an element, looked up anew where it was replaced just then."""
+
+        def pressed() -> bool:
+            self.see(css).send_keys(key)
+            return True
+
+        self.until(f"{css} that takes keys", pressed)
+
     def type(self, css: str, text: str) -> None:
         """Puts the text into the field in place of what was there."""
         field = self.see(css)

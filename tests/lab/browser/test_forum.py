@@ -82,7 +82,7 @@ def test_log_in_works_by_keyboard_and_log_out_forgets_the_token(forum: Forum, ap
     forum.see("#name").send_keys(name, Keys.TAB, PASSWORD, Keys.ENTER)
     forum.see("#who", name)
     assert name in forum.driver.execute_script("return JSON.stringify(sessionStorage)")
-    forum.see("#log-out").send_keys(Keys.ENTER)
+    forum.press("#log-out", Keys.ENTER)
     forum.see("#account", "Register")
     assert forum.driver.execute_script("return sessionStorage.length + localStorage.length") == 0
 
