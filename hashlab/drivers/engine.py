@@ -365,6 +365,14 @@ class DockerEngine:
         with self._explained("cannot read the Swarm's join token"):
             return str(self._client.inspect_swarm()["JoinTokens"]["Worker"])
 
+    def swarm_ready(self, node: str) -> bool:
+        """See protocols.Engine."""
+        with self._explained(f"cannot inspect node {node} of the Swarm"):
+            try:
+                return bool(self._client.inspect_node(node)["Status"]["State"] == "ready")
+            except NotFound:
+                return False
+
     def close(self) -> None:
         """See protocols.Engine."""
         self._client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Hashable, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -12,9 +13,11 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
-from hashlab.protocols import LAB_LABEL, SwarmState
+from hashlab.protocols import LAB_LABEL, Engine, SwarmState
 
 PORT = 2377
+READY_SECONDS = 30.0
+POLL_SECONDS = 0.05
 
 
 def overlay(lab: Lab) -> str:
@@ -67,6 +70,7 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
         # that its last container left cannot attach the next one (Docker 20.10).
         engine.swarm_init(str(address))
         state = engine.swarm()
+        _await_ready(world, track, engine, state.node)
         world.facts.joined.add(machine)
     world.facts.swarm = state
     world.facts.network = engine.network_id(overlay(world.lab))
@@ -89,7 +93,24 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
         if state.joined:
             engine.swarm_leave()
         _join(world, machine, manager)
+    leader = world.link(world.machine_names()[0]).engine
+    _await_ready(world, track, leader, engine.swarm().node)
     world.facts.joined.add(machine)
+
+
+def _await_ready(world: World, track: Track, leader: Engine, node: str) -> None:
+    """Wait until the manager hears of a member. A container that is started before is attached to
+    no network: its engine waits for half a minute, and gives up.
+    """
+    deadline = time.monotonic() + READY_SECONDS * world.provider.patience
+    while not leader.swarm_ready(node):
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"member {node} of the Swarm does not get ready",
+                where=world.lab.name,
+                next_step="run it again; if it stays: hashlab destroy",
+            )
+        track.cancel.wait(POLL_SECONDS)
 
 
 def _join(world: World, name: str, manager: SwarmState) -> None:

@@ -186,5 +186,10 @@ class Engine(Protocol):
     def swarm_token(self) -> str:
         """The token workers join with."""
 
+    def swarm_ready(self, node: str) -> bool:
+        """Whether this manager hears of a member of its Swarm, so that containers there can be
+        attached to networks.
+        """
+
     def close(self) -> None:
         """Close the connection."""

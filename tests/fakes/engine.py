@@ -159,6 +159,7 @@ class Cluster:
     token: str = field(default_factory=lambda: f"SWMTKN-{next(_numbers)}")
     overlays: dict[str, Network] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
+    looks: dict[str, int] = field(default_factory=dict)
 
 
 class FakeEngine:
@@ -513,6 +514,13 @@ class FakeEngine:
             if self.cluster is None or not self._swarm().manager:
                 raise self._error("cannot read the Swarm's join token: not a swarm manager")
             return self.cluster.token
+
+    def swarm_ready(self, node: str) -> bool:
+        with self._call("swarm_ready", node):
+            if self.cluster is None or not self._swarm().manager:
+                raise self._error("cannot inspect a node: not a swarm manager")
+            self.cluster.looks[node] = self.cluster.looks.get(node, 0) + 1
+            return self.cluster.looks[node] > 1
 
     def close(self) -> None:
         self.closed = True

@@ -334,6 +334,7 @@ CALLS = [
     "engine.swarm",
     "engine.swarm_init",
     "engine.swarm_join",
+    "engine.swarm_ready",
     "engine.swarm_token",
     "laptop.build_image",
     "laptop.image_labels",
