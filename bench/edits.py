@@ -18,7 +18,6 @@ ONE_CLASS = "user/src/main/java/hashcollision/user/UserRoutes.java"
 ANSWER_SECONDS = 15.0
 
 NO_USER = "There is no such user."
-NO_PATH = "There is nothing at this address."
 MEMBER = re.compile(r"\n    static int bench\d+\(\) \{[^\n]*\}\n")
 DEPENDENCY = """\
     <dependency>
@@ -87,9 +86,14 @@ def _message(words: str) -> Callable[[str, int], str]:
     return lambda text, number: re.sub(re.escape(words) + r'[^"]*', f"{words} {number}", text)
 
 
+def _words_and_member(text: str, number: int) -> str:
+    """Another literal, and a new method."""
+    return _member(_message(NO_USER)(text, number), number)
+
+
 def _member(text: str, number: int) -> str:
-    """Another literal, and a method that was not there before, which no debugger takes in."""
-    text = MEMBER.sub("", _message(NO_USER)(text, number))
+    """A method that was not there before, which no debugger takes into a class that is loaded."""
+    text = MEMBER.sub("", text)
     head, brace, tail = text.rpartition("}")
     return f"{head}\n    static int bench{number}() {{ return {number}; }}\n{brace}{tail}"
 
@@ -105,15 +109,17 @@ NO_SUCH_USER = (("/api/user/users/999999999", NO_USER),)
 NOTHING = Edit("nothing")
 STATIC = Edit("one static file", f"{PAGES}/index.html", _page, shown=(("/", "<!-- bench"),))
 HOT_SWAP = Edit("one method body", ONE_CLASS, _message(NO_USER), ("user",), shown=NO_SUCH_USER)
-CLASS = Edit("one class", ONE_CLASS, _member, ("user",), frozenset({"user"}), NO_SUCH_USER)
+CLASS = Edit(
+    "one class", ONE_CLASS, _words_and_member, ("user",), frozenset({"user"}), NO_SUCH_USER
+)
 DEPENDENCIES = Edit("one dependency", "user/pom.xml", _dependency, ("user",), frozenset({"user"}))
+# Every service has loaded this class from its start on.
 ALL_THREE = Edit(
     "all three services",
-    "common/src/main/java/hashcollision/common/http/Errors.java",
-    _message(NO_PATH),
+    "common/src/main/java/hashcollision/common/Health.java",
+    _member,
     SERVICES,
     frozenset(SERVICES),
-    tuple((f"/api/{service}/nothing-here", NO_PATH) for service in SERVICES),
 )
 # A hot swap goes into a process that hashlab itself has started, so it follows the restart.
 EDITS = (NOTHING, STATIC, CLASS, HOT_SWAP, DEPENDENCIES, ALL_THREE)
