@@ -34,6 +34,9 @@ exit 0
 """
 
 
+# A process whose build nobody knows.
+ANEW = "it took files in, and was started anew or changed since"
+
 # The build each process was started as, by pid; the content that processes see, by path.
 Inside = tuple[Mapping[int, str], Mapping[str, str]]
 
@@ -203,6 +206,8 @@ def _judge(
     process = process_of(container, files)
     if process is not None and start_id == container.labels.get(BUILD_LABEL):
         start_id = process.build
+    if not start_id:
+        return Running(container, machine, service, "", ANEW)
     running = build_id(start_id, sync)
     old = [path for path, content in build.start_files.items() if seen.get(root + path) != content]
     if old:

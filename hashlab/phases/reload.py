@@ -20,10 +20,17 @@ RELOAD_SECONDS = 60.0
 
 
 def process_of(container: ContainerState, files: MachineFiles) -> Process | None:
-    """What is known of a container's process; None when another one runs there since then."""
+    """What is known of a container's process; None when nothing is but what its container says.
+
+    A process that took files in and was started anew since then reads them again, under a build id
+    that its container had before: what it runs is then unknown, and no build.
+    """
     process = files.processes.get(container.id)
-    same = process is not None and process.started_at == container.started_at
-    return process if same and container.state == "running" else None
+    if process is None or container.state != "running":
+        return None
+    if process.started_at == container.started_at:
+        return process
+    return replace(process, build="", fixed="") if process.reloaded else None
 
 
 def differs(build: Build, process: Process | None) -> tuple[str, ...]:
@@ -71,7 +78,7 @@ def remember(world: World, machine: str, container: str, process: Process) -> No
 
 def distrust(world: World, machine: str, container: ContainerState) -> None:
     """A process that took files in and does not run them is replaced by the next run."""
-    process = process_of(container, world.facts.files[machine])
+    process = world.facts.files[machine].processes.get(container.id)
     if process is not None and process.reloaded:
         remember(world, machine, container.id, replace(process, build="", fixed=""))
 

@@ -122,6 +122,15 @@ def test_what_was_written_down_counts_for_that_one_process_only(there: Container
     assert process_of(there, files) is None
 
 
+def test_what_took_files_in_and_was_started_anew_runs_no_build_that_is_known() -> None:
+    reloaded = after_swap(build("one", a="2"), OLD, (A,))
+    found = process_of(
+        replace(THERE, started_at="later"), MachineFiles(processes={THERE.id: reloaded})
+    )
+    assert found is not None
+    assert (found.build, differs(build(), found)) == ("", ())
+
+
 def test_what_was_taken_is_remembered_with_what_was_taken_before() -> None:
     first = after_swap(build("one", a="2"), started(build("zero"), THERE), (A,))
     second = after_swap(build("two", a="2", b="2"), first, (B,))
@@ -365,6 +374,19 @@ def test_after_the_container_restarted_by_itself_what_was_written_down_counts_no
     assert told(result) == "replaced: its build changed"
     assert site(lab).id != before
     assert len(asked(lab, "swap")) == 1
+
+
+def test_a_process_that_restarted_by_itself_is_found_out_when_the_edit_is_taken_back(
+    lab: Outside,
+) -> None:
+    """Its container is of the very build that is wanted again, but it has read the other files."""
+    edit(lab, "source 2\n")
+    refresh(lab)
+    restart(lab)
+    before = site(lab).id
+    edit(lab, "source 1\n")
+    assert told(refresh(lab)) == "replaced: its build changed"
+    assert site(lab).id != before
 
 
 def test_a_process_that_restarted_by_itself_is_not_reloaded(lab: Outside) -> None:
