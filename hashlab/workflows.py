@@ -64,7 +64,12 @@ DEV: tuple[P, ...] = (
     P("boot", machines.boot, after=("prepare",)),
     P("connect", machines.connect, after=("prepare",), per="machine"),
     P("secrets", secrets.make_secrets, after=("prepare",)),
-    *APPLICATION,
+    *(
+        replace(phase, parts=partial(containers.parts, early=True))
+        if phase.name == "containers"
+        else phase
+        for phase in APPLICATION
+    ),
     P("seed", steps.seed, after=("containers", "ports")),
     P("verify", steps.verify, after=("seed",)),
 )

@@ -223,5 +223,5 @@ def _failed(what: str, changes: Sequence[Change], output: str) -> LabError:
         what,
         where=f"artifact {', '.join(change.artifact.name for change in changes)}",
         output=output,
-        next_step="mend the source and run it again; nothing in the lab was touched",
+        next_step="mend the source and run it again; what runs of it was not touched",
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 from functools import partial
 
 from hashlab.config.model import Lab, Service
@@ -49,20 +48,20 @@ def observe_containers(world: World) -> dict[str, list[ContainerState]]:
     return {link.machine: containers for link, containers in zip(links, found, strict=True)}
 
 
-def parts(world: World) -> Mapping[Hashable, Part[World]]:
+def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]]:
     """The work of phase ``containers``, each piece of which waits only for what it needs.
 
     For each machine a look at its containers and the upload of its files; for each service two,
-    for Compose lets others wait for its start or for its health.
+    for Compose lets others wait for its start or for its health. ``early``: machines that mount no
+    artifact do not wait for builds, though one may still fail.
     """
     names = {service.name for service in world.lab.services}
     found: dict[Hashable, Part[World]] = {}
     for machine in world.machine_names():
-        found["look", machine] = Part(partial(_look, machine=machine), machine)
-        without = () if _mounts_artifacts(world, machine) else ("artifacts",)
-        found["upload", machine] = Part(
-            partial(_upload, machine=machine), machine, without=frozenset(without)
-        )
+        waits = not early or _mounts_artifacts(world, machine)
+        without = frozenset() if waits else frozenset({"artifacts"})
+        found["look", machine] = Part(partial(_look, machine=machine), machine, without=without)
+        found["upload", machine] = Part(partial(_upload, machine=machine), machine, without=without)
     for service in world.lab.services:
         machine = service.machine
         wanted = [d for d in service.depends_on if d.service in names]
@@ -84,12 +83,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
             after=frozenset({("start", service.name), *asked_after}),
             without=found["upload", machine].without,
         )
-    # Looking waits for no artifact.
-    return {
-        key: replace(part, without=part.without | {"artifacts"}) if key[0] == "look" else part
-        for key, part in found.items()
-        if isinstance(key, tuple)
-    }
+    return found
 
 
 def _mounts_artifacts(world: World, machine: str) -> bool:

@@ -488,3 +488,23 @@ def test_a_failed_container_names_its_last_state_and_shows_its_log(outside: Outs
     assert error is not None
     assert "queue: it ended with exit code 3 (last state: exited" in error.what
     assert error.output == "no disk\n"
+
+
+def test_a_failed_build_is_told_before_a_refresh_touches_anything(outside: Outside) -> None:
+    running(outside)
+    (outside.lab.folder / "src/main.txt").write_text("source 2\n")
+    outside.lab = change_service(outside.lab, "queue", environment=(("LEVEL", "2"),))
+    outside.runner.prepare("make", "app", code=2, stderr="line 3: no\n")
+    outside.faults.calls.clear()
+    assert run(outside, workflows.REFRESH).error is not None
+    assert outside.faults.changes() == []
+
+
+def test_in_dev_what_mounts_no_artifact_starts_while_others_are_built(outside: Outside) -> None:
+    register_box(outside)
+    outside.runner.prepare("make", "app", code=2, stderr="line 3: no\n")
+    phase = next(p for p in workflows.DEV if p.name == "containers")
+    assert phase.parts is not None
+    parts = phase.parts(outside.world())
+    waits = {key for key, part in parts.items() if "artifacts" not in part.without}
+    assert waits == {("look", "web"), ("upload", "web"), ("start", "site"), ("ready", "site")}

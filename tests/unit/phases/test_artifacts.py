@@ -432,7 +432,7 @@ def test_a_source_that_is_wrong_is_told_and_the_record_stays(quick: Outside) -> 
     told = failure.value
     assert (told.what, told.where) == ("javac failed", "artifact app")
     assert told.output == "src/main.txt:3: no such symbol\n"
-    assert "nothing in the lab was touched" in told.next_step
+    assert "what runs of it was not touched" in told.next_step
     assert commands(quick) == []
     save(quick, "source 1\n")
     assert build(quick) == ("skipped", "1 unchanged")
