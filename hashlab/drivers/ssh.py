@@ -65,7 +65,7 @@ class SshShell:
         """
         try:
             channel = self.session(timeout)
-            channel.exec_command(shlex.join(command))
+            channel.exec_command(_line(command, reads=bool(stdin)))
             return _converse(channel, stdin)
         except (TimeoutError, EOFError, OSError, paramiko.SSHException) as error:
             raise self._cut(command, error) from error
@@ -73,8 +73,7 @@ class SshShell:
     def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
         """See protocols.Shell."""
         total = 0
-        with self._streaming(command, track) as channel:
-            channel.shutdown_write()
+        with self._streaming(command, track, reads=False) as channel:
             while chunk := self._received(channel):
                 total += target.write(chunk)
                 track.progress(total / 1e6, None, "MB")
@@ -90,7 +89,7 @@ class SshShell:
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
         """See protocols.Shell."""
         total = 0
-        with self._streaming(command, track) as channel:
+        with self._streaming(command, track, reads=True) as channel:
             while chunk := source.read(STREAM_CHUNK):
                 try:
                     channel.sendall(chunk)
@@ -104,14 +103,16 @@ class SshShell:
         return total
 
     @contextmanager
-    def _streaming(self, command: Sequence[str], track: Track) -> Iterator[paramiko.Channel]:
+    def _streaming(
+        self, command: Sequence[str], track: Track, *, reads: bool
+    ) -> Iterator[paramiko.Channel]:
         """A session in which the command runs; it must have ended well when the block ends."""
         errors: list[bytes] = []
         try:
             channel = self.session(STREAM_SILENCE_SECONDS)
             try:
                 with track.cancel.calling(lambda: _close(channel)):
-                    channel.exec_command(shlex.join(command))
+                    channel.exec_command(_line(command, reads=reads))
                     reader = threading.Thread(
                         target=_read_errors, args=(channel, errors), daemon=True
                     )
@@ -166,6 +167,13 @@ class SshShell:
         self._connection.close()
 
 
+def _line(command: Sequence[str], *, reads: bool) -> str:
+    """The command as a shell's line. One that reads nothing is not told the end of its input:
+    Paramiko may say that of a session that has just ended, and then sshd cuts the whole connection.
+    """
+    return shlex.join(command) if reads else f"{shlex.join(command)} < /dev/null"
+
+
 def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     """Send ``stdin``, read both streams to their ends, return what came."""
     errors: list[bytes] = []
@@ -174,7 +182,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     try:
         if stdin:
             channel.sendall(stdin)
-        channel.shutdown_write()
+            channel.shutdown_write()
         output = channel.makefile("rb").read()
         reader.join()
         code = channel.recv_exit_status()
