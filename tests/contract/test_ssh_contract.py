@@ -57,7 +57,7 @@ class Session(paramiko.ServerInterface):
 
 
 def _shell(channel: paramiko.Channel, text: str) -> None:
-    stdin = channel.makefile("rb").read()
+    stdin = b"" if text.endswith("< /dev/null") else channel.makefile("rb").read()
     done = subprocess.run(["sh", "-c", text], input=stdin, capture_output=True, check=False)
     channel.sendall(done.stdout)
     channel.sendall_stderr(done.stderr)
