@@ -99,7 +99,7 @@ def targets(measured: Measured) -> list[Target]:
         Target(
             "dev ÷ bare vagrant up",
             measured.median("dev") / measured.median("bare vagrant up"),
-            2.5,
+            1.6,
             "times",
         ),
         Target("refresh: nothing", measured.median("refresh: nothing"), 2.0),
