@@ -14,7 +14,7 @@ from octets import Octets
 HANDSHAKE = b"JDWP-Handshake"
 CONNECT_SECONDS = 5.0
 # After one debugger has gone, the JVM needs a moment before it takes the next: 6 ms at most, seen.
-AGAIN_SECONDS = 0.05
+AGAIN_SECONDS = 0.1
 POLL_SECONDS = 0.01
 ANSWER_SECONDS = 20.0
 HEAD = 11
