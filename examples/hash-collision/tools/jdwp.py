@@ -168,7 +168,7 @@ def _attached(host: str, port: int, patience: float) -> socket.socket:
             ) from error
         except OSError as error:
             if time.monotonic() > deadline:
-                raise Unreachable(_nobody(host, port, error)) from error
+                raise Unreachable(_nobody(host, port)) from error
         time.sleep(POLL_SECONDS)
 
 
@@ -191,10 +191,9 @@ def _greeted(host: str, port: int, limit: float) -> socket.socket:
     return made
 
 
-def _nobody(host: str, port: int, error: OSError) -> str:
+def _nobody(host: str, port: int) -> str:
     """A JVM that has a debugger does not listen: from here that looks the same as none."""
-    reason = (error.strerror or str(error)).lower()
     return (
-        f"no JVM takes a debugger at {host}:{port} ({reason}):"
+        f"no JVM takes a debugger at {host}:{port}:"
         " start the lab with JRE_VARIANT=-debug, or detach the IDE"
     )
