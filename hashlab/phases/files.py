@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hashlab.config.model import FileMount
 from hashlab.errors import LabError
-from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files, write_manifest
+from hashlab.phases.machinefiles import MachineFiles, Placed, nul, observe_files, write_manifest
 from hashlab.phases.snapshot import home, upload_root
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
@@ -186,8 +186,8 @@ def packed(todo: Difference, root: Path, folders: Iterable[str], send: Iterable[
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        _add(archive, "delete", _nul(todo.delete))
-        _add(archive, "folders", _nul(folders))
+        _add(archive, "delete", nul(todo.delete))
+        _add(archive, "folders", nul(folders))
         _add(archive, "new", None, mode=0o755)
         for name in send:
             path = root / name
@@ -216,7 +216,3 @@ def _add(
         entry.type = tarfile.DIRTYPE
     entry.size = len(content or b"")
     archive.addfile(entry, io.BytesIO(content or b""))
-
-
-def _nul(names: Iterable[str]) -> bytes:
-    return "".join(f"{name}\0" for name in names).encode()

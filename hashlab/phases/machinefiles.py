@@ -51,6 +51,10 @@ class Placed:
         """Its permissions."""
         return int(self.identity.rpartition(":")[2], 8)
 
+    def holding(self, digest: str) -> Placed:
+        """The same file, of which the SHA-256 is known now."""
+        return Placed(self.identity, digest + ("+x" if self.mode & EXECUTABLE else ""))
+
 
 @dataclass(frozen=True)
 class Process:
@@ -108,8 +112,7 @@ def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]
             return known[name]
         if name not in hashed:
             return one
-        executable = "+x" if one.mode & EXECUTABLE else ""
-        return Placed(one.identity, hashed[name] + executable)
+        return one.holding(hashed[name])
 
     return MachineFiles(
         {name: content(f"files/{name}", one) for name, one in there.files.items()},
@@ -139,9 +142,18 @@ def _identity(placed: Placed | None) -> str | None:
 
 
 def _hash(shell: Shell, lab: Lab, machine: str, names: Iterable[str]) -> dict[str, str]:
-    listing = _said(shell, lab, machine, HASH, stdin="".join(f"{n}\0" for n in names).encode())
+    return digests_in(_said(shell, lab, machine, HASH, stdin=nul(names)))
+
+
+def digests_in(listing: str) -> dict[str, str]:
+    """SHA-256 by path of what `sha256sum -z` printed."""
     entries = (entry.partition("  ") for entry in listing.split("\0") if entry)
-    return {name: content for content, _, name in entries}
+    return {path: digest for digest, _, path in entries}
+
+
+def nul(names: Iterable[str]) -> bytes:
+    """Names as `xargs -0` reads them."""
+    return "".join(f"{name}\0" for name in names).encode()
 
 
 def _said(shell: Shell, lab: Lab, machine: str, script: str, *, stdin: bytes = b"") -> str:

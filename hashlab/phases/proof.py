@@ -9,7 +9,14 @@ from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id
 from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
-from hashlab.phases.machinefiles import EXECUTABLE, IDENTITY, MachineFiles, Placed, observe_files
+from hashlab.phases.machinefiles import (
+    IDENTITY,
+    MachineFiles,
+    Placed,
+    digests_in,
+    nul,
+    observe_files,
+)
 from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.reload import distrust, process_of, stale_after_reload
 from hashlab.phases.snapshot import upload_root
@@ -172,17 +179,13 @@ def _contents(
             strange.append(path)
     if strange:
         listing = _look(world, machine, ["sh", "-c", HASH_INSIDE, "sh"], strange)
-        for entry in filter(None, listing.split("\0")):
-            content, _, path = entry.partition("  ")
-            executable = Placed(identities[path]).mode & EXECUTABLE
-            seen[path] = content + ("+x" if executable else "")
+        for path, digest in digests_in(listing).items():
+            seen[path] = Placed(identities[path]).holding(digest).content
     return seen
 
 
 def _look(world: World, machine: str, words: list[str], paths: Iterable[str]) -> str:
-    done = world.link(machine).shell.run(
-        ["sudo", *words], stdin="".join(f"{path}\0" for path in paths).encode()
-    )
+    done = world.link(machine).shell.run(["sudo", *words], stdin=nul(paths))
     if done.code != 0:
         raise LabError("cannot look inside the containers", where=machine, output=done.stderr)
     return done.stdout

@@ -20,7 +20,7 @@ import pytest
 from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
-from hashlab.phases.files import APPLY, _add, _nul
+from hashlab.phases.files import APPLY, _add
 from hashlab.phases.machinefiles import (
     HASH,
     OBSERVE,
@@ -29,6 +29,7 @@ from hashlab.phases.machinefiles import (
     Placed,
     Process,
     _parse,
+    nul,
     observe_files,
     write_manifest,
     write_processes,
@@ -94,7 +95,7 @@ def listed(shell: Shell) -> MachineFiles:
 def contents(shell: Shell) -> dict[str, str]:
     """Content hash by path of every file and secret."""
     names = sorted(listed(shell).all)
-    said = fine(shell, HASH, HOME, stdin=_nul(names))
+    said = fine(shell, HASH, HOME, stdin=nul(names))
     pairs = (entry.partition("  ") for entry in said.split("\0") if entry)
     return {name: content for content, _, name in pairs}
 
@@ -110,8 +111,8 @@ def archive(
     """What APPLY takes: as ``files.packed`` makes it, but of bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as opened:
-        _add(opened, "delete", _nul(delete))
-        _add(opened, "folders", _nul(folders))
+        _add(opened, "delete", nul(delete))
+        _add(opened, "folders", nul(folders))
         _add(opened, "new", None, mode=0o755)
         for name, content in (new or {}).items():
             _add(opened, f"new/{name}", content, mode=mode, mtime=mtime)
@@ -297,13 +298,13 @@ def test_a_file_has_another_identity_after_any_change_and_the_same_without(shell
 
 def test_hashing_leaves_out_what_is_gone_and_tells_the_rest(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    said = fine(shell, HASH, HOME, stdin=_nul(["files/gone", "files/a"]))
+    said = fine(shell, HASH, HOME, stdin=nul(["files/gone", "files/a"]))
     assert said == f"{sha(b'1')}  files/a\0"
     assert fine(shell, HASH, HOME) == ""
 
 
 def test_a_machine_without_the_folder_cannot_hash(shell: Shell) -> None:
-    done = script(shell, HASH, HOME, stdin=_nul(["files/a"]))
+    done = script(shell, HASH, HOME, stdin=nul(["files/a"]))
     assert done.code != 0
     assert done.stderr
 
@@ -477,7 +478,7 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def inside(shell: Shell, text: str, *words: str, paths: Sequence[str] = ()) -> Completed:
-    done = shell.run(["sudo", "sh", "-c", text, "sh", *words], stdin=_nul(paths))
+    done = shell.run(["sudo", "sh", "-c", text, "sh", *words], stdin=nul(paths))
     assert done.code == 0, done.stderr
     return done
 
