@@ -12,10 +12,11 @@ path-exclude=/usr/share/locale/*
 path-exclude=/usr/share/bash-completion/*
 EOF
 apt-get update -q
-# socat carries the Docker API over SSH; iproute2 and iptables are what the overlay network needs.
+# socat carries the Docker API over SSH; iproute2 and iptables are what the overlay network needs. crun does runc's work
+# in a third of the time, and every container's start and every health check waits for that.
 apt-get install -q -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server rsync sudo socat \
-    docker.io iptables iproute2 ca-certificates "$@"
+    docker.io crun iptables iproute2 ca-certificates "$@"
 
 useradd --create-home --shell /bin/sh --groups docker core
 passwd --lock core > /dev/null
@@ -48,9 +49,17 @@ cat > /etc/docker/daemon.json <<'EOF'
   "log-driver": "json-file",
   "log-opts": {"max-size": "10m", "max-file": "3"},
   "shutdown-timeout": 3,
-  "live-restore": false
+  "live-restore": false,
+  "runtimes": {"crun": {"path": "/usr/bin/crun"}},
+  "default-runtime": "crun"
 }
 EOF
+# The engine calls its own program anew for each step of a network, seven times and more for each one. Half of what such
+# a call costs is collecting garbage that it does not live to need.
+for service in docker containerd; do
+    install -d "/etc/systemd/system/$service.service.d"
+    printf '[Service]\nEnvironment=GOGC=400\n' > "/etc/systemd/system/$service.service.d/hashlab.conf"
+done
 
 # Host keys are made at first boot, never shipped in a box.
 rm -f /etc/ssh/ssh_host_*
