@@ -8,6 +8,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -34,19 +35,19 @@ class ProcessWorkers:
     def ask(
         self,
         command: Sequence[str],
-        request: BuildRequest,
+        requests: Sequence[BuildRequest],
         *,
         cwd: Path,
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None],
-    ) -> BuildAnswer:
+    ) -> list[BuildAnswer]:
         """See protocols.Workers."""
         worker = self._worker(tuple(command), cwd)
         with worker.turn, cancel.calling(worker.kill):
-            answer = worker.ask(request, timeout=timeout, on_line=on_line, cancel=cancel)
+            answers = worker.ask(requests, timeout=timeout, on_line=on_line, cancel=cancel)
         cancel.check()
-        return answer
+        return answers
 
     def close(self) -> None:
         """See protocols.Workers."""
@@ -106,46 +107,55 @@ class _Worker:
 
     def ask(
         self,
-        request: BuildRequest,
+        requests: Sequence[BuildRequest],
         *,
         timeout: float,
         on_line: Callable[[str], None],
         cancel: CancelToken,
-    ) -> BuildAnswer:
-        self._number += 1
+    ) -> list[BuildAnswer]:
+        first = self._number + 1
+        self._number += len(requests)
         self._on_line = on_line
         self._said.clear()
-        line = json.dumps({"id": self._number, **asdict(request)})
+        lines = [json.dumps({"id": n, **asdict(r)}) + "\n" for n, r in enumerate(requests, first)]
+        deadline = time.monotonic() + timeout
+        found: dict[int, BuildAnswer] = {}
         try:
             # A worker that has died does not read; its end is then the answer.
             with suppress(BrokenPipeError):
-                _stream(self._process.stdin).write(line + "\n")
+                _stream(self._process.stdin).write("".join(lines))
                 _stream(self._process.stdin).flush()
-            answer = self._answers.get(timeout=timeout)
+            while len(found) < len(requests):
+                line = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
+                cancel.check()
+                if line is None:
+                    code = self._ended()
+                    self.kill()
+                    raise self._failure(f"ended with exit code {code} instead of an answer")
+                open_ = [n for n in range(first, first + len(requests)) if n not in found]
+                number, answer = self._understood(line, open_)
+                found[number] = answer
         except queue.Empty:
             self.kill()
             raise self._failure(f"did not answer within {timeout:g} s") from None
         finally:
             self._on_line = None
-        cancel.check()
-        if answer is None:
-            code = self._ended()
-            self.kill()
-            raise self._failure(f"ended with exit code {code} instead of an answer")
-        return self._understood(answer)
+        return [found[number] for number in sorted(found)]
 
-    def _understood(self, line: str) -> BuildAnswer:
+    def _understood(self, line: str, open_: Sequence[int]) -> tuple[int, BuildAnswer]:
+        """An answer and which of the open requests it is for."""
         try:
             said: Any = json.loads(line)
-            if said["id"] == self._number and said["result"] in ("done", "failed", "rebuild"):
-                return BuildAnswer(
-                    said["result"], str(said.get("detail", "")), str(said.get("output", ""))
-                )
+            number = said["id"]
+            if number in open_ and said["result"] in ("done", "failed", "rebuild"):
+                detail, output = str(said.get("detail", "")), str(said.get("output", ""))
+                return number, BuildAnswer(said["result"], detail, output)
         except (ValueError, TypeError, KeyError):
             pass
         # What it says next might answer an earlier question.
         self.kill()
-        raise self._failure(f"gave no answer to request {self._number}: {line.strip()[:200]}")
+        asked = " or ".join(map(str, open_))
+        raise self._failure(f"gave no answer to request {asked}: {line.strip()[:200]}")
 
     def _failure(self, what: str) -> LabError:
         # It has ended: what it said last of all tells why.

@@ -143,36 +143,46 @@ def _change(world: World, artifact: Artifact) -> Change | None:
 def _ask_workers(
     world: World, changes: Sequence[Change], track: Track
 ) -> list[tuple[Change, BuildAnswer]]:
-    """Ask each change's worker; a worker builds one artifact at a time, several work at once."""
+    """Ask each change's worker; workers build at once. What is built is built, even when another
+    build failed.
+    """
     workers = [(b, [c for c in changes if c.by is b]) for b in world.lab.builders if b.worker]
+    asked = [(worker, mine) for worker, mine in workers if mine]
+    answers = parallel(asked, lambda one: _ask(world, *one, track), track.cancel)
+    told = [each for of_worker in answers for each in of_worker]
+    for change, answer in told:
+        if answer.result == "done":
+            _record(world, change)
+    failed = [(change, answer) for change, answer in told if answer.result == "failed"]
+    if failed:
+        by = next(change.by.name for change, _ in failed if change.by)
+        # An error in a source that several share is one error.
+        outputs = dict.fromkeys(answer.output for _, answer in failed)
+        raise _failed(f"{by} failed", [change for change, _ in failed], "".join(outputs))
+    return told
 
-    def ask_all(one: tuple[Builder, Sequence[Change]]) -> list[tuple[Change, BuildAnswer]]:
-        worker, mine = one
-        return [(change, _ask(world, worker, change, track)) for change in mine]
 
-    return [each for told in parallel(workers, ask_all, track.cancel) for each in told]
-
-
-def _ask(world: World, worker: Builder, change: Change, track: Track) -> BuildAnswer:
-    artifact = change.artifact
-    answer = world.workers.ask(
-        worker.command,
+def _ask(
+    world: World, worker: Builder, changes: Sequence[Change], track: Track
+) -> list[tuple[Change, BuildAnswer]]:
+    requests = [
         BuildRequest(
-            target=artifact.target or artifact.name,
-            output=artifact.output.relative_to(world.lab.folder).as_posix(),
+            target=change.artifact.target or change.artifact.name,
+            output=change.artifact.output.relative_to(world.lab.folder).as_posix(),
             changed=change.changed,
             removed=change.removed,
-        ),
+        )
+        for change in changes
+    ]
+    answers = world.workers.ask(
+        worker.command,
+        requests,
         cwd=world.lab.folder,
         timeout=BUILD_SECONDS,
         cancel=track.cancel,
         on_line=track.output,
     )
-    if answer.result == "failed":
-        raise _failed(f"{worker.name} failed", (change,), answer.output)
-    if answer.result == "done":
-        _record(world, change)
-    return answer
+    return list(zip(changes, answers, strict=True))
 
 
 def _build_clean(world: World, changes: Sequence[Change], track: Track) -> None:

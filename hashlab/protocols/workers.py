@@ -38,14 +38,15 @@ class Workers(Protocol):
     def ask(
         self,
         command: Sequence[str],
-        request: BuildRequest,
+        requests: Sequence[BuildRequest],
         *,
         cwd: Path,
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None],
-    ) -> BuildAnswer:
-        """Ask the worker that ``command`` starts in ``cwd``; one request at a time.
+    ) -> list[BuildAnswer]:
+        """Ask the worker that ``command`` starts in ``cwd``; the answers in order of ``requests``,
+        which it gets at once. Who else asks it waits until it has answered all of them.
 
         ``on_line`` gets what it prints for people. Raises LabError when it dies, says something
         else than an answer, or takes longer than ``timeout`` seconds (it is ended then),

@@ -61,28 +61,46 @@ class Example:
 
     def ask(self, target: str = "user") -> dict[str, Any]:
         """Ask the worker for what changed since the last answer "done", as hashlab does."""
-        before, now = self.built[target], self.inputs(target)
-        answer = self.request(
-            target,
-            sorted(name for name in now if now[name] != before.get(name)),
-            sorted(before.keys() - now.keys()),
-        )
-        if answer["result"] == "done":
-            self.built[target] = now
+        [answer] = self.ask_at_once([target])
         return answer
 
+    def ask_at_once(self, targets: list[str]) -> list[dict[str, Any]]:
+        """Ask for several targets before the first is answered."""
+        now = {target: self.inputs(target) for target in targets}
+        for target in targets:
+            before = self.built[target]
+            changed = sorted(n for n in now[target] if now[target][n] != before.get(n))
+            self.send(target, changed, sorted(before.keys() - now[target].keys()))
+        answers = self.answers(len(targets))
+        for target, answer in zip(targets, answers, strict=True):
+            if answer["result"] == "done":
+                self.built[target] = now[target]
+        return answers
+
     def request(self, target: str, changed: list[str], removed: list[str]) -> dict[str, Any]:
+        """Send one request as it is given, and wait for its answer."""
+        self.send(target, changed, removed)
+        [answer] = self.answers(1)
+        return answer
+
+    def send(self, target: str, changed: list[str], removed: list[str]) -> None:
         """Send one request as it is given."""
-        assert self.worker.stdin is not None and self.worker.stdout is not None
+        assert self.worker.stdin is not None
         self.asked += 1
         output = f"{target}/target/app"
         fields = {"id": self.asked, "target": target, "output": output}
         line = json.dumps({**fields, "changed": changed, "removed": removed})
         self.worker.stdin.write(f"{line}\n")
         self.worker.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.worker.stdout.readline())
-        assert answer["id"] == self.asked
-        return answer
+
+    def answers(self, count: int) -> list[dict[str, Any]]:
+        """Return the answers to the last requests, in the order of asking."""
+        assert self.worker.stdout is not None
+        answers = [json.loads(self.worker.stdout.readline()) for _ in range(count)]
+        answers.sort(key=lambda answer: int(answer["id"]))
+        numbers = list(range(self.asked - count + 1, self.asked + 1))
+        assert [answer["id"] for answer in answers] == numbers
+        return answers
 
     def classes(self, target: str = "user") -> dict[str, bytes]:
         """Return what the worker's output folder holds."""
@@ -170,6 +188,19 @@ def test_an_edited_body_changes_one_class(example: Example) -> None:
         "hashcollision/user/Reputation.class"
     }
     assert after == example.mavens()
+
+
+def test_services_built_at_once_are_what_maven_makes(example: Example) -> None:
+    health = "common/src/main/java/hashcollision/common/Health.java"
+    example.edit(
+        health,
+        "public Status status() {",
+        "static int seven() { return 7; }\n\n    public Status status() {",
+    )
+    answers = example.ask_at_once(list(TARGETS))
+    assert [(a["result"], a["detail"]) for a in answers] == [("done", "1 class")] * len(TARGETS)
+    for target in TARGETS:
+        assert example.classes(target) == example.mavens(target)
 
 
 def test_a_constant_and_a_type_of_common_reach_the_classes_that_use_them(example: Example) -> None:

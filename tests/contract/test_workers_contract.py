@@ -92,13 +92,31 @@ def ask(
     cancel: CancelToken | None = None,
     on_line: Callable[[str], None] = lambda _: None,
 ) -> BuildAnswer:
-    return pool.ask(
+    [answer] = pool.ask(
         command,
-        BuildRequest(target, "out", ("a.java", "ü.java"), ("b.java",)),
+        [BuildRequest(target, "out", ("a.java", "ü.java"), ("b.java",))],
         cwd=folder,
         timeout=timeout,
         cancel=cancel or CancelToken(),
         on_line=on_line,
+    )
+    return answer
+
+
+def ask_at_once(
+    pool: ProcessWorkers, folder: Path, script: str, targets: Sequence[str]
+) -> list[BuildAnswer]:
+    """Ask a worker of its own for several artifacts."""
+    (folder / "several.py").write_text(script)
+    requests = [BuildRequest(target, "out", (), ()) for target in targets]
+    command = (sys.executable, "several.py")
+    return pool.ask(
+        command,
+        requests,
+        cwd=folder,
+        timeout=PATIENCE,
+        cancel=CancelToken(),
+        on_line=lambda _: None,
     )
 
 
@@ -379,6 +397,32 @@ def test_two_workers_work_at_once_and_one_answers_in_turn(
     assert len(set(answers)) == 2
 
 
+# Answers when it has got three, the last one first.
+BACKWARDS = """
+import json, sys
+while True:
+    asked = [json.loads(sys.stdin.readline()) for _ in range(3)]
+    for one in reversed(asked):
+        print(json.dumps({"id": one["id"], "result": "done", "detail": one["target"]}), flush=True)
+"""
+
+
+def test_several_artifacts_are_asked_for_at_once_and_answered_in_any_order(
+    pool: ProcessWorkers, folder: Path
+) -> None:
+    for _ in range(2):
+        answers = ask_at_once(pool, folder, BACKWARDS, ["a", "b", "c"])
+        assert [answer.detail for answer in answers] == ["a", "b", "c"]
+
+
+def test_an_answer_that_comes_twice_is_not_taken_for_another_ones(
+    pool: ProcessWorkers, folder: Path
+) -> None:
+    twice = BACKWARDS.replace('one["id"]', 'max(1, one["id"] - 1)')
+    with pytest.raises(LabError, match="gave no answer to request 3: "):
+        ask_at_once(pool, folder, twice, ["a", "b", "c"])
+
+
 def test_a_whole_script_can_be_the_command(pool: ProcessWorkers, folder: Path) -> None:
     script = "# " + "x" * 5000 + '\nread -r line; echo \'{"id": 1, "result": "done"}\'; cat > read'
     assert ask(pool, folder, command=("sh", "-c", script)).result == "done"
@@ -431,8 +475,8 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import BuildRequest
 pool = ProcessWorkers()
 for command in ((sys.executable, "worker.py"), (sys.executable, "-u", "worker.py")):
-    answer = pool.ask(
-        command, BuildRequest("", "out", (), ()), cwd=Path(sys.argv[1]), timeout=20,
+    [answer] = pool.ask(
+        command, [BuildRequest("", "out", (), ())], cwd=Path(sys.argv[1]), timeout=20,
         cancel=CancelToken(), on_line=print,
     )
     print(answer.detail, flush=True)

@@ -159,18 +159,18 @@ class FakeWorkers:
     def ask(
         self,
         command: Sequence[str],
-        request: BuildRequest,
+        requests: Sequence[BuildRequest],
         *,
         cwd: Path,
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None],
-    ) -> BuildAnswer:
+    ) -> list[BuildAnswer]:
         cancel.check()
-        with self.faults.call(f"workers.{command[0]}", request):
-            self.asked.append((tuple(command), request))
+        with self.faults.call(f"workers.{command[0]}", tuple(requests)):
+            self.asked += [(tuple(command), request) for request in requests]
             assert command[0] in self._answers, f"no worker was prepared for {list(command)}"
-            return self._answers[command[0]](request)
+            return [self._answers[command[0]](request) for request in requests]
 
     def close(self) -> None:
         self.closed += 1

@@ -23,6 +23,9 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -41,21 +44,38 @@ import javax.tools.ToolProvider;
  * there, byte for byte, without starting Maven.
  *
  * <p>Reads a request a line from standard input, writes an answer a line to standard output, both JSON, until the input
- * ends. The current folder is the one with the parent pom.xml. All that is kept from one request to the next is the
- * opened JAR of libraries; everything else is read from the disk again.
+ * ends. The current folder is the one with the parent pom.xml. Several services are built at once, as far as there are
+ * processors. All that is kept from one request to the next is the opened JAR of libraries; everything else is read from
+ * the disk again.
  */
 public final class JavaWorker {
-    private final Map<String, Libraries> libraries = new HashMap<>();
+    private final Map<String, Libraries> libraries = new ConcurrentHashMap<>();
 
     public static void main(String[] args) throws IOException {
         PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         System.setOut(System.err);  // only answers go to standard output
         JavaWorker worker = new JavaWorker();
         var requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        for (String line = requests.readLine(); line != null; line = requests.readLine()) {
-            Request request = Request.of(Json.parse(line));
-            Answer answer = worker.answer(request);
-            answers.println(Json.text(answer.fields(request.id())));
+        ExecutorService builds = Executors.newFixedThreadPool(Runtime.getRuntime().availableProcessors());
+        try {
+            for (String line = requests.readLine(); line != null; line = requests.readLine()) {
+                Request request = Request.of(Json.parse(line));
+                builds.execute(() -> worker.build(request, answers));
+            }
+        } finally {
+            builds.shutdown();  // the JVM ends when all that was asked is answered
+        }
+    }
+
+    private void build(Request request, PrintStream answers) {
+        try {
+            String answer = Json.text(answer(request).fields(request.id()));
+            synchronized (answers) {
+                answers.println(answer);
+            }
+        } catch (Error broken) {
+            broken.printStackTrace();
+            Runtime.getRuntime().halt(1);  // nobody would answer this request, and somebody waits
         }
     }
 

@@ -438,6 +438,39 @@ def test_a_source_that_is_wrong_is_told_and_the_record_stays(quick: Outside) -> 
     assert build(quick) == ("skipped", "1 unchanged")
 
 
+@pytest.fixture
+def sharing(quick: Outside) -> Outside:
+    """Two artifacts of one source, both built, for both of which the worker is enough."""
+    app = quick.lab.artifacts[0]
+    more = replace(app, name="more", target="more")
+    quick.lab = replace(quick.lab, artifacts=(app, more))
+    build(quick)
+    save(quick)
+    return quick
+
+
+def test_an_error_in_a_source_that_two_artifacts_share_is_told_once(sharing: Outside) -> None:
+    said = BuildAnswer("failed", "", "src/main.txt:3: no such symbol\n")
+    sharing.workers.prepare("java", lambda _: said)
+    with pytest.raises(LabError) as failure:
+        build(sharing)
+    assert failure.value.where == "artifact app, more"
+    assert failure.value.output == "src/main.txt:3: no such symbol\n"
+
+
+def test_what_a_worker_built_beside_a_failure_is_not_built_again(sharing: Outside) -> None:
+    sharing.workers.prepare(
+        "java", lambda r: BuildAnswer("failed" if r.target == "app" else "done", "", "no\n")
+    )
+    with pytest.raises(LabError, match="javac failed") as failure:
+        build(sharing)
+    assert failure.value.where == "artifact app"
+    done(sharing)
+    sharing.workers.asked.clear()
+    assert build(sharing) == ("ok", "built app (2 classes)")
+    assert [request.target for request in requests(sharing)] == ["app"]
+
+
 def test_after_a_wrong_source_the_worker_is_told_all_changes_since_the_last_good_build(
     quick: Outside,
 ) -> None:
