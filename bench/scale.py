@@ -17,10 +17,12 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from generated_lab import generate
 from measure import HASHLAB, Measured, Target, end_on_sigterm, hashlab, show, timed, write
@@ -37,6 +39,7 @@ LATE = "answers late"
 DELAYS = (5, 20, 50)  # milliseconds in each direction
 MIB = 2**20
 FIRST_GUESS = 400 * MIB  # of what a machine takes, before one was seen
+SETTLE_SECONDS = 60
 SPARE = 1024 * MIB  # what the laptop keeps for itself
 
 
@@ -92,14 +95,24 @@ class Scale:
         timed([str(HASHLAB), "destroy", *words, "--lab", str(self.folder), "--provider", "docker"])
 
     def _refreshes(self, name: str) -> None:
-        """A first one that is not counted: it may have to verify what `dev` did."""
-        hashlab(Measured(), "refresh (not counted)", self.folder, "refresh")
+        self._settle()
         for _ in range(self._rounds):
             record = hashlab(self.measured, name, self.folder, "refresh")
             sent = sum(row["bytes_sent"] for row in record["phases"])
-            started = [r for r in record["phases"] if r["name"] == "container"]
-            if sent or any(row["status"] == "ok" for row in started):
+            if sent or any(row["name"] == "container" for row in working(record)):
                 sys.exit(f"{name}: nothing was edited, but something was sent or restarted")
+
+    def _settle(self) -> None:
+        """Refresh, not counted, until nothing of `dev` is left to look after: it may have to be
+        verified, and services are asked for their health until their engine has asked them.
+        """
+        deadline = time.monotonic() + SETTLE_SECONDS
+        busy = True
+        while busy:
+            if time.monotonic() > deadline:
+                sys.exit(f"services are not well {SETTLE_SECONDS} s after dev")
+            record = hashlab(Measured(), "refresh (not counted)", self.folder, "refresh")
+            busy = any(row["name"] in ("healthy", "verify") for row in working(record))
 
     def _answering_late(self) -> None:
         """The same machines at the far end of long lines."""
@@ -108,6 +121,11 @@ class Scale:
                 self._refreshes(f"{LATE}: {delay} ms")
                 if not lines.carried:
                     sys.exit("hashlab did not take the way through the relays")
+
+
+def working(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a record that had something to do."""
+    return [row for row in record["phases"] if row["status"] == "ok"]
 
 
 @contextmanager

@@ -174,12 +174,51 @@ def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
     assert replaced(before, everything(forum_lab)) == {"qa"}
 
 
+@pytest.mark.full_pass
 def test_a_machine_that_lost_its_power_comes_back(forum_lab: LabFolder) -> None:
     kill_machine(forum_lab, "services")
     states = {m["name"]: m["state"] for m in forum_lab.json("status")["machines"]}
     assert states == {"broker": "running", "services": "stopped", "web": "running"}
     forum_lab.run("dev").ok()
     forum_lab.run("verify").ok()
+
+
+def users(url: str) -> set[str]:
+    """Who is registered, as the page shows it."""
+    return {user["name"] for user in json.loads(fetch(f"{url}/api/user/users"))["users"]}
+
+
+def register(url: str, name: str) -> None:
+    """Register somebody, and wait until the event has reached the other service."""
+    account = json.dumps({"name": name, "password": "long enough for anybody"}).encode()
+    request = urllib.request.Request(
+        f"{url}/api/auth/registrations", account, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status in (200, 201)
+    deadline = time.monotonic() + 60
+    while name not in users(url):
+        assert time.monotonic() < deadline, f"{name} did not reach the user service"
+        time.sleep(0.1)
+
+
+@pytest.mark.full_pass
+def test_a_restored_forum_has_the_people_of_that_instant(forum_lab: LabFolder) -> None:
+    url = str(forum_lab.json("status")["urls"]["web"])
+    register(url, "before_the_snapshot")
+    document = forum_lab.json("snapshot", "instant")
+    try:
+        assert "they stood still for" in rows(document, "take")[0]["detail"]
+        then = users(url)
+        assert "before_the_snapshot" in then
+        register(url, "after_the_snapshot")
+        document = forum_lab.json("restore", "instant")
+        assert rows(document, "verify")[0]["status"] == "ok"
+        url = str(forum_lab.json("status")["urls"]["web"])
+        assert users(url) == then
+        register(url, "after_the_snapshot")
+    finally:
+        forum_lab.run("snapshots", "--remove", "instant").ok()
 
 
 def test_a_deleted_state_folder_is_found_again(forum_lab: LabFolder) -> None:
