@@ -15,7 +15,7 @@ from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.labfolder import nearest
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
-from hashlab.phases.machines import reconnect
+from hashlab.phases.reach import reconnect
 from hashlab.phases.replacement import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.status import status_document

@@ -14,7 +14,7 @@ from hashlab import workflows
 from hashlab.config import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
-from hashlab.phases.machines import silent
+from hashlab.phases.reach import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, round_report, show_error
 from hashlab.runs import Options, Run, fail, perform

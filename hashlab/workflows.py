@@ -17,6 +17,7 @@ from hashlab.phases import (
     network,
     ports,
     proof,
+    reach,
     replacement,
     secrets,
     staleness,
@@ -62,7 +63,7 @@ DEV: tuple[P, ...] = (
     P("prepare", machines.prepare, after=("doctor",)),
     P("disks", machines.make_disks, after=("prepare",)),
     P("boot", machines.boot, after=("prepare",)),
-    P("connect", machines.connect, after=("prepare",), per="machine"),
+    P("connect", reach.connect, after=("prepare",), per="machine"),
     P("secrets", secrets.make_secrets, after=("prepare",)),
     *(
         replace(phase, parts=partial(containers.parts, early=True))
@@ -77,7 +78,7 @@ DEV: tuple[P, ...] = (
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
     P("hash images", images.hash_images),
-    P("connect", machines.reconnect, per="machine"),
+    P("connect", reach.reconnect, per="machine"),
     P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
     P("secrets", secrets.make_secrets, after=("connect",)),
     *APPLICATION,
@@ -86,14 +87,14 @@ REFRESH: tuple[P, ...] = (
 )
 
 SEED: tuple[P, ...] = (
-    P("connect", machines.reconnect, per="machine"),
+    P("connect", reach.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
     P("seed", steps.seed, after=("ports",)),
 )
 
 VERIFY: tuple[P, ...] = (
     P("hash images", images.hash_images),
-    P("connect", machines.reconnect, per="machine"),
+    P("connect", reach.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
     P("verify", steps.verify, after=("ports",)),
@@ -158,7 +159,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             partial(restoring.restore_machines, name=name),
             after=("artifacts", "hash images"),
         ),
-        P("connect", machines.connect, after=("restore",), per="machine"),
+        P("connect", reach.connect, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
             replace(phase, after=tuple(name for name in phase.after if name != "kept data"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fakes import Outside, small_lab
 
-from hashlab.phases import files, machines, readiness
+from hashlab.phases import files, reach, readiness
 
 
 @pytest.fixture
@@ -22,6 +22,6 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if "lab" not in request.path.parts:
         monkeypatch.setattr(readiness, "POLL_SECONDS", 0.001)
         monkeypatch.setattr(readiness, "POLL_SHARE", 0)
-        monkeypatch.setattr(machines, "POLL_SECONDS", 0.001)
+        monkeypatch.setattr(reach, "POLL_SECONDS", 0.001)
         # The small lab has four files: the first upload is rsync's, that of one edit is not.
         monkeypatch.setattr(files, "FEW", 2)

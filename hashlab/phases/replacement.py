@@ -10,8 +10,8 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.exchange import stop_container
-from hashlab.phases.machines import reconnect
 from hashlab.phases.ports import close_ports_of
+from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, Link

@@ -8,8 +8,8 @@ from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.containers import wanted_builds
 from hashlab.phases.images import image_inputs
-from hashlab.phases.machines import reconnect
 from hashlab.phases.proof import Running, read_back
+from hashlab.phases.reach import reconnect
 from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel

@@ -24,7 +24,7 @@ from hashlab.config.model import Lab
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.rendering import render_vagrantfile
 from hashlab.errors import LabError
-from hashlab.phases import machines as phases
+from hashlab.phases import layout as phases
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import BoxManifest, Completed, KvmProbe, PlannedMachine, Runner
 from hashlab.providers.libvirt import LibvirtProvider
@@ -375,8 +375,8 @@ def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     world.state.key.parent.mkdir(parents=True)
     world.state.key.write_text("PRIVATE\n")
-    layout = phases.lay_out(world, {})
-    text = phases.vagrantfile(world, layout, MANIFEST, KEY)
+    placed = phases.lay_out(world, {})
+    text = phases.vagrantfile(world, placed, MANIFEST, KEY)
     world.state.vagrantfile.write_text(text)
     return world.state.vagrantfile
 

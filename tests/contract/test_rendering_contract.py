@@ -15,7 +15,7 @@ from fakes import Behaviour, FakeEngine, Outside, small_lab
 from hashlab.config.model import Lab
 from hashlab.drivers.rendering import render_vagrantfile, ruby
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.machines import lay_out, vagrantfile
+from hashlab.phases.layout import lay_out, vagrantfile
 from hashlab.providers.docker import DockerProvider
 
 HOSTILE = [

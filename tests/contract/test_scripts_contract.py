@@ -21,6 +21,7 @@ from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
 from hashlab.phases.files import APPLY, _add
+from hashlab.phases.layout import wait_for
 from hashlab.phases.machinefiles import (
     HASH,
     OBSERVE,
@@ -34,7 +35,6 @@ from hashlab.phases.machinefiles import (
     write_manifest,
     write_processes,
 )
-from hashlab.phases.machines import wait_for
 from hashlab.phases.proof import HASH_INSIDE, READ_INSIDE
 from hashlab.protocols import Completed, Shell
 

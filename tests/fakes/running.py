@@ -9,7 +9,7 @@ from fakes.outside import Outside, Silent, track_of
 from hashlab import workflows
 from hashlab.phases.boxes.registry import MANIFEST, boxes_folder, recipe_manifest
 from hashlab.phases.images import INPUTS_LABEL, PULLED
-from hashlab.phases.machines import reconnect
+from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import (
     CancelToken,

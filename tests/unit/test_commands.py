@@ -16,7 +16,7 @@ from fakes import Outside, go, running
 from hashlab import commands, runs, workflows
 from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
 from hashlab.lock import held
-from hashlab.phases import machines
+from hashlab.phases import reach
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
 from hashlab.runs import Options
@@ -345,7 +345,7 @@ def test_ssh_finds_the_machines_again_without_local_state(
 def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
     outside: Outside, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     assert commands.ssh("web", "", PEOPLE) == ExitCode.LAB
     assert "hashlab dev" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from fakes.running import register_box, running
 
 from hashlab import workflows
 from hashlab.errors import LabError
-from hashlab.phases import machines
+from hashlab.phases import reach
 from hashlab.phases.replacement import archive_path, note_path
 from hashlab.pipeline import RunResult
 from hashlab.statefiles import write_json, write_text
@@ -298,7 +298,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
     outside: Outside, phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if phase == "connect":
-        monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+        monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     box_and_edit(outside)
     OCCASIONS.get(phase, lambda _: None)(outside)
     told = outside.faults.arm(BREAKS[phase], always=True)
@@ -313,7 +313,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
         assert {row.status for row in rows(failed, later.name)} <= ends
 
     outside.faults.disarm()
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 60)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 60)
     go(outside, workflows.DEV)
 
 

@@ -6,7 +6,8 @@ from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
 from hashlab.phases.keys import ensure_key
-from hashlab.phases.machines import choose_subnet, forget_machine, free, lay_out_ports
+from hashlab.phases.layout import choose_subnet, free, lay_out_ports
+from hashlab.phases.machines import forget_machine
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track

@@ -16,19 +16,11 @@ from fakes.outside import Silent
 from hashlab import workflows
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases import machines
+from hashlab.phases import reach
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.machines import (
-    CANDIDATES,
-    Layout,
-    choose_subnet,
-    connect,
-    lay_out,
-    prepare,
-    reconnect,
-    require_box,
-    subnet_of,
-)
+from hashlab.phases.layout import CANDIDATES, Layout, choose_subnet, lay_out, subnet_of
+from hashlab.phases.machines import prepare, require_box
+from hashlab.phases.reach import connect, reconnect
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import BootPlan, ObservedMachine, PlannedMachine
 
@@ -265,7 +257,7 @@ def test_connect_gives_up_with_the_last_reason(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside).machines["web"].state = "stopped"
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     with pytest.raises(LabError, match="the machine is not up yet"), track_of() as track:
         connect(outside.world(), track, "web")
 
@@ -274,7 +266,7 @@ def test_connect_waits_until_sshd_answers(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     monkeypatch.setattr(type(outside.connector), "answers", lambda *_: False)
     with pytest.raises(LabError, match="sshd does not answer yet"), track_of() as track:
         connect(outside.world(), track, "web")
@@ -282,7 +274,7 @@ def test_connect_waits_until_sshd_answers(
 
 def test_connect_waits_for_the_host_key(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     running(outside).machines["web"].host_key = ""
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     with pytest.raises(LabError, match="no host key yet"), track_of() as track:
         connect(outside.world(), track, "web")
 

@@ -12,9 +12,9 @@ from fakes.outside import Silent
 from hashlab import workflows
 from hashlab.config.model import Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import machines, readiness
+from hashlab.phases import layout, reach, readiness
 from hashlab.phases.containerspec import BUILD_LABEL, container_body
-from hashlab.phases.machines import connect
+from hashlab.phases.reach import connect
 from hashlab.phases.readiness import wait_ready
 from hashlab.phases.steps import STEP_SECONDS
 from hashlab.pipeline import CancelToken, Recorder
@@ -82,7 +82,7 @@ def test_a_machine_may_take_longer_to_answer(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow(outside).machines["web"].state = "stopped"
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0.005)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0.005)
     began = time.monotonic()
     with pytest.raises(LabError, match="not up yet"), track_of() as track:
         connect(outside.world(), track, "web")
@@ -92,6 +92,6 @@ def test_a_machine_may_take_longer_to_answer(
 def test_vagrant_and_the_labs_own_commands_may_take_longer(outside: Outside) -> None:
     slow(outside)
     vagrantfile = json.loads(outside.state.vagrantfile.read_text())
-    assert vagrantfile["boot_seconds"] == 10 * machines.BOOT_SECONDS
+    assert vagrantfile["boot_seconds"] == 10 * layout.BOOT_SECONDS
     seeds = [ran for ran in outside.runner.ran if ran.command[:2] == ("PYTHON", "seed.py")]
     assert [ran.timeout for ran in seeds] == [10 * STEP_SECONDS]

@@ -10,7 +10,7 @@ import pytest
 from fakes import Outside, change_service, go, running, track_of, write_files
 
 from hashlab import workflows
-from hashlab.phases import machines
+from hashlab.phases import reach
 from hashlab.phases.status import status_document
 
 
@@ -127,7 +127,7 @@ def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
-    monkeypatch.setattr(machines, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
     outside.faults.arm("connector.connect", always=True)
     told = document(outside)
     assert {m["state"] for m in told["machines"]} == {"unreachable"}

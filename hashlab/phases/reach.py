@@ -1,0 +1,158 @@
+"""Phase ``connect``: machines are reachable over SSH; what was found out is remembered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from hashlab.errors import LabError
+from hashlab.phases.keys import ensure_key, write_ssh_files
+from hashlab.phases.world import Reach, World
+from hashlab.pipeline import Track
+from hashlab.protocols import LAB_LABEL, Endpoint
+from hashlab.statefiles import read_json, write_json
+
+CONNECT_SECONDS = 120.0
+POLL_SECONDS = 0.2
+
+
+def connect(world: World, track: Track, machine: str) -> None:
+    """Promise: an SSH connection to the machine is open, its host key pinned. Does not wait for
+    Vagrant to end: a machine is used from the moment it answers.
+    """
+    deadline = time.monotonic() + CONNECT_SECONDS * world.provider.patience
+    while True:
+        try:
+            _connect_once(world, machine)
+            break
+        except LabError as error:
+            if time.monotonic() > deadline:
+                raise
+            track.detail(error.what)
+        # Looking costs the engine that boots the machines: not more often than people notice.
+        track.cancel.wait(POLL_SECONDS)
+    reach = world.facts.reach[machine]
+    track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+
+
+def _connect_once(world: World, machine: str) -> None:
+    """Look from cheap to dear, so that looking again and again costs little."""
+    found = world.provider.machines.one(world.lab, machine)
+    if found is None or found.state != "running" or found.endpoint is None or not found.address:
+        raise LabError("the machine is not up yet", where=machine)
+    if not world.connector.answers(found.endpoint):
+        raise LabError("sshd does not answer yet", where=machine)
+    host_key = world.provider.machines.host_key(world.lab, machine)
+    if not host_key:
+        raise LabError("the machine has no host key yet", where=machine)
+    link = world.connector.connect(machine, found.endpoint, host_key)
+    with world.lock:
+        world.facts.reach[machine] = Reach(
+            found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
+        )
+        remember(world)
+    world.add_link(link)
+
+
+def remember(world: World) -> None:
+    """Keep endpoints and host keys for the next run, and for `ssh -F`: those of this run, and what
+    is cached of machines that it has not reached yet.
+    """
+    reach: dict[str, Reach] = {}
+    for name in world.machine_names():
+        known = world.facts.reach.get(name) or _cached(world, name)
+        if known:
+            reach[name] = known
+    write_json(world.state.machines, {name: _to_json(one) for name, one in reach.items()})
+    write_ssh_files(world, reach)
+
+
+def reconnect(world: World, track: Track, machine: str) -> None:
+    """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
+    only when the cache is wrong; Vagrant is never called.
+    """
+    reach = _cached(world, machine)
+    if reach:
+        try:
+            link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+        except LabError as error:
+            track.detail(f"cache is old: {error.what}")
+        else:
+            with world.lock:
+                world.facts.reach[machine] = reach
+            world.add_link(link)
+            track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+            return
+    _reconnect_by_provider(world, track, machine)
+
+
+def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
+    found = world.provider.machines.one(world.lab, machine)
+    if found is None or found.state != "running":
+        state = found.state if found else "not there"
+        raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
+    public_key = ensure_key(world)
+    world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+    connect(world, track, machine)
+
+
+def silent(world: World) -> list[str]:
+    """Machines of a lab that should run which do not answer now, or their engine; waits for none.
+
+    Raises HashlabError when the provider cannot be asked.
+    """
+    return [name for name in world.machine_names() if not _answers(world, name)]
+
+
+def _answers(world: World, machine: str) -> bool:
+    reach = _cached(world, machine)
+    if reach is None or not world.connector.answers(reach.endpoint):
+        found = world.provider.machines.one(world.lab, machine)
+        running = found is not None and found.state == "running"
+        endpoint = found.endpoint if found is not None and running else None
+        return endpoint is not None and world.connector.answers(endpoint)
+    try:
+        link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+    except LabError:
+        return True  # another machine answers there: whoever connects asks the provider
+    world.facts.links[machine] = link
+    try:
+        link.engine.containers({LAB_LABEL: world.lab.id})
+    except LabError:
+        return False
+    return True
+
+
+def _to_json(reach: Reach) -> dict[str, Any]:
+    return {
+        "host": reach.endpoint.host,
+        "port": reach.endpoint.port,
+        "user": reach.endpoint.user,
+        "host_key": reach.host_key,
+        "address": str(reach.address),
+        "forwarded": {str(guest): host for guest, host in reach.forwarded.items()},
+        "recipe": reach.recipe,
+    }
+
+
+def _from_json(value: Mapping[str, Any]) -> Reach:
+    return Reach(
+        Endpoint(value["host"], int(value["port"]), value["user"]),
+        value["host_key"],
+        IPv4Address(value["address"]),
+        {int(guest): int(host) for guest, host in value["forwarded"].items()},
+        value["recipe"],
+    )
+
+
+def _cached(world: World, machine: str) -> Reach | None:
+    """What an earlier run found out about a machine, if all of it is still on disk."""
+    cache = read_json(world.state.machines)
+    if not isinstance(cache, dict) or machine not in cache or not world.state.key.exists():
+        return None
+    try:
+        return _from_json(cache[machine]) if world.state.ssh_config.exists() else None
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
