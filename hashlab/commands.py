@@ -13,6 +13,7 @@ from pathlib import Path
 from hashlab import client, workflows
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.labfolder import nearest
+from hashlab.opening import survey
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.reach import reconnect
@@ -23,7 +24,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
 from hashlab.runs import Options, Workflow, fail, run, run_several
-from hashlab.wiring import make_world, survey
+from hashlab.wiring import make_world
 
 # Words that follow `hashlab box`.
 BOX_ACTIONS = ("export", "import", "prune")

@@ -7,11 +7,8 @@ open, ends with the lab or after half an hour without work, and is started by ha
 from __future__ import annotations
 
 import argparse
-import fcntl
 import gc
-import json
 import os
-import queue
 import signal
 import socket
 import sys
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab import client, commands, workflows
+from hashlab.door import Door, close, listening, only_one, received, tell
 from hashlab.errors import ExitCode
 from hashlab.labfolder import named_by
 from hashlab.runs import Options, run
@@ -31,10 +29,6 @@ from hashlab.wiring import Warm
 
 IDLE_SECONDS = 1800.0
 LOOK_SECONDS = 15.0
-# A client that has connected asks at once.
-REQUEST_SECONDS = 5.0
-# Who has been told the end is outside a moment later.
-LEAVING_SECONDS = 0.2
 LOCK = "daemon.lock"
 BUG = 1
 
@@ -56,14 +50,14 @@ def serve(
     ends, and between two looks whether the lab is still there.
     """
     state = folder / client.STATE
-    with _only_one(state / LOCK) as alone:
+    with only_one(state / LOCK) as alone:
         if not alone:
             return
         warm = Warm()
         servant = _Servant(warm)
         # What is there now stays: no need to look through it again and again.
         gc.freeze()
-        door = _Door(_listening(state), state / client.SOCKET)
+        door = Door(listening(state), state / client.SOCKET)
         ready()
         _say(f"process {os.getpid()} listens")
         try:
@@ -73,106 +67,14 @@ def serve(
             warm.close()
 
 
-@contextmanager
-def _only_one(path: Path) -> Iterator[bool]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-def _listening(state: Path) -> socket.socket:
-    listener = socket.socket(socket.AF_UNIX)
-    with client.inside(str(state)):
-        with suppress(FileNotFoundError):
-            Path(client.SOCKET).unlink()
-        mask = os.umask(0o177)
-        try:
-            listener.bind(client.SOCKET)
-        finally:
-            os.umask(mask)
-    listener.listen()
-    return listener
-
-
 def _say(text: str) -> None:
     """A line for the log. Nothing that a command said or read goes there."""
     sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
     sys.stderr.flush()
 
 
-class _Door:
-    """Lets one client in at a time, and sends away who comes while one is inside."""
-
-    def __init__(self, listener: socket.socket, path: Path) -> None:
-        self._listener = listener
-        self._path = path
-        self._own = self._identity()
-        self._inside: queue.Queue[socket.socket] = queue.Queue()
-        self._free = threading.Semaphore()
-        threading.Thread(target=self._let_in, daemon=True).start()
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Tells the socket's file from a later one; a file system gives numbers anew."""
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_mtime_ns
-
-    @property
-    def there(self) -> bool:
-        """Whether clients can still find it: the socket's file ties the daemon to its lab."""
-        return self._own is not None and self._identity() == self._own
-
-    def _let_in(self) -> None:
-        with suppress(OSError):  # the listener is closed in the end
-            while True:
-                wire, _ = self._listener.accept()
-                wire.settimeout(REQUEST_SECONDS)
-                if self._free.acquire(timeout=LEAVING_SECONDS):
-                    self._inside.put(wire)
-                else:
-                    _send_away(wire)
-
-    def next(self, seconds: float) -> socket.socket | None:
-        """The next client; None when none came within ``seconds``."""
-        with suppress(queue.Empty):
-            return self._inside.get(timeout=seconds)
-        return None
-
-    def leave(self, wire: socket.socket) -> None:
-        """A client is done; another may come in."""
-        wire.close()
-        self._free.release()
-
-    def keep(self, wire: socket.socket) -> None:
-        """The wire of the last client ends with this process, which is what it waits for."""
-        wire.detach()
-
-    def close(self) -> None:
-        """Nobody finds the daemon any more; who is about to come in asks another one."""
-        if self.there:
-            self._path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with suppress(queue.Empty):
-            self._inside.get_nowait().close()
-
-
-def _send_away(wire: socket.socket) -> None:
-    with suppress(OSError, ValueError), wire:
-        _, fds = _received(wire)
-        _close(fds)
-        _tell(wire, refused=client.BUSY)
-
-
 def _answer_all(
-    door: _Door, answer: Callable[[socket.socket], str | None], *, idle: float, look: float
+    door: Door, answer: Callable[[socket.socket], str | None], *, idle: float, look: float
 ) -> str:
     """Answer one client after another; returns why there is an end to it."""
     last = time.monotonic()
@@ -213,7 +115,7 @@ class _Servant:
         failure. Returns why this process has to end, if it has to.
         """
         try:
-            request, fds = _received(wire)
+            request, fds = received(wire)
         except (OSError, ValueError):
             return None
         try:
@@ -222,10 +124,10 @@ class _Servant:
             return None
         except Refused as refusal:
             with suppress(OSError):
-                _tell(wire, refused=str(refusal))
+                tell(wire, refused=str(refusal))
             return None
         finally:
-            _close(fds)
+            close(fds)
 
     def _answer(
         self, wire: socket.socket, request: Mapping[str, Any], fds: Sequence[int]
@@ -233,18 +135,18 @@ class _Servant:
         if request.get("stop"):
             return "somebody ended it"
         if request.get("code") != self._code:
-            _tell(wire, refused=client.ENDING)
+            tell(wire, refused=client.ENDING)
             return "hashlab's code has changed"
         arguments = _parsed(request["words"], cwd=request["cwd"], folder=request["folder"])
         wire.settimeout(None)
         with _as_client(request, fds):
-            _tell(wire, begun=True)
+            tell(wire, begun=True)
             code, bug = self._carried_out(wire, arguments, Path(request["folder"]))
         _say(f"{arguments.command}: {code}")
         # What is warm may be in any state after a bug.
         end = f"{arguments.command} met a bug: {bug}" if bug else None
         with suppress(OSError):
-            _tell(wire, code=code)
+            tell(wire, code=code)
         return end
 
     def _carried_out(
@@ -268,33 +170,6 @@ class _Servant:
             return BUG, type(error).__name__
         finally:
             self._at_work = False
-
-
-def _received(wire: socket.socket) -> tuple[Mapping[str, Any], list[int]]:
-    """A request and the descriptors that came with it. Raises OSError, ValueError."""
-    head, fds, _, _ = socket.recv_fds(wire, 4, len(client.STANDARD))
-    try:
-        body = b""
-        size = int.from_bytes(head, "big")
-        while len(body) < size:
-            piece = wire.recv(size - len(body))
-            if not piece:
-                raise ConnectionError("the client went away")
-            body += piece
-        value: Mapping[str, Any] = json.loads(body)
-    except (OSError, ValueError):
-        _close(fds)
-        raise
-    return value, list(fds)
-
-
-def _close(fds: Sequence[int]) -> None:
-    for descriptor in fds:
-        os.close(descriptor)
-
-
-def _tell(wire: socket.socket, **answer: object) -> None:
-    wire.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _parsed(words: Sequence[str], *, cwd: str, folder: str) -> argparse.Namespace:

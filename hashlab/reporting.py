@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hashlab.config import AUTO
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
+from hashlab.opening import state_of
 from hashlab.report import show_error
 from hashlab.report.budget import over_budget, read_budgets, spent
 from hashlab.report.findings import report_document
@@ -18,7 +19,7 @@ from hashlab.report.page import page
 from hashlab.report.runs import Runs, read_runs
 from hashlab.runs import Options, fail
 from hashlab.statefiles import StateFolder, write_text
-from hashlab.wiring import PROVIDERS, state_of
+from hashlab.wiring import PROVIDERS
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Any, TextIO
 
 from hashlab.errors import ExitCode, HashlabError
 from hashlab.lock import held
+from hashlab.opening import open_lab, terminating
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
 from hashlab.report import make_report, run_record, save_record, show_error, show_result
-from hashlab.wiring import Warm, make_world, open_lab, terminating
+from hashlab.wiring import Warm, make_world
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]

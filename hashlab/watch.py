@@ -14,6 +14,7 @@ from hashlab import workflows
 from hashlab.config import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
+from hashlab.opening import terminating
 from hashlab.phases.reach import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, round_report, show_error
@@ -27,7 +28,7 @@ from hashlab.watching.places import (
     wanted_files,
     wanted_of,
 )
-from hashlab.wiring import Warm, open_watcher, terminating
+from hashlab.wiring import Warm, open_watcher
 
 IDLE_SECONDS = 600.0
 # How often is looked whether what is waited for has come.

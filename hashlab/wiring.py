@@ -7,25 +7,20 @@ does not need costs nothing, and the rest is loaded while a build tool is at wor
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from hashlab.choice import choose, look_at, missing_tools
-from hashlab.config import AUTO, find_lab_folder, load_lab
-from hashlab.config.model import STATE_FOLDER, Build, Lab
+from hashlab.config.model import Build, Lab
 from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
-from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem, UsageError
 from hashlab.hashing import Digests
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -33,7 +28,6 @@ from hashlab.protocols import (
     Connector,
     Engine,
     KvmProbe,
-    Probe,
     Provider,
     Runner,
     Vagrant,
@@ -91,144 +85,6 @@ PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
     "virtualbox": _virtualbox,
     "libvirt": _libvirt,
 }
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What was found of every provider. ``lab``: with the provider that it takes, None when any
-    would do and none works; ``why``: the reason for it.
-    """
-
-    probes: Mapping[str, Probe]
-    kvm: KvmProbe
-    lab: Lab | None
-    why: str
-
-
-def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
-    """Read the lab in folder ``lab``, or the nearest one from the current folder upwards.
-
-    Its provider is a real one: for "auto" that of the machines that are there, or else the best
-    that works, which is probed then (for seconds) and noted. Raises LaptopError when none does.
-    """
-    found = _load(lab, provider)
-    if found.provider != AUTO:
-        return found
-    with _interruptible():
-        there = _with_machines(found)
-        if len(there) == 1:
-            return _load(found.folder, there[0])
-        choice = choose(_probes(found, there or PROVIDERS))
-        taken = _load(found.folder, choice.provider)
-        return replace(taken, notes=(*taken.notes, choice.note))
-
-
-def state_of(lab: Path | None) -> StateFolder:
-    """What runs have left in folder ``lab``, or in that of the nearest lab; of no provider.
-
-    The lab's files are not read and nothing is probed, so that it works while they are broken.
-    Raises UsageError where there is no lab.
-    """
-    folder = find_lab_folder(Path.cwd() if lab is None else lab)
-    if lab is not None and folder != lab.absolute():
-        raise UsageError(
-            f"there is no hashlab.toml in {lab}", next_step=f"perhaps you meant: --lab {folder}"
-        )
-    return StateFolder(folder / STATE_FOLDER, provider="")
-
-
-def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
-    """Probe every provider, and tell which one the lab takes and why."""
-    found = _load(lab, provider)
-    with _interruptible():
-        kvm = equip(found).kvm()
-        if found.provider != AUTO:
-            why = "hashlab.toml says so" if provider in (None, AUTO) else "--provider says so"
-            return Survey(_probes(found, PROVIDERS), kvm, found, why)
-        there = _with_machines(found)
-        if len(there) == 1:
-            found = _load(found.folder, there[0])
-            return Survey(_probes(found, PROVIDERS), kvm, found, "its machines are there already")
-        probes = _probes(found, PROVIDERS)
-        try:
-            taken = choose({name: probes[name] for name in there or probes}).provider
-        except LaptopError:
-            return Survey(probes, kvm, None, "")
-        return Survey(probes, kvm, _load(found.folder, taken), "the best of those that work")
-
-
-def _load(lab: Path | None, provider: str | None) -> Lab:
-    folder = lab if lab is not None else find_lab_folder(Path.cwd())
-    found = load_lab(folder, environ=os.environ, provider=provider)
-    if found.provider not in (AUTO, *PROVIDERS):
-        raise UsageError(
-            f"provider {found.provider!r} is not there yet",
-            where=str(folder),
-            next_step=f"use one of: {', '.join([AUTO, *PROVIDERS])}",
-        )
-    return found
-
-
-def _with_machines(lab: Lab) -> list[str]:
-    """Providers that have machines of this lab: known by its state, or asked where that is gone."""
-    known = [n for n in PROVIDERS if StateFolder(lab.state_folder, n).vagrantfile.exists()]
-    return known or [name for name in PROVIDERS if _has_machines(replace(lab, provider=name))]
-
-
-def _has_machines(lab: Lab) -> bool:
-    provider = PROVIDERS[lab.provider](equip(lab))
-    if missing_tools(provider.tools(building=False), os.environ.get("PATH")):
-        return False
-    try:
-        provider.check()
-    except HashlabError:
-        return False  # nothing can be asked of it; why is told where it is probed
-    return bool(provider.machines.all(lab))
-
-
-def _probes(lab: Lab, names: Iterable[str]) -> dict[str, Probe]:
-    """Probe providers. The tools of the lab's own are not looked for: that is doctor's."""
-    probes = {}
-    for name in names:
-        provider = PROVIDERS[name](equip(replace(lab, provider=name)))
-        if name == lab.provider:
-            probes[name] = provider.probe()
-        else:
-            problems, path = _problems(lab, name), os.environ.get("PATH")
-            probes[name] = look_at(provider, path=path, problems=problems)
-    return probes
-
-
-def _problems(lab: Lab, provider: str) -> Sequence[Problem]:
-    """What in the lab's files, which are good otherwise, does not go with this provider."""
-    try:
-        _load(lab.folder, provider)
-    except ConfigError as error:
-        return error.problems
-    return ()
-
-
-@contextmanager
-def terminating() -> Iterator[None]:
-    """A polite kill is a Ctrl-C: what runs is ended in order."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    try:
-        with terminating():
-            yield
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted while providers were probed. Half done: nothing") from None
 
 
 def equip(lab: Lab) -> Equipment:

@@ -16,11 +16,11 @@ from fakes import Outside, go, running
 from hashlab import commands, runs, workflows
 from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
 from hashlab.lock import held
+from hashlab.opening import Survey
 from hashlab.phases import reach
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
 from hashlab.runs import Options
-from hashlab.wiring import Survey
 
 Told = pytest.CaptureFixture[str]
 JSON = Options(json=True)

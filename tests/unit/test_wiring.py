@@ -13,9 +13,10 @@ from fakes import FakeProvider, Outside
 
 from hashlab import wiring
 from hashlab.errors import ConfigError, ExitCode, Interrupted, LaptopError, UsageError
+from hashlab.opening import open_lab, survey
 from hashlab.protocols import Completed, Endpoint, KvmProbe, Probe
 from hashlab.statefiles import StateFolder
-from hashlab.wiring import Equipment, Warm, open_lab, survey
+from hashlab.wiring import Equipment, Warm
 
 TOML = """\
 [lab]
