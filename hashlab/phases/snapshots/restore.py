@@ -8,6 +8,7 @@ from hashlab.errors import UsageError
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.layout import choose_subnet, free, lay_out_ports
 from hashlab.phases.machines import forget_machine
+from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -49,7 +50,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         planned,
         subnet,
         public_key,
-        about_to_change=lambda: _about_to_change(world, name),
+        about_to_change=lambda: _about_to_change(world, track, name),
         track=track,
     )
     world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
@@ -57,8 +58,10 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
     world.facts.restored = True
 
 
-def _about_to_change(world: World, name: str) -> None:
+def _about_to_change(world: World, track: Track, name: str) -> None:
     """Whatever is remembered of the machines so far will no longer be true."""
+    # They would look open for some seconds, though the machines they lead to know nothing of them.
+    close_ports(world, track)
     write_text(world.state.restoring, f"{name}\n")
     world.about_to_change()
     world.state.machines.unlink(missing_ok=True)

@@ -162,3 +162,15 @@ def test_a_slow_machine_may_take_its_time_to_open_the_connection(forwarded: Outs
     forward(forwarded)
     [slow] = calls(forwarded)
     assert slow.timeout == 10 * usual.timeout
+
+
+def test_a_restore_opens_connections_anew_for_those_there_lead_to_the_machines_before(
+    forwarded: Outside,
+) -> None:
+    go(forwarded, workflows.snapshot("first"))
+    forwarded.runner.ran.clear()
+    result = go(forwarded, workflows.restore("first"))
+    did = [("exit" if "exit" in ran.command else "-M" in ran.command) for ran in calls(forwarded)]
+    assert did == ["exit", True]
+    [row] = [row for row in result.rows if row.name == "ports"]
+    assert row.detail == "1 opened"
