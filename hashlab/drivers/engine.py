@@ -388,6 +388,7 @@ def local_engine() -> DockerEngine:
             output=str(error),
             next_step="start Docker (scripts/quickstart-dev-mode.sh does), then hashlab doctor",
         ) from error
+    _ignore_proxies(client)
     return DockerEngine("laptop", client)
 
 
@@ -408,6 +409,7 @@ def channel_engine(
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
         made.mount(made.base_url, adapter)
+        _ignore_proxies(made)
         return made
 
     try:
@@ -417,6 +419,13 @@ def channel_engine(
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error
     return DockerEngine(where, client(version))
+
+
+def _ignore_proxies(client: docker.APIClient) -> None:
+    """No proxy leads to an engine's socket; Requests would read the whole environment for one at
+    each call, which takes longer than the rest of the call.
+    """
+    client.trust_env = False
 
 
 def _container_state(found: Mapping[str, Any]) -> ContainerState:

@@ -57,9 +57,12 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
     """
     names = {service.name for service in world.lab.services}
     found: dict[Hashable, Part[World]] = {}
+    early_for: dict[str, frozenset[str]] = {}
     for machine in world.machine_names():
         waits = not early or _mounts_artifacts(world, machine)
-        without = frozenset() if waits else frozenset({"artifacts"})
+        early_for[machine] = frozenset() if waits else frozenset({"artifacts"})
+        # Files need no network, and of a new lab they are on their way while it is made.
+        without = early_for[machine] | {"network"}
         found["look", machine] = Part(partial(_look, machine=machine), machine, without=without)
         found["upload", machine] = Part(partial(_upload, machine=machine), machine, without=without)
     for service in world.lab.services:
@@ -73,7 +76,7 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
             partial(_start, service=service),
             machine,
             after=frozenset(after | {("look", machine), ("upload", machine)}),
-            without=found["upload", machine].without,
+            without=early_for[machine],
         )
         # Nobody is asked for its health before those it depends on are well: asking costs them.
         asked_after = {("ready", one.service) for one in wanted}
@@ -81,7 +84,7 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
             partial(_await_ready, service=service),
             machine,
             after=frozenset({("start", service.name), *asked_after}),
-            without=found["upload", machine].without,
+            without=early_for[machine],
         )
     return found
 
