@@ -18,6 +18,8 @@ from hashlab.pipeline import Track
 # Up to this many files and bytes, opening another connection costs more than it saves.
 FEW = 64
 SMALL = 4 << 20
+# From this size on, a file that lies there twice is sent once and copied on the machine.
+LARGE = 1 << 20
 
 # Takes an archive from its input. All of it is on the machine before the first file is replaced,
 # and each is replaced in one step: a reader sees the old one or the new one.
@@ -36,6 +38,17 @@ find . -type f -exec sh -c '
         if [ -d "$target" ]; then rm -r -- "$target" || exit 1; fi
         mkdir -p -- "${target%/*}" && mv -f -- "$name" "$target" || exit 1
     done' sh {} +
+"""
+
+
+# Reads pairs of a file and the name that shall have a copy of it.
+COPY = """
+cd "$1/files" || exit 1
+xargs -0 -r -n 2 sh -c '
+    target="./$2"
+    if [ -d "$target" ]; then rm -r -- "$target" || exit 1; fi
+    mkdir -p -- "${target%/*}" && cp -p -- "./$1" ../scratch/copy &&
+        mv -f -- ../scratch/copy "$target"' sh
 """
 
 
@@ -98,7 +111,7 @@ def upload(world: World, track: Track, machine: str) -> None:
         return
     world.about_to_change()
     _tell_causes(world, machine, (*todo.send, *todo.delete))
-    _apply(world, machine, todo, track)
+    _apply(world, machine, todo, wanted, track)
     there = _observe(world, machine, names)
     left = difference(wanted, secrets, there)
     if not left.empty:
@@ -144,7 +157,9 @@ def _tell_causes(world: World, machine: str, names: Sequence[str]) -> None:
         world.because(Cause(f"files of {machine}", tuple(edited)))
 
 
-def _apply(world: World, machine: str, todo: Difference, track: Track) -> None:
+def _apply(
+    world: World, machine: str, todo: Difference, wanted: Mapping[str, str], track: Track
+) -> None:
     """A few small files go over the connection that is open; for more, rsync's own connection
     pays, which sends only what differs inside a file.
     """
@@ -158,13 +173,38 @@ def _apply(world: World, machine: str, todo: Difference, track: Track) -> None:
         if bind.source.is_dir()
     ]
     archive = packed(todo, root, folders, send=() if by_rsync else todo.send)
-    shell = world.link(machine).shell
-    done = shell.run(["sh", "-c", APPLY, "sh", home(world.lab)], stdin=archive)
-    if done.code != 0:
-        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+    _write(world, machine, APPLY, archive)
     track.sent(len(archive))
     if by_rsync:
-        track.sent(_rsync(world, machine, root, todo.send, track))
+        copies = copies_in(todo.send, wanted, root)
+        once = [name for name in todo.send if name not in copies]
+        track.sent(_rsync(world, machine, root, once, track))
+        if copies:
+            pairs = [name for copy, first in copies.items() for name in (first, copy)]
+            _write(world, machine, COPY, nul(pairs))
+
+
+def _write(world: World, machine: str, script: str, stdin: bytes) -> None:
+    shell = world.link(machine).shell
+    done = shell.run(["sh", "-c", script, "sh", home(world.lab)], stdin=stdin)
+    if done.code != 0:
+        raise LabError("cannot write to the machine", where=machine, output=done.stderr)
+
+
+def copies_in(send: Iterable[str], wanted: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Large files that are the same as one before them, with that one's name. ``wanted``: what
+    makes files the same, content and execute mark; their times must be, too.
+    """
+    first: dict[tuple[str, int], str] = {}
+    copies: dict[str, str] = {}
+    for name in send:
+        stat = (root / name).stat()
+        if stat.st_size < LARGE:
+            continue
+        known = first.setdefault((wanted[name], stat.st_mtime_ns), name)
+        if known != name:
+            copies[name] = known
+    return copies
 
 
 def _rsync(world: World, machine: str, root: Path, names: Sequence[str], track: Track) -> int:

@@ -20,7 +20,7 @@ import pytest
 from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
-from hashlab.phases.files import APPLY, _add
+from hashlab.phases.files import APPLY, COPY, _add
 from hashlab.phases.layout import wait_for
 from hashlab.phases.machinefiles import (
     HASH,
@@ -152,6 +152,25 @@ def test_applying_again_keeps_files_and_empties_the_scratch_folder(shell: Shell)
     put(shell)
     assert contents(shell) == {"files/one": sha(b"1")}
     assert shell.run(["cat", f"{HOME}/scratch/half"]).code != 0
+
+
+def test_a_copy_is_made_of_what_is_there_whatever_the_names(shell: Shell) -> None:
+    put(shell, {f"files/{name}": name.encode() for name in NAMES}, mode=0o755)
+    pairs = [word for name in NAMES for word in (name, f"copies/{name}")]
+    fine(shell, COPY, HOME, stdin=nul(pairs))
+    found = contents(shell)
+    for name in NAMES:
+        assert found[f"files/copies/{name}"] == found[f"files/{name}"]
+    modes = {placed.mode for placed in listed(shell).files.values()}
+    assert len(modes) == 1, "a copy has the mode of the first"
+
+
+def test_a_copy_takes_the_place_of_a_folder_and_a_missing_file_is_a_failure(shell: Shell) -> None:
+    put(shell, {"files/one": b"1", "files/other/inner": b"2"})
+    fine(shell, COPY, HOME, stdin=nul(["one", "other"]))
+    assert contents(shell) == {"files/one": sha(b"1"), "files/other": sha(b"1")}
+    assert script(shell, COPY, HOME, stdin=nul(["missing", "other"])).code != 0
+    assert contents(shell)["files/other"] == sha(b"1")
 
 
 def test_the_labs_own_folder_can_be_the_mounted_one(shell: Shell) -> None:

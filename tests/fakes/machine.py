@@ -160,6 +160,7 @@ class FakeShell:
             machinefiles.HASH: self._hash,
             machinefiles.RECORD: self._record,
             files.APPLY: self._apply,
+            files.COPY: self._copy,
             proof.READ_INSIDE: self._read_inside,
             proof.HASH_INSIDE: self._hash_inside,
         }
@@ -274,6 +275,15 @@ class FakeShell:
                 self._place(f"{home}/{name.removeprefix('new/')}", text, entries[name].mode)
         except NotADirectoryError as error:
             return Completed(1, "", f"mkdir: cannot create directory {error}: File exists")
+        return Completed(0, "", "")
+
+    def _copy(self, words: list[str], stdin: bytes) -> Completed:
+        home, names = words[0], list(_names(stdin))
+        for name, copy in zip(names[::2], names[1::2], strict=True):
+            there = self.machine.disk.files.get(f"{home}/files/{name}")
+            if there is None:
+                return Completed(123, "", f"cp: cannot stat {name}")
+            self._place(f"{home}/files/{copy}", there.content, there.mode)
         return Completed(0, "", "")
 
     def _place(self, path: str, content: bytes, mode: int) -> None:
