@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# How the name of a file ends that is not yet written whole.
+UNFINISHED = ".new"
+
 
 @dataclass(frozen=True)
 class StateFolder:
@@ -140,7 +143,7 @@ def write_json(path: Path, value: object) -> None:
 def write_text(path: Path, text: str, *, mode: int = 0o644) -> None:
     """Write a text file in one step, with ``mode`` from its first byte on."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)

@@ -3,17 +3,29 @@
 import json
 import os
 import sys
+import time
 from urllib.request import urlopen
 
-
-def get(path: str) -> str:
-    with urlopen(os.environ["HASHLAB_URL_WEB"] + path, timeout=5) as response:
-        return str(response.read(), "utf-8")
+# For a moment after a restart the page's server may still know the greeter's old address.
+SECONDS = 20 * float(os.environ.get("HASHLAB_PATIENCE", "1"))
 
 
-if "<h1" not in get("/"):
+def get(path: str, deadline: float) -> str:
+    url = os.environ["HASHLAB_URL_WEB"] + path
+    while True:
+        try:
+            with urlopen(url, timeout=5) as response:
+                return str(response.read(), "utf-8")
+        except OSError as error:
+            if time.monotonic() > deadline:
+                sys.exit(f"{url}: {error}")
+        time.sleep(0.1)
+
+
+deadline = time.monotonic() + SECONDS
+if "<h1" not in get("/", deadline):
     sys.exit("the page has no heading")
-greeting = json.loads(get("/greeting"))["greeting"]
+greeting = json.loads(get("/greeting", deadline))["greeting"]
 if not greeting:
     sys.exit("the greeting is empty")
 print(f"page and greeting answer: {greeting}")

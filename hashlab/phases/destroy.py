@@ -12,6 +12,7 @@ from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.statefiles import UNFINISHED
 
 
 def destroy_machines(world: World, track: Track, _: str) -> None:
@@ -61,6 +62,9 @@ def forget(world: World, track: Track, _: str) -> None:
     for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
         path.unlink(missing_ok=True)
     state.restoring.unlink(missing_ok=True)
+    # What a killed run was about to put in place of such a file.
+    for path in state.own.glob(f"*{UNFINISHED}"):
+        path.unlink(missing_ok=True)
     _tell_snapshots(world)
     track.detail("key, secrets and cached endpoints")
 

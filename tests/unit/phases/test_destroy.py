@@ -58,6 +58,13 @@ def test_keys_secrets_and_endpoints_are_forgotten(outside: Outside) -> None:
     assert list(outside.state.own.iterdir()) == []
 
 
+def test_what_a_killed_run_did_not_finish_writing_is_forgotten(outside: Outside) -> None:
+    running(outside)
+    (outside.state.own / "machines.json.4711.new").write_text("{")
+    go(outside, workflows.DESTROY)
+    assert list(outside.state.own.iterdir()) == []
+
+
 def test_what_is_left_is_a_failure_that_names_it(outside: Outside) -> None:
     outside.provider.volumes.add("stubborn")
     match = "still there: volume stubborn"
