@@ -18,6 +18,19 @@ from hashlab.protocols import LAB_LABEL, Engine, SwarmState
 PORT = 2377
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
+RESTART_SECONDS = 60.0
+
+# An engine that leaves a Swarm tells the other members, and must have told them four times, one
+# each 0.2 s, within one second. On a busy laptop it sometimes has not; then Docker 20.10 gives up
+# ("Could not close DB: timeout waiting for leave broadcast") and keeps listening on port 7946
+# (1F0A) until it is restarted. It joins the next Swarm, but hears of no other machine's containers.
+FREE_GOSSIP_PORT = """\
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    grep -qs ':1F0A [0-9A-F]*:0000 0A' /proc/net/tcp /proc/net/tcp6 || exit 0
+    sleep 0.1
+done
+sudo systemctl restart docker.service && echo restarted
+"""
 
 
 def overlay(lab: Lab) -> str:
@@ -41,7 +54,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
     """One part for each machine: the first makes Swarm and network, the others join it."""
     first, *others = world.machine_names()
     # Of two that leave another Swarm at the same moment each waits for the other to hear of it,
-    # gives up, and keeps its port (Docker 20.10). Then it can join a Swarm, but not its networks.
+    # and gives up: see FREE_GOSSIP_PORT.
     leaving = threading.Lock()
     found: dict[Hashable, Part[World]] = {first: Part(partial(_lead, machine=first), first)}
     for name in others:
@@ -66,6 +79,7 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
     if not is_leader(state, address):
         if state.joined:
             engine.swarm_leave()
+        _free_gossip_port(world, track, machine)
         # The network of Swarm's routing mesh stays although nothing uses it: without it a machine
         # that its last container left cannot attach the next one (Docker 20.10).
         engine.swarm_init(str(address))
@@ -92,10 +106,26 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
     with leaving if state.joined else nullcontext():
         if state.joined:
             engine.swarm_leave()
+        _free_gossip_port(world, track, machine)
         _join(world, machine, manager)
     leader = world.link(world.machine_names()[0]).engine
     _await_ready(world, track, leader, engine.swarm().node)
     world.facts.joined.add(machine)
+
+
+def _free_gossip_port(world: World, track: Track, machine: str) -> None:
+    """Before an engine joins a Swarm: restart it if it still listens for the one it left."""
+    script = ["sh", "-c", FREE_GOSSIP_PORT, "sh"]
+    done = world.link(machine).shell.run(script, timeout=RESTART_SECONDS * world.provider.patience)
+    if done.code != 0:
+        raise LabError(
+            "the engine still listens for a Swarm it left, and could not be restarted",
+            where=machine,
+            output=done.stderr,
+            next_step=f"hashlab ssh {machine} --command 'sudo systemctl status docker'",
+        )
+    if done.stdout:
+        track.output(f"{machine}: engine restarted, it still listened for the Swarm it left")
 
 
 def _await_ready(world: World, track: Track, leader: Engine, node: str) -> None:

@@ -189,6 +189,9 @@ class FakeEngine:
         self.cluster: Cluster | None = None
         self.address = self.node = ""
         self.pending = False
+        self.hesitates = False  # when it leaves a Swarm it keeps the port of its gossip
+        self.listens = False  # it has kept it
+        self.deaf = False  # it joined a Swarm like this and hears of no other member
         self.behaviours: dict[object, Behaviour] = {}
         self.executes: dict[tuple[str, ...], Callable[[Container], Completed]] = {}
         self.host: dict[str, Any] = {
@@ -498,6 +501,7 @@ class FakeEngine:
             if cluster is None or cluster.token != token:
                 raise self._error(f"cannot join the Swarm of {manager}: invalid join token")
             self.address, self.cluster, self.node = address, cluster, f"NODE{next(_numbers)}"
+            self.deaf = self.listens
             cluster.members.add(address)
 
     def swarm_leave(self) -> None:
@@ -508,6 +512,7 @@ class FakeEngine:
             if self.clusters.get(self.address) is self.cluster:
                 del self.clusters[self.address]
             self.cluster, self.pending = None, False
+            self.listens = self.hesitates
 
     def swarm_token(self) -> str:
         with self._call("swarm_token"):

@@ -17,7 +17,7 @@ from typing import IO, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import files, machinefiles, proof
+from hashlab.phases import files, machinefiles, network, proof
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -163,6 +163,7 @@ class FakeShell:
             files.COPY: self._copy,
             proof.READ_INSIDE: self._read_inside,
             proof.HASH_INSIDE: self._hash_inside,
+            network.FREE_GOSSIP_PORT: self._free_gossip_port,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
@@ -303,6 +304,14 @@ class FakeShell:
     def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
         seen = self._inside(stdin).items()
         return Completed(0, "".join(f"{file.digest}  {path}\0" for path, file in seen), "")
+
+    def _free_gossip_port(self, words: list[str], stdin: bytes) -> Completed:
+        engine = self.machine.engine
+        assert engine.cluster is None, "the engine is in a Swarm and rightly listens"
+        if not engine.listens:
+            return Completed(0, "", "")
+        engine.listens = False
+        return Completed(0, "restarted\n", "")
 
     def _inside(self, stdin: bytes) -> dict[str, File]:
         """Those of the paths, as seen by processes, at which there is a file."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shlex
 import signal
 import socket
 from pathlib import Path
 
+import pytest
 from labkit import LabFolder, docker, everything_of, fetch, kill_machine, lose_machine, rows
 
 # The line after which a run is at work on each phase.
@@ -21,6 +23,18 @@ KILLED_IN = {
     "healthy": "container back greeter",
     "verify": "proof",
 }
+
+
+# Leave the Swarm with the engine held still while it tells the others, longer than it tries to.
+HALF_LEFT = r"""
+sudo journalctl --unit docker --follow --lines 0 | grep -m 1 --line-buffered 'left gossip cluster' | {
+    read -r _
+    sudo pkill -STOP -x dockerd; sleep 1.5; sudo pkill -CONT -x dockerd
+} &
+until pgrep -x journalctl > /dev/null; do sleep 0.05; done
+sudo docker swarm leave; wait
+grep -c ':1F0A [0-9A-F]*:0000 0A' /proc/net/tcp /proc/net/tcp6
+"""
 
 
 def greeting(lab: LabFolder) -> str:
@@ -88,6 +102,21 @@ def test_a_lost_machine_is_made_anew_and_the_others_join_it(hello_lab: LabFolder
     hello_lab.run("dev").ok()
     lose_machine(hello_lab, "front")
     hello_lab.run("dev").ok()
+    assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_an_engine_that_never_left_its_swarm_whole_hears_of_the_others_again(
+    hello_lab: LabFolder,
+) -> None:
+    for _ in range(3):  # on a busy laptop the engine may have told the others before it is held
+        hello_lab.run("dev").ok()
+        listening = hello_lab.on("back", f"bash -c {shlex.quote(HALF_LEFT)}; true")
+        if ":1" in listening:
+            break
+    else:
+        pytest.fail(f"the engine left its Swarm whole each time: {listening}")
+    said = hello_lab.run("dev", "--verbose").ok().stdout
+    assert "back: engine restarted" in said
     assert "hello" in fetch(greeting(hello_lab))
 
 

@@ -354,6 +354,7 @@ CALLS = [
     "runner.ssh-keygen",
     "runner.verify.py",
     "shell.apply",
+    "shell.free_gossip_port",
     "shell.hash",
     "shell.observe",
     "shell.read_inside",

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 import pytest
 from fakes import Outside, carry_out, connected, go, phase_of, rows, running, track_of
+from fakes.machine import FakeShell
 from fakes.outside import Silent
 
 from hashlab import workflows
@@ -14,7 +15,7 @@ from hashlab.errors import LabError
 from hashlab.phases.network import is_leader, is_member
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row
-from hashlab.protocols import SwarmState
+from hashlab.protocols import Completed, SwarmState
 
 HERE = IPv4Address("192.168.60.5")
 LEADER = SwarmState(True, True, "N1", str(HERE), ("N1",), joined=True)
@@ -123,6 +124,29 @@ def test_after_the_first_machine_was_made_anew_the_others_leave_the_dead_swarm_a
     turns = {tuple(done[2:4]), tuple(done[4:])}
     expected = {(("swarm_leave", name), ("swarm_join", name)) for name in ("web", "spare")}
     assert turns == expected
+
+
+def test_an_engine_that_still_listens_for_the_swarm_it_left_is_restarted_before_it_joins(
+    outside: Outside,
+) -> None:
+    running(outside).machines["broker"].engine.swarm_leave()
+    for machine in outside.machines.values():
+        machine.engine.hesitates = True
+    join(outside)
+    assert not any(machine.engine.deaf for machine in outside.machines.values())
+
+
+def test_an_engine_that_listens_and_cannot_be_restarted_is_told(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside).machines["web"].engine.swarm_leave()
+    failed = Completed(1, "", "Job for docker.service failed")
+    monkeypatch.setattr(FakeShell, "_free_gossip_port", lambda *_: failed)
+    with pytest.raises(LabError) as failure:
+        join(outside)
+    assert failure.value.where == "web"
+    assert failure.value.output == "Job for docker.service failed"
+    assert "hashlab ssh web" in failure.value.next_step
 
 
 def test_a_worker_whose_swarm_does_not_answer_leaves_before_it_joins(outside: Outside) -> None:
