@@ -27,7 +27,7 @@ KILLED_IN = {
 
 # Leave the Swarm with the engine held still while it tells the others, longer than it tries to.
 HALF_LEFT = r"""
-sudo journalctl --unit docker --follow --lines 0 | grep -m 1 --line-buffered 'left gossip cluster' | {
+sudo journalctl --unit docker --follow --lines 0 | grep -m 1 'left gossip cluster' | {
     read -r _
     sudo pkill -STOP -x dockerd; sleep 1.5; sudo pkill -CONT -x dockerd
 } &
