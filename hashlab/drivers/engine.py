@@ -15,7 +15,7 @@ from docker.utils import kwargs_from_env
 
 from hashlab.drivers.channel import ChannelAdapter
 from hashlab.errors import LabError, LaptopError
-from hashlab.pipeline import Track
+from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
@@ -23,10 +23,13 @@ CHUNK = 1 << 20
 
 
 class DockerEngine:
-    """protocols.Engine. ``where`` names the engine in messages."""
+    """protocols.Engine. ``where`` names the engine in messages; ``patience``: by how much longer
+    than on the laptop an answer may take.
+    """
 
-    def __init__(self, where: str, client: docker.APIClient) -> None:
+    def __init__(self, where: str, client: docker.APIClient, *, patience: float = 1.0) -> None:
         self._where = where
+        self._patience = patience
         self._client = client
 
     @contextmanager
@@ -40,6 +43,14 @@ class DockerEngine:
             text = str(error) or type(error).__name__
             raise LabError(f"{what}: {text}", where=self._where) from error
 
+    def answers(self, seconds: float) -> bool:
+        """See protocols.Engine. docker-py's own ping has no time limit of its own."""
+        url, timeout = f"{self._client.base_url}/_ping", seconds * self._patience
+        try:
+            return bool(self._client.get(url, timeout=timeout).ok)
+        except (requests.RequestException, OSError, EOFError):
+            return False
+
     def info(self) -> Mapping[str, Any]:
         """See protocols.Engine."""
         with self._explained("Docker Engine does not answer"):
@@ -49,7 +60,9 @@ class DockerEngine:
         """See protocols.Engine."""
         with self._explained("cannot list containers"):
             found = self._client.containers(all=True, filters={"label": _label_list(labels)})
-        states = [self.container(entry["Id"]) for entry in found]
+        # At once: on a machine that is far away each question takes as long as all of them.
+        ids = [str(entry["Id"]) for entry in found]
+        states = parallel(ids, self.container, CancelToken())
         return [state for state in states if state is not None]
 
     def container(self, name: str) -> ContainerState | None:
@@ -418,7 +431,7 @@ def channel_engine(
     except (DockerException, requests.RequestException, OSError, EOFError) as error:
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error
-    return DockerEngine(where, client(version))
+    return DockerEngine(where, client(version), patience=patience)
 
 
 def _ignore_proxies(client: docker.APIClient) -> None:

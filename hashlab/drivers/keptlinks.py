@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, cast
 
-from hashlab.errors import LabError
 from hashlab.protocols import Connector, Endpoint, Engine, Link, Shell
 
 # A machine that runs answers at once; one that is gone may never.
@@ -33,8 +33,8 @@ class KeptLinks:
         with self._turn(machine):
             wanted = endpoint, host_key
             led_to, link = self._links.get(machine, (None, None))
-            if link is not None and led_to == wanted and _answers(link):
-                return link
+            if link is not None and led_to == wanted and link.engine.answers(ALIVE_SECONDS):
+                return replace(link, kept=True)
             if link is not None:
                 del self._links[machine]
                 _close(link)
@@ -51,13 +51,6 @@ class KeptLinks:
         while self._links:
             _, (_, link) = self._links.popitem()
             _close(link)
-
-
-def _answers(link: Link) -> bool:
-    try:
-        return link.shell.run(["true"], timeout=ALIVE_SECONDS).code == 0
-    except LabError:
-        return False  # it is opened anew
 
 
 def _close(link: Link) -> None:
@@ -80,7 +73,8 @@ class _Keeping:
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
         link = self._kept.open(self._connector, machine, endpoint, host_key)
-        return Link(machine, cast(Shell, _Lent(link.shell)), cast(Engine, _Lent(link.engine)))
+        shell, engine = cast(Shell, _Lent(link.shell)), cast(Engine, _Lent(link.engine))
+        return replace(link, shell=shell, engine=engine)
 
 
 class _Lent:

@@ -181,10 +181,9 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
     container may wake on a network that is no longer there.
     """
     names = replica_names(world.lab, service)
-    engine = world.link(service.machine).engine
     ending = completes(world.lab, service)
     if service.name not in world.facts.changed:
-        states = [engine.container(name) for name in names]
+        states = _states(world, service, names)
         if all(state is not None and is_ready(state, service, ending) for state in states):
             return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
@@ -192,6 +191,17 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
             _renew_unwell(world, service, step)
         parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
         step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
+
+
+def _states(world: World, service: Service, names: list[str]) -> list[ContainerState | None]:
+    """States of containers that were not touched: as this run saw them, unless something changed
+    meanwhile that they may depend on.
+    """
+    if world.facts.changed or world.facts.removed:
+        engine = world.link(service.machine).engine
+        return [engine.container(name) for name in names]
+    there = {one.name: one for one in world.facts.containers[service.machine]}
+    return [there.get(name) for name in names]
 
 
 def _renew_unwell(world: World, service: Service, step: Track) -> None:

@@ -13,7 +13,7 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
-from hashlab.protocols import LAB_LABEL, Engine, SwarmState
+from hashlab.protocols import LAB_LABEL, Engine, Link, SwarmState
 
 PORT = 2377
 READY_SECONDS = 30.0
@@ -50,6 +50,14 @@ def is_member(state: SwarmState, manager: SwarmState) -> bool:
     return state.active and not state.manager and manager.node in state.managers
 
 
+def _network_there(world: World, link: Link) -> str:
+    """The network's id on a machine that has not been started anew since an earlier run: a short
+    look, for an engine asks several programs before it tells of its Swarm. "" on a worker that no
+    container of the network runs on.
+    """
+    return link.engine.network_id(overlay(world.lab)) if link.kept else ""
+
+
 def parts(world: World) -> Mapping[Hashable, Part[World]]:
     """One part for each machine: the first makes Swarm and network, the others join it."""
     first, *others = world.machine_names()
@@ -75,6 +83,9 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
     """Make the first machine the manager of a Swarm, and the overlay network in it."""
     address = world.facts.reach[machine].address
     engine = world.link(machine).engine
+    world.facts.network = _network_there(world, world.link(machine))
+    if world.facts.network:
+        return
     state = engine.swarm()
     if not is_leader(state, address):
         if state.joined:
@@ -96,19 +107,19 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
 
 def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
     """Let another machine join the first one's Swarm, and leave any other."""
-    manager = world.facts.swarm
-    if manager is None:
-        raise ValueError("the first machine leads no Swarm yet")
-    engine = world.link(machine).engine
-    state = engine.swarm()
+    link = world.link(machine)
+    engine = link.engine
+    if _network_there(world, link) == world.facts.network:
+        return
+    leader = world.link(world.machine_names()[0]).engine
+    manager, state = world.facts.swarm or leader.swarm(), engine.swarm()
     if is_member(state, manager):
         return
     with leaving if state.joined else nullcontext():
         if state.joined:
             engine.swarm_leave()
         _free_gossip_port(world, track, machine)
-        _join(world, machine, manager)
-    leader = world.link(world.machine_names()[0]).engine
+        _join(world, machine, leader, manager)
     _await_ready(world, track, leader, engine.swarm().node)
     world.facts.joined.add(machine)
 
@@ -143,9 +154,9 @@ def _await_ready(world: World, track: Track, leader: Engine, node: str) -> None:
         track.cancel.wait(POLL_SECONDS)
 
 
-def _join(world: World, name: str, manager: SwarmState) -> None:
+def _join(world: World, name: str, leader: Engine, manager: SwarmState) -> None:
     engine = world.link(name).engine
-    token = world.link(world.machine_names()[0]).engine.swarm_token()
+    token = leader.swarm_token()
     try:
         engine.swarm_join(
             str(world.facts.reach[name].address), manager=f"{manager.address}:{PORT}", token=token

@@ -47,6 +47,9 @@ class SwarmState:
 class Engine(Protocol):
     """One Docker Engine: the laptop's or a machine's."""
 
+    def answers(self, seconds: float) -> bool:
+        """Whether the engine answers within this time, which costs it nothing."""
+
     def info(self) -> Mapping[str, Any]:
         """The engine's own description (``docker info``)."""
 

@@ -43,11 +43,14 @@ class Shell(Protocol):
 
 @dataclass(frozen=True)
 class Link:
-    """An open way to one machine: its shell and its engine over the same SSH connection."""
+    """An open way to one machine: its shell and its engine over the same SSH connection.
+    ``kept``: it has been open since an earlier run, so the machine was not started anew meanwhile.
+    """
 
     machine: str
     shell: Shell
     engine: Engine
+    kept: bool = False
 
 
 class Connector(Protocol):

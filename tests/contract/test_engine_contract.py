@@ -57,6 +57,10 @@ def test_info_tells_what_providers_ask_for(bench: Bench) -> None:
     assert {"ID", "Driver", "DockerRootDir", "Swarm"} <= set(info)
 
 
+def test_it_answers(bench: Bench) -> None:
+    assert bench.engine.answers(PATIENCE)
+
+
 def test_a_container_is_created_and_does_not_run_yet(bench: Bench) -> None:
     made = create(bench)
     state = bench.engine.container(made)

@@ -260,6 +260,7 @@ def test_a_cut_wire_is_a_failure_and_not_an_empty_answer(link: Link, server: Ser
 
 def test_a_cut_wire_is_a_failure_of_the_engine_too(link: Link, server: Server) -> None:
     server.transports[0].close()
+    assert not link.engine.answers(5)
     with pytest.raises(LabError) as failure:
         link.engine.info()
     assert failure.value.where == "web"

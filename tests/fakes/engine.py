@@ -220,6 +220,10 @@ class FakeEngine:
 
     # protocols.Engine
 
+    def answers(self, seconds: float) -> bool:
+        with self._call("answers"):
+            return True
+
     def info(self) -> Mapping[str, Any]:
         with self._call("info"):
             state = self._swarm()
@@ -662,7 +666,11 @@ class FakeEngine:
         return dict(self.cluster.overlays) if alive and self.cluster else {}
 
     def _networks(self) -> dict[str, Network]:
-        return {**self.bridges, **(self._member_overlays() if self._swarm().manager else {})}
+        there = self._member_overlays()
+        if not self._swarm().manager:
+            used = {network for one in self.all.values() for network in one.networks}
+            there = {name: network for name, network in there.items() if network.id in used}
+        return {**self.bridges, **there}
 
     def _refuse_network(self, name: str) -> None:
         if name in self._networks():

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from fakes import FakeProvider, Outside
@@ -14,7 +15,7 @@ from fakes import FakeProvider, Outside
 from hashlab import wiring
 from hashlab.errors import ConfigError, ExitCode, Interrupted, LaptopError, UsageError
 from hashlab.opening import open_lab, survey
-from hashlab.protocols import Completed, Endpoint, KvmProbe, Probe
+from hashlab.protocols import Endpoint, Engine, KvmProbe, Link, Probe, Shell
 from hashlab.statefiles import StateFolder
 from hashlab.wiring import Equipment, Warm
 
@@ -310,12 +311,12 @@ class Wire:
         self.calls: list[str] = []
         self.shell = self.engine = self
 
-    def connect(self, *_: object) -> Wire:
+    def connect(self, machine: str, *_: object) -> Link:
         self.calls.append("connect")
-        return self
+        return Link(machine, cast(Shell, self.shell), cast(Engine, self.engine))
 
-    def run(self, *_: object, **__: object) -> Completed:
-        return Completed(0, "", "")
+    def answers(self, _: float) -> bool:
+        return True
 
     def close(self) -> None:
         self.calls.append("close")

@@ -98,6 +98,36 @@ def test_a_second_run_joins_nothing(outside: Outside) -> None:
     assert changes(outside) == []
 
 
+@pytest.mark.parametrize(
+    ("kept", "asked"), [(True, {"spare"}), (False, {"broker", "web", "spare"})]
+)
+def test_engines_of_machines_that_run_since_an_earlier_run_are_not_asked_for_their_swarm(
+    outside: Outside, kept: bool, asked: set[str]
+) -> None:
+    """The one that no container runs on is: it has no network to tell it by."""
+    world = joined_before(running(outside), kept=kept)
+    calls = [call for call in outside.faults.calls if call.name == "engine.swarm"]
+    assert {call.words[0] for call in calls} - {"broker"} == asked - {"broker"}
+    assert world.facts.network == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert changes(outside) == []
+
+
+def test_a_kept_machine_that_left_the_swarm_joins_it_again(outside: Outside) -> None:
+    running(outside).machines["web"].engine.swarm_leave()
+    joined_before(outside, kept=True)
+    assert changes(outside) == [("swarm_join", "web")]
+
+
+def joined_before(outside: Outside, *, kept: bool) -> World:
+    """Run the phase over links that were open before, or were not; return its world."""
+    world = connected_without_network(outside)
+    links = world.facts.links
+    links.update({name: replace(link, kept=kept) for name, link in links.items()})
+    with track_of() as track:
+        carry_out(world, phase_of(workflows.REFRESH, "network"), track)
+    return world
+
+
 def test_only_the_machine_that_is_missing_joins(outside: Outside) -> None:
     running(outside).machines["web"].engine.swarm_leave()
     row, _ = join(outside)
