@@ -14,7 +14,7 @@ from pathlib import Path
 from hashlab.config.model import BindMount, Lab, Service
 from hashlab.hashing import digest, short
 from hashlab.phases.containerspec import container_body
-from hashlab.phases.snapshot import Snapshot, upload_root
+from hashlab.phases.laptopfiles import LaptopFiles, upload_root
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def build_id(start_id: str, sync_files: Mapping[str, str]) -> str:
     return short(digest([start_id, dict(sync_files)])) if sync_files else start_id
 
 
-def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snapshot) -> Build:
+def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopFiles) -> Build:
     """Hash everything that goes into a service."""
     root = upload_root(lab)
     reload = lab.reload(service.name)
@@ -59,7 +59,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     places: dict[str, str] = {}
     reloadable: dict[str, Path] = {}
     for bind in service.binds:
-        for name, content in snapshot.bind(bind).items():
+        for name, content in laptop.bind(bind).items():
             path, inside = root / name, _inside(bind, root / name)
             # A mounted single file is its inode: only a new container sees the file in its place.
             in_place = path != bind.source and _action(service, path) == "sync"
@@ -70,7 +70,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, snapshot: Snaps
     fixed = {
         "container": container_body(lab, service),
         "image": image_inputs,
-        "secrets": {mount.target: [snapshot.file(mount), mount.mode] for mount in service.files},
+        "secrets": {mount.target: [laptop.file(mount), mount.mode] for mount in service.files},
     }
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(

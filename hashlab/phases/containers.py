@@ -36,7 +36,7 @@ def wanted_builds(world: World) -> dict[str, Build]:
 def wanted_build(world: World, service: Service) -> Build:
     """What a service should be running."""
     inputs = world.facts.image_inputs[service.image]
-    return service_build(world.lab, service, inputs, world.snapshot())
+    return service_build(world.lab, service, inputs, world.laptop_files())
 
 
 def observe_containers(world: World) -> dict[str, list[ContainerState]]:

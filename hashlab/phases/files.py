@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hashlab.config.model import FileMount
 from hashlab.errors import LabError
+from hashlab.phases.laptopfiles import home, upload_root
 from hashlab.phases.machinefiles import MachineFiles, Placed, nul, observe_files, write_manifest
-from hashlab.phases.snapshot import home, upload_root
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
@@ -96,13 +96,13 @@ def _plain(content: str) -> str:
 def upload(world: World, track: Track, machine: str) -> None:
     """Promise: every file, secret and config that services of the machine mount is there, whole."""
     services = world.services_on(machine)
-    snapshot = world.snapshot()
-    wanted = snapshot.of(services)
-    secrets = {m.name: (m, snapshot.file(m)) for s in services for m in s.files}
+    laptop = world.laptop_files()
+    wanted = laptop.of(services)
+    secrets = {m.name: (m, laptop.file(m)) for s in services for m in s.files}
     names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
     # What is empty comes with no file, so the manifest alone tells whether it was made.
     binds = [bind for service in services for bind in service.binds]
-    empty = [b.source for b in binds if b.source.is_dir() and not snapshot.bind(b)]
+    empty = [b.source for b in binds if b.source.is_dir() and not laptop.bind(b)]
     there = _observe(world, machine, names)
     todo = difference(wanted, secrets, there)
     if todo.empty and there.manifest == _record(world, there, names, empty):

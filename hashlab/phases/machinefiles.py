@@ -9,7 +9,7 @@ from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
-from hashlab.phases.snapshot import home
+from hashlab.phases.laptopfiles import home
 from hashlab.protocols import Shell
 
 # Device, inode, size, both times and mode of a file: another text after whatever changes it.

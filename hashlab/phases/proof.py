@@ -9,6 +9,7 @@ from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id
 from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
+from hashlab.phases.laptopfiles import upload_root
 from hashlab.phases.machinefiles import (
     IDENTITY,
     MachineFiles,
@@ -19,7 +20,6 @@ from hashlab.phases.machinefiles import (
 )
 from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.reload import distrust, process_of, stale_after_reload
-from hashlab.phases.snapshot import upload_root
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from hashlab.phases.snapshot import secret_path
+from hashlab.phases.laptopfiles import secret_path
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.statefiles import write_text

@@ -10,8 +10,8 @@ from typing import Any
 
 from hashlab.config.model import Build, Lab, Machine, Service
 from hashlab.hashing import Digests
+from hashlab.phases.laptopfiles import LaptopFiles
 from hashlab.phases.machinefiles import MachineFiles
-from hashlab.phases.snapshot import Snapshot
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
     BoxManifest,
@@ -80,7 +80,7 @@ class Facts:
     image_inputs: dict[str, str] = field(default_factory=dict)  # images
     box: BoxManifest | None = None  # recipe, prepare
     box_current: bool = False  # recipe
-    snapshot: Snapshot | None = None  # whoever asks first
+    laptop_files: LaptopFiles | None = None  # whoever asks first
     restored: bool = False  # restore
     files: dict[str, MachineFiles] = field(default_factory=dict)  # upload
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
@@ -146,12 +146,12 @@ class World:
         with self.lock:
             self.facts.causes += causes
 
-    def snapshot(self) -> Snapshot:
+    def laptop_files(self) -> LaptopFiles:
         """The laptop's files as this run sees them."""
         with self.lock:
-            if self.facts.snapshot is None:
-                self.facts.snapshot = Snapshot(self.lab, self.digests)
-            return self.facts.snapshot
+            if self.facts.laptop_files is None:
+                self.facts.laptop_files = LaptopFiles(self.lab, self.digests)
+            return self.facts.laptop_files
 
     def about_to_change(self, *, restart: bool = False) -> None:
         """Remember, also beyond this run, that the lab has changed since it was last verified;

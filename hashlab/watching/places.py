@@ -11,7 +11,7 @@ from glob import escape
 from pathlib import Path
 
 from hashlab.config.model import Lab
-from hashlab.phases.snapshot import PRIVATE_FOLDERS
+from hashlab.phases.laptopfiles import PRIVATE_FOLDERS
 from hashlab.protocols import Folders
 
 ANYTHING = "*"

@@ -25,7 +25,7 @@ from hashlab.config.model import (
 )
 from hashlab.hashing import Digests
 from hashlab.phases.builds import Build, build_id, service_build
-from hashlab.phases.snapshot import Snapshot
+from hashlab.phases.laptopfiles import LaptopFiles
 
 SECRET = ".hashlab/secrets/password"
 
@@ -39,7 +39,7 @@ def lab(tmp_path: Path) -> Lab:
 def build(lab: Lab, service: str = "site", inputs: str = "1" * 12) -> Build:
     """What the service should be running, from the files as they are now."""
     found = next(one for one in lab.services if one.name == service)
-    return service_build(lab, found, inputs, Snapshot(lab, Digests()))
+    return service_build(lab, found, inputs, LaptopFiles(lab, Digests()))
 
 
 ALL: dict[str, Any] = {

@@ -18,8 +18,8 @@ from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.phases import files
 from hashlab.phases.files import Difference, difference, upload
+from hashlab.phases.laptopfiles import LaptopFiles, home, remote_path, secret_path, upload_root
 from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files
-from hashlab.phases.snapshot import Snapshot, home, remote_path, secret_path, upload_root
 from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
@@ -338,23 +338,23 @@ def test_a_broken_link_is_left_out(outside: Outside) -> None:
 
 
 def test_the_snapshot_holds_each_binds_files_and_each_secrets_hash(outside: Outside) -> None:
-    snapshot = Snapshot(outside.lab, Digests())
+    laptop = LaptopFiles(outside.lab, Digests())
     site = next(service for service in outside.lab.services if service.name == "site")
-    app, static, conf = (set(snapshot.bind(bind)) for bind in site.binds)
+    app, static, conf = (set(laptop.bind(bind)) for bind in site.binds)
     assert app == set()
     assert static == {"static/index.html", "static/style/site.css"}
     assert conf == {"conf/site.conf"}
-    assert [snapshot.file(mount) for mount in site.files] == [""]
+    assert [laptop.file(mount) for mount in site.files] == [""]
 
 
 def test_a_file_saved_in_the_middle_of_a_run_does_not_make_its_phases_disagree(
     outside: Outside,
 ) -> None:
     world = connected(running(outside))
-    before = world.snapshot()
+    before = world.laptop_files()
     before.of(world.services_on("web"))
     write_files(outside.lab.folder, {"static/index.html": "saved meanwhile"})
-    assert world.snapshot() is before
+    assert world.laptop_files() is before
     with track_of() as track:
         upload(world, track, "web")
     assert on_machine(outside)["static/index.html"] == b"<h1>one</h1>\n"

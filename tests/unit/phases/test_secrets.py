@@ -10,7 +10,7 @@ import pytest
 from fakes import Outside, go, rows, run, running
 
 from hashlab import workflows
-from hashlab.phases.snapshot import secret_path
+from hashlab.phases.laptopfiles import secret_path
 from hashlab.report import run_record
 
 

@@ -37,7 +37,7 @@ def secret_path(lab: Lab, name: str) -> str:
     return f"{home(lab)}/secrets/{name}"
 
 
-class Snapshot:
+class LaptopFiles:
     """Content hashes of everything services mount, each read once, when first asked for: so a file
     saved while a run is at work cannot make its phases disagree, and what one machine mounts need
     not be there before another machine is served. May be used by several threads.
