@@ -52,7 +52,7 @@ def is_member(state: SwarmState, manager: SwarmState) -> bool:
 
 def _network_there(world: World, link: Link) -> str:
     """The network's id on a machine that has not been started anew since an earlier run: a short
-    look, for an engine asks several programs before it tells of its Swarm. "" on a worker that no
+    look, for an engine runs other programs before it tells of its Swarm. "" on a worker that no
     container of the network runs on.
     """
     return link.engine.network_id(overlay(world.lab)) if link.kept else ""
