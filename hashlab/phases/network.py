@@ -82,8 +82,9 @@ def join_network(world: World, track: Track, _: str) -> None:
 def _lead(world: World, track: Track, *, machine: str) -> None:
     """Make the first machine the manager of a Swarm, and the overlay network in it."""
     address = world.facts.reach[machine].address
-    engine = world.link(machine).engine
-    world.facts.network = _network_there(world, world.link(machine))
+    link = world.link(machine)
+    engine = link.engine
+    world.facts.network = _network_there(world, link)
     if world.facts.network:
         return
     state = engine.swarm()

@@ -337,7 +337,7 @@ def test_a_broken_link_is_left_out(outside: Outside) -> None:
     assert "static/broken" not in on_machine(outside)
 
 
-def test_the_snapshot_holds_each_binds_files_and_each_secrets_hash(outside: Outside) -> None:
+def test_the_laptops_files_are_each_binds_files_and_each_secrets_hash(outside: Outside) -> None:
     laptop = LaptopFiles(outside.lab, Digests())
     site = next(service for service in outside.lab.services if service.name == "site")
     app, static, conf = (set(laptop.bind(bind)) for bind in site.binds)
