@@ -18,6 +18,10 @@ POLL_SECONDS = 0.1
 # Asking costs the machine that is starting, 0.1 s of a processor each time: the longer it takes,
 # the rarer it is asked.
 POLL_SHARE = 0.2
+# Where other services start beside it, an answer takes long because the processors are taken; to
+# ask on would take them from those that start.
+ANSWER_SHARE = 3
+ANSWER_SECONDS = 0.5
 # Docker's own time limit for a health check that names none.
 CHECK_SECONDS = 30.0
 
@@ -41,6 +45,7 @@ def wait_ready(
     started = time.monotonic()
     limit = (READY_SECONDS if seconds is None else seconds) * world.provider.patience
     while True:
+        asked = time.monotonic()
         state = engine.container(name)
         if state is not None and (
             is_ready(state, service, ending)
@@ -48,14 +53,21 @@ def wait_ready(
         ):
             return
         failure = _failure(state, service, ending)
-        waited = time.monotonic() - started
+        now = time.monotonic()
+        waited = now - started
         if not failure and waited > limit:
             failure = f"not ready after {limit:g} s"
         if failure:
             raise _explain(engine, service, name, state, failure)
         if state is not None:
             step.detail(state.health or state.state)
-        step.cancel.wait(max(POLL_SECONDS, waited * POLL_SHARE))
+        step.cancel.wait(pause(waited, now - asked))
+
+
+def pause(waited: float, answered_in: float) -> float:
+    """Seconds until a service is asked again: it was waited for and has answered in that many."""
+    slow = min(answered_in * ANSWER_SHARE, ANSWER_SECONDS)
+    return max(POLL_SECONDS, waited * POLL_SHARE, slow)
 
 
 def _passes(

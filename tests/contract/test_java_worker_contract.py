@@ -15,7 +15,7 @@ import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hash-collision"
 MAVEN = ["mvn", "--batch-mode", "--quiet", "-DskipTests", "--also-make"]
-WORKER = ["./tools/java-worker"]
+WORKER = ["./tools/java-worker", "tools/JavaWorker.java"]
 SECONDS = 120
 MODULES = ("common", "auth", "user")
 TARGETS = ("auth", "user")
@@ -323,6 +323,18 @@ def test_targets_are_built_in_turn_from_what_they_share(example: Example) -> Non
     assert example.classes("auth") == example.mavens("auth")
 
 
+def test_an_edit_that_is_taken_back_and_made_again_is_not_mixed_up(example: Example) -> None:
+    first = {target: example.classes(target) for target in TARGETS}
+    made: list[dict[str, dict[str, bytes]]] = []
+    for old, new in 2 * [('"unknown"', '"not known"'), ('"not known"', '"unknown"')]:
+        example.edit(f"{COMMON}/Build.java", old, new)
+        assert [a["detail"] for a in example.ask_at_once(list(TARGETS))] == ["1 class"] * 2
+        made.append({target: example.classes(target) for target in TARGETS})
+    assert made[1] == made[3] == first
+    assert made[0] == made[2]
+    assert all(b"not known" in one["hashcollision/common/Build.class"] for one in made[0].values())
+
+
 def test_without_libraries_or_output_maven_is_asked_for(example: Example) -> None:
     app = example.folder / "user" / "target" / "app"
     for folder in (app / "lib", app / "classes"):
@@ -339,6 +351,7 @@ def test_what_only_maven_knows_is_left_to_maven(example: Example, name: str) -> 
 
 
 def test_libraries_that_were_built_again_are_opened_again(example: Example) -> None:
+    assert example.request("user", [f"{USER}/UserRoutes.java"], [])["detail"] == "0 classes"
     jar = example.folder / "user/target/app/lib/user-libraries.jar"
     kept = jar.rename(jar.with_name("kept"))
     with zipfile.ZipFile(jar, "w") as other:

@@ -13,10 +13,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,8 +27,10 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.FutureTask;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -45,11 +50,12 @@ import javax.tools.ToolProvider;
  *
  * <p>Reads a request a line from standard input, writes an answer a line to standard output, both JSON, until the input
  * ends. The current folder is the one with the parent pom.xml. Several services are built at once, as far as there are
- * processors. All that is kept from one request to the next is the opened JAR of libraries; everything else is read from
- * the disk again.
+ * processors. What is kept from one request to the next is the opened JAR of libraries and what was compiled last, by
+ * the content it was compiled from; everything else is read from the disk again.
  */
 public final class JavaWorker {
     private final Map<String, Libraries> libraries = new ConcurrentHashMap<>();
+    private final Compiled compiled = new Compiled();
 
     public static void main(String[] args) throws IOException {
         PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
@@ -83,8 +89,10 @@ public final class JavaWorker {
         try {
             requireMavensJava();
             Libraries mine = Libraries.of(request.output().resolve("lib"), libraries.get(request.target()));
-            libraries.put(request.target(), mine);
-            return new Build(request, mine).run();
+            if (mine != libraries.put(request.target(), mine)) {
+                compiled.forget();
+            }
+            return new Build(request, mine, compiled).run();
         } catch (CannotKnow reason) {
             return new Answer("rebuild", reason.getMessage(), "");
         } catch (CompileErrors errors) {
@@ -153,14 +161,16 @@ record Answer(String result, String detail, String output) {
 final class Build {
     private final Request request;
     private final Libraries libraries;
+    private final Compiled compiled;
     private final Path classes;
     private final List<Module> modules;
     private final Set<String> changedSources = new TreeSet<>();
     private boolean onlyBodies = true;
 
-    Build(Request request, Libraries libraries) throws IOException, CannotKnow {
+    Build(Request request, Libraries libraries, Compiled compiled) throws IOException, CannotKnow {
         this.request = request;
         this.libraries = libraries;
+        this.compiled = compiled;
         this.classes = request.output().resolve("classes");
         if (!Files.isDirectory(classes)) {
             throw new CannotKnow("there is no " + classes);
@@ -264,7 +274,7 @@ final class Build {
                 Map<String, ClassFile> visible = new TreeMap<>(now);
                 visible.values().removeIf(file -> !module.maySee(modules, file));
                 try {
-                    now.putAll(libraries.compile(sources, visible));
+                    now.putAll(compiled.from(sources, visible, libraries));
                 } catch (CompileErrors errors) {
                     return null;  // perhaps right together with the others; if not, all errors are shown at once
                 }
@@ -278,7 +288,7 @@ final class Build {
         Map<String, ClassFile> now = new TreeMap<>();
         for (Module module : modules) {
             if (!module.sources().isEmpty()) {
-                now.putAll(libraries.compile(List.copyOf(module.sources().values()), now));
+                now.putAll(compiled.from(List.copyOf(module.sources().values()), now, libraries));
             }
         }
         return now;
@@ -345,6 +355,85 @@ record Module(Path java, Path resources, Map<String, Path> sources) {
     }
 }
 
+/**
+ * The last few results of javac, by the content of the sources and of the classes in sight. A module that several services
+ * use is compiled once for all of them, as Maven does; whoever asks meanwhile waits for it.
+ */
+final class Compiled {
+    private static final int KEPT = 12;
+
+    private final Map<String, FutureTask<Map<String, ClassFile>>> results = new LinkedHashMap<>(KEPT, 0.75f, true) {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, FutureTask<Map<String, ClassFile>>> eldest) {
+            return size() > KEPT;
+        }
+    };
+
+    /** The classes that sources make, by their names below an output folder. */
+    Map<String, ClassFile> from(List<Path> sources, Map<String, ClassFile> visible, Libraries libraries)
+            throws CompileErrors, IOException {
+        String content = content(sources, visible);
+        FutureTask<Map<String, ClassFile>> result;
+        synchronized (results) {
+            result = results.computeIfAbsent(content,
+                    unused -> new FutureTask<>(() -> libraries.compile(sources, visible)));
+        }
+        boolean sound = false;
+        try {
+            result.run();  // unless somebody did, or does
+            Map<String, ClassFile> classes = result.get();
+            // A source may have been saved after it was hashed and before javac read it.
+            sound = content.equals(content(sources, visible));
+            return classes;
+        } catch (ExecutionException failed) {
+            if (failed.getCause() instanceof CompileErrors errors) {
+                throw errors;
+            }
+            throw new IOException(failed.getCause());
+        } catch (InterruptedException interrupt) {
+            throw new IOException(interrupt);
+        } finally {
+            if (!sound) {
+                synchronized (results) {
+                    results.remove(content, result);
+                }
+            }
+        }
+    }
+
+    /** Libraries changed: what was compiled with others in sight counts no more. */
+    void forget() {
+        synchronized (results) {
+            results.clear();
+        }
+    }
+
+    private static String content(List<Path> sources, Map<String, ClassFile> visible) throws IOException {
+        MessageDigest digest;
+        try {
+            digest = MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException(impossible);  // every Java has it
+        }
+        add(digest, String.join(" ", Libraries.options()), new byte[0]);
+        for (Path source : sources) {
+            add(digest, source.toString(), Files.readAllBytes(source));
+        }
+        visible.forEach((name, file) -> add(digest, name, file.bytes()));
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    /** With its length before each part, so that no two lists of parts are alike. */
+    private static void add(MessageDigest digest, String name, byte[] bytes) {
+        for (byte[] part : List.of(name.getBytes(StandardCharsets.UTF_8), bytes)) {
+            digest.update((part.length + ":").getBytes(StandardCharsets.UTF_8));
+            digest.update(part);
+        }
+    }
+}
+
 /** javac, with a folder of JARs on its class path that stay open. */
 final class Libraries {
     private static final Pattern RELEASE = Pattern.compile("<maven\\.compiler\\.release>\\s*(\\d+)\\s*<");
@@ -393,7 +482,7 @@ final class Libraries {
     }
 
     /** What Maven's compiler plugin passes, as far as it decides about bytes. */
-    private static List<String> options() throws IOException {
+    static List<String> options() throws IOException {
         Matcher release = RELEASE.matcher(Files.readString(Path.of("pom.xml")));
         if (!release.find()) {
             throw new IOException("pom.xml does not set maven.compiler.release");

@@ -15,7 +15,7 @@ from hashlab.errors import LabError
 from hashlab.phases import layout, reach, readiness
 from hashlab.phases.containerspec import BUILD_LABEL, container_body
 from hashlab.phases.reach import connect
-from hashlab.phases.readiness import wait_ready
+from hashlab.phases.readiness import pause, wait_ready
 from hashlab.phases.steps import STEP_SECONDS
 from hashlab.pipeline import CancelToken, Recorder
 
@@ -76,6 +76,14 @@ def test_a_service_may_take_longer_to_get_ready(
     ):
         wait_ready(world, queue(outside), "small-queue-1", step)
     assert time.monotonic() - began >= 0.05
+
+
+def test_a_service_that_answers_late_is_asked_more_rarely() -> None:
+    soon = readiness.POLL_SECONDS
+    assert pause(waited=0.0, answered_in=soon / 10) == soon
+    assert pause(waited=0.0, answered_in=soon) == 3 * soon
+    # A health check that hangs until its time limit says nothing about how busy the machine is.
+    assert pause(waited=0.0, answered_in=30.0) == readiness.ANSWER_SECONDS
 
 
 def test_a_machine_may_take_longer_to_answer(
