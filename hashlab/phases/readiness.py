@@ -20,8 +20,8 @@ POLL_SECONDS = 0.1
 POLL_SHARE = 0.2
 # Where other services start beside it, an answer takes long because the processors are taken; to
 # ask on would take them from those that start.
-ANSWER_SHARE = 3
-ANSWER_SECONDS = 0.5
+ANSWER_SHARE = 2
+ANSWER_SECONDS = 0.3
 # Docker's own time limit for a health check that names none.
 CHECK_SECONDS = 30.0
 
