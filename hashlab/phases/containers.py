@@ -8,7 +8,7 @@ from functools import partial
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
-from hashlab.phases.containerspec import container_name
+from hashlab.phases.containerspec import container_name, overlay
 from hashlab.phases.exchange import (
     RELOADED,
     STOP_SECONDS,
@@ -20,7 +20,7 @@ from hashlab.phases.exchange import (
     turns,
 )
 from hashlab.phases.files import upload
-from hashlab.phases.network import overlay
+from hashlab.phases.inside import read_machine
 from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, wait_ready
 from hashlab.phases.reload import process_of
 from hashlab.phases.world import Cause, World
@@ -34,9 +34,12 @@ def wanted_builds(world: World) -> dict[str, Build]:
 
 
 def wanted_build(world: World, service: Service) -> Build:
-    """What a service should be running."""
-    inputs = world.facts.image_inputs[service.image]
-    return service_build(world.lab, service, inputs, world.laptop_files())
+    """What a service should be running; hashed once in a run."""
+    builds = world.facts.builds
+    if service.name not in builds:
+        inputs = world.facts.image_inputs[service.image]
+        builds[service.name] = service_build(world.lab, service, inputs, world.laptop_files())
+    return builds[service.name]
 
 
 def observe_containers(world: World) -> dict[str, list[ContainerState]]:
@@ -64,7 +67,12 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
         # Files need no network, and of a new lab they are on their way while it is made.
         without = early_for[machine] | {"network"}
         found["look", machine] = Part(partial(_look, machine=machine), machine, without=without)
-        found["upload", machine] = Part(partial(_upload, machine=machine), machine, without=without)
+        found["upload", machine] = Part(
+            partial(_upload, machine=machine),
+            machine,
+            after=frozenset({("look", machine)}),
+            without=without,
+        )
     for service in world.lab.services:
         machine = service.machine
         wanted = [d for d in service.depends_on if d.service in names]
@@ -75,7 +83,7 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
         found["start", service.name] = Part(
             partial(_start, service=service),
             machine,
-            after=frozenset(after | {("look", machine), ("upload", machine)}),
+            after=frozenset(after | {("upload", machine)}),
             without=early_for[machine],
         )
         # Nobody is asked for its health before those it depends on are well: asking costs them.
@@ -114,7 +122,7 @@ def start_containers(world: World, track: Track, _: str) -> None:
 
 
 def _look(world: World, track: Track, *, machine: str) -> None:
-    """See which containers a machine has, and remove those that are not wanted there any more."""
+    """See what a machine has, and remove containers that are not wanted there any more."""
     engine = world.link(machine).engine
     there = engine.containers({LAB_LABEL: world.lab.id})
     world.facts.containers[machine] = there
@@ -126,6 +134,7 @@ def _look(world: World, track: Track, *, machine: str) -> None:
             world.about_to_change(restart=True)
             stop_and_remove(engine, container, STOP_SECONDS)
             world.facts.removed.append(container.name)
+    read_machine(world, machine, {one.name: wanted_build(world, one) for one in services})
 
 
 def _upload(world: World, track: Track, *, machine: str) -> None:
@@ -186,6 +195,7 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
         states = _states(world, service, names)
         if all(state is not None and is_ready(state, service, ending) for state in states):
             return
+    world.facts.unsettled = True
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         if service.name not in world.facts.changed:
             _renew_unwell(world, service, step)

@@ -7,7 +7,6 @@ from typing import Any
 
 from hashlab.config.model import Healthcheck, Lab, Service
 from hashlab.phases.laptopfiles import remote_path, secret_path
-from hashlab.phases.network import overlay
 from hashlab.protocols import LAB_LABEL
 
 SERVICE_LABEL = "hashlab.service"
@@ -19,6 +18,11 @@ NANOSECONDS = 1_000_000_000
 def container_name(lab: Lab, service: Service, replica: int) -> str:
     """Compose's own pattern: project-service-number, counted from 1."""
     return f"{lab.name}-{service.name}-{replica}"
+
+
+def overlay(lab: Lab) -> str:
+    """Name of the network every service of the lab is on."""
+    return lab.name
 
 
 def container_body(

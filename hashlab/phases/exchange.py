@@ -11,9 +11,8 @@ from typing import Literal
 from hashlab.config.model import Lab, Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body
+from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body, overlay
 from hashlab.phases.machinefiles import Process
-from hashlab.phases.network import overlay
 from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.reload import after_swap, differs, process_of, remember, started, swap
 from hashlab.phases.world import World

@@ -99,11 +99,11 @@ def upload(world: World, track: Track, machine: str) -> None:
     laptop = world.laptop_files()
     wanted = laptop.of(services)
     secrets = {m.name: (m, laptop.file(m)) for s in services for m in s.files}
-    names = {*(f"files/{name}" for name in wanted), *(f"secrets/{name}" for name in secrets)}
+    names = world.names_on(machine)
     # What is empty comes with no file, so the manifest alone tells whether it was made.
     binds = [bind for service in services for bind in service.binds]
     empty = [b.source for b in binds if b.source.is_dir() and not laptop.bind(b)]
-    there = _observe(world, machine, names)
+    there = world.facts.files.get(machine) or _observe(world, machine, names)
     todo = difference(wanted, secrets, there)
     if todo.empty and there.manifest == _record(world, there, names, empty):
         world.facts.files[machine] = there

@@ -14,14 +14,16 @@ from hashlab.protocols import Shell
 
 # Device, inode, size, both times and mode of a file: another text after whatever changes it.
 IDENTITY = r"%D:%i:%s:%T@:%C@:%m\0%p\0"
+# Prints pairs of identity and path, and after an empty identity both records.
 OBSERVE = f"""
-cd "$1" 2> /dev/null || exit 0
-for part in files secrets; do
-    if [ -d "$part" ]; then find "$part" -type f -printf '{IDENTITY}'; fi
-done
+if cd "$1" 2> /dev/null; then
+    for part in files secrets; do
+        if [ -d "$part" ]; then find "$part" -type f -printf '{IDENTITY}'; fi
+    done
+fi
 for record in manifest processes; do
     printf '\\0'
-    if [ -f "$record" ]; then cat "$record"; fi
+    if [ -f "$1/$record" ]; then tr -d '\\0' < "$1/$record"; fi
 done
 """
 # 123: some files could not be read, or are gone by now. Their content stays unknown.
@@ -96,11 +98,28 @@ class MachineFiles:
         }
 
 
-def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:
-    """Ask a machine what it has. Of files that hashlab wants there, or once put there, the content
-    is known: from the manifest while the file is the same one, else the machine hashes it.
+@dataclass(frozen=True)
+class Inside:
+    """What processes in containers see. ``started``: the build each was started as, by pid;
+    ``seen``: content of files by their path below /proc.
     """
-    there = _parse(_said(shell, lab, machine, OBSERVE))
+
+    started: Mapping[int, str] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:
+    """Ask a machine what it has; ``wanted``: names of files whose content must be known."""
+    there, _ = parse(_said(shell, lab, machine, OBSERVE))
+    return with_contents(shell, lab, machine, there, wanted=wanted)
+
+
+def with_contents(
+    shell: Shell, lab: Lab, machine: str, there: MachineFiles, *, wanted: Iterable[str]
+) -> MachineFiles:
+    """The same with the content of files that hashlab wants there, or once put there: from the
+    manifest while the file is the same one, else the machine hashes it.
+    """
     placed = there.all
     asked = (set(wanted) | set(there.manifest)) & set(placed)
     known = {n: p for n, p in there.manifest.items() if p.identity == _identity(placed.get(n))}
@@ -170,8 +189,8 @@ def _write(shell: Shell, lab: Lab, machine: str, name: str, value: object) -> No
         raise LabError("cannot write to the machine", where=machine, output=done.stderr)
 
 
-def _parse(listing: str) -> MachineFiles:
-    """Read what OBSERVE prints: pairs of identity and path, and after an empty identity records."""
+def parse(listing: str) -> tuple[MachineFiles, str]:
+    """Read what OBSERVE prints, and return what follows it."""
     entries = iter(listing.split("\0"))
     found: dict[str, dict[str, Placed]] = {"files": {}, "secrets": {}}
     for identity in entries:
@@ -181,7 +200,8 @@ def _parse(listing: str) -> MachineFiles:
         found[part][name] = Placed(identity)
     manifest = _record(next(entries, ""), lambda value: Placed(*map(str, value)))
     processes = _record(next(entries, ""), _process)
-    return MachineFiles(found["files"], found["secrets"], manifest, processes)
+    there = MachineFiles(found["files"], found["secrets"], manifest, processes)
+    return there, "\0".join(entries)
 
 
 def _record(text: str, read: Callable[[Any], Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from functools import partial
 from ipaddress import IPv4Address
 
-from hashlab.config.model import Lab
 from hashlab.errors import LabError
+from hashlab.phases.containerspec import overlay
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
 from hashlab.protocols import LAB_LABEL, Engine, Link, SwarmState
@@ -31,11 +31,6 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done
 sudo systemctl restart docker.service && echo restarted
 """
-
-
-def overlay(lab: Lab) -> str:
-    """Name of the network every service of the lab is on."""
-    return lab.name
 
 
 def is_leader(state: SwarmState, address: IPv4Address) -> bool:

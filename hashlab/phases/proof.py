@@ -2,50 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id
 from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
-from hashlab.phases.containerspec import BUILD_LABEL, BUILD_VARIABLE, SERVICE_LABEL
+from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL
+from hashlab.phases.inside import read_machine
 from hashlab.phases.laptopfiles import upload_root
-from hashlab.phases.machinefiles import (
-    IDENTITY,
-    MachineFiles,
-    Placed,
-    digests_in,
-    nul,
-    observe_files,
-)
+from hashlab.phases.machinefiles import Inside, MachineFiles
 from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.reload import distrust, process_of, stale_after_reload
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState
 
-# Files are looked at through the process's own view of its file system, so a mount that still shows
-# an old file is seen as what it is. One that is the very file of the machine needs no hashing.
-READ_INSIDE = f"""
-for pid in "$@"; do
-    printf '%s\\0' "$pid"
-    grep -z '^HASHLAB_BUILD=' "/proc/$pid/environ" || printf 'HASHLAB_BUILD=\\0'
-done
-printf 'files\\0'
-xargs -0 -r sh -c 'find -H "$@" -maxdepth 0 -type f -printf "{IDENTITY}"' sh 2> /dev/null
-exit 0
-"""
-HASH_INSIDE = """
-xargs -0 -r sha256sum -z -- 2> /dev/null
-exit 0
-"""
-
-
 # A process whose build nobody knows.
 ANEW = "it took files in, and was started anew or changed since"
-
-# The build each process was started as, by pid; the content that processes see, by path.
-Inside = tuple[Mapping[int, str], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -87,11 +61,14 @@ def _prove(world: World, track: Track) -> None:
 
 
 def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) -> list[Running]:
-    """Ask every machine once what its containers run."""
-    there = observe_containers(world)
-    found = parallel(
-        there, lambda machine: _read_machine(world, machine, there[machine], wanted, cancel), cancel
-    )
+    """What the containers of all machines run. Every machine is asked once in a run: now, unless
+    what it told before still holds because nothing was changed or waited for since.
+    """
+    facts = world.facts
+    if facts.unsettled or not set(facts.links) <= set(facts.inside):
+        facts.containers = observe_containers(world)
+        parallel(facts.links, lambda machine: read_machine(world, machine, wanted), cancel)
+    found = parallel(facts.links, lambda one: _judge_machine(world, one, wanted, cancel), cancel)
     return [running for machine in found for running in machine]
 
 
@@ -106,89 +83,22 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
     ]
 
 
-def _read_machine(
-    world: World,
-    machine: str,
-    containers: list[ContainerState],
-    wanted: Mapping[str, Build],
-    cancel: CancelToken,
+def _judge_machine(
+    world: World, machine: str, wanted: Mapping[str, Build], cancel: CancelToken
 ) -> list[Running]:
-    known = [c for c in containers if c.labels.get(SERVICE_LABEL) in wanted]
+    files, inside = world.facts.files[machine], world.facts.inside[machine]
+    there = world.facts.containers[machine]
+    known = [c for c in there if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
-    alive = [c for c in known if c.pid]
-    files = _files(world, machine, wanted)
-    started, seen = _ask(world, machine, alive, builds, files) if alive else ({}, {})
     one_shots = {service.name for service in world.lab.services if is_one_shot(service)}
     found = [
-        _judge(machine, c, builds[c.id], (started, seen), files)
+        _judge(machine, c, builds[c.id], inside, files)
         if c.state == "running"
         else _judge_ended(machine, c, builds[c.id], one_shots)
         for c in known
     ]
     found = [_judge_leftovers(world, one, files, builds[one.container.id]) for one in found]
     return [_judge_reloaded(world, one, files, builds[one.container.id], cancel) for one in found]
-
-
-def _files(world: World, machine: str, wanted: Mapping[str, Build]) -> MachineFiles:
-    """What lies on the machine: as upload found it in this run, or asked now."""
-    known = world.facts.files.get(machine)
-    if known is not None:
-        return known
-    services = world.services_on(machine)
-    names = {f"files/{n}" for s in services for n in wanted[s.name].places.values()}
-    found = observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
-    return world.facts.files.setdefault(machine, found)
-
-
-def _ask(
-    world: World,
-    machine: str,
-    alive: Sequence[ContainerState],
-    builds: Mapping[str, Build],
-    files: MachineFiles,
-) -> Inside:
-    """The build each process was started as, by pid, and the content it sees, by path."""
-    expected = {
-        f"/proc/{c.pid}/root{path}": files.files.get(builds[c.id].places[path])
-        for c in alive
-        for path in [*builds[c.id].start_files, *builds[c.id].sync_files]
-    }
-    pids = [str(c.pid) for c in alive]
-    said = _look(world, machine, ["sh", "-c", READ_INSIDE, "sh", *pids], expected)
-    head, _, listing = said.partition("files\0")
-    words = head.split("\0")
-    started = {
-        int(pid): variable.removeprefix(f"{BUILD_VARIABLE}=")
-        for pid, variable in zip(words[0::2], words[1::2], strict=False)
-    }
-    pairs = listing.split("\0")
-    identities = dict(zip(pairs[1::2], pairs[0::2], strict=False))
-    return started, _contents(world, machine, identities, expected)
-
-
-def _contents(
-    world: World, machine: str, identities: Mapping[str, str], expected: Mapping[str, Placed | None]
-) -> dict[str, str]:
-    seen: dict[str, str] = {}
-    strange: list[str] = []
-    for path, identity in identities.items():
-        placed = expected[path]
-        if placed is not None and placed.identity == identity and placed.content:
-            seen[path] = placed.content
-        else:
-            strange.append(path)
-    if strange:
-        listing = _look(world, machine, ["sh", "-c", HASH_INSIDE, "sh"], strange)
-        for path, digest in digests_in(listing).items():
-            seen[path] = Placed(identities[path]).holding(digest).content
-    return seen
-
-
-def _look(world: World, machine: str, words: list[str], paths: Iterable[str]) -> str:
-    done = world.link(machine).shell.run(["sudo", *words], stdin=nul(paths))
-    if done.code != 0:
-        raise LabError("cannot look inside the containers", where=machine, output=done.stderr)
-    return done.stdout
 
 
 def _judge(
@@ -199,20 +109,23 @@ def _judge(
     files: MachineFiles,
 ) -> Running:
     """Compare one running container with its build; pure."""
-    started, seen = inside
     service = container.labels[SERVICE_LABEL]
     root = f"/proc/{container.pid}/root"
-    sync = {path: seen.get(root + path, "") for path in build.sync_files}
+    sync = {path: inside.seen.get(root + path, "") for path in build.sync_files}
     # Some servers write their title over their environment (nginx does); then what counts is the
     # environment the engine started the process with, which nothing can change.
-    start_id = started.get(container.pid) or container.labels.get(BUILD_LABEL, "")
+    start_id = inside.started.get(container.pid) or container.labels.get(BUILD_LABEL, "")
     process = process_of(container, files)
     if process is not None and start_id == container.labels.get(BUILD_LABEL):
         start_id = process.build
     if not start_id:
         return Running(container, machine, service, "", ANEW)
     running = build_id(start_id, sync)
-    old = [path for path, content in build.start_files.items() if seen.get(root + path) != content]
+    old = [
+        path
+        for path, content in build.start_files.items()
+        if inside.seen.get(root + path) != content
+    ]
     if old:
         return Running(container, machine, service, running, f"it sees another {old[0]}")
     stale = "" if running == build.id else f"it runs build {running}, built was {build.id}"

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from hashlab.config.model import Build, Lab, Machine, Service
+from hashlab.config.model import Build as ImageBuild
+from hashlab.config.model import Lab, Machine, Service
 from hashlab.hashing import Digests
+from hashlab.phases.builds import Build
 from hashlab.phases.laptopfiles import LaptopFiles
-from hashlab.phases.machinefiles import MachineFiles
+from hashlab.phases.machinefiles import Inside, MachineFiles
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
     BoxManifest,
@@ -81,12 +83,15 @@ class Facts:
     box: BoxManifest | None = None  # recipe, prepare
     box_current: bool = False  # recipe
     laptop_files: LaptopFiles | None = None  # whoever asks first
+    builds: dict[str, Build] = field(default_factory=dict)  # whoever asks first
     restored: bool = False  # restore
-    files: dict[str, MachineFiles] = field(default_factory=dict)  # upload
+    files: dict[str, MachineFiles] = field(default_factory=dict)  # containers, proof
+    inside: dict[str, Inside] = field(default_factory=dict)  # containers, proof
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
     turns: dict[str, threading.Semaphore] = field(default_factory=dict)  # containers
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
     removed: list[str] = field(default_factory=list)  # containers
+    unsettled: bool = False  # something was changed or waited for since containers were looked at
     causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
     notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
@@ -105,7 +110,7 @@ class World:
     workers: Workers
     digests: Digests
     download: Download
-    context_files: Callable[[Build], Sequence[str]]
+    context_files: Callable[[ImageBuild], Sequence[str]]
     render: Callable[[Mapping[str, Any]], str]
     routes: Callable[[], Sequence[IPv4Network]]
     port_is_free: Callable[[int], bool]
@@ -157,6 +162,7 @@ class World:
         """Remember, also beyond this run, that the lab has changed since it was last verified;
         ``restart``: in a way that may have lost data.
         """
+        self.facts.unsettled = True
         with self.state.unverified.open("a", encoding="utf-8") as marker:
             marker.write(RESTARTED if restart else "")
 
@@ -170,6 +176,13 @@ class World:
     def services_on(self, machine: str) -> list[Service]:
         """The services placed on a machine, in the file's order."""
         return [service for service in self.lab.services if service.machine == machine]
+
+    def names_on(self, machine: str) -> set[str]:
+        """All that services of a machine mount, as it is named in ``MachineFiles.all``."""
+        services = self.services_on(machine)
+        files = self.laptop_files().of(services)
+        mounts = {mount.name for service in services for mount in service.files}
+        return {*(f"files/{name}" for name in files), *(f"secrets/{name}" for name in mounts)}
 
     def machine_names(self) -> list[str]:
         """Names of the lab's machines, in the file's order."""

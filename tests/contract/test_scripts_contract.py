@@ -21,6 +21,7 @@ from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
 from hashlab.phases.files import APPLY, COPY, _add
+from hashlab.phases.inside import HASH_INSIDE, READ_ALL, READ_INSIDE
 from hashlab.phases.layout import wait_for
 from hashlab.phases.machinefiles import (
     HASH,
@@ -29,13 +30,12 @@ from hashlab.phases.machinefiles import (
     MachineFiles,
     Placed,
     Process,
-    _parse,
     nul,
     observe_files,
+    parse,
     write_manifest,
     write_processes,
 )
-from hashlab.phases.proof import HASH_INSIDE, READ_INSIDE
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"
@@ -89,7 +89,7 @@ def fine(shell: Shell, text: str, *words: str, stdin: bytes = b"") -> str:
 
 
 def listed(shell: Shell) -> MachineFiles:
-    return _parse(fine(shell, OBSERVE, HOME))
+    return parse(fine(shell, OBSERVE, HOME))[0]
 
 
 def contents(shell: Shell) -> dict[str, str]:
@@ -575,6 +575,21 @@ def test_the_fake_machine_tells_of_processes_in_the_same_words(tmp_path: Path) -
             "999999999\0HASHLAB_BUILD=\0files\0"
         )
         assert inside(one, HASH_INSIDE, paths=paths).stdout == ""
+
+
+def test_files_and_processes_are_told_in_one_program(shell: Shell) -> None:
+    nobody = "999999999\0HASHLAB_BUILD=\0files\0"
+    paths = ["/proc/999999999/root/etc/passwd"]
+    told = inside(shell, READ_ALL, HOME, "999999999", paths=paths).stdout
+    assert parse(told) == (MachineFiles(), nobody)
+    put(shell, {"files/a b": b"1", "secrets/s": b"2"})
+    fine(shell, RECORD, HOME, "manifest", stdin=b'{"files/a b": ["i", "c"]}')
+    fine(shell, RECORD, HOME, "processes", stdin=b"broken \0 by somebody")
+    there, rest = parse(inside(shell, READ_ALL, HOME, "999999999", paths=paths).stdout)
+    assert there == listed(shell)
+    assert set(there.all) == {"files/a b", "secrets/s"}
+    assert there.manifest == {"files/a b": Placed("i", "c")}
+    assert rest == nobody
 
 
 def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import IO, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import files, machinefiles, network, proof
+from hashlab.phases import files, inside, machinefiles, network
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -161,8 +161,9 @@ class FakeShell:
             machinefiles.RECORD: self._record,
             files.APPLY: self._apply,
             files.COPY: self._copy,
-            proof.READ_INSIDE: self._read_inside,
-            proof.HASH_INSIDE: self._hash_inside,
+            inside.READ_INSIDE: self._read_inside,
+            inside.READ_ALL: self._read_all,
+            inside.HASH_INSIDE: self._hash_inside,
             network.FREE_GOSSIP_PORT: self._free_gossip_port,
         }
 
@@ -215,6 +216,8 @@ class FakeShell:
             return "cat"
         plain = words[1:] if words[:1] == ["sudo"] else words
         if plain[:2] == ["sh", "-c"] and plain[3:4] == ["sh"] and plain[2] in self._scripts:
+            if plain[2] == inside.READ_ALL:
+                return "read_inside" if plain[5:] else "observe"
             return self._scripts[plain[2]].__name__.strip("_")
         raise AssertionError(f"the fake shell was not prepared for {words}")
 
@@ -226,8 +229,6 @@ class FakeShell:
 
     def _observe(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk
-        if home not in disk.folders:
-            return Completed(0, "", "")
         listing = "".join(
             f"{file.identity}\0{part}/{name}\0"
             for part in ("files", "secrets")
@@ -235,7 +236,7 @@ class FakeShell:
         )
         for name in ("manifest", "processes"):
             record = disk.files.get(f"{home}/{name}")
-            listing += "\0" + (record.content.decode() if record else "")
+            listing += "\0" + (record.content.decode().replace("\0", "") if record else "")
         return Completed(0, listing, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
@@ -300,6 +301,10 @@ class FakeShell:
         seen = self._inside(stdin).items()
         listing = "".join(f"{file.identity}\0{path}\0" for path, file in seen)
         return Completed(0, f"{head}files\0{listing}", "")
+
+    def _read_all(self, words: list[str], stdin: bytes) -> Completed:
+        there = self._observe(words[:1], b"").stdout
+        return Completed(0, f"{there}\0{self._read_inside(words[1:], stdin).stdout}", "")
 
     def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
         seen = self._inside(stdin).items()

@@ -37,8 +37,36 @@ def test_a_lab_that_runs_what_was_built_is_proved_by_looking_into_each_container
     outside: Outside,
 ) -> None:
     assert proof(running(outside)) == "4 containers run what was built"
-    asked = [c.words[0] for c in outside.faults.calls if c.name == "shell.read_inside"]
-    assert sorted(map(str, asked)) == ["broker", "web"]
+    assert sorted(asked_inside(outside)) == ["broker", "web"]
+
+
+def asked_inside(outside: Outside) -> list[str]:
+    """Machines that were asked what their containers see, each time."""
+    return [str(c.words[0]) for c in outside.faults.calls if c.name == "shell.read_inside"]
+
+
+def test_a_refresh_asks_each_machine_once_where_nothing_changes_in_between(
+    outside: Outside,
+) -> None:
+    running(outside).faults.calls.clear()
+    go(outside, workflows.REFRESH)
+    assert sorted(asked_inside(outside)) == ["broker", "web"]
+    assert outside.faults.names().count("engine.containers") == 3
+
+
+def test_after_a_change_every_machine_is_asked_again(outside: Outside) -> None:
+    running(outside).faults.calls.clear()
+    write_files(outside.lab.folder, {"static/index.html": "edited"})
+    go(outside, workflows.REFRESH)
+    assert sorted(asked_inside(outside)) == sorted(2 * ["broker", "web"])
+
+
+def test_after_a_service_was_waited_for_every_machine_is_asked_again(outside: Outside) -> None:
+    """What it runs may have been started anew meanwhile."""
+    running(outside).faults.calls.clear()
+    outside.machines["broker"].engine.by_name("small-queue-1").looks = 0
+    go(outside, workflows.REFRESH)
+    assert sorted(asked_inside(outside)) == sorted(2 * ["broker", "web"])
 
 
 def test_a_container_that_still_sees_an_old_file_is_caught(outside: Outside) -> None:
@@ -178,9 +206,9 @@ def test_a_machine_that_cannot_be_looked_into_is_a_failure(
 ) -> None:
     running(outside)
     monkeypatch.setattr(
-        "fakes.machine.FakeShell._read_inside", lambda *_: Completed(1, "", "sudo: no\n")
+        "fakes.machine.FakeShell._read_all", lambda *_: Completed(1, "", "sudo: no\n")
     )
-    with pytest.raises(LabError, match="cannot look inside the containers") as failure:
+    with pytest.raises(LabError, match="cannot look into the containers") as failure:
         proof(outside)
     assert "sudo: no" in str(failure.value)
 
