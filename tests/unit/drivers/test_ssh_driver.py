@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from pathlib import Path
 
+import paramiko
 import pytest
 from fakes import FakeRunner, Faults, track_of
 
-from hashlab.drivers.ssh import SshConnector, _bytes_sent
+from hashlab.drivers.ssh import SshConnector, _bytes_sent, _transport
 from hashlab.errors import LabError
 from hashlab.protocols import Endpoint
 
@@ -70,3 +72,12 @@ def test_the_list_of_files_is_gone_afterwards(tmp_path: Path) -> None:
 )
 def test_the_bytes_sent_are_read_from_rsyncs_own_count(stats: str, count: int) -> None:
     assert _bytes_sent(stats) == count
+
+
+def test_ciphers_that_need_no_checksum_in_python_come_first_and_the_others_stay() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        usual = paramiko.Transport(ours).get_security_options().ciphers
+        liked = _transport(ours).get_security_options().ciphers
+    assert "-gcm" in liked[0]
+    assert sorted(liked) == sorted(usual)
