@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from zlib import crc32
 
-from hashlab.config.model import Machine
+from hashlab.config.model import Lab, Machine
 from hashlab.errors import LaptopError
 from hashlab.phases.world import World
-from hashlab.protocols import BoxManifest, ObservedMachine, PlannedMachine
+from hashlab.protocols import SSH_PORT, BoxManifest, ObservedMachine, PlannedMachine
 
+# Of the laptop, for the machines' sshd: a hundred for each lab, below those that systems give away
+# by themselves, so that a lab that was halted and one made meanwhile seldom want the same.
+SSH_PORTS = range(22000, 32000, 100)
 BOOT_SECONDS = 120.0
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 
@@ -29,7 +33,7 @@ def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
     subnet = _subnet(world)
     if subnet != world.lab.subnet:
         world.note(f"subnet {world.lab.subnet} is in use; this lab took {subnet}")
-    ports = lay_out_ports(world, observed)
+    ports = lay_out_ports(world, observed, _ssh_ports(world.lab))
     return Layout(
         {
             machine.name: PlannedMachine(
@@ -38,6 +42,11 @@ def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
             for machine in world.lab.machines
         }
     )
+
+
+def _ssh_ports(lab: Lab) -> dict[str, int]:
+    first = SSH_PORTS[crc32(lab.id.encode()) % len(SSH_PORTS)]
+    return {machine.name: first + number for number, machine in enumerate(lab.machines)}
 
 
 def subnet_of(layout: Layout) -> IPv4Network:
@@ -72,9 +81,12 @@ def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Ad
 
 
 def lay_out_ports(
-    world: World, observed: Mapping[str, ObservedMachine]
+    world: World, observed: Mapping[str, ObservedMachine], ssh: Mapping[str, int]
 ) -> dict[str, dict[int, int]]:
-    """Choose the laptop port of every forwarded one: by machine, guest → laptop."""
+    """Choose the laptop port of every forwarded one: by machine, guest → laptop.
+
+    ``ssh``: the port wanted for the sshd of each machine.
+    """
     ports: dict[str, dict[int, int]] = {}
     given: set[int] = set()
     for machine in world.lab.machines:
@@ -88,6 +100,12 @@ def lay_out_ports(
                 world.note(f"port {port.host} ({port.id}) is taken; using {host}")
             given.add(host)
             ports[machine.name][port.guest] = host
+    for name, wanted in ssh.items():
+        there = observed.get(name)
+        own = there.endpoint.port if there and there.endpoint else 0
+        host = own if own and own not in given else free(world, wanted, given)
+        given.add(host)
+        ports[name][SSH_PORT] = host
     return ports
 
 

@@ -5,6 +5,7 @@ from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagr
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.provider import (
     LAB_LABEL,
+    SSH_PORT,
     BootPlan,
     BoxContents,
     Boxes,
@@ -23,6 +24,7 @@ from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
 
 __all__ = [
     "LAB_LABEL",
+    "SSH_PORT",
     "BootPlan",
     "BoxContents",
     "BoxManifest",

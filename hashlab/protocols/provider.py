@@ -22,6 +22,7 @@ BootPlan = Sequence[Sequence[Sequence[str]]]
 
 # Marks what belongs to a lab, on the laptop's engine and on those of its machines.
 LAB_LABEL = "hashlab.lab"
+SSH_PORT = 22  # of a machine, inside it
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class ObservedMachine:
 
 @dataclass(frozen=True)
 class PlannedMachine:
-    """A machine that is to be made: where it will be, and its ports (guest → laptop)."""
+    """A machine that is to be made: where it will be, and its ports (guest → laptop), that of its
+    sshd among them.
+    """
 
     machine: Machine
     address: IPv4Address

@@ -22,6 +22,7 @@ from hashlab.hashing import Digests, file_digest
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 from hashlab.protocols import (
+    SSH_PORT,
     BootPlan,
     BoxContents,
     BoxManifest,
@@ -427,7 +428,11 @@ class FakeProvider:
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        return {"recipe": manifest.recipe, "public_key": public_key}
+        return {
+            "recipe": manifest.recipe,
+            "public_key": public_key,
+            "ssh_port": planned.ports[SSH_PORT],
+        }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
         return self.plan(machines)
@@ -596,7 +601,7 @@ class Outside:
             IPv4Address(machine["address"]),
             faults=self.faults,
             clusters=self.clusters,
-            port=2200 + int(IPv4Address(machine["address"])) % 256,
+            port=machine["settings"]["ssh_port"],
             forwarded={port["guest"]: port["host"] for port in machine["forwarded_ports"]},
             recipe=machine["settings"]["recipe"],
             authorized_key=machine["settings"]["public_key"],

@@ -6,16 +6,14 @@ from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
 from hashlab.phases.keys import ensure_key
-from hashlab.phases.layout import choose_subnet, free, lay_out_ports
+from hashlab.phases.layout import choose_subnet, lay_out_ports
 from hashlab.phases.machines import forget_machine
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.protocols import MachineSnapshot, ObservedMachine, PlannedMachine, SnapshotManifest
+from hashlab.protocols import ObservedMachine, PlannedMachine, SnapshotManifest
 from hashlab.statefiles import write_text
-
-SSH = 22
 
 
 def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
@@ -89,22 +87,10 @@ def _plan(
     subnet: IPv4Network,
 ) -> list[PlannedMachine]:
     kept = {one.name: one for one in manifest.machines}
-    ports = lay_out_ports(world, observed)
-    given = {host for of_machine in ports.values() for host in of_machine.values()}
+    ports = lay_out_ports(world, observed, {name: one.ssh_port for name, one in kept.items()})
     planned = []
     for machine in world.lab.machines:
-        one = kept[machine.name]
-        ssh = _ssh_port(world, one, observed.get(machine.name), given)
-        address = subnet.network_address + (int(one.address) - int(manifest.subnet.network_address))
-        planned.append(PlannedMachine(machine, address, {**ports[machine.name], SSH: ssh}))
+        offset = int(kept[machine.name].address) - int(manifest.subnet.network_address)
+        address = subnet.network_address + offset
+        planned.append(PlannedMachine(machine, address, ports[machine.name]))
     return planned
-
-
-def _ssh_port(
-    world: World, kept: MachineSnapshot, there: ObservedMachine | None, given: set[int]
-) -> int:
-    """That of the machine that is there, which nobody else can have taken."""
-    own = there.endpoint.port if there and there.endpoint else 0
-    port = own if own and own not in given else free(world, kept.ssh_port, given)
-    given.add(port)
-    return port

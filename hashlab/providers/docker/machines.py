@@ -12,6 +12,7 @@ from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
     LAB_LABEL,
+    SSH_PORT,
     BootPlan,
     BoxManifest,
     Endpoint,
@@ -101,6 +102,7 @@ class DockerMachines:
             "container": container(lab, planned.name),
             "volume": f"{volume(lab, planned.name)}:{STORE}",
             "public_key": public_key,
+            "ssh_port": planned.ports[SSH_PORT],
             "create_args": [
                 *as_flags(self._isolation.host_config(system_image(manifest))),
                 *_limits(planned.machine),
@@ -241,7 +243,7 @@ def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
     networks: Mapping[str, Mapping[str, Any]] = settings.get("Networks") or {}
     private = [value for key, value in networks.items() if key != "bridge"]
     address = next((_address(network) for network in private), None)
-    ssh = ports.pop(22, None)
+    ssh = ports.pop(SSH_PORT, None)
     status = inspected["State"]["Status"]
     return ObservedMachine(
         name=name,

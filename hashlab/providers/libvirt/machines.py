@@ -13,6 +13,7 @@ from hashlab.config.model import Lab, Machine
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
+    SSH_PORT,
     BootPlan,
     BoxManifest,
     Endpoint,
@@ -179,7 +180,7 @@ class LibvirtMachines:
             name=name,
             state=STATES.get(state, "stopped"),
             address=address,
-            endpoint=Endpoint(str(address), 22, "core") if address else None,
+            endpoint=Endpoint(str(address), SSH_PORT, "core") if address else None,
             forwarded={int(guest): int(host) for guest, host in about.get("ports", {}).items()},
             recipe=str(about.get("recipe", "")),
         )

@@ -18,13 +18,11 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.hashing import file_digest
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
+from hashlab.protocols import SSH_PORT, MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
 from hashlab.providers.libvirt.about import move, moved, read_about
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain
 from hashlab.providers.libvirt.virsh import Virsh, parse
-
-SSH_PORT = 22
 
 
 class LibvirtSnapshots:

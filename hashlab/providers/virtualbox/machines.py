@@ -13,6 +13,7 @@ from hashlab.config.model import Lab, Machine
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
+    SSH_PORT,
     BootPlan,
     BoxManifest,
     Endpoint,
@@ -47,7 +48,6 @@ DEFAULT_MEMORY = 1024 * MIB
 ALLOWED = IPv4Network("192.168.56.0/21")
 FIRST_BOOT = "virtualbox-first-boot.sh"
 SCAN_SECONDS = 10.0
-SSH_PORT = 22
 
 
 class VirtualBoxMachines:

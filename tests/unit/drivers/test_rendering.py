@@ -21,6 +21,7 @@ def values(**changes: Any) -> dict[str, Any]:
             "container": "small-1-web",
             "volume": "small-1-web-images:/var/lib/docker",
             "public_key": "ssh-ed25519 AAAA",
+            "ssh_port": 22001,
             "create_args": ["--privileged"],
         },
     }
@@ -62,7 +63,8 @@ def test_every_machine_is_defined_with_its_address_and_ports() -> None:
     assert 'config.vm.define "web" do |machine|' in text
     assert 'machine.vm.network "private_network", ip: "192.168.60.6"' in text
     assert "127.0.0.1:8080:80" in text
-    assert 'network "forwarded_port"' not in text
+    assert "127.0.0.1:22001:22" in text
+    assert text.count('network "forwarded_port"') == 1, "that of Vagrant itself, switched off"
     assert "config.vm.boot_timeout = 120" in text
     assert '"HASHLAB_AUTHORIZED_KEY" => "ssh-ed25519 AAAA"' in text
     assert 'config.vm.box_version = "1.0.0.rabc"' in text

@@ -18,11 +18,11 @@ from hashlab.config.model import ForwardedPort
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases import reach
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.layout import CANDIDATES, Layout, choose_subnet, lay_out, subnet_of
+from hashlab.phases.layout import CANDIDATES, SSH_PORTS, Layout, choose_subnet, lay_out, subnet_of
 from hashlab.phases.machines import prepare, require_box
 from hashlab.phases.reach import connect, reconnect
 from hashlab.pipeline import CancelToken, Recorder
-from hashlab.protocols import BootPlan, ObservedMachine, PlannedMachine
+from hashlab.protocols import SSH_PORT, BootPlan, Endpoint, ObservedMachine, PlannedMachine
 
 WANTED = IPv4Network("192.168.60.0/24")
 
@@ -78,7 +78,15 @@ def addresses(layout: Layout) -> dict[str, IPv4Address]:
 
 
 def ports_of(layout: Layout) -> dict[str, Mapping[int, int]]:
-    return {name: planned.ports for name, planned in layout.planned.items()}
+    """Without those of sshd: by machine, guest → laptop."""
+    return {
+        name: {guest: host for guest, host in planned.ports.items() if guest != SSH_PORT}
+        for name, planned in layout.planned.items()
+    }
+
+
+def ssh_ports(layout: Layout) -> list[int]:
+    return [planned.ports[SSH_PORT] for planned in layout.planned.values()]
 
 
 def test_without_anything_in_the_way_addresses_and_ports_are_as_configured(
@@ -124,7 +132,7 @@ def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outsi
 def test_a_port_in_use_is_replaced_and_told(outside: Outside) -> None:
     outside.ports_in_use = {8080}
     world = outside.world()
-    assert lay_out(world, {}).planned["web"].ports == {80: 40001}
+    assert ports_of(lay_out(world, {}))["web"] == {80: 40001}
     assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
 
 
@@ -167,7 +175,29 @@ def test_machines_that_exist_keep_their_ports_even_though_they_are_in_use(
     outside.ports_in_use = {8080, 45678}
     world = outside.world()
     there = ObservedMachine("web", "running", IPv4Address("192.168.60.6"), None, {80: 45678})
-    assert lay_out(world, {"web": there}).planned["web"].ports == {80: 45678}
+    assert ports_of(lay_out(world, {"web": there}))["web"] == {80: 45678}
+
+
+def test_each_machine_gets_a_port_of_its_own_for_ssh_and_each_lab_its_own_hundred(
+    outside: Outside, tmp_path: Path
+) -> None:
+    ports = ssh_ports(lay_out(outside.world(), {}))
+    assert ports == [ports[0], ports[0] + 1, ports[0] + 2]
+    assert ports[0] in SSH_PORTS
+    other = replace(outside.world(), lab=small_lab(tmp_path / "another"))
+    assert not set(ssh_ports(lay_out(other, {}))) & set(ports)
+
+
+def test_a_taken_port_for_ssh_is_silently_replaced_and_that_of_a_machine_kept(
+    outside: Outside,
+) -> None:
+    outside.ports_in_use = set(ssh_ports(lay_out(outside.world(), {}))[:2]) | {22}
+    world = outside.world()
+    there = ObservedMachine(
+        "spare", "running", IPv4Address("192.168.60.7"), Endpoint("127.0.0.1", 22999, "core"), {}
+    )
+    assert ssh_ports(lay_out(world, {"spare": there})) == [40001, 40002, 22999]
+    assert world.facts.notes == []
 
 
 def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
@@ -291,8 +321,12 @@ def asked_provider(outside: Outside) -> bool:
     return any(name.startswith("provider.") for name in outside.faults.names())
 
 
+def reached_at(outside: Outside) -> str:
+    return f"192.168.60.6, SSH on port {outside.machines['web'].port}"
+
+
 def test_reconnect_reads_the_endpoint_from_the_cache_and_asks_nobody(outside: Outside) -> None:
-    assert detail_of_reconnect(running(outside)) == "192.168.60.6, SSH on port 2206"
+    assert detail_of_reconnect(running(outside)) == reached_at(outside)
     assert not asked_provider(outside)
 
 
@@ -326,7 +360,7 @@ def test_reconnect_recovers_from_lost_local_files(outside: Outside, lost: str) -
     running(outside)
     path = getattr(outside.state, lost)
     path.rename(path.with_name("lost"))
-    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2206"
+    assert detail_of_reconnect(outside) == reached_at(outside)
     assert path.exists()
 
 
@@ -337,7 +371,7 @@ def test_reconnect_recovers_from_lost_local_files(outside: Outside, lost: str) -
 def test_reconnect_recovers_from_a_broken_cache(outside: Outside, text: str) -> None:
     running(outside)
     outside.state.machines.write_text(text)
-    assert detail_of_reconnect(outside) == "192.168.60.6, SSH on port 2206"
+    assert detail_of_reconnect(outside) == reached_at(outside)
 
 
 def test_one_machine_with_an_old_cache_does_not_make_the_others_forgotten(
@@ -376,7 +410,13 @@ def test_people_can_reach_machines_by_openssh_with_pinned_keys_only(outside: Out
     config = outside.state.ssh_config.read_text()
     web = config.split("Host ")[2]
     assert web.startswith("web\n")
-    for line in ("Port 2206", "User core", "StrictHostKeyChecking yes", "IdentitiesOnly yes"):
+    port = outside.machines["web"].port
+    for line in (
+        f"Port {port}",
+        "User core",
+        "StrictHostKeyChecking yes",
+        "IdentitiesOnly yes",
+    ):
         assert f"  {line}\n" in web
     known = (outside.state.ssh / "known_hosts").read_text().splitlines()
     assert f"{outside.lab.id}-web ssh-ed25519 HOSTKEYweb" in known

@@ -56,7 +56,7 @@ def test_a_running_lab_is_told_whole(outside: Outside) -> None:
         "name": "web",
         "address": "192.168.60.6",
         "state": "running",
-        "ssh": {"host": "127.0.0.1", "port": 2206, "user": "core"},
+        "ssh": {"host": "127.0.0.1", "port": outside.machines["web"].port, "user": "core"},
         "recipe": told["box"]["recipe"],
         "stale": False,
     }

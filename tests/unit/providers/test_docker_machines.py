@@ -15,7 +15,7 @@ from fakes import Behaviour, FakeEngine
 from hashlab.config.model import Lab, Machine
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
-from hashlab.protocols import Completed, Endpoint, PlannedMachine
+from hashlab.protocols import SSH_PORT, Completed, Endpoint, PlannedMachine
 from hashlab.providers.docker import DockerProvider
 from hashlab.providers.docker.machines import observed
 
@@ -25,7 +25,7 @@ GIVE_KEY = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1
 
 def plan(machine: Machine, ports: Mapping[int, int] | None = None) -> PlannedMachine:
     """The machine where hashlab.toml wants it."""
-    return PlannedMachine(machine, machine.address, ports or {})
+    return PlannedMachine(machine, machine.address, {SSH_PORT: 22001, **(ports or {})})
 
 
 def test_a_machine_is_told_its_limits_and_labels(
@@ -42,6 +42,7 @@ def test_a_machine_is_told_its_limits_and_labels(
     assert settings["container"] == f"{lab.id}-broker"
     assert settings["volume"] == f"{lab.id}-broker-images:/var/lib/docker"
     assert settings["public_key"] == KEY
+    assert settings["ssh_port"] == 22001
     free = replace(limited, memory=None, cpus=None)
     settings = provider.machines.settings(lab, plan(free), MANIFEST, KEY)
     args = " ".join(settings["create_args"])
