@@ -105,12 +105,18 @@ def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_pat
     settings = [(name, *args) for name, args in said]
     defined = [args[0] for name, args in said if name == "define"]
     assert defined == ["broker", "web", "spare"]
-    addresses = [args[1]["ip"] for name, args in said if name == "network"]
+    networks = [args for name, args in said if name == "network"]
+    addresses = [values["ip"] for kind, values in networks if kind == "private_network"]
     assert addresses == ["192.168.60.5", "192.168.60.6", "192.168.60.7"]
     names = [args[0] for name, args in said if name == "name="]
     assert names == [f"{lab.id}-{machine}" for machine in defined]
     assert ("private_key_path=", str(lab.state_folder / "docker/ssh/id_ed25519")) in settings
     assert '"127.0.0.1:8080:80"' in json.dumps(said)
+    forwarded = [values for kind, values in networks if kind == "forwarded_port"]
+    assert len(forwarded) == 3
+    for port in forwarded:
+        assert (port["id"], port["guest"], port["disabled"]) == ("ssh", 22, True)
+        assert f'"127.0.0.1:{port["host"]}:22"' in json.dumps(said)
     assert f"hashlab.lab={lab.id}" in json.dumps(said)
 
 
