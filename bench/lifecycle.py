@@ -28,6 +28,11 @@ def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
     does for speed, so that a figure does not get worse because Vagrant got faster.
     """
     vagrantfile = vagrantfile.replace("config.vm.guest = :debian", "")
+    network = r'docker.create_args \+= \["--network".*\n.*"--ip", ("[0-9.]+")\]'
+    private = r'machine.vm.network "private_network", ip: \1'
+    vagrantfile, count = re.subn(network, private, vagrantfile)
+    if not count:
+        sys.exit("hashlab's Vagrantfile names its networks in another way than it did")
     vagrantfile = re.sub(r"trigger.run = .*", "", vagrantfile)
     vagrantfile = re.sub(r"machine.trigger.before :up do .trigger.\n *\n *end\n", "", vagrantfile)
     with tempfile.TemporaryDirectory(prefix="hashlab-bare-") as folder:

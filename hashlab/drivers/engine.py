@@ -115,13 +115,11 @@ class DockerEngine:
             made = self._client.commit(container, repository, tag, changes=changes)
         return str(made["Id"])
 
-    def connect(
-        self, network: str, container: str, *, address: str = "", aliases: Sequence[str] = ()
-    ) -> None:
+    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot attach container {container} to network {network}"):
             self._client.connect_container_to_network(
-                container, network, ipv4_address=address or None, aliases=list(aliases) or None
+                container, network, aliases=list(aliases) or None
             )
 
     def disconnect(self, network: str, container: str) -> None:

@@ -83,9 +83,7 @@ class Engine(Protocol):
         The image has the container's labels too, unless ``labels`` say otherwise.
         """
 
-    def connect(
-        self, network: str, container: str, *, address: str = "", aliases: Sequence[str] = ()
-    ) -> None:
+    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """Attach a container to one more network. Raises LabError."""
 
     def disconnect(self, network: str, container: str) -> None:

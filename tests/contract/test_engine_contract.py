@@ -446,11 +446,15 @@ def test_an_image_in_use_is_refused_and_by_force_loses_its_name_only(bench: Benc
     assert bench.engine.images_with(bench.labels) == []
 
 
-def test_a_container_is_attached_to_a_network_at_an_address_and_detached(bench: Bench) -> None:
-    made = create(bench)
+def test_a_container_is_made_on_a_network_at_an_address_and_detached(bench: Bench) -> None:
     name, subnet = bridge(bench)
     address = subnet.replace(".0/24", ".77")
-    bench.engine.connect(name, made, address=address, aliases=["one"])
+    at = {"IPAMConfig": {"IPv4Address": address}, "Aliases": ["one"]}
+    made = create(
+        bench,
+        HostConfig={"NetworkMode": name},
+        NetworkingConfig={"EndpointsConfig": {name: at}},
+    )
     bench.engine.start(made)
     state, found = bench.engine.container(made), bench.engine.inspect(made)
     assert state is not None
@@ -466,7 +470,7 @@ def test_a_container_is_attached_to_a_network_at_an_address_and_detached(bench: 
 def test_a_container_that_stands_still_changes_its_networks_too(bench: Bench) -> None:
     made = create(bench)
     name, _ = bridge(bench)
-    bench.engine.connect(name, made)
+    bench.engine.connect(name, made, aliases=["one"])
     state = bench.engine.container(made)
     assert state is not None
     assert name in state.networks

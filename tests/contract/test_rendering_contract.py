@@ -106,8 +106,11 @@ def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_pat
     defined = [args[0] for name, args in said if name == "define"]
     assert defined == ["broker", "web", "spare"]
     networks = [args for name, args in said if name == "network"]
-    addresses = [values["ip"] for kind, values in networks if kind == "private_network"]
-    assert addresses == ["192.168.60.5", "192.168.60.6", "192.168.60.7"]
+    for name, address in zip(
+        defined, ("192.168.60.5", "192.168.60.6", "192.168.60.7"), strict=True
+    ):
+        on_network = ["--network", lab.id, "--network-alias", name, "--ip", address]
+        assert json.dumps(on_network)[1:-1] in json.dumps(said)
     names = [args[0] for name, args in said if name == "name="]
     assert names == [f"{lab.id}-{machine}" for machine in defined]
     assert ("private_key_path=", str(lab.state_folder / "docker/ssh/id_ed25519")) in settings

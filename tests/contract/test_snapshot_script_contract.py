@@ -186,6 +186,20 @@ def told(snapshot: Path) -> list[str]:
     return rest
 
 
+def test_a_container_that_an_engine_makes_later_breaks_no_snapshot(engine: Path) -> None:
+    marker = engine / "overlay2/bbb/committed"
+    write(marker, "")
+    os.utime(marker, (1, 1))
+    snapshot = engine.parent / "later"
+    take(engine, snapshot)
+    before = told(snapshot)
+    assert marker.samefile(snapshot / "data/overlay2/bbb/committed")
+    marker.write_text("")
+    assert told(snapshot) == before
+    marker.write_text("something")
+    assert told(snapshot) != before
+
+
 def test_a_snapshot_tells_its_entries_bytes_hash_and_its_own_disk(
     engine: Path, snapshot: Path
 ) -> None:

@@ -127,7 +127,6 @@ class Container:
     started_at: str = ""
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
-    addresses: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -309,10 +308,8 @@ class FakeEngine:
             self.ids[name] = f"sha256:{_new_id()}"
             return self.ids[name]
 
-    def connect(
-        self, network: str, container: str, *, address: str = "", aliases: Sequence[str] = ()
-    ) -> None:
-        with self._call("connect", network, container, address, tuple(aliases), changes=True):
+    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
+        with self._call("connect", network, container, tuple(aliases), changes=True):
             what = f"cannot attach container {container} to network {network}"
             found = self._find(container, what)
             there = self.bridges.get(network) or self._member_overlays().get(network)
@@ -322,7 +319,6 @@ class FakeEngine:
                 raise self._error(f"{what}: endpoint already exists in network {network}")
             # What does not run is told only the name; it looks for the network when it starts.
             found.networks |= {there.id if found.pid else there.name}
-            found.addresses[there.id] = address
             found.aliases[there.id] = list(aliases)
 
     def disconnect(self, network: str, container: str) -> None:
@@ -624,7 +620,7 @@ class FakeEngine:
                 "Networks": {
                     network.name: {
                         "NetworkID": network.id,
-                        "IPAddress": container.addresses.get(network.id, ""),
+                        "IPAddress": _asked_address(container, network.name),
                     }
                     for network in self._networks().values()
                     if {network.id, network.name} & state.networks
@@ -712,6 +708,12 @@ def _check(container: Container) -> list[str]:
 
 def _bind(mount: Mapping[str, Any]) -> bool:
     return bool(mount["Type"] == "bind")
+
+
+def _asked_address(container: Container, network: str) -> str:
+    wanted = (container.body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+    asked = (wanted.get(network) or {}).get("IPAMConfig") or {}
+    return str(asked.get("IPv4Address", ""))
 
 
 def _known(given: Mapping[str, Any], known: frozenset[str], what: str) -> None:

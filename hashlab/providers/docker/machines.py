@@ -84,9 +84,8 @@ class DockerMachines:
         track.detail(f"{len(machines)} image stores cloned")
 
     def make_network(self, lab: Lab, subnet: str) -> None:
-        """Make the lab's network, unless it is there. Vagrant takes the network that holds a
-        machine's address; one of our own can be labelled, so that it is found again whatever
-        becomes of the machines.
+        """Make the lab's network, unless it is there. One of our own can be labelled, so that it
+        is found again whatever becomes of the machines.
         """
         engine = self._engine()
         if engine.networks().get(lab.id) == (subnet,):
@@ -103,6 +102,7 @@ class DockerMachines:
             "volume": f"{volume(lab, planned.name)}:{STORE}",
             "public_key": public_key,
             "ssh_port": planned.ports[SSH_PORT],
+            "network": lab.id,
             "create_args": [
                 *as_flags(self._isolation.host_config(system_image(manifest))),
                 *_limits(planned.machine),
@@ -142,8 +142,8 @@ class DockerMachines:
         engine.remove_volume(volume(lab, machine))
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """See protocols.Machines. Vagrant attaches the network before it starts a container. Those
-        that stand still for a snapshot that was killed go on.
+        """See protocols.Machines. A machine whose network is gone can't be reached and
+        will not start again. Those that stand still for a snapshot that was killed go on.
         """
         engine = self._engine()
         network = engine.network_id(lab.id)

@@ -248,7 +248,6 @@ class DockerSnapshots:
     def _create(
         self, lab: Lab, planned: PlannedMachine, parts: Mapping[str, Any], public_key: str
     ) -> None:
-        engine = self._engine()
         ports = {
             f"{guest}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}]
             for guest, host in planned.ports.items()
@@ -258,11 +257,17 @@ class DockerSnapshots:
             "Image": parts["image_id"],
             "Env": [f"{KEY_VARIABLE}={public_key}"],
             "ExposedPorts": {port: {} for port in ports},
-            "HostConfig": {**parts["host_config"], "PortBindings": ports},
+            "HostConfig": {**parts["host_config"], "PortBindings": ports, "NetworkMode": lab.id},
+            "NetworkingConfig": {
+                "EndpointsConfig": {
+                    lab.id: {
+                        "IPAMConfig": {"IPv4Address": str(planned.address)},
+                        "Aliases": [planned.name],
+                    }
+                }
+            },
         }
-        identifier = engine.create(container(lab, planned.name), body)
-        # The first network of a container is the engine's own; Vagrant does the same.
-        engine.connect(lab.id, identifier, address=str(planned.address), aliases=[planned.name])
+        self._engine().create(container(lab, planned.name), body)
 
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""
@@ -342,8 +347,7 @@ def _compare(beside: Beside, lab: Lab, manifest: SnapshotManifest) -> None:
     machines = {one.name: one.parts for one in manifest.machines}
     told = _tell(beside, lab, manifest.name, machines)
     wrong = [
-        f"volume {parts['volume']} holds {told[name]['entries']} entries, "
-        f"{told[name]['bytes']} bytes; taken were {parts['entries']}, {parts['bytes']}"
+        f"volume {parts['volume']} holds {_difference(told[name], parts)}"
         for name, parts in machines.items()
         if any(told[name][key] != parts[key] for key in COMPARED)
     ]
@@ -352,3 +356,12 @@ def _compare(beside: Beside, lab: Lab, manifest: SnapshotManifest) -> None:
             f"snapshot {manifest.name} is broken: {'; '.join(wrong)}",
             next_step=f"hashlab snapshots --remove {manifest.name}",
         )
+
+
+def _difference(now: Mapping[str, str], then: Mapping[str, Any]) -> str:
+    if (now["entries"], now["bytes"]) == (then["entries"], then["bytes"]):
+        return "files of other names, sizes or times than were taken"
+    return (
+        f"{now['entries']} entries, {now['bytes']} bytes; "
+        f"taken were {then['entries']}, {then['bytes']}"
+    )

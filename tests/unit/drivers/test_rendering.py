@@ -22,6 +22,7 @@ def values(**changes: Any) -> dict[str, Any]:
             "volume": "small-1-web-images:/var/lib/docker",
             "public_key": "ssh-ed25519 AAAA",
             "ssh_port": 22001,
+            "network": "hello-abc123",
             "create_args": ["--privileged"],
         },
     }
@@ -61,7 +62,8 @@ def test_a_value_becomes_a_literal_in_which_nothing_is_evaluated(
 def test_every_machine_is_defined_with_its_address_and_ports() -> None:
     text = render_vagrantfile(values())
     assert 'config.vm.define "web" do |machine|' in text
-    assert 'machine.vm.network "private_network", ip: "192.168.60.6"' in text
+    words = " ".join(text.split())
+    assert '"--network", "hello-abc123", "--network-alias", "web", "--ip", "192.168.60.6"' in words
     assert "127.0.0.1:8080:80" in text
     assert "127.0.0.1:22001:22" in text
     assert text.count('network "forwarded_port"') == 1, "that of Vagrant itself, switched off"

@@ -43,6 +43,7 @@ def test_a_machine_is_told_its_limits_and_labels(
     assert settings["volume"] == f"{lab.id}-broker-images:/var/lib/docker"
     assert settings["public_key"] == KEY
     assert settings["ssh_port"] == 22001
+    assert settings["network"] == lab.id
     free = replace(limited, memory=None, cpus=None)
     settings = provider.machines.settings(lab, plan(free), MANIFEST, KEY)
     args = " ".join(settings["create_args"])
