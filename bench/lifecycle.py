@@ -28,9 +28,12 @@ def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
     does for speed, so that a figure does not get worse because Vagrant got faster.
     """
     vagrantfile = vagrantfile.replace("config.vm.guest = :debian", "")
-    network = r'docker.create_args \+= \["--network".*\n.*"--ip", ("[0-9.]+")\]'
-    private = r'machine.vm.network "private_network", ip: \1'
-    vagrantfile, count = re.subn(network, private, vagrantfile)
+    network = (
+        r"(machine\.vm\.hostname = .*?)"
+        r'docker\.create_args \+= \["--network".*?"--ip", (".*?")\]'
+    )
+    private = r'machine.vm.network "private_network", ip: \2\n    \1'
+    vagrantfile, count = re.subn(network, private, vagrantfile, flags=re.DOTALL)
     if not count:
         sys.exit("hashlab's Vagrantfile names its networks in another way than it did")
     vagrantfile = re.sub(r"trigger.run = .*", "", vagrantfile)
