@@ -23,7 +23,7 @@ from hashlab.phases import (
     staleness,
     steps,
 )
-from hashlab.phases.boxes import export, intake, prune
+from hashlab.phases.boxes import bases, export, intake, prune
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
@@ -34,7 +34,7 @@ P = Phase[World]
 INIT_BOX: tuple[P, ...] = (
     P("recipe", box.check_recipe),
     P("doctor", doctor.doctor_building),
-    P("base", box.make_base, after=("doctor", "recipe")),
+    P("base", bases.make_bases, after=("doctor", "recipe")),
     P("system", box.build_system, after=("base",)),
     P("images", box.build_box_images, after=("base",)),
     P("store", box.put_images_inside, after=("system", "images")),

@@ -133,7 +133,7 @@ _package = matching(
 _base = matching(
     r"[a-z0-9][A-Za-z0-9._/:@-]*",
     "'{value}' is no name of an image",
-    'Write "debian:bookworm-slim".',
+    'Write "debian:trixie-slim".',
 )
 
 _PORT_KEYS = Table(

@@ -53,7 +53,7 @@ class VirtualBoxBase:
 class BoxSettings:
     """What the user decides about the box; the images come from the Compose file."""
 
-    base: str = "debian:bookworm-slim"
+    base: str = "debian:trixie-slim"
     packages: tuple[str, ...] = ()
     virtualbox: VirtualBoxBase | None = None
 

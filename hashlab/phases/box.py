@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 from hashlab.errors import LabError, LaptopError
+from hashlab.phases.boxes.bases import work_folder
 from hashlab.phases.boxes.contents import described
 from hashlab.phases.boxes.packing import METADATA, local_metadata, pack
 from hashlab.phases.boxes.registry import (
@@ -20,8 +20,6 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
 from hashlab.statefiles import write_text
-
-BASE_SECONDS = 900.0
 
 
 def check_recipe(world: World, track: Track, _: str) -> None:
@@ -46,52 +44,6 @@ def wanted_box(world: World) -> BoxManifest:
     if world.facts.box is None:
         raise LabError("the recipe was not read")
     return world.facts.box
-
-
-def make_base(world: World, track: Track, _: str) -> None:
-    """Promise: the base image is on the laptop's engine: pulled, or made from Debian packages
-    where no registry answers.
-    """
-    base = world.lab.box.base
-    engine = world.laptop_engine()
-    if world.facts.box_current or engine.image_labels([base]):
-        track.skip(f"{base} is there")
-        return
-    try:
-        engine.pull(base, track=track)
-        track.detail(f"{base} pulled")
-    except LabError as error:
-        track.output(str(error))
-        _debootstrap(world, base, track)
-
-
-def _debootstrap(world: World, base: str, track: Track) -> None:
-    """Make ``debian:SUITE[-slim]`` with mmdebstrap."""
-    repository, _, tag = base.rpartition(":")
-    suite = tag.removesuffix("-slim")
-    if repository != "debian" or shutil.which("mmdebstrap", path=world.environ.get("PATH")) is None:
-        raise LaptopError(
-            f"cannot pull the base image {base}",
-            next_step="check the network or `docker pull` it; on Debian or Ubuntu "
-            "`apt-get install mmdebstrap` lets hashlab make debian:* images itself",
-        )
-    track.detail(f"making {base} with mmdebstrap")
-    archive = _work_folder(world) / "base.tar"
-    excludes = ("doc", "man", "info", "locale")
-    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excludes]
-    try:
-        done = world.runner.run(
-            ["mmdebstrap", "--variant=minbase", *options, suite, str(archive)],
-            timeout=BASE_SECONDS,
-            cancel=track.cancel,
-            on_line=track.output,
-        )
-        if done.code != 0:
-            raise LabError("mmdebstrap failed", where=base, output=done.stderr)
-        world.laptop_engine().import_image(base, archive)
-    finally:
-        archive.unlink(missing_ok=True)
-    track.detail(f"{base} made with mmdebstrap")
 
 
 def build_system(world: World, track: Track, _: str) -> None:
@@ -123,7 +75,7 @@ def put_images_inside(world: World, track: Track, _: str) -> None:
     if not manifest.images:
         track.skip("this provider's boxes hold none: machines are sent theirs")
         return
-    archive = _work_folder(world) / "images.tar"
+    archive = work_folder(world) / "images.tar"
     try:
         written = 0
         with archive.open("wb") as stream:
@@ -144,7 +96,7 @@ def register(world: World, track: Track, _: str) -> None:
         track.skip("unchanged")
         return
     manifest = wanted_box(world)
-    folder = _work_folder(world)
+    folder = work_folder(world)
     try:
         manifest = described(world, manifest, folder, track)
         files = world.provider.boxes.files(manifest, folder)
@@ -158,12 +110,6 @@ def register(world: World, track: Track, _: str) -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     track.detail(f"{manifest.name} {manifest.version}")
-
-
-def _work_folder(world: World) -> Path:
-    folder = world.state.own / "box"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def remove_boxes(world: World, track: Track) -> list[str]:

@@ -26,7 +26,6 @@ def image_inputs(world: World, image: Image) -> str:
                 "dockerfile": world.digests.file(build.dockerfile),
                 "args": dict(build.args),
                 "target": build.target,
-                "base": world.lab.box.base,
             }
         )
     )

@@ -27,9 +27,9 @@ from hashlab.config.model import (
 )
 
 FILES: Mapping[str, str] = {
-    "queue/Dockerfile": "FROM debian:bookworm-slim\n",
+    "queue/Dockerfile": "FROM debian:trixie-slim\n",
     "queue/queue.conf": "durable\n",
-    "site/Dockerfile": "FROM debian:bookworm-slim\nCOPY run.sh /\n",
+    "site/Dockerfile": "FROM debian:trixie-slim\nCOPY run.sh /\n",
     "site/run.sh": "exec run\n",
     "src/main.txt": "source 1\n",
     "static/index.html": "<h1>one</h1>\n",

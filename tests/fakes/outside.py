@@ -547,7 +547,7 @@ class Outside:
             (tools / name).chmod(0o755)
         self.environ = {"PATH": str(tools), "VAGRANT_HOME": str(self.root / "vagrant.d")}
         self.laptop = FakeEngine("laptop", faults=self.faults)
-        self.laptop.registry = {"debian:bookworm-slim"}
+        self.laptop.registry = {"debian:trixie-slim"}
         self.runner = FakeRunner(self.faults)
         self.workers = FakeWorkers(self.faults)
         self.vagrant = FakeVagrant(self)

@@ -288,7 +288,7 @@ def test_a_lab_of_files_is_read_and_watched(tmp_path: Path) -> None:
         {
             "hashlab.toml": '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n',
             "compose.yaml": (
-                "services:\n  a:\n    image: debian:bookworm-slim\n"
+                "services:\n  a:\n    image: debian:trixie-slim\n"
                 "    env_file: [{path: ./a.env, required: false}, ./b.env]\n"
             ),
             "b.env": "X=1\n",

@@ -17,6 +17,8 @@ apt-get update -q
 apt-get install -q -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server rsync sudo socat \
     docker.io crun iptables iproute2 ca-certificates "$@"
+# From Debian 13 on the engine's client is a package of its own.
+command -v docker > /dev/null || apt-get install -q -y --no-install-recommends docker-cli
 
 useradd --create-home --shell /bin/sh --groups docker core
 passwd --lock core > /dev/null
@@ -41,6 +43,11 @@ UsePAM no
 MaxSessions 64
 MaxStartups 64:30:128
 EOF
+# From OpenSSH 9.8 on, who looks whether sshd is up without logging in is locked out for a while.
+install -d /run/sshd
+if /usr/sbin/sshd -t -o PerSourcePenalties=no; then
+    echo 'PerSourcePenalties no' >> /etc/ssh/sshd_config.d/hashlab.conf
+fi
 
 install -d /etc/docker
 cat > /etc/docker/daemon.json <<'EOF'

@@ -81,7 +81,7 @@ secrets:
 """
 
 FILES = {
-    "site/Dockerfile": "FROM debian:bookworm-slim\n",
+    "site/Dockerfile": "FROM debian:trixie-slim\n",
     "src/app.txt": "app\n",
     "build.sh": "#!/bin/sh\n",
     "verify.py": "",

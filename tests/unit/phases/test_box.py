@@ -14,7 +14,7 @@ from fakes import Outside, change_service, go, rows, run, running, track_of, wri
 from hashlab import workflows
 from hashlab.config.model import BoxSettings, Image, Lab
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.box import make_base
+from hashlab.phases.boxes.bases import make_bases
 from hashlab.phases.boxes.registry import (
     boxes_folder,
     recipe_manifest,
@@ -30,7 +30,7 @@ def recipe(outside: Outside) -> str:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda lab: replace(lab, box=BoxSettings(base="debian:trixie-slim")),
+        lambda lab: replace(lab, box=BoxSettings(base="debian:sid-slim")),
         lambda lab: replace(lab, box=BoxSettings(packages=("curl",))),
         lambda lab: replace(lab, images=lab.images[:1]),
         lambda lab: replace(lab, images=(*lab.images, Image("redis:7"))),
@@ -231,14 +231,28 @@ def test_a_full_disk_is_told_as_such(outside: Outside, monkeypatch: pytest.Monke
 
 def test_the_base_is_pulled_where_a_registry_answers(outside: Outside) -> None:
     result = go(outside, workflows.INIT_BOX)
-    assert rows(result, "base")[0].detail == "debian:bookworm-slim pulled"
+    assert rows(result, "base")[0].detail == "debian:trixie-slim pulled"
 
 
 def test_a_base_that_is_there_is_not_pulled(outside: Outside) -> None:
-    outside.laptop.images["debian:bookworm-slim"] = {}
+    outside.laptop.images["debian:trixie-slim"] = {}
     result = go(outside, workflows.INIT_BOX)
     assert rows(result, "base")[0].status == "skipped"
     assert "laptop.pull" not in outside.faults.names()
+
+
+def test_every_debian_that_images_are_built_from_is_brought(outside: Outside) -> None:
+    text = (
+        "# FROM debian:never\nFROM --platform=linux/amd64 debian:bookworm AS build\nFROM scratch\n"
+    )
+    dockerfile = outside.lab.folder / "site/Dockerfile"
+    dockerfile.write_text(text + "from debian:trixie-slim\nFROM alpine:3\nFROM build\n")
+    outside.laptop.images["debian:trixie-slim"] = {}
+    outside.laptop.registry.add("debian:bookworm")
+    result = go(outside, workflows.INIT_BOX)
+    assert rows(result, "base")[0].detail == "debian:bookworm pulled"
+    pulled = [call for call in outside.faults.calls if call.name == "laptop.pull"]
+    assert len(pulled) == 1
 
 
 def mmdebstrap(outside: Outside) -> None:
@@ -254,10 +268,10 @@ def mmdebstrap(outside: Outside) -> None:
 def test_without_a_registry_a_debian_base_is_made_with_mmdebstrap(outside: Outside) -> None:
     mmdebstrap(outside)
     result = go(outside, workflows.INIT_BOX)
-    assert rows(result, "base")[0].detail == "debian:bookworm-slim made with mmdebstrap"
+    assert rows(result, "base")[0].detail == "debian:trixie-slim made with mmdebstrap"
     [command] = [r.command for r in outside.runner.ran if r.command[0] == "mmdebstrap"]
-    assert command[-2] == "bookworm"
-    assert "debian:bookworm-slim" in outside.laptop.images
+    assert command[-2] == "trixie"
+    assert "debian:trixie-slim" in outside.laptop.images
     assert not Path(command[-1]).exists()
 
 
@@ -288,7 +302,7 @@ def test_without_mmdebstrap_a_base_that_cannot_be_pulled_is_a_failure(outside: O
     (outside.root / "bin/mmdebstrap").unlink()
     world = outside.world()
     with pytest.raises(LaptopError, match="cannot pull the base image"), track_of() as track:
-        make_base(world, track, "")
+        make_bases(world, track, "")
 
 
 def test_destroying_the_box_removes_it_what_it_stands_on_and_the_labs_own_images(
@@ -300,5 +314,5 @@ def test_destroying_the_box_removes_it_what_it_stands_on_and_the_labs_own_images
     result = go(outside, workflows.DESTROY_BOX)
     assert "box hashlab/small" in rows(result, "box")[0].detail
     assert outside.stores == {}
-    assert set(outside.laptop.images) == {"debian:bookworm-slim", "redis:7"}
+    assert set(outside.laptop.images) == {"debian:trixie-slim", "redis:7"}
     assert rows(go(outside, workflows.DESTROY_BOX), "box")[0].detail == "no box"

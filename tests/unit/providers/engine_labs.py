@@ -44,7 +44,7 @@ def seed_answers(engine: FakeEngine, **answers: Any) -> None:
 
 def built(engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track) -> None:
     """The box's image is there."""
-    engine.images["debian:bookworm-slim"] = {}
+    engine.images["debian:trixie-slim"] = {}
     provider.boxes.build_system(lab, MANIFEST, track=track)
 
 

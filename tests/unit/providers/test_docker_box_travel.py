@@ -103,8 +103,8 @@ def test_a_box_without_what_it_stands_on_is_not_taken_in(
 @pytest.mark.parametrize(
     "images",
     [
-        saved({"debian:bookworm-slim": LABELS}),
-        saved({IMAGE: LABELS, "debian:bookworm-slim": {}}),
+        saved({"debian:trixie-slim": LABELS}),
+        saved({IMAGE: LABELS, "debian:trixie-slim": {}}),
         saved({}),
         saved({IMAGE: {**LABELS, "hashlab.recipe": "evil"}}),
         b"no archive",
@@ -114,11 +114,11 @@ def test_a_box_without_what_it_stands_on_is_not_taken_in(
 def test_nothing_but_the_boxs_own_system_is_taken_in(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path, images: bytes
 ) -> None:
-    engine.images["debian:bookworm-slim"] = {"mine": "yes"}
+    engine.images["debian:trixie-slim"] = {"mine": "yes"}
     box = arrived(engine, tmp_path / "box", images)
     with pytest.raises(LabError):
         whole.boxes.take_in(box, track=track)
-    assert engine.images["debian:bookworm-slim"] == {"mine": "yes"}
+    assert engine.images["debian:trixie-slim"] == {"mine": "yes"}
     assert IMAGE not in engine.images
 
 

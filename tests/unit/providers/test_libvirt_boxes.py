@@ -29,7 +29,7 @@ SAID = "os\tDebian GNU/Linux 12 (bookworm)\ndocker\tDocker version 20.10.24+dfsg
 @pytest.fixture
 def laptop(lab: Lab, engine: FakeEngine, tmp_path: Path) -> Laptop:
     made = Laptop(lab, tmp_path, engine)
-    engine.images["debian:bookworm-slim"] = {}
+    engine.images["debian:trixie-slim"] = {}
     engine.behave(MAKE_DISK, Behaviour(exits=0))
     engine.behave(f"{STORE}-contents", Behaviour(exits=0, log=SAID))
     made.runner.programs["qemu-img"] = convert
@@ -108,7 +108,7 @@ def test_nothing_but_the_system_is_left_on_the_engine(laptop: Laptop, track: Tra
     assert laptop.engine.volume_labels == {}
     # What probed for privileges keeps no container either.
     assert laptop.engine.containers({}) == []
-    assert set(laptop.engine.images) == {"debian:bookworm-slim", SYSTEM, SEED}
+    assert set(laptop.engine.images) == {"debian:trixie-slim", SYSTEM, SEED}
 
 
 def test_a_disk_that_cannot_be_made_is_told_and_leaves_nothing(

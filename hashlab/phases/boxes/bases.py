@@ -1,0 +1,86 @@
+"""Phase ``base``: the images that machines and the application's own images are made from."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from hashlab.errors import LabError, LaptopError
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+
+BASE_SECONDS = 900.0
+# Of all that an image can be built from, only a Debian can be made without a registry.
+FROM_DEBIAN = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(debian:[\w.-]+)", re.IGNORECASE | re.MULTILINE)
+
+
+def make_bases(world: World, track: Track, _: str) -> None:
+    """Promise: the box's base image is on the laptop's engine, and every Debian that the images of
+    the Compose file are built from: pulled, or made from Debian packages where no registry answers.
+    """
+    bases = base_images(world)
+    there = (
+        set(bases) if world.facts.box_current else set(world.laptop_engine().image_labels(bases))
+    )
+    told = [_bring(world, base, track) for base in bases if base not in there]
+    if told:
+        track.detail(", ".join(told))
+    else:
+        track.skip(f"{', '.join(bases)} {'is' if len(bases) == 1 else 'are'} there")
+
+
+def base_images(world: World) -> list[str]:
+    """Names of these images, that of the box first."""
+    bases = {world.lab.box.base: None}
+    for image in world.lab.images:
+        if image.build is not None:
+            text = image.build.dockerfile.read_text("utf-8", errors="replace")
+            bases |= dict.fromkeys(FROM_DEBIAN.findall(text))
+    return list(bases)
+
+
+def _bring(world: World, base: str, track: Track) -> str:
+    """Get one of them; returns in words what was done."""
+    try:
+        world.laptop_engine().pull(base, track=track)
+    except LabError as error:
+        track.output(str(error))
+        _debootstrap(world, base, track)
+        return f"{base} made with mmdebstrap"
+    return f"{base} pulled"
+
+
+def _debootstrap(world: World, base: str, track: Track) -> None:
+    """Make ``debian:SUITE[-slim]`` with mmdebstrap."""
+    repository, _, tag = base.rpartition(":")
+    suite = tag.removesuffix("-slim")
+    if repository != "debian" or shutil.which("mmdebstrap", path=world.environ.get("PATH")) is None:
+        raise LaptopError(
+            f"cannot pull the base image {base}",
+            next_step="check the network or `docker pull` it; on Debian or Ubuntu "
+            "`apt-get install mmdebstrap` lets hashlab make debian:* images itself",
+        )
+    track.detail(f"making {base} with mmdebstrap")
+    archive = work_folder(world) / "base.tar"
+    excludes = ("doc", "man", "info", "locale")
+    options = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in excludes]
+    try:
+        done = world.runner.run(
+            ["mmdebstrap", "--variant=minbase", *options, suite, str(archive)],
+            timeout=BASE_SECONDS,
+            cancel=track.cancel,
+            on_line=track.output,
+        )
+        if done.code != 0:
+            raise LabError("mmdebstrap failed", where=base, output=done.stderr)
+        world.laptop_engine().import_image(base, archive)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def work_folder(world: World) -> Path:
+    """Where files of a box lie while it is made."""
+    folder = world.state.own / "box"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
