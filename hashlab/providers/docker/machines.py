@@ -159,13 +159,14 @@ class DockerMachines:
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
         """See protocols.Machines."""
         engine = self._engine()
-        for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""}):
+        there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        for state in there:
             folder = vagrant_folder / "machines" / state.labels[MACHINE_LABEL] / "docker"
             if not (folder / "id").exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "id").write_text(state.id)
-            if state.state == "running":
-                _authorize(engine, state.id, public_key)
+        running = [state.id for state in there if state.state == "running"]
+        parallel(running, lambda name: _authorize(engine, name, public_key), CancelToken())
 
     def host_key(self, lab: Lab, machine: str) -> str:
         """See protocols.Machines. The engine's own channel into the container is the trust."""

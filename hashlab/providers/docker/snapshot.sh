@@ -61,7 +61,8 @@ stage() {
     copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
 }
 
-# Nothing uses the folder TO any more: what is not in the snapshot FROM goes, what was staged comes.
+# Nothing uses the folder TO any more: what was staged comes, and what is not in the snapshot FROM is
+# put aside; the machine removes it when it starts.
 swap() {
     mkdir -p "$2/.hashlab-old/overlay2"
     # shellcheck disable=SC2010
@@ -75,9 +76,9 @@ swap() {
     rmdir "$2/.hashlab-new"
 }
 
-# The machine that uses the folder TO has started: what it does not need goes.
-clean() {
-    rm -rf "$2/.hashlab-old"
+# Nothing comes of it: what was staged in the folder TO goes.
+unstage() {
+    rm -rf "$2/.hashlab-new"
 }
 
 # Whoever waits for this script takes a long silence for a broken wire.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -201,7 +201,7 @@ class DockerSnapshots:
                 _compare(beside, lab, manifest)
             with track.child("copy"):
                 self._make_volumes(lab, machines)
-                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+                _stage(beside, pairs)
             track.cancel.check()
             about_to_change()
             with track.child("exchange"):
@@ -211,7 +211,6 @@ class DockerSnapshots:
                 self._machines.make_network(lab, str(subnet))
                 self._start(lab, manifest, machines, public_key)
             track.detail(f"{len(machines)} machines of {manifest.taken}")
-            beside.run(SCRIPT, ["clean", *pairs], failure="cannot remove what was there before")
 
     def _make_volumes(self, lab: Lab, machines: Sequence[PlannedMachine]) -> None:
         """A volume that a machine has started from is whole, so its layers can stay."""
@@ -297,6 +296,17 @@ class DockerSnapshots:
             engine.remove_volume(one)
             removed.append(f"volume {one}")
         return removed
+
+
+def _stage(beside: Beside, pairs: Sequence[str]) -> None:
+    """Copy the snapshot beside what the machines use; of a copy that fails nothing stays."""
+    try:
+        beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+    except LabError:
+        # Why it failed tells more than why its remains, which the next copy removes, stay.
+        with suppress(LabError):
+            beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
+        raise
 
 
 def _folder(lab: Lab, name: str, machine: str) -> str:

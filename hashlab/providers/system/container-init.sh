@@ -1,6 +1,7 @@
 #!/bin/sh
 # First process of a machine that is a container: makes /sys writable where the engine left it
-# read-only, installs the lab's public key, then becomes systemd.
+# read-only, installs the lab's public key, then becomes systemd. What the restore of a snapshot has
+# put aside goes meanwhile.
 set -eu
 
 writable() {
@@ -17,4 +18,5 @@ if [ -n "${HASHLAB_AUTHORIZED_KEY:-}" ]; then
     chown core:core /home/core/.ssh/authorized_keys
     chmod 0600 /home/core/.ssh/authorized_keys
 fi
+rm -rf /var/lib/docker/.hashlab-old &
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=docker /sbin/init

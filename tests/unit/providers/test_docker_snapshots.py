@@ -40,7 +40,14 @@ class Volumes:
         out = [f"{store}:{place}" for store, place in zip(stores, kept, strict=True)]
         back = [f"{place}:{store}" for store, place in zip(stores, kept, strict=True)]
         tell = [f":{place}" for place in kept]
-        asked = {"link": out, "copy": out, "tell": tell, "stage": back, "swap": back, "clean": back}
+        asked = {
+            "link": out,
+            "copy": out,
+            "tell": tell,
+            "stage": back,
+            "swap": back,
+            "unstage": back,
+        }
         for what, pairs in asked.items():
             words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
             engine.executes[words] = self._answer(what)
@@ -266,7 +273,7 @@ def test_restored_machines_are_as_vagrant_made_them_but_for_image_key_and_ports(
     manifest = take(provider, lab, track)
     volumes.ran.clear()
     assert restore(provider, lab, manifest, track) == ["broker", "web", "spare"]
-    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap", "clean"]
+    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap"]
     after = engine.inspect(f"{lab.id}-broker")
     assert before is not None
     assert after is not None
@@ -358,6 +365,7 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
     if what == "listing":
         told = f"volume {snapshot_volume(lab, 'first', 'broker')} holds files of other names, sizes"
         assert told in failure.value.what
+    assert (what == "stage") == (("unstage", False) in volumes.ran)
     assert [state.id for state in engine.containers({"hashlab.lab": lab.id})] == ids
     assert set(states(engine, lab).values()) == {"running"}
 
