@@ -105,6 +105,31 @@ def test_a_layer_that_comes_while_machines_still_run_is_copied(
     assert not kept.samefile(engine / "overlay2/zzz/diff/file")
 
 
+def database(engine: Path, *networks: tuple[str, str]) -> Path:
+    """The engine's database of networks, as far as it is text."""
+    kinds = (
+        f'{{"name":"{name}","networkType":"{kind}","persist":true}}' for name, kind in networks
+    )
+    path = engine / "network/files/local-kv.db"
+    write(path, "\0\1docker/network/v1.0/network/ab/".join(["", *kinds]))
+    return path
+
+
+OWN = (
+    *(("bridge", "bridge"), ("docker_gwbridge", "bridge"), ("host", "host"), ("none", "null")),
+    *(("ingress", "overlay"), ("hash-collision", "overlay")),
+)
+
+
+def test_networks_are_left_out_unless_somebody_has_made_one(engine: Path, tmp_path: Path) -> None:
+    database(engine, *OWN)
+    take(engine, tmp_path / "without")
+    assert not (tmp_path / "without/data/network").exists()
+    database(engine, *OWN, ("mine", "bridge"))
+    take(engine, tmp_path / "with")
+    assert (tmp_path / "with/data/network/files/local-kv.db").exists()
+
+
 def test_an_engine_without_images_is_kept_too(tmp_path: Path) -> None:
     write(tmp_path / "engine/overlay2/l/SHORT")
     take(tmp_path / "engine", tmp_path / "snapshot")

@@ -5,7 +5,8 @@
 #
 # Layers of images never change, so their files are shared by hard links. Layers of containers and
 # all the rest change, and are copied. What the engine knows of its Swarm is left out: a new one is
-# formed, for an engine that wakes before its manager waits up to a minute for the old one.
+# formed, for an engine that wakes before its manager waits up to a minute for the old one. So is what
+# it knows of networks, unless somebody has made one: it would set up each container's, to take it down.
 set -eu
 
 # Before the machines stand still: link FROM a machine TO a snapshot. A layer that is not finished
@@ -21,7 +22,16 @@ link() {
 
 # While they do: copy what is not linked, FROM a machine TO a snapshot.
 copy() {
-    copy_rest "$1" "$2/layers" "$2/data"
+    left=swarm
+    if own_networks "$1"; then left=network; fi
+    copy_rest "$1" "$2/layers" "$2/data" "$left"
+}
+
+# own_networks ENGINE: whether it knows only networks that it makes by itself, as far as they are not
+# its Swarm's. Their names stand as text in its database, some of them after they are gone.
+own_networks() {
+    ! grep -aoE '"name":"[^"]*","networkType":"[^"]*"' "$1/network/files/local-kv.db" 2> /dev/null |
+        grep -vqE '"name":"(bridge|docker_gwbridge|host|none)"|"networkType":"overlay"'
 }
 
 # copy_rest FROM LAYERS TO
@@ -29,7 +39,7 @@ copy_rest() {
     # shellcheck disable=SC2010 # the names are Docker's own: letters, digits, dots and dashes
     (cd "$1/overlay2" && ls -A | grep -vxFf "$2" | xargs -r cp -a --sparse=always -t "$3/overlay2")
     # shellcheck disable=SC2010
-    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old |
+    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old -e "$4" |
         xargs -r cp -a --sparse=always -t "$3")
 }
 
@@ -58,7 +68,7 @@ stage() {
     (cd "$1/data/overlay2" && xargs -r cp -al -t "$2/.hashlab-new/overlay2") \
         < "$2/.hashlab-new/missing"
     rm "$2/.hashlab-new/missing"
-    copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
+    copy_rest "$1/data" "$1/layers" "$2/.hashlab-new" swarm
 }
 
 # Nothing uses the folder TO any more: what was staged comes, and what is not in the snapshot FROM is
