@@ -9,9 +9,10 @@ install -d /etc/initramfs-tools/conf.d
 printf 'MODULES=list\nCOMPRESS=zstd\nRESUME=none\n' > /etc/initramfs-tools/conf.d/hashlab
 printf 'virtio_pci\nvirtio_blk\n' > /etc/initramfs-tools/modules
 apt-get update -q
+# util-linux-extra has hwclock, with which the hypervisor's agent sets the clock after a restore.
 apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold \
     "linux-image-cloud-$(dpkg --print-architecture)" initramfs-tools zstd udev e2fsprogs \
-    qemu-guest-agent systemd-resolved
+    qemu-guest-agent systemd-resolved util-linux-extra
 
 # The hypervisor's DHCP server knows each machine's address.
 cat > /etc/systemd/network/hashlab.network <<'EOF'
