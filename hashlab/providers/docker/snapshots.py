@@ -205,11 +205,21 @@ class DockerSnapshots:
             track.cancel.check()
             about_to_change()
             with track.child("exchange"):
-                self._remove_machines(lab)
-                beside.run(SCRIPT, ["swap", *pairs], failure="cannot exchange the volumes")
-            with track.child("start"):
-                self._machines.make_network(lab, str(subnet))
-                self._start(lab, manifest, machines, public_key)
+                self._make_way(lab, machines, subnet)
+                there = {one.name: one.parts for one in manifest.machines}
+
+                def exchange(pair: str, planned: PlannedMachine) -> None:
+                    """Each by itself: while one starts, the engine still takes down the next."""
+                    engine.remove(container(lab, planned.name))
+                    beside.run(SCRIPT, ["swap", pair], failure="cannot exchange the volumes")
+                    self._create(lab, planned, there[planned.name], public_key)
+                    engine.start(container(lab, planned.name))
+
+                parallel(
+                    list(zip(pairs, machines, strict=True)),
+                    lambda one: exchange(*one),
+                    CancelToken(),
+                )
             track.detail(f"{len(machines)} machines of {manifest.taken}")
 
     def _make_volumes(self, lab: Lab, machines: Sequence[PlannedMachine]) -> None:
@@ -222,27 +232,18 @@ class DockerSnapshots:
             marks = {LAB_LABEL: lab.id, MACHINE_LABEL: one.name}
             engine.create_volume(volume(lab, one.name), marks)
 
-    def _remove_machines(self, lab: Lab) -> None:
+    def _make_way(self, lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network) -> None:
+        """Remove what is not replaced one by one: machines that the lab no longer has; all of them
+        when their network becomes another one.
+        """
         engine = self._engine()
         there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
-        parallel([state.id for state in there], engine.remove, CancelToken())
-
-    def _start(
-        self,
-        lab: Lab,
-        manifest: SnapshotManifest,
-        machines: Sequence[PlannedMachine],
-        public_key: str,
-    ) -> None:
-        """Make all before the first one starts: a machine that has started is taken for whole."""
-        there = {one.name: one.parts for one in manifest.machines}
-        parallel(
-            machines,
-            lambda one: self._create(lab, one, there[one.name], public_key),
-            CancelToken(),
-        )
-        names = [container(lab, one.name) for one in machines]
-        parallel(names, self._engine().start, CancelToken())
+        wanted = {one.name for one in machines}
+        if self._machines.own_subnet(lab) != str(subnet):
+            wanted.clear()
+        going = [one.id for one in there if one.labels[MACHINE_LABEL] not in wanted]
+        parallel(going, engine.remove, CancelToken())
+        self._machines.make_network(lab, str(subnet))
 
     def _create(
         self, lab: Lab, planned: PlannedMachine, parts: Mapping[str, Any], public_key: str

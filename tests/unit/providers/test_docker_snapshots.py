@@ -40,15 +40,11 @@ class Volumes:
         out = [f"{store}:{place}" for store, place in zip(stores, kept, strict=True)]
         back = [f"{place}:{store}" for store, place in zip(stores, kept, strict=True)]
         tell = [f":{place}" for place in kept]
-        asked = {
-            "link": out,
-            "copy": out,
-            "tell": tell,
-            "stage": back,
-            "swap": back,
-            "unstage": back,
-        }
-        for what, pairs in asked.items():
+        asked = [
+            *(("link", out), ("copy", out), ("tell", tell), ("stage", back), ("unstage", back)),
+            *(("swap", [pair]) for pair in back),
+        ]
+        for what, pairs in asked:
             words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
             engine.executes[words] = self._answer(what)
 
@@ -273,7 +269,7 @@ def test_restored_machines_are_as_vagrant_made_them_but_for_image_key_and_ports(
     manifest = take(provider, lab, track)
     volumes.ran.clear()
     assert restore(provider, lab, manifest, track) == ["broker", "web", "spare"]
-    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap"]
+    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap", "swap", "swap"]
     after = engine.inspect(f"{lab.id}-broker")
     assert before is not None
     assert after is not None
