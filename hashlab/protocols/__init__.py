@@ -3,16 +3,13 @@
 from hashlab.protocols.engine import ContainerState, Engine, SwarmState
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
+from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
 from hashlab.protocols.provider import (
-    LAB_LABEL,
-    SSH_PORT,
     BootPlan,
     BoxContents,
     Boxes,
     BoxManifest,
     Machines,
-    ObservedMachine,
-    PlannedMachine,
     Probe,
     Provider,
     Rank,

@@ -5,54 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Protocol
 
 from hashlab.config.model import Lab, Machine
 from hashlab.pipeline import Track
-from hashlab.protocols.links import Endpoint
-
-if TYPE_CHECKING:
-    from hashlab.protocols.snapshots import Snapshots
+from hashlab.protocols.machines import ObservedMachine, PlannedMachine
+from hashlab.protocols.snapshots import Snapshots
 
 # The order in which Vagrant boots machines: steps that follow each other; in a step, calls of
 # `vagrant up` at once; in a call, names of machines.
 BootPlan = Sequence[Sequence[Sequence[str]]]
-
-# Marks what belongs to a lab, on the laptop's engine and on those of its machines.
-LAB_LABEL = "hashlab.lab"
-SSH_PORT = 22  # of a machine, inside it
-
-
-@dataclass(frozen=True)
-class ObservedMachine:
-    """A machine as its provider sees it. ``forwarded``: guest → laptop port; ``recipe``: that of
-    its box.
-    """
-
-    name: str
-    state: Literal["running", "stopped", "paused"]
-    address: IPv4Address | None
-    endpoint: Endpoint | None
-    forwarded: Mapping[int, int] = field(default_factory=dict)
-    recipe: str = ""
-
-
-@dataclass(frozen=True)
-class PlannedMachine:
-    """A machine that is to be made: where it will be, and its ports (guest → laptop), that of its
-    sshd among them.
-    """
-
-    machine: Machine
-    address: IPv4Address
-    ports: Mapping[int, int]
-
-    @property
-    def name(self) -> str:
-        """The machine's name."""
-        return self.machine.name
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from hashlab.config.model import Lab
 from hashlab.pipeline import Track
-from hashlab.protocols.provider import PlannedMachine
+from hashlab.protocols.machines import PlannedMachine
 
 
 @dataclass(frozen=True)
