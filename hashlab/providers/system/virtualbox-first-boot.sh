@@ -23,6 +23,8 @@ if [ "$kind" = debian ]; then
         # shellcheck disable=SC2086 # words
         apt-get install -q -y --no-install-recommends $missing
     fi
+    # From Debian 13 on the engine's client is a package of its own.
+    command -v docker > /dev/null || apt-get install -q -y --no-install-recommends docker-cli
     # Machines made of one box would share its host keys.
     if [ ! -e /etc/ssh/hashlab-host-keys ]; then
         rm -f /etc/ssh/ssh_host_*
