@@ -28,6 +28,7 @@ def bare_vagrant(measured: Measured, lab: Path, vagrantfile: str) -> None:
     does for speed, so that a figure does not get worse because Vagrant got faster.
     """
     vagrantfile = vagrantfile.replace("config.vm.guest = :debian", "")
+    vagrantfile = re.sub(r"Vagrant.plugin.*prepend.*", "", vagrantfile)
     network = (
         r"(machine\.vm\.hostname = .*?)"
         r'docker\.create_args \+= \["--network".*?"--ip", (".*?")\]'

@@ -77,6 +77,12 @@ class Told
 end
 module Vagrant
   def self.configure(version) yield Told.new; end
+  def self.plugin(version) PLUGINS; end
+  class Communicator
+    attr_accessor :connection, :failing
+    def connect(**options) @failing ? raise(IOError, "reset") : yield(options[:retries]); end
+  end
+  PLUGINS = Struct.new(:manager).new(Struct.new(:communicators).new({ ssh: Communicator }))
 end
 load ARGV[0] || "Vagrantfile"
 puts JSON.generate(Told.said)
@@ -121,6 +127,32 @@ def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_pat
         assert (port["id"], port["guest"], port["disabled"]) == ("ssh", 22, True)
         assert f'"127.0.0.1:{port["host"]}:22"' in json.dumps(said)
     assert f"hashlab.lab={lab.id}" in json.dumps(said)
+
+
+# Says what Vagrant connects to, and whether it paused, after the Vagrantfile was read twice.
+PAUSES = """
+load "Vagrantfile"
+class Vagrant::Communicator
+  def sleep(seconds) puts "paused"; end
+end
+one = Vagrant::Communicator.new
+one.connect(retries: 1) { |retries| puts retries }
+one.failing = true
+2.times do
+  begin
+    one.connect(retries: 1)
+  rescue IOError => error
+    puts error.message
+  end
+  one.connection = 1
+end
+"""
+
+
+def test_vagrant_pauses_when_no_sshd_answers_yet(tmp_path: Path) -> None:
+    (tmp_path / "Vagrantfile").write_text(rendered(small_lab(tmp_path / "lab"), tmp_path))
+    printed = run_ruby(RECORDER.replace("puts JSON", "JSON") + PAUSES, tmp_path)
+    assert printed.split() == ["1", "paused", "reset", "reset"]
 
 
 def test_a_lab_in_a_folder_with_a_hostile_name_is_still_only_a_path(tmp_path: Path) -> None:
