@@ -6,7 +6,6 @@ import json
 import shutil
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.boxes.bases import work_folder
 from hashlab.phases.boxes.contents import described
 from hashlab.phases.boxes.packing import METADATA, local_metadata, pack
 from hashlab.phases.boxes.registry import (
@@ -14,6 +13,7 @@ from hashlab.phases.boxes.registry import (
     recipe_manifest,
     registered_boxes,
     remove_box,
+    work_folder,
 )
 from hashlab.phases.images import build_images
 from hashlab.phases.world import World

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 
 from hashlab.errors import LabError, LaptopError
+from hashlab.phases.boxes.registry import work_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -77,10 +77,3 @@ def _debootstrap(world: World, base: str, track: Track) -> None:
         world.laptop_engine().import_image(base, archive)
     finally:
         archive.unlink(missing_ok=True)
-
-
-def work_folder(world: World) -> Path:
-    """Where files of a box lie while it is made."""
-    folder = world.state.own / "box"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

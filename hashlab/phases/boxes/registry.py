@@ -59,6 +59,13 @@ def boxes_folder(environ: Mapping[str, str]) -> Path:
     return Path(home).expanduser() / "boxes"
 
 
+def work_folder(world: World) -> Path:
+    """Where files of a box lie while it is made."""
+    folder = world.state.own / "box"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def registered_boxes(world: World) -> list[BoxManifest]:
     """The lab's registered boxes of this provider, newest first."""
     return [box for box in all_boxes(world) if box.name == box_name(world)]

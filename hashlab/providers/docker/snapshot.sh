@@ -22,9 +22,7 @@ link() {
 
 # While they do: copy what is not linked, FROM a machine TO a snapshot.
 copy() {
-    left=swarm
-    if own_networks "$1"; then left=network; fi
-    copy_rest "$1" "$2/layers" "$2/data" "$left"
+    copy_rest "$1" "$2/layers" "$2/data"
 }
 
 # own_networks ENGINE: whether it knows only networks that it makes by itself, as far as they are not
@@ -39,7 +37,8 @@ copy_rest() {
     # shellcheck disable=SC2010 # the names are Docker's own: letters, digits, dots and dashes
     (cd "$1/overlay2" && ls -A | grep -vxFf "$2" | xargs -r cp -a --sparse=always -t "$3/overlay2")
     # shellcheck disable=SC2010
-    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old -e "$4" |
+    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old |
+        if own_networks .; then grep -vxF network; else cat; fi |
         xargs -r cp -a --sparse=always -t "$3")
 }
 
@@ -68,7 +67,7 @@ stage() {
     (cd "$1/data/overlay2" && xargs -r cp -al -t "$2/.hashlab-new/overlay2") \
         < "$2/.hashlab-new/missing"
     rm "$2/.hashlab-new/missing"
-    copy_rest "$1/data" "$1/layers" "$2/.hashlab-new" swarm
+    copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
 }
 
 # Nothing uses the folder TO any more: what was staged comes, and what is not in the snapshot FROM is

@@ -192,34 +192,30 @@ class DockerSnapshots:
         """
         engine = self._engine()
         image = manifest.machines[0].parts["image_id"]
-        pairs = [
-            f"{_folder(lab, manifest.name, one.name)}:{folder(volume(lab, one.name))}"
-            for one in machines
-        ]
+        there = {one.name: one.parts for one in manifest.machines}
+
+        def pair(planned: PlannedMachine) -> str:
+            kept = _folder(lab, manifest.name, planned.name)
+            return f"{kept}:{folder(volume(lab, planned.name))}"
+
+        def exchange(planned: PlannedMachine) -> None:
+            engine.remove(container(lab, planned.name))
+            beside.run(SCRIPT, ["swap", pair(planned)], failure="cannot exchange the volumes")
+            self._create(lab, planned, there[planned.name], public_key)
+            engine.start(container(lab, planned.name))
+
         with beside_volumes(engine, image=image, name=f"{lab.id}-restore") as beside:
             with track.child("compare"):
                 _compare(beside, lab, manifest)
             with track.child("copy"):
                 self._make_volumes(lab, machines)
-                _stage(beside, pairs)
+                _stage(beside, [pair(one) for one in machines])
             track.cancel.check()
             about_to_change()
             with track.child("exchange"):
                 self._make_way(lab, machines, subnet)
-                there = {one.name: one.parts for one in manifest.machines}
-
-                def exchange(pair: str, planned: PlannedMachine) -> None:
-                    """Each by itself: while one starts, the engine still takes down the next."""
-                    engine.remove(container(lab, planned.name))
-                    beside.run(SCRIPT, ["swap", pair], failure="cannot exchange the volumes")
-                    self._create(lab, planned, there[planned.name], public_key)
-                    engine.start(container(lab, planned.name))
-
-                parallel(
-                    list(zip(pairs, machines, strict=True)),
-                    lambda one: exchange(*one),
-                    CancelToken(),
-                )
+                # Each by itself: while one starts, the engine still takes down the next.
+                parallel(machines, exchange, CancelToken())
             track.detail(f"{len(machines)} machines of {manifest.taken}")
 
     def _make_volumes(self, lab: Lab, machines: Sequence[PlannedMachine]) -> None:

@@ -45,7 +45,7 @@ MaxStartups 64:30:128
 EOF
 # From OpenSSH 9.8 on, who looks whether sshd is up without logging in is locked out for a while.
 install -d /run/sshd
-if /usr/sbin/sshd -t -o PerSourcePenalties=no; then
+if /usr/sbin/sshd -t -o PerSourcePenalties=no 2> /dev/null; then
     echo 'PerSourcePenalties no' >> /etc/ssh/sshd_config.d/hashlab.conf
 fi
 
