@@ -18,12 +18,13 @@ lab_things() {
     [ "$vm" = no ] || libvirt_things
 }
 
+# docker_things [=LAB]: of one lab only, when its id is given.
 docker_things() {
-    local label="label=hashlab.lab"
+    local label="label=hashlab.lab${1:-}"
     docker ps --all --quiet --filter "$label" | sed 's/^/container /'
     docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
     docker network ls --quiet --filter "$label" | sed 's/^/network /'
-    label="label=hashlab.snapshot-of"
+    label="label=hashlab.snapshot-of${1:-}"
     docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
     docker images --quiet --filter "$label" | sort -u | sed 's/^/image /'
 }
@@ -57,6 +58,18 @@ remove_leftovers() {
     lab_things | while read -r kind id; do
         case "$BEFORE" in *"$kind $id"*) continue ;; esac
         say "removing what a test left: $kind $id"
+        remove_thing "$kind" "$id" > /dev/null || true
+    done
+}
+
+# Labs of a run that was killed hold subnets, ports and, where machines are emulated, the processor.
+remove_labs_of_killed_runs() {
+    local lab kind id
+    python tests/lab/killed_runs.py | while read -r lab; do
+        docker_things "=$lab"
+        [ "$vm" = no ] || libvirt_things | grep -E "^[a-z]+ $lab(-|\$)" || true
+    done | while read -r kind id; do
+        say "removing what a killed run left: $kind $id"
         remove_thing "$kind" "$id" > /dev/null || true
     done
 }
@@ -107,6 +120,7 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 cd "$PROJECT"
 set_up "$extras"
+remove_labs_of_killed_runs
 BEFORE="$(lab_things)"
 touch "$LOGS/watching"
 part check inv check

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +52,9 @@ class Session(paramiko.ServerInterface):
         if text == REFUSED:
             return False
         work = {RELAY: _engine, NO_RELAY: _end}.get(text, _shell)
-        threading.Thread(target=work, args=(channel, text), daemon=True).start()
+        wire = channel.get_transport()
+        assert isinstance(wire, Wire)
+        wire.begin.append(lambda: work(channel, text))
         return True
 
 
@@ -78,6 +80,23 @@ def _end(channel: paramiko.Channel, _: str) -> None:
     channel.close()
 
 
+class Wire(paramiko.Transport):
+    """Lets work begin when the request for it has been answered, as sshd does: Paramiko would
+    close the session of a short command before it says that it began.
+    """
+
+    def __init__(self, wire: socket.socket) -> None:
+        super().__init__(wire)
+        self.begin: list[Callable[[], None]] = []
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)
+        if threading.current_thread() is self:
+            for work in self.begin:
+                threading.Thread(target=work, daemon=True).start()
+            self.begin.clear()
+
+
 @dataclass
 class Server:
     """An sshd on a port of its own."""
@@ -96,7 +115,7 @@ class Server:
                 wire, _ = self.listener.accept()
             except OSError:
                 return
-            transport = paramiko.Transport(wire)
+            transport = Wire(wire)
             transport.add_server_key(HOST_KEY)
             self.transports.append(transport)
             try:

@@ -193,9 +193,15 @@ def fetch(url: str, *, timeout: float = 30) -> str:
 
 
 def docker(*words: str) -> str:
-    """Ask the laptop's own Docker Engine."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
+    """Ask the laptop's own Docker Engine, which must do it."""
+    done = try_docker(*words)
+    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout.strip()
+
+
+def try_docker(*words: str) -> subprocess.CompletedProcess[str]:
+    """Ask the laptop's own Docker Engine."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
 
 
 def virsh(*words: str) -> str:
@@ -207,19 +213,19 @@ def virsh(*words: str) -> str:
 
 def kill_machine(lab: LabFolder, machine: str) -> None:
     """Cut a machine's power."""
-    name = f"{_id(lab)}-{machine}"
+    name = f"{id_of(lab)}-{machine}"
     docker("kill", name) if lab.provider == "docker" else virsh("destroy", name)
 
 
 def power_on(lab: LabFolder, machine: str) -> None:
     """Give a machine its power back, past hashlab and Vagrant."""
-    name = f"{_id(lab)}-{machine}"
+    name = f"{id_of(lab)}-{machine}"
     docker("start", name) if lab.provider == "docker" else virsh("start", name)
 
 
 def lose_machine(lab: LabFolder, machine: str) -> None:
     """Remove a machine behind hashlab's back; its disk too, where that is a thing of its own."""
-    name = f"{_id(lab)}-{machine}"
+    name = f"{id_of(lab)}-{machine}"
     if lab.provider == "docker":
         docker("rm", "--force", name)
         return
@@ -231,7 +237,7 @@ def lose_machine(lab: LabFolder, machine: str) -> None:
 def everything_of(lab: LabFolder) -> list[str]:
     """Whatever of a lab exists on the laptop, snapshots aside, asked past hashlab."""
     if lab.provider == "docker":
-        mark = f"label=hashlab.lab={_id(lab)}"
+        mark = f"label=hashlab.lab={id_of(lab)}"
         return [
             *daemons_of(lab),
             *docker("ps", "--all", "--quiet", "--filter", mark).split(),
@@ -244,7 +250,7 @@ def everything_of(lab: LabFolder) -> list[str]:
         *virsh("net-list", "--all", "--name").split(),
         *(line.split()[0] for line in volumes.splitlines() if line.strip()),
     ]
-    return [*daemons_of(lab), *(thing for thing in things if thing.startswith(_id(lab)))]
+    return [*daemons_of(lab), *(thing for thing in things if thing.startswith(id_of(lab)))]
 
 
 def daemons_of(lab: LabFolder) -> list[str]:
@@ -258,7 +264,7 @@ def daemons_of(lab: LabFolder) -> list[str]:
     return found
 
 
-def _id(lab: LabFolder) -> str:
+def id_of(lab: LabFolder) -> str:
     settings = tomllib.loads((lab.folder / "hashlab.toml").read_text(encoding="utf-8"))
     return lab_id({"lab": settings["lab"]["name"]}, lab.folder)
 

@@ -188,15 +188,27 @@ def users(url: str) -> set[str]:
     return {user["name"] for user in json.loads(fetch(f"{url}/api/user/users"))["users"]}
 
 
+def accepted(request: urllib.request.Request) -> bool:
+    """Whether a request did its work; False when it was told to come back in a moment."""
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status in (200, 201)
+    except urllib.error.HTTPError as refusal:
+        if refusal.code != 503:
+            raise
+        return False
+
+
 def register(url: str, name: str) -> None:
     """Register somebody, and wait until the event has reached the other service."""
     account = json.dumps({"name": name, "password": "long enough for anybody"}).encode()
     request = urllib.request.Request(
         f"{url}/api/auth/registrations", account, {"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert answer.status in (200, 201)
     deadline = time.monotonic() + 60
+    while not accepted(request):
+        assert time.monotonic() < deadline, f"{name} could not register"
+        time.sleep(0.5)
     while name not in users(url):
         assert time.monotonic() < deadline, f"{name} did not reach the user service"
         time.sleep(0.1)

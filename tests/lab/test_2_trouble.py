@@ -7,10 +7,21 @@ import json
 import shlex
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from labkit import LabFolder, docker, everything_of, fetch, kill_machine, lose_machine, rows
+from labkit import (
+    LabFolder,
+    docker,
+    everything_of,
+    fetch,
+    kill_machine,
+    lose_machine,
+    rows,
+    try_docker,
+)
 
 # The line after which a run is at work on each phase.
 KILLED_IN = {
@@ -141,17 +152,28 @@ def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:
     assert "hello" in fetch(f"{url}/greeting")
 
 
+@contextmanager
+def subnet_taken(subnet: str) -> Iterator[None]:
+    """A network of somebody else's in a subnet; whoever has it already will do."""
+    name = "hashlab-test-squatter"
+    try_docker("network", "rm", name)  # of a run that was killed
+    made = try_docker("network", "create", "--subnet", subnet, name)
+    assert made.returncode == 0 or "overlaps" in made.stderr, made.stderr
+    try:
+        yield
+    finally:
+        if made.returncode == 0:
+            docker("network", "rm", name)
+
+
 def test_a_taken_subnet_is_replaced_and_told(hello_lab: LabFolder) -> None:
     hello_lab.run("destroy").ok()
-    docker("network", "create", "--subnet", "192.168.61.0/24", "hashlab-test-squatter")
-    try:
+    with subnet_taken("192.168.61.0/24"):
         said = hello_lab.run("dev").ok().stdout
         assert "subnet 192.168.61.0/24 is in use" in said
         status = hello_lab.json("status")
         assert not any(m["address"].startswith("192.168.61.") for m in status["machines"])
         assert "hello" in fetch(f"{status['urls']['web']}/greeting")
-    finally:
-        docker("network", "rm", "hashlab-test-squatter")
 
 
 def test_bad_configuration_touches_nothing(hello_lab: LabFolder, tmp_path: Path) -> None:
