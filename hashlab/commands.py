@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import sys
 from dataclasses import astuple, dataclass
@@ -24,6 +23,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
 from hashlab.runs import Options, Workflow, fail, run, run_several
+from hashlab.statefiles import json_text
 from hashlab.wiring import make_world
 
 # Words that follow `hashlab box`.
@@ -61,7 +61,7 @@ def status(options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     if options.json:
-        print(json.dumps(document, indent=2))
+        print(json_text(document))
     else:
         show_status(document, stream=sys.stdout)
     return ExitCode.OK
@@ -126,7 +126,7 @@ def _show_boxes(options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     if options.json:
-        print(json.dumps(document, indent=2))
+        print(json_text(document))
     else:
         show_boxes(document, stream=sys.stdout, now=datetime.now(UTC))
     return ExitCode.OK
@@ -140,7 +140,7 @@ def snapshots(options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     if options.json:
-        print(json.dumps(document, indent=2))
+        print(json_text(document))
     else:
         show_snapshots(document, stream=sys.stdout, now=datetime.now(UTC))
     return ExitCode.OK
@@ -164,7 +164,7 @@ def doctor(options: Options) -> ExitCode:
     if found.lab:
         checks = examine(make_world(found.lab), building=True, providers=checks)
     if options.json:
-        print(json.dumps(doctor_document(checks, own=own, why=found.why), indent=2))
+        print(json_text(doctor_document(checks, own=own, why=found.why)))
     else:
         show_checks([astuple(check) for check in checks], stream=sys.stdout)
     return ExitCode.OK if all_is_well(checks) else ExitCode.LAPTOP

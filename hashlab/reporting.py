@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from hashlab.report.findings import report_document
 from hashlab.report.page import page
 from hashlab.report.runs import Runs, read_runs
 from hashlab.runs import Options, fail
-from hashlab.statefiles import StateFolder, write_text
+from hashlab.statefiles import StateFolder, json_text, write_text
 from hashlab.wiring import PROVIDERS
 
 
@@ -50,7 +49,7 @@ def report(wanted: ReportOptions, options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     if options.json:
-        print(json.dumps(document, indent=2))
+        print(json_text(document))
     else:
         print(path)
     _say_skipped(found)

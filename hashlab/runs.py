@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from hashlab.opening import open_lab, terminating
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
 from hashlab.report import make_report, run_record, save_record, show_error, show_result
+from hashlab.statefiles import json_text
 from hashlab.wiring import Warm, make_world
 
 Workflow = Sequence[Phase[World]]
@@ -75,7 +75,7 @@ def run_several(command: str, plan: Plan, options: Options) -> ExitCode:
         return fail(error, options)
     show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
     if options.json:
-        print(json.dumps(done.record, indent=2))
+        print(json_text(done.record))
     failure = done.result.error
     return ExitCode.OK if failure is None else failure.exit_code
 
@@ -139,5 +139,5 @@ def fail(error: HashlabError, options: Options) -> ExitCode:
     show_error(error, stream=sys.stderr)
     if options.json:
         document = {"ok": False, "error": {"what": error.what, "exit_code": int(error.exit_code)}}
-        print(json.dumps(document, indent=2))
+        print(json_text(document))
     return error.exit_code

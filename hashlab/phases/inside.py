@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build
@@ -25,18 +26,18 @@ from hashlab.protocols import Link
 # an old file is seen as what it is. One that is the very file of the machine needs no hashing.
 READ_INSIDE = f"""
 for pid in "$@"; do
-    printf '%s\\0' "$pid"
-    grep -z '^HASHLAB_BUILD=' "/proc/$pid/environ" || printf 'HASHLAB_BUILD=\\0'
+    shift
+    set -- "$@" "/proc/$pid/environ"
 done
+[ $# -eq 0 ] || grep --with-filename --null --null-data '^{BUILD_VARIABLE}=' "$@" 2> /dev/null
 printf 'files\\0'
-xargs -0 -r sh -c 'find -H "$@" -maxdepth 0 -type f -printf "{IDENTITY}"' sh 2> /dev/null
+find -H -files0-from - -maxdepth 0 -type f -printf '{IDENTITY}' 2> /dev/null
 exit 0
 """
 # Both in one program: to start one over SSH takes as long as what it does.
 READ_ALL = f"""
 {OBSERVE}
 shift
-printf '\\0'
 {READ_INSIDE}
 """
 HASH_INSIDE = """
@@ -78,8 +79,8 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
 def _started(head: str) -> dict[int, str]:
     words = head.split("\0")
     return {
-        int(pid): variable.removeprefix(f"{BUILD_VARIABLE}=")
-        for pid, variable in zip(words[0::2], words[1::2], strict=False)
+        int(PurePosixPath(path).parent.name): variable.removeprefix(f"{BUILD_VARIABLE}=")
+        for path, variable in zip(words[0::2], words[1::2], strict=False)
     }
 
 

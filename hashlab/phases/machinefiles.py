@@ -14,17 +14,16 @@ from hashlab.protocols import Shell
 
 # Device, inode, size, both times and mode of a file: another text after whatever changes it.
 IDENTITY = r"%D:%i:%s:%T@:%C@:%m\0%p\0"
-# Prints pairs of identity and path, and after an empty identity both records.
+# Stands in no path and in no record that hashlab wrote.
+BETWEEN = "\0hashlab\0"
+_PRINT = "printf '{}'".format(BETWEEN.replace("\0", r"\0"))
+# Prints pairs of identity and path, then both records, each part up to BETWEEN. Few programs: to
+# start one takes as long as what it does.
 OBSERVE = f"""
-if cd "$1" 2> /dev/null; then
-    for part in files secrets; do
-        if [ -d "$part" ]; then find "$part" -type f -printf '{IDENTITY}'; fi
-    done
-fi
-for record in manifest processes; do
-    printf '\\0'
-    if [ -f "$1/$record" ]; then tr -d '\\0' < "$1/$record"; fi
-done
+cd "$1" 2> /dev/null && find files secrets -type f -printf '{IDENTITY}' 2> /dev/null
+{_PRINT}
+{_PRINT} | cat "$1/manifest" - "$1/processes" 2> /dev/null
+{_PRINT}
 """
 # 123: some files could not be read, or are gone by now. Their content stays unknown.
 HASH = """
@@ -191,17 +190,21 @@ def _write(shell: Shell, lab: Lab, machine: str, name: str, value: object) -> No
 
 def parse(listing: str) -> tuple[MachineFiles, str]:
     """Read what OBSERVE prints, and return what follows it."""
-    entries = iter(listing.split("\0"))
+    entries, _, rest = listing.partition(BETWEEN)
+    manifest, _, rest = rest.partition(BETWEEN)
+    processes, _, rest = rest.partition(BETWEEN)
     found: dict[str, dict[str, Placed]] = {"files": {}, "secrets": {}}
-    for identity in entries:
-        if not identity:
-            break
-        part, _, name = next(entries).partition("/")
+    words = entries.split("\0")
+    for identity, path in zip(words[0::2], words[1::2], strict=False):
+        part, _, name = path.partition("/")
         found[part][name] = Placed(identity)
-    manifest = _record(next(entries, ""), lambda value: Placed(*map(str, value)))
-    processes = _record(next(entries, ""), _process)
-    there = MachineFiles(found["files"], found["secrets"], manifest, processes)
-    return there, "\0".join(entries)
+    there = MachineFiles(
+        found["files"],
+        found["secrets"],
+        _record(manifest, lambda value: Placed(*map(str, value))),
+        _record(processes, _process),
+    )
+    return there, rest
 
 
 def _record(text: str, read: Callable[[Any], Any]) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
 from hashlab.errors import HashlabError, LabError
 from hashlab.pipeline.cancelling import Cancelled, CancelToken
@@ -35,22 +37,75 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
         raise ValueError(f"unknown nodes waited for: {sorted(map(str, unknown))}")
     if not nodes:
         return
-    waiting = dict(nodes)
-    finished: set[Hashable] = set()
+    order = _Order(nodes)
     errors: list[BaseException] = []
-    running: dict[Future[None], K] = {}
+    ended: SimpleQueue[tuple[K, Future[None]]] = SimpleQueue()
+    running = 0
     with _pool(len(nodes), cancel) as pool:
-        while running or waiting:
+        while True:
             if not errors and not cancel.cancelled:
-                for key in [k for k, node in waiting.items() if node.after <= finished]:
-                    running[pool.submit(waiting.pop(key).run)] = key
+                for key in order.next():
+                    _begin(pool, key, nodes[key].run, ended)
+                    running += 1
             if not running:
                 break
-            errors += _collect(running, finished, cancel)
+            try:
+                key, done = _next_of(ended)
+            except KeyboardInterrupt as interrupt:
+                # What runs is cancelled, and waited for all the same.
+                error: BaseException | None = interrupt
+            else:
+                running -= 1
+                error = done.exception()
+            if error is None:
+                order.finished(key)
+                continue
+            cancel.cancel()
+            errors.append(error)
     _raise_all(errors)
-    if waiting:
+    if order.waiting:
         cancel.check()
-        raise ValueError(f"nodes wait for each other: {sorted(map(str, waiting))}")
+        raise ValueError(f"nodes wait for each other: {sorted(map(str, order.waiting))}")
+
+
+class _Order(Generic[K]):
+    """Which nodes can begin, counted, so that a large graph is not looked through at each end."""
+
+    def __init__(self, nodes: Mapping[K, Node]) -> None:
+        self.waiting = {key: len(node.after) for key, node in nodes.items()}
+        self._ready = [key for key, count in self.waiting.items() if not count]
+        self._followers: dict[Hashable, list[K]] = defaultdict(list)
+        for key, node in nodes.items():
+            for name in node.after:
+                self._followers[name].append(key)
+
+    def next(self) -> list[K]:
+        """Those that wait for nothing any more; each is told once."""
+        ready, self._ready = self._ready, []
+        for key in ready:
+            del self.waiting[key]
+        return ready
+
+    def finished(self, key: K) -> None:
+        """Let those begin that waited for nothing but this one."""
+        for follower in self._followers[key]:
+            self.waiting[follower] -= 1
+            if not self.waiting[follower]:
+                self._ready.append(follower)
+
+
+def _next_of(ended: SimpleQueue[tuple[K, Future[None]]]) -> tuple[K, Future[None]]:
+    """Wait for one that has ended: here the main thread is whenever it is interrupted."""
+    return ended.get()
+
+
+def _begin(
+    pool: ThreadPoolExecutor,
+    key: K,
+    run: Callable[[], None],
+    ended: SimpleQueue[tuple[K, Future[None]]],
+) -> None:
+    pool.submit(run).add_done_callback(lambda done: ended.put((key, done)))
 
 
 @contextmanager
@@ -62,27 +117,6 @@ def _pool(size: int, cancel: CancelToken) -> Iterator[ThreadPoolExecutor]:
         except BaseException:
             cancel.cancel()
             raise
-
-
-def _collect(
-    running: dict[Future[None], K], finished: set[Hashable], cancel: CancelToken
-) -> list[BaseException]:
-    """Wait for at least one future; Ctrl-C while waiting cancels the run and goes on waiting."""
-    errors: list[BaseException] = []
-    try:
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-    except KeyboardInterrupt as interrupt:
-        cancel.cancel()
-        return [interrupt]
-    for future in done:
-        key = running.pop(future)
-        error = future.exception()
-        if error is None:
-            finished.add(key)
-            continue
-        errors.append(error)
-        cancel.cancel()
-    return errors
 
 
 def _raise_all(errors: Sequence[BaseException]) -> None:

@@ -236,8 +236,8 @@ class FakeShell:
         )
         for name in ("manifest", "processes"):
             record = disk.files.get(f"{home}/{name}")
-            listing += "\0" + (record.content.decode().replace("\0", "") if record else "")
-        return Completed(0, listing, "")
+            listing += machinefiles.BETWEEN + (record.content.decode() if record else "")
+        return Completed(0, listing + machinefiles.BETWEEN, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk
@@ -297,14 +297,15 @@ class FakeShell:
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
         by_pid = self._by_pid()
-        head = "".join(f"{pid}\0{self._build(by_pid.get(int(pid)))}\0" for pid in words)
+        builds = {pid: self._build(by_pid.get(int(pid))) for pid in words}
+        head = "".join(f"/proc/{pid}/environ\0{one}\0" for pid, one in builds.items() if one)
         seen = self._inside(stdin).items()
         listing = "".join(f"{file.identity}\0{path}\0" for path, file in seen)
         return Completed(0, f"{head}files\0{listing}", "")
 
     def _read_all(self, words: list[str], stdin: bytes) -> Completed:
         there = self._observe(words[:1], b"").stdout
-        return Completed(0, f"{there}\0{self._read_inside(words[1:], stdin).stdout}", "")
+        return Completed(0, there + self._read_inside(words[1:], stdin).stdout, "")
 
     def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
         seen = self._inside(stdin).items()
@@ -332,9 +333,9 @@ class FakeShell:
 
     def _build(self, container: Container | None) -> str:
         if container is None or container.labels.get("hashlab.service") in self.machine.clobbered:
-            return "HASHLAB_BUILD="
+            return ""
         env: list[str] = container.body.get("Env") or []
-        return next((word for word in env if word.startswith("HASHLAB_BUILD=")), "HASHLAB_BUILD=")
+        return next((word for word in env if word.startswith("HASHLAB_BUILD=")), "")
 
 
 def _names(stdin: bytes) -> list[str]:

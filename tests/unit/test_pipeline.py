@@ -537,10 +537,10 @@ def test_ctrl_c_between_two_waits_still_cancels_what_runs(monkeypatch: pytest.Mo
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(graph, "_collect", interrupt)
-    result = run(Phase("boot", until_cancelled))
+    monkeypatch.setattr(graph._Order, "finished", interrupt)
+    result = run(Phase("boot", until_cancelled), Phase("hash", nothing))
     assert isinstance(result.error, Interrupted)
-    assert statuses(result) == {"boot": "cancelled"}
+    assert statuses(result) == {"boot": "cancelled", "hash": "ok"}
 
 
 def test_a_run_cancelled_from_outside_ends_as_interrupted() -> None:

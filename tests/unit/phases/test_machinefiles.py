@@ -13,6 +13,7 @@ from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases import machinefiles
 from hashlab.phases.machinefiles import (
+    BETWEEN,
     MachineFiles,
     Placed,
     Process,
@@ -172,7 +173,8 @@ def test_a_broken_record_of_processes_says_nothing(lab: Outside, value: object) 
 @pytest.mark.parametrize("name", NAMES)
 def test_listings_of_machines_keep_unusual_names(name: str) -> None:
     manifest = json.dumps({f"files/{name}": ["i", "c"], "secrets/gone": ["i", "c"]})
-    listing = f"1:644\0files/{name}\0002:400\0secrets/{name}\0\0{manifest}\0"
+    listing = f"1:644\0files/{name}\0002:400\0secrets/{name}\0"
+    listing += f"{BETWEEN}{manifest}{BETWEEN}{BETWEEN}"
     found = parse(listing)[0]
     assert found.files == {name: Placed("1:644")}
     assert found.secrets == {name: Placed("2:400")}
@@ -183,7 +185,7 @@ def test_listings_of_machines_keep_unusual_names(name: str) -> None:
 
 def test_an_empty_listing_is_a_machine_without_files() -> None:
     assert parse("")[0] == MachineFiles()
-    assert parse("\0\0")[0] == MachineFiles()
+    assert parse(BETWEEN * 3)[0] == MachineFiles()
 
 
 def test_records_are_readable_by_the_machines_user_alone(lab: Outside) -> None:
