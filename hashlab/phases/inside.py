@@ -24,6 +24,8 @@ from hashlab.protocols import Link
 
 # Files are looked at through the process's own view of its file system, so a mount that still shows
 # an old file is seen as what it is. One that is the very file of the machine needs no hashing.
+# It complains of files that are not there, which says no more than that they are not listed.
+FROM_STDIN = "-files0-from"  # GNU findutils 4.9
 READ_INSIDE = f"""
 for pid in "$@"; do
     shift
@@ -31,7 +33,7 @@ for pid in "$@"; do
 done
 [ $# -eq 0 ] || grep --with-filename --null --null-data '^{BUILD_VARIABLE}=' "$@" 2> /dev/null
 printf 'files\\0'
-find -H -files0-from - -maxdepth 0 -type f -printf '{IDENTITY}' 2> /dev/null
+find -H {FROM_STDIN} - -maxdepth 0 -type f -printf '{IDENTITY}'
 exit 0
 """
 # Both in one program: to start one over SSH takes as long as what it does.
@@ -63,7 +65,7 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     # Only root may look into the processes of others.
     words = ["sudo", "sh", "-c", READ_ALL] if alive else ["sh", "-c", READ_ALL]
     done = link.shell.run([*words, "sh", home(world.lab), *pids], stdin=nul(places))
-    if done.code != 0:
+    if done.code != 0 or FROM_STDIN in done.stderr:
         raise _cannot_look(link, done.stderr)
     listed, rest = parse(done.stdout)
     names = world.names_on(machine)

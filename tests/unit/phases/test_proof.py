@@ -201,16 +201,17 @@ def test_everything_that_is_wrong_is_told_at_once(outside: Outside) -> None:
     assert "site on web" in found
 
 
+@pytest.mark.parametrize(
+    ("code", "said"), [(1, "sudo: no\n"), (0, "find: unknown predicate `-files0-from'\n")]
+)
 def test_a_machine_that_cannot_be_looked_into_is_a_failure(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, code: int, said: str
 ) -> None:
     running(outside)
-    monkeypatch.setattr(
-        "fakes.machine.FakeShell._read_all", lambda *_: Completed(1, "", "sudo: no\n")
-    )
+    monkeypatch.setattr("fakes.machine.FakeShell._read_all", lambda *_: Completed(code, "", said))
     with pytest.raises(LabError, match="cannot look into the containers") as failure:
         proof(outside)
-    assert "sudo: no" in str(failure.value)
+    assert said in str(failure.value)
 
 
 # Files are compared by what tells one from another; only what is another one is hashed.
