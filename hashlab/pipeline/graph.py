@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -38,34 +38,45 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     if not nodes:
         return
     order = _Order(nodes)
-    errors: list[BaseException] = []
+    begun: list[Future[None]] = []
     ended: SimpleQueue[tuple[K, Future[None]]] = SimpleQueue()
-    running = 0
+    errors: list[BaseException] = []
     with _pool(len(nodes), cancel) as pool:
-        while True:
-            if not errors and not cancel.cancelled:
-                for key in order.next():
-                    _begin(pool, key, nodes[key].run, ended)
-                    running += 1
-            if not running:
-                break
-            try:
-                key, done = _next_of(ended)
-            except KeyboardInterrupt as interrupt:
-                # What runs is cancelled, and waited for all the same.
-                error: BaseException | None = interrupt
-            else:
+        try:
+            running = 0
+            while True:
+                if not cancel.cancelled:
+                    for key in order.next():
+                        begun.append(_begin(pool, key, nodes[key].run, ended))
+                        running += 1
+                if not running:
+                    break
+                key, done = ended.get()
                 running -= 1
-                error = done.exception()
-            if error is None:
-                order.finished(key)
-                continue
-            cancel.cancel()
-            errors.append(error)
+                if done.exception() is None:
+                    order.finished(key)
+                else:
+                    cancel.cancel()
+        except KeyboardInterrupt as interrupt:
+            # It may have come between any two steps, so nothing counted above is relied on.
+            errors.append(interrupt)
+            _await_end(begun, cancel)
+    errors += [error for future in begun if (error := future.exception()) is not None]
     _raise_all(errors)
     if order.waiting:
         cancel.check()
         raise ValueError(f"nodes wait for each other: {sorted(map(str, order.waiting))}")
+
+
+def _await_end(begun: Sequence[Future[None]], cancel: CancelToken) -> None:
+    """Cancel what runs and wait for it, however often Ctrl-C is pressed meanwhile."""
+    while True:
+        try:
+            cancel.cancel()
+            wait(begun)
+            return
+        except KeyboardInterrupt:
+            continue
 
 
 class _Order(Generic[K]):
@@ -94,18 +105,15 @@ class _Order(Generic[K]):
                 self._ready.append(follower)
 
 
-def _next_of(ended: SimpleQueue[tuple[K, Future[None]]]) -> tuple[K, Future[None]]:
-    """Wait for one that has ended: here the main thread is whenever it is interrupted."""
-    return ended.get()
-
-
 def _begin(
     pool: ThreadPoolExecutor,
     key: K,
     run: Callable[[], None],
     ended: SimpleQueue[tuple[K, Future[None]]],
-) -> None:
-    pool.submit(run).add_done_callback(lambda done: ended.put((key, done)))
+) -> Future[None]:
+    future = pool.submit(run)
+    future.add_done_callback(lambda done: ended.put((key, done)))
+    return future
 
 
 @contextmanager

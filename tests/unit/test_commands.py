@@ -171,7 +171,7 @@ def test_a_polite_kill_ends_the_run_in_order_and_names_what_is_half_done(
     outside: Outside, capsys: Told
 ) -> None:
     def waits(world: object, track: Any, machine: str) -> None:
-        while "_next_of" not in stack_of_main():  # the run waits for its phases there
+        while "run_graph" not in stack_of_main():  # the run waits for its phases there
             track.cancel.wait(0.001)
         os.kill(os.getpid(), signal.SIGTERM)
         track.cancel.wait(30)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 
 import pytest
@@ -531,6 +532,24 @@ def test_ctrl_c_while_the_main_thread_waits_cancels_and_waits_for_the_rest() -> 
     result = run(Phase("boot", press_ctrl_c), Phase("seed", nothing, after=("boot",)))
     assert isinstance(result.error, Interrupted)
     assert statuses(result) == {"boot": "cancelled", "seed": "not-reached"}
+
+
+def test_a_second_ctrl_c_does_not_leave_work_behind() -> None:
+    ended = threading.Event()
+
+    def press_ctrl_c_twice(_: None, track: Track, machine: str) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, signal.SIGINT)
+        while not track.cancel.cancelled:
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.1)
+        ended.set()
+
+    result = run(Phase("boot", press_ctrl_c_twice))
+    assert isinstance(result.error, Interrupted)
+    assert ended.is_set()
 
 
 def test_ctrl_c_between_two_waits_still_cancels_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
