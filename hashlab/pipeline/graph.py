@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -16,6 +18,8 @@ from hashlab.pipeline.cancelling import Cancelled, CancelToken
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
+# What has ended, one after another.
+Ends = SimpleQueue[tuple[Hashable, Future[None]] | None]
 
 
 @dataclass(frozen=True)
@@ -38,45 +42,56 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     if not nodes:
         return
     order = _Order(nodes)
-    begun: list[Future[None]] = []
-    ended: SimpleQueue[tuple[K, Future[None]]] = SimpleQueue()
+    ended: Ends = SimpleQueue()
     errors: list[BaseException] = []
-    with _pool(len(nodes), cancel) as pool:
-        try:
-            running = 0
-            while True:
-                if not cancel.cancelled:
-                    for key in order.next():
-                        begun.append(_begin(pool, key, nodes[key].run, ended))
-                        running += 1
-                if not running:
-                    break
-                key, done = ended.get()
-                running -= 1
-                if done.exception() is None:
-                    order.finished(key)
-                else:
-                    cancel.cancel()
-        except KeyboardInterrupt as interrupt:
-            # It may have come between any two steps, so nothing counted above is relied on.
-            errors.append(interrupt)
-            _await_end(begun, cancel)
-    errors += [error for future in begun if (error := future.exception()) is not None]
+    running = 0
+    with _interrupts(ended, errors), _pool(len(nodes), cancel) as pool:
+        while True:
+            if not cancel.cancelled:
+                for key in order.next():
+                    _begin(pool, key, nodes[key].run, ended)
+                    running += 1
+            if not running:
+                break
+            end = ended.get()
+            if end is None:
+                cancel.cancel()
+                continue
+            running -= 1
+            name, done = end
+            error = done.exception()
+            if error is None:
+                order.finished(name)
+            else:
+                errors.append(error)
+                cancel.cancel()
     _raise_all(errors)
     if order.waiting:
         cancel.check()
         raise ValueError(f"nodes wait for each other: {sorted(map(str, order.waiting))}")
 
 
-def _await_end(begun: Sequence[Future[None]], cancel: CancelToken) -> None:
-    """Cancel what runs and wait for it, however often Ctrl-C is pressed meanwhile."""
-    while True:
-        try:
-            cancel.cancel()
-            wait(begun)
-            return
-        except KeyboardInterrupt:
-            continue
+@contextmanager
+def _interrupts(ended: Ends, errors: list[BaseException]) -> Iterator[None]:
+    """Take signals that would interrupt the main thread between any two steps, for whoever reads
+    ``ended``: None there stands for one. Other threads are not interrupted.
+    """
+
+    def take(number: int, frame: object) -> None:
+        errors.append(KeyboardInterrupt())
+        ended.put(None)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {one: held for one in numbers if callable(held := signal.getsignal(one))}
+    for number in before:
+        signal.signal(number, take)
+    try:
+        yield
+    finally:
+        for number, held in before.items():
+            signal.signal(number, held)
 
 
 class _Order(Generic[K]):
@@ -97,7 +112,7 @@ class _Order(Generic[K]):
             del self.waiting[key]
         return ready
 
-    def finished(self, key: K) -> None:
+    def finished(self, key: Hashable) -> None:
         """Let those begin that waited for nothing but this one."""
         for follower in self._followers[key]:
             self.waiting[follower] -= 1
@@ -105,15 +120,8 @@ class _Order(Generic[K]):
                 self._ready.append(follower)
 
 
-def _begin(
-    pool: ThreadPoolExecutor,
-    key: K,
-    run: Callable[[], None],
-    ended: SimpleQueue[tuple[K, Future[None]]],
-) -> Future[None]:
-    future = pool.submit(run)
-    future.add_done_callback(lambda done: ended.put((key, done)))
-    return future
+def _begin(pool: ThreadPoolExecutor, key: Hashable, run: Callable[[], None], ended: Ends) -> None:
+    pool.submit(run).add_done_callback(lambda done: ended.put((key, done)))
 
 
 @contextmanager

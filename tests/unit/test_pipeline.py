@@ -21,7 +21,6 @@ from hashlab.pipeline import (
     RunResult,
     Step,
     Track,
-    graph,
     parallel,
     run_graph,
     run_workflow,
@@ -550,16 +549,6 @@ def test_a_second_ctrl_c_does_not_leave_work_behind() -> None:
     result = run(Phase("boot", press_ctrl_c_twice))
     assert isinstance(result.error, Interrupted)
     assert ended.is_set()
-
-
-def test_ctrl_c_between_two_waits_still_cancels_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(graph._Order, "finished", interrupt)
-    result = run(Phase("boot", until_cancelled), Phase("hash", nothing))
-    assert isinstance(result.error, Interrupted)
-    assert statuses(result) == {"boot": "cancelled", "hash": "ok"}
 
 
 def test_a_run_cancelled_from_outside_ends_as_interrupted() -> None:
