@@ -29,7 +29,7 @@ def labs(folder: Path) -> set[str]:
     """Ids of the labs in a run's folder. A file may be half written, or wrong on purpose."""
     found = set()
     for settings in folder.glob("*/**/hashlab.toml"):
-        with suppress(KeyError, ValueError):
+        with suppress(OSError, KeyError, TypeError, ValueError):
             found.add(id_of(LabFolder(settings.parent)))
     return found
 
