@@ -26,11 +26,13 @@ def killed_runs(root: Path) -> Iterator[Path]:
 
 
 def labs(folder: Path) -> set[str]:
-    """Ids of the labs in a run's folder. A file may be half written, or wrong on purpose."""
+    """Ids of the labs in a run's folder that hashlab has worked on. Settings may be anything but
+    right, for that is what some tests are about.
+    """
     found = set()
-    for settings in folder.glob("*/**/hashlab.toml"):
-        with suppress(OSError, KeyError, TypeError, ValueError):
-            found.add(id_of(LabFolder(settings.parent)))
+    for state in folder.glob("*/**/.hashlab"):
+        with suppress(OSError, LookupError, TypeError, ValueError, RecursionError):
+            found.add(id_of(LabFolder(state.parent)))
     return found
 
 
