@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def _engine(channel: paramiko.Channel, _: str) -> None:
     while not received.endswith(b"\r\n\r\n"):
         received += channel.recv(4096)
     channel.sendall(ENGINE)
-    channel.close()
+    with suppress(EOFError):  # whoever asked may be gone by now
+        channel.close()
 
 
 def _end(channel: paramiko.Channel, _: str) -> None:
