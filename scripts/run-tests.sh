@@ -56,20 +56,24 @@ remove_thing() {
 remove_leftovers() {
     local kind id
     lab_things | while read -r kind id; do
-        case "$BEFORE" in *"$kind $id"*) continue ;; esac
-        say "removing what a test left: $kind $id"
-        remove_thing "$kind" "$id" > /dev/null || true
-    done
+        case "$BEFORE" in *"$kind $id"*) ;; *) echo "$kind $id" ;; esac
+    done | remove_each "a test"
 }
 
 # Labs of a run that was killed hold subnets, ports and, where machines are emulated, the processor.
 remove_labs_of_killed_runs() {
-    local lab kind id
+    local lab
     python tests/lab/killed_runs.py | while read -r lab; do
         docker_things "=$lab"
         [ "$vm" = no ] || libvirt_things | grep -E "^[a-z]+ $lab(-|\$)" || true
-    done | while read -r kind id; do
-        say "removing what a killed run left: $kind $id"
+    done | remove_each "a killed run"
+}
+
+# remove_each WHO: what stdin lists, one "KIND ID" a line, which WHO left.
+remove_each() {
+    local kind id
+    while read -r kind id; do
+        say "removing what $1 left: $kind $id"
         remove_thing "$kind" "$id" > /dev/null || true
     done
 }

@@ -24,8 +24,9 @@ from hashlab.protocols import Link
 
 # Files are looked at through the process's own view of its file system, so a mount that still shows
 # an old file is seen as what it is. One that is the very file of the machine needs no hashing.
-# It complains of files that are not there, which says no more than that they are not listed.
-FROM_STDIN = "-files0-from"  # GNU findutils 4.9
+# `find` complains of files that are not there, which says no more than that they are not listed;
+# one before GNU findutils 4.9 complains of this option.
+FROM_STDIN = "-files0-from"
 READ_INSIDE = f"""
 for pid in "$@"; do
     shift

@@ -265,6 +265,7 @@ def daemons_of(lab: LabFolder) -> list[str]:
 
 
 def id_of(lab: LabFolder) -> str:
+    """``lab_id`` of a lab, by the name in its settings."""
     settings = tomllib.loads((lab.folder / "hashlab.toml").read_text(encoding="utf-8"))
     return lab_id({"lab": settings["lab"]["name"]}, lab.folder)
 

@@ -209,6 +209,7 @@ def register(url: str, name: str) -> None:
     while not accepted(request):
         assert time.monotonic() < deadline, f"{name} could not register"
         time.sleep(0.5)
+    deadline = time.monotonic() + 60
     while name not in users(url):
         assert time.monotonic() < deadline, f"{name} did not reach the user service"
         time.sleep(0.1)
