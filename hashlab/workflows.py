@@ -159,7 +159,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             partial(restoring.restore_machines, name=name),
             after=("artifacts", "hash images"),
         ),
-        P("connect", reach.connect, after=("restore",), per="machine"),
+        P("connect", restoring.connect, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
             replace(phase, after=tuple(name for name in phase.after if name != "kept data"))

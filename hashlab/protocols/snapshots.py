@@ -73,13 +73,17 @@ class Snapshots(Protocol):
         subnet: IPv4Network,
         public_key: str,
         *,
-        about_to_change: Callable[[], None],
+        may_stay: bool,
+        about_to_change: Callable[[bool], None],
         track: Track,
     ) -> None:
         """Make the lab's machines those of the snapshot, started, whatever is there now; the
-        snapshot stays. Killed at any moment, it can be done again. ``about_to_change`` is called
-        when all that may be wrong with the snapshot, or with the laptop's disk, has been looked at
-        and nothing was changed yet. Raises LabError.
+        snapshot stays. Killed at any moment, it can be done again.
+
+        ``may_stay``: machines that are still those of the snapshot may go on running, and only what
+        their containers have written is exchanged. ``about_to_change`` is called when all that may
+        be wrong with the snapshot, or with the laptop's disk, has been looked at and nothing was
+        changed yet; it is told whether the machines go. Raises LabError.
         """
 
     def kept(self, lab: Lab) -> list[str]:

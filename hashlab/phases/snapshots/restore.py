@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
+from hashlab.phases import reach
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.layout import choose_subnet, lay_out_ports
 from hashlab.phases.machines import forget_machine
@@ -36,7 +37,7 @@ def check_new_lab(world: World, track: Track, _: str, *, name: str) -> None:
 
 
 def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: the machines are those of the snapshot, booting; Vagrant was not called."""
+    """Promise: the machines are those of the snapshot, up or booting; Vagrant was not called."""
     manifest = find(world, name)
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     subnet = _subnet(world, manifest)
@@ -48,23 +49,35 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         planned,
         subnet,
         public_key,
-        about_to_change=lambda: _about_to_change(world, track, name),
+        # Of one that was cut off, data may be half exchanged.
+        may_stay=not world.state.restoring.exists(),
+        about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
     )
-    world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+    if world.facts.exchanged:
+        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
     world.state.restoring.unlink()
     world.facts.restored = True
 
 
-def _about_to_change(world: World, track: Track, name: str) -> None:
-    """Whatever is remembered of the machines so far will no longer be true."""
-    # They would look open for some seconds, though the machines they lead to know nothing of them.
-    close_ports(world, track)
+def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -> None:
+    """Of machines that go, whatever is remembered will no longer be true."""
+    world.facts.exchanged = machines_go
+    if machines_go:
+        # They would look open for some seconds, though the machines they lead to know nothing of
+        # them.
+        close_ports(world, track)
     write_text(world.state.restoring, f"{name}\n")
     world.about_to_change()
-    world.state.machines.unlink(missing_ok=True)
-    for machine in world.machine_names():
-        forget_machine(world, machine)
+    if machines_go:
+        world.state.machines.unlink(missing_ok=True)
+        for machine in world.machine_names():
+            forget_machine(world, machine)
+
+
+def connect(world: World, track: Track, machine: str) -> None:
+    """Promise: as ``reach.connect``; to a machine that stayed, as to that of a running lab."""
+    (reach.connect if world.facts.exchanged else reach.reconnect)(world, track, machine)
 
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:

@@ -97,6 +97,8 @@ trap 'kill "$beat"' EXIT
 
 what=$1
 shift
+# Whatever has changed in the machines' own files by then belongs to the snapshot.
+[ "$what" != copy ] || date +%s.%N
 jobs=""
 for pair in "$@"; do
     "$what" "${pair%%:*}" "${pair#*:}" &

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from importlib import resources
-from ipaddress import IPv4Address, IPv4Network
+from contextlib import contextmanager
+from ipaddress import IPv4Network
 from typing import Any
 
 from hashlab.config.model import Lab
@@ -19,13 +18,12 @@ from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
     LAB_LABEL,
     Engine,
-    MachineSnapshot,
     PlannedMachine,
     SnapshotManifest,
     Taken,
 )
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
-from hashlab.providers.docker.machines import DockerMachines, observed
+from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
     SNAPSHOT,
@@ -35,17 +33,8 @@ from hashlab.providers.docker.names import (
     snapshot_volume,
     volume,
 )
-
-SCRIPT = resources.files("hashlab.providers.docker").joinpath("snapshot.sh").read_text("utf-8")
-KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
-# What Vagrant asked for, as the engine shows it. Its image, key, address and ports are told anew.
-CONFIG = ("Hostname", "Labels", "Entrypoint", "StopSignal")
-HOST_CONFIG = (
-    *("Binds", "CapAdd", "CapDrop", "CgroupnsMode", "MaskedPaths", "Memory", "MemorySwap"),
-    *("NanoCpus", "Privileged", "ReadonlyPaths", "RestartPolicy", "SecurityOpt", "Tmpfs"),
-)
-COMPARED = ("entries", "bytes", "listing")
-PARTS = ("image", "image_id", "volume", *COMPARED, "config", "host_config")
+from hashlab.providers.docker.restoring import Plan, Restoring
+from hashlab.providers.docker.snapshotparts import PARTS, SCRIPT, described, kept_folder, tell
 
 
 class DockerSnapshots:
@@ -87,25 +76,26 @@ class DockerSnapshots:
         marks = {SNAPSHOT_OF: lab.id, SNAPSHOT: name}
         for machine in there:
             engine.create_volume(snapshot_volume(lab, name, machine), marks)
-        pairs = [f"{folder(volume(lab, m))}:{_folder(lab, name, m)}" for m in there]
+        pairs = [f"{folder(volume(lab, m))}:{kept_folder(lab, name, m)}" for m in there]
         image = next(iter(there.values()))["Image"]
         with beside_volumes(engine, image=image, name=f"{lab.id}-snapshot") as beside:
             track.detail("linking layers")
             beside.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
             track.detail("copying, the machines stand still")
             with self._standing_still([one["Id"] for one in there.values()]) as stood:
-                images = self._copy(lab, name, there, beside, pairs)
-            told = _tell(beside, lab, name, there)
+                images, instant = self._copy(lab, name, there, beside, pairs)
+            told = tell(beside, lab, name, there)
         sizes = self._own_sizes(there, images)
         return Taken(
             tuple(
-                _described(
+                described(
                     lab,
                     name,
                     machine,
                     inspected=there[machine],
                     image_id=images[machine],
                     told=told[machine],
+                    instant=instant,
                 )
                 for machine in there
             ),
@@ -132,12 +122,15 @@ class DockerSnapshots:
         there: Mapping[str, Mapping[str, Any]],
         beside: Beside,
         pairs: Sequence[str],
-    ) -> dict[str, str]:
-        """Copy the volumes and make the images, all at once; returns the images' ids."""
+    ) -> tuple[dict[str, str], str]:
+        """Copy the volumes and make the images, all at once; returns the images' ids, and when this
+        began by the engine's clock.
+        """
         engine = self._engine()
         # No machine may be found by what its image says.
         marks = {SNAPSHOT_OF: lab.id, SNAPSHOT: name, LAB_LABEL: "", MACHINE_LABEL: ""}
         images: dict[str, str] = {}
+        said: list[str] = []
 
         def work(machine: str) -> None:
             if machine:
@@ -145,10 +138,10 @@ class DockerSnapshots:
                 images[machine] = engine.commit(there[machine]["Id"], target, marks)
             else:
                 failure = "cannot copy the machines' volumes"
-                beside.run(SCRIPT, ["copy", *pairs], failure=failure)
+                said.extend(beside.run(SCRIPT, ["copy", *pairs], failure=failure).split())
 
         parallel(["", *there], work, CancelToken())
-        return images
+        return images, said[0]
 
     def _own_sizes(self, there: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]) -> int:
         """Bytes that the images add to those the machines were made from."""
@@ -184,86 +177,14 @@ class DockerSnapshots:
         subnet: IPv4Network,
         public_key: str,
         *,
-        about_to_change: Callable[[], None],
+        may_stay: bool,
+        about_to_change: Callable[[bool], None],
         track: Track,
     ) -> None:
-        """See protocols.Snapshots. Everything that can fail for want of disk is done while the
-        machines still run; the engine's API in place of Vagrant saves most of the time.
-        """
+        """See protocols.Snapshots."""
         engine = self._engine()
-        image = manifest.machines[0].parts["image_id"]
-        there = {one.name: one.parts for one in manifest.machines}
-
-        def pair(planned: PlannedMachine) -> str:
-            kept = _folder(lab, manifest.name, planned.name)
-            return f"{kept}:{folder(volume(lab, planned.name))}"
-
-        def exchange(planned: PlannedMachine) -> None:
-            engine.remove(container(lab, planned.name))
-            beside.run(SCRIPT, ["swap", pair(planned)], failure="cannot exchange the volumes")
-            self._create(lab, planned, there[planned.name], public_key)
-            engine.start(container(lab, planned.name))
-
-        with beside_volumes(engine, image=image, name=f"{lab.id}-restore") as beside:
-            with track.child("compare"):
-                _compare(beside, lab, manifest)
-            with track.child("copy"):
-                self._make_volumes(lab, machines)
-                _stage(beside, [pair(one) for one in machines])
-            track.cancel.check()
-            about_to_change()
-            with track.child("exchange"):
-                self._make_way(lab, machines, subnet)
-                # Each by itself: while one starts, the engine still takes down the next.
-                parallel(machines, exchange, CancelToken())
-            track.detail(f"{len(machines)} machines of {manifest.taken}")
-
-    def _make_volumes(self, lab: Lab, machines: Sequence[PlannedMachine]) -> None:
-        """A volume that a machine has started from is whole, so its layers can stay."""
-        engine = self._engine()
-        for one in machines:
-            state = engine.container(container(lab, one.name))
-            if state is None or state.state == "created":
-                self._machines.discard_one(lab, one.name)
-            marks = {LAB_LABEL: lab.id, MACHINE_LABEL: one.name}
-            engine.create_volume(volume(lab, one.name), marks)
-
-    def _make_way(self, lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network) -> None:
-        """Remove what is not replaced one by one: machines that the lab no longer has; all of them
-        when their network becomes another one.
-        """
-        engine = self._engine()
-        there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
-        wanted = {one.name for one in machines}
-        if self._machines.own_subnet(lab) != str(subnet):
-            wanted.clear()
-        going = [one.id for one in there if one.labels[MACHINE_LABEL] not in wanted]
-        parallel(going, engine.remove, CancelToken())
-        self._machines.make_network(lab, str(subnet))
-
-    def _create(
-        self, lab: Lab, planned: PlannedMachine, parts: Mapping[str, Any], public_key: str
-    ) -> None:
-        ports = {
-            f"{guest}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}]
-            for guest, host in planned.ports.items()
-        }
-        body = {
-            **parts["config"],
-            "Image": parts["image_id"],
-            "Env": [f"{KEY_VARIABLE}={public_key}"],
-            "ExposedPorts": {port: {} for port in ports},
-            "HostConfig": {**parts["host_config"], "PortBindings": ports, "NetworkMode": lab.id},
-            "NetworkingConfig": {
-                "EndpointsConfig": {
-                    lab.id: {
-                        "IPAMConfig": {"IPv4Address": str(planned.address)},
-                        "Aliases": [planned.name],
-                    }
-                }
-            },
-        }
-        self._engine().create(container(lab, planned.name), body)
+        plan = Plan(lab, manifest, machines, subnet, public_key, may_stay)
+        Restoring(engine, self._machines, plan).run(about_to_change, track)
 
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""
@@ -293,82 +214,3 @@ class DockerSnapshots:
             engine.remove_volume(one)
             removed.append(f"volume {one}")
         return removed
-
-
-def _stage(beside: Beside, pairs: Sequence[str]) -> None:
-    """Copy the snapshot beside what the machines use; of a copy that fails nothing stays."""
-    try:
-        beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
-    except LabError:
-        # Why it failed tells more than why its remains, which the next copy removes, stay.
-        with suppress(LabError):
-            beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
-        raise
-
-
-def _folder(lab: Lab, name: str, machine: str) -> str:
-    return folder(snapshot_volume(lab, name, machine))
-
-
-def _described(
-    lab: Lab,
-    name: str,
-    machine: str,
-    *,
-    inspected: Mapping[str, Any],
-    image_id: str,
-    told: Mapping[str, str],
-) -> MachineSnapshot:
-    seen = observed(machine, inspected)
-    if seen.endpoint is None:
-        raise LabError("the machine publishes no port for SSH", where=machine)
-    host = inspected["HostConfig"]
-    parts = {
-        "image": snapshot_image(lab, name, machine),
-        "image_id": image_id,
-        "volume": snapshot_volume(lab, name, machine),
-        **{key: told[key] for key in COMPARED},
-        "config": {key: inspected["Config"][key] for key in CONFIG if inspected["Config"].get(key)},
-        # An empty list is something else than none: it opens paths that are closed by default.
-        "host_config": {key: host[key] for key in HOST_CONFIG if host.get(key) is not None},
-    }
-    return MachineSnapshot(
-        machine, seen.address or IPv4Address(0), seen.recipe, seen.endpoint.port, parts
-    )
-
-
-def _tell(
-    beside: Beside, lab: Lab, name: str, machines: Mapping[str, Any]
-) -> dict[str, dict[str, str]]:
-    """What a snapshot's volumes hold, by machine."""
-    pairs = [f":{_folder(lab, name, machine)}" for machine in machines]
-    said = beside.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
-    lines = [line.split(" ") for line in said.splitlines() if line]
-    keys = (*COMPARED, "own")
-    told = {where: dict(zip(keys, values, strict=True)) for where, *values in lines}
-    return {machine: told[_folder(lab, name, machine)] for machine in machines}
-
-
-def _compare(beside: Beside, lab: Lab, manifest: SnapshotManifest) -> None:
-    """Raise LabError unless the volumes hold what they held when the snapshot was taken."""
-    machines = {one.name: one.parts for one in manifest.machines}
-    told = _tell(beside, lab, manifest.name, machines)
-    wrong = [
-        f"volume {parts['volume']} holds {_difference(told[name], parts)}"
-        for name, parts in machines.items()
-        if any(told[name][key] != parts[key] for key in COMPARED)
-    ]
-    if wrong:
-        raise LabError(
-            f"snapshot {manifest.name} is broken: {'; '.join(wrong)}",
-            next_step=f"hashlab snapshots --remove {manifest.name}",
-        )
-
-
-def _difference(now: Mapping[str, str], then: Mapping[str, Any]) -> str:
-    if (now["entries"], now["bytes"]) == (then["entries"], then["bytes"]):
-        return "files of other names, sizes or times than were taken"
-    return (
-        f"{now['entries']} entries, {now['bytes']} bytes; "
-        f"taken were {then['entries']}, {then['bytes']}"
-    )

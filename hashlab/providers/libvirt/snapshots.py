@@ -138,7 +138,8 @@ class LibvirtSnapshots:
         subnet: IPv4Network,
         public_key: str,
         *,
-        about_to_change: Callable[[], None],
+        may_stay: bool,
+        about_to_change: Callable[[bool], None],
         track: Track,
     ) -> None:
         """See protocols.Snapshots. Where all machines still have the snapshot, their memory comes
@@ -149,7 +150,7 @@ class LibvirtSnapshots:
             self._has(name, manifest.name) for name in domains
         ):
             track.detail("going back to that instant")
-            about_to_change()
+            about_to_change(True)
             # Also started, which it is not after a restart of the laptop.
             self._machines.ensure_network(lab, machines, subnet)
             parallel(machines, lambda one: self._revert(lab, one, manifest.name), CancelToken())
@@ -158,7 +159,7 @@ class LibvirtSnapshots:
             return
         track.detail("comparing")
         self._compare(manifest)
-        about_to_change()
+        about_to_change(True)
         track.detail("making the machines anew")
         self._machines.discard(lab)
         self._virsh.ensure_pool()

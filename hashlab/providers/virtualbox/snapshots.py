@@ -150,7 +150,8 @@ class VirtualBoxSnapshots:
         subnet: IPv4Network,
         public_key: str,
         *,
-        about_to_change: Callable[[], None],
+        may_stay: bool,
+        about_to_change: Callable[[bool], None],
         track: Track,
     ) -> None:
         """See protocols.Snapshots. The machines are the same ones as before, so that what Vagrant
@@ -159,7 +160,7 @@ class VirtualBoxSnapshots:
         self._check(lab, manifest, subnet)
         kept = {vm(lab, one.name): str(one.parts["snapshot"]) for one in manifest.machines}
         track.detail("going back to that instant")
-        about_to_change()
+        about_to_change(True)
         parallel(list(kept), self._vbox.power_off, CancelToken())
         parallel(list(kept), lambda one: self._vbox.restore_snapshot(one, kept[one]), CancelToken())
         parallel(list(kept), self._vbox.start, CancelToken())

@@ -1,0 +1,161 @@
+"""Restores a snapshot of provider ``docker``: data alone where the machines are still those of the
+snapshot, whole machines otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from hashlab.config.model import Lab
+from hashlab.errors import LabError
+from hashlab.pipeline import CancelToken, Track, parallel
+from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, SnapshotManifest
+from hashlab.providers.docker.beside import Beside, beside_volumes, folder
+from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
+from hashlab.providers.docker.machines import KEY_VARIABLE, DockerMachines
+from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
+from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``protocols.Snapshots.restore`` is asked for."""
+
+    lab: Lab
+    manifest: SnapshotManifest
+    machines: Sequence[PlannedMachine]
+    subnet: IPv4Network
+    public_key: str
+    may_stay: bool
+
+    def parts(self, machine: str) -> Mapping[str, Any]:
+        """What the manifest says of a machine."""
+        return next(one.parts for one in self.manifest.machines if one.name == machine)
+
+    def pair(self, machine: str) -> str:
+        """The snapshot's folder of a machine's engine, and the machine's own."""
+        kept = kept_folder(self.lab, self.manifest.name, machine)
+        return f"{kept}:{folder(volume(self.lab, machine))}"
+
+
+class Restoring:
+    """One restore. Everything that can fail for want of disk is done while the machines still run;
+    the engine's API in place of Vagrant saves most of the time.
+    """
+
+    def __init__(self, engine: Engine, machines: DockerMachines, plan: Plan) -> None:
+        self._engine = engine
+        self._machines = machines
+        self._plan = plan
+
+    def run(self, about_to_change: Callable[[bool], None], track: Track) -> None:
+        """See protocols.Snapshots.restore."""
+        plan, engine = self._plan, self._engine
+        image = plan.manifest.machines[0].parts["image_id"]
+        with beside_volumes(engine, image=image, name=f"{plan.lab.id}-restore") as beside:
+            with track.child("compare"):
+                compare(beside, plan.lab, plan.manifest)
+            with track.child("copy"):
+                self._make_volumes()
+                self._stage(beside)
+            why = self._why_machines_go()
+            track.cancel.check()
+            about_to_change(bool(why))
+            if why:
+                with track.child("exchange") as step:
+                    step.detail(why)
+                    self._make_way()
+                    # Each by itself: while one starts, the engine still takes down the next.
+                    parallel(plan.machines, lambda one: self._exchange(beside, one), CancelToken())
+            else:
+                with track.child("data"):
+                    names = [container(plan.lab, one.name) for one in plan.machines]
+                    parallel(names, lambda name: put_back(engine, name), CancelToken())
+        what = "new machines" if why else "data, machines stay,"
+        track.detail(f"{what} of {plan.manifest.taken}")
+
+    def _why_machines_go(self) -> str:
+        """Why data alone would not do; "" when it does."""
+        plan, engine = self._plan, self._engine
+        if not plan.may_stay:
+            return "an earlier restore was cut off"
+        if self._machines.own_subnet(plan.lab) != str(plan.subnet):
+            return "the lab has another subnet now"
+
+        def look(one: PlannedMachine) -> str:
+            name, parts = container(plan.lab, one.name), plan.parts(one.name)
+            inspected = engine.inspect(name)
+            why = changed_outside(one, parts, inspected)
+            why = why or changed_inside(engine, name, parts, inspected or {})
+            return f"{one.name}: {why}" if why else ""
+
+        return next(filter(None, parallel(plan.machines, look, CancelToken())), "")
+
+    def _make_volumes(self) -> None:
+        """A volume that a machine has started from is whole, so its layers can stay."""
+        lab, engine = self._plan.lab, self._engine
+        for one in self._plan.machines:
+            state = engine.container(container(lab, one.name))
+            if state is None or state.state == "created":
+                self._machines.discard_one(lab, one.name)
+            marks = {LAB_LABEL: lab.id, MACHINE_LABEL: one.name}
+            engine.create_volume(volume(lab, one.name), marks)
+
+    def _stage(self, beside: Beside) -> None:
+        """Copy the snapshot beside what the machines use; of a copy that fails nothing stays."""
+        pairs = [self._plan.pair(one.name) for one in self._plan.machines]
+        try:
+            beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+        except LabError:
+            # Why it failed tells more than why its remains, which the next copy removes, stay.
+            with suppress(LabError):
+                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
+            raise
+
+    def _make_way(self) -> None:
+        """Remove what is not replaced one by one: machines that the lab no longer has; all of them
+        when their network becomes another one.
+        """
+        lab, engine, subnet = self._plan.lab, self._engine, str(self._plan.subnet)
+        there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        wanted = {one.name for one in self._plan.machines}
+        if self._machines.own_subnet(lab) != subnet:
+            wanted.clear()
+        going = [one.id for one in there if one.labels[MACHINE_LABEL] not in wanted]
+        parallel(going, engine.remove, CancelToken())
+        self._machines.make_network(lab, subnet)
+
+    def _exchange(self, beside: Beside, planned: PlannedMachine) -> None:
+        name = container(self._plan.lab, planned.name)
+        self._engine.remove(name)
+        pair = self._plan.pair(planned.name)
+        beside.run(SCRIPT, ["swap", pair], failure="cannot exchange the volumes")
+        self._create(planned)
+        self._engine.start(name)
+
+    def _create(self, planned: PlannedMachine) -> None:
+        lab, parts = self._plan.lab, self._plan.parts(planned.name)
+        ports = {
+            f"{guest}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host)}]
+            for guest, host in planned.ports.items()
+        }
+        body = {
+            **parts["config"],
+            "Image": parts["image_id"],
+            "Env": [f"{KEY_VARIABLE}={self._plan.public_key}"],
+            "ExposedPorts": {port: {} for port in ports},
+            "HostConfig": {**parts["host_config"], "PortBindings": ports, "NetworkMode": lab.id},
+            "NetworkingConfig": {
+                "EndpointsConfig": {
+                    lab.id: {
+                        "IPAMConfig": {"IPv4Address": str(planned.address)},
+                        "Aliases": [planned.name],
+                    }
+                }
+            },
+        }
+        self._engine.create(container(lab, planned.name), body)
