@@ -13,8 +13,9 @@ from typing import Any
 
 from hashlab.labfolder import named_by
 
-# Commands that a daemon carries out; others boot or remove machines, and are not asked often.
-COMMANDS = ("refresh", "verify", "seed", "status")
+# Commands that a daemon carries out; others make or remove a lab, and are not asked often.
+NAMING = ("snapshot", "restore")
+COMMANDS = ("refresh", "verify", "seed", "status", *NAMING)
 SWITCH = "HASHLAB_DAEMON"
 OFF = ("0", "no", "off", "false")
 STATE = ".hashlab"
@@ -102,18 +103,18 @@ def fingerprint() -> str:
     newest = 0
     count = 0
     folder = os.path.dirname(__file__)
-    for entry in _python_files(folder):
+    for entry in _code_files(folder):
         newest = max(newest, entry.stat().st_mtime_ns)
         count += 1
     return f"{sys.executable} {folder} {count} {newest}"
 
 
-def _python_files(folder: str) -> Iterator[os.DirEntry[str]]:
+def _code_files(folder: str) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir():
-                yield from _python_files(entry.path)
-            elif entry.name.endswith(".py"):
+                yield from _code_files(entry.path)
+            elif entry.name.endswith((".py", ".sh")):
                 yield entry
 
 

@@ -179,12 +179,14 @@ def _parsed(words: Sequence[str], *, cwd: str, folder: str) -> argparse.Namespac
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("command", choices=client.COMMANDS)
+    parser.add_argument("name", nargs="?", default="")
     parser.add_argument("--lab", "-l", default="")
     parser.add_argument("--provider", "-p", default="")
     parser.add_argument("--json", "-j", action="store_true")
     parser.add_argument("--verbose", "-v", action="store_true")
-    arguments = parser.parse_args(list(words))
-    if arguments.command == "status" and arguments.verbose:
+    arguments = parser.parse_intermixed_args(list(words))
+    named = arguments.command in client.NAMING
+    if (arguments.command == "status" and arguments.verbose) or named != bool(arguments.name):
         raise Refused("unknown words")
     if arguments.lab and named_by(["--lab", arguments.lab], cwd) != folder:
         raise Refused("another lab")
@@ -203,6 +205,9 @@ def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
     )
     if arguments.command == "status":
         return commands.status(options)
+    if arguments.command in client.NAMING:
+        naming = {"snapshot": workflows.snapshot, "restore": workflows.restore}
+        return run(arguments.command, naming[arguments.command](arguments.name), options)
     workflow = {
         "refresh": workflows.REFRESH,
         "verify": workflows.VERIFY,

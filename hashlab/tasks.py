@@ -211,6 +211,7 @@ def snapshot(
     verbose: bool = False,
 ) -> None:
     """Keep all machines as they are at one instant, with the application's data."""
+    _ask_daemon("snapshot", lab, provider, *_flags(json, verbose), name)
     options = _options(lab, provider, json, verbose)
     sys.exit(runs.run("snapshot", workflows.snapshot(name), options))
 
@@ -225,6 +226,7 @@ def restore(
     verbose: bool = False,
 ) -> None:
     """Bring the whole lab back to a snapshot, whatever happened since."""
+    _ask_daemon("restore", lab, provider, *_flags(json, verbose), name)
     options = _options(lab, provider, json, verbose)
     sys.exit(runs.run("restore", workflows.restore(name), options))
 

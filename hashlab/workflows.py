@@ -159,10 +159,15 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             partial(restoring.restore_machines, name=name),
             after=("artifacts", "hash images"),
         ),
+        # On all machines before any container starts: it would be as if some had gone on for a while.
+        P("data", restoring.put_back, after=("restore",)),
         P("connect", restoring.connect, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
-            replace(phase, after=tuple(name for name in phase.after if name != "kept data"))
+            replace(
+                phase,
+                after=tuple("data" if name == "kept data" else name for name in phase.after),
+            )
             for phase in APPLICATION
             # What an interrupted replacement kept is of another instant.
             if phase.name != "kept data"

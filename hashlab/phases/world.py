@@ -25,6 +25,7 @@ from hashlab.protocols import (
     Link,
     ObservedMachine,
     Provider,
+    PutBack,
     Runner,
     SwarmState,
     Vagrant,
@@ -85,7 +86,7 @@ class Facts:
     laptop_files: LaptopFiles | None = None  # whoever asks first
     builds: dict[str, Build] = field(default_factory=dict)  # whoever asks first
     restored: bool = False  # restore
-    exchanged: bool = False  # restore: whether the machines are others than before
+    put_back: PutBack | None = None  # restore: what has yet to be done if the machines stayed
     files: dict[str, MachineFiles] = field(default_factory=dict)  # containers, proof
     inside: dict[str, Inside] = field(default_factory=dict)  # containers, proof
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers

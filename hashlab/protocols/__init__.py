@@ -15,7 +15,7 @@ from hashlab.protocols.provider import (
     Rank,
     Tool,
 )
-from hashlab.protocols.snapshots import MachineSnapshot, SnapshotManifest, Snapshots, Taken
+from hashlab.protocols.snapshots import MachineSnapshot, PutBack, SnapshotManifest, Snapshots, Taken
 from hashlab.protocols.watching import Folders, Watcher
 from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
 
@@ -43,6 +43,7 @@ __all__ = [
     "PlannedMachine",
     "Probe",
     "Provider",
+    "PutBack",
     "Rank",
     "Runner",
     "Shell",

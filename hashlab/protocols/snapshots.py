@@ -50,6 +50,11 @@ class Taken:
     paused: float
 
 
+# Ends the containers of machines that stay and exchanges what they have written for what the
+# snapshot holds; they are not started. Raises LabError.
+PutBack = Callable[[], None]
+
+
 class Snapshots(Protocol):
     """Snapshots of labs, as far as a provider keeps them."""
 
@@ -76,14 +81,14 @@ class Snapshots(Protocol):
         may_stay: bool,
         about_to_change: Callable[[bool], None],
         track: Track,
-    ) -> None:
+    ) -> PutBack | None:
         """Make the lab's machines those of the snapshot, started, whatever is there now; the
         snapshot stays. Killed at any moment, it can be done again.
 
-        ``may_stay``: machines that are still those of the snapshot may go on running, and only what
-        their containers have written is exchanged. ``about_to_change`` is called when all that may
-        be wrong with the snapshot, or with the laptop's disk, has been looked at and nothing was
-        changed yet; it is told whether the machines go. Raises LabError.
+        ``may_stay``: machines that are still those of the snapshot may go on running. Then returns
+        what has yet to be done. ``about_to_change`` is called when all that may be wrong
+        with the snapshot, or with the laptop's disk, has been looked at and nothing was changed
+        yet; it is told whether the machines go. Raises LabError.
         """
 
     def kept(self, lab: Lab) -> list[str]:

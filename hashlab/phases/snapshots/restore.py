@@ -37,13 +37,15 @@ def check_new_lab(world: World, track: Track, _: str, *, name: str) -> None:
 
 
 def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: the machines are those of the snapshot, up or booting; Vagrant was not called."""
+    """Promise: the machines are those of the snapshot, up or booting, but for what ``put_back`` has
+    yet to do; Vagrant was not called.
+    """
     manifest = find(world, name)
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     subnet = _subnet(world, manifest)
     planned = _plan(world, manifest, observed, subnet)
     public_key = ensure_key(world)
-    snapshots_of(world).restore(
+    world.facts.put_back = snapshots_of(world).restore(
         world.lab,
         manifest,
         planned,
@@ -54,15 +56,14 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
     )
-    if world.facts.exchanged:
-        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
-    world.state.restoring.unlink()
     world.facts.restored = True
+    if not world.facts.put_back:
+        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+        world.state.restoring.unlink()
 
 
 def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -> None:
     """Of machines that go, whatever is remembered will no longer be true."""
-    world.facts.exchanged = machines_go
     if machines_go:
         # They would look open for some seconds, though the machines they lead to know nothing of
         # them.
@@ -75,9 +76,20 @@ def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -
             forget_machine(world, machine)
 
 
+def put_back(world: World, track: Track, _: str) -> None:
+    """Promise: what the containers of machines that stayed have written is the snapshot's, and none
+    of them runs.
+    """
+    if not world.facts.put_back:
+        track.skip("came with the machines")
+        return
+    world.facts.put_back()
+    world.state.restoring.unlink()
+
+
 def connect(world: World, track: Track, machine: str) -> None:
     """Promise: as ``reach.connect``; to a machine that stayed, as to that of a running lab."""
-    (reach.connect if world.facts.exchanged else reach.reconnect)(world, track, machine)
+    (reach.reconnect if world.facts.put_back else reach.connect)(world, track, machine)
 
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:

@@ -36,10 +36,13 @@ def changed_outside(
 def changed_inside(
     engine: Engine, container: str, parts: Mapping[str, Any], inspected: Mapping[str, Any]
 ) -> str:
-    """The same as far as the machine shows it: its containers, its images, its own files. The
-    snapshot is staged in its engine's folder. Raises LabError.
-    """
-    return _run(engine, container, "look", STORE, "/", _since(parts, inspected)).strip()
+    """The same as far as the machine's own files show it. Raises LabError."""
+    return _run(engine, container, "changed", "/", _since(parts, inspected)).strip()
+
+
+def hold_network(engine: Engine, container: str) -> None:
+    """Let the machine stay on its network while it has no containers. Raises LabError."""
+    _run(engine, container, "hold")
 
 
 def put_back(engine: Engine, container: str) -> None:

@@ -4,18 +4,24 @@ snapshot, whole machines otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, SnapshotManifest
+from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, PutBack, SnapshotManifest
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
-from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
+from hashlab.providers.docker.inplace import (
+    changed_inside,
+    changed_outside,
+    hold_network,
+    put_back,
+)
 from hashlab.providers.docker.machines import KEY_VARIABLE, DockerMachines
 from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
 from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder
@@ -52,48 +58,106 @@ class Restoring:
         self._machines = machines
         self._plan = plan
 
-    def run(self, about_to_change: Callable[[bool], None], track: Track) -> None:
+    def run(self, about_to_change: Callable[[bool], None], track: Track) -> PutBack | None:
         """See protocols.Snapshots.restore."""
         plan, engine = self._plan, self._engine
         image = plan.manifest.machines[0].parts["image_id"]
         with beside_volumes(engine, image=image, name=f"{plan.lab.id}-restore") as beside:
-            with track.child("compare"):
-                compare(beside, plan.lab, plan.manifest)
+            self._make_volumes()
+            why = self._look(beside, track)
             with track.child("copy"):
-                self._make_volumes()
-                self._stage(beside)
-            why = self._why_machines_go()
+                self._stage(beside, hold=not why)
             track.cancel.check()
             about_to_change(bool(why))
             if why:
-                with track.child("exchange") as step:
-                    step.detail(why)
+                with track.child("exchange"):
                     self._make_way()
                     # Each by itself: while one starts, the engine still takes down the next.
-                    parallel(plan.machines, lambda one: self._exchange(beside, one), CancelToken())
-            else:
-                with track.child("data"):
-                    names = [container(plan.lab, one.name) for one in plan.machines]
-                    parallel(names, lambda name: put_back(engine, name), CancelToken())
-        what = "new machines" if why else "data, machines stay,"
-        track.detail(f"{what} of {plan.manifest.taken}")
+                    exchange = partial(self._exchange, beside)
+                    parallel(plan.machines, exchange, CancelToken())
+        count, taken = len(plan.machines), plan.manifest.taken
+        if why:
+            track.detail(f"{count} machines of {taken}, made anew: {why}")
+            return None
+        track.detail(f"{count} machines stay and get the data of {taken}")
+        return self._put_back
 
-    def _why_machines_go(self) -> str:
-        """Why data alone would not do; "" when it does."""
+    def _put_back(self) -> None:
+        names = [container(self._plan.lab, one.name) for one in self._plan.machines]
+        parallel(names, partial(put_back, self._engine), CancelToken())
+
+    def _look(self, beside: Beside, track: Track) -> str:
+        """See whether the snapshot is what was taken, and why data alone would not do; "" when it
+        does.
+        """
+        whys: list[str] = []
+
+        def compare_snapshot() -> None:
+            with track.child("compare"):
+                compare(beside, self._plan.lab, self._plan.manifest)
+
+        def compare_machines() -> None:
+            whys.append(self._why_machines_go(beside))
+
+        parallel([compare_snapshot, compare_machines], lambda look: look(), CancelToken())
+        return whys[0]
+
+    def _why_machines_go(self, beside: Beside) -> str:
         plan, engine = self._plan, self._engine
         if not plan.may_stay:
             return "an earlier restore was cut off"
         if self._machines.own_subnet(plan.lab) != str(plan.subnet):
             return "the lab has another subnet now"
+        names = {one.name: container(plan.lab, one.name) for one in plan.machines}
+        seen = {name: engine.inspect(there) for name, there in names.items()}
 
-        def look(one: PlannedMachine) -> str:
-            name, parts = container(plan.lab, one.name), plan.parts(one.name)
-            inspected = engine.inspect(name)
-            why = changed_outside(one, parts, inspected)
-            why = why or changed_inside(engine, name, parts, inspected or {})
-            return f"{one.name}: {why}" if why else ""
+        def first(whys: Iterable[tuple[str, str]]) -> str:
+            return next((f"{machine}: {why}" for machine, why in whys if why), "")
 
-        return next(filter(None, parallel(plan.machines, look, CancelToken())), "")
+        def changed(machine: str) -> tuple[str, str]:
+            parts, inspected = plan.parts(machine), seen[machine] or {}
+            return machine, changed_inside(engine, names[machine], parts, inspected)
+
+        return (
+            first(
+                (p.name, changed_outside(p, plan.parts(p.name), seen[p.name]))
+                for p in plan.machines
+            )
+            or first(self._differ(beside).items())
+            or first(parallel(list(names), changed, CancelToken()))
+        )
+
+    def _differ(self, beside: Beside) -> dict[str, str]:
+        """In what the engines of machines differ from those of the snapshot, as far as it is not
+        data; by machine.
+        """
+        pairs = {self._plan.pair(one.name): one.name for one in self._plan.machines}
+        failure = "cannot compare the machines with the snapshot"
+        said = beside.run(SCRIPT, ["differ", *pairs], failure=failure)
+        told = dict(line.split(" ", 1) for line in said.splitlines() if line)
+        return {name: told.get(pair.partition(":")[2], "") for pair, name in pairs.items()}
+
+    def _stage(self, beside: Beside, *, hold: bool) -> None:
+        """Copy the snapshot beside what the machines use; of a copy that fails nothing stays.
+        ``hold``: meanwhile, prepare machines for losing all their containers at once.
+        """
+        plan, engine = self._plan, self._engine
+        pairs = [plan.pair(one.name) for one in plan.machines]
+        names = [container(plan.lab, one.name) for one in plan.machines] if hold else []
+
+        def work(machine: str) -> None:
+            if machine:
+                hold_network(engine, machine)
+            else:
+                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+
+        try:
+            parallel(["", *names], work, CancelToken())
+        except LabError:
+            # Why it failed tells more than why its remains, which the next copy removes, stay.
+            with suppress(LabError):
+                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
+            raise
 
     def _make_volumes(self) -> None:
         """A volume that a machine has started from is whole, so its layers can stay."""
@@ -104,17 +168,6 @@ class Restoring:
                 self._machines.discard_one(lab, one.name)
             marks = {LAB_LABEL: lab.id, MACHINE_LABEL: one.name}
             engine.create_volume(volume(lab, one.name), marks)
-
-    def _stage(self, beside: Beside) -> None:
-        """Copy the snapshot beside what the machines use; of a copy that fails nothing stays."""
-        pairs = [self._plan.pair(one.name) for one in self._plan.machines]
-        try:
-            beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
-        except LabError:
-            # Why it failed tells more than why its remains, which the next copy removes, stay.
-            with suppress(LabError):
-                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
-            raise
 
     def _make_way(self) -> None:
         """Remove what is not replaced one by one: machines that the lab no longer has; all of them

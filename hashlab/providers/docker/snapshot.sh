@@ -56,6 +56,63 @@ tell() {
     echo "$2 $counted ${hash%% *} $own"
 }
 
+# Say why the data of the snapshot FROM alone would not do for the machine of the folder TO, if so: its
+# folder and a reason for each machine of which it is so.
+differ() {
+    why=$(difference "$1/data" "$2")
+    [ -z "$why" ] || echo "$2 $why"
+}
+
+# difference THEN NOW
+difference() {
+    if [ -e "$1/network" ]; then
+        echo "somebody had made a network then"
+        return
+    fi
+    if [ "$(containers "$1")" != "$(containers "$2")" ]; then
+        echo "its containers differ"
+        return
+    fi
+    if [ "$(ls -A "$1/volumes")" != "$(ls -A "$2/volumes")" ]; then
+        echo "its volumes differ"
+        return
+    fi
+    names=image/overlay2/repositories.json
+    images=image/overlay2/imagedb/content/sha256
+    if ! cmp -s "$1/$names" "$2/$names" || [ "$(ls "$1/$images")" != "$(ls "$2/$images")" ]; then
+        echo "its images differ"
+        return
+    fi
+    for id in $(containers "$1"); do
+        then=$1/containers/$id now=$2/containers/$id
+        # One that has ended by itself since then would not run again.
+        if [ "$(settings "$then")" != "$(settings "$now")" ] ||
+            [ "$(runs "$then")" != "$(runs "$now")" ]; then
+            echo "container $(name_of "$now") differs"
+            return
+        fi
+    done
+}
+
+# containers ENGINE: their ids, without that of the one that holds the machine's place on its network.
+containers() {
+    (cd "$1/containers" && grep -L '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
+}
+
+# settings CONTAINER: those it was made with. When it is started again, an engine writes some of those
+# that were not given in another way.
+settings() {
+    sed 's/:null/:[]/g' "$1/hostconfig.json"
+}
+
+runs() {
+    grep -o '"Running":[a-z]*' "$1/config.v2.json"
+}
+
+name_of() {
+    sed 's,.*"Name":"/\([^"]*\)".*,\1,' "$1/config.v2.json"
+}
+
 # FROM a snapshot, prepare beside what the machine of the folder TO uses all that it will need.
 # Layers it has already are not linked again.
 stage() {

@@ -19,10 +19,12 @@ from hashlab.protocols import (
     LAB_LABEL,
     Engine,
     PlannedMachine,
+    PutBack,
     SnapshotManifest,
     Taken,
 )
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
+from hashlab.providers.docker.inplace import hold_network
 from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
@@ -80,7 +82,7 @@ class DockerSnapshots:
         image = next(iter(there.values()))["Image"]
         with beside_volumes(engine, image=image, name=f"{lab.id}-snapshot") as beside:
             track.detail("linking layers")
-            beside.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
+            self._prepare(beside, pairs, [one["Id"] for one in there.values()])
             track.detail("copying, the machines stand still")
             with self._standing_still([one["Id"] for one in there.values()]) as stood:
                 images, instant = self._copy(lab, name, there, beside, pairs)
@@ -102,6 +104,21 @@ class DockerSnapshots:
             size=sum(int(one["own"]) for one in told.values()) + sizes,
             paused=stood(),
         )
+
+    def _prepare(self, beside: Beside, pairs: Sequence[str], containers: Sequence[str]) -> None:
+        """What can be done while the machines still run. To have the data back later, they must be
+        able to stay on their network without containers, from now on: it is part of the snapshot.
+        """
+        engine = self._engine()
+
+        def work(machine: str) -> None:
+            if machine:
+                hold_network(engine, machine)
+            else:
+                failure = "cannot link the machines' layers"
+                beside.run(SCRIPT, ["link", *pairs], failure=failure)
+
+        parallel(["", *containers], work, CancelToken())
 
     @contextmanager
     def _standing_still(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:
@@ -180,11 +197,11 @@ class DockerSnapshots:
         may_stay: bool,
         about_to_change: Callable[[bool], None],
         track: Track,
-    ) -> None:
+    ) -> PutBack | None:
         """See protocols.Snapshots."""
         engine = self._engine()
         plan = Plan(lab, manifest, machines, subnet, public_key, may_stay)
-        Restoring(engine, self._machines, plan).run(about_to_change, track)
+        return Restoring(engine, self._machines, plan).run(about_to_change, track)
 
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""

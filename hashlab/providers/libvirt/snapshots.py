@@ -18,7 +18,14 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.hashing import file_digest
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import SSH_PORT, MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
+from hashlab.protocols import (
+    SSH_PORT,
+    MachineSnapshot,
+    PlannedMachine,
+    PutBack,
+    SnapshotManifest,
+    Taken,
+)
 from hashlab.providers.libvirt.about import move, moved, read_about
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain
@@ -141,7 +148,7 @@ class LibvirtSnapshots:
         may_stay: bool,
         about_to_change: Callable[[bool], None],
         track: Track,
-    ) -> None:
+    ) -> PutBack | None:
         """See protocols.Snapshots. Where all machines still have the snapshot, their memory comes
         back too; otherwise they are made anew and boot from their disks of that instant.
         """
@@ -156,7 +163,7 @@ class LibvirtSnapshots:
             parallel(machines, lambda one: self._revert(lab, one, manifest.name), CancelToken())
             parallel(domains, self._resume, CancelToken())
             parallel(domains, self._set_clock, CancelToken())
-            return
+            return None
         track.detail("comparing")
         self._compare(manifest)
         about_to_change(True)
@@ -168,6 +175,7 @@ class LibvirtSnapshots:
         for planned in machines:
             self._recreate(lab, manifest, planned, there[planned.name], public_key)
         parallel(domains, lambda name: self._virsh.call("start", name), CancelToken())
+        return None
 
     def _has(self, name: str, snapshot: str) -> bool:
         listed = self._virsh.ask("snapshot-list", name, "--name")

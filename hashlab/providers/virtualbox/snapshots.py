@@ -19,6 +19,7 @@ from hashlab.protocols import (
     MachineSnapshot,
     ObservedMachine,
     PlannedMachine,
+    PutBack,
     SnapshotManifest,
     Taken,
 )
@@ -153,7 +154,7 @@ class VirtualBoxSnapshots:
         may_stay: bool,
         about_to_change: Callable[[bool], None],
         track: Track,
-    ) -> None:
+    ) -> PutBack | None:
         """See protocols.Snapshots. The machines are the same ones as before, so that what Vagrant
         knows of them stays true.
         """
@@ -166,6 +167,7 @@ class VirtualBoxSnapshots:
         parallel(list(kept), self._vbox.start, CancelToken())
         parallel(list(kept), self._resume, CancelToken())
         parallel(machines, lambda planned: self._forward(lab, planned), CancelToken())
+        return None
 
     def _check(self, lab: Lab, manifest: SnapshotManifest, subnet: IPv4Network) -> None:
         lost = self.missing(lab, manifest)
