@@ -159,7 +159,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             partial(restoring.restore_machines, name=name),
             after=("artifacts", "hash images"),
         ),
-        # On all machines before any container starts: it would be as if some had gone on for a while.
+        # On all machines before any container starts: none may meet one of another instant.
         P("data", restoring.put_back, after=("restore",)),
         P("connect", restoring.connect, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),

@@ -42,7 +42,7 @@ def changed_inside(
 
 def hold_network(engine: Engine, container: str) -> None:
     """Let the machine stay on its network while it has no containers. Raises LabError."""
-    _run(engine, container, "hold")
+    _run(engine, container, "hold", STORE)
 
 
 def put_back(engine: Engine, container: str) -> None:

@@ -19,7 +19,6 @@ from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import (
     changed_inside,
     changed_outside,
-    hold_network,
     put_back,
 )
 from hashlab.providers.docker.machines import KEY_VARIABLE, DockerMachines
@@ -64,9 +63,7 @@ class Restoring:
         image = plan.manifest.machines[0].parts["image_id"]
         with beside_volumes(engine, image=image, name=f"{plan.lab.id}-restore") as beside:
             self._make_volumes()
-            why = self._look(beside, track)
-            with track.child("copy"):
-                self._stage(beside, hold=not why)
+            why = self._prepare(beside, track)
             track.cancel.check()
             about_to_change(bool(why))
             if why:
@@ -86,10 +83,12 @@ class Restoring:
         names = [container(self._plan.lab, one.name) for one in self._plan.machines]
         parallel(names, partial(put_back, self._engine), CancelToken())
 
-    def _look(self, beside: Beside, track: Track) -> str:
-        """See whether the snapshot is what was taken, and why data alone would not do; "" when it
-        does.
+    def _prepare(self, beside: Beside, track: Track) -> str:
+        """See whether the snapshot is what was taken, and why data alone would not do ("" when it
+        does), while it is copied beside what the machines use; if anything fails nothing of the
+        copy stays.
         """
+        pairs = [self._plan.pair(one.name) for one in self._plan.machines]
         whys: list[str] = []
 
         def compare_snapshot() -> None:
@@ -99,7 +98,18 @@ class Restoring:
         def compare_machines() -> None:
             whys.append(self._why_machines_go(beside))
 
-        parallel([compare_snapshot, compare_machines], lambda look: look(), CancelToken())
+        def copy() -> None:
+            with track.child("copy"):
+                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+
+        try:
+            works = [compare_snapshot, compare_machines, copy]
+            parallel(works, lambda work: work(), CancelToken())
+        except LabError:
+            # Why it failed tells more than why its remains, which the next copy removes, stay.
+            with suppress(LabError):
+                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
+            raise
         return whys[0]
 
     def _why_machines_go(self, beside: Beside) -> str:
@@ -136,28 +146,6 @@ class Restoring:
         said = beside.run(SCRIPT, ["differ", *pairs], failure=failure)
         told = dict(line.split(" ", 1) for line in said.splitlines() if line)
         return {name: told.get(pair.partition(":")[2], "") for pair, name in pairs.items()}
-
-    def _stage(self, beside: Beside, *, hold: bool) -> None:
-        """Copy the snapshot beside what the machines use; of a copy that fails nothing stays.
-        ``hold``: meanwhile, prepare machines for losing all their containers at once.
-        """
-        plan, engine = self._plan, self._engine
-        pairs = [plan.pair(one.name) for one in plan.machines]
-        names = [container(plan.lab, one.name) for one in plan.machines] if hold else []
-
-        def work(machine: str) -> None:
-            if machine:
-                hold_network(engine, machine)
-            else:
-                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
-
-        try:
-            parallel(["", *names], work, CancelToken())
-        except LabError:
-            # Why it failed tells more than why its remains, which the next copy removes, stay.
-            with suppress(LabError):
-                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
-            raise
 
     def _make_volumes(self) -> None:
         """A volume that a machine has started from is whole, so its layers can stay."""
