@@ -179,14 +179,14 @@ def _parsed(words: Sequence[str], *, cwd: str, folder: str) -> argparse.Namespac
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("command", choices=client.COMMANDS)
-    parser.add_argument("name", nargs="?", default="")
+    parser.add_argument("name", nargs="?")
     parser.add_argument("--lab", "-l", default="")
     parser.add_argument("--provider", "-p", default="")
     parser.add_argument("--json", "-j", action="store_true")
     parser.add_argument("--verbose", "-v", action="store_true")
     arguments = parser.parse_intermixed_args(list(words))
     named = arguments.command in client.NAMING
-    if (arguments.command == "status" and arguments.verbose) or named != bool(arguments.name):
+    if (arguments.command == "status" and arguments.verbose) or named == (arguments.name is None):
         raise Refused("unknown words")
     if arguments.lab and named_by(["--lab", arguments.lab], cwd) != folder:
         raise Refused("another lab")

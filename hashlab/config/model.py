@@ -303,6 +303,11 @@ class Lab:
         digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
         return f"{self.name}-{digest[:6]}"
 
+    @property
+    def overlay(self) -> str:
+        """Name of the network that every service is on."""
+        return self.name
+
     def reload(self, service: str) -> Reload | None:
         """How a service takes changed files without a restart; None when it does not."""
         return next((one for one in self.reloads if one.service == service), None)

@@ -8,7 +8,7 @@ from functools import partial
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
-from hashlab.phases.containerspec import container_name, overlay
+from hashlab.phases.containerspec import container_name
 from hashlab.phases.exchange import (
     RELOADED,
     STOP_SECONDS,
@@ -170,7 +170,7 @@ def _actions(
             service,
             container,
             world.facts.network,
-            network_name=overlay(world.lab),
+            network_name=world.lab.overlay,
             restored=world.facts.restored,
             process=process_of(container, files) if container else None,
         )

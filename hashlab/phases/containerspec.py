@@ -20,11 +20,6 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
     return f"{lab.name}-{service.name}-{replica}"
 
 
-def overlay(lab: Lab) -> str:
-    """Name of the network every service of the lab is on."""
-    return lab.name
-
-
 def container_body(
     lab: Lab, service: Service, *, build: str = "", patience: float = 1.0
 ) -> dict[str, Any]:
@@ -46,7 +41,7 @@ def container_body(
             **{f"{port.target}/{port.protocol}": {} for port in service.ports},
         },
         "HostConfig": _host_config(lab, service),
-        "NetworkingConfig": {"EndpointsConfig": {overlay(lab): {"Aliases": [service.name]}}},
+        "NetworkingConfig": {"EndpointsConfig": {lab.overlay: {"Aliases": [service.name]}}},
     }
     optional = {
         "Cmd": list(service.command) if service.command is not None else None,
@@ -78,7 +73,7 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
         "ReadonlyRootfs": service.read_only or None,
     }
     return {
-        "NetworkMode": overlay(lab),
+        "NetworkMode": lab.overlay,
         "Mounts": _mounts(lab, service),
         "PortBindings": _port_bindings(service),
         "RestartPolicy": _restart_policy(service.restart),

@@ -11,7 +11,7 @@ from typing import Literal
 from hashlab.config.model import Lab, Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body, overlay
+from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body
 from hashlab.phases.machinefiles import Process
 from hashlab.phases.readiness import is_one_shot
 from hashlab.phases.reload import after_swap, differs, process_of, remember, started, swap
@@ -167,8 +167,8 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
     world.about_to_change()
     if network not in old.networks:
         if old.networks:
-            engine.disconnect(overlay(world.lab), old.id)
-        engine.connect(overlay(world.lab), old.id, aliases=[job.service.name])
+            engine.disconnect(world.lab.overlay, old.id)
+        engine.connect(world.lab.overlay, old.id, aliases=[job.service.name])
     if start:
         job.step.detail("starting")
         _start_attached(engine, old.id, job.step, world.provider.patience)

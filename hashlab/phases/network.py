@@ -10,7 +10,6 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from hashlab.errors import LabError
-from hashlab.phases.containerspec import overlay
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
 from hashlab.protocols import LAB_LABEL, Engine, Link, SwarmState
@@ -50,7 +49,7 @@ def _network_there(world: World, link: Link) -> str:
     look, for an engine runs other programs before it tells of its Swarm. "" on a worker that no
     container of the network runs on.
     """
-    return link.engine.network_id(overlay(world.lab)) if link.kept else ""
+    return link.engine.network_id(world.lab.overlay) if link.kept else ""
 
 
 def parts(world: World) -> Mapping[Hashable, Part[World]]:
@@ -69,7 +68,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
 def join_network(world: World, track: Track, _: str) -> None:
     """Promise: every machine is in the first machine's Swarm and the overlay network exists."""
     if world.facts.joined:
-        track.detail(f"{len(world.lab.machines)} machines, network {overlay(world.lab)}")
+        track.detail(f"{len(world.lab.machines)} machines, network {world.lab.overlay}")
     else:
         track.skip("joined already")
 
@@ -94,10 +93,10 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
         _await_ready(world, track, engine, state.node)
         world.facts.joined.add(machine)
     world.facts.swarm = state
-    world.facts.network = engine.network_id(overlay(world.lab))
+    world.facts.network = engine.network_id(world.lab.overlay)
     if not world.facts.network:
         labels = {LAB_LABEL: world.lab.id}
-        world.facts.network = engine.create_overlay(overlay(world.lab), labels)
+        world.facts.network = engine.create_overlay(world.lab.overlay, labels)
         world.facts.joined.add(machine)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.providers.docker.snapshots import SCRIPT
+from hashlab.providers.docker.snapshotparts import SCRIPT
 
 pytestmark = pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs GNU's tools")
 LAYERS = ("aaa", "bbb")

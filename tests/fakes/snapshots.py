@@ -11,7 +11,7 @@ from fakes.machine import FakeMachine, File
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
-from hashlab.protocols import MachineSnapshot, PlannedMachine, SnapshotManifest, Taken
+from hashlab.protocols import MachineSnapshot, PlannedMachine, PutBack, SnapshotManifest, Taken
 
 if TYPE_CHECKING:
     from fakes.outside import Outside
@@ -23,7 +23,8 @@ CUT_OFF = 255
 
 class FakeSnapshots:
     """Keeps FakeMachines. ``parts``: by snapshot, the machines kept so far; ``spoilt``: those that
-    are no longer as they were taken.
+    are no longer as they were taken; ``stay``: whether machines that run are still those of any
+    snapshot, so that data alone is put back.
     """
 
     def __init__(self, outside: Outside) -> None:
@@ -31,6 +32,7 @@ class FakeSnapshots:
         self._outside = outside
         self.parts: dict[str, dict[str, FakeMachine]] = {}
         self.spoilt: set[str] = set()
+        self.stay = False
 
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
         with self._call("take", name, changes=True):
@@ -58,13 +60,17 @@ class FakeSnapshots:
         subnet: IPv4Network,
         public_key: str,
         *,
-        about_to_change: Callable[[], None],
+        may_stay: bool,
+        about_to_change: Callable[[bool], None],
         track: Track,
-    ) -> None:
+    ) -> PutBack | None:
         with self._call("restore", manifest.name, changes=True):
             if manifest.name in self.spoilt:
                 raise LabError(f"snapshot {manifest.name} is broken: volume broker holds 1 entry")
-            about_to_change()
+            stay = may_stay and self.stay
+            about_to_change(not stay)
+            if stay:
+                return lambda: self._put_back(manifest.name)
             self._outside.machines.clear()
             self._outside.network = subnet
             for planned in machines:
@@ -77,6 +83,15 @@ class FakeSnapshots:
                 self._outside.machines[planned.name] = made
                 self._outside.provider.volumes.add(planned.name)
                 self._outside.provider.filled.add(planned.name)
+            return None
+
+    def _put_back(self, name: str) -> None:
+        with self._call("put_back", name, changes=True):
+            for kept in self.parts[name].values():
+                machine = self._outside.machines[kept.name]
+                machine.data.clear()
+                machine.data.update(kept.data)
+                _cut_off(machine)
 
     def kept(self, lab: Lab) -> list[str]:
         with self._call("snapshots_kept"):
@@ -105,7 +120,7 @@ def copied(machine: FakeMachine) -> FakeMachine:
 
 
 def _cut_off(machine: FakeMachine) -> None:
-    """What ran ended with the power; engines do not know the network of another Swarm."""
+    """What ran ended with the power, or was killed."""
     for container in machine.engine.all.values():
         if container.state == "running":
             container.state, container.exit_code, container.pid = "exited", CUT_OFF, 0

@@ -17,8 +17,15 @@ def parsed(*words: str) -> tuple[str, str, bool, bool]:
 
 @pytest.mark.parametrize("command", client.COMMANDS)
 def test_each_command_a_client_asks_for_is_understood(command: str) -> None:
-    assert parsed(command) == (command, "", False, False)
-    assert parsed(command, "--json") == (command, "", True, False)
+    name = ["first"] if command in client.NAMING else []
+    assert parsed(command, *name) == (command, "", False, False)
+    assert parsed(command, *name, "--json") == (command, "", True, False)
+    assert parsed(command, "--json", *name) == (command, "", True, False)
+
+
+@pytest.mark.parametrize("words", [["first"], ["--json", "first"], ["first", "-l", "small"]])
+def test_a_command_that_takes_a_name_gets_it(words: list[str]) -> None:
+    assert _parsed(["restore", *words], cwd="/labs", folder=FOLDER).name == "first"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,11 @@ def test_another_lab_than_the_daemons_own_is_not_its_business(words: list[str]) 
         ["refresh", "--json=yes"],
         ["refresh", "verify"],
         ["refresh", ""],
+        ["restore"],
+        ["restore", "--json"],
+        ["restore", "first", "second"],
+        ["restore", "--name", "first"],
+        ["snapshot", "-x"],
         ["--json"],
     ],
 )

@@ -37,17 +37,19 @@ def changed_inside(
     engine: Engine, container: str, parts: Mapping[str, Any], inspected: Mapping[str, Any]
 ) -> str:
     """The same as far as the machine's own files show it. Raises LabError."""
-    return _run(engine, container, "changed", "/", _since(parts, inspected)).strip()
+    words = ("changed", "/", _since(parts, inspected))
+    return _run(engine, container, *words, failure="cannot see what has changed in it").strip()
 
 
-def hold_network(engine: Engine, container: str) -> None:
-    """Let the machine stay on its network while it has no containers. Raises LabError."""
-    _run(engine, container, "hold", STORE)
+def hold_network(engine: Engine, container: str, network: str) -> None:
+    """Let the machine stay on the overlay network while it has no containers. Raises LabError."""
+    words = ("hold", STORE, network)
+    _run(engine, container, *words, failure="cannot keep the machine on its network")
 
 
-def put_back(engine: Engine, container: str) -> None:
+def put_back(engine: Engine, container: str, network: str) -> None:
     """End the machine's containers and exchange their data for what was staged. Raises LabError."""
-    _run(engine, container, "put", STORE)
+    _run(engine, container, "put", STORE, network, failure="cannot put the data back")
 
 
 def _since(parts: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
@@ -60,9 +62,8 @@ def _since(parts: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
     return BOOT if parts["image_id"] == inspected["Image"] else ""
 
 
-def _run(engine: Engine, container: str, *words: str) -> str:
+def _run(engine: Engine, container: str, *words: str, failure: str) -> str:
     done = engine.execute(container, ["sh", "-c", SCRIPT, "sh", *words])
     if done.code != 0:
-        output = done.stdout + done.stderr
-        raise LabError("cannot put the data back", where=container, output=output)
+        raise LabError(failure, where=container, output=done.stdout + done.stderr)
     return done.stdout

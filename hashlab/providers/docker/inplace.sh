@@ -36,20 +36,19 @@ booted() {
         sed -n 's/.*@//p' | awk '{ print $1 + 1 }'
 }
 
-# hold ENGINE: keep the machine on the lab's network while its containers are away. The last one that
-# leaves a network takes the machine along; when several machines come back at once, some are not told of
-# each other until everything is gossiped again, half a minute later. So a program that does nothing
-# stays.
+# hold ENGINE NETWORK: keep the machine on the lab's network while its containers are away. The last one
+# that leaves a network takes the machine along; when several machines come back at once, some are not
+# told of each other until everything is gossiped again, half a minute later. So a program that does
+# nothing stays. A machine that is not on the network needs none.
 hold() {
     ! held "$1" || return 0
-    network=$(docker network ls --filter driver=overlay --format '{{.Name}}' | grep -vx ingress) ||
-        return 0
-    docker rm --force "$ANCHOR" > /dev/null 2>&1
+    docker network inspect "$2" > /dev/null 2>&1 || return 0
+    ! docker inspect "$ANCHOR" > /dev/null 2>&1 || docker rm --force "$ANCHOR" > /dev/null
     # Of a program and its libraries, which are the machine's own.
     docker image inspect "$ANCHOR" > /dev/null 2>&1 ||
         tar --create --files-from=/dev/null | docker import - "$ANCHOR" > /dev/null
     loader=$(ldd /usr/bin/sleep | sed -n 's,^[[:space:]]*\(/[^ ]*\) (.*,\1,p')
-    docker run --detach --name "$ANCHOR" --network "$network" --volume /usr:/usr:ro --read-only \
+    docker run --detach --name "$ANCHOR" --network "$2" --volume /usr:/usr:ro --read-only \
         --cap-drop ALL --log-driver none --stop-signal KILL --entrypoint "$(readlink -f "$loader")" \
         "$ANCHOR" /usr/bin/sleep infinity > /dev/null
 }
@@ -66,9 +65,9 @@ held() {
     )
 }
 
-# put ENGINE: end all containers at once, and exchange what they have written.
+# put ENGINE NETWORK: end all containers at once, and exchange what they have written.
 put() {
-    hold "$1"
+    hold "$1" "$2"
     cd "$1"
     new=.hashlab-new old=.hashlab-old
     mkdir -p "$old"

@@ -80,8 +80,9 @@ class Restoring:
         return self._put_back
 
     def _put_back(self) -> None:
-        names = [container(self._plan.lab, one.name) for one in self._plan.machines]
-        parallel(names, partial(put_back, self._engine), CancelToken())
+        lab = self._plan.lab
+        names = [container(lab, one.name) for one in self._plan.machines]
+        parallel(names, lambda name: put_back(self._engine, name, lab.overlay), CancelToken())
 
     def _prepare(self, beside: Beside, track: Track) -> str:
         """See whether the snapshot is what was taken, and why data alone would not do ("" when it

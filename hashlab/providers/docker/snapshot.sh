@@ -88,7 +88,7 @@ difference() {
         # One that has ended by itself since then would not run again.
         if [ "$(settings "$then")" != "$(settings "$now")" ] ||
             [ "$(runs "$then")" != "$(runs "$now")" ]; then
-            echo "container $(name_of "$now") differs"
+            echo "its container $(name_of "$now") differs"
             return
         fi
     done

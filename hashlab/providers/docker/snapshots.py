@@ -82,7 +82,7 @@ class DockerSnapshots:
         image = next(iter(there.values()))["Image"]
         with beside_volumes(engine, image=image, name=f"{lab.id}-snapshot") as beside:
             track.detail("linking layers")
-            self._prepare(beside, pairs, [one["Id"] for one in there.values()])
+            self._prepare(lab, beside, pairs)
             track.detail("copying, the machines stand still")
             with self._standing_still([one["Id"] for one in there.values()]) as stood:
                 images, instant = self._copy(lab, name, there, beside, pairs)
@@ -105,20 +105,20 @@ class DockerSnapshots:
             paused=stood(),
         )
 
-    def _prepare(self, beside: Beside, pairs: Sequence[str], containers: Sequence[str]) -> None:
-        """What can be done while the machines still run. To have the data back later, they must be
-        able to stay on their network without containers, from now on: it is part of the snapshot.
+    def _prepare(self, lab: Lab, beside: Beside, pairs: Sequence[str]) -> None:
+        """What can be done while the machines still run. That they can stay on their network
+        without containers, to have the data back, is part of the snapshot.
         """
         engine = self._engine()
 
         def work(machine: str) -> None:
             if machine:
-                hold_network(engine, machine)
+                hold_network(engine, container(lab, machine), lab.overlay)
             else:
                 failure = "cannot link the machines' layers"
                 beside.run(SCRIPT, ["link", *pairs], failure=failure)
 
-        parallel(["", *containers], work, CancelToken())
+        parallel(["", *(machine.name for machine in lab.machines)], work, CancelToken())
 
     @contextmanager
     def _standing_still(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:

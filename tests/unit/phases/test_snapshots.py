@@ -402,6 +402,67 @@ def test_a_service_that_moved_since_then_moves_after_the_restore(outside: Outsid
     assert len(outside.machines["spare"].engine.all) == 2
 
 
+# Machines that stay
+
+
+def staying(outside: Outside) -> None:
+    """A lab with a snapshot, whose machines are still those of it, and later data."""
+    taken(outside)
+    outside.provider.snapshots.stay = True
+    outside.machines["broker"].data[VOLUME] = "later orders"
+
+
+def test_machines_that_stay_get_the_data_back_and_their_containers_start_again(
+    outside: Outside,
+) -> None:
+    staying(outside)
+    machines, before, clusters = dict(outside.machines), containers(outside), outside.clusters
+    outside.faults.calls.clear()
+    result = go(outside, workflows.restore("first"))
+    assert outside.machines == machines
+    assert containers(outside) == before
+    assert outside.clusters == clusters
+    assert outside.machines["broker"].data[VOLUME] == "orders"
+    assert rows(result, "data")[0].status == "ok"
+    assert {row.detail for row in rows(result, "container")} == {"started again", "completed"}
+    assert all(rows(result, name)[0].status == "ok" for name in CHECKED)
+    assert rows(result, "network")[0].status == "skipped"
+    called = outside.faults.names()
+    assert not {"provider.adopt", "engine.connect", "engine.create"} & set(called)
+    assert called.index("provider.put_back") < called.index("engine.start")
+    go(outside, workflows.REFRESH, workflows.DEV)
+    assert outside.machines["broker"].data[VOLUME] == "orders"
+
+
+def test_data_that_came_with_new_machines_is_told_as_such(outside: Outside) -> None:
+    taken(outside)
+    [row] = rows(go(outside, workflows.restore("first")), "data")
+    assert (row.status, row.detail) == ("skipped", "came with the machines")
+
+
+def test_code_edited_since_then_runs_on_the_data_of_machines_that_stay(outside: Outside) -> None:
+    staying(outside)
+    (outside.lab.folder / "src/main.txt").write_text("source 2\n")
+    result = go(outside, workflows.restore("first"))
+    replaced = [row.service for row in rows(result, "container") if "replaced" in row.detail]
+    assert replaced == ["site"]
+    assert outside.machines["broker"].data[VOLUME] == "orders"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_of_data_that_may_be_half_put_back_nothing_stays(outside: Outside, when: When) -> None:
+    staying(outside)
+    outside.faults.arm("provider.put_back", when=when)
+    assert run(outside, workflows.restore("first")).error is not None
+    assert outside.state.restoring.exists()
+    machine = outside.machines["broker"]
+    result = go(outside, workflows.restore("first"))
+    assert rows(result, "data")[0].status == "skipped"
+    assert outside.machines["broker"] is not machine
+    assert outside.machines["broker"].data[VOLUME] == "orders"
+    assert not outside.state.restoring.exists()
+
+
 RESTORE_CALLS = [
     ("provider.restore", "before"),
     ("provider.restore", "after"),

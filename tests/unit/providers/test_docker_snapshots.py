@@ -11,22 +11,28 @@ from engine_labs import IMAGE, MANIFEST, SUBNET
 from fakes import FakeEngine
 from fakes.engine import Container
 from fakes.faults import When
+from fakes.outside import Silent
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
-from hashlab.pipeline import Track
+from hashlab.pipeline import CancelToken, Recorder, Track
 from hashlab.protocols import Completed, PlannedMachine, SnapshotManifest
 from hashlab.providers.docker import DockerProvider
 from hashlab.providers.docker.beside import SECONDS, folder
+from hashlab.providers.docker.inplace import SCRIPT as IN_PLACE
 from hashlab.providers.docker.names import snapshot_volume
-from hashlab.providers.docker.snapshots import SCRIPT
+from hashlab.providers.docker.snapshotparts import SCRIPT
+from hashlab.providers.seed import STORE
 
 KEY = "ssh-ed25519 BBBB hashlab"
+# When the machines of a snapshot stood still.
+INSTANT = "1767225600.125"
 
 
 class Volumes:
-    """Answers the script beside the volumes; ``ran``: what it was asked to do, and whether all
-    machines stood still meanwhile; ``broken``: what fails.
+    """Answers the scripts beside the volumes and in the machines; ``ran``: what they were asked to
+    do, and whether all machines stood still meanwhile; ``broken``: what fails; ``differ``,
+    ``changed``: why the engine, or the files, of machine web are not those of the snapshot.
     """
 
     def __init__(self, engine: FakeEngine, lab: Lab, snapshot: str = "first") -> None:
@@ -34,6 +40,7 @@ class Volumes:
         self.ran: list[tuple[str, bool]] = []
         self.broken = ""
         self.entries, self.listing = "12", "abcdef"
+        self.differ = self.changed = ""
         names = [machine.name for machine in lab.machines]
         stores = [folder(f"{lab.id}-{name}-images") for name in names]
         kept = [folder(snapshot_volume(lab, snapshot, name)) for name in names]
@@ -43,19 +50,34 @@ class Volumes:
         asked = [
             *(("link", out), ("copy", out), ("tell", tell), ("stage", back), ("unstage", back)),
             *(("swap", [pair]) for pair in back),
+            ("differ", back),
         ]
         for what, pairs in asked:
             words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
             engine.executes[words] = self._answer(what)
+        inside = [
+            ("hold", [STORE, lab.overlay]),
+            ("put", [STORE, lab.overlay]),
+            *(("changed", ["/", since]) for since in (INSTANT, "boot")),
+        ]
+        for what, given in inside:
+            engine.executes["sh", "-c", IN_PLACE, "sh", what, *given] = self._answer(what)
 
     def _answer(self, what: str):  # type: ignore[no-untyped-def]
-        def answer(_: Container) -> Completed:
+        def answer(asked: Container) -> Completed:
             there = [self._engine.container(f"{self._lab.id}-{m.name}") for m in self._lab.machines]
             still = all(state is not None and state.state == "paused" for state in there)
             self.ran.append((what, still))
             if what == self.broken:
                 return Completed(1, "", "cp: no space left\n")
-            return Completed(0, self._tell() if what == "tell" else "\n", "")
+            web = f"{self._lab.id}-web"
+            said = {
+                "tell": self._tell(),
+                "copy": f"\n{INSTANT}\n",
+                "differ": f"\n{folder(f'{web}-images')} {self.differ}\n" if self.differ else "\n",
+                "changed": f"{self.changed}\n" if asked.name == web else "",
+            }
+            return Completed(0, said.get(what, "\n"), "")
 
         return answer
 
@@ -117,22 +139,32 @@ def restore(
     *,
     subnet: IPv4Network = SUBNET,
     ports: Mapping[int, int] | None = None,
+    may_stay: bool = False,
 ) -> list[str]:
-    """Restore; returns the machines that were there when it was said that they will change."""
+    """Restore; returns the machines that were there when it was said that they will go."""
     planned = [
         PlannedMachine(one, subnet.network_address + number, ports or {22: 2300 + number})
         for number, one in enumerate(lab.machines, start=5)
     ]
     there: list[str] = []
-    provider.snapshots.restore(
+
+    def about_to_change(machines_go: bool) -> None:
+        if machines_go:
+            there.extend(m.name for m in provider.machines.all(lab))
+
+    left = provider.snapshots.restore(
         lab,
         manifest,
         planned,
         subnet,
         KEY,
-        about_to_change=lambda: there.extend(m.name for m in provider.machines.all(lab)),
+        may_stay=may_stay,
+        about_to_change=about_to_change,
         track=track,
     )
+    assert (left is None) == bool(there or not may_stay)
+    if left:
+        left()
     return there
 
 
@@ -146,7 +178,9 @@ def test_machines_stand_still_together_while_what_may_change_is_copied(
 ) -> None:
     volumes = running_lab(engine, lab)
     take(provider, lab, track)
-    assert volumes.ran == [("link", False), ("copy", True), ("tell", False)]
+    first, last = volumes.ran[:-2], volumes.ran[-2:]
+    assert sorted(first) == [*[("hold", False)] * len(lab.machines), ("link", False)]
+    assert last == [("copy", True), ("tell", False)]
     assert set(states(engine, lab).values()) == {"running"}
     names = engine.faults.names()
     last_pause = max(i for i, name in enumerate(names) if name == "laptop.pause")
@@ -269,7 +303,8 @@ def test_restored_machines_are_as_vagrant_made_them_but_for_image_key_and_ports(
     manifest = take(provider, lab, track)
     volumes.ran.clear()
     assert restore(provider, lab, manifest, track) == ["broker", "web", "spare"]
-    assert [what for what, _ in volumes.ran] == ["tell", "stage", "swap", "swap", "swap"]
+    asked = [what for what, _ in volumes.ran]
+    assert (sorted(asked[:2]), asked[2:]) == (["stage", "tell"], ["swap"] * 3)
     after = engine.inspect(f"{lab.id}-broker")
     assert before is not None
     assert after is not None
@@ -361,9 +396,142 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
     if what == "listing":
         told = f"volume {snapshot_volume(lab, 'first', 'broker')} holds files of other names, sizes"
         assert told in failure.value.what
-    assert (what == "stage") == (("unstage", False) in volumes.ran)
+    assert ("unstage", False) in volumes.ran
     assert [state.id for state in engine.containers({"hashlab.lab": lab.id})] == ids
     assert set(states(engine, lab).values()) == {"running"}
+
+
+# Restoring by data alone
+
+
+def ids(engine: FakeEngine, lab: Lab) -> list[str]:
+    return [state.id for state in engine.containers({"hashlab.lab": lab.id})]
+
+
+def stay(provider: DockerProvider, lab: Lab, manifest: SnapshotManifest, track: Track) -> list[str]:
+    """Restore into machines that are where they were."""
+    planned = [
+        PlannedMachine(one, seen.address, {22: 2200})
+        for one, seen in zip(lab.machines, provider.machines.all(lab), strict=True)
+        if seen.address
+    ]
+    gone: list[bool] = []
+    left = provider.snapshots.restore(
+        lab,
+        manifest,
+        planned,
+        SUBNET,
+        KEY,
+        may_stay=True,
+        about_to_change=gone.append,
+        track=track,
+    )
+    assert gone == [left is None]
+    if left:
+        left()
+    return [] if left else [one.name for one in planned]
+
+
+def test_machines_of_the_snapshot_stay_and_get_its_data(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    volumes = running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    before = ids(engine, lab)
+    volumes.ran.clear()
+    assert stay(provider, lab, manifest, track) == []
+    asked = [what for what, _ in volumes.ran]
+    count = len(lab.machines)
+    assert sorted(asked[:-count]) == sorted(["tell", "stage", "differ", *["changed"] * count])
+    assert asked[-count:] == ["put"] * count
+    assert ids(engine, lab) == before
+    assert set(states(engine, lab).values()) == {"running"}
+
+
+def test_machines_made_from_the_snapshot_stay_as_long_as_nothing_changed_since_their_boot(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    volumes = running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    assert restore(provider, lab, manifest, track) == [one.name for one in lab.machines]
+    before = ids(engine, lab)
+    assert stay(provider, lab, manifest, track) == []
+    assert ids(engine, lab) == before
+    commands = [c.words[2] for c in engine.faults.calls if c.name == "laptop.execute"]
+    assert ("sh", "-c", IN_PLACE, "sh", "changed", "/", "boot") in commands
+    volumes.changed = "/etc/word was changed"
+    assert stay(provider, lab, manifest, track) != []
+
+
+@pytest.mark.parametrize(
+    "happened", ["differ", "changed", "anew", "stopped", "paused", "moved", "old manifest"]
+)
+def test_machines_that_are_not_those_of_the_snapshot_are_made_anew(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, happened: str
+) -> None:
+    volumes = running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    web = f"{lab.id}-web"
+    if happened == "differ":
+        volumes.differ = "its containers differ"
+    elif happened == "changed":
+        volumes.changed = "/etc/word was changed"
+    elif happened == "anew":
+        made = engine.by_name(web)
+        engine.remove(web)
+        engine.create(web, made.body)
+        engine.start(web)
+    elif happened == "stopped":
+        engine.stop(web, timeout=0)
+    elif happened == "paused":
+        engine.pause(web)
+    elif happened == "old manifest":
+        for machine in manifest.machines:
+            del machine.parts["container"]  # type: ignore[attr-defined]
+    if happened == "moved":
+        elsewhere = IPv4Network("192.168.71.0/24")
+        gone = restore(provider, lab, manifest, track, subnet=elsewhere, may_stay=True)
+    else:
+        gone = stay(provider, lab, manifest, track)
+    assert gone == [one.name for one in lab.machines]
+    assert set(states(engine, lab).values()) == {"running"}
+
+
+def test_why_machines_are_made_anew_is_told(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab
+) -> None:
+    volumes = running_lab(engine, lab)
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("restore") as track:
+        manifest = take(provider, lab, track)
+        volumes.changed = "/etc/word was changed"
+        stay(provider, lab, manifest, track)
+    [*_, row] = [row for row in recorder.rows() if row.name == "restore"]
+    assert row.detail.endswith(", made anew: web: /etc/word was changed")
+
+
+@pytest.mark.parametrize("what", ["differ", "changed", "stage", "tell"])
+def test_what_fails_while_looking_leaves_machines_and_their_containers_as_they_are(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
+) -> None:
+    volumes = running_lab(engine, lab)
+    manifest = take(provider, lab, track)
+    before = ids(engine, lab)
+    volumes.broken = what
+    with pytest.raises(LabError):
+        stay(provider, lab, manifest, track)
+    assert "put" not in [asked for asked, _ in volumes.ran]
+    assert volumes.ran[-1] == ("unstage", False)
+    assert ids(engine, lab) == before
+
+
+def test_a_machine_that_cannot_keep_its_place_is_told_and_no_snapshot_is_taken(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab).broken = "hold"
+    with pytest.raises(LabError, match="cannot keep the machine on its network"):
+        take(provider, lab, track)
+    assert provider.snapshots.kept(lab) == []
 
 
 @pytest.mark.parametrize("call", ["remove", "create", "start", "create_bridge"])

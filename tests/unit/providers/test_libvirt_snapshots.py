@@ -143,7 +143,7 @@ def restore(
     machines: Sequence[PlannedMachine] = (),
     subnet: IPv4Network = SUBNET,
     key: str = KEY,
-    about_to_change: Callable[[], None] = lambda: None,
+    about_to_change: Callable[[bool], None] = lambda _: None,
 ) -> None:
     snapshots.restore(
         laptop.lab,
@@ -151,6 +151,7 @@ def restore(
         machines or plan(laptop),
         subnet,
         key,
+        may_stay=True,
         about_to_change=about_to_change,
         track=track,
     )
@@ -309,7 +310,8 @@ def test_nothing_was_changed_when_the_change_is_announced(
     laptop.runner.ran.clear()
     seen: list[list[str]] = []
 
-    def announced() -> None:
+    def announced(machines_go: bool) -> None:
+        assert machines_go
         seen.append(changes(laptop))
 
     restore(snapshots, laptop, manifest, track, about_to_change=announced)
@@ -408,7 +410,7 @@ def test_a_copy_that_changed_is_named_before_anything_is_given_up(
     assert snapshots.missing(laptop.lab, manifest) == [], "as large as it was"
     announced: list[bool] = []
     with pytest.raises(LabError, match=r"snapshot first is broken: \S+spare\.qcow2 ") as caught:
-        restore(snapshots, laptop, manifest, track, about_to_change=lambda: announced.append(True))
+        restore(snapshots, laptop, manifest, track, about_to_change=announced.append)
     assert caught.value.next_step == "hashlab snapshots --remove first"
     assert announced == []
     assert changes(laptop) == []

@@ -132,7 +132,7 @@ def restore(
     *,
     machines: Sequence[PlannedMachine] | None = None,
     subnet: IPv4Network = SUBNET,
-    about_to_change: Callable[[], None] = lambda: None,
+    about_to_change: Callable[[bool], None] = lambda _: None,
 ) -> None:
     provider.snapshots.restore(
         lab,
@@ -140,6 +140,7 @@ def restore(
         machines or plan(lab),
         subnet,
         KEY,
+        may_stay=True,
         about_to_change=about_to_change,
         track=track,
     )
@@ -303,7 +304,7 @@ def test_a_machine_made_anew_is_not_the_one_of_the_snapshot_and_nothing_is_chang
     runner.ran.clear()
     changed: list[str] = []
     with pytest.raises(LabError, match=r"snapshot first is broken: .* gone: web\n") as failure:
-        restore(provider, lab, manifest, track, about_to_change=lambda: changed.append("yes"))
+        restore(provider, lab, manifest, track, about_to_change=lambda _: changed.append("yes"))
     assert failure.value.next_step == "hashlab snapshots --remove first, then hashlab dev"
     assert (changed, commands(runner)) == ([], [])
 

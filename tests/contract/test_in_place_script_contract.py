@@ -1,0 +1,339 @@
+"""The script that puts data back in a machine that stays, on folders that look like its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hashlab.providers.docker.inplace import SCRIPT
+from hashlab.providers.docker.snapshotparts import SCRIPT as BESIDE
+
+pytestmark = pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs GNU's tools")
+# Notes down what it is asked, and says what it was prepared to say.
+DOCKER = """#!/bin/sh
+echo "$@" >> "$NOTES/asked"
+cat "$NOTES/says-$1" 2> /dev/null
+exit "$(cat "$NOTES/code-$1" 2> /dev/null || echo 0)"
+"""
+ANCHOR = "hashlab-anchor"
+
+
+def write(path: Path, text: str = "x\n") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def run(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "-c", SCRIPT, "sh", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+        check=False,
+    )
+
+
+# What has changed in a machine
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A machine's own files."""
+    root = tmp_path / "root"
+    for name in (
+        *("etc/motd", "home/core/.ssh/authorized_keys", "home/core/notes", "tmp/x", "run/y"),
+        *("var/log/syslog", "var/lib/containerd/meta.db", "var/lib/systemd/timers/stamp"),
+        *("var/lib/hashlab/small/manifest", "var/lib/hashlab/small/scratch/end"),
+        *("var/lib/hashlab/small/files/etc/site.conf", "var/lib/hashlab/small/secrets/password"),
+        *("var/lib/docker/engine-id", "usr/bin/tool"),
+    ):
+        write(root / name)
+    return root
+
+
+def now(root: Path) -> str:
+    """An instant after all that was done below ROOT so far and before all that will be."""
+    made = max(path.lstat().st_ctime_ns for path in [root, *root.rglob("*")])
+    probe = root.parent / "probe"
+    # File systems have a clock of their own, which ticks every few milliseconds.
+    while not probe.exists() or probe.stat().st_ctime_ns <= made:
+        write(probe)
+    return f"{made // 10**9}.{made % 10**9:09d}"
+
+
+def changed(root: Path, since: str) -> str:
+    done = run("changed", root, since)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_machine_in_which_nothing_happened_has_not_changed(root: Path) -> None:
+    assert changed(root, now(root)) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("tmp/x", "run/y", "var/log/syslog", "var/lib/containerd/meta.db"),
+        *("var/lib/systemd/timers/stamp", "var/lib/docker/engine-id"),
+        *("home/core/.ssh/authorized_keys", "var/lib/hashlab/small/manifest"),
+        *("var/lib/hashlab/small/processes", "var/lib/hashlab/small/scratch/new"),
+    ],
+)
+def test_what_the_system_and_hashlab_note_for_themselves_does_not_count(
+    root: Path, name: str
+) -> None:
+    since = now(root)
+    write(root / name, "noted\n")
+    assert changed(root, since) == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("etc/motd", "etc/new", "usr/bin/tool", "home/core/notes", "srv/data/rows"),
+        *("var/lib/hashlab/small/files/etc/site.conf", "var/lib/hashlab/small/files/new"),
+        "var/lib/hashlab/small/secrets/password",
+    ],
+)
+def test_any_other_file_that_was_written_is_told(root: Path, name: str) -> None:
+    since = now(root)
+    write(root / name, "changed\n")
+    assert changed(root, since).endswith(" was changed")
+
+
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        (lambda root: (root / "etc/motd").unlink(), "/etc was changed"),
+        (lambda root: (root / "etc/motd").chmod(0o600), "/etc/motd was changed"),
+        (lambda root: os.utime(root / "etc/motd", (1, 1)), "/etc/motd was changed"),
+        (
+            lambda root: (root / "var/lib/hashlab/small/files/etc/site.conf").unlink(),
+            "/var/lib/hashlab/small/files/etc was changed",
+        ),
+    ],
+)
+def test_what_was_removed_or_only_looks_old_is_told(
+    root: Path, happened: Callable[[Path], None], told: str
+) -> None:
+    since = now(root)
+    happened(root)
+    assert changed(root, since) == told
+
+
+# Where the engine of a machine differs from that of the snapshot
+
+
+def container(engine: Path, identifier: str, *, name: str = "", running: bool = True) -> None:
+    folder = engine / f"containers/{identifier}"
+    state = "true" if running else "false"
+    note = f'{{"State":{{"Running":{state}}},"Name":"/{name or identifier}","NetworkID":"n1"}}'
+    write(folder / "config.v2.json", note)
+    write(folder / "hostconfig.json", '{"Dns":null,"Memory":0}')
+    write(folder / f"{identifier}-json.log", "then\n")
+    write(engine / f"image/overlay2/layerdb/mounts/{identifier}/mount-id", f"layer-{identifier}")
+    write(engine / f"overlay2/layer-{identifier}/diff/written", "then\n")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """An engine with two containers, a volume and an image."""
+    engine = tmp_path / "engine"
+    container(engine, "aaa")
+    container(engine, "bbb", running=False)
+    container(engine, "eee", name=ANCHOR)
+    write(engine / "volumes/v/_data/rows", "then\n")
+    write(engine / "volumes/metadata.db")
+    write(engine / "image/overlay2/repositories.json", "{}")
+    write(engine / "image/overlay2/imagedb/content/sha256/123")
+    return engine
+
+
+@pytest.fixture
+def snapshot(engine: Path, tmp_path: Path) -> Path:
+    shutil.copytree(engine, tmp_path / "snapshot/data")
+    return tmp_path / "snapshot"
+
+
+def differ(snapshot: Path, engine: Path) -> str:
+    done = subprocess.run(
+        ["sh", "-c", BESIDE, "sh", "differ", f"{snapshot}:{engine}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().removeprefix(f"{engine} ")
+
+
+def test_an_engine_that_only_wrote_data_does_not_differ(snapshot: Path, engine: Path) -> None:
+    write(engine / "volumes/v/_data/rows", "now\n")
+    write(engine / "overlay2/layer-aaa/diff/written", "now\n")
+    write(engine / "containers/aaa/aaa-json.log", "now\n")
+    # As it is written anew when the container is started again.
+    write(engine / "containers/aaa/hostconfig.json", '{"Dns":[],"Memory":0}')
+    assert differ(snapshot, engine) == ""
+
+
+def test_the_container_that_holds_the_machines_place_may_be_another(
+    snapshot: Path, engine: Path
+) -> None:
+    shutil.rmtree(engine / "containers/eee")
+    assert differ(snapshot, engine) == ""
+    container(engine, "fff", name=ANCHOR)
+    assert differ(snapshot, engine) == ""
+
+
+def update(engine: Path) -> None:
+    write(engine / "containers/aaa/hostconfig.json", '{"Dns":[],"Memory":9}')
+
+
+def end(engine: Path) -> None:
+    container(engine, "aaa", name="small-site-1", running=False)
+
+
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        (lambda engine: container(engine, "ccc"), "its containers differ"),
+        (lambda engine: shutil.rmtree(engine / "containers/bbb"), "its containers differ"),
+        (lambda engine: write(engine / "volumes/w/_data/rows"), "its volumes differ"),
+        (lambda engine: shutil.rmtree(engine / "volumes/v"), "its volumes differ"),
+        (
+            lambda engine: write(engine / "image/overlay2/imagedb/content/sha256/456"),
+            "its images differ",
+        ),
+        (
+            lambda engine: write(engine / "image/overlay2/repositories.json", '{"a":1}'),
+            "its images differ",
+        ),
+        (update, "its container aaa differs"),
+        (end, "its container small-site-1 differs"),
+        (
+            lambda engine: container(engine, "bbb", name="small-migrate-1"),
+            "its container small-migrate-1 differs",
+        ),
+    ],
+)
+def test_an_engine_that_differs_says_in_what(
+    snapshot: Path, engine: Path, happened: Callable[[Path], None], told: str
+) -> None:
+    happened(engine)
+    assert differ(snapshot, engine) == told
+
+
+def test_a_network_that_somebody_had_made_is_told(snapshot: Path, engine: Path) -> None:
+    write(snapshot / "data/network/files/local-kv.db")
+    assert differ(snapshot, engine) == "somebody had made a network then"
+
+
+# Putting data back
+
+
+class Docker:
+    """Stands in for Docker's command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        write(folder / "docker", DOCKER)
+        (folder / "docker").chmod(0o755)
+
+    def put(self, engine: Path) -> subprocess.CompletedProcess[str]:
+        path = f"{self.folder}:{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path, "NOTES": str(self.folder)}
+        return run("put", engine, "small", env=env)
+
+    @property
+    def asked(self) -> list[str]:
+        notes = self.folder / "asked"
+        return notes.read_text().splitlines() if notes.exists() else []
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> Docker:
+    return Docker(tmp_path / "bin")
+
+
+def stage(snapshot: Path, engine: Path) -> None:
+    shutil.copytree(snapshot / "data", engine / ".hashlab-new")
+
+
+def later(engine: Path) -> None:
+    write(engine / "volumes/v/_data/rows", "now\n")
+    write(engine / "volumes/v/_data/more")
+    for identifier in ("aaa", "bbb", "eee"):
+        write(engine / f"overlay2/layer-{identifier}/diff/written", "now\n")
+        write(engine / f"containers/{identifier}/{identifier}-json.log", "now\n")
+    write(engine / "containers/aaa/aaa-json.log.1", "rotated\n")
+    write(engine / "containers/aaa/hosts", "now\n")
+
+
+def test_what_containers_wrote_is_exchanged_and_nothing_else(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    stage(snapshot, engine)
+    later(engine)
+    done = docker.put(engine)
+    assert done.returncode == 0, done.stderr
+    assert docker.asked == ["kill aaa"]
+    assert (engine / "volumes/v/_data/rows").read_text() == "then\n"
+    assert not (engine / "volumes/v/_data/more").exists()
+    for identifier in ("aaa", "bbb"):
+        assert (engine / f"overlay2/layer-{identifier}/diff/written").read_text() == "then\n"
+        log = engine / f"containers/{identifier}/{identifier}-json.log"
+        assert log.read_text() == "then\n"
+    assert not (engine / "containers/aaa/aaa-json.log.1").exists()
+    assert (engine / "containers/aaa/hosts").read_text() == "now\n"
+    assert (engine / "overlay2/layer-eee/diff/written").read_text() == "now\n"
+    assert not list(engine.glob(".hashlab-*"))
+
+
+def test_containers_that_cannot_be_ended_keep_what_they_wrote(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    stage(snapshot, engine)
+    later(engine)
+    write(docker.folder / "code-kill", "1")
+    assert docker.put(engine).returncode != 0
+    assert (engine / "volumes/v/_data/rows").read_text() == "now\n"
+
+
+def test_a_machine_without_the_container_that_holds_its_place_gets_one_first(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    shutil.rmtree(engine / "containers/eee")
+    stage(snapshot, engine)
+    done = docker.put(engine)
+    assert done.returncode == 0, done.stderr
+    asked = docker.asked
+    [held] = [line for line in asked if line.startswith("run ")]
+    assert f"--name {ANCHOR} --network small " in held
+    assert asked.index(held) < asked.index("kill aaa")
+
+
+def test_one_that_holds_its_place_on_another_network_is_replaced(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    stage(snapshot, engine)
+    note = engine / "containers/eee/config.v2.json"
+    note.write_text(note.read_text().replace("n1", "n0"))
+    assert docker.put(engine).returncode == 0
+    assert f"rm --force {ANCHOR}" in docker.asked
+
+
+def test_a_machine_that_is_not_on_the_network_needs_none(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    shutil.rmtree(engine / "containers/eee")
+    stage(snapshot, engine)
+    write(docker.folder / "code-network", "1")
+    assert docker.put(engine).returncode == 0
+    assert [line.split()[0] for line in docker.asked] == ["network", "kill"]
