@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -210,6 +211,21 @@ def test_a_restore_that_was_cut_off_can_be_done_again(engine: Path, snapshot: Pa
     run("swap", (snapshot, engine))
     restore(snapshot, engine)
     assert tree(engine) == before
+
+
+def test_what_is_staged_waits_for_data_that_a_killed_run_still_puts_back(
+    engine: Path, snapshot: Path
+) -> None:
+    held = os.open(engine, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    words = ["sh", "-c", SCRIPT, "sh", "stage", f"{snapshot}:{engine}"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL) as staging:
+        with pytest.raises(subprocess.TimeoutExpired):
+            staging.wait(0.5)
+        assert not (engine / ".hashlab-new").exists()
+        os.close(held)
+        assert staging.wait(60) == 0
+    assert (engine / ".hashlab-new/engine-id").exists()
 
 
 def told(snapshot: Path) -> list[str]:

@@ -84,12 +84,12 @@ class LabFolder:
         """Run a command that must end well; return its JSON document."""
         return self.run(*words, "--json", **environ).ok().document
 
-    def start(self, *words: str) -> Running:
+    def start(self, *words: str, **environ: str) -> Running:
         """Start a command and return at once."""
         return Running(
             subprocess.Popen(
                 self._command(words),
-                env={**os.environ, **self.environ},
+                env={**os.environ, **self.environ, **environ},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -108,8 +108,9 @@ class LabFolder:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def containers(self, machine: str) -> dict[str, str]:
-        """Container ids by name on a machine: another id means that it was replaced."""
-        listing = self.on(machine, "docker ps --no-trunc --format '{{.Names}} {{.ID}}'")
+        """Ids of the lab's containers on a machine by name: another id means: it was replaced."""
+        shown = "--no-trunc --filter label=hashlab.lab --format '{{.Names}} {{.ID}}'"
+        listing = self.on(machine, f"docker ps {shown}")
         return dict(line.split() for line in listing.splitlines() if line)
 
 

@@ -65,8 +65,11 @@ held() {
     )
 }
 
-# put ENGINE NETWORK: end all containers at once, and exchange what they have written.
+# put ENGINE NETWORK: end all containers at once, and exchange what they have written. When hashlab is
+# killed this goes on, and what is to be staged next waits for it.
 put() {
+    exec 9< "$1"
+    flock 9
     hold "$1" "$2"
     cd "$1"
     new=.hashlab-new old=.hashlab-old

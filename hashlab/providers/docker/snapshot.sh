@@ -37,7 +37,7 @@ copy_rest() {
     # shellcheck disable=SC2010 # the names are Docker's own: letters, digits, dots and dashes
     (cd "$1/overlay2" && ls -A | grep -vxFf "$2" | xargs -r cp -a --sparse=always -t "$3/overlay2")
     # shellcheck disable=SC2010
-    (cd "$1" && ls -A | grep -vxF -e overlay2 -e swarm -e .hashlab-new -e .hashlab-old |
+    (cd "$1" && ls -A | grep -vx -e overlay2 -e swarm -e '\.hashlab-.*' |
         if own_networks .; then grep -vxF network; else cat; fi |
         xargs -r cp -a --sparse=always -t "$3")
 }
@@ -116,6 +116,8 @@ name_of() {
 # FROM a snapshot, prepare beside what the machine of the folder TO uses all that it will need.
 # Layers it has already are not linked again.
 stage() {
+    exec 9< "$2"
+    flock 9
     rm -rf "$2/.hashlab-new" "$2/.hashlab-old"
     mkdir -p "$2/overlay2" "$2/.hashlab-new/overlay2"
     while read -r layer; do
@@ -132,7 +134,7 @@ stage() {
 swap() {
     mkdir -p "$2/.hashlab-old/overlay2"
     # shellcheck disable=SC2010
-    (cd "$2" && ls -A | grep -vxF -e overlay2 -e .hashlab-new -e .hashlab-old |
+    (cd "$2" && ls -A | grep -vx -e overlay2 -e '\.hashlab-.*' |
         xargs -r mv -t .hashlab-old)
     # shellcheck disable=SC2010
     (cd "$2/overlay2" && ls -A | grep -vxFf "$1/layers" | xargs -r mv -t "$2/.hashlab-old/overlay2")
@@ -144,6 +146,8 @@ swap() {
 
 # Nothing comes of it: what was staged in the folder TO goes.
 unstage() {
+    exec 9< "$2"
+    flock 9
     rm -rf "$2/.hashlab-new"
 }
 
