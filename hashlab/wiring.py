@@ -65,6 +65,7 @@ def _libvirt(given: Equipment) -> Provider:
         environ=given.environ,
         cache=given.state.engine,
         work=given.state.own,
+        cores=os.cpu_count() or 1,
     )
 
 

@@ -147,7 +147,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     lab = lab_at(tmp_path / "lab")
     # libvirt names the pool's folder by its path, which it makes itself.
     virsh = Virsh(runner, pool=lab.id, folder=str(tmp_path / "pool"))
-    machines = LibvirtMachines(virsh=virsh, kvm=lambda: False, work=tmp_path / "work")
+    machines = LibvirtMachines(virsh=virsh, kvm=lambda: False, work=tmp_path / "work", cores=1)
     made = Bench(lab, runner, virsh, machines, tmp_path)
     with turns:
         yield made

@@ -37,9 +37,11 @@ class LibvirtProvider:
         environ: Mapping[str, str],
         cache: Path,
         work: Path,
+        cores: int,
     ) -> None:
         """``kvm``: what a guest that was booted under it showed; ``cache``: what was probed of the
-        engine; ``work``: a folder for snapshots and for files passed to libvirt.
+        engine; ``work``: a folder for snapshots and files passed to libvirt; ``cores``: those of
+        the laptop.
         """
         self._engine = engine
         self._virsh = Virsh(runner)
@@ -47,7 +49,9 @@ class LibvirtProvider:
         self._environ = environ
         seed = Seed(engine=engine, isolation=Isolation(engine=engine, cache=cache))
         self.boxes = LibvirtBoxes(engine=engine, seed=seed, runner=runner, virsh=self._virsh)
-        self.machines = LibvirtMachines(virsh=self._virsh, kvm=lambda: kvm().works, work=work)
+        self.machines = LibvirtMachines(
+            virsh=self._virsh, kvm=lambda: kvm().works, work=work, cores=cores
+        )
         self.snapshots = LibvirtSnapshots(
             virsh=self._virsh, machines=self.machines, folder=work / "snapshots"
         )

@@ -30,6 +30,10 @@ BOX_VOLUMES = {
 BOX = {"box.img": b"disk" * 100_000, "vmlinuz": b"kernel", "initrd.img": b"initrd"}
 
 
+# How many the laptop has.
+CORES = 6
+
+
 class Laptop:
     """A laptop with a libvirt, the lab and the provider on it."""
 
@@ -48,6 +52,7 @@ class Laptop:
             environ=self.environ,
             cache=folder / "engine.json",
             work=folder / "work",
+            cores=CORES,
         )
         self.machines = self.provider.machines
         self.boxes = self.provider.boxes

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeEngine, small_lab
 from fakes.libvirt import Agent, LibvirtRunner
-from libvirt_labs import BOX, BOX_VOLUMES, KEY, MANIFEST, SUBNET, Laptop
+from libvirt_labs import BOX, BOX_VOLUMES, CORES, KEY, MANIFEST, SUBNET, Laptop
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
@@ -212,23 +212,24 @@ def test_with_kvm_a_machine_has_the_laptops_processor_and_whole_cores(laptop: La
     assert (found["memory"], found["cpus"]) == (1536, 2)
 
 
-def test_by_emulation_a_machine_has_one_processor_however_many_are_asked_for(
-    laptop: Laptop,
+@pytest.mark.parametrize(("asked", "given"), [(None, 1), (0.5, 1), (3, 3), (9, CORES)])
+def test_by_emulation_a_machine_has_one_processor_and_never_more_than_the_laptop(
+    laptop: Laptop, asked: float | None, given: int
 ) -> None:
     laptop.kvm = NO_KVM
     [planned] = laptop.plan("web")
-    shares = replace(planned, machine=replace(planned.machine, cpus=4))
+    shares = replace(planned, machine=replace(planned.machine, cpus=asked))
     found = laptop.machines.settings(laptop.lab, shares, MANIFEST, KEY)
     assert found["driver"] == "qemu"
     assert found["cpu"] == {"mode": "custom", "model": "qemu64"}
-    assert found["cpus"] == 1
+    assert found["cpus"] == given
 
 
-def test_a_machine_without_limits_has_one_gibibyte_and_one_core(laptop: Laptop) -> None:
+def test_a_machine_without_limits_has_one_gibibyte_and_all_cores(laptop: Laptop) -> None:
     [planned] = laptop.plan("web")
     without = replace(planned, machine=replace(planned.machine, memory=None, cpus=None))
     found = laptop.machines.settings(laptop.lab, without, MANIFEST, KEY)
-    assert (found["memory"], found["cpus"]) == (1024, 1)
+    assert (found["memory"], found["cpus"]) == (1024, CORES)
 
 
 def test_key_and_name_come_by_the_command_line_of_the_boxs_kernel(laptop: Laptop) -> None:
