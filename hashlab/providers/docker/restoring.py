@@ -16,11 +16,7 @@ from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, PutBack, SnapshotManifest
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
-from hashlab.providers.docker.inplace import (
-    changed_inside,
-    changed_outside,
-    put_back,
-)
+from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
 from hashlab.providers.docker.machines import KEY_VARIABLE, DockerMachines
 from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
 from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder
@@ -117,8 +113,6 @@ class Restoring:
         plan, engine = self._plan, self._engine
         if not plan.may_stay:
             return "an earlier restore was cut off"
-        if self._machines.own_subnet(plan.lab) != str(plan.subnet):
-            return "the lab has another subnet now"
         names = {one.name: container(plan.lab, one.name) for one in plan.machines}
         seen = {name: engine.inspect(there) for name, there in names.items()}
 
