@@ -369,6 +369,7 @@ def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         environ={},
         cache=tmp_path / "engine.json",
         work=tmp_path / "work",
+        cores=2,
     )
     world = replace(
         Outside(lab, tmp_path / "laptop").world(), provider=provider, render=render_vagrantfile
