@@ -205,13 +205,12 @@ def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
     )
     if arguments.command == "status":
         return commands.status(options)
-    if arguments.command in client.NAMING:
-        naming = {"snapshot": workflows.snapshot, "restore": workflows.restore}
-        return run(arguments.command, naming[arguments.command](arguments.name), options)
     workflow = {
         "refresh": workflows.REFRESH,
         "verify": workflows.VERIFY,
         "seed": workflows.SEED,
+        "snapshot": workflows.snapshot(arguments.name),
+        "restore": workflows.restore(arguments.name),
     }[arguments.command]
     return run(arguments.command, workflow, options)
 

@@ -33,9 +33,6 @@ from hashlab.providers.isolation import Isolation, as_flags
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
 
-# A machine's environment, from which container-init.sh installs the lab's public key.
-KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
-
 
 class DockerMachines:
     """protocols.Machines on the laptop's Docker Engine."""

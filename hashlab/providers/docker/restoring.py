@@ -17,9 +17,12 @@ from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, PutBack, SnapshotManifest
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
-from hashlab.providers.docker.machines import KEY_VARIABLE, DockerMachines
+from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
 from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder
+
+# A machine's environment, from which container-init.sh installs the lab's public key.
+KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -111,14 +112,13 @@ class DockerSnapshots:
         """
         engine = self._engine()
 
-        def work(machine: str) -> None:
-            if machine:
-                hold_network(engine, container(lab, machine), lab.overlay)
-            else:
-                failure = "cannot link the machines' layers"
-                beside.run(SCRIPT, ["link", *pairs], failure=failure)
+        def link() -> None:
+            beside.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
 
-        parallel(["", *(machine.name for machine in lab.machines)], work, CancelToken())
+        names = [container(lab, machine.name) for machine in lab.machines]
+        works: list[Callable[[], None]] = [link]
+        works += [partial(hold_network, engine, name, lab.overlay) for name in names]
+        parallel(works, lambda work: work(), CancelToken())
 
     @contextmanager
     def _standing_still(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:

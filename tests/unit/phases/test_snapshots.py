@@ -29,6 +29,13 @@ def taken(outside: Outside, name: str = "first") -> None:
     go(outside, workflows.snapshot(name))
 
 
+def staying(outside: Outside) -> None:
+    """A lab with a snapshot, whose machines are still those of it, and later data."""
+    taken(outside)
+    outside.provider.snapshots.stay = True
+    outside.machines["broker"].data[VOLUME] = "later orders"
+
+
 def refused(outside: Outside, workflow: Any) -> HashlabError:
     """The error of a run that must change nothing."""
     outside.faults.calls.clear()
@@ -192,8 +199,11 @@ def test_a_second_restore_of_a_restored_lab_starts_containers_on_the_newest_netw
         assert container.networks == {overlay.id}
 
 
-def test_code_edited_since_then_runs_on_the_data_of_that_instant(outside: Outside) -> None:
-    taken(outside)
+@pytest.mark.parametrize("stay", [False, True])
+def test_code_edited_since_then_runs_on_the_data_of_that_instant(
+    outside: Outside, stay: bool
+) -> None:
+    staying(outside) if stay else taken(outside)
     (outside.lab.folder / "src/main.txt").write_text("source 2\n")
     result = go(outside, workflows.restore("first"))
     replaced = [row.service for row in rows(result, "container") if "replaced" in row.detail]
@@ -405,13 +415,6 @@ def test_a_service_that_moved_since_then_moves_after_the_restore(outside: Outsid
 # Machines that stay
 
 
-def staying(outside: Outside) -> None:
-    """A lab with a snapshot, whose machines are still those of it, and later data."""
-    taken(outside)
-    outside.provider.snapshots.stay = True
-    outside.machines["broker"].data[VOLUME] = "later orders"
-
-
 def test_machines_that_stay_get_the_data_back_and_their_containers_start_again(
     outside: Outside,
 ) -> None:
@@ -438,15 +441,6 @@ def test_data_that_came_with_new_machines_is_told_as_such(outside: Outside) -> N
     taken(outside)
     [row] = rows(go(outside, workflows.restore("first")), "data")
     assert (row.status, row.detail) == ("skipped", "came with the machines")
-
-
-def test_code_edited_since_then_runs_on_the_data_of_machines_that_stay(outside: Outside) -> None:
-    staying(outside)
-    (outside.lab.folder / "src/main.txt").write_text("source 2\n")
-    result = go(outside, workflows.restore("first"))
-    replaced = [row.service for row in rows(result, "container") if "replaced" in row.detail]
-    assert replaced == ["site"]
-    assert outside.machines["broker"].data[VOLUME] == "orders"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -170,6 +170,10 @@ def restore(
     return there
 
 
+def ids(engine: FakeEngine, lab: Lab) -> list[str]:
+    return [state.id for state in engine.containers({"hashlab.lab": lab.id})]
+
+
 def states(engine: FakeEngine, lab: Lab) -> dict[str, str]:
     found = engine.containers({"hashlab.lab": lab.id})
     return {state.name.removeprefix(f"{lab.id}-"): state.state for state in found}
@@ -388,7 +392,7 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
         volumes.entries = "11"
     if what == "listing":
         volumes.listing = "fedcba"
-    ids = [state.id for state in engine.containers({"hashlab.lab": lab.id})]
+    before = ids(engine, lab)
     with pytest.raises(LabError) as failure:
         restore(provider, lab, manifest, track)
     if what == "differs":
@@ -399,39 +403,11 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
         told = f"volume {snapshot_volume(lab, 'first', 'broker')} holds files of other names, sizes"
         assert told in failure.value.what
     assert ("unstage", False) in volumes.ran
-    assert [state.id for state in engine.containers({"hashlab.lab": lab.id})] == ids
+    assert ids(engine, lab) == before
     assert set(states(engine, lab).values()) == {"running"}
 
 
 # Restoring by data alone
-
-
-def ids(engine: FakeEngine, lab: Lab) -> list[str]:
-    return [state.id for state in engine.containers({"hashlab.lab": lab.id})]
-
-
-def stay(provider: DockerProvider, lab: Lab, manifest: SnapshotManifest, track: Track) -> list[str]:
-    """Restore into machines that are where they were."""
-    planned = [
-        PlannedMachine(one, seen.address, {22: 2200})
-        for one, seen in zip(lab.machines, provider.machines.all(lab), strict=True)
-        if seen.address
-    ]
-    gone: list[bool] = []
-    left = provider.snapshots.restore(
-        lab,
-        manifest,
-        planned,
-        SUBNET,
-        KEY,
-        may_stay=True,
-        about_to_change=gone.append,
-        track=track,
-    )
-    assert gone == [left is None]
-    if left:
-        left()
-    return [] if left else [one.name for one in planned]
 
 
 def test_machines_of_the_snapshot_stay_and_get_its_data(
@@ -441,7 +417,7 @@ def test_machines_of_the_snapshot_stay_and_get_its_data(
     manifest = take(provider, lab, track)
     before = ids(engine, lab)
     volumes.ran.clear()
-    assert stay(provider, lab, manifest, track) == []
+    assert restore(provider, lab, manifest, track, may_stay=True) == []
     asked = [what for what, _ in volumes.ran]
     count = len(lab.machines)
     assert sorted(asked[:-count]) == sorted(["tell", "stage", "differ", *["changed"] * count])
@@ -457,12 +433,12 @@ def test_machines_made_from_the_snapshot_stay_as_long_as_nothing_changed_since_t
     manifest = take(provider, lab, track)
     assert restore(provider, lab, manifest, track) == [one.name for one in lab.machines]
     before = ids(engine, lab)
-    assert stay(provider, lab, manifest, track) == []
+    assert restore(provider, lab, manifest, track, may_stay=True) == []
     assert ids(engine, lab) == before
     commands = [c.words[2] for c in engine.faults.calls if c.name == "laptop.execute"]
     assert ("sh", "-c", IN_PLACE, "sh", "changed", "/", "boot") in commands
     volumes.changed = "/etc/word was changed"
-    assert stay(provider, lab, manifest, track) != []
+    assert restore(provider, lab, manifest, track, may_stay=True) != []
 
 
 @pytest.mark.parametrize(
@@ -494,7 +470,7 @@ def test_machines_that_are_not_those_of_the_snapshot_are_made_anew(
         elsewhere = IPv4Network("192.168.71.0/24")
         gone = restore(provider, lab, manifest, track, subnet=elsewhere, may_stay=True)
     else:
-        gone = stay(provider, lab, manifest, track)
+        gone = restore(provider, lab, manifest, track, may_stay=True)
     assert gone == [one.name for one in lab.machines]
     assert set(states(engine, lab).values()) == {"running"}
 
@@ -507,7 +483,7 @@ def test_why_machines_are_made_anew_is_told(
     with recorder.step("restore") as track:
         manifest = take(provider, lab, track)
         volumes.changed = "/etc/word was changed"
-        stay(provider, lab, manifest, track)
+        restore(provider, lab, manifest, track, may_stay=True)
     provider.machines.discard(lab)
     with recorder.step("restore") as track:
         restore(provider, lab, manifest, track, may_stay=True)
@@ -525,7 +501,7 @@ def test_what_fails_while_looking_leaves_machines_and_their_containers_as_they_a
     before = ids(engine, lab)
     volumes.broken = what
     with pytest.raises(LabError):
-        stay(provider, lab, manifest, track)
+        restore(provider, lab, manifest, track, may_stay=True)
     assert "put" not in [asked for asked, _ in volumes.ran]
     assert volumes.ran[-1] == ("unstage", False)
     assert ids(engine, lab) == before
