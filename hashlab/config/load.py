@@ -233,7 +233,15 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         verify=step_of(toml, "verify"),
         notes=tuple(files.report.notes),
         sources=tuple(files.report.sources),
+        declared=_declared(files),
     )
+
+
+def _declared(files: _ComposeFile) -> tuple[Path, ...]:
+    """Return the files of all secrets and configs, also of those that no service uses."""
+    groups = (files.draft.get(kind, {}) for kind in ("secrets", "configs"))
+    paths = (each.get("file") for group in groups for each in group.values())
+    return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
 def _services(lab: str, machines: list[str], files: _ComposeFile) -> tuple[Service, ...]:

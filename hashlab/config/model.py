@@ -9,11 +9,13 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
+from hashlab.boundary import STATE, Boundary
+
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 WatchAction = Literal["sync", "sync+restart", "rebuild"]
 
 # Beside hashlab.toml: only what can be thrown away.
-STATE_FOLDER = ".hashlab"
+STATE_FOLDER = STATE
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,8 @@ class Service:
 class Lab:
     """Everything one hashlab.toml describes. ``services`` are those of the active profiles;
     ``images`` those of every service in the file, so the box can hold them all. ``sources`` are the
-    files all this was read from, or would be if they were there.
+    files all this was read from, or would be if they were there. ``declared``: the files of all
+    secrets and configs of the Compose file.
     """
 
     folder: Path
@@ -291,6 +294,12 @@ class Lab:
     verify: Step | None = None
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+    declared: tuple[Path, ...] = ()
+
+    @property
+    def boundary(self) -> Boundary:
+        """Which files may leave the lab folder, otherwise than as a secret or config."""
+        return Boundary(frozenset(self.declared))
 
     @property
     def state_folder(self) -> Path:
