@@ -51,8 +51,7 @@ def _ssh_ports(lab: Lab) -> dict[str, int]:
 
 def subnet_of(layout: Layout) -> IPv4Network:
     """The /24 the layout lies in."""
-    first = next(iter(layout.planned.values()))
-    return IPv4Network(f"{first.address}/24", strict=False)
+    return next(iter(layout.planned.values())).subnet
 
 
 def _subnet(world: World) -> IPv4Network:

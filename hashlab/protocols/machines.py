@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from hashlab.config.model import Machine
@@ -43,3 +43,8 @@ class PlannedMachine:
     def name(self) -> str:
         """The machine's name."""
         return self.machine.name
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The /24 of the lab, in which the machine's address lies."""
+        return IPv4Network(f"{self.address}/24", strict=False)

@@ -17,7 +17,7 @@ from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_im
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE_PARTS, Seed, labels, system_files
 
-SYSTEM_FILES = ("Dockerfile", "setup.sh", "container-init.sh")
+SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
 # What a box needs on a laptop where it was not built.
 SYSTEM_TAR = "system.tar"
 STORE_TAR = "store.tar"

@@ -13,6 +13,8 @@ from hashlab.protocols import BoxManifest, PlannedMachine
 from hashlab.providers.libvirt.virsh import Virsh
 
 KEY_WORD = "hashlab.key="
+# Words of the kernel's command line by which a machine learns whom its network is open to.
+NETWORK_WORDS = ("hashlab.subnet=", "hashlab.gateway=")
 
 
 def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
@@ -31,6 +33,13 @@ def key_word(public_key: str) -> str:
     return f"{KEY_WORD}{public_key.split()[1]}"
 
 
+def network_words(planned: PlannedMachine) -> list[str]:
+    """The words by which a machine learns the lab's subnet and the laptop's address in it."""
+    subnet = planned.subnet
+    values = (subnet, next(subnet.hosts()))
+    return [f"{word}{value}" for word, value in zip(NETWORK_WORDS, values, strict=True)]
+
+
 def has_key(described: Element, public_key: str) -> bool:
     """Whether a domain tells its machine this key."""
     return key_word(public_key) in described.findtext("os/cmdline", "").split()
@@ -40,8 +49,9 @@ def move(described: Element, planned: PlannedMachine, public_key: str) -> None:
     """Say in a domain's XML (changed in place) where its machine is to be now, and whose."""
     line = described.find("os/cmdline")
     if line is not None:
-        words = [word for word in (line.text or "").split() if not word.startswith(KEY_WORD)]
-        line.text = " ".join([*words, key_word(public_key)])
+        old = (KEY_WORD, *NETWORK_WORDS)
+        words = [word for word in (line.text or "").split() if not word.startswith(old)]
+        line.text = " ".join([*words, *network_words(planned), key_word(public_key)])
     text = described.find("description")
     if text is not None:
         text.text = moved(json.loads(text.text or "{}"), planned)

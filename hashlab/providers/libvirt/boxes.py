@@ -25,7 +25,10 @@ from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import Seed, system_files
 
-SYSTEM_FILES = ("Dockerfile", "setup.sh", "virtual-machine.sh", "first-boot.sh", "make-disk.sh")
+SYSTEM_FILES = (
+    *("Dockerfile", "setup.sh", "firewall.sh"),
+    *("virtual-machine.sh", "first-boot.sh", "make-disk.sh"),
+)
 # What a machine may fill; the file holds only what was written.
 DISK_GIB = 20
 DISK_SECONDS = 600

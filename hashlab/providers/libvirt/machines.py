@@ -20,7 +20,13 @@ from hashlab.protocols import (
     ObservedMachine,
     PlannedMachine,
 )
-from hashlab.providers.libvirt.about import describe, has_key, key_word, read_about
+from hashlab.providers.libvirt.about import (
+    describe,
+    has_key,
+    key_word,
+    network_words,
+    read_about,
+)
 from hashlab.providers.libvirt.names import (
     box_disk,
     disk,
@@ -149,6 +155,7 @@ class LibvirtMachines:
                 [
                     "root=/dev/vda rw quiet console=ttyS0 net.ifnames=0 apparmor=0",
                     f"systemd.hostname={planned.name}",
+                    *network_words(planned),
                     key_word(public_key),
                 ]
             ),

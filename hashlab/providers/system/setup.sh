@@ -89,7 +89,24 @@ ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_k
 WantedBy=multi-user.target
 EOF
 echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/host-key.conf
-systemctl enable hashlab-host-key.service ssh.service docker.service > /dev/null 2>&1
+# An engine whose machine's network is not closed does not start.
+chmod 0755 /usr/local/sbin/hashlab-firewall
+cat > /etc/systemd/system/hashlab-firewall.service <<'EOF'
+[Unit]
+Description=Close this machine's network to all but the lab and the laptop
+Before=ssh.service docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/local/sbin/hashlab-firewall
+
+[Install]
+WantedBy=multi-user.target
+RequiredBy=docker.service
+EOF
+systemctl enable hashlab-firewall.service hashlab-host-key.service ssh.service docker.service \
+    > /dev/null 2>&1
 # Nothing on a throw-away machine waits for these.
 systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
     systemd-networkd-wait-online.service fstrim.timer dpkg-db-backup.timer \

@@ -1,13 +1,16 @@
 #!/bin/sh
 # Makes a machine of someone else's box one of the lab's: the lab's key alone, a Docker Engine, a
 # folder for hashlab. Runs as root at each `vagrant up`; a second run changes nothing.
-# Arguments: kind of the box, user, public key, Debian packages.
+# Arguments: kind of the box, user, public key, the lab's subnet and the laptop's address in it,
+# Debian packages.
 set -eu
 
 kind=$1
 user=$2
 key=$3
-shift 3
+subnet=$4
+gateway=$5
+shift 5
 
 if [ "$kind" = debian ]; then
     export DEBIAN_FRONTEND=noninteractive
@@ -34,6 +37,34 @@ if [ "$kind" = debian ]; then
 fi
 usermod --append --groups docker "$user"
 install -d -o "$user" -g "$(id -gn "$user")" -m 0755 /var/lib/hashlab
+
+# The network is closed before the engine starts, at each boot. /usr may be read-only.
+cat > /etc/hashlab-firewall <<'END_OF_FIREWALL'
+# firewall.sh is put here.
+END_OF_FIREWALL
+chmod 0755 /etc/hashlab-firewall
+interface="$(ip -4 -o address show to "$subnet" | awk '{ print $2; exit }')"
+[ -n "$interface" ] || { echo "no interface has an address in $subnet" >&2; exit 1; }
+echo "$interface $subnet $gateway" > /etc/hashlab-network
+cat > /etc/systemd/system/hashlab-firewall.service <<'EOF'
+[Unit]
+Description=Close this machine's network to all but the lab and the laptop
+Before=ssh.service sshd.service docker.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/etc/hashlab-firewall
+
+[Install]
+WantedBy=multi-user.target
+RequiredBy=docker.service
+EOF
+systemctl daemon-reload
+systemctl enable hashlab-firewall.service > /dev/null 2>&1
+# A restart of the unit would restart an engine that runs.
+/etc/hashlab-firewall
+systemctl start hashlab-firewall.service
 
 # hashlab opens many sessions on one connection.
 setting="MaxSessions 64"

@@ -47,6 +47,9 @@ DEFAULT_MEMORY = 1024 * MIB
 # VirtualBox refuses other host-only addresses since 6.1.28.
 ALLOWED = IPv4Network("192.168.56.0/21")
 FIRST_BOOT = "virtualbox-first-boot.sh"
+FIREWALL = "firewall.sh"
+# Where the script of the first boot takes in the text of the firewall's.
+FIREWALL_TEXT = "# firewall.sh is put here.\n"
 SCAN_SECONDS = 10.0
 
 
@@ -107,8 +110,12 @@ class VirtualBoxMachines:
             "cpus": max(1, math.ceil(planned.machine.cpus or 1)),
             "properties": properties,
             "notes": {LAB: lab.id, MACHINE: planned.name, RECIPE: manifest.recipe},
-            "first_boot": system_files(FIRST_BOOT)[FIRST_BOOT],
-            "first_boot_args": [base.kind, base.user, public_key, *lab.box.packages],
+            "first_boot": _first_boot(),
+            "first_boot_args": [
+                *(base.kind, base.user, public_key),
+                *(str(planned.subnet), str(next(planned.subnet.hosts()))),
+                *lab.box.packages,
+            ],
             "when_up": shlex.join(["VBoxManage", "setextradata", name, READY, ready]),
         }
 
@@ -287,3 +294,9 @@ def _state(info: Mapping[str, str]) -> Literal["running", "stopped", "paused"]:
 def _key(public_key: str) -> str:
     """A public key without its comment."""
     return " ".join(public_key.split()[:2])
+
+
+def _first_boot() -> str:
+    """The script of the first boot with the firewall's script in it: Vagrant carries one file."""
+    files = system_files(FIRST_BOOT, FIREWALL)
+    return files[FIRST_BOOT].replace(FIREWALL_TEXT, files[FIREWALL])

@@ -232,12 +232,14 @@ def test_a_machine_without_limits_has_one_gibibyte_and_all_cores(laptop: Laptop)
     assert (found["memory"], found["cpus"]) == (1024, CORES)
 
 
-def test_key_and_name_come_by_the_command_line_of_the_boxs_kernel(laptop: Laptop) -> None:
+def test_key_name_and_network_come_by_the_command_line_of_the_boxs_kernel(laptop: Laptop) -> None:
     [planned] = laptop.plan("web")
     found = laptop.machines.settings(laptop.lab, planned, MANIFEST, KEY)
     words = found["cmd_line"].split()
     assert "hashlab.key=AAAAKEY" in words
     assert "systemd.hostname=web" in words
+    assert "hashlab.subnet=192.168.60.0/24" in words
+    assert "hashlab.gateway=192.168.60.1" in words
     assert "root=/dev/vda" in words
     assert found["kernel"] == "/var/lib/libvirt/hashlab/abc-vmlinuz"
     assert found["initrd"] == "/var/lib/libvirt/hashlab/abc-initrd.img"

@@ -494,7 +494,9 @@ def test_a_domain_is_moved_without_losing_what_else_it_says(laptop: Laptop) -> N
         move(described, moved, NEW_KEY)
         assert laptop.about("web") == {**before, "address": str(there), "ports": {"80": 9090}}
         words = described.findtext("os/cmdline", "").split()
-        assert words == [*line.split()[:-1], "hashlab.key=AAAANEW"]
+        kept = line.split()[:-3]
+        network = ["hashlab.subnet=192.168.61.0/24", "hashlab.gateway=192.168.61.1"]
+        assert words == [*kept, *network, "hashlab.key=AAAANEW"]
     assert has_key(described, NEW_KEY)
     assert not has_key(described, KEY)
 

@@ -21,6 +21,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.phases.layout import choose_subnet
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Endpoint, PlannedMachine
+from hashlab.providers.seed import system_files
 from hashlab.providers.virtualbox import VirtualBoxProvider
 from hashlab.providers.virtualbox.ignition import LIMIT, PROPERTY, ignition
 
@@ -170,8 +171,18 @@ def test_a_debian_box_is_set_up_by_vagrant_and_gets_the_labs_key_and_packages(
     assert settings["vagrant_sets_up"] is True
     assert settings["user"] == "vagrant"
     assert settings["properties"] == {}
-    assert settings["first_boot_args"] == ["debian", "vagrant", KEY, "curl"]
+    network = ["192.168.60.0/24", "192.168.60.1"]
+    assert settings["first_boot_args"] == ["debian", "vagrant", KEY, *network, "curl"]
     assert "authorized_keys" in settings["first_boot"]
+
+
+def test_the_script_of_the_first_boot_brings_the_firewall(
+    provider: VirtualBoxProvider, lab: Lab
+) -> None:
+    script = provider.machines.settings(debian(lab), planned(lab), MANIFEST, KEY)["first_boot"]
+    _, _, rest = script.partition("<<'END_OF_FIREWALL'\n")
+    firewall, _, _ = rest.partition("END_OF_FIREWALL\n")
+    assert firewall == system_files("firewall.sh")["firewall.sh"]
 
 
 def test_memory_is_told_in_mib_and_cores_as_whole_ones(
