@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hashlab.config.model import Build, Lab
+from hashlab.drivers.environment import engine_address
 from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
@@ -150,6 +151,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         provider=provider,
         vagrant=cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner))),
         connector=cast(Connector, _Late(connector)),
+        engine_name=_engine_name,
         laptop_engine=equipment.engine,
         runner=runner,
         workers=warm.workers if warm else ProcessWorkers(),
@@ -233,7 +235,12 @@ def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object
 
 
 def _local_engine() -> Engine:
-    return cast(Engine, _driver("hashlab.drivers.engine").local_engine())
+    return cast(Engine, _driver("hashlab.drivers.engine").local_engine(os.environ))
+
+
+def _engine_name() -> str:
+    address = engine_address(os.environ)
+    return f"{address.host or 'nowhere'} ({address.source})"
 
 
 def _download(url: str, target: Path, *, limit: int, track: Track) -> None:

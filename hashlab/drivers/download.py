@@ -8,6 +8,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from hashlab.drivers.environment import LOOPBACK
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 
@@ -39,7 +40,7 @@ def _opener() -> urllib.request.OpenerDirector:
     """What a server redirects to must be fetched by HTTP as well: no files, no FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler,
+        _ProxyToOthers,
         urllib.request.HTTPHandler,
         urllib.request.HTTPSHandler,
         urllib.request.HTTPRedirectHandler,
@@ -49,6 +50,18 @@ def _opener() -> urllib.request.OpenerDirector:
     ):
         opener.add_handler(handler())
     return opener
+
+
+class _ProxyToOthers(urllib.request.ProxyHandler):
+    """Asks this laptop itself for what it has, whatever proxy is set."""
+
+    def proxy_open(
+        self, req: urllib.request.Request, proxy: str, type: str
+    ) -> http.client.HTTPResponse | None:
+        """Return None where the request is to go without the proxy."""
+        if urlsplit(req.full_url).hostname in LOOPBACK:
+            return None
+        return super().proxy_open(req, proxy, type)
 
 
 def _write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,15 +11,26 @@ from typing import Any
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.auth import AuthConfig
+from docker.credentials.errors import StoreError
+from docker.errors import APIError, DockerException, ImageNotFound, InvalidConfigFile, NotFound
 from docker.utils import kwargs_from_env
+from docker.utils.config import find_config_file
 
 from hashlab.drivers.channel import ChannelAdapter
+from hashlab.drivers.environment import (
+    DEFAULT_HOST,
+    EngineAddress,
+    engine_address,
+    tool_environment,
+)
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
+# Of the API, for the one question that every version answers: which version is there.
+FIRST_VERSION = "1.41"
 CHUNK = 1 << 20
 
 
@@ -39,6 +51,12 @@ class DockerEngine:
             yield
         except APIError as error:
             raise LabError(f"{what}: {error.explanation or error}", where=self._where) from error
+        except StoreError as error:
+            raise LabError(
+                f"{what}: Docker's credential helper failed: {error}",
+                where=self._where,
+                next_step="docker login, or correct credsStore in ~/.docker/config.json",
+            ) from error
         except (DockerException, requests.RequestException, OSError, EOFError) as error:
             text = str(error) or type(error).__name__
             raise LabError(f"{what}: {text}", where=self._where) from error
@@ -389,18 +407,85 @@ class DockerEngine:
         self._client.close()
 
 
-def local_engine() -> DockerEngine:
-    """The laptop's engine (DOCKER_HOST or the default socket). Raises LaptopError without one."""
-    try:
-        client = docker.APIClient(version="auto", timeout=CALL_SECONDS, **kwargs_from_env())
-    except DockerException as error:
+def local_engine(environ: Mapping[str, str]) -> DockerEngine:
+    """The laptop's engine: the one that Docker's own client would use, if it is on this laptop.
+
+    Raises LaptopError that names it and says what to do.
+    """
+    address = engine_address(environ)
+    if address.problem:
         raise LaptopError(
-            "the Docker Engine of this laptop does not answer",
-            output=str(error),
-            next_step="start Docker (scripts/quickstart-dev-mode.sh does), then hashlab doctor",
+            address.problem,
+            where=address.source,
+            next_step="docker context use default; or unset DOCKER_HOST and DOCKER_CONTEXT",
+        )
+    try:
+        led = kwargs_from_env(environment=tool_environment(environ))
+        version = _local_client(led, FIRST_VERSION).version(api_version=False)["ApiVersion"]
+        return DockerEngine("laptop", _local_client(led, version))
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise _unanswered(address, error) from error
+
+
+def _local_client(led: Mapping[str, Any], version: str) -> docker.APIClient:
+    """A client that no proxy and no missing credential helper gets in the way of."""
+    try:
+        client = docker.APIClient(version=version, timeout=CALL_SECONDS, **led)
+        _without_missing_helpers(client)
+    except (InvalidConfigFile, AttributeError, TypeError, KeyError, ValueError) as error:
+        # docker-py reads the settings of Docker's client, whatever is in them.
+        raise LaptopError(
+            f"the settings of Docker's client cannot be read: {error}",
+            where=str(find_config_file() or ""),
+            next_step="correct its auths, credsStore and credHelpers, or move it away",
         ) from error
     _ignore_proxies(client)
-    return DockerEngine("laptop", client)
+    return client
+
+
+class _Settled(AuthConfig):
+    """Credentials that docker-py does not read again when there are none."""
+
+    is_empty = False
+
+
+def _without_missing_helpers(client: docker.APIClient) -> None:
+    """Forget credential helpers that are not installed, of which Docker Desktop leaves one behind.
+    Images that need no password come without them. Raises what bad settings make of this.
+    """
+    # docker-py has no other names for them.
+    known, settings = _Settled(vars(client)["_auth_configs"]), vars(client)["_general_configs"]
+    vars(client)["_auth_configs"] = known
+    dict(settings.get("HttpHeaders") or {})
+
+    def there(name: object) -> bool:
+        return shutil.which(f"docker-credential-{name}") is not None
+
+    helpers = known.get("credHelpers") or {}
+    known["credHelpers"] = {at: name for at, name in helpers.items() if there(name)}
+    if known.get("credsStore") and not there(known["credsStore"]):
+        known["credsStore"] = None
+
+
+def _unanswered(address: EngineAddress, error: Exception) -> LaptopError:
+    """Say what is wrong with an engine that gave no answer."""
+    if "PermissionError" in repr(error):
+        return LaptopError(
+            f"this user may not use the Docker Engine at {address.host}",
+            where=address.source,
+            next_step="sudo usermod -aG docker USER, then log out and in again (or: newgrp docker)",
+        )
+    start = "start Docker (scripts/quickstart-dev-mode.sh does), then hashlab doctor"
+    if address.source == "DOCKER_HOST":
+        start = "start it, or: unset DOCKER_HOST"
+    elif address.host != DEFAULT_HOST:
+        start = "start it, or: docker context use default"
+    return LaptopError(
+        f"the Docker Engine at {address.host} does not answer",
+        where=address.source,
+        output=str(error),
+        next_step=start,
+    )
 
 
 def channel_engine(
@@ -425,7 +510,7 @@ def channel_engine(
 
     try:
         # The version must be known to make a client, and asking for it needs one.
-        version = client("1.41").version(api_version=False)["ApiVersion"]
+        version = client(FIRST_VERSION).version(api_version=False)["ApiVersion"]
     except (DockerException, requests.RequestException, OSError, EOFError) as error:
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error

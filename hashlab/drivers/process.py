@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from hashlab.drivers.environment import tool_environment, user_environment
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
@@ -52,10 +53,12 @@ class ProcessRunner:
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
+        users: bool = False,
     ) -> Completed:
         """See protocols.Runner."""
         cancel.check()
-        process = self._start(command, cwd, env, stdin)
+        base = user_environment(os.environ) if users else tool_environment(os.environ)
+        process = self._start(command, cwd, {**base, **(env or {})}, stdin)
         outputs: tuple[list[str], list[str]] = ([], [])
         readers = [
             threading.Thread(target=_drain, args=(stream, lines, on_line), daemon=True)
@@ -93,14 +96,14 @@ class ProcessRunner:
         self,
         command: Sequence[str],
         cwd: Path | None,
-        env: Mapping[str, str] | None,
+        env: Mapping[str, str],
         stdin: str,
     ) -> subprocess.Popen[str]:
         try:
             return subprocess.Popen(
                 list(command),
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=env,
                 stdin=_readable(stdin) if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

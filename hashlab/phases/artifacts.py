@@ -222,6 +222,7 @@ def _run(world: World, order: Order, track: Track) -> None:
         timeout=BUILD_SECONDS,
         cancel=track.cancel,
         on_line=track.output,
+        users=True,
     )
     if done.code != 0:
         what = f"{order.command[0]} failed with exit code {done.code}"

@@ -40,7 +40,8 @@ def examine(
     ``providers``: what is known of providers already, in place of a look at the lab's own.
     """
     known = [_provider(world)] if providers is None else providers
-    checks = [_tools(world, building), *known, _disk(world.lab.folder)]
+    engine = [] if providers is None else [_engine(world)]
+    checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
     memory = _memory(world)
     return [*checks, memory] if memory else checks
 
@@ -109,6 +110,15 @@ def _provider(world: World) -> Check:
     except HashlabError as error:
         return Check(world.provider.name, False, error.what, error.next_step)
     return Check(world.provider.name, True, f"provider {world.provider.name} works")
+
+
+def _engine(world: World) -> Check:
+    """The one engine that Vagrant, Docker's client and hashlab ask, and what named it."""
+    try:
+        version = world.laptop_engine().info().get("ServerVersion")
+    except HashlabError as error:
+        return Check("engine", False, error.what, error.next_step)
+    return Check("engine", True, f"Docker {version} at {world.engine_name()}")
 
 
 def _disk(folder: Path) -> Check:

@@ -110,6 +110,7 @@ def _ask(
         stdin=json.dumps(question),
         timeout=RELOAD_SECONDS * world.provider.patience,
         cancel=cancel,
+        users=True,
     )
     if done.code != 0:
         raise _wrong(reload, word, f"failed with exit code {done.code}", done.stderr)

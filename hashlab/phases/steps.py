@@ -50,6 +50,7 @@ def _run(world: World, track: Track, step: Step | None, name: str) -> None:
         timeout=STEP_SECONDS * world.provider.patience,
         cancel=track.cancel,
         on_line=track.output,
+        users=True,
     )
     if done.code != 0:
         raise LabError(

@@ -107,6 +107,7 @@ class World:
     provider: Provider
     vagrant: Vagrant
     connector: Connector
+    engine_name: Callable[[], str]
     laptop_engine: Callable[[], Engine]
     runner: Runner
     workers: Workers

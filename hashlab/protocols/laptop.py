@@ -43,8 +43,12 @@ class Runner(Protocol):
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
+        users: bool = False,
     ) -> Completed:
-        """Run ``command`` (a list of words); ``env`` is added to the laptop's, it reads ``stdin``.
+        """Run ``command`` (a list of words), which reads ``stdin``.
+
+        ``users``: it is a command of the user's, and gets the user's whole environment; a tool gets
+        one in which nothing of the user's leads it elsewhere. ``env`` is added to either.
 
         Both streams are kept and passed line by line to ``on_line``. The whole process group is
         killed on cancel and after ``timeout`` seconds. Raises LaptopError when the command does

@@ -55,7 +55,7 @@ def root_filesystem(folder: Path) -> Path:
 def real_engine() -> DockerEngine:
     """This laptop's engine; skips the test when there is none."""
     try:
-        return local_engine()
+        return local_engine(os.environ)
     except HashlabError as error:
         pytest.skip(f"no Docker Engine on this laptop: {error.what}")
 

@@ -74,12 +74,15 @@ def say(real: ProcessRunner, script: str, **how: object) -> Completed:
     return real.run(["sh", "-c", script], timeout=PATIENCE, cancel=CancelToken(), **how)  # type: ignore[arg-type]
 
 
-def test_a_command_runs_in_its_folder_with_the_laptops_environment_and_more(
+def test_a_users_command_runs_in_its_folder_with_the_users_environment_and_more(
     real: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FROM_LAPTOP", "1")
-    done = say(real, 'echo "$PWD|$FROM_LAPTOP|$ADDED"', cwd=tmp_path, env={"ADDED": "2"})
+    words, more = 'echo "$PWD|$FROM_LAPTOP|$ADDED"', {"ADDED": "2"}
+    done = say(real, words, cwd=tmp_path, env=more, users=True)
     assert done.stdout == f"{tmp_path}|1|2\n"
+    # A tool does not see what it was not meant to.
+    assert say(real, words, cwd=tmp_path, env=more).stdout == f"{tmp_path}||2\n"
 
 
 @pytest.mark.parametrize("text", ["{}", "a b\nü ☃\n", "no line's end", "x" * 1_000_000])

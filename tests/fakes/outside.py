@@ -91,6 +91,7 @@ class Ran:
     env: Mapping[str, str]
     timeout: float
     stdin: str = ""
+    users: bool = False
 
 
 class FakeRunner:
@@ -123,12 +124,13 @@ class FakeRunner:
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
+        users: bool = False,
     ) -> Completed:
         cancel.check()
         words = tuple(command)
         name = PurePosixPath(words[1] if words[0] == "PYTHON" else words[0]).name
         with self.faults.call(f"runner.{name}", *words):
-            self.ran.append(Ran(words, cwd, dict(env or {}), timeout, stdin))
+            self.ran.append(Ran(words, cwd, dict(env or {}), timeout, stdin, users))
             answer = next((a for start, a in self._answers if words[: len(start)] == start), None)
             if answer is None:
                 raise AssertionError(f"the fake runner was not prepared for {list(words)}")
@@ -571,6 +573,7 @@ class Outside:
             provider=self.provider,
             vagrant=self.vagrant,
             connector=self.connector,
+            engine_name=lambda: "unix:///fake.sock (the default)",
             laptop_engine=lambda: self.laptop,
             runner=self.runner,
             workers=self.workers,

@@ -28,6 +28,7 @@ class VirtualBoxRunner:
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
+        users: bool = False,
     ) -> Completed:
         self.ran.append(tuple(command))
         if command[0] == "VBoxManage":

@@ -65,6 +65,34 @@ def test_a_run_killed_in_any_phase_is_simply_run_again(hello_lab: LabFolder) -> 
     assert all(s["build"] == s["running_build"] for s in hello_lab.json("status")["services"])
 
 
+def test_what_the_user_has_set_leads_no_tool_elsewhere(
+    hello_lab: LabFolder, tmp_path: Path
+) -> None:
+    """Neither Vagrant nor Docker's client, ssh or the lab's own commands, which ask 127.0.0.1."""
+    (tmp_path / "config.json").write_text('{"credsStore": "no-such-helper"}')
+    proxy = "http://127.0.0.1:9"
+    user = {
+        "DOCKER_CONFIG": str(tmp_path),
+        "DOCKER_CONTEXT": "default",
+        "DOCKER_DEFAULT_PLATFORM": "plan9/mips",
+        "VAGRANT_CWD": "/nonexistent",
+        "VAGRANT_VAGRANTFILE": "Nofile",
+        "VAGRANT_DEFAULT_PROVIDER": "none",
+        "VAGRANT_DOTFILE_PATH": "/nonexistent",
+        "RUBYOPT": "-rno-such-library",
+        "RSYNC_RSH": "false",
+        "LC_ALL": "de_DE.UTF-8",
+        "LIBVIRT_DEFAULT_URI": "qemu+ssh://192.0.2.1/system",
+        **dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), proxy),
+    }
+    hello_lab.run("destroy", **user).ok()
+    assert hello_lab.json("dev", **user)["ok"]
+    assert hello_lab.json("refresh", **user)["ok"]
+    checks = hello_lab.json("doctor", **user)["checks"]
+    [engine] = [check["detail"] for check in checks if check["name"] == "engine"]
+    assert engine.endswith("at unix:///var/run/docker.sock (the default)")
+
+
 def test_ctrl_c_names_what_is_half_done(hello_lab: LabFolder) -> None:
     hello_lab.run("destroy").ok()
     run = hello_lab.start("dev", "--verbose")

@@ -60,7 +60,6 @@ class Virsh:
     def _run(self, words: Sequence[str], timeout: float) -> Completed:
         return self._runner.run(
             ["virsh", "--connect", URI, "--quiet", *words],
-            env={"LC_ALL": "C"},
             timeout=timeout,
             cancel=CancelToken(),
         )

@@ -23,8 +23,6 @@ UNLOCK_POLL_SECONDS = 0.1
 NO_SNAPSHOTS = "does not have any snapshots"
 ABSENT = "VBOX_E_OBJECT_NOT_FOUND"
 GLOBAL = "global"
-# Answers are translated otherwise.
-PLAIN = {"LC_ALL": "C"}
 NETMASK = "255.255.255.0"
 FIRST_WITH_NETWORKS = 7
 
@@ -73,9 +71,7 @@ class VBoxManage:
 
     def run(self, *words: str, timeout: float = CALL_SECONDS) -> Completed:
         """Run one command, whatever comes of it."""
-        return self._runner.run(
-            ["VBoxManage", *words], env=PLAIN, timeout=timeout, cancel=CancelToken()
-        )
+        return self._runner.run(["VBoxManage", *words], timeout=timeout, cancel=CancelToken())
 
     def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return what it printed."""

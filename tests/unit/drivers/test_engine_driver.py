@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -20,6 +22,7 @@ from hashlab.drivers.engine import (
     channel_engine,
     local_engine,
 )
+from hashlab.drivers.environment import EngineAddress
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Step
 from hashlab.protocols import ContainerState, SwarmState
@@ -227,12 +230,12 @@ def test_a_pull_that_fails_half_way_is_a_failure() -> None:
 
 
 def test_a_laptop_without_an_engine_is_told_how_to_start_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(LaptopError, match="does not answer") as failure:
-        local_engine()
-    assert "start Docker" in failure.value.next_step
+    with pytest.raises(LaptopError, match=r"none.sock does not answer") as failure:
+        local_engine({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
+    assert failure.value.next_step == "start it, or: unset DOCKER_HOST"
+    assert failure.value.where == "DOCKER_HOST"
 
 
 def test_a_machine_whose_engine_cannot_be_reached_is_named() -> None:
@@ -246,3 +249,64 @@ def test_a_machine_whose_engine_cannot_be_reached_is_named() -> None:
 
 def test_every_call_has_a_time_limit() -> None:
     assert 0 < driver.CALL_SECONDS <= 120
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings of Docker's client, which are not there yet."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path / "config.json"
+
+
+NOWHERE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auths": []}',
+        '{"auths": {"registry.example": 7}}',
+        '{"auths": {"registry.example": {"auth": "!"}}}',
+        '{"credHelpers": []}',
+        '{"credHelpers": 7}',
+        '{"credsStore": ["desktop"]}',
+        '{"HttpHeaders": 7}',
+        "[]",
+        "null",
+        "{",
+    ],
+)
+def test_whatever_dockers_settings_say_ends_in_no_traceback(settings: Path, text: str) -> None:
+    settings.write_text(text)
+    with pytest.raises(LaptopError, match=r"does not answer|cannot be read"):
+        local_engine(NOWHERE)
+
+
+def test_credential_helpers_that_are_not_there_are_not_asked(settings: Path) -> None:
+    helpers = {"gone.example": "gone", "there.example": "there"}
+    settings.write_text(json.dumps({"credsStore": "desktop", "credHelpers": helpers}))
+    helper = settings.parent / "bin" / "docker-credential-there"
+    helper.parent.mkdir()
+    helper.write_text("")
+    helper.chmod(0o755)
+    client = driver._local_client({"base_url": "tcp://127.0.0.1:1"}, driver.FIRST_VERSION)
+    known = vars(client)["_auth_configs"]
+    assert known.creds_store is None
+    assert known.cred_helpers == {"there.example": "there"}
+
+
+def test_a_socket_without_permission_is_not_an_engine_that_does_not_run() -> None:
+    error = requests.ConnectionError("aborted", PermissionError(13, "Permission denied"))
+    address = EngineAddress("unix:///var/run/docker.sock", "the default")
+    failure = driver._unanswered(address, error)
+    assert "this user may not use" in failure.what
+    assert "usermod -aG docker" in failure.next_step
+    gone = driver._unanswered(address, FileNotFoundError(2, "No such file"))
+    assert "does not answer" in gone.what and "start Docker" in gone.next_step
+
+
+def test_an_engine_elsewhere_is_refused_before_it_is_asked() -> None:
+    with pytest.raises(LaptopError, match="ssh://me@build is not on this laptop") as failure:
+        local_engine({"DOCKER_HOST": "ssh://me@build"})
+    assert "unset DOCKER_HOST" in failure.value.next_step

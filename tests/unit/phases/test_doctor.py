@@ -165,3 +165,15 @@ def test_rows_of_providers_stand_in_place_of_a_look_at_the_labs_own(outside: Out
     found = examine(outside.world(), building=True, providers=[row])
     assert [check for check in found if check.name == "docker"] == [row]
     assert "provider.check" not in [call.name for call in outside.faults.calls]
+
+
+def test_the_one_engine_that_all_tools_ask_is_named(outside: Outside) -> None:
+    outside.laptop.host["ServerVersion"] = "26.1.5"
+    rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
+    assert rows["engine"].detail == "Docker 26.1.5 at unix:///fake.sock (the default)"
+
+
+def test_an_engine_that_does_not_answer_is_a_row_of_its_own(outside: Outside) -> None:
+    outside.faults.arm("laptop.info", LaptopError("it does not answer", next_step="start it"))
+    rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
+    assert rows["engine"] == Check("engine", False, "it does not answer", "start it")
