@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hashlab.config.compose.service import replicas, watches
+from hashlab.config.compose.service import limits, replicas, watches
 from hashlab.config.model import BindMount, VolumeMount, Watch
 from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
@@ -17,6 +17,7 @@ def check_service(name: str, service: Draft, compose: Draft, report: Report) -> 
         hint = "Write image: NAME or build: FOLDER."
         report.add(service.line, f"service '{name}' has neither image nor build", hint)
     _check_replicas(name, service, report)
+    _check_pids(service, report)
     _check_declared(service, compose, report)
     _check_targets(name, service, report)
     for entry in watches(service):
@@ -30,6 +31,13 @@ def _check_replicas(name: str, service: Draft, report: Report) -> None:
             message = f"{count} replicas of '{name}' cannot all publish port {port.published}"
             hint = f'Write "{port.target}" to let the engine choose, or replicas: 1.'
             report.add(line, message, hint)
+
+
+def _check_pids(service: Draft, report: Report) -> None:
+    both = [service.get("pids_limit"), limits(service).get("pids")]
+    if None not in both and len(set(both)) > 1:
+        message = f"pids_limit is {both[0]}, but deploy.resources.limits.pids is {both[1]}"
+        report.add(service.line_of("pids_limit"), message, "Keep one of the two.")
 
 
 def _check_declared(service: Draft, compose: Draft, report: Report) -> None:

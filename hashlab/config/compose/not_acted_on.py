@@ -57,7 +57,6 @@ SERVICE = {
     "oom_kill_disable": _REMOVE,
     "oom_score_adj": _REMOVE,
     "pid": _REMOVE,
-    "pids_limit": _LIMITS.format("pids"),
     "platform": _MACHINE_DECIDES,
     "post_start": "Put it into the entrypoint of the image.",
     "pre_stop": "Use stop_signal and stop_grace_period.",

@@ -10,7 +10,7 @@ from hashlab.config.compose import mounts, not_acted_on, running
 from hashlab.config.compose.environment import env_file, environment, merged
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
-from hashlab.config.compose.scalars import boolean, duration, texts, words
+from hashlab.config.compose.scalars import boolean, duration, integer, texts, words
 from hashlab.config.model import (
     BindMount,
     FileMount,
@@ -89,6 +89,7 @@ SERVICE_KEYS = Table(
         "cap_drop": list_of(_capability, "a list of capabilities"),
         "read_only": boolean,
         "security_opt": strings,
+        "pids_limit": integer(low=-1),
         "ulimits": running.ulimits,
         "sysctls": texts,
         "extra_hosts": running.extra_hosts,
@@ -144,7 +145,6 @@ def service_of(
     files: Mapping[str, Mapping[str, Path]],
 ) -> Service:
     """Return the service of a draft without problems; ``files`` has secrets and configs by name."""
-    limits = draft.get("deploy", Draft()).get("resources", Draft()).get("limits", Draft())
     return Service(
         name=name,
         machine=machine,
@@ -156,11 +156,25 @@ def service_of(
             each.value for each in draft.get("depends_on", ()) if each.value.service in active
         ),
         replicas=replicas(draft),
-        limits=Limits(**limits.pick("cpus", "memory", "pids")),
+        limits=_limits(draft),
         watch=tuple(entry.value for entry in watches(draft)),
         **_mounts(draft),
         **draft.pick(*_AS_THEY_ARE),
     )
+
+
+def limits(draft: Draft) -> Draft:
+    """Return deploy.resources.limits of a service; empty where it has none."""
+    found: Draft = draft.get("deploy", Draft()).get("resources", Draft()).get("limits", Draft())
+    return found
+
+
+def _limits(draft: Draft) -> Limits:
+    found = limits(draft).pick("cpus", "memory", "pids")
+    pids = draft.get("pids_limit", 0)
+    if pids > 0:  # Compose: 0 and -1 set no limit
+        found.setdefault("pids", pids)
+    return Limits(**found)
 
 
 def _mounts(draft: Draft) -> dict[str, Any]:

@@ -1346,6 +1346,17 @@ FURTHER = {
             ),
         ),
     ),
+    "two limits of pids": Bad(
+        "compose.yaml:4",
+        "pids_limit is 8, but deploy.resources.limits.pids is 9",
+        "Keep one of the two",
+        compose=(
+            (
+                '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
+                "    pids_limit: 8\n    deploy: {resources: {limits: {pids: 9}}}",
+            ),
+        ),
+    ),
     "a variable that is a list": Bad(
         "compose.yaml:14",
         "expected a string, found a list",

@@ -80,6 +80,8 @@ SAME = {
     "extra hosts": ('extra_hosts: ["a:10.0.0.1"]', 'extra_hosts: ["a=10.0.0.1"]', "extra_hosts: {a: 10.0.0.1}", "extra_hosts: {a: [10.0.0.1]}"),
     "ignored paths": ("volumes: ['./src:/s']\ndevelop: {watch: [{path: ./src, action: sync, ignore: a}]}", "volumes: ['./src:/s']\ndevelop: {watch: [{path: src/, action: sync, ignore: [a]}]}"),
     "limits": ("deploy: {resources: {limits: {cpus: '0.5', memory: 1g, pids: 9}}}", "deploy: {resources: {limits: {cpus: 0.50, memory: 1024mb, pids: '9'}}}"),
+    "a limit of pids": ("pids_limit: 9", "pids_limit: '9'", "deploy: {resources: {limits: {pids: 9}}}", "pids_limit: 9\ndeploy: {resources: {limits: {pids: 9}}}"),
+    "no limit of pids": ("pids_limit: -1", "pids_limit: 0", ""),
     "a switch": ("init: true", "init: 'true'", "init: yes"),
     "a restart policy": ("restart: no", "restart: 'no'", ""),
     "extensions": ("x-anything: {at: [all]}", "deploy: {x-more: 1}", ""),
