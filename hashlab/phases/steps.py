@@ -75,4 +75,9 @@ def step_environment(world: World) -> dict[str, str]:
         f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
     }
     patience = f"{world.provider.patience:g}"
-    return {"HASHLAB_LAB": world.lab.name, "HASHLAB_PATIENCE": patience, **urls}
+    return {
+        "HASHLAB_LAB": world.lab.name,
+        "HASHLAB_PATIENCE": patience,
+        "HASHLAB_SSH_CONFIG": str(world.state.ssh_config),
+        **urls,
+    }

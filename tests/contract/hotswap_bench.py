@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,7 +20,6 @@ TOOLS = EXAMPLE / "tools"
 COMMON = EXAMPLE / "common" / "src" / "main" / "java" / "hashcollision" / "common"
 SECONDS = 30.0
 FIRST, SECOND = "000000000001", "000000000002"
-PORT = "HASHLAB_URL_DEBUG_SHOP"
 
 Found = TypeVar("Found")
 
@@ -282,13 +281,14 @@ def order(classes: Path, *names: str, build: str = SECOND) -> dict[str, Any]:
     return {"service": "shop", "build": build, "files": files}
 
 
-def run(port: int | None, *words: str, given: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *words: str, given: str, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """One run of the tool."""
-    environment = os.environ | ({PORT: f"tcp://127.0.0.1:{port}"} if port else {})
     return subprocess.run(
         [sys.executable, str(TOOLS / "hotswap.py"), *words],
         input=given,
-        env=environment,
+        env={**os.environ, **(environ or {})},
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -298,7 +298,7 @@ def run(port: int | None, *words: str, given: str) -> subprocess.CompletedProces
 
 def ask(port: int, word: str, what: dict[str, Any]) -> dict[str, Any]:
     """The tool's answer, which it gives with exit code 0 and nothing on stderr."""
-    ran = run(port, "debug-shop", word, given=json.dumps(what))
+    ran = run(f"127.0.0.1:{port}", word, given=json.dumps(what))
     assert (ran.returncode, ran.stderr) == (0, "")
     answer: dict[str, Any] = json.loads(ran.stdout)
     return answer

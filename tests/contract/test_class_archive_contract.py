@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,6 +140,42 @@ def test_a_failed_dump_is_told_as_json_and_leaves_nothing(container: Container) 
     said = container.make("user-1.jsa")
     assert '"formattedMessage":"no class archive for user: no memory"' in said
     assert container.kept() == set()
+
+
+def test_archives_of_services_that_share_no_folder_are_made_in_turn(
+    container: Container, tmp_path: Path
+) -> None:
+    turns = tmp_path / "turns"
+    turns.mkdir(mode=0o555)
+    reader, writer = os.pipe()
+    with subprocess.Popen(["flock", str(turns), "cat"], stdin=reader) as other:
+        os.close(reader)
+        until_locked(turns)
+        words = [container.folder / "archive-classes", str(os.getpid()), "user"]
+        making = subprocess.Popen(
+            [*words, str(container.jar), str(container.archives / "user-1.jsa")],
+            env={
+                "PATH": f"{container.folder}:{os.environ['PATH']}",
+                "ARCHIVE_TURNS": str(turns),
+            },
+            stdout=subprocess.PIPE,
+        )
+        with pytest.raises(subprocess.TimeoutExpired):
+            making.wait(0.5)
+        assert container.kept() == set()
+        os.close(writer)
+        said, _ = making.communicate(timeout=30)
+    assert other.returncode == 0
+    assert b"user will start quicker" in said
+    assert container.kept() == {"user-1.jsa", "user-1.jsa.checked"}
+
+
+def until_locked(folder: Path) -> None:
+    """Wait until a process holds the lock on a folder."""
+    deadline = time.monotonic() + 10
+    while subprocess.run(["flock", "-n", folder, "true"], check=False).returncode == 0:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_archive_that_is_there_meanwhile_is_not_made_again(container: Container) -> None:

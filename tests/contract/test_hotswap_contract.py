@@ -34,7 +34,16 @@ from hotswap_bench import (
     until,
 )
 
-MODULES = ("octets", "classfile", "bytecode", "jdwp", "running", "differences", "hotswap")
+MODULES = (
+    "octets",
+    "classfile",
+    "bytecode",
+    "debugport",
+    "jdwp",
+    "running",
+    "differences",
+    "hotswap",
+)
 REDEFINE = bytes((0, 1, 18))  # flags, command set, command
 Edit = Callable[..., Path]
 
@@ -161,7 +170,7 @@ def test_constants_that_are_numbered_anew_and_jumps_that_grow_are_the_same_code(
 
 def code_of_many(port: int, jdwp: ModuleType) -> bytes:
     """The bytes of Many.count in the running process."""
-    connection = jdwp.Connection("127.0.0.1", port, 1.0)
+    connection = jdwp.Connection(jdwp.Port("127.0.0.1", port), 1.0)
     process = import_module("running").Process(connection)
     (many,) = process.read(process.loaded(["shop.Many"])["shop.Many"])
     connection.end()
@@ -304,7 +313,7 @@ def test_a_debugger_that_is_attached_keeps_the_tool_out_and_the_next_one_gets_in
     shop: Shop, edit: Edit, jdwp: ModuleType
 ) -> None:
     new = edit("1 coin", "2 coins")
-    ide = jdwp.Connection("127.0.0.1", shop.debug_port, 1.0)
+    ide = jdwp.Connection(jdwp.Port("127.0.0.1", shop.debug_port), 1.0)
     answer = swap(shop.debug_port, order(new, "Shop"))
     assert not answer["taken"]
     assert "the IDE" in answer["why"]
@@ -313,7 +322,7 @@ def test_a_debugger_that_is_attached_keeps_the_tool_out_and_the_next_one_gets_in
     assert stale == {"/app/classes/shop/Shop.class": answer["why"]}
     ide.end()
     assert swap(shop.debug_port, order(new, "Shop"))["taken"]
-    jdwp.Connection("127.0.0.1", shop.debug_port, 1.0).end()
+    jdwp.Connection(jdwp.Port("127.0.0.1", shop.debug_port), 1.0).end()
     assert prove(shop.debug_port, order(new, "Shop")) == {}
 
 
@@ -347,13 +356,13 @@ def test_a_port_that_is_silent_is_given_up(
     monkeypatch.setattr(jdwp, "CONNECT_SECONDS", 0.05)
     silent = socket.create_server(("127.0.0.1", 0))
     with silent, pytest.raises(jdwp.Unreachable, match="answers like a JVM"):
-        jdwp.Connection("127.0.0.1", silent.getsockname()[1], 1.0)
+        jdwp.Connection(jdwp.Port("127.0.0.1", silent.getsockname()[1]), 1.0)
 
 
 def test_a_tool_that_dies_while_threads_stand_leaves_none_standing(
     shop: Shop, jdwp: ModuleType
 ) -> None:
-    connection = jdwp.Connection("127.0.0.1", shop.debug_port, 1.0)
+    connection = jdwp.Connection(jdwp.Port("127.0.0.1", shop.debug_port), 1.0)
     connection.one(jdwp.SUSPEND)
     connection._socket.close()
     assert shop.talk("price") == "1 coin"
@@ -401,12 +410,15 @@ def test_a_jvm_that_is_killed_midway_has_not_taken_anything(shop: Shop, edit: Ed
 
 
 def test_a_call_that_cannot_be_understood_fails(shop: Shop) -> None:
-    for port, words, given in (
-        (None, ("debug-shop", "swap"), '{"build": "", "files": {}}'),
-        (shop.debug_port, ("debug-shop", "look"), "{}"),
-        (shop.debug_port, ("debug-shop", "swap"), "{}"),
+    place, order = f"127.0.0.1:{shop.debug_port}", '{"build": "", "files": {}}'
+    for words, given in (
+        (("services/shop", "swap"), order),  # without what hashlab sets
+        (("somewhere", "swap"), order),
+        (("-oProxyCommand=x/shop", "swap"), order),
+        ((place, "look"), "{}"),
+        ((place, "swap"), "{}"),
     ):
-        ran = run(port, *words, given=given)
+        ran = run(*words, given=given)
         assert (ran.returncode, ran.stdout) == (2, "")
         assert ran.stderr.startswith("hotswap: ")
     assert until(lambda: shop.talk("price")) == "1 coin"

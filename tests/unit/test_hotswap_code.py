@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "examples" / "hash-collision" / "tools"
-MODULES = ("octets", "classfile", "bytecode", "jdwp", "running", "differences")
+MODULES = ("octets", "classfile", "bytecode", "debugport", "jdwp", "running", "differences")
 
 GOTO, IFEQ, ICONST_0, POP, RETURN, ALOAD = 0xA7, 0x99, 0x03, 0x57, 0xB1, 0x19
 LDC, LDC_W, LDC2_W, INVOKEDYNAMIC = 0x12, 0x13, 0x14, 0xBA

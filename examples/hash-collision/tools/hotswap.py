@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Puts changed classes into the running JVM of a service, and reads back what it runs.
 
-    hotswap.py PORT swap     replaces the code of loaded classes and tells the process its build id
-    hotswap.py PORT prove    compares the code of loaded classes with class files
+    hotswap.py PLACE swap     replaces the code of loaded classes and tells the process its build id
+    hotswap.py PLACE prove    compares the code of loaded classes with class files
 
-PORT is the id of a forwarded debugger port. What is asked for comes as JSON on stdin, what came of
-it goes as JSON to stdout. Imports little, because it runs at every refresh.
+PLACE is where the JVM takes a debugger: MACHINE/SERVICE for a container of the lab, or HOST:PORT.
+What is asked for comes as JSON on stdin, what came of it goes as JSON to stdout. Imports little,
+because it runs at every refresh.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 
+import debugport
 import jdwp
 from classfile import FINAL, ClassFile, Key, Malformed
 from differences import (
@@ -283,21 +285,10 @@ def _patience() -> float:
         raise Wrong(f"HASHLAB_PATIENCE is no number: {text}") from error
 
 
-def _address(identity: str) -> tuple[str, int]:
-    name = f"HASHLAB_URL_{identity.upper().replace('-', '_')}"
-    url = os.environ.get(name)
-    if not url:
-        raise Wrong(f"{name} is not set: no forwarded port has the id {identity}")
-    host, _, port = url.partition("://")[2].rstrip("/").rpartition(":")
-    if not host or not port.isdigit():
-        raise Wrong(f"{name} is not like tcp://127.0.0.1:17000: {url}")
-    return host.strip("[]"), int(port)
-
-
-def _with_process(identity: str, act: Callable[[Process], object]) -> object:
-    """What comes of an act on the JVM behind a port. Raises NotTaken for whatever is in its way."""
+def _with_process(place: str, act: Callable[[Process], object]) -> object:
+    """What comes of an act on the JVM at a place. Raises NotTaken for whatever is in its way."""
     try:
-        connection = jdwp.Connection(*_address(identity), _patience())
+        connection = jdwp.Connection(debugport.place(place), _patience())
     except jdwp.Unreachable as error:
         raise NotTaken(str(error)) from error
     try:
@@ -308,16 +299,16 @@ def _with_process(identity: str, act: Callable[[Process], object]) -> object:
         connection.end()
 
 
-def answer(identity: str, word: str, order: Order) -> dict[str, object]:
+def answer(place: str, word: str, order: Order) -> dict[str, object]:
     """What the tool prints."""
     if word == "swap":
         try:
-            detail = _with_process(identity, lambda process: swap(process, order))
+            detail = _with_process(place, lambda process: swap(process, order))
         except NotTaken as reason:
             return {"taken": False, "why": str(reason)}
         return {"taken": True, "detail": detail}
     try:
-        return {"stale": _with_process(identity, lambda process: prove(process, order))}
+        return {"stale": _with_process(place, lambda process: prove(process, order))}
     except NotTaken as reason:
         return {"stale": dict.fromkeys(order.files, str(reason))}
 
@@ -326,9 +317,9 @@ def main(words: list[str]) -> int:
     """The exit code: 0 for every answer, 2 for a call that cannot be understood."""
     try:
         if len(words) != 2 or words[1] not in ("swap", "prove"):
-            raise Wrong("usage: hotswap.py PORT swap|prove < ORDER.json")
+            raise Wrong("usage: hotswap.py PLACE swap|prove < ORDER.json")
         print(json.dumps(answer(words[0], words[1], Order(sys.stdin.read()))))
-    except Wrong as wrong:
+    except (Wrong, debugport.Wrong) as wrong:
         print(f"hotswap: {wrong}", file=sys.stderr)
         return USAGE
     return 0

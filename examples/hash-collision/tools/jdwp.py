@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Sequence
 
+from debugport import Inside, Port
 from octets import Octets
 
 HANDSHAKE = b"JDWP-Handshake"
@@ -82,11 +83,11 @@ class Connection:
     `patience` multiplies all time limits.
     """
 
-    def __init__(self, host: str, port: int, patience: float) -> None:
+    def __init__(self, place: Port | Inside, patience: float) -> None:
         self._sizes: dict[str, int] = {}
         self._number = 0
         self._buffer = bytearray()
-        self._socket = _attached(host, port, patience)
+        self._socket = _attached(place, patience)
         self._limit = ANSWER_SECONDS * patience
 
     def begin(self) -> list[bool]:
@@ -156,26 +157,25 @@ class Connection:
         return taken
 
 
-def _attached(host: str, port: int, patience: float) -> socket.socket:
+def _attached(place: Port | Inside, patience: float) -> socket.socket:
     """A connection whose other end is a JVM that has greeted."""
     deadline = time.monotonic() + AGAIN_SECONDS * patience
     while True:
         try:
-            return _greeted(host, port, CONNECT_SECONDS * patience)
+            return _greeted(place, CONNECT_SECONDS * patience)
         except TimeoutError as error:
             raise Unreachable(
-                f"nothing at {host}:{port} answers like a JVM: is the process stopped?"
+                f"nothing at {place} answers like a JVM: is the process stopped?"
             ) from error
         except OSError as error:
             if time.monotonic() > deadline:
-                raise Unreachable(_nobody(host, port)) from error
+                raise Unreachable(_nobody(place)) from error
         time.sleep(POLL_SECONDS)
 
 
-def _greeted(host: str, port: int, limit: float) -> socket.socket:
-    made = socket.create_connection((host, port), timeout=limit)
+def _greeted(place: Port | Inside, limit: float) -> socket.socket:
+    made = place.connect(limit)
     try:
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         made.sendall(HANDSHAKE)
         greeting = b""
         while len(greeting) < len(HANDSHAKE):
@@ -184,16 +184,16 @@ def _greeted(host: str, port: int, limit: float) -> socket.socket:
                 raise ConnectionResetError("it hangs up")
             greeting += received
         if greeting != HANDSHAKE:
-            raise Unreachable(f"what listens at {host}:{port} is no JVM")
+            raise Unreachable(f"what listens at {place} is no JVM")
     except BaseException:
         made.close()
         raise
     return made
 
 
-def _nobody(host: str, port: int) -> str:
+def _nobody(place: Port | Inside) -> str:
     """A JVM that has a debugger does not listen: from here that looks the same as none."""
     return (
-        f"no JVM takes a debugger at {host}:{port}:"
+        f"no JVM takes a debugger at {place}:"
         " start the lab with JRE_VARIANT=-debug, or detach the IDE"
     )

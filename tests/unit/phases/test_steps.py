@@ -59,6 +59,7 @@ def test_the_command_runs_in_the_labs_folder_and_knows_every_address(outside: Ou
     assert ran.env == {
         "HASHLAB_LAB": "small",
         "HASHLAB_PATIENCE": "1",
+        "HASHLAB_SSH_CONFIG": str(outside.state.ssh_config),
         "HASHLAB_URL_SITE": "http://127.0.0.1:8080",
         "HASHLAB_URL_ADMIN_UI": "https://127.0.0.1:40001",
         "HASHLAB_URL_RAW": "tcp://127.0.0.1:8082",

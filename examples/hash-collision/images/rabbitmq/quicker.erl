@@ -35,7 +35,8 @@ training() ->
     Loaded = [{M, File} || {M, File} <- rpc:call(?NODE, code, all_loaded, []), is_list(File), hd(File) =:= $/],
     ok = write_boot_file(Loaded),
     io:format("~b modules are loaded at once~n", [length(Loaded)]),
-    ok = rpc:call(?NODE, rabbit_auth_backend_internal, delete_user, [<<"hashcollision">>, <<"build">>]),
+    [ok = rpc:call(?NODE, rabbit_auth_backend_internal, delete_user, [User, <<"build">>])
+     || User <- [<<"hashcollision">>, <<"auth">>, <<"user">>, <<"qa">>]],
     ok = rpc:call(?NODE, init, stop, []),
     pang = awaited(fun() -> net_adm:ping(?NODE) end, pang),
     halt().

@@ -4,6 +4,7 @@ import hashcollision.common.AtStart;
 import hashcollision.common.http.ApiException;
 import hashcollision.common.http.Http;
 import hashcollision.common.http.JsonBody;
+import hashcollision.common.http.Requests;
 import hashcollision.common.token.Caller;
 import hashcollision.common.token.Tokens;
 import io.javalin.config.RoutesConfig;
@@ -22,11 +23,13 @@ final class AuthRoutes {
     private final Accounts accounts;
     private final Passwords passwords;
     private final Tokens tokens;
+    private final LogInLimits limits;
 
-    AuthRoutes(Accounts accounts, Passwords passwords, Tokens tokens) {
+    AuthRoutes(Accounts accounts, Passwords passwords, Tokens tokens, LogInLimits limits) {
         this.accounts = accounts;
         this.passwords = passwords;
         this.tokens = tokens;
+        this.limits = limits;
     }
 
     @AtStart
@@ -51,14 +54,17 @@ final class AuthRoutes {
         JsonBody body = JsonBody.of(context);
         String name = body.text("name", 1, 200);
         String password = body.rawText("password", 1, 200);
-        Http.json(context, 201, new Session(tokens.issue(authenticate(name, password))));
+        Http.json(context, 201, new Session(tokens.issue(authenticate(name, password, Requests.address(context)))));
     }
 
-    private Caller authenticate(String name, String password) throws SQLException {
+    private Caller authenticate(String name, String password, String address) throws SQLException {
         Optional<Accounts.Account> account = accounts.find(name);
+        String counted = account.map(Accounts.Account::name).orElse(name);
+        limits.begin(counted, address);
         if (account.isEmpty()) {
             passwords.pretendToMatch(password);
         } else if (passwords.matches(password, account.get().passwordHash())) {
+            limits.succeeded(counted, address);
             return new Caller(account.get().id(), account.get().name());
         }
         throw ApiException.unauthorized("The name or the password is wrong.");

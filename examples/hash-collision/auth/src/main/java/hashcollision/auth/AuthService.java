@@ -15,6 +15,7 @@ public final class AuthService {
         Accounts accounts = new Accounts(service.database(), service.broker().outbox());
         Tokens tokens = new Tokens(service.settings().secret("token_key"));
         Passwords passwords = new Passwords(service.settings().number("PASSWORD_COST", 10));
-        service.start(new AuthRoutes(accounts, passwords, tokens)::register);
+        LogInLimits limits = new LogInLimits(System::nanoTime);
+        service.start(new AuthRoutes(accounts, passwords, tokens, limits)::register);
     }
 }

@@ -23,7 +23,7 @@ public final class Service {
         this.name = name;
         this.settings = settings;
         this.database = new Database(settings.host("postgres"), name, settings.secret(name + "_db_password"), health);
-        this.broker = new Broker(settings.host("rabbitmq"), settings.secret("rabbitmq_password"), name, database,
+        this.broker = new Broker(settings.host("rabbitmq"), name, settings.secret(name + "_broker_password"), database,
                 health);
     }
 

@@ -12,8 +12,6 @@ import java.util.TreeMap;
 /** What other services tell about users. Points only add up, so the order of events does not matter. */
 final class UserEvents {
     static final String QUEUE = "user.events";
-    static final List<String> TYPES = List.of(EventTypes.USER_REGISTERED, EventTypes.VOTE_CAST,
-            EventTypes.VOTES_CAST, EventTypes.ANSWER_ACCEPTED, EventTypes.ANSWER_UNACCEPTED);
 
     private UserEvents() {}
 

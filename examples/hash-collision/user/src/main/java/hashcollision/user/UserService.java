@@ -11,7 +11,7 @@ public final class UserService {
 
     public static void main(String[] args) {
         Service service = new Service("user", Settings.fromContainer());
-        service.broker().consume(UserEvents.QUEUE, UserEvents.TYPES, UserEvents::handle);
+        service.broker().consume(UserEvents.QUEUE, UserEvents::handle);
         service.start(new UserRoutes(new Users(service.database()))::register);
     }
 }

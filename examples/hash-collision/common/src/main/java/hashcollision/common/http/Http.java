@@ -60,6 +60,7 @@ public final class Http {
         if (error.status() == 401) {
             context.header("WWW-Authenticate", "Bearer");
         }
+        error.retryAfter().ifPresent(seconds -> context.header("Retry-After", Long.toString(seconds)));
         json(context, error.status(), Errors.body(error));
     }
 }

@@ -6,6 +6,15 @@ import io.javalin.http.Context;
 public final class Requests {
     private Requests() {}
 
+    /**
+     * The address that the request came from. The web server in front writes it into this header, over whatever a client
+     * sent; nothing but containers of the lab reaches a service past it.
+     */
+    public static String address(Context context) {
+        String forwarded = context.header("X-Forwarded-For");
+        return forwarded == null ? context.ip() : forwarded;
+    }
+
     /** The number in the path. What is no number names nothing, so it is not found. */
     public static long id(Context context) {
         return id(context.pathParam("id"));

@@ -26,7 +26,7 @@ public final class Broker implements AutoCloseable {
     private static final int CLOSE_MILLIS = 500;
 
     private final ConnectionFactory factory;
-    private final String clientName;
+    private final String user;
     private final Database database;
     private final Health health;
     private final List<EventConsumer> consumers = new ArrayList<>();
@@ -35,9 +35,10 @@ public final class Broker implements AutoCloseable {
     private volatile Connection connection;
     private volatile boolean stopping;
 
-    public Broker(String host, String password, String clientName, Database database, Health health) {
-        this.factory = factoryOf(host, password);
-        this.clientName = clientName;
+    /** The user is the service itself: the broker lets it do what this service needs, and no more. */
+    public Broker(String host, String user, String password, Database database, Health health) {
+        this.factory = factoryOf(host, user, password);
+        this.user = user;
         this.database = database;
         this.health = health;
         health.expect(HEALTH);
@@ -50,10 +51,13 @@ public final class Broker implements AutoCloseable {
         return new Outbox(database, publisher::wake);
     }
 
-    /** Has events of some types handled, which wait in a queue of their own. Call before {@link #start}. */
+    /**
+     * Has the events of a queue handled. The broker has the queue, and which types of events go there, from its own
+     * definitions: images/rabbitmq/entrypoint. Call before {@link #start}.
+     */
     @AtStart
-    public void consume(String queue, List<String> types, EventHandler handler) {
-        consumers.add(new EventConsumer(database, queue, types, handler));
+    public void consume(String queue, EventHandler handler) {
+        consumers.add(new EventConsumer(database, queue, handler));
     }
 
     @AtStart
@@ -92,7 +96,7 @@ public final class Broker implements AutoCloseable {
     /** Returns when the connection is lost: true if there was one. */
     private boolean connectAndWait() throws InterruptedException {
         boolean connected = false;
-        try (Connection current = factory.newConnection(clientName)) {
+        try (Connection current = factory.newConnection(user)) {
             CountDownLatch lost = new CountDownLatch(1);
             current.addShutdownListener(cause -> lost.countDown());
             connection = current;
@@ -116,10 +120,10 @@ public final class Broker implements AutoCloseable {
     }
 
     @AtStart
-    private static ConnectionFactory factoryOf(String host, String password) {
+    private static ConnectionFactory factoryOf(String host, String user, String password) {
         ConnectionFactory factory = new ConnectionFactory();
         factory.setHost(host);
-        factory.setUsername("hashcollision");
+        factory.setUsername(user);
         factory.setPassword(password);
         factory.setConnectionTimeout(2000);
         factory.setHandshakeTimeout(5000);

@@ -13,7 +13,6 @@ import hashcollision.common.database.Database;
 import hashcollision.common.database.Sql;
 import java.io.IOException;
 import java.sql.SQLException;
-import java.util.List;
 import java.util.UUID;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -30,13 +29,11 @@ final class EventConsumer {
 
     private final Database database;
     private final String queue;
-    private final List<String> types;
     private final EventHandler handler;
 
-    EventConsumer(Database database, String queue, List<String> types, EventHandler handler) {
+    EventConsumer(Database database, String queue, EventHandler handler) {
         this.database = database;
         this.queue = queue;
-        this.types = List.copyOf(types);
         this.handler = handler;
     }
 
@@ -44,7 +41,6 @@ final class EventConsumer {
     @AtStart
     void attach(Connection connection) throws IOException {
         Channel channel = connection.createChannel();
-        Topology.declareQueue(channel, queue, types);
         channel.basicQos(PREFETCH);
         channel.addShutdownListener(cause -> connection.abort());
         channel.basicConsume(queue, false, new DefaultConsumer(channel) {

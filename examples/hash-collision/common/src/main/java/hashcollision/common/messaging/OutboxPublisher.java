@@ -21,11 +21,13 @@ import org.slf4j.LoggerFactory;
 /**
  * Sends the events of an outbox, oldest first, and removes those that the broker has confirmed.
  *
- * <p>An event that no queue wanted stays too: its consumer has not been up yet and its queue is still to come.
+ * <p>An event that no queue wanted stays too: its queue is still to come.
  * A crash between the confirmation and the removal sends an event twice; consumers expect that.
  */
 final class OutboxPublisher implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(OutboxPublisher.class);
+    /** The broker has it from its own definitions, with what each service may publish: images/rabbitmq/entrypoint. */
+    private static final String EXCHANGE = "hash-collision.events";
     private static final int BATCH = 100;
     private static final long IDLE_MILLIS = 1000;
     private static final long CONFIRM_MILLIS = 5000;
@@ -96,7 +98,6 @@ final class OutboxPublisher implements AutoCloseable {
             return false;
         }
         channel = current.createChannel();
-        Topology.declareExchange(channel);
         channel.addReturnListener(message -> returned.add(message.getProperties().getMessageId()));
         channel.confirmSelect();
         return true;
@@ -140,7 +141,7 @@ final class OutboxPublisher implements AutoCloseable {
                     .deliveryMode(2)  // persistent
                     .build();
             boolean mandatory = true;  // hand it back rather than drop it when no queue wants it
-            channel.basicPublish(Topology.EXCHANGE, event.type(), mandatory, properties,
+            channel.basicPublish(EXCHANGE, event.type(), mandatory, properties,
                     event.data().getBytes(StandardCharsets.UTF_8));
         }
         if (!channel.waitForConfirms(CONFIRM_MILLIS)) {

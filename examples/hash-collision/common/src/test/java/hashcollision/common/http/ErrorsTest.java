@@ -8,6 +8,7 @@ import hashcollision.common.Json;
 import io.javalin.http.HttpResponseException;
 import java.sql.SQLException;
 import java.sql.SQLTransientConnectionException;
+import java.time.Duration;
 import org.junit.jupiter.api.Test;
 
 class ErrorsTest {
@@ -17,6 +18,18 @@ class ErrorsTest {
         assertSame(taken, Errors.toApi(taken));
         assertEquals("{\"error\":{\"code\":\"name_taken\",\"message\":\"This name is taken.\"}}",
                 Json.text(Errors.body(taken)));
+    }
+
+    @Test
+    void aRefusalForSomeTimeSaysForHowLong() {
+        ApiException refused = ApiException.tooManyRequests("Too many.", Duration.ofMillis(61_500));
+        assertEquals(429, refused.status());
+        assertEquals(62, refused.retryAfter().orElseThrow());
+        assertEquals("Too many. Try again in 2 minutes.", refused.getMessage());
+        assertEquals("Too many. Try again in a minute.",
+                ApiException.tooManyRequests("Too many.", Duration.ofSeconds(60)).getMessage());
+        assertEquals("Too many. Try again in 1 s.",
+                ApiException.tooManyRequests("Too many.", Duration.ZERO).getMessage());
     }
 
     @Test

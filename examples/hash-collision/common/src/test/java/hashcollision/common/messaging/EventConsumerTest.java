@@ -39,7 +39,7 @@ class EventConsumerTest {
     }
 
     private static Event parse(String id, String body) {
-        return EventConsumer.parse(new Envelope(1, false, Topology.EXCHANGE, "user.registered"),
+        return EventConsumer.parse(new Envelope(1, false, "hash-collision.events", "user.registered"),
                 new AMQP.BasicProperties.Builder().messageId(id).build(), body.getBytes(StandardCharsets.UTF_8));
     }
 }
