@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.labfolder import FILE
-
-STATE = ".hashlab"
+from hashlab.private import STATE
 
 
 def in_state(path: Path) -> bool:

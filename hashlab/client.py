@@ -6,24 +6,29 @@ import json
 import os
 import signal
 import socket
+import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from hashlab.labfolder import named_by
+from hashlab.ownership import distrusted
+from hashlab.private import STATE, inside, kind, open_file
 
 # Commands that a daemon carries out; others make or remove a lab, and are not asked often.
 NAMING = ("snapshot", "restore")
 COMMANDS = ("refresh", "verify", "seed", "status", *NAMING)
 SWITCH = "HASHLAB_DAEMON"
 OFF = ("0", "no", "off", "false")
-STATE = ".hashlab"
 SOCKET = "daemon.sock"
 LOG = "daemon.log"
 # Where a new daemon says that it listens.
 READY_FD = 3
 STANDARD = (0, 1, 2)
+# How the kernel tells whose process is at the other end, on Linux and on macOS (SOL_LOCAL is 0):
+# level, option, size of the answer. Its second word of 4 bytes is the user's id.
+PEER = ((socket.SOL_SOCKET, "SO_PEERCRED", 12), (0, "LOCAL_PEERCRED", 76))
 # How long a daemon may take to end its workers and connections.
 ENDING_SECONDS = 10.0
 LOST, INTERRUPTED = 4, 130
@@ -42,7 +47,7 @@ def ask(words: Sequence[str]) -> int | None:
         folder = named_by(words, os.getcwd())
     except OSError:
         return None  # the folder one stands in was removed
-    if folder is None or not os.path.isdir(os.path.join(folder, STATE)):
+    if folder is None or kind(os.path.join(folder, STATE)) != stat.S_IFDIR or distrusted(folder):
         return None
     _open_standard()
     try:
@@ -119,38 +124,38 @@ def _code_files(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def _connected(state: str) -> socket.socket | None:
-    """A wire to the daemon; None when none listens. Another user's would work as that user, and
-    would be told this one's environment: it is not asked.
+    """A wire to the daemon; None when none listens. What another user listens with would work as
+    that user, and receive this one's environment: nothing is sent to it.
     """
     wire = socket.socket(socket.AF_UNIX)
     try:
         with inside(state):
-            if os.stat(SOCKET).st_uid == os.getuid():
+            found = os.lstat(SOCKET)
+            if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
                 wire.connect(SOCKET)
-                return wire
+                if _user_behind(wire) == os.geteuid():
+                    return wire
     except OSError:
         pass  # nobody listens
     wire.close()
     return None
 
 
-@contextmanager
-def inside(folder: str) -> Iterator[None]:
-    """The path of a socket may have 107 characters only, so it is named from its own folder."""
-    here = os.open(".", os.O_RDONLY)
-    try:
-        os.chdir(folder)
-        yield
-    finally:
-        os.fchdir(here)
-        os.close(here)
+def _user_behind(wire: socket.socket) -> int | None:
+    """The user of the process at the other end, as the kernel knows it; None if it cannot tell."""
+    for level, name, size in PEER:
+        option = getattr(socket, name, None)
+        if option is not None:
+            return int.from_bytes(wire.getsockopt(level, option, size)[4:8], sys.byteorder)
+    return None
 
 
 def _start(folder: str, state: str) -> bool:
     """Start a daemon and wait until it listens; False when it does not come to that."""
     ready, told = os.pipe()
-    log = os.path.join(state, LOG)
+    log = None
     try:
+        log = open_file(os.path.join(state, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.posix_spawn(
             sys.executable,
             # -P: the folder one stands in may have files named like Python's modules.
@@ -160,14 +165,17 @@ def _start(folder: str, state: str) -> bool:
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, told, READY_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
+                (os.POSIX_SPAWN_DUP2, log, 1),
+                (os.POSIX_SPAWN_DUP2, log, 2),
             ],
         )
     except OSError:
+        os.close(ready)
         return False
     finally:
         os.close(told)
+        if log is not None:
+            os.close(log)
     with os.fdopen(ready, "rb") as stream:
         return stream.read(1) == b"."
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hashlab import client, workflows
 from hashlab.errors import ExitCode, HashlabError, UsageError
-from hashlab.labfolder import nearest
-from hashlab.opening import survey
+from hashlab.opening import lab_folder, survey
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.reach import reconnect
@@ -23,7 +23,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
 from hashlab.runs import Options, Workflow, fail, run, run_several
-from hashlab.statefiles import json_text
+from hashlab.statefiles import is_file, json_text
 from hashlab.wiring import make_world
 
 # Words that follow `hashlab box`.
@@ -43,9 +43,8 @@ def replace(options: Options) -> ExitCode:
 def destroy(options: Options, *, box: bool) -> ExitCode:
     """Take the lab away, and what waits in the background for work on it."""
     code = run("destroy", workflows.DESTROY_BOX if box else workflows.DESTROY, options)
-    folder = options.lab or nearest(str(Path.cwd()))
-    if folder is not None:
-        client.stop(str(folder))
+    with suppress(HashlabError):  # a lab that was not opened has been reported by the run
+        client.stop(str(lab_folder(options.lab)))
     return code
 
 
@@ -179,7 +178,7 @@ def ssh(machine: str, command: str, options: Options) -> int:
             raise UsageError(
                 f"no machine {machine!r} in lab {world.lab.name}", next_step=f"one of: {known}"
             )
-        if not world.state.machines.exists():
+        if not is_file(world.state.machines):
             _find_machines(world)
         world.close()
     except HashlabError as error:

@@ -24,6 +24,7 @@ from hashlab import client, commands, workflows
 from hashlab.door import Door, close, listening, only_one, received, tell
 from hashlab.errors import ExitCode
 from hashlab.labfolder import named_by
+from hashlab.private import STATE
 from hashlab.runs import Options, run
 from hashlab.wiring import Warm
 
@@ -49,7 +50,7 @@ def serve(
     ``ready`` is called once it listens. ``idle``, ``look``: seconds without work after which it
     ends, and between two looks whether the lab is still there.
     """
-    state = folder / client.STATE
+    state = folder / STATE
     with only_one(state / LOCK) as alone:
         if not alone:
             return

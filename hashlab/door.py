@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab import client
+from hashlab.private import inside, open_file
 
 # A client that has connected asks at once.
 REQUEST_SECONDS = 5.0
@@ -27,18 +28,20 @@ LEAVING_SECONDS = 0.2
 
 @contextmanager
 def only_one(path: Path) -> Iterator[bool]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
+    lock = open_file(str(path), os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
         yield True
+    finally:
+        os.close(lock)
 
 
 def listening(state: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX)
-    with client.inside(str(state)):
+    with inside(str(state)):
         with suppress(FileNotFoundError):
             Path(client.SOCKET).unlink()
         mask = os.umask(0o177)
@@ -64,7 +67,7 @@ class Door:
     def _identity(self) -> tuple[int, int] | None:
         """Tells the socket's file from a later one; a file system gives numbers anew."""
         try:
-            stat = self._path.stat()
+            stat = self._path.lstat()
         except OSError:
             return None
         return stat.st_ino, stat.st_mtime_ns

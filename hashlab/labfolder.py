@@ -34,5 +34,6 @@ def named_by(words: Sequence[str], here: str) -> str | None:
         option, equals, value = word.partition("=")
         if option in OPTIONS:
             named = value if equals else "".join(words[place + 1 : place + 2])
-            return os.path.normpath(os.path.join(here, named))
+            # Without links: the folder that is checked is the one that is used.
+            return os.path.realpath(os.path.join(here, named))
     return example(here) or nearest(here)

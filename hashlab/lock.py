@@ -6,23 +6,26 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from hashlab.errors import LockedError
+from hashlab.private import open_file
+from hashlab.statefiles import explained, read_json
 
 
 @contextmanager
 def held(path: Path, command: str) -> Iterator[None]:
-    """Hold the lab's lock. Raises LockedError that says who holds it since when."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    """Hold the lab's lock. Raises LockedError that says who holds it since when, LaptopError where
+    the disk has no locks or does not let the file be made.
+    """
+    with explained(path):
+        descriptor = open_file(str(path), os.O_RDWR | os.O_CREAT)
     try:
-        _take(descriptor, path)
-        os.ftruncate(descriptor, 0)
-        holder = {"pid": os.getpid(), "command": command, "since": _now()}
-        os.write(descriptor, json.dumps(holder).encode())
+        with explained(path):
+            _take(descriptor, path)
+        _say_who(descriptor, command)
         yield
         # Emptied, not removed: a file removed under a waiting process would be two locks.
         os.ftruncate(descriptor, 0)
@@ -41,11 +44,19 @@ def _take(descriptor: int, path: Path) -> None:
         ) from None
 
 
+def _say_who(descriptor: int, command: str) -> None:
+    """Write who holds it, for people: on a full disk the lock counts without it."""
+    holder = {"pid": os.getpid(), "command": command, "since": _now()}
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, json.dumps(holder).encode())
+
+
 def _holder(path: Path) -> str:
+    holder = read_json(path)
     try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
         return f"{holder['command']} (process {holder['pid']}) since {holder['since']}"
-    except (ValueError, KeyError, TypeError, OSError):
+    except (KeyError, TypeError):
         return "it started this moment"
 
 

@@ -12,10 +12,12 @@ from pathlib import Path
 from hashlab import wiring
 from hashlab.choice import choose, look_at, missing_tools
 from hashlab.config import AUTO, find_lab_folder, load_lab
-from hashlab.config.model import STATE_FOLDER, Lab
+from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem, UsageError
+from hashlab.ownership import distrusted
+from hashlab.private import STATE
 from hashlab.protocols import KvmProbe, Probe
-from hashlab.statefiles import StateFolder
+from hashlab.statefiles import StateFolder, is_file
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ def state_of(lab: Path | None) -> StateFolder:
     The lab's files are not read and nothing is probed, so that it works while they are broken.
     Raises UsageError where there is no lab.
     """
-    folder = find_lab_folder(Path.cwd() if lab is None else lab)
-    if lab is not None and folder != lab.absolute():
+    folder = lab_folder(lab)
+    if find_lab_folder(folder) != folder:
         raise UsageError(
-            f"there is no hashlab.toml in {lab}", next_step=f"perhaps you meant: --lab {folder}"
+            f"there is no hashlab.toml in {lab}",
+            next_step=f"perhaps you meant: --lab {find_lab_folder(folder)}",
         )
-    return StateFolder(folder / STATE_FOLDER, provider="")
+    return StateFolder(folder / STATE, provider="")
 
 
 def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
@@ -83,8 +86,37 @@ def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
         return Survey(probes, kvm, _load(found.folder, taken), "the best of those that work")
 
 
+def lab_folder(lab: Path | None) -> Path:
+    """Return the folder of the lab that ``lab`` names, without links, or of the nearest one.
+
+    Raises UsageError where there is none, LaptopError for one that somebody else than the caller
+    could have written (``hashlab.ownership``); nothing of it was read.
+    """
+    folder = find_lab_folder(_here()) if lab is None else _resolved(lab)
+    wrong = distrusted(str(folder))
+    if wrong is not None:
+        raise LaptopError(wrong.what, where=wrong.where, next_step=wrong.next_step)
+    return folder
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "the current folder was removed", next_step="cd to the folder of your lab"
+        ) from error
+
+
+def _resolved(lab: Path) -> Path:
+    try:
+        return lab.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name with a NUL
+        raise UsageError(f"--lab {str(lab)!r} cannot be a folder: {error}") from error
+
+
 def _load(lab: Path | None, provider: str | None) -> Lab:
-    folder = lab if lab is not None else find_lab_folder(Path.cwd())
+    folder = lab_folder(lab)
     found = load_lab(folder, environ=os.environ, provider=provider)
     if found.provider not in (AUTO, *wiring.PROVIDERS):
         raise UsageError(
@@ -98,7 +130,7 @@ def _load(lab: Path | None, provider: str | None) -> Lab:
 def _with_machines(lab: Lab) -> list[str]:
     """Providers that have machines of this lab: known by its state, or asked where that is gone."""
     names = list(wiring.PROVIDERS)
-    known = [name for name in names if StateFolder(lab.state_folder, name).vagrantfile.exists()]
+    known = [name for name in names if is_file(StateFolder(lab.state_folder, name).vagrantfile)]
     return known or [name for name in names if _has_machines(replace(lab, provider=name))]
 
 

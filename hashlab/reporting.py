@@ -82,11 +82,11 @@ def _target(output: Path | None, state: StateFolder) -> Path:
 def _write(path: Path, text: str) -> None:
     try:
         write_text(path, text)
-    except OSError as error:
+    except LaptopError as error:
         raise LaptopError(
-            f"the page can't be written: {error.strerror}",
-            where=str(path),
-            next_step="name another place: hashlab report --output FILE",
+            f"the page can't be written: {error.what}",
+            where=error.where,
+            next_step=f"{error.next_step}; or name another place: hashlab report --output FILE",
         ) from error
 
 

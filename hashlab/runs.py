@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from hashlab.errors import ExitCode, HashlabError
+from hashlab.errors import ExitCode, HashlabError, LaptopError
 from hashlab.lock import held
 from hashlab.opening import open_lab, terminating
 from hashlab.phases.world import Cause, World
@@ -108,10 +108,20 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 peak_memory=_peak_memory(),
                 causes=[cause.document for cause in world.facts.causes],
             )
-            save_record(world.state.runs, record)
+            _save(world, record)
     notes = (*world.lab.notes, *world.facts.notes)
     urls = world.urls() if world.facts.reach else {}
     return Run(result, record, notes, urls, tuple(world.facts.causes))
+
+
+def _save(world: World, record: dict[str, Any]) -> None:
+    """Save the record of a run. That it cannot be saved does not change how the run ended."""
+    try:
+        save_record(world.state.runs, record)
+    except LaptopError as error:
+        world.note(
+            f"this run could not be recorded: {error.where}: {error.what}. {error.next_step}"
+        )
 
 
 def _watched(world: World, workflow: Workflow, reporter: Reporter) -> RunResult:

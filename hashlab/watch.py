@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from hashlab import workflows
-from hashlab.config import find_lab_folder, load_lab
+from hashlab.config import load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
-from hashlab.opening import terminating
+from hashlab.opening import lab_folder, terminating
 from hashlab.phases.reach import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, round_report, show_error
@@ -255,7 +255,7 @@ def watch(options: Options) -> ExitCode:
     """Refresh at each save until Ctrl-C: OK, or INTERRUPTED when a refresh was cut off."""
     with terminating():
         try:
-            folder = options.lab or find_lab_folder(Path.cwd())
+            folder = lab_folder(options.lab)
             _read(folder, options)
         except ConfigError:
             pass  # told by the first round, which waits until they are right

@@ -9,13 +9,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from hashlab.boundary import STATE, Boundary
+from hashlab.boundary import Boundary
+from hashlab.private import STATE
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 WatchAction = Literal["sync", "sync+restart", "rebuild"]
-
-# Beside hashlab.toml: only what can be thrown away.
-STATE_FOLDER = STATE
 
 
 @dataclass(frozen=True)
@@ -304,7 +302,7 @@ class Lab:
     @property
     def state_folder(self) -> Path:
         """``.hashlab`` of this lab: only what can be thrown away."""
-        return self.folder / STATE_FOLDER
+        return self.folder / STATE
 
     @property
     def id(self) -> str:

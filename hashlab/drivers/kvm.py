@@ -11,7 +11,7 @@ from typing import Any
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, KvmProbe, Runner
-from hashlab.statefiles import read_json, write_json
+from hashlab.statefiles import read_json, save_cache
 
 QEMU = "qemu-system-x86_64"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -65,7 +65,7 @@ def probe_kvm(
         return known
     found, lasting = _probe(runner, qemu)
     if lasting:
-        write_json(cache, {"here": here, "works": found.works, "why": found.why})
+        save_cache(cache, {"here": here, "works": found.works, "why": found.why})
     return found
 
 

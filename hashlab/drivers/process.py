@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -17,6 +17,7 @@ from hashlab.drivers.environment import tool_environment, user_environment
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
+from hashlab.statefiles import UNFINISHED, is_file, names, read_text, remove, write_text
 
 KILL_AFTER_SECONDS = 5.0
 DRAIN_SECONDS = 2.0
@@ -35,12 +36,16 @@ class ProcessRunner:
     def end_orphans(self) -> list[str]:
         """End what a killed run left at work; return the commands. Call it under the lab's lock."""
         ended = []
-        for note in sorted(self._children.glob("*")):
-            pid, (started, *command) = int(note.name), note.read_text().splitlines() or [""]
-            if started and _started(pid) == started:
-                _end_group(pid)
+        for name in names(self._children):
+            note = self._children / name
+            # Other programs leave files everywhere, such as .DS_Store.
+            if not (is_file(note) and (name.isdecimal() or name.endswith(UNFINISHED))):
+                continue
+            started, *command = _lines(note) or [""]
+            if name.isdecimal() and started and _started(int(name)) == started:
+                _end_group(int(name))
                 ended.append(" ".join(command))
-            note.unlink()
+            remove(note)
         return ended
 
     def run(
@@ -85,12 +90,14 @@ class ProcessRunner:
     @contextmanager
     def _remembered(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
         note = self._children / str(process.pid)
-        self._children.mkdir(parents=True, exist_ok=True)
-        note.write_text(f"{_started(process.pid)}\n{command[0]}\n")
+        # It serves only a run that is killed; destroy must work while the disk is full.
+        with suppress(LaptopError):
+            write_text(note, f"{_started(process.pid)}\n{command[0]}\n")
         try:
             yield
         finally:
-            note.unlink(missing_ok=True)
+            with suppress(LaptopError):
+                remove(note)
 
     def _start(
         self,
@@ -117,6 +124,14 @@ class ProcessRunner:
             ) from None
         except PermissionError:
             raise LaptopError(f"not executable: {command[0]}") from None
+
+
+def _lines(note: Path) -> list[str]:
+    """The lines of a note; none if it is damaged."""
+    try:
+        return (read_text(note) or "").splitlines()
+    except LaptopError:
+        return []
 
 
 def _readable(text: str) -> IO[bytes]:

@@ -10,6 +10,7 @@ import vagrant
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import Runner
+from hashlab.statefiles import make_tool_folder
 
 UP_SECONDS = 600.0
 DESTROY_SECONDS = 180.0
@@ -104,7 +105,7 @@ class VagrantDriver:
             # takes half of what it takes in all.
             "CHILDPROCESS_POSIX_SPAWN": "true",
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_tool_folder(self._folder / "vagrant")
         client = _SupervisedVagrant(self._folder, self._runner, env)
         client.cancel, client.timeout, client.on_line = track.cancel, timeout, track.output
         return client

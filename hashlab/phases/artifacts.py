@@ -12,7 +12,7 @@ from hashlab.hashing import Digests, digest, files_below, mode_digest
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import BuildAnswer, BuildRequest
-from hashlab.statefiles import read_json, write_json
+from hashlab.statefiles import read_json, remove, write_json
 
 BUILD_SECONDS = 1800.0
 
@@ -188,7 +188,7 @@ def _ask(
 def _build_clean(world: World, changes: Sequence[Change], track: Track) -> None:
     for change in changes:
         # A build that is cut off leaves half an output, which nobody may take for a whole one.
-        world.state.artifact(change.artifact.name).unlink(missing_ok=True)
+        remove(world.state.artifact(change.artifact.name))
 
     def carry_out(order: Order) -> None:
         for change in order.changes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.contents import described
@@ -19,7 +18,7 @@ from hashlab.phases.images import build_images
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import write_text
+from hashlab.statefiles import open_binary, remove, remove_tree, write_text
 
 
 def check_recipe(world: World, track: Track, _: str) -> None:
@@ -78,7 +77,7 @@ def put_images_inside(world: World, track: Track, _: str) -> None:
     archive = work_folder(world) / "images.tar"
     try:
         written = 0
-        with archive.open("wb") as stream:
+        with open_binary(archive, write=True) as stream:
             for chunk in world.laptop_engine().save_images(list(manifest.images)):
                 track.cancel.check()
                 written += stream.write(chunk)
@@ -87,7 +86,7 @@ def put_images_inside(world: World, track: Track, _: str) -> None:
     except OSError as error:
         raise LaptopError(f"cannot write {archive}: {error.strerror}") from error
     finally:
-        archive.unlink(missing_ok=True)
+        remove(archive)
 
 
 def register(world: World, track: Track, _: str) -> None:
@@ -108,7 +107,7 @@ def register(world: World, track: Track, _: str) -> None:
     except OSError as error:
         raise LaptopError(f"cannot write the box: {error.strerror}", where=str(folder)) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     track.detail(f"{manifest.name} {manifest.version}")
 
 

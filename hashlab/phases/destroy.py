@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 
-from hashlab.errors import LabError
+from hashlab.errors import LabError, LaptopError
 from hashlab.phases.box import remove_boxes
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import UNFINISHED
+from hashlab.statefiles import (
+    UNFINISHED,
+    StateFolder,
+    is_file,
+    is_folder,
+    names,
+    remove,
+    remove_tree,
+)
 
 
 def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
     observed = world.provider.machines.all(world.lab)
     if observed:
-        # A machine too broken to take our key goes too: at the latest with the leftovers.
-        with suppress(LabError):
+        # A machine too broken to take our key goes too, also while the disk is full: at the latest
+        # with the leftovers.
+        with suppress(LabError, LaptopError):
             world.provider.machines.adopt(world.lab, world.state.vagrant, ensure_key(world))
     close_ports(world, track)
     world.provider.machines.halt(world.lab)
-    if world.state.vagrantfile.exists() and world.state.vagrant.exists():
+    if is_file(world.state.vagrantfile) and is_folder(world.state.vagrant):
         _destroy_by_vagrant(world, track)
     if observed:
         track.detail(", ".join(machine.name for machine in observed))
@@ -54,17 +62,20 @@ def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
     state = world.state
     for path in (state.vagrant, state.ssh, state.kept):
-        shutil.rmtree(path, ignore_errors=True)
-    others = [path for path in state.root.glob("*/Vagrantfile") if path != state.vagrantfile]
+        remove_tree(path)
+    providers = [name for name in names(state.root) if name != state.provider]
+    others = [one for one in providers if is_file(StateFolder(state.root, one).vagrantfile)]
     # Machines of this lab on another provider were made with the same secrets.
     if not others:
-        shutil.rmtree(state.secrets, ignore_errors=True)
+        remove_tree(state.secrets)
     for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
-        path.unlink(missing_ok=True)
-    state.restoring.unlink(missing_ok=True)
+        remove(path)
+    remove(state.restoring)
     # What a killed run was about to put in place of such a file.
-    for path in state.own.glob(f"*{UNFINISHED}"):
-        path.unlink(missing_ok=True)
+    for folder in (state.root, state.own, state.runs, state.snapshots):
+        for name in names(folder):
+            if name.endswith(UNFINISHED):
+                remove(folder / name)
     _tell_snapshots(world)
     track.detail("key, secrets and cached endpoints")
 

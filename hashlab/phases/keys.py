@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from hashlab.errors import LabError
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import CancelToken
-from hashlab.statefiles import write_text
+from hashlab.statefiles import make_lasting, make_tool_folder, read_text, remove, write_text
 
 KEYGEN_SECONDS = 30.0
 
 
 def ensure_key(world: World) -> str:
-    """Return the lab's public key, making the pair when there is none."""
+    """Return the lab's public key, making the pair when there is none, or half of one. Machines
+    that are reached at the same time get one pair.
+    """
+    with world.lock:
+        return _ensured(world)
+
+
+def _ensured(world: World) -> str:
     key = world.state.key
     public = key.with_suffix(".pub")
-    if key.exists() and public.exists():
-        return public.read_text(encoding="utf-8").strip()
-    key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key.unlink(missing_ok=True)
+    existing = _text(key) and _text(public)
+    if existing:
+        return existing
+    make_tool_folder(key.parent)
+    remove(key)
+    remove(public)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"hashlab {world.lab.id}"]
     done = world.runner.run(
         [*command, "-f", str(key)], timeout=KEYGEN_SECONDS, cancel=CancelToken()
     )
     if done.code != 0:
         raise LabError("cannot make an SSH key", where=str(key), output=done.stderr)
-    return public.read_text(encoding="utf-8").strip()
+    make_lasting(key)
+    make_lasting(public)
+    return _text(public)
+
+
+def _text(path: Path) -> str:
+    return (read_text(path) or "").strip()
 
 
 def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:

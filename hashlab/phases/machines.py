@@ -13,7 +13,7 @@ from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine
-from hashlab.statefiles import write_text
+from hashlab.statefiles import names, read_text, remove, write_text
 
 
 def prepare(world: World, track: Track, _: str) -> None:
@@ -27,7 +27,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     layout = lay_out(world, observed)
     public_key = ensure_key(world)
     new = [machine for machine in world.lab.machines if machine.name not in observed]
-    world.state.disks_ready.unlink(missing_ok=True)
+    remove(world.state.disks_ready)
     for machine in new:
         forget_machine(world, machine.name)
     if new:
@@ -43,9 +43,10 @@ def prepare(world: World, track: Track, _: str) -> None:
 
 def _discard_half_restored(world: World) -> None:
     """Machines of which some may be of another instant than the others are no lab."""
-    if not world.state.restoring.exists():
+    text = read_text(world.state.restoring)
+    if text is None:
         return
-    name = world.state.restoring.read_text(encoding="utf-8").strip()
+    name = text.strip()
     snapshots = world.provider.snapshots
     if snapshots is not None and not snapshots.outlive_machines:
         raise LabError(
@@ -54,7 +55,7 @@ def _discard_half_restored(world: World) -> None:
             next_step=f"hashlab restore {name}; or, to give all up: hashlab destroy",
         )
     world.provider.machines.discard(world.lab)
-    world.state.restoring.unlink()
+    remove(world.state.restoring)
     world.note(
         f"a restore of {name} was cut off, so the machines are made anew. "
         f"For its data: hashlab restore {name}"
@@ -65,9 +66,11 @@ def forget_machine(world: World, name: str) -> None:
     """Remove what Vagrant remembers of a machine that is gone: by it, it would make the next one
     from the same box. What ties it to Vagrant's own list of machines stays.
     """
-    for path in (world.state.vagrant / "machines" / name).glob("*/*"):
-        if path.name != "index_uuid":
-            path.unlink()
+    folder = world.state.vagrant / "machines" / name
+    for provider in names(folder):
+        for file in names(folder / provider):
+            if file != "index_uuid":
+                remove(folder / provider / file)
 
 
 def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import stat
+
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
+from hashlab.private import kind
 
 SSH_SECONDS = 60.0
 # A machine that is gone is noticed within 15 s; then its tunnel ends by itself.
@@ -34,15 +37,18 @@ def close_ports(world: World, track: Track) -> None:
 
 def close_ports_of(world: World, track: Track, machine: str) -> None:
     """End the connection that forwards one machine's ports. Fine if there is none."""
-    if (world.state.ssh / _socket(machine)).exists():
+    if _is_open(world, machine):
         _ssh(world, track, machine, "-O", "exit")
+
+
+def _is_open(world: World, machine: str) -> bool:
+    """True if the socket of a machine's tunnel is there; another program may listen at a link."""
+    return kind(str(world.state.ssh / _socket(machine))) not in (0, stat.S_IFLNK)
 
 
 def _open(world: World, track: Track, machine: str) -> int:
     """Open a machine's tunnel; 0 when it is open, else how many ports it forwards."""
-    if (world.state.ssh / _socket(machine)).exists() and not _ssh(
-        world, track, machine, "-O", "check"
-    ):
+    if _is_open(world, machine) and not _ssh(world, track, machine, "-O", "check"):
         return 0
     ports = world.facts.reach[machine].forwarded
     forwards = [

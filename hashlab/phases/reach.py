@@ -12,7 +12,7 @@ from hashlab.phases.keys import ensure_key, write_ssh_files
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, Endpoint
-from hashlab.statefiles import read_json, write_json
+from hashlab.statefiles import is_file, read_json, write_json
 
 CONNECT_SECONDS = 120.0
 POLL_SECONDS = 0.2
@@ -150,9 +150,9 @@ def _from_json(value: Mapping[str, Any]) -> Reach:
 def _cached(world: World, machine: str) -> Reach | None:
     """What an earlier run found out about a machine, if all of it is still on disk."""
     cache = read_json(world.state.machines)
-    if not isinstance(cache, dict) or machine not in cache or not world.state.key.exists():
+    if not isinstance(cache, dict) or machine not in cache or not is_file(world.state.key):
         return None
     try:
-        return _from_json(cache[machine]) if world.state.ssh_config.exists() else None
+        return _from_json(cache[machine]) if is_file(world.state.ssh_config) else None
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -14,8 +14,17 @@ from hashlab.phases.ports import close_ports_of
 from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
+from hashlab.private import kind
 from hashlab.protocols import LAB_LABEL, Link
-from hashlab.statefiles import StateFolder, read_json, write_json
+from hashlab.statefiles import (
+    StateFolder,
+    is_file,
+    open_binary,
+    read_json,
+    remove,
+    replacing,
+    write_json,
+)
 
 ARCHIVE = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--sparse"]
 
@@ -54,13 +63,22 @@ def note_path(state: StateFolder, machine: str) -> Path:
 
 
 def kept_data(state: StateFolder, machine: str) -> Kept | None:
-    """What is kept of a machine, whole; None if nothing is."""
-    value = read_json(note_path(state, machine))
-    try:
-        kept = Kept(str(value["host_key"]), tuple(map(str, value["volumes"])))
-    except (KeyError, TypeError):
+    """What is kept of a machine, whole; None if nothing is. Raises LaptopError for a damaged note:
+    to take the data for missing would be to lose them.
+    """
+    note = note_path(state, machine)
+    if not (is_file(archive_path(state, machine)) and kind(str(note))):
         return None
-    return kept if archive_path(state, machine).exists() else None
+    value = read_json(note)
+    try:
+        return Kept(str(value["host_key"]), tuple(map(str, value["volumes"])))
+    except (KeyError, TypeError) as error:
+        raise LaptopError(
+            f"what is said here of the data kept of {machine} cannot be read",
+            where=str(note),
+            next_step=f"the data is in {archive_path(state, machine)}; to give it up, remove both "
+            "files",
+        ) from error
 
 
 def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
@@ -99,20 +117,12 @@ def _stop_containers(world: World, link: Link, track: Track) -> None:
 
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:
     state, machine = world.state, link.machine
-    state.kept.mkdir(parents=True, exist_ok=True, mode=0o700)
-    note_path(state, machine).unlink(missing_ok=True)
-    half = archive_path(state, machine).with_suffix(".new")
+    remove(note_path(state, machine))
     command = ["sudo", "tar", "--create", *ARCHIVE, "--directory", _volumes_folder(link)]
-    try:
-        with half.open("wb") as stream:
-            half.chmod(0o600)
-            size = link.shell.save([*command, "--", *_folders(volumes)], stream, track=track)
-        half.replace(archive_path(state, machine))
-    finally:
-        half.unlink(missing_ok=True)
-    write_json(
-        note_path(state, machine), asdict(Kept(world.facts.reach[machine].host_key, volumes))
-    )
+    with replacing(archive_path(state, machine), lasting=True) as stream:
+        size = link.shell.save([*command, "--", *_folders(volumes)], stream, track=track)
+    kept = Kept(world.facts.reach[machine].host_key, volumes)
+    write_json(note_path(state, machine), asdict(kept), lasting=True)
     return size
 
 
@@ -151,8 +161,8 @@ def restore_data(world: World, track: Track, machine: str) -> None:
         world.about_to_change(restart=True)
         size = _put_back(world, kept, machine, track)
         track.sent(size)
-    note_path(world.state, machine).unlink()
-    archive_path(world.state, machine).unlink()
+    remove(note_path(world.state, machine))
+    remove(archive_path(world.state, machine))
     if same:
         track.detail("still there, not replaced")
     else:
@@ -164,7 +174,7 @@ def _put_back(world: World, kept: Kept, machine: str, track: Track) -> int:
     for volume in kept.volumes:
         link.engine.create_volume(volume, _labels(world.lab))
     command = ["sudo", "tar", "--extract", *ARCHIVE, "--directory", _volumes_folder(link)]
-    with archive_path(world.state, machine).open("rb") as stream:
+    with open_binary(archive_path(world.state, machine)) as stream:
         return link.shell.feed(command, stream, track=track)
 
 

@@ -7,7 +7,7 @@ import secrets
 from hashlab.phases.laptopfiles import secret_path
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import write_text
+from hashlab.statefiles import read_text, write_text
 
 LENGTH = 24
 
@@ -16,7 +16,7 @@ def make_secrets(world: World, track: Track, _: str) -> None:
     """Promise: every generated secret is a file; one that a machine already holds is kept, for the
     data on the machine was made with it.
     """
-    missing = [n for n in world.lab.generated_secrets if not (world.state.secrets / n).exists()]
+    missing = [name for name in world.lab.generated_secrets if not _saved(world, name)]
     if not missing:
         track.skip(f"{len(world.lab.generated_secrets)} there")
         return
@@ -25,7 +25,7 @@ def make_secrets(world: World, track: Track, _: str) -> None:
         value = _held_by_a_machine(world, name, track)
         found += bool(value)
         path = world.state.secrets / name
-        write_text(path, value or secrets.token_urlsafe(LENGTH), mode=0o600)
+        write_text(path, value or secrets.token_urlsafe(LENGTH), lasting=True)
     track.detail(f"{len(missing) - found} made, {found} found on machines")
 
 
@@ -35,14 +35,18 @@ def recover_secrets(world: World, track: Track, _: str) -> None:
     """
     changed = 0
     for name in world.lab.generated_secrets:
-        path = world.state.secrets / name
         held = _held_by_a_machine(world, name, track)
-        if held and (not path.exists() or path.read_text(encoding="utf-8") != held):
-            write_text(path, held, mode=0o600)
+        if held and _saved(world, name) != held:
+            write_text(world.state.secrets / name, held, lasting=True)
             changed += 1
     make_secrets(world, track, _)
     if changed:
         track.detail(f"{changed} are those of the snapshot")
+
+
+def _saved(world: World, name: str) -> str:
+    """The laptop's copy of a secret; "" if it is missing or, as after a power cut, empty."""
+    return read_text(world.state.secrets / name) or ""
 
 
 def _held_by_a_machine(world: World, name: str, track: Track) -> str:

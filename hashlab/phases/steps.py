@@ -8,6 +8,7 @@ from hashlab.config.model import Step
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.statefiles import is_file, remove
 
 STEP_SECONDS = 600.0
 
@@ -20,7 +21,7 @@ def seed(world: World, track: Track, _: str) -> None:
 def verify(world: World, track: Track, _: str) -> None:
     """Promise: the application's own smoke test passed."""
     _run(world, track, world.lab.verify, "verify")
-    world.state.unverified.unlink(missing_ok=True)
+    remove(world.state.unverified)
 
 
 def seed_after_change(world: World, track: Track, _: str) -> None:
@@ -33,7 +34,7 @@ def seed_after_change(world: World, track: Track, _: str) -> None:
 
 def verify_after_change(world: World, track: Track, _: str) -> None:
     """Promise: as ``verify``, unless nothing changed since it passed."""
-    if not world.state.unverified.exists():
+    if not is_file(world.state.unverified):
         track.skip("nothing changed")
         return
     verify(world, track, _)

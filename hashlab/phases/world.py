@@ -31,7 +31,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
-from hashlab.statefiles import StateFolder
+from hashlab.statefiles import StateFolder, append, read_text
 
 RESTARTED = "restarted\n"
 SHOWN_FILES = 5
@@ -166,15 +166,11 @@ class World:
         ``restart``: in a way that may have lost data.
         """
         self.facts.unsettled = True
-        with self.state.unverified.open("a", encoding="utf-8") as marker:
-            marker.write(RESTARTED if restart else "")
+        append(self.state.unverified, RESTARTED if restart else "")
 
     def may_have_lost_data(self) -> bool:
         """Whether a container was started or removed since the lab was last verified."""
-        try:
-            return RESTARTED in self.state.unverified.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return False
+        return RESTARTED in (read_text(self.state.unverified) or "")
 
     def services_on(self, machine: str) -> list[Service]:
         """The services placed on a machine, in the file's order."""

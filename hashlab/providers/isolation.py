@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from hashlab.errors import HashlabError
 from hashlab.protocols import Engine
+from hashlab.statefiles import read_json, save_cache
 
 PROBE_SECONDS = 60
 
@@ -39,12 +39,11 @@ class Isolation:
     def _privileged_works(self, image: str) -> bool:
         engine = self._engine()
         key = str(engine.info().get("ID"))
-        known = _read_cache(self._cache)
-        if known.get("engine") == key:
+        known = read_json(self._cache)
+        if isinstance(known, dict) and known.get("engine") == key and "privileged" in known:
             return bool(known["privileged"])
         works = self._probe_privileged(engine, image)
-        self._cache.parent.mkdir(parents=True, exist_ok=True)
-        self._cache.write_text(json.dumps({"engine": key, "privileged": works}))
+        save_cache(self._cache, {"engine": key, "privileged": works})
         return works
 
     def _probe_privileged(self, engine: Engine, image: str) -> bool:
@@ -75,11 +74,3 @@ def as_flags(host: Mapping[str, Any]) -> list[str]:
     options += ["systempaths=unconfined"] if "MaskedPaths" in host else []
     flags += [word for item in options for word in ("--security-opt", item)]
     return flags
-
-
-def _read_cache(path: Path) -> Mapping[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

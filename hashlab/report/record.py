@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 from hashlab.errors import HashlabError, tail
 from hashlab.pipeline import Row, RunResult
-from hashlab.statefiles import write_json
+from hashlab.statefiles import names, remove, write_json
 
 KEPT = 200
+RECORD = re.compile(r"[0-9]{4}-.*Z-.*\.json")
 OUTPUT_LINES = 200
 
 
@@ -57,8 +59,8 @@ def save_record(folder: Path, record: dict[str, Any]) -> Path:
     time = str(record["started"]).replace(":", "-")
     path = folder / f"{time}-{record['command']}.json"
     write_json(path, record)
-    for old in sorted(folder.glob("????-*Z-*.json"))[:-KEPT]:
-        old.unlink(missing_ok=True)
+    for old in [name for name in names(folder) if RECORD.fullmatch(name)][:-KEPT]:
+        remove(folder / old)
     return path
 
 

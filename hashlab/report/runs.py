@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Any, cast, get_args
 from hashlab.errors import ExitCode
 from hashlab.pipeline import Row, Status
 from hashlab.report.words import clean_text, one_line
+from hashlab.statefiles import names, read_json
 
 # Longer than any run; a larger number is no duration but a mistake.
 MOST_SECONDS = 1e7
@@ -78,11 +78,11 @@ class _NotARecord(Exception):
 def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
     """Read every ``*.json`` of the folder, which need not be there; keep runs of ``provider``."""
     found, skipped = [], []
-    for path in sorted(folder.glob("*.json")):
+    for name in [name for name in names(folder) if name.endswith(".json")]:
         try:
-            found.append(_run(json.loads(path.read_text(encoding="utf-8"))))
-        except (OSError, ValueError, RecursionError, _NotARecord):
-            skipped.append(_printable(one_line(path.name)))
+            found.append(_run(read_json(folder / name)))
+        except (ValueError, _NotARecord):
+            skipped.append(_printable(one_line(name)))
     kept = [run for run in found if provider in (None, run.provider)]
     return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
 

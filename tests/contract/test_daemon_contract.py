@@ -450,6 +450,22 @@ def test_another_users_daemon_is_not_asked(lab: Bench) -> None:
     assert "status" not in lab.log.split("status: 0", 1)[1]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
+def test_what_another_user_listens_with_is_sent_nothing(lab: Bench) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(lab.socket))
+        os.seteuid(12345)  # the kernel keeps whose process it was that called listen()
+        try:
+            listener.listen()
+        finally:
+            os.seteuid(0)
+        lab.status(SECRET="hunter2")
+        listener.settimeout(SECONDS)
+        wire, _ = listener.accept()
+        with wire:
+            assert wire.recv(1) == b""
+
+
 def descriptors(pid: int) -> list[str]:
     return sorted(str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 

@@ -58,7 +58,7 @@ def watcher(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     """A running lab, watched."""
     running(outside)
     made = Scripted(outside.lab.folder)
-    monkeypatch.setattr(watch, "find_lab_folder", lambda start: outside.lab.folder)
+    monkeypatch.setattr(watch, "lab_folder", lambda lab: outside.lab.folder)
     monkeypatch.setattr(watch, "load_lab", lambda folder, **_: outside.lab)
     monkeypatch.setattr(watch, "open_watcher", lambda: made)
     monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)

@@ -9,6 +9,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import work_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.statefiles import remove
 
 BASE_SECONDS = 900.0
 # Of all that an image can be built from, only a Debian can be made without a registry.
@@ -76,4 +77,4 @@ def _debootstrap(world: World, base: str, track: Track) -> None:
             raise LabError("mmdebstrap failed", where=base, output=done.stderr)
         world.laptop_engine().import_image(base, archive)
     finally:
-        archive.unlink(missing_ok=True)
+        remove(archive)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ from hashlab.phases.boxes.registry import recipe_manifest, require_box
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import read_json, write_json
+from hashlab.statefiles import make_folder, read_json, remove_tree, write_json
 
 SUFFIX = ".box"
 
@@ -102,12 +101,12 @@ def _offered(said: Any, box: BoxManifest) -> Mapping[str, Any] | None:
 @contextmanager
 def _work_folder(world: World) -> Iterator[Path]:
     folder = world.state.own / "export"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    remove_tree(folder)
+    make_folder(folder)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +28,7 @@ from hashlab.phases.boxes.registry import (
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import write_json
+from hashlab.statefiles import make_folder, remove_tree, write_json
 
 MEGABYTE = 1_000_000
 METADATA_LIMIT = MEGABYTE
@@ -85,12 +84,12 @@ def import_box(world: World, track: Track, _: str, *, source: str) -> None:
 @contextmanager
 def _work_folder(world: World) -> Iterator[Path]:
     folder = world.state.own / "import"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    remove_tree(folder)
+    make_folder(folder)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def _named(offer: Offer) -> BoxManifest:

@@ -12,7 +12,7 @@ from hashlab.phases.images import image_inputs
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import read_json, write_json
+from hashlab.statefiles import make_tool_folder, read_json, write_json
 
 MANIFEST = "hashlab.json"
 OWNER = "hashlab"
@@ -62,7 +62,7 @@ def boxes_folder(environ: Mapping[str, str]) -> Path:
 def work_folder(world: World) -> Path:
     """Where files of a box lie while it is made."""
     folder = world.state.own / "box"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_tool_folder(folder)
     return folder
 
 

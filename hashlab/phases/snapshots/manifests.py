@@ -11,8 +11,9 @@ from typing import Any
 from hashlab.errors import LabError, LaptopError, UsageError
 from hashlab.phases.world import World
 from hashlab.protocols import MachineSnapshot, SnapshotManifest, Snapshots
-from hashlab.statefiles import StateFolder, read_json, write_json
+from hashlab.statefiles import StateFolder, is_file, names, read_json, write_json
 
+END = ".json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")
 
 
@@ -36,7 +37,7 @@ def snapshots_of(world: World) -> Snapshots:
 
 def saved(state: StateFolder) -> list[str]:
     """Names of the snapshots that have a manifest."""
-    return sorted(path.stem for path in state.snapshots.glob("*.json"))
+    return [name.removesuffix(END) for name in names(state.snapshots) if name.endswith(END)]
 
 
 def saved_of(world: World) -> list[str]:
@@ -53,6 +54,7 @@ def save(state: StateFolder, manifest: SnapshotManifest) -> None:
     write_json(
         state.manifest(manifest.name),
         {**value, "subnet": str(manifest.subnet), "machines": machines},
+        lasting=True,
     )
 
 
@@ -61,12 +63,12 @@ def find(world: World, name: str) -> SnapshotManifest:
     this name, LabError when it is broken or that of another lab.
     """
     path = world.state.manifest(name)
-    if not path.exists():
-        names = ", ".join(saved(world.state))
+    if not is_file(path):
+        there = ", ".join(saved(world.state))
         raise UsageError(
             f"there is no snapshot {name!r}",
             where=world.lab.name,
-            next_step=f"one of: {names}" if names else f"hashlab snapshot {name} takes one",
+            next_step=f"one of: {there}" if there else f"hashlab snapshot {name} takes one",
         )
     manifest = _read(world.state, name)
     if manifest is None:

@@ -14,7 +14,7 @@ from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ObservedMachine, PlannedMachine, SnapshotManifest
-from hashlab.statefiles import write_text
+from hashlab.statefiles import is_file, remove, write_text
 
 
 def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
@@ -52,14 +52,14 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         subnet,
         public_key,
         # Of one that was cut off, data may be half exchanged.
-        may_stay=not world.state.restoring.exists(),
+        may_stay=not is_file(world.state.restoring),
         about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
     )
     world.facts.restored = True
     if not world.facts.put_back:
         world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
-        world.state.restoring.unlink()
+        remove(world.state.restoring)
 
 
 def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -> None:
@@ -68,10 +68,10 @@ def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -
         # They would look open for some seconds, though the machines they lead to know nothing of
         # them.
         close_ports(world, track)
-    write_text(world.state.restoring, f"{name}\n")
+    write_text(world.state.restoring, f"{name}\n", lasting=True)
     world.about_to_change()
     if machines_go:
-        world.state.machines.unlink(missing_ok=True)
+        remove(world.state.machines)
         for machine in world.machine_names():
             forget_machine(world, machine)
 
@@ -84,7 +84,7 @@ def put_back(world: World, track: Track, _: str) -> None:
         track.skip("came with the machines")
         return
     world.facts.put_back()
-    world.state.restoring.unlink()
+    remove(world.state.restoring)
 
 
 def connect(world: World, track: Track, machine: str) -> None:

@@ -10,13 +10,14 @@ from hashlab.phases.snapshots.manifests import check_name, save, saved, snapshot
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import SnapshotManifest
+from hashlab.statefiles import is_file, remove
 
 
 def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     """Promise: all machines are kept as they were at one instant, and go on running."""
     check_name(name)
     snapshots = snapshots_of(world)
-    if world.state.manifest(name).exists():
+    if is_file(world.state.manifest(name)):
         raise UsageError(
             f"there is a snapshot {name!r} already",
             next_step=f"take another name, or: hashlab snapshots --remove {name}",
@@ -48,8 +49,8 @@ def remove_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     check_name(name)
     snapshots = snapshots_of(world)
     path = world.state.manifest(name)
-    if not path.exists() and name not in snapshots.kept(world.lab):
+    if not is_file(path) and name not in snapshots.kept(world.lab):
         names = ", ".join(saved(world.state)) or "none"
         raise UsageError(f"there is no snapshot {name!r}", next_step=f"there are: {names}")
-    path.unlink(missing_ok=True)
+    remove(path)
     track.detail(f"{len(snapshots.remove(world.lab, name))} parts removed")

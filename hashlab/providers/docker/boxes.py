@@ -16,6 +16,7 @@ from hashlab.providers.docker.beside import LAYER_CAPABILITIES
 from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE_PARTS, Seed, labels, system_files
+from hashlab.statefiles import open_binary
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
 # What a box needs on a laptop where it was not built.
@@ -98,7 +99,7 @@ class DockerBoxes:
         be newer ones by now.
         """
         engine = self._engine()
-        with (work / SYSTEM_TAR).open("wb") as stream:
+        with open_binary(work / SYSTEM_TAR, write=True) as stream:
             for chunk in _counted(engine.save_images([system_image(manifest)]), track):
                 stream.write(chunk)
         track.detail("packing the image store")

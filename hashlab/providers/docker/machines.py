@@ -32,6 +32,7 @@ from hashlab.providers.docker.names import (
 from hashlab.providers.isolation import Isolation, as_flags
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
+from hashlab.statefiles import is_file, write_text
 
 
 class DockerMachines:
@@ -162,9 +163,8 @@ class DockerMachines:
         there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         for state in there:
             folder = vagrant_folder / "machines" / state.labels[MACHINE_LABEL] / "docker"
-            if not (folder / "id").exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "id").write_text(state.id)
+            if not is_file(folder / "id"):
+                write_text(folder / "id", state.id)
         running = [state.id for state in there if state.state == "running"]
         parallel(running, lambda name: _authorize(engine, name, public_key), CancelToken())
 

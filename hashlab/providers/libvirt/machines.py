@@ -38,6 +38,7 @@ from hashlab.providers.libvirt.names import (
     prefix,
 )
 from hashlab.providers.libvirt.virsh import Virsh
+from hashlab.statefiles import is_file, write_text
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB
@@ -234,9 +235,8 @@ class LibvirtMachines:
             if name not in states:
                 continue
             folder = vagrant_folder / "machines" / machine.name / "libvirt"
-            if not (folder / "id").exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "id").write_text(domain_id(lab, machine.name), encoding="ascii")
+            if not is_file(folder / "id"):
+                write_text(folder / "id", domain_id(lab, machine.name))
             if states[name] == "running":
                 self._authorize(name, public_key)
 

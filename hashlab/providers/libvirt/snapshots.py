@@ -6,7 +6,6 @@ disk, which is only what the machine has written beyond its box, is kept beside 
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from hashlab.config.model import Lab
-from hashlab.errors import LabError, LaptopError
+from hashlab.errors import LabError
 from hashlab.hashing import file_digest
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
@@ -30,6 +29,7 @@ from hashlab.providers.libvirt.about import move, moved, read_about
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain
 from hashlab.providers.libvirt.virsh import Virsh, parse
+from hashlab.statefiles import is_file, is_folder, make_folder, names, remove_tree
 
 
 class LibvirtSnapshots:
@@ -57,24 +57,21 @@ class LibvirtSnapshots:
 
     def _keep(self, lab: Lab, name: str, track: Track) -> Taken:
         folder = self._folder / name
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise LaptopError(f"cannot write {folder}: {error.strerror}") from error
-        names = [machine.name for machine in lab.machines]
-        before = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
-        with self._standing_still([domain(lab, machine) for machine in names]) as stood:
+        make_folder(folder)
+        machines = [machine.name for machine in lab.machines]
+        before = sum(self._virsh.stored_size(disk(lab, machine)) for machine in machines)
+        with self._standing_still([domain(lab, machine) for machine in machines]) as stood:
             track.detail("copying disks, the machines stand still")
             parallel(
-                names,
+                machines,
                 lambda one: self._virsh.download(disk(lab, one), _copy(folder, one)),
                 CancelToken(),
             )
             track.detail("keeping memory, the machines stand still")
-            parallel(names, lambda one: self._save(domain(lab, one), name), CancelToken())
-        after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in names)
-        copies = sum(_copy(folder, machine).stat().st_size for machine in names)
-        described = tuple(self._described(lab, machine, folder) for machine in names)
+            parallel(machines, lambda one: self._save(domain(lab, one), name), CancelToken())
+        after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in machines)
+        copies = sum(_copy(folder, machine).stat().st_size for machine in machines)
+        described = tuple(self._described(lab, machine, folder) for machine in machines)
         return Taken(described, size=copies + max(0, after - before), paused=stood())
 
     def _save(self, name: str, snapshot: str) -> None:
@@ -129,7 +126,7 @@ class LibvirtSnapshots:
         lost = []
         for one in manifest.machines:
             copy = self._folder / manifest.name / one.parts["disk"]
-            if not copy.exists():
+            if not is_file(copy):
                 lost.append(f"{copy} is gone")
             elif copy.stat().st_size != one.parts["bytes"]:
                 lost.append(f"{copy} is another one")
@@ -219,9 +216,7 @@ class LibvirtSnapshots:
 
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""
-        if not self._folder.exists():
-            return []
-        return sorted(path.name for path in self._folder.iterdir() if path.is_dir())
+        return [name for name in names(self._folder) if is_folder(self._folder / name)]
 
     def remove(self, lab: Lab, name: str) -> list[str]:
         """See protocols.Snapshots."""
@@ -231,8 +226,8 @@ class LibvirtSnapshots:
                 self._virsh.call("snapshot-delete", domain(lab, machine.name), name)
                 removed.append(f"snapshot {name} of {domain(lab, machine.name)}")
         folder = self._folder / name
-        if folder.exists():
-            shutil.rmtree(folder)
+        if is_folder(folder):
+            remove_tree(folder)
             removed.append(f"disks in {folder}")
         return removed
 

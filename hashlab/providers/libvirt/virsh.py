@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, Runner
+from hashlab.statefiles import remove, write_text
 
 URI = "qemu:///system"
 CALL_SECONDS = 60.0
@@ -85,13 +86,12 @@ class Virsh:
 
     def define(self, command: str, description: str, folder: Path) -> None:
         """Run a command that reads an XML file, such as ``net-define``."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{command}.xml"
-        path.write_text(description, encoding="utf-8")
+        write_text(path, description)
         try:
             self.call(command, str(path))
         finally:
-            path.unlink()
+            remove(path)
 
     def power_off(self, name: str) -> None:
         """Stop a domain at once; fine if it does not run."""

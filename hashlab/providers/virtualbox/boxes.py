@@ -16,6 +16,7 @@ from hashlab.pipeline import Track
 from hashlab.protocols import BoxContents, BoxManifest, Download
 from hashlab.providers.virtualbox.names import LAB, MACHINE, RECIPE
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
+from hashlab.statefiles import make_tool_folder
 
 # Of a box, in bytes.
 LIMIT = 16_000_000_000
@@ -75,7 +76,7 @@ class VirtualBoxBoxes:
             _check(box, base)
             track.detail(f"{box} is what its checksum says")
             return
-        self._work.mkdir(parents=True, exist_ok=True)
+        make_tool_folder(self._work)
         if box.exists() and _digest(box, base.checksum) == base.checksum:
             track.skip("fetched already")
             return

@@ -41,6 +41,7 @@ from hashlab.providers.virtualbox.vboxmanage import (
     forwards_of,
     state_of,
 )
+from hashlab.statefiles import is_file, write_text
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB
@@ -184,9 +185,8 @@ class VirtualBoxMachines:
             if name not in there:
                 continue
             folder = vagrant_folder / "machines" / machine.name / "virtualbox"
-            if not (folder / "id").exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / "id").write_text(there[name], encoding="ascii")
+            if not is_file(folder / "id"):
+                write_text(folder / "id", there[name])
             ready = self._vbox.notes(name).get(READY, "")
             if ready and ready.partition(" ")[2] != _key(public_key):
                 lost.append(machine.name)

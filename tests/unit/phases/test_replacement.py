@@ -194,6 +194,19 @@ def test_a_note_without_a_whole_archive_is_none(outside: Outside, text: str) -> 
     assert kept_data(outside.state, "web") is None
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000])
+def test_an_archive_whose_note_is_damaged_is_not_taken_for_missing(
+    outside: Outside, text: str
+) -> None:
+    note = replacement.note_path(outside.state, "web")
+    note.parent.mkdir(parents=True)
+    note.write_text(text)
+    replacement.archive_path(outside.state, "web").write_text("data")
+    with pytest.raises(LaptopError, match=r"web.json.*cannot be read") as caught:
+        kept_data(outside.state, "web")
+    assert "web.tar" in caught.value.next_step
+
+
 def test_destroy_forgets_kept_data(outside: Outside) -> None:
     newer_box(outside)
     outside.faults.arm("shell.feed")
