@@ -19,7 +19,7 @@ from typing import Any, cast
 from hashlab.config.model import Build, Lab
 from hashlab.drivers.environment import engine_address
 from hashlab.drivers.keptlinks import KeptLinks
-from hashlab.drivers.laptop import free_port, port_is_free, routes
+from hashlab.drivers.laptop import free_port, interfaces, port_is_free, routes
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
 from hashlab.hashing import Digests
@@ -159,6 +159,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         download=_download,
         context_files=_context_files,
         render=_render,
+        interfaces=interfaces,
         routes=routes,
         port_is_free=port_is_free,
         free_port=free_port,

@@ -119,6 +119,21 @@ def _name(what: str) -> Reader[str]:
     )
 
 
+# Of the machines' engines, on which the lab's network bears the lab's name.
+_ENGINES_OWN_NETWORKS = ("bridge", "host", "none", "ingress", "default")
+
+
+def _lab_name(node: Node, context: Context) -> str:
+    name = _name("a lab")(node, context)
+    if name in _ENGINES_OWN_NETWORKS:
+        raise Wrong(
+            node.line,
+            f"'{name}' is the name of a network that every Docker Engine has",
+            f'Write another, for example "{name}-lab".',
+        )
+    return name
+
+
 def _file_name(what: str) -> Reader[str]:
     return matching(
         r"[a-z][a-z0-9_-]{0,62}",
@@ -169,7 +184,7 @@ def _words(node: Node, context: Context) -> At[tuple[str, ...]]:
 _LAB_KEYS = Table(
     noun="[lab]",
     readers={
-        "name": _name("a lab"),
+        "name": _lab_name,
         "provider": one_of(AUTO, *PROVIDERS),
         "subnet": _subnet,
         "compose": text,

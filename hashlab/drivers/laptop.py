@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
+import os
 import socket
 import struct
 import subprocess
@@ -11,6 +13,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 ROUTES = Path("/proc/net/route")
+# Linux's SIOCGIFADDR and SIOCGIFNETMASK.
+GET_ADDRESS, GET_NETMASK = 0x8915, 0x891B
 
 
 def routes() -> Sequence[IPv4Network]:
@@ -21,6 +25,41 @@ def routes() -> Sequence[IPv4Network]:
         ["netstat", "-rn", "-f", "inet"], capture_output=True, text=True, timeout=10, check=True
     )
     return _bsd_routes(done.stdout)
+
+
+def interfaces() -> Sequence[IPv4Network]:
+    """Networks in which the laptop itself has an address, loopback aside."""
+    if not ROUTES.exists():
+        done = subprocess.run(
+            ["ifconfig", "-a", "inet"], capture_output=True, text=True, timeout=10, check=True
+        )
+        return _bsd_interfaces(done.stdout)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        found = [_linux_interface(asked, name) for _, name in socket.if_nameindex()]
+    return [network for network in found if network is not None and not network.is_loopback]
+
+
+def _linux_interface(asked: socket.socket, name: str) -> IPv4Network | None:
+    """The network of one interface; None without an address."""
+    request = struct.pack("256s", os.fsencode(name)[:15])
+    try:
+        address, mask = (
+            fcntl.ioctl(asked, question, request)[20:24] for question in (GET_ADDRESS, GET_NETMASK)
+        )
+    except OSError:
+        return None
+    return IPv4Network((address, bin(int.from_bytes(mask, "big")).count("1")), strict=False)
+
+
+def _bsd_interfaces(listing: str) -> list[IPv4Network]:
+    """Parse `ifconfig`: lines such as "inet 192.168.1.5 netmask 0xffffff00 broadcast …"."""
+    found = []
+    for line in listing.splitlines():
+        words = line.split()
+        if words[:1] == ["inet"] and "netmask" in words[:-1]:
+            width = bin(int(words[words.index("netmask") + 1], 16)).count("1")
+            found.append(IPv4Network(f"{words[1]}/{width}", strict=False))
+    return [network for network in found if not network.is_loopback]
 
 
 def _linux_routes(table: str) -> list[IPv4Network]:

@@ -31,8 +31,6 @@ class Layout:
 def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
     """Choose addresses and ports: what exists stays, the rest is as configured where free."""
     subnet = _subnet(world)
-    if subnet != world.lab.subnet:
-        world.note(f"subnet {world.lab.subnet} is in use; this lab took {subnet}")
     ports = lay_out_ports(world, observed, _ssh_ports(world.lab))
     return Layout(
         {
@@ -57,22 +55,71 @@ def subnet_of(layout: Layout) -> IPv4Network:
 def _subnet(world: World) -> IPv4Network:
     own = world.provider.machines.own_subnet(world.lab)
     if own:
-        return IPv4Network(own)
-    taken = [IPv4Network(subnet) for subnet in world.provider.machines.used_subnets(world.lab)]
-    taken += world.routes()
-    return choose_subnet(world.lab.subnet, taken)
+        subnet = IPv4Network(own)
+        if subnet != world.lab.subnet:
+            world.note(f"this lab has subnet {subnet}, not {world.lab.subnet}, since it was made")
+        return subnet
+    return free_subnet(world, world.lab.subnet, "")
 
 
-def choose_subnet(wanted: IPv4Network, taken: Sequence[IPv4Network]) -> IPv4Network:
-    """``wanted`` where it is free, else the next free /24. Raises LaptopError when none is."""
+def free_subnet(world: World, wanted: IPv4Network, own: str) -> IPv4Network:
+    """Choose the lab's subnet, with a note unless it is simply ``wanted``; ``own``: the one the lab
+    has already, which is in nobody's way. Raises LaptopError when none is free.
+    """
+    mine = {IPv4Network(own)} if own else set()
+    used = [IPv4Network(subnet) for subnet in world.provider.machines.used_subnets(world.lab)]
+    used += [network for network in world.interfaces() if network not in mine]
+    routes = [route for route in world.routes() if route not in mine]
+    chosen = choose_subnet(wanted, used, routes)
+    around = wider_route(wanted, routes)
+    if chosen != wanted:
+        free = not in_use(wanted, used, routes)
+        why = f"lies in the route {around} (a VPN?)" if around and free else "is in use"
+        world.note(f"subnet {wanted} {why}; this lab took {chosen}")
+    elif around:
+        world.note(
+            f"subnet {wanted} lies in the route {around} (a VPN?), as all free ones do; its "
+            "addresses now lead to the lab"
+        )
+    return chosen
+
+
+def choose_subnet(
+    wanted: IPv4Network, used: Sequence[IPv4Network], routes: Sequence[IPv4Network]
+) -> IPv4Network:
+    """Return ``wanted`` where it is free, else the next free /24; one that no wider route contains
+    is preferred. Raises LaptopError when none is free. Pure.
+
+    ``used``: networks of the laptop's interfaces and of other labs; ``routes``: where the laptop
+    sends packets, without the default route.
+    """
     candidates = [wanted, *CANDIDATES] if wanted.prefixlen == 24 else [wanted]
-    for candidate in candidates:
-        if not any(candidate.overlaps(other) for other in taken if other.prefixlen > 0):
-            return candidate
+    free = [candidate for candidate in candidates if not in_use(candidate, used, routes)]
+    outside = [candidate for candidate in free if wider_route(candidate, routes) is None]
+    for candidate in outside or free:
+        return candidate
     raise LaptopError(
         f"subnet {wanted} is in use and no other is free",
         next_step="set lab.subnet in hashlab.toml to a free one",
     )
+
+
+def in_use(
+    candidate: IPv4Network, used: Sequence[IPv4Network], routes: Sequence[IPv4Network]
+) -> bool:
+    """Whether a lab cannot have this subnet. A wider route does not count: the lab's own goes
+    before it. Pure.
+    """
+    narrow = [route for route in routes if route.prefixlen >= candidate.prefixlen]
+    return any(candidate.overlaps(other) for other in (*used, *narrow))
+
+
+def wider_route(subnet: IPv4Network, routes: Sequence[IPv4Network]) -> IPv4Network | None:
+    """The narrowest route around a subnet. A VPN for everything, which is two halves of all there
+    is, counts as little as the default route. Pure.
+    """
+    around = [r for r in routes if 1 < r.prefixlen < subnet.prefixlen and r.overlaps(subnet)]
+    return max(around, key=lambda route: route.prefixlen, default=None)
 
 
 def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Address:

@@ -115,6 +115,7 @@ class World:
     download: Download
     context_files: Callable[[ImageBuild], Sequence[str]]
     render: Callable[[Mapping[str, Any]], str]
+    interfaces: Callable[[], Sequence[IPv4Network]]
     routes: Callable[[], Sequence[IPv4Network]]
     port_is_free: Callable[[int], bool]
     free_port: Callable[[], int]

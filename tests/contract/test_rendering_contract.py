@@ -99,7 +99,9 @@ def rendered(lab: Lab, tmp_path: Path) -> str:
     engine.images[f"hashlab-box:{box.recipe}"] = {}
     # What finds out whether privileged containers work.
     engine.behave(("/bin/true",), Behaviour(exits=0))
-    world = replace(world, provider=provider, render=render_vagrantfile, routes=list)
+    world = replace(
+        world, provider=provider, render=render_vagrantfile, interfaces=list, routes=list
+    )
     return vagrantfile(world, lay_out(world, {}), box, "ssh-ed25519 AAAA hashlab")
 
 

@@ -91,6 +91,7 @@ def make_world(lab: Lab, folder: Path) -> World:
         vagrant=VagrantDriver(folder=world.state.own, provider="virtualbox", runner=runner),
         runner=runner,
         render=render_vagrantfile,
+        interfaces=list,
         routes=list,
         port_is_free=port_is_free,
         free_port=free_port,

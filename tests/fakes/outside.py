@@ -581,6 +581,7 @@ class Outside:
             download=self._download,
             context_files=self._context_files,
             render=lambda values: json.dumps(values, indent=1),
+            interfaces=self._routes,
             routes=self._routes,
             port_is_free=lambda port: port not in self.ports_in_use,
             free_port=iter(range(40001, 50000)).__next__,
@@ -631,7 +632,7 @@ class Outside:
             target.write_bytes(self.web[url])
 
     def _routes(self) -> list[IPv4Network]:
-        """As on Linux, a bridge of the laptop's engine is a route of the laptop."""
+        """As on Linux, a bridge of the laptop's engine is an interface and a route."""
         return [IPv4Network("172.17.0.0/16"), *([self.network] if self.network else [])]
 
     def _keygen(self, words: Sequence[str]) -> None:

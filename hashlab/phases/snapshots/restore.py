@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from hashlab.errors import UsageError
 from hashlab.phases import reach
 from hashlab.phases.keys import ensure_key
-from hashlab.phases.layout import choose_subnet, lay_out_ports
+from hashlab.phases.layout import free_subnet, lay_out_ports
 from hashlab.phases.machines import forget_machine
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
@@ -94,15 +94,8 @@ def connect(world: World, track: Track, machine: str) -> None:
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:
     """The snapshot's own, where nobody else has it by now."""
-    machines = world.provider.machines
-    own = machines.own_subnet(world.lab)
-    taken = [IPv4Network(subnet) for subnet in machines.used_subnets(world.lab)]
-    # The lab's own network is a route of the laptop, too.
-    taken += [route for route in world.routes() if not own or route != IPv4Network(own)]
-    chosen = choose_subnet(manifest.subnet, taken)
-    if chosen != manifest.subnet:
-        world.note(f"subnet {manifest.subnet} of the snapshot is in use; this lab took {chosen}")
-    return chosen
+    own = world.provider.machines.own_subnet(world.lab)
+    return free_subnet(world, manifest.subnet, own)
 
 
 def _plan(

@@ -858,6 +858,12 @@ TOML_VALUES = {
         "at most 31",
         toml=(('"small"', '"Small Lab"'),),
     ),
+    "a lab named like a network of the engine's own": Bad(
+        "hashlab.toml:2",
+        "'bridge' is the name of a network that every Docker Engine has",
+        '"bridge-lab"',
+        toml=(('"small"', '"bridge"'),),
+    ),
     "a name that is a number": Bad(
         "hashlab.toml:2", "expected a string, found a number", '"7"', toml=(('"small"', "7"),)
     ),

@@ -7,7 +7,14 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from hashlab.drivers.laptop import _bsd_routes, _linux_routes, free_port, port_is_free
+from hashlab.drivers.laptop import (
+    _bsd_interfaces,
+    _bsd_routes,
+    _linux_routes,
+    free_port,
+    interfaces,
+    port_is_free,
+)
 
 HEADER = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 
@@ -67,3 +74,19 @@ def test_a_port_somebody_listens_on_is_not_free() -> None:
 
 def test_a_free_port_is_free() -> None:
     assert port_is_free(free_port())
+
+
+def test_interfaces_of_macos_are_read_from_ifconfig() -> None:
+    listing = (
+        "lo0: flags=8049<UP,LOOPBACK,RUNNING,MULTICAST> mtu 16384\n"
+        "\tinet 127.0.0.1 netmask 0xff000000\n"
+        "en0: flags=8863<UP,BROADCAST,RUNNING> mtu 1500\n"
+        "\tinet 192.168.1.23 netmask 0xffffff00 broadcast 192.168.1.255\n"
+        "utun3: flags=8051<UP,POINTOPOINT,RUNNING> mtu 1380\n"
+        "\tinet 10.8.0.6 --> 10.8.0.5 netmask 0xffffffff\n"
+    )
+    assert _bsd_interfaces(listing) == nets("192.168.1.0/24", "10.8.0.6/32")
+
+
+def test_this_laptop_has_no_loopback_among_its_interfaces() -> None:
+    assert not any(network.is_loopback for network in interfaces())

@@ -36,7 +36,6 @@ def nets(*texts: str) -> list[IPv4Network]:
     [
         ([], "192.168.60.0/24"),
         (["172.17.0.0/16"], "192.168.60.0/24"),
-        (["0.0.0.0/0"], "192.168.60.0/24"),
         (["192.168.60.0/24"], "192.168.61.0/24"),
         (["192.168.60.128/25"], "192.168.61.0/24"),
         (["192.168.60.7/32"], "192.168.61.0/24"),
@@ -51,16 +50,42 @@ def test_the_wanted_subnet_is_taken_else_the_next_free_one(
 ) -> None:
     if chosen is None:
         with pytest.raises(LaptopError, match="no other is free"):
-            choose_subnet(WANTED, nets(*taken))
+            choose_subnet(WANTED, nets(*taken), [])
         return
-    assert choose_subnet(WANTED, nets(*taken)) == IPv4Network(chosen)
+    assert choose_subnet(WANTED, nets(*taken), []) == IPv4Network(chosen)
+
+
+TUNNEL = ("0.0.0.0/1", "128.0.0.0/1")
+
+
+@pytest.mark.parametrize(
+    ("routes", "chosen"),
+    [
+        (TUNNEL, "192.168.60.0/24"),
+        ((*TUNNEL, "192.168.60.0/24"), "192.168.61.0/24"),
+        (["192.168.60.9/32"], "192.168.61.0/24"),
+        # Of those that a wider route contains, one outside of it is better.
+        (["192.168.60.0/23"], "192.168.62.0/24"),
+        (["192.168.0.0/18"], "192.168.64.0/24"),
+        (["192.168.0.0/16"], "192.168.60.0/24"),
+        (["192.168.0.0/16", "192.168.60.0/24"], "192.168.61.0/24"),
+        (["10.0.0.0/8"], "192.168.60.0/24"),
+    ],
+)
+def test_a_route_counts_by_how_wide_it_is(routes: list[str], chosen: str) -> None:
+    assert choose_subnet(WANTED, [], nets(*routes)) == IPv4Network(chosen)
+
+
+def test_a_wanted_subnet_that_is_no_24_may_lie_in_a_wider_route() -> None:
+    wanted = IPv4Network("10.7.0.0/20")
+    assert choose_subnet(wanted, [], nets("10.0.0.0/8")) == wanted
 
 
 def test_a_subnet_that_is_no_24_has_no_substitute() -> None:
     wide = IPv4Network("10.7.0.0/16")
-    assert choose_subnet(wide, []) == wide
+    assert choose_subnet(wide, [], []) == wide
     with pytest.raises(LaptopError, match=r"subnet 10\.7\.0\.0/16 is in use"):
-        choose_subnet(wide, nets("10.7.3.0/24"))
+        choose_subnet(wide, nets("10.7.3.0/24"), [])
 
 
 def test_every_candidate_is_private_and_in_the_range_virtualbox_allows_or_above() -> None:
@@ -118,6 +143,25 @@ def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside)
 def test_a_route_of_the_laptop_counts_as_a_subnet_in_use(outside: Outside) -> None:
     world = replace(outside.world(), routes=lambda: nets("192.168.60.0/24"))
     assert str(lay_out(world, {}).planned["web"].address) == "192.168.61.6"
+
+
+def test_a_network_of_the_laptops_interfaces_is_in_use_however_wide_it_is(
+    outside: Outside,
+) -> None:
+    world = replace(outside.world(), interfaces=lambda: nets("192.168.0.0/17"))
+    with pytest.raises(LaptopError, match="no other is free"):
+        lay_out(world, {})
+
+
+def test_a_subnet_inside_the_route_of_a_vpn_is_told(outside: Outside) -> None:
+    world = replace(outside.world(), routes=lambda: nets("192.168.56.0/21"))
+    assert str(lay_out(world, {}).planned["web"].address) == "192.168.64.6"
+    world = replace(outside.world(), routes=lambda: nets("192.168.0.0/16"))
+    assert str(lay_out(world, {}).planned["web"].address) == "192.168.60.6"
+    assert world.facts.notes == [
+        "subnet 192.168.60.0/24 lies in the route 192.168.0.0/16 (a VPN?), as all free ones do; "
+        "its addresses now lead to the lab"
+    ]
 
 
 def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outside) -> None:

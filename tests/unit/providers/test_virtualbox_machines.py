@@ -348,10 +348,10 @@ def test_a_lab_takes_only_subnets_that_virtualbox_allows_and_nobody_has(
 ) -> None:
     virtualbox.state["interfaces"] |= {"vboxnet0": "192.168.60.1", "vboxnet1": ""}
     taken = [IPv4Network(text) for text in provider.machines.used_subnets(lab)]
-    assert choose_subnet(SUBNET, taken) == IPv4Network("192.168.61.0/24")
+    assert choose_subnet(SUBNET, taken, []) == IPv4Network("192.168.61.0/24")
     full = [*taken, IPv4Network("192.168.60.0/22")]
     with pytest.raises(LaptopError, match="no other is free"):
-        choose_subnet(SUBNET, full)
+        choose_subnet(SUBNET, full, [])
 
 
 def test_the_labs_own_network_does_not_count_as_used(
