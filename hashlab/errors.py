@@ -92,6 +92,10 @@ class LabError(HashlabError):
     exit_code = ExitCode.LAB
 
 
+class EngineStopped(LabError):
+    """A machine answers, but its Docker Engine is stopped and nothing is about to start it."""
+
+
 class LockedError(HashlabError):
     """Another run holds the lab."""
 

@@ -18,7 +18,7 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from hashlab.drivers.engine import channel_engine
-from hashlab.errors import LabError
+from hashlab.errors import EngineStopped, LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, Link, Runner
 
@@ -44,6 +44,15 @@ RSYNC = [
 # half a second for more from this side before it tells so; nothing more ever comes.
 RELAY = "exec socat -t 0.01 STDIO UNIX-CONNECT:/run/docker.sock"
 
+
+# By its own log, where it fails. A unit that failed too often must be told to forget it.
+START_SECONDS = 60.0
+START_ENGINE = """\
+sudo systemctl reset-failed docker.service docker.socket 2> /dev/null
+sudo systemctl start docker.socket docker.service && exit 0
+sudo journalctl --unit docker --no-pager --lines 10
+exit 1
+"""
 
 # Paramiko prints a traceback for a connection refused half-way, which connecting again answers.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -233,6 +242,36 @@ class SshConnector:
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
+        shell = self._shell(machine, endpoint, host_key)
+        patience = self._patience()
+        try:
+            return Link(machine, shell, channel_engine(machine, shell.relay, patience=patience))
+        except LabError as error:
+            stopped = _engine_is_stopped(shell)
+            shell.close()
+            if not stopped:
+                raise
+            raise EngineStopped(
+                "the machine's Docker Engine is stopped", where=machine, next_step="hashlab dev"
+            ) from error
+
+    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
+        """See protocols.Connector."""
+        shell = self._shell(machine, endpoint, host_key)
+        try:
+            done = shell.run(["sh", "-c", START_ENGINE], timeout=START_SECONDS)
+        finally:
+            shell.close()
+        if done.code != 0:
+            raise LabError(
+                "the machine's Docker Engine does not start",
+                where=machine,
+                output=done.stdout + done.stderr,
+                next_step=f"hashlab ssh {machine} --command 'sudo journalctl --unit docker'",
+            )
+
+    def _shell(self, machine: str, endpoint: Endpoint, host_key: str) -> SshShell:
+        """Open a connection that accepts only this host key. Raises LabError."""
         patience = self._patience()
         seconds = CONNECT_SECONDS * patience
         connection = fabric.Connection(
@@ -259,12 +298,7 @@ class SshConnector:
                 f"no SSH connection to {endpoint.host}:{endpoint.port}: {error}", where=machine
             ) from error
         _no_delay(connection)
-        shell = SshShell(machine, connection, patience)
-        try:
-            return Link(machine, shell, channel_engine(machine, shell.relay, patience=patience))
-        except LabError:
-            shell.close()
-            raise
+        return SshShell(machine, connection, patience)
 
     def copy(
         self,
@@ -302,6 +336,20 @@ class SshConnector:
                 next_step="run it again",
             )
         return _bytes_sent(done.stdout)
+
+
+def _engine_is_stopped(shell: SshShell) -> bool:
+    """Whether a machine's engine is stopped and no job of systemd's is about to start it, as one is
+    while the machine boots. False where the machine does not say.
+    """
+    try:
+        done = shell.run(["systemctl", "show", "--property=ActiveState,Job", "docker.service"])
+    except LabError:
+        return False
+    lines = done.stdout.split()
+    stopped = {"ActiveState=inactive", "ActiveState=failed"} & set(lines)
+    jobs = [line for line in lines if line.startswith("Job=")]
+    return bool(stopped) and all(job in ("Job=", "Job=0") for job in jobs)
 
 
 def _transport(*args: Any, **how: Any) -> paramiko.Transport:

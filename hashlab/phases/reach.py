@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
-from hashlab.errors import LabError
+from hashlab.errors import EngineStopped, LabError
 from hashlab.phases.keys import ensure_key, write_ssh_files
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track
@@ -19,14 +19,23 @@ POLL_SECONDS = 0.2
 
 
 def connect(world: World, track: Track, machine: str) -> None:
-    """Promise: an SSH connection to the machine is open, its host key pinned. Does not wait for
-    Vagrant to end: a machine is used from the moment it answers.
+    """Promise: an SSH connection to the machine is open, its host key pinned, its engine answers,
+    started if it was stopped. Does not wait for Vagrant to end: a machine is used from the moment
+    it answers.
     """
+    _connect(world, track, machine, starting=True)
+
+
+def _connect(world: World, track: Track, machine: str, *, starting: bool) -> None:
     deadline = time.monotonic() + CONNECT_SECONDS * world.provider.patience
     while True:
         try:
             _connect_once(world, machine)
             break
+        except EngineStopped:
+            if not starting:
+                raise
+            _start_engine(world, track, machine)
         except LabError as error:
             if time.monotonic() > deadline:
                 raise
@@ -35,6 +44,15 @@ def connect(world: World, track: Track, machine: str) -> None:
         track.cancel.wait(POLL_SECONDS)
     reach = world.facts.reach[machine]
     track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+
+
+def _start_engine(world: World, track: Track, machine: str) -> None:
+    track.detail("its engine is stopped; starting it")
+    found = world.provider.machines.one(world.lab, machine)
+    host_key = world.provider.machines.host_key(world.lab, machine)
+    if found is not None and found.endpoint is not None:
+        world.connector.start_engine(machine, found.endpoint, host_key)
+        world.note(f"the Docker Engine of machine {machine} was stopped, and was started")
 
 
 def _connect_once(world: World, machine: str) -> None:
@@ -77,6 +95,8 @@ def reconnect(world: World, track: Track, machine: str) -> None:
     if reach:
         try:
             link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+        except EngineStopped:
+            raise
         except LabError as error:
             track.detail(f"cache is old: {error.what}")
         else:
@@ -95,7 +115,7 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
     public_key = ensure_key(world)
     world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
-    connect(world, track, machine)
+    _connect(world, track, machine, starting=False)
 
 
 def silent(world: World) -> list[str]:

@@ -60,7 +60,12 @@ class Connector(Protocol):
         """Whether an sshd greets there at this moment."""
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
-        """Open a connection that accepts only ``host_key``. Raises LabError."""
+        """Open a connection that accepts only ``host_key``. Raises LabError; EngineStopped where
+        waiting for the machine's engine would not help.
+        """
+
+    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
+        """Start the engine of a machine on which it is stopped. Raises LabError with its log."""
 
     def copy(
         self,

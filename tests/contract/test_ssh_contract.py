@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from fakes import FakeRunner, Faults, track_of
 
 from hashlab.drivers import ssh
 from hashlab.drivers.ssh import SshConnector, SshShell
-from hashlab.errors import LabError
+from hashlab.errors import EngineStopped, LabError
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.protocols import Completed, Endpoint, Link
 
@@ -377,3 +378,35 @@ def test_a_machine_without_an_engine_is_a_failure_that_closes_the_connection(
     while server.transports[0].is_active():
         assert time.monotonic() < deadline, "the connection stayed open"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("said", "stopped"),
+    [
+        ("ActiveState=inactive\nJob=0", True),
+        ("ActiveState=inactive\nJob=", True),  # as systemd 257 writes it
+        ("ActiveState=failed", True),
+        ("ActiveState=inactive\nJob=17", False),  # as while a machine boots
+        ("ActiveState=activating\nJob=0", False),
+        ("ActiveState=active", False),
+        ("", False),
+    ],
+)
+def test_an_engine_that_nothing_is_about_to_start_is_stopped(
+    server: Server,
+    connector: SshConnector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    stopped: bool,
+) -> None:
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(ssh, "RELAY", NO_RELAY)
+    with pytest.raises(LabError, match="Docker Engine") as failure:
+        connector.connect("web", server.endpoint, public(HOST_KEY))
+    assert isinstance(failure.value, EngineStopped) is stopped
+    assert failure.value.where == "web"

@@ -107,6 +107,7 @@ class FakeMachine:
     forwarded: dict[int, int] = field(default_factory=dict)
     recipe: str = ""
     state: Literal["running", "stopped", "paused"] = "running"
+    engine_stopped: bool = False
     host_key: str = ""
     authorized_key: str = ""
     clobbered: set[str] = field(default_factory=set)

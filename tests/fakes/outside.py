@@ -17,7 +17,7 @@ from fakes.labs import small_lab
 from fakes.machine import Disk, FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
-from hashlab.errors import HashlabError, LabError
+from hashlab.errors import EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
@@ -259,7 +259,15 @@ class FakeConnector:
             key = self._outside.state.key.with_suffix(".pub")
             if not key.exists() or there.authorized_key != key.read_text().strip():
                 raise LabError("no SSH connection: authentication failed", where=machine)
+            if there.engine_stopped:
+                raise EngineStopped("the machine's Docker Engine is stopped", where=machine)
             return Link(machine, FakeShell(there), there.engine)
+
+    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
+        with self._outside.faults.call("connector.start_engine", machine, changes=True):
+            there = self._outside.machines[machine]
+            assert (there.endpoint, there.host_key) == (endpoint, host_key)
+            there.engine_stopped = False
 
     def copy(
         self,

@@ -7,6 +7,7 @@ import json
 import shlex
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,6 +158,23 @@ def test_an_engine_that_never_left_its_swarm_whole_hears_of_the_others_again(
     said = hello_lab.run("dev", "--verbose").ok().stdout
     assert "back: engine restarted" in said
     assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_a_stopped_engine_is_named_by_refresh_and_started_by_dev(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    hello_lab.on("back", "sudo systemctl stop docker.socket docker.service")
+    began = time.monotonic()
+    said = hello_lab.run("refresh")
+    assert time.monotonic() - began < 15 * hello_lab.patience
+    assert said.code == 4
+    assert "back: the machine's Docker Engine is stopped" in said.stdout + said.stderr
+    assert "hashlab dev" in said.stdout + said.stderr
+    said = hello_lab.run("dev").ok()
+    assert "the Docker Engine of machine back was stopped, and was started" in said.stdout
+    assert "hello" in fetch(greeting(hello_lab))
+    # Neither a stop nor a start of the engine opens the machine's network.
+    rules = hello_lab.on("back", "sudo iptables --table mangle --list-rules PREROUTING")
+    assert "-j HASHLAB" in rules
 
 
 def test_a_changed_environment_variable_restarts_its_service(hello_lab: LabFolder) -> None:

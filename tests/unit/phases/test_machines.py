@@ -15,7 +15,7 @@ from fakes.outside import Silent
 
 from hashlab import workflows
 from hashlab.config.model import ForwardedPort
-from hashlab.errors import LabError, LaptopError
+from hashlab.errors import EngineStopped, LabError, LaptopError
 from hashlab.phases import reach
 from hashlab.phases.boxes.registry import recipe_manifest
 from hashlab.phases.layout import CANDIDATES, SSH_PORTS, Layout, choose_subnet, lay_out, subnet_of
@@ -447,6 +447,34 @@ def test_reconnect_to_a_machine_that_is_not_there_says_dev(outside: Outside) -> 
     with pytest.raises(LabError) as failure:
         detail_of_reconnect(outside)
     assert failure.value.what == "the machine is not there"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_refresh_says_at_once_that_an_engine_is_stopped(outside: Outside, moved: bool) -> None:
+    web = running(outside).machines["web"]
+    web.engine_stopped = True
+    web.port += moved  # the provider is asked then
+    with pytest.raises(EngineStopped) as failure:
+        detail_of_reconnect(outside)
+    assert failure.value.where == "web"
+    assert "connector.start_engine" not in outside.faults.names()
+
+
+def test_dev_starts_an_engine_that_is_stopped(outside: Outside) -> None:
+    running(outside).machines["web"].engine_stopped = True
+    world = outside.world()
+    with track_of() as track:
+        connect(world, track, "web")
+    assert world.facts.notes == ["the Docker Engine of machine web was stopped, and was started"]
+    assert world.link("web").engine.answers(1)
+
+
+def test_an_engine_that_does_not_start_is_a_failure_at_once(outside: Outside) -> None:
+    running(outside).machines["web"].engine_stopped = True
+    failure = outside.faults.arm("connector.start_engine")
+    with pytest.raises(LabError) as found, track_of() as track:
+        connect(outside.world(), track, "web")
+    assert found.value is failure
 
 
 def test_people_can_reach_machines_by_openssh_with_pinned_keys_only(outside: Outside) -> None:
