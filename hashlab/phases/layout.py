@@ -142,8 +142,8 @@ def lay_out_ports(
             host = there.forwarded.get(port.guest) if there else None
             if host is None:
                 host = free(world, port.host, given)
-            if host != port.host:
-                world.note(f"port {port.host} ({port.id}) is taken; using {host}")
+                if host != port.host:
+                    world.note(f"port {port.host} ({port.id}) is taken; using {host}")
             given.add(host)
             ports[machine.name][port.guest] = host
     for name, wanted in ssh.items():

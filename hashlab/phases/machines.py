@@ -101,6 +101,7 @@ def boot(world: World, track: Track, _: str) -> None:
     if not missing:
         track.skip(f"{len(running)} machines run")
         return
+    _check_ports(world, observed)
     for name in missing:
         # It would look open for some seconds, though what it leads to is gone.
         close_ports_of(world, track, name)
@@ -111,6 +112,24 @@ def boot(world: World, track: Track, _: str) -> None:
         else:
             parallel(calls, lambda names: _up(world, track, names), track.cancel)
     track.detail(f"{', '.join(missing)} up")
+
+
+def _check_ports(world: World, observed: Mapping[str, ObservedMachine]) -> None:
+    """Raise LabError for a stopped machine one of whose ports another program has taken: it was
+    made with them, and does not start without.
+    """
+    if not world.provider.keeps_ports:
+        return
+    for machine in observed.values():
+        taken = [port for port in machine.forwarded.values() if not world.port_is_free(port)]
+        if machine.state == "stopped" and taken:
+            listed = ", ".join(str(port) for port in taken)
+            raise LabError(
+                f"it cannot start, because another program has its port {listed} of this laptop",
+                where=machine.name,
+                next_step="stop that program (ss -ltnp shows it), then hashlab dev; or, without "
+                "the machine's data: hashlab destroy, hashlab dev",
+            )
 
 
 def _up(world: World, track: Track, names: Sequence[str]) -> None:

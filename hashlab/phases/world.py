@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 from hashlab.config.model import Build as ImageBuild
@@ -31,7 +32,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
-from hashlab.statefiles import StateFolder, append, read_text
+from hashlab.statefiles import StateFolder, append, read_json, read_text
 
 RESTARTED = "restarted\n"
 SHOWN_FILES = 5
@@ -192,13 +193,26 @@ class World:
         """One machine of the lab."""
         return self.lab.machine(name)
 
+    def led_ports_file(self, machine: str) -> Path:
+        """Where phase ``ports`` keeps what its connection to a machine forwards."""
+        return self.state.ssh / f"{machine}.ports"
+
+    def led_ports(self, machine: str) -> dict[int, int]:
+        """Ports that a connection of phase ``ports`` forwards: guest → laptop."""
+        kept = read_json(self.led_ports_file(machine))
+        try:
+            return {int(guest): int(host) for guest, host in kept.items()}
+        except (AttributeError, TypeError, ValueError):
+            return {}
+
     def urls(self) -> dict[str, str]:
         """Address of every forwarded port on the laptop, by its id."""
         found: dict[str, str] = {}
         for machine in self.lab.machines:
             reach = self.facts.reach.get(machine.name)
+            known = {**reach.forwarded, **self.led_ports(machine.name)} if reach else {}
             for port in machine.forwarded_ports:
-                host = reach.forwarded.get(port.guest, port.host) if reach else port.host
+                host = known.get(port.guest, port.host)
                 found[port.id] = f"{port.scheme}://127.0.0.1:{host}"
         return found
 

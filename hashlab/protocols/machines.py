@@ -17,8 +17,8 @@ SSH_PORT = 22  # of a machine, inside it
 
 @dataclass(frozen=True)
 class ObservedMachine:
-    """A machine as its provider sees it. ``forwarded``: guest → laptop port; ``recipe``: that of
-    its box.
+    """A machine as its provider sees it. ``forwarded``: guest → laptop port, also of a machine that
+    is stopped where it keeps them; ``recipe``: that of its box.
     """
 
     name: str

@@ -209,11 +209,13 @@ class Provider(Protocol):
     """What boots machines. One folder per provider implements this.
 
     ``publishes_ports``: whether its machines' ports are on the laptop by themselves; otherwise
-    hashlab forwards them over SSH.
+    hashlab forwards them over SSH. ``keeps_ports``: whether a machine starts only with the ports of
+    the laptop that it was made with.
     """
 
     name: str
     publishes_ports: bool
+    keeps_ports: bool
 
     @property
     def boxes(self) -> Boxes:

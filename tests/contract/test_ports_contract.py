@@ -20,6 +20,7 @@ import pytest
 from fakes import Outside, small_lab
 from fakes.outside import Silent
 
+from hashlab.config.model import ForwardedPort
 from hashlab.drivers.laptop import free_port, port_is_free
 from hashlab.drivers.process import ProcessRunner
 from hashlab.errors import LabError
@@ -108,14 +109,18 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def world(server: Server, tmp_path: Path) -> Iterator[World]:
     """A lab whose machine `web` is that server and forwards two ports."""
-    outside = Outside(small_lab(tmp_path / "lab"), tmp_path / "laptop")
+    lab = small_lab(tmp_path / "lab")
+    forwarded = {80: free_port(), 5005: free_port()}
+    ports = tuple(ForwardedPort(f"port{guest}", guest, host) for guest, host in forwarded.items())
+    machines = (replace(m, forwarded_ports=ports if m.name == "web" else ()) for m in lab.machines)
+    outside = Outside(replace(lab, machines=tuple(machines)), tmp_path / "laptop")
     outside.provider.publishes_ports = False
-    made = replace(outside.world(), runner=ProcessRunner(children=tmp_path / "children"))
+    runner = ProcessRunner(children=tmp_path / "children")
+    made = replace(outside.world(), runner=runner, port_is_free=port_is_free, free_port=free_port)
     made.state.ssh.mkdir(parents=True)
     CLIENT_KEY.write_private_key_file(str(made.state.key))
     port = server.listener.getsockname()[1]
     key = f"{HOST_KEY.get_name()} {HOST_KEY.get_base64()}"
-    forwarded = {80: free_port(), 5005: free_port()}
     reach = Reach(Endpoint("127.0.0.1", port, "core"), key, IPv4Address("127.0.0.1"), forwarded, "")
     made.facts.reach["web"] = reach
     write_ssh_files(made, made.facts.reach)
@@ -181,12 +186,28 @@ def test_forwarded_ports_answer_after_the_run_and_until_they_are_closed(world: W
     close(world)
 
 
-def test_a_port_that_is_taken_is_a_failure_with_the_words_of_ssh(world: World) -> None:
+def test_a_port_that_is_taken_is_replaced_and_taken_back_when_it_is_free(world: World) -> None:
+    first, second = ports(world)
+    with socket.create_server(("127.0.0.1", second)):
+        assert forward(world).detail == "2 opened"
+        other = world.led_ports("web")[5005]
+        assert (said(first), said(other)) == ("port 80\n", "port 5005\n")
+        assert world.facts.notes == [f"port {second} (port5005) is taken; using {other}"]
+        assert forward(world).detail == "open already"
+    assert forward(world).detail == "2 opened"
+    assert (said(first), said(second)) == ("port 80\n", "port 5005\n")
+    assert port_is_free(other)
+
+
+def test_a_port_that_is_taken_at_the_last_moment_is_a_failure_with_the_words_of_ssh(
+    world: World,
+) -> None:
+    unaware = replace(world, port_is_free=lambda _: True)
     with (
         socket.create_server(("127.0.0.1", ports(world)[1])),
         pytest.raises(LabError, match="cannot forward ports") as failure,
     ):
-        forward(world)
+        forward(unaware)
     assert "in use" in failure.value.output
     assert port_is_free(ports(world)[0]), "none is forwarded when one cannot be"
     assert forward(world).detail == "2 opened"

@@ -311,6 +311,7 @@ class FakeProvider:
 
     name = "docker"
     publishes_ports = True
+    keeps_ports = True
     holds_images = True
     packed = False
     promised_size = 1_000_000_000
@@ -519,13 +520,12 @@ class FakeProvider:
 
 
 def _observed(machine: FakeMachine) -> ObservedMachine:
-    running = machine.state == "running"
     return ObservedMachine(
         name=machine.name,
         state=machine.state,
         address=machine.address,
-        endpoint=machine.endpoint if running else None,
-        forwarded=dict(machine.forwarded) if running else {},
+        endpoint=machine.endpoint if machine.state == "running" else None,
+        forwarded=dict(machine.forwarded),
         recipe=machine.recipe,
     )
 

@@ -16,6 +16,7 @@ import pytest
 from labkit import (
     LabFolder,
     docker,
+    everything,
     everything_of,
     fetch,
     kill_machine,
@@ -192,10 +193,17 @@ def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:
         squatter.bind(("127.0.0.1", 8090))
         squatter.listen()
         said = hello_lab.run("dev").ok().stdout
-    assert "port 8090 (web) is taken; using" in said
-    url = hello_lab.json("status")["urls"]["web"]
-    assert not url.endswith(":8090")
-    assert "hello" in fetch(f"{url}/greeting")
+        assert "port 8090 (web) is taken; using" in said
+        hello_lab.run("refresh").ok()
+        url = hello_lab.json("status")["urls"]["web"]
+        assert not url.endswith(":8090")
+        assert "hello" in fetch(f"{url}/greeting")
+    # Once it is free again, it leads to the same machine.
+    before = everything(hello_lab)
+    hello_lab.run("refresh").ok()
+    assert greeting(hello_lab).startswith("http://127.0.0.1:8090/")
+    assert "hello" in fetch(greeting(hello_lab))
+    assert everything(hello_lab) == before
 
 
 @contextmanager

@@ -19,6 +19,7 @@ class DockerProvider:
 
     name = "docker"
     publishes_ports = True
+    keeps_ports = True
     patience = 1.0
 
     def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:

@@ -236,15 +236,18 @@ def _limits(machine: Machine) -> list[str]:
 def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
     """A machine as the engine's description of its container shows it."""
     settings = inspected["NetworkSettings"]
+    up = bool(settings.get("Ports"))
+    # A machine that does not run has its ports, its sshd's too, only in what it was asked to have.
+    published = settings["Ports"] if up else (inspected.get("HostConfig") or {}).get("PortBindings")
     ports = {
         int(guest.split("/")[0]): int(bindings[0]["HostPort"])
-        for guest, bindings in (settings.get("Ports") or {}).items()
+        for guest, bindings in (published or {}).items()
         if bindings
     }
     networks: Mapping[str, Mapping[str, Any]] = settings.get("Networks") or {}
     private = [value for key, value in networks.items() if key != "bridge"]
     address = next((_address(network) for network in private), None)
-    ssh = ports.pop(SSH_PORT, None)
+    ssh = ports.pop(SSH_PORT, None) if up else None
     status = inspected["State"]["Status"]
     return ObservedMachine(
         name=name,

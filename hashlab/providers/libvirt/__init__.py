@@ -27,6 +27,7 @@ class LibvirtProvider:
 
     name = "libvirt"
     publishes_ports = False
+    keeps_ports = False
 
     def __init__(
         self,

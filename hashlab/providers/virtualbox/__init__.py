@@ -21,6 +21,7 @@ class VirtualBoxProvider:
 
     name = "virtualbox"
     publishes_ports = True
+    keeps_ports = False
     # The others boot only after the first, and a Debian box installs Docker at its first boot.
     patience = 5.0
 

@@ -245,6 +245,7 @@ def test_a_taken_port_for_ssh_is_silently_replaced_and_that_of_a_machine_kept(
 
 
 def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
+    outside.runner.prepare("ssh")
     outside.provider.subnets_in_use = ["192.168.60.0/24"]
     outside.ports_in_use = {8080}
     running(outside)
@@ -256,6 +257,16 @@ def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
     web = next(one for one in vagrantfile["machines"] if one["name"] == "web")
     assert web["address"] == str(before["web"][0]) == "192.168.61.6"
     assert web["forwarded_ports"] == [{"id": "site", "guest": 80, "host": 40001}]
+
+
+def test_a_stopped_machine_whose_port_another_program_has_is_named(outside: Outside) -> None:
+    web = running(outside).machines["web"]
+    web.state = "stopped"
+    outside.ports_in_use = {8080}
+    result = run(outside, workflows.DEV)
+    assert "another program has its port 8080" in str(result.error)
+    outside.ports_in_use = set()
+    go(outside, workflows.DEV)
 
 
 def test_a_new_machine_in_a_running_lab_alone_is_booted(outside: Outside) -> None:

@@ -117,7 +117,7 @@ def test_a_port_that_cannot_be_forwarded_is_a_failure_with_the_words_of_ssh(
         forward(forwarded)
     assert failure.value.where == "web"
     assert "Address already in use" in failure.value.output
-    assert "free the port" in failure.value.next_step
+    assert "run it again" in failure.value.next_step
 
 
 def test_a_failure_without_words_tells_the_exit_code(forwarded: Outside) -> None:
@@ -174,3 +174,71 @@ def test_a_restore_opens_connections_anew_for_those_there_lead_to_the_machines_b
     assert did == ["exit", True]
     [row] = [row for row in result.rows if row.name == "ports"]
     assert row.detail == "1 opened"
+
+
+def published_elsewhere(outside: Outside) -> Outside:
+    """A running lab whose machine was made while another program had its port."""
+    outside.runner.prepare("ssh", effect=lambda words: ssh(outside, words))
+    outside.ports_in_use = {8080}
+    running(outside)
+    assert outside.machines["web"].forwarded == {80: 40001}
+    assert calls(outside) == []
+    return outside
+
+
+def test_a_port_that_is_free_again_leads_to_the_machine_that_was_made_without_it(
+    outside: Outside,
+) -> None:
+    published_elsewhere(outside).ports_in_use = set()
+    before = outside.machines["web"]
+    assert forward(outside).detail == "1 opened"
+    [ran] = calls(outside)
+    assert ran.command[ran.command.index("-L") + 1] == "127.0.0.1:8080:127.0.0.1:80"
+    world = connected(outside)
+    assert world.urls() == {"site": "http://127.0.0.1:8080"}
+    assert world.facts.notes == []
+    assert outside.machines["web"] is before, "a healthy machine stays"
+    # From now on hashlab itself has the port.
+    outside.ports_in_use = {8080}
+    assert forward(outside).status == "skipped"
+    with track_of() as track:
+        close_ports(world, track)
+    assert world.urls() == {"site": "http://127.0.0.1:40001"}
+
+
+def test_a_port_that_stays_taken_is_told_at_each_run(outside: Outside) -> None:
+    published_elsewhere(outside)
+    for workflow in (workflows.DEV, workflows.REFRESH):
+        result = go(outside, workflow)
+        assert next(row for row in result.rows if row.name == "ports").status == "skipped"
+    world = connected(outside)
+    with track_of() as track:
+        forward_ports(world, track, "")
+    assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
+    assert calls(outside) == []
+
+
+def test_another_port_in_hashlab_toml_needs_no_other_machine(forwarded: Outside) -> None:
+    machines = [
+        replace(machine, forwarded_ports=(ForwardedPort("site", 80, 9090),))
+        if machine.name == "web"
+        else machine
+        for machine in forwarded.lab.machines
+    ]
+    forwarded.lab = replace(forwarded.lab, machines=tuple(machines))
+    assert forward(forwarded).detail == "1 opened"
+    words = [ran.command for ran in calls(forwarded)]
+    assert ["check" in words[0], "exit" in words[1], "-M" in words[2]] == [True] * 3
+    assert "127.0.0.1:9090:127.0.0.1:80" in words[2]
+
+
+def test_a_connection_of_an_earlier_version_is_left_alone(forwarded: Outside) -> None:
+    forwarded.world().led_ports_file("web").unlink()
+    forwarded.ports_in_use = {8080}
+    assert forward(forwarded).status == "skipped"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"80": "x"}', "7"])
+def test_a_damaged_list_of_ports_counts_as_none(forwarded: Outside, text: str) -> None:
+    forwarded.world().led_ports_file("web").write_text(text)
+    assert forward(forwarded).status == "skipped"

@@ -298,3 +298,21 @@ def test_leftovers_are_everything_with_the_labs_label_and_nothing_else(
     assert provider.machines.leftovers(lab) == []
     assert len(provider.machines.leftovers(other)) == 3
     assert "containers, volumes and networks" in provider.machines.looked_for()
+
+
+def test_a_stopped_machine_keeps_the_ports_it_was_asked_to_have() -> None:
+    """The engine lists a container's published ports only while it runs."""
+    inspected = {
+        "NetworkSettings": {"Ports": {}, "Networks": {}},
+        "HostConfig": {
+            "PortBindings": {
+                "22/tcp": [{"HostIp": "127.0.0.1", "HostPort": "22000"}],
+                "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+            }
+        },
+        "State": {"Status": "exited"},
+        "Config": {"Labels": {}},
+    }
+    found = observed("web", inspected)
+    assert found.endpoint is None
+    assert found.forwarded == {22: 22000, 80: 8080}
