@@ -96,6 +96,10 @@ class EngineStopped(LabError):
     """A machine answers, but its Docker Engine is stopped and nothing is about to start it."""
 
 
+class FilesChanged(LabError):
+    """Files of the laptop went on changing while they were read; a run is repeated for it."""
+
+
 class LockedError(HashlabError):
     """Another run holds the lab."""
 

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
+from typing import TypeVar
+
+from hashlab.errors import FilesChanged, LabError
+
+T = TypeVar("T")
 
 SHORT = 12
 # A file's times move in steps of the kernel's clock, some milliseconds: two changes within one step
 # look alike, so what was changed just now is not remembered.
 CLOCK_STEP_NANOSECONDS = 100_000_000
+
+
+# Files that change, appear or vanish under a reader are read again, this often and with pauses that
+# double, for 2.5 s in all: longer than a `git checkout` leaves a folder half done.
+TRIES = 8
+PAUSE_SECONDS = 0.02
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ESTALE})
+
+
+class Unsteady(OSError):
+    """A file became another one while it was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.ESTALE, "it changes while it is read", str(path))
+
+
+def settled(read: Callable[[], T]) -> T:
+    """Return what ``read`` returns. It is called again while files change or vanish under it.
+
+    Raises FilesChanged if they go on, LabError for a file or folder that may not be read; both name
+    it.
+    """
+    for attempt in range(TRIES):
+        try:
+            return read()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise unreadable(error) from error
+            changed = error
+        time.sleep(PAUSE_SECONDS * 2**attempt)
+    raise FilesChanged(
+        f"cannot read {changed.filename}: {changed.strerror}",
+        next_step="run it again when nothing writes to it any more, or leave it out of the inputs",
+    )
+
+
+def unreadable(error: OSError) -> LabError:
+    """Return the message for a file or folder of the laptop that cannot be read."""
+    return LabError(
+        f"cannot read {error.filename}: {error.strerror}",
+        next_step="make it readable for you, or leave it out of what the lab uses",
+    )
 
 
 def digest(value: object) -> str:
@@ -28,8 +78,20 @@ def short(full: str) -> str:
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content. Raises OSError."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
+    """Open a regular file for reading; never wait for a pipe or touch a device. Raises OSError."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    kind = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(kind, "it is not a regular file", str(path))
 
 
 class Digests:
@@ -42,15 +104,19 @@ class Digests:
         self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
 
     def file(self, path: Path) -> str:
-        """SHA-256 (64 hex digits) of a file's content. Raises OSError."""
+        """SHA-256 (64 hex digits) of a file's content. Raises OSError; Unsteady for one that became
+        another while it was read.
+        """
         before = _identity(path)
         known = self._known.get(path)
         if known is not None and known[0] == before:
             return known[1]
         now = time.time_ns()
         found = file_digest(path)
+        if _identity(path) != before:
+            raise Unsteady(path)
         changed_at = before[-1]
-        if _identity(path) == before and now - changed_at > CLOCK_STEP_NANOSECONDS:
+        if now - changed_at > CLOCK_STEP_NANOSECONDS:
             self._known[path] = before, found
         return found
 
@@ -60,26 +126,22 @@ def _identity(path: Path) -> tuple[int, ...]:
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def tree(
-    root: Path, names: Iterable[str], read: Callable[[Path], str] = file_digest
-) -> dict[str, str]:
-    """Map each of ``names`` (relative to ``root``) to its content's SHA-256, sorted by name; an
-    executable file's ends with ``+x``.
-    """
-    return {name: mode_digest(root / name, read) for name in sorted(set(names))}
-
-
 def mode_digest(path: Path, read: Callable[[Path], str] = file_digest) -> str:
     """SHA-256 of a file's content, with ``+x`` behind it for an executable file."""
     return read(path) + ("+x" if path.stat().st_mode & 0o100 else "")
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def files_below(path: Path) -> Iterator[Path]:
     """Every file below a folder, or the file itself; sorted, links followed for files only."""
     if path.is_file():
         yield path
+    if not path.is_dir():
         return
-    for folder, subfolders, names in os.walk(path):
+    for folder, subfolders, names in os.walk(path, onerror=_raise):
         subfolders.sort()
         for name in sorted(names):
             candidate = Path(folder) / name

@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from hashlab.config.model import Build, Lab
+from hashlab.config.model import Lab
+from hashlab.contexts import read_context
 from hashlab.drivers.environment import engine_address
 from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, interfaces, port_is_free, routes
@@ -139,6 +140,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
     """
     equipment = equip(lab)
     state, runner = equipment.state, equipment.runner
+    digests = warm.digests if warm else Digests()
     provider = PROVIDERS[lab.provider](equipment)
 
     def connector() -> object:
@@ -155,9 +157,11 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         laptop_engine=equipment.engine,
         runner=runner,
         workers=warm.workers if warm else ProcessWorkers(),
-        digests=warm.digests if warm else Digests(),
+        digests=digests,
         download=_download,
-        context_files=_context_files,
+        build_context=lambda build: read_context(
+            build.context, build.dockerfile, boundary=lab.boundary, digests=digests
+        ),
         render=_render,
         interfaces=interfaces,
         routes=routes,
@@ -246,10 +250,6 @@ def _engine_name() -> str:
 
 def _download(url: str, target: Path, *, limit: int, track: Track) -> None:
     _driver("hashlab.drivers.download").download(url, target, limit=limit, track=track)
-
-
-def _context_files(build: Build) -> Sequence[str]:
-    return cast(Sequence[str], _driver("hashlab.drivers.buildcontext").context_files(build))
 
 
 def _render(values: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from hashlab.boundary import STATE, in_state
 from hashlab.config.model import Artifact, Builder, Incremental, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
@@ -121,6 +122,8 @@ def _check_output(
     if folder not in output.parents:
         hint = 'Write a path below the folder of hashlab.toml: "target/app".'
         report.add(line, f"output '{written}' is not inside the lab folder", hint)
+    if in_state(output):
+        report.add(line, f"output '{written}' is part of {STATE}", "Name another folder.")
     other = seen.setdefault(output, name)
     if other != name:
         hint = "Give each artifact its own output."

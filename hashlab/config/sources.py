@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from hashlab.boundary import STATE, in_state
 from hashlab.config.report import Report, Wrong
 
 MAX_BYTES = 1024 * 1024
@@ -30,6 +31,13 @@ def _ask(question: Callable[[Path], bool], path: Path) -> bool:
         return question(path)
     except (OSError, ValueError):  # a name that is too long, a folder that may not be read
         return False
+
+
+def refuse_state(path: Path, written: str, line: int) -> None:
+    """Raise Wrong for a path inside of a lab's own state."""
+    if in_state(path):
+        hint = "Name another folder; a secret in there is declared under 'secrets'."
+        raise Wrong(line, f"'{written}' is part of {STATE}, which never leaves the laptop", hint)
 
 
 def read_text(path: Path, report: Report) -> str | None:

@@ -1,20 +1,130 @@
-"""Which files of a folder `docker build` sends: .dockerignore as Docker itself reads it."""
+"""Packs a build context for Docker: exactly what was listed and hashed, or an error."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import io
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
 
-from docker.utils.build import exclude_paths
+from hashlab.contexts import IGNORE_FILE, BuildContext, Entry
+from hashlab.errors import FilesChanged, LaptopError
+from hashlab.hashing import GONE, open_regular, unreadable
 
-from hashlab.config.model import Build
+# The name of a Dockerfile that is not in its context, or that .dockerignore leaves out.
+EXTRA = ".hashlab.dockerfile"
 
 
-def context_files(build: Build) -> Sequence[str]:
-    """Names of the files of a build context, relative to it, sorted."""
-    ignore = build.context / ".dockerignore"
-    patterns = []
-    if ignore.is_file():
-        lines = (line.strip() for line in ignore.read_text(encoding="utf-8").splitlines())
-        patterns = [line for line in lines if line and not line.startswith("#")]
-    names = exclude_paths(str(build.context), patterns)
-    return sorted(name for name in names if (build.context / name).is_file())
+@contextmanager
+def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
+    """Give the archive of a context, and the Dockerfile's name in it.
+
+    Raises FilesChanged if a file is no longer the one that was hashed.
+    """
+    with tempfile.TemporaryFile() as stream:
+        try:
+            with tarfile.open(
+                fileobj=stream,
+                mode="w",
+                format=tarfile.GNU_FORMAT,
+                # Names that are not UTF-8 travel as the bytes they are.
+                encoding="utf-8",
+                errors="surrogateescape",
+            ) as archive:
+                dockerfile = _pack(archive, context)
+        except OSError as error:
+            if error.errno in GONE:
+                raise _changed(Path(str(error.filename))) from error
+            if error.filename is None:
+                raise LaptopError(
+                    f"cannot pack the build context: {error.strerror}", where=tempfile.gettempdir()
+                ) from error
+            raise unreadable(error) from error
+        stream.seek(0)
+        yield stream, dockerfile
+
+
+def _pack(archive: tarfile.TarFile, context: BuildContext) -> str:
+    """Add all entries, and return the Dockerfile's name. One that is not among them travels under a
+    name that the .dockerignore in the archive leaves out, so that no COPY finds it.
+    """
+    listed = {entry.name: entry for entry in context.entries}
+    name = os.path.relpath(context.dockerfile, context.root)
+    extra = name not in listed or listed[name].kind != "file"
+    for entry in context.entries:
+        if not (extra and entry.name == IGNORE_FILE):
+            _add(archive, context.root / entry.name, entry)
+    if not extra:
+        return name
+    _add(archive, context.dockerfile, Entry(EXTRA, "file", 0o644, context.recipe))
+    rules = f"\n{EXTRA}\n".encode()
+    if IGNORE_FILE in listed:
+        rules = _content(context.root / IGNORE_FILE, listed[IGNORE_FILE]) + rules
+    else:
+        rules = IGNORE_FILE.encode() + rules
+    _add_file(archive, _info(IGNORE_FILE, 0o644, len(rules)), io.BytesIO(rules))
+    return EXTRA
+
+
+def _content(path: Path, entry: Entry) -> bytes:
+    with open_regular(path) as stream:
+        content = stream.read()
+    if hashlib.sha256(content).hexdigest() != entry.content:
+        raise _changed(path)
+    return content
+
+
+def _add(archive: tarfile.TarFile, path: Path, entry: Entry) -> None:
+    status = path.stat() if entry.kind == "file" else path.lstat()
+    info = _info(entry.name, entry.mode, 0)
+    info.mtime = int(status.st_mtime)
+    if entry.kind == "file":
+        info.size = status.st_size
+        with open_regular(path) as stream:
+            if _add_file(archive, info, stream) != entry.content:
+                raise _changed(path)
+        return
+    info.type = tarfile.DIRTYPE if entry.kind == "folder" else tarfile.SYMTYPE
+    info.linkname = entry.content
+    archive.addfile(info)
+
+
+def _add_file(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: BinaryIO) -> str:
+    """Add a file, and return the SHA-256 of what was added."""
+    reader = _Hashing(stream)
+    try:
+        archive.addfile(info, reader)
+    except OSError as error:
+        if error.errno is None:  # tarfile: the file is shorter than it was
+            raise _changed(Path(info.name)) from error
+        raise
+    return reader.digest.hexdigest()
+
+
+class _Hashing:
+    """A stream that hashes what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read up to ``size`` bytes."""
+        data = self._stream.read(size)
+        self.digest.update(data)
+        return data
+
+
+def _info(name: str, mode: int, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.mode, info.size = mode, size
+    return info
+
+
+def _changed(path: Path) -> FilesChanged:
+    return FilesChanged(f"{path} changed after it was hashed", next_step="run it again")

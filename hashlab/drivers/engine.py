@@ -17,6 +17,8 @@ from docker.errors import APIError, DockerException, ImageNotFound, InvalidConfi
 from docker.utils import kwargs_from_env
 from docker.utils.config import find_config_file
 
+from hashlab.contexts import BuildContext
+from hashlab.drivers.buildcontext import packed
 from hashlab.drivers.channel import ChannelAdapter
 from hashlab.drivers.environment import (
     DEFAULT_HOST,
@@ -206,18 +208,19 @@ class DockerEngine:
         self,
         name: str,
         *,
-        context: Path,
-        dockerfile: Path,
+        context: BuildContext,
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
         track: Track,
     ) -> None:
         """See protocols.Engine."""
-        with self._explained(f"cannot build image {name}"):
+        failure = f"cannot build image {name}"
+        with packed(context) as (archive, dockerfile), self._explained(failure):
             stream = self._client.build(
-                path=str(context),
-                dockerfile=str(dockerfile),
+                fileobj=archive,
+                custom_context=True,
+                dockerfile=dockerfile,
                 tag=name,
                 buildargs=dict(args),
                 target=target,

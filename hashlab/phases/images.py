@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hashlab.config.model import Image
-from hashlab.hashing import digest, short, tree
+from hashlab.config.model import Build, Image
+from hashlab.contexts import BuildContext
+from hashlab.errors import FilesChanged
+from hashlab.hashing import digest, short
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
@@ -18,17 +20,12 @@ def image_inputs(world: World, image: Image) -> str:
     build = image.build
     if build is None:
         return PULLED
-    names = world.context_files(build)
-    return short(
-        digest(
-            {
-                "files": tree(build.context, names, world.digests.file),
-                "dockerfile": world.digests.file(build.dockerfile),
-                "args": dict(build.args),
-                "target": build.target,
-            }
-        )
-    )
+    return _inputs(build, world.build_context(build))
+
+
+def _inputs(build: Build, context: BuildContext) -> str:
+    rest = {"args": dict(build.args), "target": build.target}
+    return short(digest({**context.document, **rest}))
 
 
 def hash_images(world: World, track: Track, _: str) -> None:
@@ -90,8 +87,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 continue
             engine.build_image(
                 name,
-                context=build.context,
-                dockerfile=build.dockerfile,
+                context=_same_context(world, name, build),
                 args=dict(build.args),
                 target=build.target,
                 labels={INPUTS_LABEL: inputs[name]},
@@ -99,3 +95,22 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
             )
             step.detail("built")
     return missing
+
+
+def _same_context(world: World, name: str, build: Build) -> BuildContext:
+    """Return what to build an image from. Raises FilesChanged if it is not what this run hashed,
+    for a label must never name other inputs than the image was built from.
+    """
+    context = world.build_context(build)
+    if _inputs(build, context) != world.facts.image_inputs[name]:
+        raise FilesChanged(
+            f"what image {name} is built from changed during the run",
+            where=str(build.context),
+            next_step="run it again",
+        )
+    if context.kept:
+        world.note(
+            f"{', '.join(context.kept)} did not go into the build context {build.context.name}: "
+            "compose.yaml declares it as a secret or config"
+        )
+    return context

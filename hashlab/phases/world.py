@@ -11,6 +11,7 @@ from typing import Any
 
 from hashlab.config.model import Build as ImageBuild
 from hashlab.config.model import Lab, Machine, Service
+from hashlab.contexts import BuildContext
 from hashlab.hashing import Digests
 from hashlab.phases.builds import Build
 from hashlab.phases.laptopfiles import LaptopFiles
@@ -114,7 +115,7 @@ class World:
     workers: Workers
     digests: Digests
     download: Download
-    context_files: Callable[[ImageBuild], Sequence[str]]
+    build_context: Callable[[ImageBuild], BuildContext]
     render: Callable[[Mapping[str, Any]], str]
     interfaces: Callable[[], Sequence[IPv4Network]]
     routes: Callable[[], Sequence[IPv4Network]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from hashlab.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
 
@@ -116,14 +117,15 @@ class Engine(Protocol):
         self,
         name: str,
         *,
-        context: Path,
-        dockerfile: Path,
+        context: BuildContext,
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
         track: Track,
     ) -> None:
-        """Build an image. Raises LabError with the output's tail."""
+        """Build an image of exactly what was listed. Raises LabError with the output's tail,
+        FilesChanged if the files are others by now.
+        """
 
     def pull(self, name: str, *, track: Track) -> None:
         """Pull an image. Raises LabError."""

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
+from hashlab.boundary import Boundary
 from hashlab.config.model import Lab
+from hashlab.contexts import read_context
 from hashlab.errors import LabError
+from hashlab.hashing import Digests
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Engine
 from hashlab.providers.isolation import Isolation
@@ -45,11 +48,13 @@ class Seed:
     ) -> None:
         """Build the system as image ``name``; ``target``: the stage of its Dockerfile."""
         folder = resources.files("hashlab.providers").joinpath(SYSTEM_FOLDER)
-        with resources.as_file(folder) as context:
+        with resources.as_file(folder) as root:
+            context = read_context(
+                root, root / "Dockerfile", boundary=Boundary(), digests=Digests()
+            )
             self._engine().build_image(
                 name,
                 context=context,
-                dockerfile=context / "Dockerfile",
                 args={"BASE": lab.box.base, "PACKAGES": " ".join(lab.box.packages)},
                 target=target,
                 labels=labels(manifest),

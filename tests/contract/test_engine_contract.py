@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contract_bench import BASE, Bench
+from contract_bench import BASE, PREFIX, Bench, real_engine
 from fakes import Behaviour, track_of, write_files
 from fakes.engine import Container
 from fakes.outside import Silent
 
+from hashlab.boundary import Boundary
+from hashlab.contexts import read_context
 from hashlab.errors import LabError
+from hashlab.hashing import Digests
 from hashlab.pipeline import CancelToken, parallel
 from hashlab.protocols import Completed, SwarmState
 
@@ -314,8 +318,12 @@ def build(
     with track_of(listener or Silent()) as track:
         bench.engine.build_image(
             name,
-            context=folder / "context",
-            dockerfile=folder / "context/Dockerfile",
+            context=read_context(
+                folder / "context",
+                folder / "context/Dockerfile",
+                boundary=Boundary(),
+                digests=Digests(),
+            ),
             args={"LEVEL": "7"},
             target="",
             labels={"hashlab.inputs": "abc"},
@@ -334,6 +342,41 @@ def test_an_image_is_built_with_its_labels_and_its_steps_are_told(
         BASE: {},
     }
     assert any(line.startswith("Step 1/") for line in listener.lines)
+
+
+@pytest.mark.usefixtures("_base_image")
+def test_an_image_gets_its_context_as_it_was_listed(tmp_path: Path) -> None:
+    """Links, modes, empty folders and odd names arrive; state and declared files do not."""
+    odd = os.fsdecode(b"odd \xff\n#%")
+    files = {
+        "run.sh": "",
+        odd: "",
+        "hashlab.toml": "",
+        ".hashlab/ssh/key": "private",
+        "db": "secret",
+    }
+    show = "cd /context && busybox find . -exec busybox stat -c '%n|%a|%N' {} ';' | busybox sort"
+    files["Dockerfile"] = f"FROM {BASE}\nCOPY . /context\nRUN {show}\n"
+    files[".dockerignore"] = "Dockerfile\n.dockerignore\n"
+    root = tmp_path / "app"
+    write_files(root, files)
+    (root / "run.sh").chmod(0o640)
+    (root / "empty").mkdir(mode=0o700)
+    (root / "link").symlink_to("../outside")
+    boundary = Boundary(frozenset({root / "db"}))
+    context = read_context(root, root / "Dockerfile", boundary=boundary, digests=Digests())
+    engine, listener = real_engine(), Silent()
+    name = f"{PREFIX}context:1"
+    try:
+        with track_of(listener) as track:
+            engine.build_image(name, context=context, args={}, target="", labels={}, track=track)
+    finally:
+        engine.remove_image(name)
+    shown = "\n".join(listener.lines)
+    lines = ("./run.sh|640|", "./empty|700|", "./link|777|'./link' -> '../outside'")
+    assert [line for line in lines if line not in shown] == []
+    assert "./odd " in shown
+    assert not [name for name in (".hashlab", "./db|", "ockerfile|") if name in shown]
 
 
 def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench, tmp_path: Path) -> None:

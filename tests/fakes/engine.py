@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.faults import Faults
+from hashlab.contexts import BuildContext
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, ContainerState, SwarmState
@@ -377,19 +378,18 @@ class FakeEngine:
         self,
         name: str,
         *,
-        context: Path,
-        dockerfile: Path,
+        context: BuildContext,
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
         track: Track,
     ) -> None:
         with self._call("build_image", name, dict(args), target, changes=True):
-            if "RUN false" in dockerfile.read_text():
+            if "RUN false" in context.dockerfile.read_text():
                 raise LabError(
                     f"cannot build image {name}: returned a non-zero code: 1", output="…"
                 )
-            track.output(f"Step 1/1 : FROM {context}")
+            track.output(f"Step 1/1 : FROM {context.root}")
             self.images[name] = dict(labels)
 
     def pull(self, name: str, *, track: Track) -> None:

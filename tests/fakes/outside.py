@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from fakes.labs import small_lab
 from fakes.machine import Disk, FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
+from hashlab.contexts import BuildContext, read_context
 from hashlab.errors import EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
 from hashlab.phases.world import World
@@ -219,6 +221,9 @@ class FakeVagrant:
             folder.mkdir(parents=True, exist_ok=True)
             with tarfile.open(box) as archive:
                 archive.extractall(folder, filter="data")
+            # Vagrant gives what it unpacks the time at which it does so.
+            for path in folder.iterdir():
+                os.utime(path)
 
     def box_remove(self, name: str, *, version: str, track: Track) -> None:
         with self._call("box_remove", name, version):
@@ -587,7 +592,7 @@ class Outside:
             workers=self.workers,
             digests=Digests(),
             download=self._download,
-            context_files=self._context_files,
+            build_context=self._build_context,
             render=lambda values: json.dumps(values, indent=1),
             interfaces=self._routes,
             routes=self._routes,
@@ -626,10 +631,10 @@ class Outside:
         made.engine.behaviours = self.behaviours
         return made
 
-    def _context_files(self, build: Build) -> Sequence[str]:
-        with self.faults.call("context_files", build.context.name):
-            paths = sorted(path for path in build.context.rglob("*") if path.is_file())
-            return [path.relative_to(build.context).as_posix() for path in paths]
+    def _build_context(self, build: Build) -> BuildContext:
+        with self.faults.call("build_context", build.context.name):
+            boundary, digests = self.lab.boundary, Digests()
+            return read_context(build.context, build.dockerfile, boundary=boundary, digests=digests)
 
     def _download(self, url: str, target: Path, *, limit: int, track: Track) -> None:
         """protocols.Download of what a test put on the web, and of nothing else."""

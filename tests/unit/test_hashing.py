@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,16 @@ import pytest
 from fakes import write_files
 
 from hashlab import hashing
-from hashlab.hashing import Digests, digest, file_digest, files_below, short, tree
+from hashlab.errors import FilesChanged, LabError
+from hashlab.hashing import (
+    Digests,
+    Unsteady,
+    digest,
+    file_digest,
+    files_below,
+    settled,
+    short,
+)
 
 
 def test_a_digest_is_64_hex_digits_and_its_short_form_12() -> None:
@@ -53,14 +63,6 @@ def test_a_files_digest_is_its_contents_sha_256(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         file_digest(tmp_path / "none")
-
-
-def test_a_tree_is_sorted_by_name_and_holds_each_name_once(tmp_path: Path) -> None:
-    write_files(tmp_path, {"b": "2", "a/c": "1"})
-    found = tree(tmp_path, ["b", "a/c", "b"])
-    assert list(found) == ["a/c", "b"]
-    assert found["b"] == hashlib.sha256(b"2").hexdigest()
-    assert digest(found) == digest(dict(reversed(found.items())))
 
 
 def names(path: Path, root: Path) -> list[str]:
@@ -212,7 +214,7 @@ def test_a_touched_file_is_read_again_and_is_the_same(tmp_path: Path, reads: Rea
     assert reads.count == 2
 
 
-def test_a_file_saved_while_it_is_read_is_not_remembered(
+def test_a_file_saved_while_it_is_read_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a"
@@ -227,8 +229,80 @@ def test_a_file_saved_while_it_is_read_is_not_remembered(
 
     digests = Digests()
     monkeypatch.setattr(hashing, "file_digest", read)
-    assert digests.file(path) == sha("1")
+    assert settled(lambda: digests.file(path)) == sha("22")
     assert digests.file(path) == sha("22")
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "PAUSE_SECONDS", 0)
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_what_vanishes_under_a_reader_is_looked_for_again(tmp_path: Path) -> None:
+    looks = iter(range(9))
+
+    def read() -> str:
+        if next(looks) == 2:
+            (tmp_path / "a").write_text("1")
+        return file_digest(tmp_path / "a")
+
+    assert settled(read) == sha("1")
+    assert next(looks) == 3
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_a_file_that_goes_on_changing_is_named_in_the_end(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def read() -> str:
+        looks.append(1)
+        raise Unsteady(tmp_path / "growing.log")
+
+    with pytest.raises(FilesChanged, match=r"growing\.log: it changes while it is read"):
+        settled(read)
+    assert len(looks) == hashing.TRIES
+
+
+def test_a_file_that_may_not_be_read_is_named_at_once(tmp_path: Path) -> None:
+    looks: list[int] = []
+
+    def read() -> str:
+        looks.append(1)
+        raise PermissionError(13, "Permission denied", str(tmp_path / "closed"))
+
+    with pytest.raises(LabError, match=r"cannot read .*/closed: Permission denied"):
+        settled(read)
+    assert len(looks) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+
+    def refuse(path: object) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(LabError, match=f"cannot read {tmp_path}: Permission denied"):
+        settled(lambda: list(files_below(tmp_path)))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
+def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "special"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    with pytest.raises(OSError, match="special"):
+        file_digest(path)
 
 
 def test_a_file_that_went_is_not_remembered_as_there(tmp_path: Path, reads: Reads) -> None:

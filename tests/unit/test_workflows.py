@@ -245,7 +245,7 @@ def box_and_edit(outside: Outside) -> None:
 BREAKS = {
     "doctor": "provider.check",
     "artifacts": "runner.make",
-    "hash images": "context_files",
+    "hash images": "build_context",
     "prepare": "provider.prepare",
     "disks": "provider.fill_disks",
     "boot": "vagrant.up",
@@ -318,10 +318,10 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
 
 
 CALLS = [
+    "build_context",
     "connector.answers",
     "connector.connect",
     "connector.copy",
-    "context_files",
     "engine.container",
     "engine.containers",
     "engine.create",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from hashlab.config.model import Build
 from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Table, matching, table, text
 from hashlab.config.report import Wrong
-from hashlab.config.sources import exists, is_file, is_folder
+from hashlab.config.sources import exists, is_file, is_folder, refuse_state
+from hashlab.contexts import read_patterns
+from hashlab.errors import ConfigError
 
+UNREADABLE = "Check its permissions."
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 
 image = matching(
@@ -45,12 +49,30 @@ def build(node: Node, context: Context) -> Build:
     """Read a build, which may be just the folder."""
     if isinstance(node.value, str):
         folder = _folder(node.value, node.line, context)
-        return Build(folder, _dockerfile(folder, "Dockerfile", node.line, context))
+        dockerfile = _dockerfile(folder, "Dockerfile", node.line, context)
+        _check_ignore_file(folder, dockerfile, context)
+        return Build(folder, dockerfile)
     draft = table(BUILD_KEYS)(node, context)
     folder = _folder(draft.get("context", "."), draft.line_of("context"), context)
     line = draft.line_of("dockerfile")
     dockerfile = _dockerfile(folder, draft.get("dockerfile", "Dockerfile"), line, context)
+    _check_ignore_file(folder, dockerfile, context)
     return Build(folder, dockerfile, **draft.pick("args", "target"))
+
+
+def _check_ignore_file(folder: Path, dockerfile: Path, context: Context) -> None:
+    """Report a .dockerignore that Docker refuses, with its own name and line."""
+    try:
+        read_patterns(folder, dockerfile)
+    except ConfigError as error:
+        for path in error.sources:
+            context.report.looks_at(path)
+        for problem in error.problems:
+            name = os.path.relpath(problem.file, context.folder)
+            context.report.beside(name).add(problem.line, problem.message, problem.hint)
+    except OSError as error:
+        name = os.path.relpath(str(error.filename), context.folder)
+        context.report.beside(name).add(0, f"cannot be read: {error.strerror}", UNREADABLE)
 
 
 def _folder(written: str, line: int, context: Context) -> Path:
@@ -61,6 +83,7 @@ def _folder(written: str, line: int, context: Context) -> Path:
     if not is_folder(path) and not context.will_exist(path):
         what = "is a file, not a folder" if exists(path) else "does not exist"
         raise Wrong(line, f"the build context '{written}' {what}", "Name the Dockerfile's folder.")
+    refuse_state(path, written, line)
     return path
 
 

@@ -23,7 +23,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
-from hashlab.config.sources import exists, is_folder
+from hashlab.config.sources import exists, is_folder, refuse_state
 from hashlab.config.units import compose_bytes
 
 Mount = BindMount | VolumeMount | TmpfsMount
@@ -125,6 +125,7 @@ def _bind_source(source: str, line: int, context: Context) -> Path:
     if not exists(path) and not context.will_exist(path):
         hint = "Create it, or make it the output of an artifact in hashlab.toml."
         raise Wrong(line, f"'{source}' does not exist", hint)
+    refuse_state(path, source, line)
     return path
 
 

@@ -1,61 +1,103 @@
-"""Build contexts: the files `docker build` would send, as .dockerignore says."""
+"""The archive of a build context holds exactly what was listed, or nothing is sent."""
 
 from __future__ import annotations
 
+import os
+import tarfile
 from pathlib import Path
 
 import pytest
 from fakes import write_files
 
-from hashlab.config.model import Build
-from hashlab.drivers.buildcontext import context_files
-
-FILES = {
-    "Dockerfile": "",
-    "run.sh": "",
-    "notes.md": "",
-    "docs/one.md": "",
-    "docs/keep.md": "",
-    "target/app.jar": "",
-    "a b/ü.txt": "",
-    ".hidden": "",
-}
+from hashlab.boundary import Boundary
+from hashlab.contexts import BuildContext, read_context
+from hashlab.drivers.buildcontext import EXTRA, packed
+from hashlab.errors import FilesChanged
+from hashlab.hashing import Digests
 
 
-def sent(folder: Path, ignore: str | None = None) -> set[str]:
-    write_files(folder, FILES)
-    if ignore is not None:
-        write_files(folder, {".dockerignore": ignore})
-    found = context_files(Build(folder, folder / "Dockerfile"))
-    assert list(found) == sorted(found)
-    return set(found) - {".dockerignore"}
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_files(tmp_path / "app", {"Dockerfile": "FROM a\n", "bin/run": "go", "long" * 40: ""})
+    (tmp_path / "app/empty").mkdir()
+    (tmp_path / "app/link").symlink_to("../outside")
+    (tmp_path / "app/bin/run").chmod(0o4710)
+    return tmp_path / "app"
 
 
-def test_without_dockerignore_every_file_is_sent(tmp_path: Path) -> None:
-    assert sent(tmp_path) == set(FILES)
+def listed(root: Path, dockerfile: Path | None = None) -> BuildContext:
+    return read_context(
+        root, dockerfile or root / "Dockerfile", boundary=Boundary(), digests=Digests()
+    )
 
 
-@pytest.mark.parametrize(
-    ("ignore", "left_out"),
-    [
-        ("target\n", {"target/app.jar"}),
-        ("target/\n", {"target/app.jar"}),
-        ("/target\n", {"target/app.jar"}),
-        ("*.md\n", {"notes.md"}),
-        ("**/*.md\n", {"notes.md", "docs/one.md", "docs/keep.md"}),
-        ("docs\n!docs/keep.md\n", {"docs/one.md"}),
-        ("# a comment\n\n  notes.md  \n", {"notes.md"}),
-        ("", set()),
-        ("*\n!run.sh\n", set(FILES) - {"run.sh", "Dockerfile"}),
-    ],
-)
-def test_dockerignore_is_read_as_docker_reads_it(
-    tmp_path: Path, ignore: str, left_out: set[str]
+def members(context: BuildContext) -> dict[str, tarfile.TarInfo]:
+    with packed(context) as (stream, _), tarfile.open(fileobj=stream, encoding="utf-8") as archive:
+        return {member.name: member for member in archive.getmembers()}
+
+
+def content(context: BuildContext, name: str) -> bytes:
+    with packed(context) as (stream, _), tarfile.open(fileobj=stream, encoding="utf-8") as archive:
+        file = archive.extractfile(name)
+        assert file is not None
+        return file.read()
+
+
+def test_the_archive_holds_what_was_listed(root: Path) -> None:
+    context = listed(root)
+    found = members(context)
+    assert set(found) == {entry.name for entry in context.entries}
+    assert [n for n, m in found.items() if m.isdir()] == ["bin", "empty"]
+    assert found["link"].linkname == "../outside"
+    assert found["bin/run"].mode == 0o4710
+    assert {(m.uid, m.gid) for m in found.values()} == {(0, 0)}
+    assert content(context, "bin/run") == b"go"
+
+
+def test_a_name_that_is_not_utf_8_travels_as_it_is(root: Path) -> None:
+    name = os.fsdecode(b"a\xff\nb")
+    (root / name).write_text("odd")
+    assert name in members(listed(root))
+
+
+def test_a_dockerfile_among_the_entries_is_used_as_it_is(root: Path) -> None:
+    with packed(listed(root)) as (_, name):
+        assert name == "Dockerfile"
+
+
+@pytest.mark.parametrize("rules", [None, "docs", "*.dockerignore"])
+def test_a_dockerfile_from_elsewhere_is_hidden_from_the_image(
+    root: Path, rules: str | None
 ) -> None:
-    assert sent(tmp_path, ignore) >= set(FILES) - left_out - {"Dockerfile"}
-    assert not sent(tmp_path, ignore) & left_out
+    write_files(root.parent, {"other.Dockerfile": "FROM b\n"})
+    if rules is not None:
+        write_files(root, {".dockerignore": rules})
+    context = listed(root, root.parent / "other.Dockerfile")
+    with packed(context) as (_, name):
+        assert name == EXTRA
+    assert content(context, EXTRA) == b"FROM b\n"
+    hidden = content(context, ".dockerignore").decode().splitlines()
+    assert EXTRA in hidden
+    # What was not to be seen before is not seen now.
+    assert (".dockerignore" in hidden) is (rules is None or rules.startswith("*"))
 
 
-def test_a_folder_without_files_has_no_context(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert list(context_files(Build(tmp_path, tmp_path / "Dockerfile"))) == []
+def test_a_dockerfile_that_dockerignore_leaves_out_is_sent_all_the_same(root: Path) -> None:
+    write_files(root, {".dockerignore": "Dockerfile\n"})
+    context = listed(root)
+    assert "Dockerfile" not in members(context)
+    assert content(context, EXTRA) == b"FROM a\n"
+
+
+@pytest.mark.parametrize("change", ["edited", "same size", "longer", "gone", "folder"])
+def test_a_file_that_changed_since_it_was_listed_is_never_sent(root: Path, change: str) -> None:
+    context = listed(root)
+    path = root / "bin/run"
+    if change in ("gone", "folder"):
+        path.unlink()
+    if change == "folder":
+        path.mkdir()
+    elif change != "gone":
+        path.write_text({"edited": "x", "same size": "no", "longer": "longer"}[change])
+    with pytest.raises(FilesChanged, match="bin/run"), packed(context):
+        pass

@@ -11,7 +11,7 @@ from fakes import Outside, connected, running, track_of, write_files
 from fakes.outside import Silent
 
 from hashlab.config.model import Image
-from hashlab.errors import LabError
+from hashlab.errors import FilesChanged, LabError
 from hashlab.phases.images import bring_images, build_images, hash_images, image_inputs, satisfied
 from hashlab.pipeline import CancelToken, Recorder, Row
 
@@ -70,14 +70,33 @@ def test_a_dockerfile_outside_of_its_context_counts_too(outside: Outside) -> Non
 
 
 def test_files_that_docker_ignores_do_not_count(outside: Outside) -> None:
+    write_files(outside.lab.folder, {"site/.dockerignore": "*.md\n"})
     before = inputs(outside)
     write_files(outside.lab.folder, {"site/notes.md": "ignored"})
-    real = outside.world().context_files
-    world = replace(
-        outside.world(),
-        context_files=lambda build: [name for name in real(build) if not name.endswith(".md")],
-    )
-    assert image_inputs(world, outside.lab.images[1]) == before
+    assert inputs(outside) == before
+
+
+def test_a_context_that_changed_since_it_was_hashed_is_never_built_under_the_old_label(
+    outside: Outside,
+) -> None:
+    world = outside.world()
+    outside.laptop.images.clear()
+    with track_of() as track:
+        hash_images(world, track, "")
+        write_files(outside.lab.folder, {"site/run.sh": "edited meanwhile"})
+        with pytest.raises(FilesChanged, match="small/site"):
+            build_images(world, ["small/site"], track)
+    assert "small/site" not in outside.laptop.images
+
+
+def test_a_declared_file_that_stays_out_of_an_image_is_noted(outside: Outside) -> None:
+    outside.lab = replace(outside.lab, declared=(outside.lab.folder / "site/run.sh",))
+    outside.laptop.images.clear()
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        build_images(world, ["small/site"], track)
+    assert [note.split(" ")[0] for note in world.facts.notes] == ["run.sh"]
 
 
 def test_the_base_of_the_box_is_not_that_of_images(outside: Outside) -> None:
