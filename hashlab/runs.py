@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from hashlab.errors import ExitCode, HashlabError, LaptopError
+from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
 from hashlab.lock import held
 from hashlab.opening import open_lab, terminating
 from hashlab.phases.world import Cause, World
@@ -18,10 +18,15 @@ from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, ru
 from hashlab.report import make_report, run_record, save_record, show_error, show_result
 from hashlab.statefiles import json_text
 from hashlab.wiring import Warm, make_world
+from hashlab.workflows import fitted
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
 Reporter = Callable[[], AbstractContextManager[Listener]]
+
+
+# How often a workflow is run again because files of the laptop changed under it.
+REPEATS = 2
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ def run_several(command: str, plan: Plan, options: Options) -> ExitCode:
 def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
     """Run workflows under the lab's lock, one after another until one fails, and keep the record.
 
-    An expected failure of a workflow is in the result. Raises HashlabError for one that no workflow
+    A workflow under which files changed is run again: it does what is left. Any other expected
+    failure of a workflow is in the result. Raises HashlabError for one that no workflow
     could record: wrong files, the lock, no provider.
     """
     with terminating():
@@ -92,13 +98,20 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             for orphan in world.runner.end_orphans():
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
-            for workflow in plan(world):
+            waiting = [fitted(workflow, world.lab) for workflow in plan(world)]
+            repeats = REPEATS
+            while waiting:
                 if results:
                     # Each finds out anew how the lab is.
                     world = make_world(world.lab, warm=options.warm)
-                results.append(_watched(world, workflow, reporter))
-                if results[-1].error is not None:
+                results.append(_watched(world, waiting[0], reporter))
+                error = results[-1].error
+                if isinstance(error, FilesChanged) and repeats:
+                    repeats -= 1
+                elif error is not None:
                     break
+                else:
+                    waiting.pop(0)
             result = joined(results)
             record = run_record(
                 command,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from hashlab.config.model import Lab
 from hashlab.phases import (
     artifacts,
     box,
@@ -125,6 +127,25 @@ def replacing(machine: str) -> tuple[P, ...]:
     )
     later = (replace(p, after=(*p.after, remove)) if p.name == "prepare" else p for p in DEV)
     return (*first, *later)
+
+
+def fitted(workflow: Sequence[P], lab: Lab) -> tuple[P, ...]:
+    """Return the workflow for this lab. Where an image is built from what an artifact makes, the
+    artifact is built before the image's inputs are hashed; elsewhere both go on at once.
+    """
+    outputs = [artifact.output for artifact in lab.artifacts]
+    contexts = [image.build.context for image in lab.images if image.build]
+    if not any(o.is_relative_to(c) or c.is_relative_to(o) for o in outputs for c in contexts):
+        return tuple(workflow)
+    names = {phase.name for phase in workflow}
+    build = P("artifacts", artifacts.build_artifacts, after=("doctor",))
+    added = (build,) if "recipe" in names and "base" in names else ()
+    hashing = "recipe" if added else "hash images"
+    needed = ("artifacts",) if added or "artifacts" in names else ()
+    return added + tuple(
+        replace(phase, after=(*phase.after, *needed)) if phase.name == hashing else phase
+        for phase in workflow
+    )
 
 
 def snapshot(name: str) -> tuple[P, ...]:

@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hashlab.boundary import STATE, in_state
+from hashlab.boundary import in_state
 from hashlab.config.model import Artifact, Builder, Incremental, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
-from hashlab.config.sources import exists, is_file
+from hashlab.config.sources import is_file
+from hashlab.inputs import expand
+from hashlab.private import STATE
 
 _TARGETS = "{targets}"
-_GLOB = frozenset("*?[")
 
 
 def absolute(folder: Path, path: str) -> Path:
@@ -147,11 +148,9 @@ def _check_inputs(name: str, artifact: Draft, folder: Path, report: Report) -> N
 
 
 def _matches(folder: Path, pattern: str) -> bool:
-    if not _GLOB.intersection(pattern):
-        return exists(folder / pattern)
     try:
-        return next(folder.glob(pattern), None) is not None
-    except (OSError, ValueError, NotImplementedError, IndexError):
+        return next(expand(folder, pattern), None) is not None
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
         return False
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
 from hashlab.boundary import Boundary
+from hashlab.patterns import compiled, is_editor_file
 from hashlab.private import STATE
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
@@ -219,6 +220,16 @@ class Watch:
     target: str = ""
     ignore: tuple[str, ...] = ()
 
+    def covers(self, path: Path) -> bool:
+        """True if the rule is about ``path``, whether or not it ignores it."""
+        return path.is_relative_to(self.path)
+
+    def ignores(self, path: Path) -> bool:
+        """True if the rule covers ``path`` and leaves it out by ``ignore``."""
+        if not self.ignore or path == self.path or not self.covers(path):
+            return False
+        return compiled(self.ignore).ignores(path.relative_to(self.path).as_posix())
+
 
 @dataclass(frozen=True)
 class Ulimit:
@@ -267,6 +278,21 @@ class Service:
     extra_hosts: tuple[str, ...] = ()
     hostname: str = ""
 
+    def rule(self, path: Path, *, action: WatchAction | None = None) -> Watch | None:
+        """Return the watch rule that decides about ``path``: the most specific that covers it and
+        does not ignore it, of all or of those with this action.
+        """
+        rules = (rule for rule in self.watch if action in (None, rule.action))
+        deciding = [rule for rule in rules if rule.covers(path) and not rule.ignores(path)]
+        return max(deciding, key=lambda rule: len(rule.path.parts), default=None)
+
+    def ignores(self, path: Path, *, rebuild: bool = False) -> bool:
+        """True if watch rules are about ``path`` and all of them ignore it: those that synchronise
+        a mount, or with ``rebuild`` those that build an image.
+        """
+        rules = [r for r in self.watch if (r.action == "rebuild") is rebuild and r.covers(path)]
+        return bool(rules) and all(rule.ignores(path) for rule in rules)
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -299,6 +325,26 @@ class Lab:
         """Which files may leave the lab folder, otherwise than as a secret or config."""
         return Boundary(frozenset(self.declared))
 
+    def uploads(self, source: Path) -> Callable[[str], bool]:
+        """Return a test for names below the source of a bind mount, relative to it: True if it is
+        synchronised. It may leave the lab folder, it is not a file of an editor, and not every
+        service that mounts it ignores it.
+        """
+        allows = self.boundary.below(source)
+        mounting = [s for s in self.services if any(_overlap(b.source, source) for b in s.binds)]
+        ignoring = any(rule.ignore for service in mounting for rule in service.watch)
+
+        def uploaded(name: str) -> bool:
+            if not allows(name) or any(map(is_editor_file, name.split("/"))):
+                return False
+            return not (ignoring and self._all_ignore(mounting, source / name))
+
+        return uploaded
+
+    def _all_ignore(self, services: Sequence[Service], path: Path) -> bool:
+        mounting = [s for s in services if any(path.is_relative_to(b.source) for b in s.binds)]
+        return bool(mounting) and all(service.ignores(path) for service in mounting)
+
     @property
     def state_folder(self) -> Path:
         """``.hashlab`` of this lab: only what can be thrown away."""
@@ -326,3 +372,7 @@ class Lab:
     @property
     def _by_name(self) -> Mapping[str, Machine]:
         return {machine.name: machine for machine in self.machines}
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

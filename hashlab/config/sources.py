@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hashlab.boundary import STATE, in_state
+from hashlab.boundary import in_state
 from hashlab.config.report import Report, Wrong
+from hashlab.private import STATE
 
 MAX_BYTES = 1024 * 1024
 

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles import watch
@@ -19,6 +20,7 @@ STEP_MILLISECONDS = 20
 # A change is told a moment after it was made. A file's own time is nearer to the truth, unless it
 # is that of another day, which some programs set.
 RECENT_SECONDS = 1.0
+TRIES = 20
 
 
 class FileWatcher:
@@ -33,10 +35,24 @@ class FileWatcher:
         old, self._watched = self._watched, []
         try:
             for paths, deep in ((folders.deep, True), (folders.flat, False)):
-                if there := [str(path) for path in sorted(paths) if path.is_dir()]:
-                    self._watched.append(_Watched(there, self._told, deep=deep))
+                self._watched += self._begun(paths, deep=deep)
         finally:
             _stop(old)
+
+    def _begun(self, paths: Iterable[Path], *, deep: bool) -> list[_Watched]:
+        """Watch those folders that are there. One may go while that begins: then it begins again
+        with the others.
+        """
+        for _ in range(TRIES):
+            there = [str(path) for path in sorted(paths) if _is_folder(path)]
+            if not there:
+                return []
+            with suppress(FileNotFoundError):
+                return [_Watched(there, self._told, deep=deep)]
+        raise LaptopError(
+            "the folders of the lab come and go, so they cannot be watched",
+            next_step="type hashlab watch again once they stay",
+        )
 
     def saves(self, seconds: float) -> Mapping[Path, float]:
         """See protocols.Watcher."""
@@ -76,11 +92,11 @@ class _Watched(threading.Thread):
         self.start()
         self._ready.wait()
         if isinstance(self._failure, FileNotFoundError):
-            return  # one of them went away this moment, which the next look finds
+            raise self._failure
         if self._failure is not None:
             raise LaptopError(
                 f"the files of the lab cannot be watched: {self._failure}",
-                next_step="raise the limit: sysctl fs.inotify.max_user_watches=524288",
+                next_step=advice(str(self._failure)),
             )
 
     def run(self) -> None:
@@ -107,6 +123,38 @@ class _Watched(threading.Thread):
         """Asked by watchfiles, first when it has begun to watch: whether to stop."""
         self._ready.set()
         return self.stopping.is_set()
+
+
+def advice(failure: str) -> str:
+    """Return what to type about a failure of the operating system to watch; "" if nothing helps.
+
+    Linux limits three things: how many folders a user watches, how many programs watch for a user,
+    and how many files a process opens. The last two fail in the same words.
+    """
+    if "watch limit" in failure or "os error 28" in failure:
+        return "raise the limit of watched folders: sysctl fs.inotify.max_user_watches=524288"
+    if "os error 24" not in failure:
+        return ""
+    if _may_open_files():
+        return (
+            "end programs that watch files (editors, other hashlab watch), or raise the limit of "
+            "them: sysctl fs.inotify.max_user_instances=1024"
+        )
+    return "raise the limit of open files: ulimit -n 4096"
+
+
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # what may not be read cannot be watched
+        return path.is_dir()
+    return False
+
+
+def _may_open_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 def _moment(name: str, now: float) -> float:

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from hashlab.config.model import Artifact, Builder
 from hashlab.errors import LabError
-from hashlab.hashing import Digests, digest, files_below, mode_digest
+from hashlab.hashing import Digests, digest, files_below, mode_digest, settled
+from hashlab.inputs import read_inputs
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import BuildAnswer, BuildRequest
@@ -72,24 +73,24 @@ def build_artifacts(world: World, track: Track, _: str) -> None:
 
 def recipe_of(folder: Path, artifact: Artifact, digests: Digests) -> Recipe:
     """Everything that decides what an artifact's output is."""
-    files: dict[str, str] = {}
-    for pattern in artifact.inputs:
-        for match in sorted(folder.glob(pattern)):
-            for path in files_below(match):
-                files[path.relative_to(folder).as_posix()] = mode_digest(path, digests.file)
-    return Recipe(digest([artifact.builder, artifact.target, list(artifact.command)]), files)
+    how = digest([artifact.builder, artifact.target, list(artifact.command)])
+    return Recipe(how, read_inputs(folder, artifact.inputs, digests))
 
 
 def output_digest(output: Path, digests: Digests) -> str:
     """Hash of an artifact's output; "" when there is none."""
-    if not output.exists():
-        return ""
-    return digest(
-        {
-            p.relative_to(output.parent).as_posix(): mode_digest(p, digests.file)
-            for p in files_below(output)
-        }
-    )
+
+    def read() -> str:
+        if not output.exists():
+            return ""
+        return digest(
+            {
+                p.relative_to(output.parent).as_posix(): mode_digest(p, digests.file)
+                for p in files_below(output)
+            }
+        )
+
+    return settled(read)
 
 
 def compare(

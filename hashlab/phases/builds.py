@@ -95,7 +95,5 @@ def _inside(bind: BindMount, path: Path) -> str:
 
 def _action(service: Service, path: Path) -> str:
     """The most specific watch entry decides; without one a changed file restarts the service."""
-    matching = [watch for watch in service.watch if path.is_relative_to(watch.path)]
-    if not matching:
-        return "sync+restart"
-    return max(matching, key=lambda watch: len(watch.path.parts)).action
+    rule = service.rule(path)
+    return rule.action if rule else "sync+restart"

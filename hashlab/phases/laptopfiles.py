@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hashlab.config.model import BindMount, FileMount, Lab, Service
 from hashlab.errors import LabError
-from hashlab.hashing import Digests, files_below, mode_digest
+from hashlab.hashing import Digests, files_below, mode_digest, settled
 
 # Never part of a bind mount: our own state with its secrets, and version control.
 PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
@@ -44,6 +44,7 @@ class LaptopFiles:
     """
 
     def __init__(self, lab: Lab, digests: Digests) -> None:
+        self._lab = lab
         self._root = upload_root(lab)
         self._digests = digests
         self._lock = threading.Lock()
@@ -56,7 +57,7 @@ class LaptopFiles:
         """
         with self._lock:
             if bind.source not in self._binds:
-                self._binds[bind.source] = self._read(bind.source)
+                self._binds[bind.source] = settled(lambda: self._read(bind.source))
             return self._binds[bind.source]
 
     def file(self, mount: FileMount) -> str:
@@ -64,8 +65,11 @@ class LaptopFiles:
         with self._lock:
             source = mount.source
             if not self._files.get(source):
-                self._files[source] = self._digests.file(source) if source.exists() else ""
+                self._files[source] = settled(lambda: self._content(source))
             return self._files[source]
+
+    def _content(self, source: Path) -> str:
+        return self._digests.file(source) if source.exists() else ""
 
     def of(self, services: Iterable[Service]) -> dict[str, str]:
         """Content hash by name of every file that these services mount."""
@@ -76,10 +80,12 @@ class LaptopFiles:
         return dict(sorted(found.items()))
 
     def _read(self, source: Path) -> dict[str, str]:
+        uploaded = self._lab.uploads(source)
         return {
             _name(path, self._root): mode_digest(path, self._digests.file)
             for path in files_below(source)
-            if not PRIVATE_FOLDERS & set(path.relative_to(self._root).parts[:-1])
+            if uploaded(path.relative_to(source).as_posix())
+            and not PRIVATE_FOLDERS & set(path.relative_to(self._root).parts[:-1])
         }
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hashlab.drivers.watching import FileWatcher
+from hashlab.drivers import watching
+from hashlab.drivers.watching import FileWatcher, advice
 from hashlab.errors import LaptopError
 from hashlab.protocols import Folders, Watcher
 
@@ -199,6 +204,87 @@ def test_after_close_no_thread_is_left(folder: Path) -> None:
     assert threading.active_count() == before + 2
     watcher.close()
     assert threading.active_count() == before
+    watcher.close()
+
+
+EXHAUST = """
+import ctypes, os, platform, resource, sys
+from pathlib import Path
+from hashlab.drivers.watching import FileWatcher
+from hashlab.errors import LaptopError
+from hashlab.protocols import Folders
+
+def refused(folder):
+    try:
+        FileWatcher().watch(Folders(frozenset({folder})))
+    except LaptopError as error:
+        print(error.next_step, flush=True)
+
+folder = Path(sys.argv[1])
+seen = FileWatcher()
+seen.watch(Folders(frozenset({folder})))
+seen.close()
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+inotify = ctypes.CDLL(None).inotify_init1
+taken = []
+while (made := inotify(0)) >= 0:
+    taken.append(made)
+refused(folder)
+for each in taken:
+    os.close(each)
+resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+try:
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+except OSError:
+    refused(folder)
+"""
+
+
+def test_each_limit_of_the_laptop_has_its_own_advice() -> None:
+    """As another user, whose limits are then used up: nobody else's."""
+    if os.geteuid() != 0 or sys.platform != "linux":
+        pytest.skip("takes another user's place, which only root may")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        command = [sys.executable, "-c", EXHAUST, folder]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    advice = done.stdout.splitlines()
+    assert len(advice) == 2, done.stderr
+    assert "max_user_instances" in advice[0]
+    assert "ulimit -n" in advice[1]
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        ("OS file watch limit reached. about [...]", "max_user_watches"),
+        ("No space left on device (os error 28)", "max_user_watches"),
+        ("Too many open files (os error 24)", "max_user_instances"),
+    ],
+)
+def test_advice_names_the_limit_that_was_reached(failure: str, expected: str) -> None:
+    assert expected in advice(failure)
+    assert advice("something else") == ""
+
+
+def test_a_folder_that_goes_while_watching_begins_leaves_the_others_watched(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = watching.watch
+
+    def watch(*paths: str, **options: Any) -> Any:
+        if (folder / "gone").exists():
+            (folder / "gone").rmdir()
+            raise FileNotFoundError(str(folder / "gone"))
+        return real(*paths, **options)
+
+    (folder / "gone").mkdir()
+    monkeypatch.setattr(watching, "watch", watch)
+    watcher = FileWatcher()
+    watcher.watch(Folders(frozenset({folder / "deep", folder / "gone"})))
+    (folder / "deep/a.txt").write_text("2")
+    assert folder / "deep/a.txt" in told(watcher, folder / "deep/a.txt")
     watcher.close()
 
 

@@ -14,7 +14,7 @@ import pytest
 from fakes import Outside, go, running
 
 from hashlab import commands, runs, workflows
-from hashlab.errors import ConfigError, ExitCode, LabError, LaptopError, Problem
+from hashlab.errors import ConfigError, ExitCode, FilesChanged, LabError, LaptopError, Problem
 from hashlab.lock import held
 from hashlab.opening import Survey
 from hashlab.phases import reach
@@ -103,6 +103,23 @@ def test_a_failed_run_has_its_exit_code_and_is_recorded(
     assert error.what in told.out + told.err
     if options.json:
         assert json.loads(told.out) == record
+
+
+def test_a_run_under_which_files_change_is_run_again(outside: Outside, capsys: Told) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    outside.faults.arm("build_context", FilesChanged("site/run.sh changed"))
+    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
+    [record] = records(outside)
+    assert record["ok"] is True
+
+
+def test_files_that_go_on_changing_are_named_in_the_end(outside: Outside, capsys: Told) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    outside.faults.arm("build_context", FilesChanged("site/run.sh changed"), always=True)
+    outside.faults.calls.clear()
+    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.LAB
+    assert outside.faults.names().count("build_context") == 1 + runs.REPEATS
+    assert "site/run.sh changed" in capsys.readouterr().out
 
 
 def test_a_run_without_a_box_names_the_command_that_makes_one(

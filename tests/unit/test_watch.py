@@ -182,9 +182,9 @@ def test_that_nothing_was_missed_meanwhile_is_no_news(scene: Scene) -> None:
 
 
 def test_a_save_that_changes_nothing_is_told_as_that(scene: Scene) -> None:
-    scene.watcher.save(scene.path("static/.index.html.swp"), at=10)
+    scene.watcher.save(scene.path("static/index.html"), at=10)
     scene.watch()
-    assert scene.told.splitlines()[-1].endswith("nothing changed  (static/.index.html.swp)")
+    assert scene.told.splitlines()[-1].endswith("nothing changed  (static/index.html)")
 
 
 def test_what_a_run_writes_itself_starts_no_refresh(scene: Scene) -> None:

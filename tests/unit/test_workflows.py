@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import Behaviour, Outside, change_service, go, rows, run
+from fakes import Behaviour, Outside, change_service, go, rows, run, write_files
 from fakes.faults import When
-from fakes.running import register_box, running
+from fakes.running import Workflow, register_box, running
 
 from hashlab import workflows
+from hashlab.config.model import Artifact
 from hashlab.errors import LabError
 from hashlab.phases import reach
 from hashlab.phases.replacement import archive_path, note_path
@@ -509,3 +512,36 @@ def test_in_dev_what_mounts_no_artifact_starts_while_others_are_built(outside: O
     parts = phase.parts(outside.world())
     waits = {key for key, part in parts.items() if "artifacts" not in part.without}
     assert waits == {("look", "web"), ("upload", "web"), ("start", "site"), ("ready", "site")}
+
+
+def made_inside_of_a_context(outside: Outside) -> None:
+    """The site's image is built from what another artifact makes."""
+    lab = outside.lab
+    part = Artifact("part", ("src",), lab.folder / "site/app", command=("make", "part"))
+    outside.lab = replace(lab, artifacts=(*lab.artifacts, part))
+
+    def make(_: Sequence[str]) -> None:
+        source = (lab.folder / "src/main.txt").read_text()
+        write_files(lab.folder, {"site/app/main.bin": f"compiled {source}"})
+
+    outside.runner.prepare("make", "part", stdout="made\n", effect=make)
+
+
+def fitting(outside: Outside, workflow: Workflow) -> Workflow:
+    return workflows.fitted(workflow, outside.lab)
+
+
+def test_an_image_holds_what_its_artifact_is_in_the_same_run(outside: Outside) -> None:
+    made_inside_of_a_context(outside)
+    go(outside, fitting(outside, workflows.INIT_BOX), fitting(outside, workflows.DEV))
+    assert "laptop.build_image" not in outside.faults.names()
+    (outside.lab.folder / "src/main.txt").write_text("source 2\n")
+    go(outside, fitting(outside, workflows.REFRESH))
+    assert outside.faults.names().count("laptop.build_image") == 1
+    go(outside, fitting(outside, workflows.REFRESH))
+    assert outside.faults.changes() == []
+
+
+def test_where_no_image_is_built_from_an_artifact_nothing_waits_for_it(outside: Outside) -> None:
+    for workflow in (workflows.INIT_BOX, workflows.DEV, workflows.REFRESH, workflows.VERIFY):
+        assert fitting(outside, workflow) == workflow

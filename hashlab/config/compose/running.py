@@ -34,6 +34,7 @@ from hashlab.config.readers import (
 )
 from hashlab.config.report import Wrong
 from hashlab.config.sources import exists
+from hashlab.patterns import BadPattern, compiled
 
 
 def _test(node: Node, context: Context) -> tuple[str, ...]:
@@ -167,13 +168,23 @@ def _action(node: Node, context: Context) -> str:
     return one_of("sync", "sync+restart", "rebuild")(node, context)
 
 
+def _ignore(node: Node, context: Context) -> tuple[str, ...]:
+    patterns = string_or_strings(node, context)
+    try:
+        compiled(patterns)
+    except BadPattern as bad:
+        hint = 'Write patterns as in a .dockerignore, relative to path: "*.tmp", "**/cache".'
+        raise Wrong(node.line, str(bad), hint) from bad
+    return patterns
+
+
 WATCH_KEYS = Table(
     noun="a watch entry",
     readers={
         "path": text,
         "action": _action,
         "target": container_path,
-        "ignore": string_or_strings,
+        "ignore": _ignore,
     },
     unsupported=not_acted_on.WATCH,
     required=("path", "action"),

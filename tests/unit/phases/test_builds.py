@@ -225,6 +225,27 @@ def test_the_most_specific_watch_entry_decides_and_without_one_a_file_restarts(
     assert ("/static/style/site.css" in made.start_files) is not synchronised
 
 
+def test_what_watch_rules_ignore_and_editors_leave_is_not_synchronised(lab: Lab) -> None:
+    before = build(lab)
+    write_files(lab.folder, {"static/x.tmp": "", "static/keep.tmp": "", "static/.x.swp": ""})
+    rules = (
+        Watch(lab.folder / "static", "sync", ignore=("*.tmp", "!keep.tmp")),
+        Watch(lab.folder / "static/style", "rebuild"),
+    )
+    made = build(change_service(lab, "site", watch=rules))
+    files = {**made.start_files, **made.sync_files}
+    assert set(files) == {*before.start_files, *before.sync_files, "/static/keep.tmp"}
+
+
+def test_a_rule_that_ignores_a_file_leaves_it_to_the_next_rule(lab: Lab) -> None:
+    rules = (
+        Watch(lab.folder / "static", "sync"),
+        Watch(lab.folder / "static/style", "sync+restart", ignore=("*.css",)),
+    )
+    made = build(change_service(lab, "site", watch=rules))
+    assert "/static/style/site.css" in made.sync_files
+
+
 def test_a_file_mounted_by_itself_restarts_even_where_a_watch_entry_synchronises_it(
     lab: Lab,
 ) -> None:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import small_lab, write_files
+from fakes import change_service, small_lab, write_files
 
-from hashlab.config.model import Artifact, BindMount, Lab
+from hashlab.config.model import Artifact, BindMount, Lab, Watch
 from hashlab.watching.places import Places, find_places, names_of, wanted_files, wanted_of
 
 
@@ -168,3 +168,70 @@ def test_without_a_lab_its_files_alone_are_watched(tmp_path: Path) -> None:
 def test_people_are_told_what_is_there_and_no_secrets(lab: Lab) -> None:
     (lab.folder / "hashlab.toml").write_text("")
     assert names_of(lab) == ["hashlab.toml", "queue", "site", "static", "conf/site.conf", "src"]
+
+
+def test_files_of_editors_never_count(lab: Lab) -> None:
+    names = ["static/.index.html.swp", "src/main.txt~", "site/4913", "src/.#main.txt", ".env~"]
+    assert counting(lab, [*names, "static/.idea/workspace.xml"]) == []
+
+
+def watching(lab: Lab, *rules: Watch) -> Lab:
+    return change_service(lab, "site", watch=rules)
+
+
+def test_what_a_watch_rule_ignores_in_a_mount_does_not_count(lab: Lab) -> None:
+    rule = Watch(lab.folder / "static", "sync", ignore=("*.tmp", "**/cache", "!keep.tmp"))
+    names = ["static/x.tmp", "static/style/cache/x", "static/keep.tmp", "static/style/x.tmp"]
+    assert counting(watching(lab, rule), names) == ["static/keep.tmp", "static/style/x.tmp"]
+
+
+def test_what_one_of_two_services_ignores_counts(lab: Lab) -> None:
+    ignoring = watching(lab, Watch(lab.folder / "static", "sync", ignore=("*.tmp",)))
+    binds = (BindMount(lab.folder / "static", "/static"),)
+    both = change_service(ignoring, "queue", binds=binds)
+    assert counting(both, ["static/x.tmp"]) == ["static/x.tmp"]
+
+
+def test_what_a_rule_ignores_counts_where_something_else_reads_it(lab: Lab) -> None:
+    ignoring = watching(lab, Watch(lab.folder / "static", "sync", ignore=("*.tmp",)))
+    assert counting(with_inputs(ignoring, "static"), ["static/x.tmp"]) == ["static/x.tmp"]
+
+
+def test_what_docker_is_not_sent_does_not_count(lab: Lab) -> None:
+    write_files(lab.folder, {"site/.dockerignore": "*.md\n"})
+    names = ["site/notes.md", "site/run.sh", "site/.dockerignore", "site/Dockerfile"]
+    assert counting(lab, names) == names[1:]
+
+
+def test_what_a_rebuild_rule_ignores_does_not_count(lab: Lab) -> None:
+    rule = Watch(lab.folder / "site", "rebuild", ignore=("docs/",))
+    assert counting(watching(lab, rule), ["site/docs/x", "site/run.sh"]) == ["site/run.sh"]
+
+
+def test_a_broken_dockerignore_ignores_nothing_until_it_is_right(lab: Lab) -> None:
+    write_files(lab.folder, {"site/.dockerignore": "[\n"})
+    assert counting(lab, ["site/run.sh"]) == ["site/run.sh"]
+
+
+def test_inputs_behind_a_link_to_a_folder_count(lab: Lab) -> None:
+    write_files(lab.folder, {"shared/deep/file": ""})
+    (lab.folder / "src/link").symlink_to("../shared")
+    (lab.folder / "shared/loop").symlink_to("..")
+    places = places_of(with_inputs(lab, "src"))
+    assert places.counts(lab.folder / "shared/deep/file")
+
+
+@pytest.mark.parametrize("refused", ["is_dir", "iterdir", "stat"])
+def test_a_folder_that_goes_or_may_not_be_read_is_no_failure(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    real = getattr(Path, refused)
+
+    def refuse(path: Path, *args: object, **options: object) -> object:
+        if path == lab.folder / "src":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(Path, refused, refuse)
+    places = places_of(with_inputs(lab, "src", "src/*"))
+    assert places.counts(lab.folder / "static/index.html")
