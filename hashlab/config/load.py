@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+from unicodedata import category
 
 from hashlab.config.artifacts import (
     absolute,
@@ -41,6 +42,11 @@ from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
 from hashlab.labfolder import FILE, nearest
 
+# Parts of a path, and the tool that reads them as something else: in a name that OpenSSH expands or
+# quotes, and in a mount of Docker's. Nothing there escapes them.
+_NOT_IN_PATHS = {"${": "OpenSSH", '"': "OpenSSH", "\\": "OpenSSH", ":": "Docker"}
+_NOT_IN_PATHS |= dict.fromkeys("[]?", "Vagrant")
+ALL = "Vagrant and OpenSSH"
 _OTHER_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
@@ -70,6 +76,7 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
             f"there is no provider '{provider}'", next_step=f"use one of: {', '.join(known)}"
         )
     folder = _absolute(folder)
+    _check_name(folder)
     report = Report(FILE)
     draft = _read_hashlab_toml(folder, report)
     files = _read_compose_file(folder, draft, environ, report)
@@ -80,6 +87,25 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     if draft is None or files is None or report.problems:
         raise ConfigError(report.problems, sources=report.sources)
     return _lab(folder, draft, files, provider_of(draft, provider))
+
+
+def _check_name(folder: Path) -> None:
+    """Refuse a folder whose path the tools underneath cannot take. Raises UsageError."""
+    path = str(folder)
+    bad = next((part for part in _NOT_IN_PATHS if part in path), None)
+    bad = bad or next((c for c in path if category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
+    if bad is not None:
+        raise UsageError(
+            f"the path of the lab folder holds {_named(bad)}, which {_NOT_IN_PATHS.get(bad, ALL)} "
+            f"cannot take: {path!a}",
+            next_step="rename the folder, or move the lab into another one",
+        )
+
+
+def _named(part: str) -> str:
+    if category(part[0]) == "Cs":
+        return "a byte that is not UTF-8"
+    return repr(part) if part.isprintable() else f"the character {part!a}"
 
 
 def _absolute(path: Path) -> Path:

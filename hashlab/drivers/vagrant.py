@@ -79,10 +79,10 @@ class VagrantDriver:
         client._call_vagrant_command(["destroy", "--force", "--parallel"])
 
     def box_add(self, metadata: Path, *, track: Track) -> None:
-        """See protocols.Vagrant."""
+        """See protocols.Vagrant. As a URI: of a path Vagrant reads "%41" as another letter."""
         client = self._client(track, BOX_SECONDS)
         client._call_vagrant_command(
-            ["box", "add", str(metadata), "--provider", self._provider, "--force"]
+            ["box", "add", metadata.resolve().as_uri(), "--provider", self._provider, "--force"]
         )
 
     def box_remove(self, name: str, *, version: str, track: Track) -> None:

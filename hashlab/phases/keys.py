@@ -49,6 +49,8 @@ def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:
     """Write known_hosts and config for every machine that can be reached."""
     known, hosts = [], []
     known_hosts = world.state.ssh / "known_hosts"
+    # OpenSSH reads "%" as the beginning of a token.
+    key_name, known_name = (str(p).replace("%", "%%") for p in (world.state.key, known_hosts))
     for name, reach in machines.items():
         alias = f"{world.lab.id}-{name}"
         known.append(f"{alias} {reach.host_key}\n")
@@ -58,8 +60,8 @@ def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:
             f"  Port {reach.endpoint.port}\n"
             f"  User {reach.endpoint.user}\n"
             f"  HostKeyAlias {alias}\n"
-            f'  IdentityFile "{world.state.key}"\n'
-            f'  UserKnownHostsFile "{known_hosts}"\n'
+            f'  IdentityFile "{key_name}"\n'
+            f'  UserKnownHostsFile "{known_name}"\n'
             "  GlobalKnownHostsFile /dev/null\n"
             "  IdentitiesOnly yes\n"
             "  StrictHostKeyChecking yes\n"

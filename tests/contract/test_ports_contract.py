@@ -109,7 +109,8 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def world(server: Server, tmp_path: Path) -> Iterator[World]:
     """A lab whose machine `web` is that server and forwards two ports."""
-    lab = small_lab(tmp_path / "lab")
+    # OpenSSH would take "%h" for the machine's host name.
+    lab = small_lab(tmp_path / "ü %h it's #1")
     forwarded = {80: free_port(), 5005: free_port()}
     ports = tuple(ForwardedPort(f"port{guest}", guest, host) for guest, host in forwarded.items())
     machines = (replace(m, forwarded_ports=ports if m.name == "web" else ()) for m in lab.machines)

@@ -614,6 +614,32 @@ COMPOSE_PATHS = {
         "relative to the context",
         compose=(("build: ./site", "build:\n      context: ./site\n      dockerfile: D"),),
     ),
+    "a context in hashlab's state": Bad(
+        "compose.yaml:10",
+        "'./.hashlab/docker' is part of .hashlab",
+        "secrets",
+        compose=(("./site", "./.hashlab/docker"),),
+        files={".hashlab/docker/Dockerfile": "FROM a\n"},
+    ),
+    "a mount in hashlab's state": Bad(
+        "compose.yaml:16",
+        "'./.hashlab/ssh' is part of .hashlab",
+        "Name another folder",
+        compose=(("./out/app:/app:ro", "./.hashlab/ssh:/app:ro\n      - ./out/app:/lib"),),
+        files={".hashlab/ssh/key": ""},
+    ),
+    "a pattern of a .dockerignore": Bad(
+        "site/.dockerignore:2",
+        "'[a' is not a valid pattern",
+        "Docker refuses it",
+        files={"site/.dockerignore": "*.md\n[a\n"},
+    ),
+    "a pattern of a watch rule": Bad(
+        "compose.yaml:28",
+        "'[a' is not a valid pattern",
+        "as in a .dockerignore",
+        compose=(("action: sync+restart", 'action: sync+restart\n          ignore: ["[a"]'),),
+    ),
     "a missing env_file": Bad(
         "compose.yaml:4",
         "the env_file './app.env' does not exist",

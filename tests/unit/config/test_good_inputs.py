@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from ipaddress import IPv4Address
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.config import Lab
+from hashlab.config import Lab, load_lab
 from hashlab.config.model import (
     Artifact,
     Builder,
@@ -30,6 +31,7 @@ from hashlab.config.model import (
     Watch,
 )
 from hashlab.config.units import compose_bytes, seconds, toml_bytes
+from hashlab.errors import UsageError
 
 Load = Callable[..., Lab]
 
@@ -177,6 +179,43 @@ def test_a_whole_lab_reads_as_it_is_written(load: Load, tmp_path: Path) -> None:
     assert lab.services[1].watch == (Watch(tmp_path / "out/app", "sync+restart"),)
     assert lab.services[1].files[0].source == tmp_path / ".hashlab/secrets/key"
     assert lab.notes == ()
+
+
+def test_files_of_secrets_and_configs_are_declared(load: Load, tmp_path: Path) -> None:
+    more = "secrets:\n", "configs:\n  site:\n    file: ./src/app.txt\nsecrets:\n"
+    lab = load(compose=(more,))
+    assert lab.declared == (tmp_path / ".hashlab/secrets/key", tmp_path / "src/app.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ('a"b', "holds '\"', which OpenSSH"),
+        ("a\\b", "which OpenSSH"),
+        ("a${HOME}", "holds '${', which OpenSSH"),
+        ("a:b", "holds ':', which Docker"),
+        ("[a", "holds '[', which Vagrant"),
+        ("a?b", "holds '?', which Vagrant"),
+        ("a\nb", "the character '\\n'"),
+        ("a\x1bb", "the character '\\x1b'"),
+        ("a\udcff", "a byte that is not UTF-8"),
+    ],
+)
+def test_a_folder_that_a_tool_underneath_cannot_take_is_refused_by_name(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        load_lab(tmp_path / name, environ={})
+    assert said in str(refused.value)
+    assert "rename the folder" in refused.value.next_step
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "100%", "$x", "it's", "a*", "#a;b&c", "~a", "-a"])
+def test_any_other_folder_may_hold_a_lab(
+    write_lab: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(write_lab(), tmp_path / name)
+    assert load_lab(tmp_path / name, environ={}).folder == tmp_path / name
 
 
 def test_a_lab_cannot_be_changed(load: Load) -> None:

@@ -46,7 +46,7 @@ CALLS: list[tuple[Call, list[str]]] = [
     (lambda driver, track: driver.destroy(track=track), ["destroy", "--force", "--parallel"]),
     (
         lambda driver, track: driver.box_add(Path("/m.json"), track=track),
-        ["box", "add", "/m.json", "--provider", "docker", "--force"],
+        ["box", "add", "file:///m.json", "--provider", "docker", "--force"],
     ),
     (
         lambda driver, track: driver.box_remove("hashlab/a", version="1.0.0.rx", track=track),
