@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from hashlab.boundary import Boundary
-from hashlab.errors import ConfigError, Problem
+from hashlab.errors import ConfigError, LabError, Problem
 from hashlab.hashing import Digests, Unsteady, open_regular, settled
 from hashlab.patterns import BadPattern, Patterns, ignore_lines, is_editor_file, patterns_of
 
 IGNORE_FILE = ".dockerignore"
+# Folders in each other; Python's own limit of calls in each other is near.
+DEEPEST = 200
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,12 @@ class _Walk:
         """Yield what lies in a folder, each folder before its content. ``above``: which patterns
         match the folder.
         """
+        if folder.count("/") > DEEPEST:
+            raise LabError(
+                f"more than {DEEPEST} folders lie in each other",
+                where=str(self.root / folder),
+                next_step="leave them out by a .dockerignore",
+            )
         with os.scandir(self.root / folder) as found:
             names = sorted(entry.name for entry in found if not is_editor_file(entry.name))
         for own_name in names:

@@ -15,6 +15,8 @@ from hashlab.patterns import is_editor_file
 
 GLOB = frozenset("*?[")
 LINK = "link "
+# Parts of a pattern; no path has more.
+DEEPEST = 500
 
 
 def read_inputs(folder: Path, patterns: Iterable[str], digests: Digests) -> dict[str, str]:
@@ -42,7 +44,8 @@ def expand(folder: Path, pattern: str) -> Iterator[Path]:
     """Yield what a glob matches below ``folder``; ``**`` leads through links to folders, too. A
     pattern without ``*``, ``?`` and ``[`` is the one path it names. Raises OSError.
     """
-    return _expand(folder, PurePosixPath(pattern).parts)
+    parts = PurePosixPath(pattern).parts
+    return _expand(folder, parts) if len(parts) <= DEEPEST else iter(())
 
 
 def _expand(path: Path, parts: Sequence[str]) -> Iterator[Path]:

@@ -139,7 +139,8 @@ def _expression(pattern: str) -> str:
         if pattern.startswith("**", place):
             place += 2
             place += pattern.startswith("/", place)
-            found += ".*" if place == len(pattern) else "(?:.*/)?"
+            deep = ".*" if place == len(pattern) else "(?:.*/)?"
+            found += "" if found.endswith(deep) else deep
         elif sign == "[":
             end = _end_of_class(pattern, place)
             found += _class(pattern[place + 1 : end])

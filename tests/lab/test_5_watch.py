@@ -180,3 +180,19 @@ def test_ctrl_c_during_a_refresh_names_what_is_half_done(lab: LabFolder, watched
     assert "Traceback" not in said
     lab.run("refresh").ok()
     well(lab)
+
+
+def test_it_survives_a_checkout_and_heeds_no_editor(watched: Running, lab: LabFolder) -> None:
+    """Folders go and come back under it, as `git checkout` has them."""
+    site, away = lab.folder / "site", lab.folder / "site.away"
+    for _ in range(5):
+        (site / ".index.html.swp").write_text("vim", encoding="utf-8")
+        site.rename(away)
+        time.sleep(0.05)
+        away.rename(site)
+    (site / ".index.html.swp").unlink()
+    add(lab, PAGE, "<!-- after the checkout -->\n")
+    told_of(watched, PAGE, lab)
+    assert "after the checkout" in fetch(url(lab))
+    assert not [line for line in watched.lines if ".swp" in line]
+    well(lab)

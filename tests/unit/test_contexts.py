@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,8 +16,9 @@ from fakes import write_files
 
 from hashlab.boundary import Boundary
 from hashlab.contexts import BuildContext, read_context
-from hashlab.errors import ConfigError, FilesChanged
+from hashlab.errors import ConfigError, FilesChanged, LabError
 from hashlab.hashing import Digests, digest
+from hashlab.inputs import read_inputs
 
 FILES = {
     "Dockerfile": "FROM scratch\n",
@@ -173,6 +178,67 @@ def test_a_file_that_vanishes_while_it_is_listed_is_looked_for_again(
     monkeypatch.setattr(digests, "file", vanish)
     found = read_context(root, root / "Dockerfile", boundary=Boundary(), digests=digests)
     assert "docs/one.md" not in [entry.name for entry in found.entries]
+
+
+def test_folders_without_end_are_refused(root: Path) -> None:
+    deep = root
+    for _ in range(260):
+        deep /= "d"
+        deep.mkdir()
+    with pytest.raises(LabError, match="more than 200 folders"):
+        context(root)
+    write_files(root, {".dockerignore": "d/d\n"})
+    assert "d" in names(root, "folder")
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything, so for a while the test is another user."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may be another user for a while")
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("closed", ["app/run.sh", "app/docs", "app/.dockerignore"])
+def test_a_file_that_may_not_be_read_is_named(closed: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_files(root, {f"app/{name}": text for name, text in FILES.items()})
+        write_files(root, {"app/.dockerignore": "target\n"})
+        root.chmod(0o755)
+        (root / closed).chmod(0)
+        with as_nobody(), pytest.raises(LabError) as refused:
+            context(root / "app")
+        assert str(refused.value).startswith(f"cannot read {root / closed}: Permission denied")
+
+
+def test_a_checkout_under_the_reader_is_no_failure(root: Path) -> None:
+    """As git does it: files are removed and written, folders vanish and come back."""
+    done = threading.Event()
+
+    def check_out() -> None:
+        for number in range(400):
+            shutil.rmtree(root / "docs")
+            write_files(root, {"docs/new/three.md": str(number), "run.sh": str(number)})
+            (root / "run.sh").unlink()
+            write_files(root, {name: str(number) for name in FILES})
+        done.set()
+
+    git = threading.Thread(target=check_out)
+    git.start()
+    count = 0
+    while not done.is_set():
+        with suppress(FilesChanged):  # it went on for longer than hashlab waits
+            context(root)
+            read_inputs(root, ["docs", "**/*.md"], Digests())
+        count += 1
+    git.join()
+    assert count
+    assert "docs/new/three.md" in names(root)
 
 
 def test_a_dockerfile_that_is_gone_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

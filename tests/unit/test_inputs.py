@@ -96,6 +96,10 @@ def test_private_folders_are_never_read_through_links(lab: Path) -> None:
     assert not [name for name in found if name.startswith(".hashlab")]
 
 
+def test_a_pattern_of_endless_parts_matches_nothing(lab: Path) -> None:
+    assert list(expand(lab, "/".join(["*"] * 100_000))) == []
+
+
 def test_files_of_editors_are_no_inputs(lab: Path) -> None:
     before = read(lab, "src", "src/*")
     write_files(lab, {"src/.Main.java.swp": "", "src/Main.java~": "", "src/deep/4913": ""})
