@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import stat
@@ -29,11 +30,17 @@ STANDARD = (0, 1, 2)
 # How the kernel tells whose process is at the other end, on Linux and on macOS (SOL_LOCAL is 0):
 # level, option, size of the answer. Its second word of 4 bytes is the user's id.
 PEER = ((socket.SOL_SOCKET, "SO_PEERCRED", 12), (0, "LOCAL_PEERCRED", 76))
-# How long a daemon may take to end its workers and connections.
+# The longest request that is sent and taken, in bytes.
+REQUEST_LIMIT = 1 << 20
+# A daemon answers a request at once; one that does not is stopped, or hangs.
+ANSWER_SECONDS = 5.0
+# How long a new daemon may take until it listens, and an old one until it has ended.
+STARTING_SECONDS = 10.0
 ENDING_SECONDS = 10.0
 LOST, INTERRUPTED = 4, 130
-# Why a daemon does not carry out a command: it ends, for it is older than this code; it is at work.
-ENDING, BUSY = "ending", "busy"
+# Why a daemon does not carry out a command: it ends, for it is older than this code; it is at work;
+# it does not answer.
+ENDING, BUSY, SILENT = "ending", "busy", "silent"
 
 
 def ask(words: Sequence[str]) -> int | None:
@@ -66,7 +73,10 @@ def _asked(words: Sequence[str], folder: str) -> int | None:
             answer = _converse(wire, words, folder)
             if "code" in answer:
                 return int(answer["code"])
-            if answer["refused"] != ENDING:
+            if answer.get("refused") == SILENT:
+                sys.stderr.write("the lab's background process does not answer: not used\n")
+                os.environ[SWITCH] = OFF[0]  # nothing of this run asks it again
+            if answer.get("refused") != ENDING:
                 return None
             _wait_for_end(wire)
     return None
@@ -82,7 +92,7 @@ def stop(folder: str) -> None:
         return
     with wire, suppress(OSError):
         os.unlink(os.path.join(state, SOCKET))
-        _send(wire, {"stop": True})
+        _send(wire, _body({"stop": True}))
         _wait_for_end(wire)
 
 
@@ -128,6 +138,7 @@ def _connected(state: str) -> socket.socket | None:
     that user, and receive this one's environment: nothing is sent to it.
     """
     wire = socket.socket(socket.AF_UNIX)
+    wire.settimeout(ANSWER_SECONDS)  # one that is stopped lets no more than 128 connect
     try:
         with inside(state):
             found = os.lstat(SOCKET)
@@ -176,22 +187,33 @@ def _start(folder: str, state: str) -> bool:
         os.close(told)
         if log is not None:
             os.close(log)
-    with os.fdopen(ready, "rb") as stream:
-        return stream.read(1) == b"."
+    with os.fdopen(ready, "rb", buffering=0) as stream:
+        listens, _, _ = select.select([stream], [], [], STARTING_SECONDS)
+        return bool(listens) and stream.read(1) == b"."
 
 
 def _converse(wire: socket.socket, words: Sequence[str], folder: str) -> Mapping[str, Any]:
-    """Hand over the terminal, wait for the end; Ctrl-C is passed on."""
-    begun = False
+    """Hand over the terminal, wait for the end; Ctrl-C is passed on, and a second one leaves."""
+    body = _body(_request(words, folder))
+    if len(body) > REQUEST_LIMIT:
+        return {"refused": "too large"}
+    begun: list[bool] = []
     try:
-        _send(wire, _request(words, folder), STANDARD)
-        with _passed_on(wire):
+        with _passed_on(wire, begun):
+            _send(wire, body)
             for line in wire.makefile():
                 answer: Mapping[str, Any] = json.loads(line)
-                if "begun" not in answer:
+                if "give" in answer:
+                    # Not sooner: what a daemon that hangs was sent would stay open, a pipe too.
+                    socket.send_fds(wire, [b"."], STANDARD)
+                elif "begun" in answer:
+                    begun.append(True)
+                    wire.settimeout(None)
+                else:
                     return answer
-                begun = True
-    except OSError:
+    except TimeoutError:
+        return {"refused": SILENT}
+    except (OSError, ValueError):
         pass  # it is gone
     if not begun:
         return {"refused": ENDING}
@@ -218,21 +240,25 @@ def _request(words: Sequence[str], folder: str) -> Mapping[str, object]:
     }
 
 
-def _send(wire: socket.socket, request: Mapping[str, object], fds: Sequence[int] = ()) -> None:
-    body = json.dumps(request).encode()
-    head = len(body).to_bytes(4, "big")
-    if fds:
-        socket.send_fds(wire, [head], list(fds))
-    else:
-        wire.sendall(head)
-    wire.sendall(body)
+def _body(request: Mapping[str, object]) -> bytes:
+    return json.dumps(request).encode()
+
+
+def _send(wire: socket.socket, body: bytes) -> None:
+    wire.sendall(len(body).to_bytes(4, "big") + body)
 
 
 @contextmanager
-def _passed_on(wire: socket.socket) -> Iterator[None]:
-    """The daemon has the terminal, but not its signals."""
+def _passed_on(wire: socket.socket, begun: Sequence[bool]) -> Iterator[None]:
+    """The daemon has the terminal, but not its signals. Raises KeyboardInterrupt at the second
+    signal, and at the first while nothing has begun: the daemon interrupts a run whose client left.
+    """
+    passed: list[int] = []
 
-    def tell(*_: object) -> None:
+    def tell(number: int, _: object) -> None:
+        if passed or not begun:
+            raise KeyboardInterrupt
+        passed.append(number)
         with suppress(OSError):
             wire.send(b"!")
 

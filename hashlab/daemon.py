@@ -16,12 +16,23 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hashlab import client, commands, workflows
-from hashlab.door import Door, close, listening, only_one, received, tell
+from hashlab.door import (
+    Door,
+    Request,
+    Unintelligible,
+    close,
+    descriptors,
+    listening,
+    only_one,
+    received,
+    tell,
+    understood,
+)
 from hashlab.errors import ExitCode
 from hashlab.labfolder import named_by
 from hashlab.private import STATE
@@ -116,33 +127,26 @@ class _Servant:
         failure. Returns why this process has to end, if it has to.
         """
         try:
-            request, fds = received(wire)
-        except (OSError, ValueError):
-            return None
-        try:
-            return self._answer(wire, request, fds)
+            return self._answer(wire, received(wire))
         except OSError:
             return None
-        except Refused as refusal:
+        except (Refused, Unintelligible) as refusal:
             with suppress(OSError):
                 tell(wire, refused=str(refusal))
             return None
-        finally:
-            close(fds)
 
-    def _answer(
-        self, wire: socket.socket, request: Mapping[str, Any], fds: Sequence[int]
-    ) -> str | None:
-        if request.get("stop"):
+    def _answer(self, wire: socket.socket, value: Mapping[str, Any]) -> str | None:
+        if value.get("stop") is True:
             return "somebody ended it"
-        if request.get("code") != self._code:
+        if value.get("code") != self._code:
             tell(wire, refused=client.ENDING)
             return "hashlab's code has changed"
-        arguments = _parsed(request["words"], cwd=request["cwd"], folder=request["folder"])
-        wire.settimeout(None)
-        with _as_client(request, fds):
+        request = understood(value)
+        arguments = _parsed(request.words, cwd=request.cwd, folder=request.folder)
+        with _as_client(request, wire):
+            wire.settimeout(None)
             tell(wire, begun=True)
-            code, bug = self._carried_out(wire, arguments, Path(request["folder"]))
+            code, bug = self._carried_out(wire, arguments, Path(request.folder))
         _say(f"{arguments.command}: {code}")
         # What is warm may be in any state after a bug.
         end = f"{arguments.command} met a bug: {bug}" if bug else None
@@ -217,30 +221,49 @@ def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
 
 
 @contextmanager
-def _as_client(request: Mapping[str, Any], fds: Sequence[int]) -> Iterator[None]:
-    """Stand where the client stands: its terminal, folder and environment."""
-    own = [os.dup(descriptor) for descriptor in client.STANDARD]
-    environ, streams, mask = dict(os.environ), (sys.stdout, sys.stderr), os.umask(request["umask"])
-    try:
-        for given, standard in zip(fds, client.STANDARD, strict=True):
-            os.dup2(given, standard)
-        out, err = request["streams"]
-        sys.stdout = _stream(1, *out)
-        sys.stderr = _stream(2, *err)
-        _be(request["environ"])
-        os.chdir(request["cwd"])
+def _as_client(request: Request, wire: socket.socket) -> Iterator[None]:
+    """Stand where the client stands: its terminal, folder and environment. Raises Refused when
+    that is impossible; then nothing has changed.
+    """
+    with ExitStack() as own:
+        fds = descriptors(wire)
+        own.callback(close, fds)
+        try:
+            _stand(own, request, fds)
+        except OSError as error:
+            raise Refused(f"cannot stand where the client stands: {error}") from error
         yield
-    finally:
-        for stream in {sys.stdout, sys.stderr} - set(streams):
-            with suppress(OSError):  # whoever read it is gone
-                stream.close()
-        sys.stdout, sys.stderr = streams
-        _be(environ)
-        os.umask(mask)
-        os.chdir("/")
-        for descriptor, standard in zip(own, client.STANDARD, strict=True):
-            os.dup2(descriptor, standard)
-            os.close(descriptor)
+
+
+def _stand(own: ExitStack, request: Request, fds: Sequence[int]) -> None:
+    kept = [(_kept(own, standard), standard) for standard in client.STANDARD]
+    for descriptor, standard in kept:
+        own.callback(os.dup2, descriptor, standard)
+    own.callback(os.chdir, "/")
+    own.callback(os.umask, os.umask(request.umask))
+    own.callback(_be, dict(os.environ))
+    own.callback(_speak_again, sys.stdout, sys.stderr)
+    for given, standard in zip(fds, client.STANDARD, strict=True):
+        os.dup2(given, standard)
+    out, err = request.streams
+    sys.stdout = _stream(1, *out)
+    sys.stderr = _stream(2, *err)
+    _be(request.environ)
+    os.chdir(request.cwd)
+
+
+def _kept(own: ExitStack, standard: int) -> int:
+    descriptor = os.dup(standard)
+    own.callback(os.close, descriptor)
+    return descriptor
+
+
+def _speak_again(out: Any, err: Any) -> None:
+    """Use the daemon's own streams again."""
+    for stream in {sys.stdout, sys.stderr} - {out, err}:
+        with suppress(OSError):  # whoever read it is gone
+            stream.close()
+    sys.stdout, sys.stderr = out, err
 
 
 def _stream(descriptor: int, encoding: str, errors: str) -> Any:

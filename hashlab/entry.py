@@ -9,7 +9,13 @@ from hashlab import client
 
 def main() -> None:
     """Run one command line; ends with SystemExit."""
-    words = sys.argv[1:]
+    try:
+        _main(sys.argv[1:])
+    except KeyboardInterrupt:  # outside of what a run guards
+        sys.exit(client.INTERRUPTED)
+
+
+def _main(words: list[str]) -> None:
     code = client.ask(words) if words and words[0] in client.COMMANDS else None
     if code is not None:
         sys.exit(code)

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from hashlab.errors import HashlabError, LabError
-from hashlab.pipeline.cancelling import Cancelled, CancelToken
+from hashlab.pipeline.cancelling import Cancelled, CancelToken, leave_at_once
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -74,10 +74,13 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
 @contextmanager
 def _interrupts(ended: Ends, errors: list[BaseException]) -> Iterator[None]:
     """Take signals that would interrupt the main thread between any two steps, for whoever reads
-    ``ended``: None there stands for one. Other threads are not interrupted.
+    ``ended``: None there stands for one. Other threads are not interrupted. The second signal ends
+    the process at once: a thread that hangs could not be waited for.
     """
 
     def take(number: int, frame: object) -> None:
+        if any(isinstance(error, KeyboardInterrupt) for error in errors):
+            leave_at_once()
         errors.append(KeyboardInterrupt())
         ended.put(None)
 

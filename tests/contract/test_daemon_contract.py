@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import resource
 import select
 import shutil
 import signal
@@ -13,6 +14,7 @@ import socket
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -488,8 +490,162 @@ def test_fifty_requests_leak_no_descriptor_nor_do_clients_that_talk_rubbish(
             if rubbish:
                 socket.send_fds(wire, [rubbish], [0, 1, 2])
             wire.shutdown(socket.SHUT_WR)
-            assert wire.recv(100) == b""
+            wire.recv(100)
     assert client.ask(["status"]) == 0
     until(lambda: len(descriptors(pid)) <= before, "descriptors are closed")
     assert lab.daemon == pid
     capfd.readouterr()
+
+
+def connected(lab: Bench) -> socket.socket:
+    wire = client._connected(str(lab.folder / ".hashlab"))
+    assert wire is not None
+    return wire
+
+
+def asked(lab: Bench) -> dict[str, object]:
+    """What a client asks for that stands in the lab's folder."""
+    return {
+        "words": ["status", "--json"],
+        "folder": str(lab.folder),
+        "code": client.fingerprint(),
+        "cwd": str(lab.folder),
+        "umask": 0o022,
+        "environ": dict(lab.environ),
+        "streams": [["utf-8", "strict"], ["utf-8", "strict"]],
+    }
+
+
+WRONG = {
+    "words are a number": {"words": 1},
+    "a word is a number": {"words": [1]},
+    "a word is too many words": {"words": [["status"]]},
+    "the folder is missing": {"folder": None},
+    "the folder has a NUL": {"folder": "/\0"},
+    "the folder to stand in is gone": {"cwd": "/nowhere/at/all"},
+    "the mask is a text": {"umask": "022"},
+    "the mask is too large": {"umask": 1 << 70},
+    "the environment is a list": {"environ": []},
+    "a variable is a number": {"environ": {"A": 1}},
+    "a variable has no name": {"environ": {"": "x"}},
+    "a variable cannot be encoded": {"environ": {"A": "\ud900"}},
+    "streams are missing": {"streams": []},
+    "an encoding is not known": {"streams": [["klingon", "strict"], ["utf-8", "strict"]]},
+    "an encoding is a number": {"streams": [[8, "strict"], ["utf-8", "strict"]]},
+}
+
+
+def test_no_request_ends_the_daemon(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    for name, wrong in WRONG.items():
+        with connected(lab) as wire:
+            client._send(wire, client._body({**asked(lab), **wrong}))
+            stream = wire.makefile()
+            told = json.loads(stream.readline())
+            if "give" in told:
+                socket.send_fds(wire, [b"."], [0, 1, 2])
+                told = json.loads(stream.readline())
+            assert set(told) == {"refused"}, (name, told)
+    for fds in ([], [0], [0, 1]):
+        with connected(lab) as wire:
+            client._send(wire, client._body(asked(lab)))
+            assert b"give" in wire.recv(1000)
+            socket.send_fds(wire, [b"."], fds)
+            assert b"refused" in wire.recv(1000)
+    for body in (
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"[]",
+        b'"x"',
+        b"\xff\xfe",
+        b"NaN",
+        b"1" * 9999,
+    ):
+        with connected(lab) as wire:
+            client._send(wire, body)
+            assert b"refused" in wire.recv(100), body[:20]
+    with connected(lab) as wire:  # larger than it takes: nothing of it is read
+        wire.sendall((client.REQUEST_LIMIT + 1).to_bytes(4, "big"))
+        assert b"refused" in wire.recv(100)
+    lab.status()
+    assert lab.daemon == pid
+    assert "Traceback" not in lab.log
+
+
+def test_an_environment_larger_than_a_request_may_be_is_used_without_the_daemon(lab: Bench) -> None:
+    lab.status()
+    large = {f"LARGE_{number}": "x" * 100_000 for number in range(12)}
+    build = lab.status(TAG="large", **large)["services"][0]["build"]
+    assert build == lab.status(TAG="large")["services"][0]["build"]
+    assert lab.log.count("status: 0") == 2
+
+
+def test_half_a_request_keeps_others_waiting_only_until_they_do_it_themselves(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    with connected(lab) as first, connected(lab) as second:
+        first.sendall(b"\0\0\1\0half")
+        second.sendall(b"\0\0")
+        assert lab.status()["services"]
+        assert first.recv(100) == b""  # after its time
+    lab.status()
+    assert lab.daemon == pid
+
+
+def test_a_daemon_that_does_not_answer_is_not_waited_for(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = lab.run("status", "--json")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (done.returncode, bool(json.loads(done.stdout)["services"])) == (0, True)
+    assert "does not answer" in done.stderr
+    lab.status()
+    assert lab.daemon == pid
+
+
+def test_without_a_free_descriptor_clients_do_it_themselves_and_the_daemon_lives_on(
+    lab: Bench,
+) -> None:
+    lab.status()
+    pid = lab.daemon
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    for spare in range(5):  # fails at another step each time
+        most = max(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) + 1 + spare
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, before[1]))
+        lab.status()
+        assert lab.daemon == pid
+    busy = cpu_seconds(pid)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    answered = lab.log.count("status: 0")
+    lab.status()
+    assert lab.log.count("status: 0") == answered + 1
+    assert lab.daemon == pid
+    assert busy < 5, "it does not try again and again at once"
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("switch", ["1", "0"])
+def test_a_second_ctrl_c_leaves_whatever_hangs(lab: Bench, switch: str) -> None:
+    if switch == "1":
+        lab.status()
+    with lab.engine.holding():
+        process = lab.in_the_middle(environ={"HASHLAB_DAEMON": switch})
+        process.send_signal(signal.SIGINT)
+        until(lambda: not lab.building, "the build is ended")
+        time.sleep(0.2)
+        assert process.poll() is None  # it waits for the engine
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 130
+        until(lambda: lab.daemons() == [], "a run that hangs does not stay in the background")
+    assert process.stderr is not None
+    assert "left at once" in process.stderr.read()
+    done = lab.run("refresh", "--json")
+    assert json.loads(done.stdout)["error"]["exit_code"] == 4, "the lock is free again"

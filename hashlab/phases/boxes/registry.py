@@ -81,9 +81,16 @@ def all_boxes(world: World) -> list[BoxManifest]:
         for pattern in (f"*/{kind}/{MANIFEST}", f"*/*/{kind}/{MANIFEST}")
         for path in folder.glob(f"{OWNER}{SLASH}*/{pattern}")
     ]
-    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    found.sort(key=_modified, reverse=True)
     boxes = (read_manifest(read_json(path), path.parent) for path in found)
     return [box for box in boxes if box is not None]
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # another run has just removed the box
+        return 0.0
 
 
 def registered_box(world: World) -> BoxManifest | None:
