@@ -74,6 +74,8 @@ class BoxOptions:
     argument: str = ""
     base_url: str = ""
     dry_run: bool = False
+    sign: str = ""
+    signers: str = ""
 
 
 def box(wanted: BoxOptions, options: Options) -> ExitCode:
@@ -83,9 +85,12 @@ def box(wanted: BoxOptions, options: Options) -> ExitCode:
     except HashlabError as error:
         return fail(error, options)
     if wanted.action == "export":
-        workflow = workflows.box_export(Path(wanted.argument).absolute(), wanted.base_url)
+        sign = Path(wanted.sign).expanduser() if wanted.sign else None
+        target = Path(wanted.argument).absolute()
+        workflow = workflows.box_export(target, wanted.base_url, sign=sign)
     elif wanted.action == "import":
-        workflow = workflows.box_import(wanted.argument)
+        signers = Path(wanted.signers).expanduser() if wanted.signers else None
+        workflow = workflows.box_import(wanted.argument, signers=signers)
     elif wanted.action == "prune":
         workflow = workflows.box_prune(dry_run=wanted.dry_run)
     else:
@@ -112,10 +117,14 @@ def _check_box(wanted: BoxOptions) -> None:
         )
     if wanted.argument and not takes:
         raise UsageError(f"hashlab box {wanted.action} takes no {wanted.argument!r}")
-    if wanted.base_url and wanted.action != "export":
-        raise UsageError("--base-url belongs to: hashlab box export")
-    if wanted.dry_run and wanted.action != "prune":
-        raise UsageError("--dry-run belongs to: hashlab box prune")
+    for flag, given, action in (
+        ("--base-url", wanted.base_url, "export"),
+        ("--sign", wanted.sign, "export"),
+        ("--signers", wanted.signers, "import"),
+        ("--dry-run", wanted.dry_run, "prune"),
+    ):
+        if given and wanted.action != action:
+            raise UsageError(f"{flag} belongs to: hashlab box {action}")
 
 
 def _show_boxes(options: Options) -> ExitCode:

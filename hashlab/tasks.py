@@ -181,6 +181,8 @@ def destroy(
         "action": "export, import or prune; without it boxes are listed.",
         "argument": "export: FILE or FOLDER to write; import: FILE, FOLDER or URL to take in.",
         "base-url": "export: address of the folder from which a web server will give the box.",
+        "sign": "export: sign metadata.json with this SSH key.",
+        "signers": "import: take only a box signed by a key in this file of allowed signers.",
         "dry-run": "prune: only tell what would be removed.",
     },
 )
@@ -194,10 +196,14 @@ def box(
     json: bool = False,
     verbose: bool = False,
     base_url: str = "",
+    sign: str = "",
+    signers: str = "",
     dry_run: bool = False,
 ) -> None:
     """List the boxes of this laptop: sizes, contents, who uses them. Or export, import, prune."""
-    wanted = commands.BoxOptions(action or "", argument or "", base_url, dry_run)
+    wanted = commands.BoxOptions(
+        action or "", argument or "", base_url, dry_run, sign=sign, signers=signers
+    )
     sys.exit(commands.box(wanted, _options(lab, provider, json, verbose)))
 
 

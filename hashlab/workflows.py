@@ -197,14 +197,15 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
     )
 
 
-def box_export(target: Path, base_url: str) -> tuple[P, ...]:
+def box_export(target: Path, base_url: str, *, sign: Path | None = None) -> tuple[P, ...]:
     """Write the lab's box for others."""
-    return (P("export", partial(export.export_box, target=target, base_url=base_url)),)
+    work = partial(export.export_box, target=target, base_url=base_url, sign=sign)
+    return (P("export", work),)
 
 
-def box_import(source: str) -> tuple[P, ...]:
+def box_import(source: str, *, signers: Path | None = None) -> tuple[P, ...]:
     """Take in a box that others wrote."""
-    return (P("import", partial(intake.import_box, source=source)),)
+    return (P("import", partial(intake.import_box, source=source, signers=signers)),)
 
 
 def box_prune(*, dry_run: bool) -> tuple[P, ...]:

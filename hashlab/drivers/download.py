@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import urllib.error
 import urllib.request
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hashlab.drivers.environment import LOOPBACK
@@ -19,8 +21,7 @@ CHUNK = 1 << 20
 
 def download(url: str, target: Path, *, limit: int, track: Track) -> None:
     """See protocols.Download."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise LabError(f"only http and https addresses are fetched, not {url}")
+    _check_address(url)
     try:
         with _opener().open(url, timeout=SILENCE_SECONDS) as answer:
             total = int(answer.headers.get("Content-Length") or 0) or None
@@ -36,14 +37,49 @@ def download(url: str, target: Path, *, limit: int, track: Track) -> None:
         raise LaptopError(f"cannot write {target}: {error.strerror or error}") from error
 
 
+def _check_address(url: str) -> None:
+    """Raise LabError for what may be read or changed on its way, which plain http may be."""
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme, parts.hostname or ""
+    except ValueError as error:
+        raise LabError(f"it is no address: {error}", where=url) from error
+    if scheme not in ("http", "https"):
+        raise LabError(f"only https addresses are fetched, not {url}")
+    if scheme == "http" and not _is_loopback(host):
+        raise LabError(
+            "plain http is not used: anybody on the way could change what comes",
+            where=url,
+            next_step="use https, or copy the files and name their folder",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """What a server redirects to must be as safe as what was asked for."""
+
+    def redirect_request(self, req: Any, *given: Any) -> urllib.request.Request | None:
+        """See HTTPRedirectHandler."""
+        _check_address(given[-1])  # fp, code, msg, headers, newurl
+        return super().redirect_request(req, *given)
+
+
 def _opener() -> urllib.request.OpenerDirector:
-    """What a server redirects to must be fetched by HTTP as well: no files, no FTP."""
+    """Know http and https, but no files and no FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         _ProxyToOthers,
         urllib.request.HTTPHandler,
         urllib.request.HTTPSHandler,
-        urllib.request.HTTPRedirectHandler,
+        _Redirects,
         urllib.request.HTTPDefaultErrorHandler,
         urllib.request.HTTPErrorProcessor,
         urllib.request.UnknownHandler,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from ipaddress import IPv4Network
@@ -112,6 +112,17 @@ class Boxes(Protocol):
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
         """The members of the .box file beside hashlab.json: texts, or files to take in;
         ``work``: the folder of ``build_store``'s archive.
+        """
+
+    def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
+        """The texts among the members that hashlab writes itself, also for a box from elsewhere."""
+
+    def takes(self, name: str) -> bool:
+        """Whether a box from elsewhere may have a member of this name, texts aside."""
+
+    def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
+        """Why such a member cannot be taken: "names a file outside of the box"; "" if it can.
+        ``head``: its first MiB; ``names``: those of the members so far.
         """
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:

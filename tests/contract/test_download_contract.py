@@ -22,6 +22,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/box")
+        elif self.path == "/plain":
+            self.send_response(302)
+            self.send_header("Location", "http://192.0.2.1/box")
         elif self.path == "/file":
             self.send_response(302)
             self.send_header("Location", "file:///etc/hostname")
@@ -108,3 +111,16 @@ def test_a_cancelled_run_ends_the_download(server: str, tmp_path: Path) -> None:
     with pytest.raises(Cancelled), track_of(cancel=cancel) as track:
         download(f"{server}/box", tmp_path / "box", limit=10_000, track=track)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.1/box", "http://boxes.example/box", "http://127.0.0.1.example/box"]
+)
+def test_plain_http_is_used_only_on_this_laptop(url: str, tmp_path: Path) -> None:
+    with track_of() as track, pytest.raises(LabError, match="plain http is not used"):
+        download(url, tmp_path / "box", limit=10_000, track=track)
+
+
+def test_a_server_cannot_lead_to_plain_http(server: str, tmp_path: Path) -> None:
+    with track_of() as track, pytest.raises(LabError, match="plain http is not used"):
+        download(f"{server}/plain", tmp_path / "box", limit=10_000, track=track)

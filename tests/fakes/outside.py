@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -371,7 +371,16 @@ class FakeProvider:
             self._outside.stores[manifest.recipe] = loaded(archive.read_bytes())
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
+        return self.own_files(manifest)
+
+    def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
         return {"metadata.json": '{"provider": "docker"}', "Vagrantfile": f"# {manifest.recipe}\n"}
+
+    def takes(self, name: str) -> bool:
+        return name == STORE
+
+    def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
+        return "names a file of the laptop" if b"/etc/passwd" in head else ""
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
         with self._call("box_contents"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -22,6 +24,31 @@ def described(world: World, manifest: BoxManifest, work: Path, track: Track) -> 
         "images": world.laptop_engine().image_sizes(names) if names else {},
     }
     return replace(manifest, data=data)
+
+
+TEXTS = ("created", "os", "docker", "kernel")
+SIZES = ("parts", "packages", "images")
+TEXT_LIMIT = 500
+
+
+def travelling(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a box's ``data`` goes to other laptops, and is taken over from them: no path
+    of its builder, and nothing of another type than it should be.
+    """
+    texts = {
+        key: data[key]
+        for key in TEXTS
+        if isinstance(data.get(key), str) and len(data[key]) <= TEXT_LIMIT
+    }
+    sizes = {key: data[key] for key in SIZES if _are_sizes(data.get(key))}
+    return {**texts, **sizes}
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        len(name) <= TEXT_LIMIT and type(count) is int and 0 <= count < 1 << 60
+        for name, count in value.items()
+    )
 
 
 def size(manifest: BoxManifest) -> int:

@@ -5,23 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from hashlab.errors import LaptopError, UsageError
 from hashlab.hashing import file_digest
+from hashlab.phases.boxes.contents import travelling
 from hashlab.phases.boxes.packing import METADATA, architecture, metadata, pack
 from hashlab.phases.boxes.registry import recipe_manifest, require_box
+from hashlab.phases.boxes.signing import SUFFIX as SIGNATURE
+from hashlab.phases.boxes.signing import signature_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import make_folder, read_json, remove_tree, write_json
+from hashlab.statefiles import json_text, make_folder, read_json, remove_tree, write_text
 
 SUFFIX = ".box"
 
 
-def export_box(world: World, track: Track, _: str, *, target: Path, base_url: str) -> None:
+def export_box(
+    world: World, track: Track, _: str, *, target: Path, base_url: str, sign: Path | None = None
+) -> None:
     """Promise: ``target`` (a .box file, or a folder) holds the lab's box, and beside it lies the
     metadata.json that describes it; each is whole, and no other box was overwritten.
     """
@@ -39,10 +45,26 @@ def export_box(world: World, track: Track, _: str, *, target: Path, base_url: st
             checksum = _write(world, box, path, track)
             said = f"{box.name} {box.version}: {path}, {path.stat().st_size / 1e6:.0f} MB"
             track.detail(said)
-        write_json(path.with_name(METADATA), metadata(box, url, checksum, arch=architecture()))
+        offered = metadata(box, url, checksum, arch=architecture())
+        _describe(world, path.with_name(METADATA), offered, sign, track)
     except OSError as error:
         raise LaptopError(f"cannot write {path}: {error.strerror or error}") from error
     world.note(f"a colleague takes it in with: hashlab box import {path.parent}")
+
+
+def _describe(
+    world: World, path: Path, said: Mapping[str, Any], sign: Path | None, track: Track
+) -> None:
+    """Write metadata.json, and its signature beside it; one of another text goes."""
+    text = json_text(said) + "\n"
+    signature = path.with_name(path.name + SIGNATURE)
+    signed = signature_of(world, text, sign, track) if sign else ""
+    if signed or not path.is_file() or path.read_bytes() != text.encode():
+        signature.unlink(missing_ok=True)
+        write_text(path, text)
+    if signed:
+        write_text(signature, signed)
+        track.detail(f"signed: {signature}")
 
 
 def box_path(target: Path, box: BoxManifest) -> Path:
@@ -111,7 +133,7 @@ def _work_folder(world: World) -> Iterator[Path]:
 
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
     """Write the .box file, under another name first; return its checksum."""
-    boxes = world.provider.boxes
+    boxes, told = world.provider.boxes, replace(box, data=travelling(box.data))
     half = path.with_name(f".{path.name}.{os.getpid()}.new")
     with _work_folder(world) as work:
         with track.child("contents") as step:
@@ -119,7 +141,7 @@ def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
             step.detail(f"{len(files)} files")
         try:
             with track.child("pack") as step:
-                pack(half, box, files, step, compressed=not boxes.packed)
+                pack(half, told, files, step, compressed=not boxes.packed)
                 step.detail(f"{half.stat().st_size / 1e6:.0f} MB")
             checksum = file_digest(half)
             half.replace(path)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from hashlab.errors import HashlabError, LabError, LaptopError, UsageError
 from hashlab.hashing import file_digest
 from hashlab.phases.boxes.packing import METADATA, architecture, local_metadata
 from hashlab.phases.boxes.registry import (
-    MANIFEST,
     OWNER,
     all_boxes,
     box_name,
-    box_version,
     made_ready,
-    read_manifest,
     recipe_manifest,
 )
+from hashlab.phases.boxes.rewriting import DOUBT, rewritten
+from hashlab.phases.boxes.signing import SUFFIX as SIGNATURE
+from hashlab.phases.boxes.signing import check_signature
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
@@ -33,9 +32,6 @@ from hashlab.statefiles import make_folder, remove_tree, write_json
 MEGABYTE = 1_000_000
 METADATA_LIMIT = MEGABYTE
 BOX_LIMIT = 20_000 * MEGABYTE
-# Unpacked: what a file of the size above may at most become.
-CONTENT_LIMIT = 100_000 * MEGABYTE
-DOUBT = "do not use it; get the box again from whom you have it"
 
 
 @dataclass(frozen=True)
@@ -55,24 +51,27 @@ class Offer:
         return _is_remote(self.place)
 
 
-def import_box(world: World, track: Track, _: str, *, source: str) -> None:
+def import_box(
+    world: World, track: Track, _: str, *, source: str, signers: Path | None = None
+) -> None:
     """Promise: the box that ``source`` names is registered and what it stands on is there; or
-    nothing of it is. Its checksum was compared before anything was unpacked.
+    nothing of it is. What is registered is what its checksum says, with hashlab's own Vagrantfile;
+    with ``signers`` it was signed by one of them.
     """
     with _work_folder(world) as work:
         with track.child("metadata") as step:
-            offer = _read_source(world, source, work, step)
-            step.detail(f"{offer.name} {offer.version} from {offer.place}")
+            offer = _read_source(world, source, work, signers, step)
         if _registered(world, offer, track):
             track.skip(f"{offer.name} {offer.version} is registered already")
             return
         with track.child("fetch") as step:
             box = _fetch(world, offer, work, step)
         with track.child("check") as step:
-            checked_box(box, offer)
-            step.detail("checksum and contents are as described")
+            _check_checksum(box, offer)
+            own = work / "own.box"
+            found = rewritten(box, offer, own, world.provider.boxes, step)
         with track.child("register") as step:
-            write_json(work / METADATA, local_metadata(_named(offer), box))
+            write_json(work / METADATA, local_metadata(found, own))
             world.vagrant.box_add(work / METADATA, track=step)
         with track.child("take in") as step:
             _take_in(world, offer, step)
@@ -92,30 +91,51 @@ def _work_folder(world: World) -> Iterator[Path]:
         remove_tree(folder)
 
 
-def _named(offer: Offer) -> BoxManifest:
-    recipe = offer.version.rpartition(".r")[2]
-    return BoxManifest(offer.name, offer.version, recipe, offer.provider, {})
-
-
 def _is_remote(place: str) -> bool:
     return urlsplit(place).scheme in ("http", "https")
 
 
-def _read_source(world: World, source: str, work: Path, track: Track) -> Offer:
-    """Find the metadata.json that ``source`` means, and read it."""
+def _read_source(
+    world: World, source: str, work: Path, signers: Path | None, track: Track
+) -> Offer:
+    """Find the metadata.json that ``source`` means, check who signed it, and read it."""
     base = metadata_place(source)
-    if _is_remote(base):
-        path = work / "offered.json"
-        world.download(base, path, limit=METADATA_LIMIT, track=track)
-    else:
-        path = Path(base)
+    path = _fetched_text(world, base, work / "offered.json", track)
     text = _text_of(path, base)
+    signed = _signed(world, text, base, work=work, signers=signers, track=track)
     try:
         said = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LabError(f"it is no JSON: {error}", where=base) from error
     named = source if source.endswith(".box") and not _is_remote(source) else ""
-    return read_offer(said, base, provider=world.provider.name, named=named)
+    offer = read_offer(said, base, provider=world.provider.name, named=named)
+    track.detail(f"{offer.name} {offer.version} from {offer.place}{signed}")
+    return offer
+
+
+def _fetched_text(world: World, place: str, target: Path, track: Track) -> Path:
+    if not _is_remote(place):
+        return Path(place)
+    world.download(place, target, limit=METADATA_LIMIT, track=track)
+    return target
+
+
+def _signed(
+    world: World, text: str, base: str, *, work: Path, signers: Path | None, track: Track
+) -> str:
+    """Return by whom metadata.json is signed, in words; "" where nobody asked."""
+    if signers is None:
+        return ""
+    parts = urlsplit(base)
+    place = urlunsplit(parts._replace(path=parts.path + SIGNATURE)) if _is_remote(base) else ""
+    if place:
+        signature = _fetched_text(world, place, work / "offered.sig", track)
+    else:
+        signature = Path(base + SIGNATURE)
+    if not signature.is_file():
+        raise LabError(f"it is not signed: there is no {signature.name}", where=base)
+    who = check_signature(world, text, signature, signers, where=base, track=track)
+    return f", signed by {who}"
 
 
 def metadata_place(source: str) -> str:
@@ -138,7 +158,7 @@ def _text_of(path: Path, place: str) -> str:
     try:
         if path.stat().st_size > METADATA_LIMIT:
             raise LabError(f"it is too large for a {METADATA}", where=place)
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")  # as it is: a signature is of these bytes
     except FileNotFoundError:
         raise UsageError(
             f"there is no {place}",
@@ -178,7 +198,9 @@ def _offer(name: str, version: str, entry: Mapping[str, Any], base: str, named: 
     checksum = str(entry.get("checksum", "")).lower()
     if entry.get("checksum_type") != "sha256" or not re.fullmatch("[0-9a-f]{64}", checksum):
         raise LabError(f"{name} has no SHA-256 checksum, and is not taken without", where=base)
-    if not re.fullmatch(rf"{OWNER}/[\w.-]+", name) or not re.fullmatch(r"[\w.-]+", version):
+    known = re.fullmatch(rf"{OWNER}/[A-Za-z0-9_.-]+", name)
+    # The version's recipe is part of names of images and volumes, and of a Vagrantfile.
+    if not known or not re.fullmatch(r"1\.0\.0\.r[0-9a-z]{1,64}", version):
         raise LabError(f"{name} {version} is no box of hashlab's", where=base)
     arch = str(entry.get("architecture") or "")
     if arch not in ("", "unknown", architecture()):
@@ -231,56 +253,19 @@ def _fetch(world: World, offer: Offer, work: Path, track: Track) -> Path:
     return path
 
 
-def checked_box(box: Path, offer: Offer) -> BoxManifest:
-    """The description inside a .box file that is what ``offer`` says. Raises LabError for any
-    other; nothing is unpacked.
-    """
+def _check_checksum(box: Path, offer: Offer) -> None:
+    """Raise LabError for a file that is not the one ``offer`` describes. Nothing is unpacked."""
     try:
         checksum = file_digest(box)
-        if checksum != offer.checksum:
-            raise LabError(
-                f"{offer.name} {offer.version} is not the box that {METADATA} describes: its "
-                f"SHA-256 is {checksum}, not {offer.checksum}",
-                where=offer.place,
-                next_step=DOUBT,
-            )
-        found = _description(box, offer)
     except OSError as error:
         raise LabError(f"it cannot be read: {error}", where=offer.place) from error
-    said = (offer.name, offer.version, offer.provider, offer.version)
-    if found is None or (*_identity(found), box_version(found.recipe)) != said:
+    if checksum != offer.checksum:
         raise LabError(
-            f"what is in the box is not {offer.name} {offer.version} for {offer.provider}",
+            f"{offer.name} {offer.version} is not the box that {METADATA} describes: its "
+            f"SHA-256 is {checksum}, not {offer.checksum}",
             where=offer.place,
             next_step=DOUBT,
         )
-    return found
-
-
-def _identity(box: BoxManifest) -> tuple[str, str, str]:
-    return box.name, box.version, box.provider
-
-
-def _description(box: Path, offer: Offer) -> BoxManifest | None:
-    """Look at every member, and read the box's own description."""
-    found, total = None, 0
-    try:
-        with tarfile.open(box) as archive:
-            for member in archive:
-                total += member.size
-                plain = PurePosixPath(member.name).name == member.name
-                if not (member.isfile() and plain) or total > CONTENT_LIMIT:
-                    raise LabError(
-                        f"{member.name!r} has no place in a box",
-                        where=offer.place,
-                        next_step=DOUBT,
-                    )
-                stream = archive.extractfile(member) if member.name == MANIFEST else None
-                if stream and member.size <= METADATA_LIMIT:
-                    found = read_manifest(json.loads(stream.read()), None)
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise LabError(f"it is no box: {error}", where=offer.place, next_step=DOUBT) from error
-    return found
 
 
 def _take_in(world: World, offer: Offer, track: Track) -> None:

@@ -44,17 +44,20 @@ def pack(
             if isinstance(content, Path):
                 _add_file(archive, name, content, progress)
             else:
-                _add_text(archive, name, content)
+                add_text(archive, name, content)
     return box
 
 
 def _opened(box: Path, compressed: bool) -> tarfile.TarFile:
+    # Of GNU's form: a member above 8 GiB needs no extended header, which `box import` passes over.
+    form = tarfile.GNU_FORMAT
     if compressed:
-        return tarfile.open(box, "w:gz", compresslevel=LEVEL)
-    return tarfile.open(box, "w")
+        return tarfile.open(box, "w:gz", compresslevel=LEVEL, format=form)
+    return tarfile.open(box, "w", format=form)
 
 
-def _add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
+def add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
+    """Add a small member."""
     data = text.encode()
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o644

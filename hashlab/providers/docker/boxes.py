@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
+from hashlab.plaintar import NotPlain, members
 from hashlab.protocols import LAB_LABEL, BoxContents, BoxManifest, Engine
 from hashlab.providers.contents import ask_contents
 from hashlab.providers.docker.beside import LAYER_CAPABILITIES
@@ -31,6 +32,7 @@ tar --extract --file /in/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='
     --directory /store {" ".join(STORE_PARTS)}
 """
 CHUNK = 1 << 20
+LIST_LIMIT = 1_000_000
 
 
 class DockerBoxes:
@@ -65,6 +67,18 @@ class DockerBoxes:
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
         """See protocols.Boxes. There is no disk to pack: the box names an image."""
+        return self.own_files(manifest)
+
+    def takes(self, name: str) -> bool:
+        """See protocols.Boxes."""
+        return name in (SYSTEM_TAR, STORE_TAR)
+
+    def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
+        """See protocols.Boxes. What the system's tar names is looked at when it is loaded."""
+        return ""
+
+    def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
+        """See protocols.Boxes."""
         image = json.dumps(system_image(manifest))
         return {
             "metadata.json": json.dumps({"provider": "docker"}),
@@ -178,14 +192,51 @@ class DockerBoxes:
 
 
 def image_names(archive: Path) -> list[str]:
-    """Names of the images in a saved tar. Raises LabError when it is none."""
+    """Return the names of the images in a saved tar, by each list that an engine may go by. Raises
+    LabError when there is none.
+    """
+    names: set[str] = set()
+    lists = 0
     try:
-        with tarfile.open(archive) as tar:
-            listing = tar.extractfile("manifest.json")
-            entries = json.loads(listing.read()) if listing else []
-            return [name for entry in entries for name in entry.get("RepoTags") or []]
-    except (tarfile.TarError, KeyError, TypeError, ValueError, AttributeError) as error:
+        with archive.open("rb") as stream:
+            for member in members(stream):
+                named = _LISTS.get(member.name)
+                if named is None:
+                    continue
+                if not member.plain or member.size > LIST_LIMIT:
+                    raise NotPlain(f"{member.name} is too large")
+                names.update(map(str, named(json.loads(member.read()))))
+                lists += 1
+    except (NotPlain, OSError, AttributeError, TypeError, ValueError, RecursionError) as error:
         raise LabError(f"no image can be read from it: {error}", where=str(archive)) from error
+    if not lists:
+        raise LabError("no image can be read from it: it lists none", where=str(archive))
+    return sorted(names)
+
+
+def _names_in_manifest(entries: Any) -> Iterator[str]:
+    for entry in entries:
+        yield from entry.get("RepoTags") or []
+
+
+def _names_in_index(index: Any) -> Iterator[str]:
+    for entry in index.get("manifests") or []:
+        name = (entry.get("annotations") or {}).get("io.containerd.image.name")
+        if name:
+            yield name.removeprefix("docker.io/library/")
+
+
+def _names_in_repositories(repositories: Any) -> Iterator[str]:
+    for name, tags in repositories.items():
+        yield from (f"{name}:{tag}" for tag in tags)
+
+
+# Docker's own, that of engines with containerd's store, that of the oldest.
+_LISTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "manifest.json": _names_in_manifest,
+    "index.json": _names_in_index,
+    "repositories": _names_in_repositories,
+}
 
 
 def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from hashlab.errors import LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxContents, BoxManifest, Engine, Runner
 from hashlab.providers.contents import ask_contents
+from hashlab.providers.disks import fault_of_qcow2
 from hashlab.providers.libvirt.about import read_about
 from hashlab.providers.libvirt.names import (
     box_disk,
@@ -119,12 +120,20 @@ class LibvirtBoxes:
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
         """See protocols.Boxes."""
+        return {**self.own_files(manifest), **{name: work / name for name in DISK_FILES}}
+
+    def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
+        """See protocols.Boxes."""
         metadata = {"provider": "libvirt", "format": "qcow2", "virtual_size": DISK_GIB}
-        return {
-            "metadata.json": json.dumps(metadata),
-            "Vagrantfile": VAGRANTFILE,
-            **{name: work / name for name in DISK_FILES},
-        }
+        return {"metadata.json": json.dumps(metadata), "Vagrantfile": VAGRANTFILE}
+
+    def takes(self, name: str) -> bool:
+        """See protocols.Boxes."""
+        return name in DISK_FILES
+
+    def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
+        """See protocols.Boxes."""
+        return fault_of_qcow2(head) if name == "box.img" else ""
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
         """See protocols.Boxes. Its parts are files, of which the disk is compressed."""

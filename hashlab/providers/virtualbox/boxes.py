@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +14,7 @@ from hashlab.config.model import Lab, VirtualBoxBase
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxContents, BoxManifest, Download
+from hashlab.providers.disks import fault_of_ovf, fault_of_vmdk
 from hashlab.providers.virtualbox.names import LAB, MACHINE, RECIPE
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
 from hashlab.statefiles import make_tool_folder
@@ -127,11 +128,26 @@ class VirtualBoxBoxes:
             )
         return files
 
+    def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
+        """See protocols.Boxes. Of a box from elsewhere only the machine itself counts."""
+        return {
+            "metadata.json": json.dumps({"provider": "virtualbox"}),
+            "Vagrantfile": 'Vagrant.configure("2") { |config| }\n',
+        }
+
+    def takes(self, name: str) -> bool:
+        """See protocols.Boxes."""
+        return name == OVF or name.endswith(".vmdk")
+
+    def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
+        """See protocols.Boxes."""
+        return fault_of_ovf(head) if name == OVF else fault_of_vmdk(head)
+
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
         """See protocols.Boxes. Nobody has looked inside: only its files are known."""
         base = self._base
         return BoxContents(
-            os=f"{base.kind}, from {base.url}" if base else "",
+            os=f"{base.kind}, from {_shown(base.url)}" if base else "",
             docker="",
             kernel="",
             parts={name: path.stat().st_size for name, path in self._members(work).items()},
@@ -173,6 +189,12 @@ class VirtualBoxBoxes:
         for name in names:
             self._vbox.remove_machine(name)
         return [f"machine {name}" for name in names]
+
+
+def _shown(url: str) -> str:
+    """The address of a box; of a file of this laptop only its name."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)).name if parts.scheme == "file" else url
 
 
 def _files_of(folder: Path) -> dict[str, Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
 from hashlab.providers.contents import parse_contents
 from hashlab.providers.docker import DockerProvider
+from hashlab.providers.docker.boxes import image_names
 
 LABELS = {"hashlab.box": "hashlab/small", "hashlab.recipe": "abc"}
 SAID = """\
@@ -163,3 +166,45 @@ def test_one_machine_is_discarded_with_its_disk_and_others_stay(
     whole.machines.discard_one(lab, "web")
     assert f"{lab.id}-broker-images" in engine.volume_labels
     assert f"{lab.id}-web-images" not in engine.volume_labels
+
+
+def image_tar(folder: Path, lists: dict[str, object]) -> Path:
+    path = folder / "image.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, value in lists.items():
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_names_count_in_every_list_that_an_engine_may_go_by(tmp_path: Path) -> None:
+    own = {"manifest.json": [{"RepoTags": [IMAGE]}]}
+    named = {"annotations": {"io.containerd.image.name": "docker.io/library/debian:trixie"}}
+    index = {"manifests": [named, {"annotations": None}]}
+    assert image_names(image_tar(tmp_path, own)) == [IMAGE]
+    assert image_names(image_tar(tmp_path, {**own, "index.json": index})) == [
+        "debian:trixie",
+        IMAGE,
+    ]
+    old = {"debian": {"trixie": "abc"}}
+    assert "debian:trixie" in image_names(image_tar(tmp_path, {**own, "repositories": old}))
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {},
+        {"manifest.json": b"{"},
+        {"manifest.json": b"[" * 100_000},
+        {"manifest.json": {"a": 1}},
+        {"index.json": []},
+        {"manifest.json": b" " * 2_000_000},
+    ],
+)
+def test_an_archive_without_a_list_of_images_is_refused(
+    tmp_path: Path, lists: dict[str, object]
+) -> None:
+    with pytest.raises(LabError, match="no image can be read"):
+        image_names(image_tar(tmp_path, lists))
