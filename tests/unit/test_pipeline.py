@@ -535,8 +535,10 @@ def test_ctrl_c_while_the_main_thread_waits_cancels_and_waits_for_the_rest() -> 
 
 
 HANGING = """
-import os, signal, threading, time
+import signal, threading, time
 from hashlab.pipeline import CancelToken, Phase, run_workflow
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 
 class Silent:
     def begin(self, step): pass
