@@ -192,7 +192,9 @@ def ssh(machine: str, command: str, options: Options) -> int:
         world.close()
     except HashlabError as error:
         return fail(error, options)
-    words = ["ssh", "-F", str(world.state.ssh_config), machine, *([command] if command else [])]
+    # Behind "--" no word is an option: OpenSSH would take some behind the machine's name, too.
+    words = ["ssh", "-F", str(world.state.ssh_config), "--", machine]
+    words += [command] if command else []
     return os.spawnvp(os.P_WAIT, "ssh", words)  # noqa: S606 - the user's own shell, their words
 
 

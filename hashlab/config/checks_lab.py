@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
 from hashlab.config.compose.service import constraints, image_name
@@ -41,12 +41,23 @@ def check_dependencies(
                 message = f"service '{other}' is never healthy: its healthcheck is disabled"
                 hint = "Write condition: service_started, or give it a healthcheck."
                 report.add(line, message, hint)
+            elif dependency.condition == "service_completed_successfully" and _never_ends(
+                services[other]
+            ):
+                restart = services[other].get("restart")
+                message = f"service '{other}' never completes: with 'restart: {restart}' the engine"
+                hint = f"Write restart: on-failure for '{other}', or condition: service_started."
+                report.add(line, f"{message} starts it again", hint)
     _check_cycles(active, report)
 
 
 def _is_unhealthy(service: Draft) -> bool:
     healthcheck = service.get("healthcheck")
     return healthcheck is not None and healthcheck.test == ("NONE",)
+
+
+def _never_ends(service: Draft) -> bool:
+    return service.get("restart") in ("always", "unless-stopped")
 
 
 def _check_cycles(active: Mapping[str, Draft], report: Report) -> None:
@@ -105,12 +116,16 @@ def check_images(services: Mapping[str, Draft], lab: str, report: Report) -> Non
 
 
 def check_published_ports(
-    active: Mapping[str, Draft], places: Mapping[str, str], report: Report
+    toml: Draft, active: Mapping[str, Draft], places: Mapping[str, str], report: Report
 ) -> None:
-    """Report host ports that two services of a machine publish, and those the machine needs."""
+    """Report host ports that two services of a machine publish, those the machine needs, and
+    addresses it does not have.
+    """
     seen: dict[tuple[str, int | None, str], list[_Published]] = {}
     for name, service in active.items():
         for port, line in service.get("ports", ()):
+            if name in places:
+                _check_host_address(port, line, places[name], toml, report)
             if port.published is None or name not in places:
                 continue
             owner = _TAKEN.get((port.published, port.protocol))
@@ -121,6 +136,15 @@ def check_published_ports(
             others = seen.setdefault((new.machine, port.published, port.protocol), [])
             _check_conflict(new, others, report)
             others.append(new)
+
+
+def _check_host_address(port: Port, line: int, machine: str, toml: Draft, report: Report) -> None:
+    own = toml.get("machines", {}).get(machine, Draft()).get("address")
+    if own is None or port.host_ip in (*_EVERYWHERE, str(own)):
+        return
+    if not ip_address(port.host_ip).is_loopback:
+        message = f"{port.host_ip} is not an address of machine '{machine}', which has {own}"
+        report.add(line, message, "Write 127.0.0.1, or leave the address out.")
 
 
 class _Published(NamedTuple):

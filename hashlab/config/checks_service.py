@@ -63,8 +63,9 @@ def _check_targets(name: str, service: Draft, report: Report) -> None:
     seen: dict[str, int] = {}
     for kind in ("volumes", "tmpfs", "secrets", "configs"):
         for mount, line in service.get(kind, ()):
-            first = seen.setdefault(mount.target, line)
-            if first != line:
+            first = seen.get(mount.target)
+            seen.setdefault(mount.target, line)
+            if first is not None:
                 message = f"service '{name}' mounts {mount.target} twice (first in line {first})"
                 report.add(line, message, "Give each mount its own path.")
 

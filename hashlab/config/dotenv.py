@@ -38,7 +38,7 @@ def read_dotenv(
 
 
 def _raw(text: str) -> dict[str, str]:
-    lines = [line for line in text.splitlines() if "=" in line and not line.startswith("#")]
+    lines = [line for line in text.splitlines() if line.find("=") > 0 and line[0] != "#"]
     return {name.strip(): value for name, _, value in (line.partition("=") for line in lines)}
 
 

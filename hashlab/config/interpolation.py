@@ -9,6 +9,7 @@ from hashlab.config.nodes import Broken, Node
 from hashlab.config.report import Report, Wrong
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SPECIAL = re.compile(r"[$}]")
 _OPERATOR = re.compile(r":?[-?+]")
 _MAX_NESTING = 20
 _HINT = "Write ${NAME} for a variable, or $$ for a dollar sign."
@@ -36,7 +37,8 @@ class Interpolation:
     def text(self, text: str, line: int) -> str:
         """Return ``text`` with its variables replaced; Wrong when that is impossible."""
         missing: list[str] = []
-        result = _Substitution(text, line, self._environ, missing.append).whole()
+        spend = self._report.spending.add
+        result = _Substitution(text, line, self._environ, missing.append, spend).whole()
         for name in missing:
             self._report.note(line, f"the variable {name} is not set; it is taken as empty")
         return result
@@ -52,12 +54,18 @@ class Interpolation:
 
 class _Substitution:
     def __init__(
-        self, text: str, line: int, environ: Mapping[str, str], missing: Callable[[str], None]
+        self,
+        text: str,
+        line: int,
+        environ: Mapping[str, str],
+        missing: Callable[[str], None],
+        spend: Callable[[int, int], None],
     ) -> None:
         self._text = text
         self._line = line
         self._environ = environ
         self._missing = missing
+        self._spend = spend
         self._at = 0
 
     def whole(self) -> str:
@@ -67,11 +75,14 @@ class _Substitution:
         """Replace up to the closing brace (``inside``) or the end; ``live``: the result is used."""
         parts: list[str] = []
         while self._at < len(self._text):
-            character = self._text[self._at]
-            if character == "}" and inside:
+            match = _SPECIAL.search(self._text, self._at)
+            end = match.start() if match else len(self._text)
+            parts.append(self._text[self._at : end])
+            self._at = end
+            if match is None or (match[0] == "}" and inside):
                 break
             self._at += 1
-            parts.append(self._variable(nesting, live=live) if character == "$" else character)
+            parts.append(self._variable(nesting, live=live) if match[0] == "$" else "}")
         return "".join(parts)
 
     def _variable(self, nesting: int, *, live: bool) -> str:
@@ -95,6 +106,7 @@ class _Substitution:
         wanted = live and (absent if operator[0][-1] in "-?" else not absent)
         word = self._until_brace(nesting, inside=True, live=wanted)
         self._close()
+        self._spend(len(value or ""), self._line)
         return self._chosen(name, operator[0][-1], word, value or "", absent=absent, live=live)
 
     def _chosen(
@@ -110,7 +122,9 @@ class _Substitution:
     def _value(self, name: str, *, live: bool) -> str:
         if name not in self._environ and live:
             self._missing(name)
-        return self._environ.get(name, "")
+        value = self._environ.get(name, "")
+        self._spend(len(value), self._line)
+        return value
 
     def _name(self) -> str:
         match = _NAME.match(self._text, self._at)

@@ -232,7 +232,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     check_images(services, lab, report)
     check_placement(services, machines, report)
     places = place(active, machines)
-    check_published_ports(active, places, report)
+    check_published_ports(toml, active, places, report)
     check_forwarded_guests(toml, services, places, report.beside(FILE))
     check_reloads(toml, services, files.folder, report.beside(FILE))
     shared_volumes(active, places, report)

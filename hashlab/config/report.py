@@ -7,6 +7,7 @@ from pathlib import Path
 from hashlab.errors import Problem
 
 _LONGEST = 300
+MAX_SUBSTITUTED = 4_000_000
 
 
 class Wrong(Exception):
@@ -24,6 +25,20 @@ class Reported(Wrong):
 
     def __init__(self) -> None:
         super().__init__(0, "reported already")
+
+
+class Spending:
+    """Counts the characters that variables of all files of a lab have become."""
+
+    def __init__(self) -> None:
+        self._spent = 0
+
+    def add(self, characters: int, line: int) -> None:
+        """Raise Wrong when it is too much in all."""
+        self._spent += characters
+        if self._spent > MAX_SUBSTITUTED:
+            message = f"variables become more than {MAX_SUBSTITUTED:,} characters in all"
+            raise Wrong(line, message, "Use fewer variables that hold other variables.")
 
 
 class Report:
@@ -45,10 +60,13 @@ class Report:
         self.notes: list[str] = [] if notes is None else notes
         self.sources: list[Path] = [] if sources is None else sources
         self.flaws = 0
+        self.spending = Spending()
 
     def beside(self, file: str) -> Report:
         """Return a report for ``file`` that adds to the same problems and notes."""
-        return Report(file, self.problems, self.notes, self.sources)
+        report = Report(file, self.problems, self.notes, self.sources)
+        report.spending = self.spending
+        return report
 
     def looks_at(self, path: Path) -> None:
         """Remember that what is said depends on this file, be it there or not."""

@@ -12,6 +12,19 @@ from hashlab.config.report import Report, Wrong
 
 KeyPath = tuple[str | int, ...]
 
+MAX_PARTS = 20
+MAX_VALUES = 20_000
+# Comments and strings, in which dots mean nothing; closed or not, so that each is read once.
+_OPAQUE = re.compile(
+    r'#[^\n]*+|"""(?:[^\\]|\\.)*?(?:"{3,5}|\Z)|'
+    r"'{3}.*?(?:'{3,5}|\Z)|"
+    r'"(?:[^"\\\n]|\\.)*+"?|'
+    r"'[^'\n]*+'?",
+    re.DOTALL,
+)
+_LONG_KEY = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){" + str(MAX_PARTS) + "}")
+_SEPARATOR = re.compile("[,=]")
+
 _CHECK = "Check the quotes, commas and brackets of this line and the one above."
 _HINTS = (
     ("overwrite a value", "The key stands there twice: keep one."),
@@ -28,13 +41,30 @@ _HINTS = (
 def read_toml(text: str, report: Report) -> Node | None:
     """Return ``text`` as nodes; None after a syntax error, which is reported."""
     try:
+        _check_keys(text)
         values = tomllib.loads(text)
         return _node(values, (), _Scanner(text).scan(), 1)
     except RecursionError:
         report.add(0, "nested too deep", "Flatten the innermost lists.")
+    except Wrong as wrong:
+        report.add_wrong(wrong)
     except ValueError as error:
         report.add_wrong(_syntax_error(str(error), text))
     return None
+
+
+def _check_keys(text: str) -> None:
+    """Raise Wrong for a key of very many parts, and for very many values: what tomllib keeps of a
+    key grows with the square of its parts, which may take a gigabyte.
+    """
+    names = _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
+    long = _LONG_KEY.search(names)
+    if long:
+        line = names.count("\n", 0, long.start()) + 1
+        message = f"a key has more than {MAX_PARTS} parts"
+        raise Wrong(line, message, "Write fewer dots.")
+    if len(_SEPARATOR.findall(names)) > MAX_VALUES:
+        raise Wrong(0, f"holds more than {MAX_VALUES:,} values", "Write fewer.")
 
 
 def _syntax_error(message: str, text: str) -> Wrong:

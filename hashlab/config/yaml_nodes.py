@@ -150,7 +150,7 @@ class _Composer:
 
     def _key(self, event: Any) -> tuple[str, int]:
         line = _line(event)
-        if not isinstance(event, yaml.ScalarEvent):
+        if not isinstance(event, yaml.ScalarEvent) or "\0" in event.value:
             raise Wrong(line, "a key must be a string", "Write 'key: value'.")
         if event.anchor:
             self._anchors[event.anchor] = _Composed(_scalar(event, line), 1, 0)
@@ -174,6 +174,8 @@ def _line(event: Any) -> int:
 
 def _scalar(event: Any, line: int) -> Node:
     text: str = event.value
+    if "\0" in text:
+        raise Wrong(line, "the value holds a NUL character", "Remove the \\0.")
     tag = (event.tag or "").rpartition(":")[2]
     plain = tag not in ("str", "!") and (event.implicit[0] or tag)
     return Node(resolve_plain(text) if plain else text, line, raw=text)

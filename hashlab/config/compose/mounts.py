@@ -28,7 +28,8 @@ from hashlab.config.units import compose_bytes
 
 Mount = BindMount | VolumeMount | TmpfsMount
 
-_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+# On a machine the name of the lab stands before it; together they are the name of a folder.
+_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
 _EXPECTED = "a mount such as ./site:/srv/site"
 
 
@@ -55,12 +56,20 @@ BIND_KEYS = Table(
 VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=not_acted_on.MOUNT_VOLUME)
 TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
 
+
+def _mount_target(node: Node, context: Context) -> str:
+    target = container_path(node, context)
+    if target == "/":
+        raise Wrong(node.line, "nothing can be mounted over / of a container", "Name a folder.")
+    return target
+
+
 MOUNT_KEYS = Table(
     noun="a mount",
     readers={
         "type": one_of("bind", "volume", "tmpfs"),
         "source": text,
-        "target": container_path,
+        "target": _mount_target,
         "read_only": boolean,
         "bind": table(BIND_KEYS),
         "volume": table(VOLUME_KEYS),
@@ -101,7 +110,7 @@ def _short(node: Node, context: Context) -> Mount:
 
 
 def _target(written: str, node: Node, context: Context) -> str:
-    return container_path(Node(written, node.line, raw=written), context)
+    return _mount_target(Node(written, node.line, raw=written), context)
 
 
 def _read_only(mode: str, line: int) -> bool:
@@ -164,7 +173,7 @@ def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
     for option in filter(None, written.split(",")):
         name, _, value = option.partition("=")
         number = compose_bytes(value) if name == "size" else None
-        if name == "mode" and re.fullmatch(r"[0-7]{1,5}", value):
+        if name == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
             number = int(value, 8)
         if number is None:
             hint = "Write /run:size=64m,mode=1770 (mode is octal)."
@@ -202,6 +211,7 @@ def _references(node: Node, context: Context, folder: str) -> tuple[At[FileRefer
         target = draft.get("target", source)
         if not target.startswith("/"):
             target = folder + target
+        target = _target(target, Node(target, draft.line_of("target")), context)
         return At(FileReference(source, target, draft.get("mode", 0o444)), item.line)
 
     return list_of(read, "a list of names")(node, context)

@@ -34,10 +34,14 @@ def _mode(node: Node, context: Context) -> str:
 
 def _host_ip(value: str, line: int) -> str:
     try:
-        return str(ip_address(value.strip("[]")))
+        address = ip_address(value.strip("[]"))
     except ValueError:
         hint = "Write an address of the machine before the two ports, or leave it out."
         raise Wrong(line, f"'{value}' is no IP address", hint) from None
+    if address.version == 6:
+        hint = "Write 127.0.0.1, or leave the address out."
+        raise Wrong(line, f"'{value}' is an IPv6 address, and machines have none", hint)
+    return str(address)
 
 
 def _address(node: Node, context: Context) -> str:
@@ -122,4 +126,5 @@ def _exposed(node: Node, context: Context) -> str:
         raise mismatch(node, "a port")
     if not re.fullmatch(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?", written):
         raise Wrong(node.line, f"'{written}' is no port", 'Write "80" or "80/udp".')
+    _range(written.partition("/")[0], written, node.line, low=1)
     return written

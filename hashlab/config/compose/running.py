@@ -7,13 +7,12 @@ from ipaddress import ip_address
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import not_acted_on
+from hashlab.config.compose.engine_rules import check_time, memory, ulimit_name
 from hashlab.config.compose.scalars import (
     boolean,
     container_path,
     cpus,
-    duration,
     integer,
-    size,
     string_or_strings,
 )
 from hashlab.config.model import Dependency, Healthcheck, Ulimit, Watch
@@ -52,10 +51,10 @@ HEALTHCHECK_KEYS = Table(
     noun="healthcheck",
     readers={
         "test": _test,
-        "interval": duration,
-        "timeout": duration,
+        "interval": check_time,
+        "timeout": check_time,
         "retries": integer(low=0, high=2**31 - 1),
-        "start_period": duration,
+        "start_period": check_time,
         "disable": boolean,
     },
     unsupported=not_acted_on.HEALTHCHECK,
@@ -132,7 +131,7 @@ def _replicas(node: Node, context: Context) -> int:
 
 LIMITS_KEYS = Table(
     noun="limits",
-    readers={"cpus": cpus, "memory": size, "pids": integer(low=1)},
+    readers={"cpus": cpus, "memory": memory, "pids": integer(low=1)},
 )
 RESOURCES_KEYS = Table(
     noun="resources",
@@ -229,14 +228,13 @@ def ulimits(node: Node, context: Context) -> tuple[Ulimit, ...]:
 
 
 def _one_ulimit(name: str, node: Node, context: Context) -> Ulimit:
-    if not re.fullmatch("[a-z]+", name):
-        raise Wrong(node.key_line, f"'{name}' is no name of a limit", "Write nofile or nproc.")
+    ulimit_name(name, node.key_line)
     if not isinstance(node.value, dict):
         both = _ULIMIT(node, context)
         return Ulimit(name, both, both)
     draft: Draft = table(ULIMIT_KEYS)(node, context)
     soft, hard = draft.get("soft", 0), draft.get("hard", 0)
-    if draft.has("soft") and draft.has("hard") and -1 < hard < soft:
+    if draft.has("soft") and draft.has("hard") and hard != -1 and (soft == -1 or hard < soft):
         raise Wrong(draft.line_of("soft"), f"soft {soft} is above hard {hard}", "Raise hard.")
     return Ulimit(name, soft, hard)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from typing import Any
@@ -21,6 +22,9 @@ from hashlab.config.report import Wrong
 from hashlab.config.units import compose_bytes, seconds
 
 Pairs = tuple[tuple[str, str | None], ...]
+
+# The engine counts nanoseconds in 64 bits, and hashlab may multiply times.
+LONGEST_SECONDS = 366 * 86400.0
 
 _SWITCHES = {
     **dict.fromkeys(("true", "yes", "on", "y", "1"), True),
@@ -63,8 +67,8 @@ def cpus(node: Node, context: Context) -> float:
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise mismatch(node, "a number of cores", 'Write "0.5".')
-    if not 0 < value < 10_000:
-        raise Wrong(node.line, f"{value} is no number of cores", "Write one above 0.")
+    if not 0.01 <= value < 10_000:
+        raise Wrong(node.line, f"{value} is no number of cores", "Write 0.01 or more.")
     return float(value)
 
 
@@ -87,6 +91,8 @@ def duration(node: Node, context: Context) -> float:
     found = seconds(value)
     if found is None:
         raise Wrong(node.line, f"'{value}' is no duration", "Write 10s, 1m30s or 500ms.")
+    if found > LONGEST_SECONDS:
+        raise Wrong(node.line, f"'{value}' is too long", "Write a year (8760h) or less.")
     return found
 
 
@@ -119,6 +125,8 @@ def pairs(node: Node, context: Context) -> Pairs:
             found[name] = value if equals else None
     else:
         raise mismatch(node, "a mapping or a list of NAME=value", "Write NAME: value per line.")
+    if "" in found:
+        raise Wrong(node.key_line, "a value stands here without a name", "Write NAME=value.")
     return tuple(found.items())
 
 
@@ -164,4 +172,4 @@ def container_path(node: Node, context: Context) -> str:
     if not value.startswith("/"):
         hint = f"Write an absolute path: /{value.removeprefix('./')}"
         raise Wrong(node.line, f"'{value}' is no absolute path inside the container", hint)
-    return value.rstrip("/") or "/"
+    return posixpath.normpath(value).replace("//", "/", 1)

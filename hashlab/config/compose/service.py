@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import mounts, not_acted_on, running
+from hashlab.config.compose import engine_rules, mounts, not_acted_on, running
 from hashlab.config.compose.environment import env_file, environment, merged
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
@@ -28,26 +28,16 @@ from hashlab.config.readers import (
     Table,
     list_of,
     matching,
-    strings,
     table,
-    text,
 )
 
 _profile = matching(
     r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "'{value}' is no name of a profile", "Use letters and digits."
 )
-_signal = matching(
-    r"(SIG)?[A-Z]+[0-9]?([+-]\d{1,2})?|\d{1,2}",
-    "'{value}' is no signal",
-    "Write SIGTERM or SIGINT.",
-)
 _hostname = matching(
     r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?",
     "'{value}' is no host name",
     "Use letters, digits and '-'.",
-)
-_capability = matching(
-    r"[A-Z_]+", "'{value}' is no capability", "Write one in upper case: NET_ADMIN."
 )
 
 
@@ -79,19 +69,19 @@ SERVICE_KEYS = Table(
         "deploy": table(running.DEPLOY_KEYS),
         "develop": table(running.DEVELOP_KEYS),
         "restart": running.restart,
-        "user": text,
-        "working_dir": text,
+        "user": engine_rules.user,
+        "working_dir": engine_rules.working_dir,
         "labels": _labels,
         "init": boolean,
-        "stop_signal": _signal,
+        "stop_signal": engine_rules.stop_signal,
         "stop_grace_period": duration,
-        "cap_add": list_of(_capability, "a list of capabilities"),
-        "cap_drop": list_of(_capability, "a list of capabilities"),
+        "cap_add": engine_rules.capabilities,
+        "cap_drop": engine_rules.capabilities,
         "read_only": boolean,
-        "security_opt": strings,
+        "security_opt": engine_rules.security_opt,
         "pids_limit": integer(low=-1),
         "ulimits": running.ulimits,
-        "sysctls": texts,
+        "sysctls": engine_rules.sysctls,
         "extra_hosts": running.extra_hosts,
         "hostname": _hostname,
         "profiles": list_of(_profile, "a list of profiles"),

@@ -356,11 +356,11 @@ COMPOSE_VALUES = {
         "compose.yaml:4", "restart cannot be false", 'Write "no"', compose=queue("restart: false")
     ),
     "a signal": Bad(
-        "compose.yaml:4", "'stop' is no signal", "SIGTERM", compose=queue("stop_signal: stop")
+        "compose.yaml:4", "'stop' is not a signal", "SIGTERM", compose=queue("stop_signal: stop")
     ),
     "a capability in lower case": Bad(
         "compose.yaml:5",
-        "'net admin' is no capability",
+        "'net admin' is not the name of a capability",
         "NET_ADMIN",
         compose=queue("cap_add:", "  - net admin"),
     ),
@@ -396,7 +396,7 @@ COMPOSE_VALUES = {
     "a cpu limit of nothing": Bad(
         "compose.yaml:5",
         "0 is no number of cores",
-        "above 0",
+        "0.01 or more",
         compose=(
             (
                 '    deploy:\n      placement:\n        constraints: ["node.hostname == broker"]',
@@ -1294,8 +1294,8 @@ FURTHER = {
     ),
     "a path with a null byte": Bad(
         "compose.yaml:9",
-        "does not exist",
-        "Create it",
+        "holds a NUL character",
+        "Remove",
         compose=(
             (
                 "      - data:/var/lib/queue\n",
@@ -1341,7 +1341,7 @@ FURTHER = {
     ),
     "a ulimit in upper case": Bad(
         "compose.yaml:4",
-        "'NOFILE' is no name of a limit",
+        "'NOFILE' is not the name of a limit",
         "nofile",
         compose=queue("ulimits: {NOFILE: 1}"),
     ),

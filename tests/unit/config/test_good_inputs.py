@@ -104,7 +104,11 @@ def test_all_forms_of_a_key_give_the_same_service(
 
 VALUES: dict[str, tuple[str, str, object]] = {
     "a port": ('ports: ["127.0.0.1:8080:80/udp"]', "ports", (Port(80, 8080, "udp", "127.0.0.1"),)),
-    "a port of an IPv6 address": ('ports: ["[::1]:1:2"]', "ports", (Port(2, 1, "tcp", "::1"),)),
+    "a port of a loopback address": (
+        'ports: ["127.0.0.2:1:2"]',
+        "ports",
+        (Port(2, 1, "tcp", "127.0.0.2"),),
+    ),
     "a volume": ('volumes: ["v:/d:ro"]', "volumes", (VolumeMount("v", "/d", True),)),
     "a tmpfs": ("tmpfs: /run:size=1k,mode=1770", "tmpfs", (TmpfsMount("/run", 1024, 0o1770),)),
     "a healthcheck": (

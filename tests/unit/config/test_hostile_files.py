@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -77,11 +78,64 @@ def test_a_hostile_compose_file_is_refused_in_words(
         "a = " + "{b = " * 100_000,
         "a = " + "9" * 9000,
         "[a" + ".b" * 1200 + "]",
+        "a" + ".a" * 500_000 + " = 1",
+        "a" + ' . "a"' * 150_000 + " = 1",
+        "a" + " . 'a'" * 150_000 + " = 1",
+        "[[a" + ".b" * 400_000 + "]]",
+        "a = {b" + ".b" * 400_000 + " = 1}",
+        "a = [" + "1," * 400_000 + "]",
+        'a = "' + '\\"' * 400_000,
+        "a = '" + "x" * 900_000,
+        'a = """' + "x" * 900_000,
+        '"' * 900_000,
+        "x" * 900_000,
+        "x." * 19 + "x = 1\n" + "# " + "a." * 400_000,
     ],
-    ids=["arrays", "tables", "digits", "dots"],
+    ids=lambda text: re.sub(r"(.{2,9}?)\1+", r"\1…", text)[:20],
 )
 def test_a_hostile_toml_file_is_refused_in_words(text: str, problems_of: Problems) -> None:
     assert problems_of(toml=text, compose="services: {a: {image: x}}\n")
+
+
+DOUBLING = "A=x\n" + "A=$A$A\n" * 40
+TRIPLING = "A=xxxxxxxxxx\n" + "A=${A:-${A}}${A}${A:+$A}\n" * 40
+
+
+@pytest.mark.parametrize(
+    "text", [DOUBLING, TRIPLING, "A=" + "x" * 900_000 + "\nB=" + "$A" * 50_000]
+)
+@pytest.mark.parametrize("where", [".env", "some.env", "compose.yaml"])
+def test_variables_of_variables_cannot_eat_the_laptop(
+    text: str, where: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hashlab.toml").write_text(TOML)
+    compose = "services: {a: {image: x, env_file: some.env}}\n"
+    (tmp_path / "some.env").write_text("")
+    if where == "compose.yaml":
+        (tmp_path / ".env").write_text("A=" + "x" * 100_000)
+        compose = "services: {a: {image: x, command: '" + "$A" * 1000 + "'}}\n"
+    else:
+        (tmp_path / where).write_text(text)
+    (tmp_path / "compose.yaml").write_text(compose)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ConfigError, match="become more than 4,000,000 characters") as caught:
+            load_lab(tmp_path, environ={})
+        assert tracemalloc.get_traced_memory()[1] < 60_000_000
+    finally:
+        tracemalloc.stop()
+    [problem, *_] = caught.value.problems
+    assert (problem.file, problem.line > 0) == (where, True)
+
+
+def test_a_value_that_is_used_in_many_places_is_counted_once_for_each(tmp_path: Path) -> None:
+    (tmp_path / "hashlab.toml").write_text(TOML)
+    (tmp_path / ".env").write_text("NAME=" + "x" * 1000)
+    uses = "".join(f"      V{number}: $NAME\n" for number in range(2000))
+    (tmp_path / "compose.yaml").write_text(
+        f"services:\n  a:\n    image: x\n    environment:\n{uses}"
+    )
+    assert len(load_lab(tmp_path, environ={}).services[0].environment) == 2000
 
 
 def test_files_that_are_not_utf_8_are_refused_with_the_line(tmp_path: Path) -> None:

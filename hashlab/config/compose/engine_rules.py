@@ -1,0 +1,143 @@
+"""Readers of values that Docker Engine would refuse, which it does only when machines are up."""
+
+from __future__ import annotations
+
+import re
+
+from hashlab.config.compose.scalars import container_path, duration, size, texts
+from hashlab.config.nodes import Node
+from hashlab.config.readers import Context, Reader, list_of, text
+from hashlab.config.report import Wrong, suggestion
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# As in capabilities(7).
+CAPABILITIES = _names(
+    """
+    ALL AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE
+    DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN
+    MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID
+    SETPCAP SETUID SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO
+    SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM
+    """
+)
+# As in signal(7); real-time signals apart.
+SIGNALS = _names(
+    """
+    ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP
+    SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ RTMIN RTMAX
+    """
+)
+LAST_SIGNAL = 64
+ULIMITS = _names(
+    """
+    core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack
+    """
+)
+# Settings of the kernel that each container has of its own.
+SYSCTLS = _names(
+    """
+    kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni
+    kernel.shm_rmid_forced kernel.domainname
+    """
+)
+SYSCTL_PREFIXES = ("net.", "fs.mqueue.")
+LAST_ID = 2**31 - 1
+# The engine counts a health check's times in nanoseconds, and takes none between 0 and this.
+LEAST_CHECK_SECONDS = 0.001
+LEAST_MEMORY = 6 * 1024**2
+_SECURITY = re.compile(
+    r"no-new-privileges([:=](true|false))?|seccomp[:=]unconfined|apparmor[:=][\w.-]+"
+    r"|label[:=](disable|(user|role|type|level):\S+)"
+)
+
+
+def _capability(node: Node, context: Context) -> str:
+    value = text(node, context)
+    if value.removeprefix("CAP_") not in CAPABILITIES:
+        hint = suggestion(value, sorted(CAPABILITIES), otherwise="Write one like NET_ADMIN.")
+        raise Wrong(node.line, f"'{value}' is not the name of a capability", hint)
+    return value
+
+
+capabilities: Reader[tuple[str, ...]] = list_of(_capability, "a list of capabilities")
+
+
+def stop_signal(node: Node, context: Context) -> str:
+    """Read a signal's name or number."""
+    value = text(node, context)
+    name = value.removeprefix("SIG")
+    real_time = re.fullmatch(r"RTMIN\+(\d{1,2})|RTMAX-(\d{1,2})", name)
+    known = (
+        1 <= int(name) <= LAST_SIGNAL
+        if re.fullmatch(r"\d{1,2}", value)
+        else name in SIGNALS or (real_time and int(real_time[1] or real_time[2]) <= 15)
+    )
+    if not known:
+        raise Wrong(node.line, f"'{value}' is not a signal", "Write SIGTERM or SIGINT.")
+    return value
+
+
+def user(node: Node, context: Context) -> str:
+    """Read a user, or user and group; numbers within what Linux has."""
+    value = text(node, context)
+    for part in value.split(":"):
+        if re.fullmatch(r"-?\d+", part) and (len(part) > 10 or not 0 <= int(part) <= LAST_ID):
+            raise Wrong(node.line, f"{part} is out of range", f"Write a number up to {LAST_ID}.")
+    if value.count(":") > 1 or value.startswith(":"):
+        raise Wrong(node.line, f"'{value}' is not a user", "Write USER, or USER:GROUP.")
+    return value
+
+
+def working_dir(node: Node, context: Context) -> str:
+    """Read the folder a container's command starts in."""
+    return container_path(node, context)
+
+
+def ulimit_name(name: str, line: int) -> None:
+    """Raise Wrong for a limit that Linux does not have."""
+    if name not in ULIMITS:
+        hint = suggestion(name, sorted(ULIMITS), otherwise="Write nofile or nproc.")
+        raise Wrong(line, f"'{name}' is not the name of a limit", hint)
+
+
+def sysctls(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read settings of the kernel; only those that belong to a container alone."""
+    found = texts(node, context)
+    for name, _ in found:
+        dotted = name.replace("/", ".")
+        if dotted not in SYSCTLS and not dotted.startswith(SYSCTL_PREFIXES):
+            message = f"'{name}' is a setting of the whole machine, not of a container"
+            context.report.add(node.key_line, message, "Remove it.")
+    return found
+
+
+def _security(node: Node, context: Context) -> str:
+    value = text(node, context)
+    if not _SECURITY.fullmatch(value):
+        hint = "Write no-new-privileges:true, seccomp:unconfined, apparmor:NAME or label:disable."
+        raise Wrong(node.line, f"the security option '{value}' is not acted on", hint)
+    return value
+
+
+security_opt: Reader[tuple[str, ...]] = list_of(_security, "a list of security options")
+
+
+def check_time(node: Node, context: Context) -> float:
+    """Read a time of a health check: 0, or a millisecond and more."""
+    seconds = duration(node, context)
+    if 0 < seconds < LEAST_CHECK_SECONDS:
+        raise Wrong(node.line, f"{node.raw or seconds} is too short", "Write 1ms or more, or 0.")
+    return seconds
+
+
+def memory(node: Node, context: Context) -> int:
+    """Read a limit of memory that a container can start with."""
+    found = size(node, context)
+    if 0 < found < LEAST_MEMORY:
+        message = f"{node.raw or found} is too little memory for a container"
+        raise Wrong(node.line, message, "Write 6m or more.")
+    return found
