@@ -337,8 +337,8 @@ def test_ssh_runs_openssh_with_the_labs_own_config(
     assert commands.ssh("web", "docker ps -a", PEOPLE) == 7
     config = str(outside.state.ssh_config)
     assert spawned == [
-        ["ssh", "-F", config, "web"],
-        ["ssh", "-F", config, "web", "docker ps -a"],
+        ["ssh", "-F", config, "--", "web"],
+        ["ssh", "-F", config, "--", "web", "docker ps -a"],
     ]
 
 
