@@ -217,7 +217,8 @@ def _converse(wire: socket.socket, words: Sequence[str], folder: str) -> Mapping
         pass  # it is gone
     if not begun:
         return {"refused": ENDING}
-    log = os.path.join(folder, STATE, LOG)
+    # Not the folder: its name may hold what a terminal obeys.
+    log = os.path.join(STATE, LOG)
     sys.stderr.write(f"the lab's background process is gone: {log}\nNext: run it again\n")
     return {"code": LOST}
 

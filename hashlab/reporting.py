@@ -16,6 +16,7 @@ from hashlab.report.budget import over_budget, read_budgets, spent
 from hashlab.report.findings import report_document
 from hashlab.report.page import page
 from hashlab.report.runs import Runs, read_runs
+from hashlab.report.terminal import write_value
 from hashlab.runs import Options, fail
 from hashlab.statefiles import StateFolder, json_text, write_text
 from hashlab.wiring import PROVIDERS
@@ -51,7 +52,7 @@ def report(wanted: ReportOptions, options: Options) -> ExitCode:
     if options.json:
         print(json_text(document))
     else:
-        print(path)
+        write_value(sys.stdout, str(path))
     _say_skipped(found)
     if late is None:
         return ExitCode.OK

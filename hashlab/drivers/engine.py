@@ -18,6 +18,7 @@ from docker.utils import kwargs_from_env
 from docker.utils.config import find_config_file
 
 from hashlab.contexts import BuildContext
+from hashlab.drivers.answers import limit_answers, limited
 from hashlab.drivers.buildcontext import packed
 from hashlab.drivers.channel import ChannelAdapter
 from hashlab.drivers.environment import (
@@ -159,7 +160,7 @@ class DockerEngine:
         """See protocols.Engine."""
         with self._explained(f"cannot run {command[0]} in container {container}"):
             call = self._client.exec_create(container, list(command), user=user)
-            stdout, stderr = self._client.exec_start(call["Id"], demux=True)
+            stdout, stderr = limited(self._client.exec_start(call["Id"], stream=True, demux=True))
             code = self._client.exec_inspect(call["Id"])["ExitCode"]
         return Completed(int(code), _text(stdout), _text(stderr))
 
@@ -442,7 +443,7 @@ def _local_client(led: Mapping[str, Any], version: str) -> docker.APIClient:
             where=str(find_config_file() or ""),
             next_step="correct its auths, credsStore and credHelpers, or move it away",
         ) from error
-    _ignore_proxies(client)
+    _prepare(client)
     return client
 
 
@@ -508,7 +509,7 @@ def channel_engine(
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
         made.mount(made.base_url, adapter)
-        _ignore_proxies(made)
+        _prepare(made)
         return made
 
     try:
@@ -520,11 +521,13 @@ def channel_engine(
     return DockerEngine(where, client(version), patience=patience)
 
 
-def _ignore_proxies(client: docker.APIClient) -> None:
-    """No proxy leads to an engine's socket; Requests would read the whole environment for one at
-    each call, which takes longer than the rest of the call.
+def _prepare(client: docker.APIClient) -> None:
+    """Limit what an engine may answer, and look for no proxy: none leads to an engine's socket, and
+    Requests would read the whole environment for one at each call, which takes longer than the
+    rest of the call.
     """
     client.trust_env = False
+    limit_answers(client)
 
 
 def _container_state(found: Mapping[str, Any]) -> ContainerState:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,9 @@ from hashlab.statefiles import UNFINISHED, is_file, names, read_text, remove, wr
 KILL_AFTER_SECONDS = 5.0
 DRAIN_SECONDS = 2.0
 ORPHAN_POLL_SECONDS = 0.05
+# Characters of each stream that are kept, the last ones; a longer line is taken in pieces.
+OUTPUT_LIMIT = 16_000_000
+LINE_LIMIT = 1_000_000
 
 
 class ProcessRunner:
@@ -64,10 +68,10 @@ class ProcessRunner:
         cancel.check()
         base = user_environment(os.environ) if users else tool_environment(os.environ)
         process = self._start(command, cwd, {**base, **(env or {})}, stdin)
-        outputs: tuple[list[str], list[str]] = ([], [])
+        outputs = (_Output(), _Output())
         readers = [
-            threading.Thread(target=_drain, args=(stream, lines, on_line), daemon=True)
-            for stream, lines in zip((process.stdout, process.stderr), outputs, strict=True)
+            threading.Thread(target=_drain, args=(stream, output, on_line), daemon=True)
+            for stream, output in zip((process.stdout, process.stderr), outputs, strict=True)
         ]
         for reader in readers:
             reader.start()
@@ -80,12 +84,12 @@ class ProcessRunner:
                         raise LabError(
                             f"{command[0]} did not finish within {timeout:g} s",
                             where=" ".join(command),
-                            output="".join(outputs[0] + outputs[1]),
+                            output=outputs[0].text() + outputs[1].text(),
                         ) from None
                 cancel.check()
         finally:
             _close(process, readers)
-        return Completed(code, "".join(outputs[0]), "".join(outputs[1]))
+        return Completed(code, outputs[0].text(), outputs[1].text())
 
     @contextmanager
     def _remembered(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
@@ -142,9 +146,28 @@ def _readable(text: str) -> IO[bytes]:
     return stream
 
 
-def _drain(stream: IO[str], lines: list[str], on_line: Callable[[str], None] | None) -> None:
-    for line in stream:
-        lines.append(line)
+class _Output:
+    """The last characters of what a command said; one that never ends says too much to keep."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque()
+        self._size = 0
+
+    def add(self, line: str) -> None:
+        """Take in a line."""
+        self._lines.append(line)
+        self._size += len(line)
+        while self._size > OUTPUT_LIMIT:
+            self._size -= len(self._lines.popleft())
+
+    def text(self) -> str:
+        """Return what was kept."""
+        return "".join(tuple(self._lines))
+
+
+def _drain(stream: IO[str], output: _Output, on_line: Callable[[str], None] | None) -> None:
+    while line := stream.readline(LINE_LIMIT):
+        output.add(line)
         if on_line:
             on_line(line.rstrip("\n"))
 

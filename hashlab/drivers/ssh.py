@@ -26,6 +26,9 @@ CONNECT_SECONDS = 10.0
 GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
 STREAM_CHUNK = 1 << 18
+# Bytes that a command on a machine may say; the list of a lab's files is a few of them.
+OUTPUT_LIMIT = 64_000_000
+ERRORS_LIMIT = 1_000_000
 # A stream in which nothing moves for so long is cut.
 STREAM_SILENCE_SECONDS = 120.0
 RSYNC = [
@@ -192,7 +195,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
         if stdin:
             channel.sendall(stdin)
             channel.shutdown_write()
-        output = channel.makefile("rb").read()
+        output = _read_output(channel)
         reader.join()
         code = channel.recv_exit_status()
     finally:
@@ -205,6 +208,18 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     )
 
 
+def _read_output(channel: paramiko.Channel) -> bytes:
+    """Read stdout to its end. Raises EOFError when it does not end: whoever is root on a machine
+    decides what its commands say.
+    """
+    output = bytearray()
+    while piece := channel.recv(STREAM_CHUNK):
+        output += piece
+        if len(output) > OUTPUT_LIMIT:
+            raise EOFError(f"it said more than {OUTPUT_LIMIT // 1_000_000} MB")
+    return bytes(output)
+
+
 def _close(channel: paramiko.Channel) -> None:
     """Close a channel whose wire may be cut already."""
     with suppress(EOFError, OSError):
@@ -212,9 +227,12 @@ def _close(channel: paramiko.Channel) -> None:
 
 
 def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
-    """Read stderr to its end. A time-out is told by whoever reads stdout."""
+    """Read stderr to its end, and keep its end. A time-out is told by whoever reads stdout."""
+    kept = b""
     with suppress(OSError):
-        errors.append(channel.makefile_stderr("rb").read())
+        while piece := channel.recv_stderr(STREAM_CHUNK):
+            kept = (kept + piece)[-ERRORS_LIMIT:]
+    errors.append(kept)
 
 
 class SshConnector:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hashlab.report import plainview
 from hashlab.report.view import Block
-from hashlab.report.words import fitting
+from hashlab.report.words import clean, clean_text, fitting
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,16 +29,24 @@ def is_rich(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool
 
 def console(stream: TextIO) -> Console:
     """A rich console on the stream that takes every text literally."""
-    from rich.console import Console  # noqa: PLC0415 (runs without a terminal need no rich)
+    from hashlab.report.safeconsole import SafeConsole  # noqa: PLC0415 (it imports rich)
 
-    return Console(file=stream, highlight=False, markup=False, emoji=False)
+    return SafeConsole(file=stream, highlight=False, markup=False, emoji=False)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write text for people. A reader that went away is no reason to stop a run."""
+    """Write text for people, clean: names, messages and outputs come from outside. A reader that
+    went away is no reason to stop a run.
+    """
     with suppress(OSError, ValueError):
-        stream.write(fitting(text, stream.encoding))
+        stream.write(fitting(clean_text(text), stream.encoding))
         stream.flush()
+
+
+def write_value(stream: TextIO, value: str) -> None:
+    """Write one line for programs: as it is into a pipe or a file, clean on a terminal."""
+    with suppress(ValueError):
+        stream.write(f"{clean(value) if stream.isatty() else value}\n")
 
 
 def width(stream: TextIO) -> int | None:

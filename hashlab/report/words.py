@@ -28,7 +28,8 @@ TONES: dict[Status, Tone] = {
 ASCII = str.maketrans({"✓": "+", "·": "-", "✗": "x", "○": "o", "…": "~", "─": "-", "→": ">"})
 UNITS = ("B", "kB", "MB", "GB", "TB")
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Control characters, and those that let a text be read in another order than it is written.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def seconds(value: float) -> str:

@@ -265,6 +265,7 @@ def test_a_command_is_remembered_while_it_runs_and_forgotten_afterwards(
 KILLED = """
 import sys
 from pathlib import Path
+from hashlab.drivers import process
 from hashlab.drivers.process import ProcessRunner
 from hashlab.pipeline import CancelToken
 ProcessRunner(children=Path(sys.argv[1])).run(
@@ -299,3 +300,18 @@ def test_a_stranger_that_has_the_number_of_an_orphan_is_left_alone(
     (children / str(os.getpid())).write_text(f"{started}\nmvn\n")
     assert real.end_orphans() == []
     assert list(children.iterdir()) == []
+
+
+def test_of_a_command_that_says_very_much_only_the_end_is_kept(
+    real: ProcessRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "OUTPUT_LIMIT", 10_000)
+    monkeypatch.setattr(process, "LINE_LIMIT", 100)
+    lines: list[str] = []
+    done = say(
+        real, "seq 1 40000; head -c 1000 /dev/zero | tr '\\0' x; exit 3", on_line=lines.append
+    )
+    assert done.code == 3
+    assert 9_000 < len(done.stdout) <= 10_000
+    assert done.stdout.endswith("x" * 1000)
+    assert max(map(len, lines)) <= 100

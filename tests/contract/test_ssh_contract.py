@@ -410,3 +410,15 @@ def test_an_engine_that_nothing_is_about_to_start_is_stopped(
         connector.connect("web", server.endpoint, public(HOST_KEY))
     assert isinstance(failure.value, EngineStopped) is stopped
     assert failure.value.where == "web"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_command_that_does_not_end_to_speak_cannot_fill_the_laptop(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "OUTPUT_LIMIT", 1_000_000)
+    with pytest.raises(LabError, match="it said more than 1 MB"):
+        link.shell.run(["head", "-c", "3000000", "/dev/zero"])
+    monkeypatch.setattr(ssh, "ERRORS_LIMIT", 1000)
+    done = link.shell.run(["sh", "-c", "seq 1 90000 >&2; echo out"])
+    assert (done.stdout, done.stderr[-6:], len(done.stderr)) == ("out\n", "90000\n", 1000)
