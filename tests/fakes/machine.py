@@ -17,7 +17,7 @@ from typing import IO, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import files, inside, machinefiles, network
+from hashlab.phases import files, inside, machinefiles, names, network
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -166,6 +166,7 @@ class FakeShell:
             inside.READ_ALL: self._read_all,
             inside.HASH_INSIDE: self._hash_inside,
             network.FREE_GOSSIP_PORT: self._free_gossip_port,
+            names.script(): self._ask_names,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
@@ -319,6 +320,19 @@ class FakeShell:
             return Completed(0, "", "")
         engine.listens = False
         return Completed(0, "restarted\n", "")
+
+    def _ask_names(self, words: list[str], stdin: bytes) -> Completed:
+        pid, *asked = words
+        assert int(pid) in self._by_pid(), "names are asked for from a running container's place"
+        engine = self.machine.engine
+        lines = [
+            f"{address} {kind} {name if kind == 'STREAM' and not number else ''}"
+            for name in asked
+            for number, address in enumerate(engine.addresses_of(name))
+            for kind in ("STREAM", "DGRAM", "RAW")
+        ]
+        engine.unheard = max(0, engine.unheard - 1)
+        return Completed(0, "\n".join(lines), "")
 
     def _inside(self, stdin: bytes) -> dict[str, File]:
         """Those of the paths, as seen by processes, at which there is a file."""
