@@ -353,8 +353,7 @@ class Lab:
     @property
     def id(self) -> str:
         """Name of this lab among all labs of the laptop: two folders never share one."""
-        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
-        return f"{self.name}-{digest[:6]}"
+        return lab_id(self.name, self.folder)
 
     @property
     def overlay(self) -> str:
@@ -376,3 +375,9 @@ class Lab:
 
 def _overlap(one: Path, other: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def lab_id(name: str, folder: Path) -> str:
+    """``Lab.id`` of the lab of this name in a folder."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
+    return f"{name}-{digest[:6]}"

@@ -27,6 +27,7 @@ from hashlab.drivers.environment import (
     engine_address,
     tool_environment,
 )
+from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
@@ -213,11 +214,14 @@ class DockerEngine:
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
+        owner: str,
         track: Track,
     ) -> None:
         """See protocols.Engine."""
         failure = f"cannot build image {name}"
         with packed(context) as (archive, dockerfile), self._explained(failure):
+            names, stages = StageNames(self._client, owner, name), Stages()
+            before = names.present()
             stream = self._client.build(
                 fileobj=archive,
                 custom_context=True,
@@ -230,7 +234,13 @@ class DockerEngine:
                 forcerm=True,
                 decode=True,
             )
-            _follow_build(name, stream, track)
+            try:
+                _follow_build(name, stream, track, stages)
+            except BaseException:
+                with suppress(DockerException, requests.RequestException, OSError):
+                    names.give(stages.ids, failed=True)
+                raise
+            names.discard(before, names.give(stages.ids[:-1]))
 
     def pull(self, name: str, *, track: Track) -> None:
         """See protocols.Engine."""
@@ -252,6 +262,32 @@ class DockerEngine:
             # In pieces: of an open file docker-py says that it comes in chunks, and sends it whole.
             chunks = iter(lambda: data.read(CHUNK), b"")
             self._client.import_image_from_stream(chunks, repository=repository, tag=tag)
+
+    def held(self) -> Mapping[str, int]:
+        """See protocols.Engine. Of layers that images share each counts once."""
+        layers: dict[tuple[object, ...], int] = {}
+        sizes = {"images": 0, "volumes": 0, "snapshots": 0}
+        with self._explained("cannot ask for the disk that is in use"):
+            found = self._client.df()
+            for image in found.get("Images") or []:
+                kind = _kind_held(image, "images")
+                if kind == "snapshots":
+                    sizes[kind] += max(0, image["Size"] - max(0, image.get("SharedSize", 0)))
+                elif kind:
+                    for layer in self._client.history(image["Id"]):
+                        made = (layer["Created"], layer["CreatedBy"], layer["Size"])
+                        layers[made] = int(layer["Size"])
+        for volume in found.get("Volumes") or []:
+            kind = _kind_held(volume, "volumes")
+            if kind:
+                sizes[kind] += max(0, (volume.get("UsageData") or {}).get("Size", 0))
+        return {**sizes, "images": sum(layers.values())}
+
+    def stages(self, owner: str = "*") -> list[str]:
+        """See protocols.Engine."""
+        with self._explained("cannot list images"):
+            found = self._client.images(filters={"reference": f"{REPOSITORY}/{owner}"})
+        return sorted(name for image in found for name in image["RepoTags"] or [])
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """See protocols.Engine. docker-py saves only one image a call, which would repeat the
@@ -558,7 +594,9 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
     )
 
 
-def _follow_build(name: str, stream: Iterator[Mapping[str, Any]], track: Track) -> None:
+def _follow_build(
+    name: str, stream: Iterator[Mapping[str, Any]], track: Track, stages: Stages
+) -> None:
     """Read a build's events: ``Step 3/7 : …`` moves the bar, an error ends with the tail."""
     lines: list[str] = []
     for event in stream:
@@ -567,11 +605,22 @@ def _follow_build(name: str, stream: Iterator[Mapping[str, Any]], track: Track) 
             raise LabError(f"cannot build image {name}: {event['error']}", output="\n".join(lines))
         for line in str(event.get("stream") or "").splitlines():
             lines.append(line)
+            stages.line(line)
             track.output(line)
             words = line.split(" ", 2)
             if words[0] == "Step" and len(words) == 3 and "/" in words[1]:
                 done, total = words[1].split("/", 1)
                 track.progress(int(done), int(total), "steps")
+
+
+def _kind_held(thing: Mapping[str, Any], kind: str) -> str:
+    """What an image or volume of hashlab's is for; "" for one of somebody else's."""
+    labels = thing.get("Labels") or {}
+    if any(label.startswith("hashlab.snapshot") for label in labels):
+        return "snapshots"
+    names = thing.get("RepoTags") or []
+    ours = any(label.startswith("hashlab.") for label in labels)
+    return kind if ours or any(name.startswith(f"{REPOSITORY}/") for name in names) else ""
 
 
 def _image_names(image: Mapping[str, Any]) -> list[str]:

@@ -114,10 +114,20 @@ def register(world: World, track: Track, _: str) -> None:
 def remove_boxes(world: World, track: Track) -> list[str]:
     """Remove every registered box of the lab, what it stands on, and the application's images."""
     removed: list[str] = []
+    users = world.provider.boxes.users()
     for manifest in registered_boxes(world):
-        removed += remove_box(world, manifest, track)
+        if users.get(manifest.recipe):
+            machines = ", ".join(users[manifest.recipe])
+            world.note(f"box {manifest.version} stays: {machines} were made from it")
+        else:
+            removed += remove_box(world, manifest, track)
     engine = world.laptop_engine()
     for image in world.lab.images:
         if image.build is not None and engine.remove_image(image.name):
             removed.append(f"image {image.name}")
+    stages = engine.stages(world.lab.id)
+    for name in stages:
+        engine.remove_image(name)
+    if stages:
+        removed.append(f"{len(stages)} images of build stages")
     return removed

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hashlab.choice import how_to_install, missing_tools, remedies
 from hashlab.errors import HashlabError, LaptopError
+from hashlab.phases.boxes.registry import OWNER, SLASH, boxes_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import KvmProbe, Probe
@@ -40,7 +43,7 @@ def examine(
     ``providers``: what is known of providers already, in place of a look at the lab's own.
     """
     known = [_provider(world)] if providers is None else providers
-    engine = [] if providers is None else [_engine(world)]
+    engine = [] if providers is None else [_engine(world), _held(world)]
     checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
     memory = _memory(world)
     return [*checks, memory] if memory else checks
@@ -119,6 +122,35 @@ def _engine(world: World) -> Check:
     except HashlabError as error:
         return Check("engine", False, error.what, error.next_step)
     return Check("engine", True, f"Docker {version} at {world.engine_name()}")
+
+
+def _held(world: World) -> Check:
+    """How much disk hashlab's things of all labs take, and for what."""
+    boxes = boxes_folder(world.environ)
+    sizes = {
+        "boxes": sum(_size_of(path) for path in boxes.glob(f"{OWNER}{SLASH}*")),
+        f"state of {world.lab.name}": _size_of(world.state.root),
+    }
+    try:
+        held = world.laptop_engine().held()
+    except HashlabError:
+        told = "; the engine does not say what it holds"
+    else:
+        sizes |= {"images and build stages": held["images"], "volumes": held["volumes"]}
+        sizes["snapshots"] = held["snapshots"]
+        told = ""
+    listed = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items())
+    return Check("held", True, f"hashlab holds up to: {listed}{told}", needed=False)
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, of which others may come and go meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(Path(place) / name).st_size
+    return total
 
 
 def _disk(folder: Path) -> Check:

@@ -91,6 +91,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 args=dict(build.args),
                 target=build.target,
                 labels={INPUTS_LABEL: inputs[name]},
+                owner=world.lab.id,
                 track=step,
             )
             step.detail("built")

@@ -133,9 +133,11 @@ class Engine(Protocol):
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
+        owner: str,
         track: Track,
     ) -> None:
-        """Build an image of exactly what was listed. Raises LabError with the output's tail,
+        """Build an image of exactly what was listed. Its stages are named for ``owner`` (a lab's
+        id), and replace those of the build before. Raises LabError with the output's tail,
         FilesChanged if the files are others by now.
         """
 
@@ -144,6 +146,15 @@ class Engine(Protocol):
 
     def import_image(self, name: str, root_filesystem: Path) -> None:
         """Make an image of one layer from a tar of a root file system."""
+
+    def held(self) -> Mapping[str, int]:
+        """Bytes that hashlab's things take on this engine: ``images``, ``volumes``, ``snapshots``,
+        each at most, for volumes may share files. The engine looks into every volume, which takes
+        seconds. Raises LabError.
+        """
+
+    def stages(self, owner: str = "*") -> list[str]:
+        """Names of what builds for one lab, or for all, have left, each STAGES/OWNER:…"""
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """The images as one tar stream."""

@@ -58,6 +58,7 @@ class Seed:
                 args={"BASE": lab.box.base, "PACKAGES": " ".join(lab.box.packages)},
                 target=target,
                 labels=labels(manifest),
+                owner=lab.id,
                 track=track,
             )
 

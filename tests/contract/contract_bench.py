@@ -113,5 +113,7 @@ class Bench:
             self.engine.remove_volume(volume)
         for network in self.engine.networks_with(self.labels):
             self.engine.remove_network(network)
+        for stage in self.engine.stages(self.run):
+            self.engine.remove_image(stage)
         for image in ("image", "other", "failing"):
             self.engine.remove_image(f"{self.name(image)}:1")

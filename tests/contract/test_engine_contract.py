@@ -327,6 +327,7 @@ def build(
             args={"LEVEL": "7"},
             target="",
             labels={"hashlab.inputs": "abc"},
+            owner=bench.run,
             track=track,
         )
     return name
@@ -369,7 +370,10 @@ def test_an_image_gets_its_context_as_it_was_listed(tmp_path: Path) -> None:
     name = f"{PREFIX}context:1"
     try:
         with track_of(listener) as track:
-            engine.build_image(name, context=context, args={}, target="", labels={}, track=track)
+            owner = name.partition(":")[0]
+            engine.build_image(
+                name, context=context, args={}, target="", labels={}, owner=owner, track=track
+            )
     finally:
         engine.remove_image(name)
     shown = "\n".join(listener.lines)
@@ -384,6 +388,45 @@ def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench, tmp_path:
         build(bench, tmp_path, f"FROM {BASE}\nRUN false\n", "failing")
     assert failure.value.output
     assert bench.engine.image_labels([f"{bench.name('failing')}:1"]) == {}
+
+
+TWO_STAGES = "FROM {base} AS first\nCOPY file /{name}\nFROM {base}\nCOPY --from=first /{name} /\n"
+
+
+def test_stages_of_a_build_are_named_and_replaced_by_those_of_the_next(
+    bench: Bench, tmp_path: Path
+) -> None:
+    engine = bench.engine
+    name = build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="one"))
+    [stage] = engine.stages(bench.run)
+    old = [*engine.image_ids([stage, name]).values()]
+    build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="two"))
+    assert engine.stages(bench.run) == [stage]
+    assert stage in engine.stages()
+    if bench.fake is None:
+        assert engine.image_ids(old) == {}, "what a build replaced is gone"
+    assert engine.remove_image(stage)
+    assert engine.stages(bench.run) == []
+
+
+def test_a_build_with_one_stage_leaves_none(bench: Bench, tmp_path: Path) -> None:
+    build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="one"))
+    build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    if bench.fake is None:
+        assert bench.engine.stages(bench.run) == []
+
+
+def test_what_a_failed_build_leaves_is_named_until_the_next_one_ends_well(
+    bench: Bench, tmp_path: Path
+) -> None:
+    if bench.fake is not None:
+        pytest.skip("the fake stops before it has built anything")
+    with pytest.raises(LabError):
+        build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\nRUN false\n")
+    [left] = bench.engine.stages(bench.run)
+    assert "-failed-" in left
+    build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    assert bench.engine.stages(bench.run) == []
 
 
 def test_images_travel_as_one_stream_with_their_labels(bench: Bench, tmp_path: Path) -> None:
@@ -530,3 +573,10 @@ def test_a_container_that_stands_still_changes_its_networks_too(bench: Bench) ->
         bench.engine.connect(name, bench.name("none"))
     with pytest.raises(LabError, match="cannot detach"):
         bench.engine.disconnect(name, bench.name("none"))
+
+
+def test_what_builds_left_counts_as_held(bench: Bench, tmp_path: Path) -> None:
+    before = bench.engine.held()
+    assert set(before) == {"images", "volumes", "snapshots"}
+    build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="one"))
+    assert bench.engine.held()["images"] > before["images"]

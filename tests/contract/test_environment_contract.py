@@ -12,8 +12,11 @@ import pytest
 from contract_bench import SOCKET, Bench, real_engine
 from fakes import track_of
 
+from hashlab.boundary import Boundary
+from hashlab.contexts import read_context
 from hashlab.drivers.engine import local_engine
 from hashlab.drivers.process import ProcessRunner
+from hashlab.hashing import Digests
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 
@@ -73,11 +76,13 @@ def test_an_image_is_built_without_the_credential_helper(tmp_path: Path) -> None
         with track_of() as track:
             bench.engine.build_image(
                 name,
-                context=tmp_path,
-                dockerfile=tmp_path / "Dockerfile",
+                context=read_context(
+                    tmp_path, tmp_path / "Dockerfile", boundary=Boundary(), digests=Digests()
+                ),
                 args={},
                 target="",
                 labels=bench.labels,
+                owner=bench.run,
                 track=track,
             )
         assert bench.engine.image_labels([name])[name]["a"] == "1"

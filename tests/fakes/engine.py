@@ -398,6 +398,7 @@ class FakeEngine:
         args: Mapping[str, str],
         target: str,
         labels: Mapping[str, str],
+        owner: str,
         track: Track,
     ) -> None:
         with self._call("build_image", name, dict(args), target, changes=True):
@@ -407,6 +408,18 @@ class FakeEngine:
                 )
             track.output(f"Step 1/1 : FROM {context.root}")
             self.images[name] = dict(labels)
+            for number in range(context.dockerfile.read_text().count("FROM ") - 1):
+                self.images[f"hashlab-stage/{owner}:{name.replace(':', '-')}-{number}"] = {}
+
+    def held(self) -> Mapping[str, int]:
+        with self._call("held"):
+            images = sum(IMAGE_SIZE for labels in self.images.values() if labels)
+            return {"images": images, "volumes": 0, "snapshots": 0}
+
+    def stages(self, owner: str = "*") -> list[str]:
+        with self._call("stages", owner):
+            start = "hashlab-stage/" if owner == "*" else f"hashlab-stage/{owner}:"
+            return sorted(name for name in self.images if name.startswith(start))
 
     def pull(self, name: str, *, track: Track) -> None:
         with self._call("pull", name, changes=True):

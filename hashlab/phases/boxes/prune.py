@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from hashlab.config.model import lab_id
 from hashlab.phases.boxes.contents import size
 from hashlab.phases.boxes.registry import all_boxes, recipe_manifest, remove_box
 from hashlab.phases.world import World
@@ -48,8 +49,12 @@ def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
         recipes_in_use=[r for r, machines in world.provider.boxes.users().items() if machines],
         folders={folder for folder in folders if folder and (Path(folder) / LAB_FILE).exists()},
     )
+    stages = _prune_stages(world, dry_run=dry_run)
     if not removable:
-        track.skip(f"all {len(boxes)} boxes are in use" if boxes else "there are no boxes")
+        if stages:
+            track.detail(stages)
+        else:
+            track.skip(f"all {len(boxes)} boxes are in use" if boxes else "there are no boxes")
         return
     for box in removable:
         with track.child("box") as step:
@@ -62,4 +67,29 @@ def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
     freed = sum(size(box) for box in removable) / 1e6
     # What two boxes share is freed with the second only.
     told = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
-    track.detail(f"would remove {told}" if dry_run else f"removed {told}")
+    told = f"would remove {told}" if dry_run else f"removed {told}"
+    track.detail(f"{told}; {stages}" if stages else told)
+
+
+def _prune_stages(world: World, *, dry_run: bool) -> str:
+    """Remove what builds of labs that are gone have left; say what, "" for nothing. A lab is there
+    while its folder is, as far as a registered box of any provider knows it.
+    """
+    there = {world.lab.id}
+    for box in all_boxes(world, provider="*"):
+        folder = Path(str(box.data.get("folder", "")))
+        if (folder / LAB_FILE).exists():
+            there.add(lab_id(box.name.rpartition("/")[2], folder))
+    engine = world.laptop_engine()
+    gone = [name for name in engine.stages() if _owner(name) not in there]
+    if not gone:
+        return ""
+    for name in [] if dry_run else gone:
+        engine.remove_image(name)
+    done = "would remove" if dry_run else "removed"
+    return f"{done} {len(gone)} images of build stages of labs that are gone"
+
+
+def _owner(stage: str) -> str:
+    """The id of the lab whose build an image is left from."""
+    return stage.partition("/")[2].partition(":")[0]

@@ -71,10 +71,12 @@ def registered_boxes(world: World) -> list[BoxManifest]:
     return [box for box in all_boxes(world) if box.name == box_name(world)]
 
 
-def all_boxes(world: World) -> list[BoxManifest]:
-    """Every registered box of hashlab's of this provider, whatever its lab, newest first."""
+def all_boxes(world: World, *, provider: str = "") -> list[BoxManifest]:
+    """Every registered box of hashlab's of a provider, the lab's own unless another is given ("*":
+    any), whatever its lab, newest first.
+    """
     folder = boxes_folder(world.environ)
-    kind = world.provider.name
+    kind = provider or world.provider.name
     found = [
         path
         # Vagrant 2.4 keeps a box that names its architecture one folder deeper.

@@ -23,6 +23,7 @@ from hashlab.drivers.engine import (
     local_engine,
 )
 from hashlab.drivers.environment import EngineAddress
+from hashlab.drivers.stages import Stages
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Step
 from hashlab.protocols import ContainerState, SwarmState
@@ -107,7 +108,7 @@ def test_a_builds_steps_move_the_bar_and_its_lines_are_passed_on() -> None:
         {"stream": None},
     ]
     with Recorder(listener, CancelToken()).step("image") as track:
-        _follow_build("x", iter(events), track)
+        _follow_build("x", iter(events), track, Stages())
     assert listener.seen == [(1, 3, "steps"), (2, 3, "steps")]
     assert "Step 2/3 : COPY a /" in listener.lines
 
@@ -115,7 +116,7 @@ def test_a_builds_steps_move_the_bar_and_its_lines_are_passed_on() -> None:
 def test_a_build_that_fails_tells_everything_it_printed() -> None:
     events = [{"stream": "compiling\n"}, {"error": "returned a non-zero code: 1"}]
     with pytest.raises(LabError) as failure, track_of() as track:
-        _follow_build("small/site", iter(events), track)
+        _follow_build("small/site", iter(events), track, Stages())
     assert failure.value.what == "cannot build image small/site: returned a non-zero code: 1"
     assert failure.value.output == "compiling"
 
@@ -124,7 +125,7 @@ def test_a_cancelled_run_stops_following_its_build() -> None:
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled), track_of(cancel=cancel) as track:
-        _follow_build("x", iter([{"stream": "a\n"}]), track)
+        _follow_build("x", iter([{"stream": "a\n"}]), track, Stages())
 
 
 class Client:

@@ -311,8 +311,29 @@ def test_destroying_the_box_removes_it_what_it_stands_on_and_the_labs_own_images
     outside.lab = replace(outside.lab, images=(*outside.lab.images, Image("redis:7")))
     outside.laptop.registry.add("redis:7")
     running(outside)
+    outside.laptop.images[f"hashlab-stage/{outside.lab.id}:a-0"] = {}
     result = go(outside, workflows.DESTROY_BOX)
     assert "box hashlab/small" in rows(result, "box")[0].detail
+    assert "1 images of build stages" in rows(result, "box")[0].detail
     assert outside.stores == {}
     assert set(outside.laptop.images) == {"debian:trixie-slim", "redis:7"}
     assert rows(go(outside, workflows.DESTROY_BOX), "box")[0].detail == "no box"
+
+
+def test_a_box_that_machines_of_another_lab_stand_on_stays(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies of one lab have one box."""
+    running(outside)
+    recipe = recipe_manifest(outside.world()).recipe
+    users = outside.provider.users()
+
+    def with_others() -> dict[str, list[str]]:
+        there = outside.machines.values()
+        own = users if there else {}
+        return {recipe: [*own.get(recipe, ()), "small-ffffff/web"]}
+
+    monkeypatch.setattr(outside.provider, "users", with_others)
+    result = go(outside, workflows.DESTROY_BOX)
+    assert "box hashlab/small" not in rows(result, "box")[0].detail
+    assert outside.stores != {}

@@ -6,8 +6,9 @@ from collections import namedtuple
 from dataclasses import replace
 
 import pytest
-from fakes import Outside, track_of
+from fakes import Outside, go, track_of
 
+from hashlab import workflows
 from hashlab.errors import LaptopError
 from hashlab.phases import doctor
 from hashlab.phases.doctor import Check, available_memory, examine, provider_checks
@@ -177,3 +178,14 @@ def test_an_engine_that_does_not_answer_is_a_row_of_its_own(outside: Outside) ->
     outside.faults.arm("laptop.info", LaptopError("it does not answer", next_step="start it"))
     rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
     assert rows["engine"] == Check("engine", False, "it does not answer", "start it")
+
+
+def test_what_hashlab_holds_on_the_disk_is_told_by_what_it_is_for(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX)
+    rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
+    for kind in ("boxes", "state of small", "images and build stages 200 MB", "snapshots 0 MB"):
+        assert kind in rows["held"].detail
+    outside.faults.arm("laptop.held")
+    rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
+    assert "the engine does not say what it holds" in rows["held"].detail
+    assert rows["held"].ok

@@ -12,10 +12,12 @@ import pytest
 from fakes import Outside, go, register_box, rows, running
 
 from hashlab import workflows
+from hashlab.config.model import lab_id
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.boxes.prune import superfluous
-from hashlab.phases.boxes.registry import registered_boxes
+from hashlab.phases.boxes.registry import boxes_folder, description, registered_boxes
 from hashlab.protocols import BoxManifest
+from hashlab.statefiles import write_json
 
 
 def two_boxes(outside: Outside) -> None:
@@ -146,3 +148,24 @@ def test_without_boxes_there_is_nothing_to_prune(outside: Outside) -> None:
     shutil.rmtree(outside.environ["VAGRANT_HOME"], ignore_errors=True)
     result = go(outside, workflows.box_prune(dry_run=False))
     assert rows(result, "prune")[0].detail == "there are no boxes"
+
+
+def test_build_stages_of_labs_that_are_gone_go_and_those_of_others_stay(
+    outside: Outside, tmp_path: Path
+) -> None:
+    own = f"hashlab-stage/{outside.lab.id}:a-0"
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "hashlab.toml").write_text("")
+    neighbour = box("x", "hashlab/other", str(there))
+    folder = boxes_folder(outside.environ) / "hashlab-VAGRANTSLASH-other" / "1" / "libvirt"
+    write_json(folder / "hashlab.json", description(neighbour))
+    others = f"hashlab-stage/{lab_id('other', there)}:b-0"
+    gone = "hashlab-stage/gone-123456:c-0"
+    for name in (own, others, gone):
+        outside.laptop.images[name] = {}
+    result = go(outside, workflows.box_prune(dry_run=True))
+    assert "would remove 1 images of build stages" in rows(result, "prune")[0].detail
+    assert outside.laptop.stages() == sorted([own, others, gone])
+    go(outside, workflows.box_prune(dry_run=False))
+    assert outside.laptop.stages() == sorted([own, others])
