@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from hashlab.labfolder import FILE
@@ -57,10 +58,16 @@ class Boundary:
         return lambda name: name not in kept and not any(map(is_state, name.split("/")))
 
     def kept_below(self, root: Path) -> tuple[str, ...]:
-        """Return the declared files below ``root``, relative to it, sorted."""
-        top = os.path.realpath(root)
-        found = (os.path.relpath(place, top) for place in _places(self.declared))
-        return tuple(sorted({name for name in found if name.split("/")[0] not in (".", "..")}))
+        """Return the declared files below ``root``, relative to it, sorted; not those in a state,
+        all of which stays anyway.
+        """
+        top = os.path.realpath(root).rstrip("/") + "/"
+        names = (p.removeprefix(top) for p in self._places if p.startswith(top))
+        return tuple(sorted(name for name in names if not any(map(is_state, name.split("/")))))
+
+    @cached_property
+    def _places(self) -> frozenset[str]:
+        return frozenset(_places(self.declared))
 
 
 def _places(files: Iterable[Path]) -> set[str]:

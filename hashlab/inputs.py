@@ -24,16 +24,15 @@ def read_inputs(folder: Path, patterns: Iterable[str], digests: Digests) -> dict
     executable file), or the target of a link to a folder. Raises LabError, FilesChanged.
     """
 
+    def hashed(path: Path) -> str:
+        return mode_digest(path, digests.file)
+
     def read() -> dict[str, str]:
         found: dict[str, str] = {}
         for pattern in patterns:
             for match in expand(folder, pattern):
-                for path in _files(match):
-                    content = (
-                        f"{LINK}{path.readlink()}"
-                        if path.is_dir()
-                        else mode_digest(path, digests.file)
-                    )
+                for path, is_link in _files(match):
+                    content = f"{LINK}{path.readlink()}" if is_link else hashed(path)
                     found[path.relative_to(folder).as_posix()] = content
         return found
 
@@ -58,23 +57,23 @@ def _expand(path: Path, parts: Sequence[str]) -> Iterator[Path]:
         for folder in _folders(path) if rest else [path]:
             yield from _expand(folder, rest)
     elif GLOB.intersection(name):
-        for child in _names(path):
-            if fnmatchcase(child, name):
-                yield from _expand(path / child, rest)
+        for child in _entries(path):
+            if fnmatchcase(child.name, name):
+                yield from _expand(path / child.name, rest)
     elif not rest or (path / name).is_dir():
         yield from _expand(path / name, rest)
 
 
-def _files(path: Path) -> Iterator[Path]:
-    """Yield the file, or the files below the folder, and the links to folders on the way."""
+def _files(path: Path) -> Iterator[tuple[Path, bool]]:
+    """Yield the file, or the files below the folder, and (True) links to folders on the way."""
     if path.is_file():
-        yield path
+        yield path, False
         return
     for folder in _folders(path):
-        for name in _names(folder):
-            child = folder / name
-            if child.is_file() or (child.is_symlink() and child.is_dir()):
-                yield child
+        for entry in _entries(folder):
+            is_link = entry.is_symlink() and _is_folder(entry)
+            if is_link or _is_file(entry):
+                yield folder / entry.name, is_link
 
 
 def _folders(top: Path) -> Iterator[Path]:
@@ -91,8 +90,17 @@ def _folders(top: Path) -> Iterator[Path]:
             continue
         entered.add(identity)
         yield folder
-        below = [folder / name for name in _names(folder)]
-        waiting += reversed([path for path in below if path.is_dir()])
+        below = [folder / entry.name for entry in _entries(folder) if _is_folder(entry)]
+        waiting += reversed(below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """True for a folder and for a link to one; not for a link that leads round in a circle."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_file() if entry.is_symlink() else entry.is_file()
 
 
 def _closed(link: Path) -> bool:
@@ -101,9 +109,10 @@ def _closed(link: Path) -> bool:
     return in_state(real) or ".git" in real.parts
 
 
-def _names(folder: Path) -> list[str]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what lies in a folder, sorted, but for a lab's state and files of editors."""
     if not folder.is_dir():
         return []
-    names = (path.name for path in folder.iterdir())
-    return sorted(name for name in names if not (is_state(name) or is_editor_file(name)))
+    with os.scandir(folder) as entries:
+        found = [e for e in entries if not (is_state(e.name) or is_editor_file(e.name))]
+    return sorted(found, key=lambda entry: entry.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
@@ -86,7 +87,7 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
         _check_compose(draft, files)
     if draft is None or files is None or report.problems:
         raise ConfigError(report.problems, sources=report.sources)
-    return _lab(folder, draft, files, provider_of(draft, provider))
+    return _noting_what_stays(_lab(folder, draft, files, provider_of(draft, provider)))
 
 
 def _check_name(folder: Path) -> None:
@@ -261,6 +262,18 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         sources=tuple(files.report.sources),
         declared=_declared(files),
     )
+
+
+def _noting_what_stays(lab: Lab) -> Lab:
+    """Return the lab with a note for each declared file that a mount would have under Compose."""
+    sources = dict.fromkeys(bind.source for service in lab.services for bind in service.binds)
+    notes = (
+        f"{os.path.relpath(source / name, lab.folder)} is declared as a secret or config, so it is "
+        f"not in the mount of {os.path.relpath(source, lab.folder)}"
+        for source in sources
+        for name in lab.boundary.kept_below(source)
+    )
+    return replace(lab, notes=(*lab.notes, *notes))
 
 
 def _declared(files: _ComposeFile) -> tuple[Path, ...]:

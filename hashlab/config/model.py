@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
@@ -320,7 +321,7 @@ class Lab:
     sources: tuple[Path, ...] = ()
     declared: tuple[Path, ...] = ()
 
-    @property
+    @cached_property
     def boundary(self) -> Boundary:
         """Which files may leave the lab folder, otherwise than as a secret or config."""
         return Boundary(frozenset(self.declared))

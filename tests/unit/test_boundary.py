@@ -85,6 +85,12 @@ def test_declared_files_are_found_by_whatever_way_leads_to_them(lab: Path) -> No
     assert boundary.kept_below(lab / "way") == ("site.conf",)
 
 
+def test_declared_files_in_the_state_are_not_named_again(lab: Path) -> None:
+    boundary = Boundary(frozenset({lab / ".hashlab/secrets/password"}))
+    assert boundary.kept_below(lab) == ()
+    assert not boundary.below(lab)(".hashlab/secrets/password")
+
+
 def test_a_declared_file_that_is_itself_named_may_leave(lab: Path) -> None:
     boundary = Boundary(frozenset({lab / "db.txt"}))
     assert boundary.kept_below(lab / "db.txt") == ()

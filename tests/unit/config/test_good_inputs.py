@@ -189,6 +189,15 @@ def test_files_of_secrets_and_configs_are_declared(load: Load, tmp_path: Path) -
     more = "secrets:\n", "configs:\n  site:\n    file: ./src/app.txt\nsecrets:\n"
     lab = load(compose=(more,))
     assert lab.declared == (tmp_path / ".hashlab/secrets/key", tmp_path / "src/app.txt")
+    assert lab.notes == ()
+
+
+def test_a_declared_file_that_a_mount_leaves_out_is_noted(load: Load) -> None:
+    declared = "secrets:\n", "configs:\n  site:\n    file: ./src/app.txt\nsecrets:\n"
+    mounted = "- ./out/app:/app:ro\n", "- ./out/app:/app:ro\n      - ./src:/src\n"
+    assert load(compose=(declared, mounted)).notes == (
+        "src/app.txt is declared as a secret or config, so it is not in the mount of src",
+    )
 
 
 @pytest.mark.parametrize(
