@@ -53,7 +53,8 @@ def settled(read: Callable[[], T]) -> T:
         time.sleep(PAUSE_SECONDS * 2**attempt)
     raise FilesChanged(
         f"cannot read {changed.filename}: {changed.strerror}",
-        next_step="run it again when nothing writes to it any more, or leave it out of the inputs",
+        next_step="run it again when nothing writes to it any more, or leave it out: by ignore of "
+        "develop.watch, .dockerignore, or narrower inputs",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -381,6 +382,42 @@ def test_an_image_gets_its_context_as_it_was_listed(tmp_path: Path) -> None:
     assert [line for line in lines if line not in shown] == []
     assert "./odd " in shown
     assert not [name for name in (".hashlab", "./db|", "ockerfile|") if name in shown]
+
+
+@pytest.mark.usefixtures("_base_image")
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "docs\n!docs/keep.md\n**/f\n",
+        "\ufeff/a/\r\n # none\r\n#hash\r\n\\#hash\r\n",
+        "a/**\n!a/b\na/b/c\n[^a-d]*\n",
+        "*\n!docs\n! a/b/c\nx?d\n./b/../docs/*.md \n",
+    ],
+)
+def test_a_context_holds_what_dockers_own_client_sends(tmp_path: Path, rules: str) -> None:
+    """The classic builder's client, which packs contexts by itself."""
+    files = ["a/f", "a/b/f", "a/b/c/f.txt", "docs/one.md", "docs/keep.md", "x.d/y", "#hash", "z z"]
+    write_files(tmp_path, dict.fromkeys(files, "") | {".dockerignore": rules})
+    show = "cd /context && busybox find . -mindepth 1"
+    write_files(tmp_path, {"Dockerfile": f"FROM {BASE}\nCOPY . /context\nRUN {show}\n"})
+    mine = read_context(
+        tmp_path, tmp_path / "Dockerfile", boundary=Boundary(), digests=Digests()
+    ).entries
+    name = f"{PREFIX}client:1"
+    command = ["docker", "build", "--no-cache", "--tag", name, str(tmp_path)]
+    environ = {**os.environ, "DOCKER_BUILDKIT": "0"}
+    try:
+        done = subprocess.run(
+            command, env=environ, check=False, capture_output=True, text=True, timeout=60
+        )
+    except FileNotFoundError:
+        pytest.skip("Docker's own client is not on the PATH")
+    if "legacy builder" in done.stderr and done.returncode:
+        pytest.skip("this client of Docker's has no classic builder any more")
+    assert done.returncode == 0, done.stderr
+    real_engine().remove_image(name)
+    theirs = {line[2:] for line in done.stdout.splitlines() if line.startswith("./")}
+    assert {entry.name for entry in mine} == theirs
 
 
 def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench, tmp_path: Path) -> None:
