@@ -141,7 +141,7 @@ public final class Database implements AutoCloseable {
     }
 
     @AtStart
-    private static HikariConfig poolOf(String host, String name, String password) {
+    static HikariConfig poolOf(String host, String name, String password) {
         HikariConfig config = new HikariConfig();
         config.setPoolName(name);
         // TCP stays inside the lab's own network; asking for TLS or Kerberos first would cost two round trips.
@@ -150,6 +150,9 @@ public final class Database implements AutoCloseable {
         config.setPassword(password);
         config.setMaximumPoolSize(5);
         config.setMinimumIdle(1);
+        // Without this, a server that goes away while it is asked for its own level leaves a pool that asks for level -1
+        // ever after, and never has a connection.
+        config.setTransactionIsolation("TRANSACTION_READ_COMMITTED");
         config.setConnectionTimeout(1000);
         config.setValidationTimeout(500);
         config.setInitializationFailTimeout(-1);  // start without the server
