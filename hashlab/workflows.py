@@ -16,7 +16,6 @@ from hashlab.phases import (
     doctor,
     images,
     machines,
-    names,
     network,
     ports,
     proof,
@@ -56,8 +55,7 @@ APPLICATION: tuple[P, ...] = (
         after=("network", "images", "artifacts", "secrets", "kept data"),
         parts=containers.parts,
     ),
-    P("names", names.await_names, after_end=("containers",)),
-    P("proof", proof.prove, after_end=("containers",)),
+    P("proof", proof.prove, after=("containers",)),
 )
 
 DEV: tuple[P, ...] = (
@@ -75,24 +73,18 @@ DEV: tuple[P, ...] = (
         else phase
         for phase in APPLICATION
     ),
-    P("seed", steps.seed, after=("names", "ports")),
+    P("seed", steps.seed, after=("containers", "ports")),
     P("verify", steps.verify, after=("seed",)),
 )
 
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
     P("hash images", images.hash_images),
-    # What the other machines can do without one that does not answer is done.
-    P("connect", reach.reconnect, per="machine", alone=True),
-    P(
-        "recipe",
-        staleness.check_recipe_of_machines,
-        after=("hash images",),
-        after_end=("connect",),
-    ),
-    P("secrets", secrets.make_secrets, after_end=("connect",)),
+    P("connect", reach.reconnect, per="machine"),
+    P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
+    P("secrets", secrets.make_secrets, after=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_change, after=("connect", "names", "ports")),
+    P("seed", steps.seed_after_change, after=("containers", "ports")),
     P("verify", steps.verify_after_change, after=("seed",)),
 )
 
@@ -106,9 +98,8 @@ VERIFY: tuple[P, ...] = (
     P("hash images", images.hash_images),
     P("connect", reach.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
-    P("names", names.await_names, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
-    P("verify", steps.verify, after=("names", "ports")),
+    P("verify", steps.verify, after=("ports",)),
 )
 
 DESTROY: tuple[P, ...] = (
@@ -202,7 +193,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             # What an interrupted replacement kept is of another instant.
             if phase.name != "kept data"
         ),
-        P("verify", steps.verify, after=("names", "proof", "ports")),
+        P("verify", steps.verify, after=("proof", "ports")),
     )
 
 

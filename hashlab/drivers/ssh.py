@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import shlex
 import socket
 import threading
@@ -33,14 +34,13 @@ ERRORS_LIMIT = 1_000_000
 STREAM_SILENCE_SECONDS = 120.0
 RSYNC = [
     "rsync",
-    "--copy-links",
+    "--copy-links",  # of the folders on the way; the names are those of files
     "--perms",
-    "--chmod=D755,Fu=rwX,Fgo=rX",  # a container's user must be able to read them
+    "--chmod=D755",
     "--times",
     "--checksum",
     "--stats",
     "--from0",
-    "--force",  # a file may take the place of a folder
 ]
 # Relays the Docker API on a machine; OpenSSH's own stream forwarding is out of Paramiko's reach.
 # When the engine ends a stream, as it does after each command run in a container, socat would wait
@@ -203,8 +203,9 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     if code < 0:
         # Paramiko ends both streams when the wire is cut, as if the command had ended.
         raise EOFError("the connection was cut")
+    # Names on a machine need not be UTF-8, and must come back as they are.
     return Completed(
-        code, output.decode(errors="replace"), b"".join(errors).decode(errors="replace")
+        code, output.decode(errors="surrogateescape"), b"".join(errors).decode(errors="replace")
     )
 
 
@@ -326,18 +327,21 @@ class SshConnector:
         root: Path,
         files: Sequence[str],
         target: str,
+        like: str,
         scratch: str,
         track: Track,
     ) -> int:
         """See protocols.Connector: rsync sends only what differs inside each file."""
-        with NamedTemporaryFile("w", prefix="hashlab-files-", encoding="utf-8") as listing:
-            listing.write("".join(f"{name}\0" for name in files))
+        with NamedTemporaryFile("wb", prefix="hashlab-files-") as listing:
+            # A name that begins with # or ; would be a comment without the dot.
+            listing.write(b"".join(b"./%s\0" % os.fsencode(name) for name in files))
             listing.flush()
             done = self._runner.run(
                 [
                     *RSYNC,
                     f"--files-from={listing.name}",
                     f"--temp-dir={scratch}",
+                    f"--copy-dest={like}",
                     *("--rsh", shlex.join(["ssh", "-F", str(self._config)])),
                     f"{root}/",
                     f"{machine}:{target}/",

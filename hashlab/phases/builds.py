@@ -11,19 +11,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashlab.config.model import BindMount, Lab, Service
+from hashlab.config.model import Lab, Service
 from hashlab.hashing import digest, short
 from hashlab.phases.containerspec import container_body
-from hashlab.phases.laptopfiles import LaptopFiles, upload_root
+from hashlab.phases.laptopfiles import (
+    LaptopFiles,
+    bind_name,
+    file_content,
+    file_name,
+    is_folder,
+    mode_of,
+    plain,
+)
 
 
 @dataclass(frozen=True)
 class Build:
     """What a service should be running.
 
-    ``start_files`` and ``sync_files`` map paths inside the container to content hashes,
-    ``places`` to names on the machine, ``reloadable`` those that a running process may take in to
-    files of the laptop. ``fixed``: hash of all that it cannot take in.
+    ``start_files`` and ``sync_files`` map paths inside the container to content hashes (of a link:
+    to what it leads to), ``places`` to paths below the lab's folder on the machine, ``reloadable``
+    those that a running process may take in to files of the laptop. ``mounts``: where each mount of
+    the laptop's files lies there. ``fixed``: hash of all that it cannot take in.
     """
 
     service: str
@@ -33,6 +42,7 @@ class Build:
     places: Mapping[str, str] = field(default_factory=dict)
     reloadable: Mapping[str, Path] = field(default_factory=dict)
     fixed: str = ""
+    mounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reload_files(self) -> dict[str, str]:
@@ -52,45 +62,68 @@ def build_id(start_id: str, sync_files: Mapping[str, str]) -> str:
 
 def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopFiles) -> Build:
     """Hash everything that goes into a service."""
-    root = upload_root(lab)
     reload = lab.reload(service.name)
     start_files: dict[str, str] = {}
     sync_files: dict[str, str] = {}
     places: dict[str, str] = {}
+    modes: dict[str, str] = {}
     reloadable: dict[str, Path] = {}
     for bind in service.binds:
         for name, content in laptop.bind(bind).items():
-            path, inside = root / name, _inside(bind, root / name)
+            relative = name.removeprefix(bind_name(lab, bind.source)).removeprefix("/")
+            path, inside = bind.source / relative, _below(bind.target, relative)
+            if is_folder(content) or _is_hidden(service, bind.target, inside):
+                continue
             # A mounted single file is its inode: only a new container sees the file in its place.
-            in_place = path != bind.source and _action(service, path) == "sync"
+            in_place = bool(relative) and _action(service, path) == "sync"
             kind = sync_files if in_place else start_files
-            kind[inside], places[inside] = content, name
-            if reload and path != bind.source and not in_place and _within(path, reload.paths):
+            kind[inside], places[inside] = plain(content), name
+            if not in_place:
+                modes[inside] = mode_of(content)
+            if reload and relative and not in_place and _within(path, reload.paths):
                 reloadable[inside] = path
-    fixed = {
-        "container": container_body(lab, service),
-        "image": image_inputs,
-        "secrets": {mount.target: [laptop.file(mount), mount.mode] for mount in service.files},
-    }
+    for mount in service.files:
+        start_files[mount.target] = plain(file_content(laptop.file(mount), mount.mode))
+        places[mount.target] = file_name(mount)
+    fixed = {"container": container_body(lab, service), "image": image_inputs}
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(
         service.name,
-        short(digest({**fixed, "files": start_files})),
+        short(digest({**fixed, "files": start_files, "modes": modes})),
         start_files,
         sync_files,
         places,
         reloadable,
         short(digest({**fixed, "files": others})),
+        {
+            **{bind.target: bind_name(lab, bind.source) for bind in service.binds},
+            **{mount.target: file_name(mount) for mount in service.files},
+        },
     )
+
+
+def _is_hidden(service: Service, target: str, inside: str) -> bool:
+    """True if another mount of the service lies over this path of the mount at ``target``."""
+    others = [
+        *(bind.target for bind in service.binds),
+        *(volume.target for volume in service.volumes),
+        *(tmpfs.target for tmpfs in service.tmpfs),
+        *(mount.target for mount in service.files),
+    ]
+    return any(is_below(inside, other) and len(other) > len(target) for other in others)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """True if a path in a container is, or lies below, another one."""
+    return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
 def _within(path: Path, places: Iterable[Path]) -> bool:
     return any(path.is_relative_to(place) for place in places)
 
 
-def _inside(bind: BindMount, path: Path) -> str:
-    relative = path.relative_to(bind.source).as_posix()
-    return bind.target if relative == "." else f"{bind.target.rstrip('/')}/{relative}"
+def _below(target: str, relative: str) -> str:
+    return f"{target.rstrip('/')}/{relative}" if relative else target
 
 
 def _action(service: Service, path: Path) -> str:

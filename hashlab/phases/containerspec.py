@@ -100,7 +100,7 @@ def _mounts(lab: Lab, service: Service) -> list[dict[str, Any]]:
     mounts += [
         {
             "Type": "bind",
-            "Source": secret_path(lab, file.name),
+            "Source": secret_path(lab, file),
             "Target": file.target,
             "ReadOnly": True,
         }

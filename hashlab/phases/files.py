@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 import tarfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashlab.config.model import FileMount
-from hashlab.errors import LabError
-from hashlab.phases.laptopfiles import home, upload_root
-from hashlab.phases.machinefiles import MachineFiles, Placed, nul, observe_files, write_manifest
+from hashlab.errors import FilesChanged, LabError
+from hashlab.hashing import open_regular
+from hashlab.phases.laptopfiles import (
+    LINK,
+    bind_name,
+    file_name,
+    home,
+    is_folder,
+    mode_of,
+    plain,
+    upload_root,
+)
+from hashlab.phases.machinefiles import (
+    MachineFiles,
+    Placed,
+    by_folder,
+    nul,
+    observe_files,
+    write_manifest,
+)
+from hashlab.phases.programs import PLACE, WALK
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
@@ -20,141 +39,168 @@ FEW = 64
 SMALL = 4 << 20
 # From this size on, a file that lies there twice is sent once and copied on the machine.
 LARGE = 1 << 20
-
-# Takes an archive from its input. All of it is on the machine before the first file is replaced,
-# and each is replaced in one step: a reader sees the old one or the new one.
-APPLY = """
-umask 022
-rm -rf "$1/scratch" && mkdir -p "$1/files" && install -d -m 0700 "$1/secrets" "$1/scratch" || exit 1
-cd "$1/scratch" && tar -x -p -f - || exit 1
-[ -f end ] || { echo "the archive is not whole" >&2; exit 1; }
-cd "$1/files" || exit 1
-xargs -0 -r rm -f -- < ../scratch/delete || exit 1
-xargs -0 -r mkdir -p -- < ../scratch/folders || exit 1
-cd ../scratch/new || exit 1
-find . -type f -exec sh -c '
-    for name; do
-        target="../../$name"
-        if [ -d "$target" ]; then rm -r -- "$target" || exit 1; fi
-        mkdir -p -- "${target%/*}" && mv -f -- "$name" "$target" || exit 1
-    done' sh {} +
-"""
-
-
-# Reads pairs of a file and the name that shall have a copy of it.
-COPY = """
-cd "$1/files" || exit 1
-xargs -0 -r -n 2 sh -c '
-    target="./$2"
-    if [ -d "$target" ]; then rm -r -- "$target" || exit 1; fi
-    mkdir -p -- "${target%/*}" && cp -p -- "./$1" ../scratch/copy &&
-        mv -f -- ../scratch/copy "$target"' sh
-"""
+SHOWN_LINKS = 3
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What must travel to, or leave, a machine."""
+    """What must be done on a machine, by path below the lab's folder there. ``send``: entries that
+    travel; ``modes``: folders that only get another mode; ``delete``: files and links that leave;
+    ``clear``: what is in the way of a folder; ``empty``: folders that leave if nothing is in them,
+    the deepest first.
+    """
 
-    send: tuple[str, ...]
-    delete: tuple[str, ...]
-    secrets: tuple[FileMount, ...]
+    send: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    clear: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
 
     @property
-    def empty(self) -> bool:
-        """Whether the machine has it all."""
-        return not (self.send or self.delete or self.secrets)
+    def nothing(self) -> bool:
+        """True if the machine has it all."""
+        return not (self.send or self.modes or self.delete or self.clear or self.empty)
 
 
-def difference(
-    wanted: Mapping[str, str],
-    secrets: Mapping[str, tuple[FileMount, str]],
-    there: MachineFiles,
-) -> Difference:
-    """Decide: send what differs; delete only what hashlab itself once put there. Pure."""
-    gone = (there.own & set(there.files)) - set(wanted)
+def difference(wanted: Mapping[str, str], there: MachineFiles) -> Difference:
+    """Decide: send what differs; delete only what hashlab itself once put there. Pure.
 
-    def differs(mount: FileMount, content: str) -> bool:
-        placed = there.secrets.get(mount.name)
-        return placed is None or placed.mode != mount.mode or _plain(placed.content) != content
+    A container may change the modes and owners of what it mounts, as under Docker; so they are
+    compared with what hashlab last sent. Nothing changes a secret's mode but hashlab.
+    """
+    files, manifest = there.files, there.manifest
+    gone = there.own - set(wanted)
 
+    def differs(name: str, content: str) -> bool:
+        placed, sent = files.get(name), manifest.get(name)
+        if placed is None or plain(placed.content) != plain(content):
+            return True
+        if name.startswith("secrets/"):
+            return mode_of(placed.content) != mode_of(content)
+        return sent is not None and mode_of(sent.content) not in ("", mode_of(content))
+
+    changed = [name for name, content in wanted.items() if differs(name, content)]
+    is_there = {name for name in changed if is_folder(wanted[name]) and _kind(files, name) == "d"}
     return Difference(
-        send=tuple(
+        send=tuple(name for name in changed if name not in is_there),
+        modes=tuple(name for name in changed if name in is_there),
+        delete=tuple(sorted((n for n in gone if files[n].kind != "d"), key=by_folder)),
+        clear=tuple(
             name
-            for name, content in wanted.items()
-            if name not in there.files or there.files[name].content != content
+            for name in changed
+            if is_folder(wanted[name]) and _kind(files, name) not in ("", "d")
         ),
-        delete=tuple(sorted(gone)),
-        secrets=tuple(mount for mount, content in secrets.values() if differs(mount, content)),
+        empty=tuple(sorted((n for n in gone if files[n].kind == "d"), key=_deepest_first)),
     )
 
 
-def _plain(content: str) -> str:
-    return content.removesuffix("+x")
+def _kind(files: Mapping[str, Placed], name: str) -> str:
+    return files[name].kind if name in files else ""
+
+
+def _deepest_first(name: str) -> tuple[int, tuple[str, str]]:
+    return -name.count("/"), by_folder(name)
 
 
 def upload(world: World, track: Track, machine: str) -> None:
     """Promise: every file, secret and config that services of the machine mount is there, whole."""
-    services = world.services_on(machine)
-    laptop = world.laptop_files()
-    wanted = laptop.of(services)
-    secrets = {m.name: (m, laptop.file(m)) for s in services for m in s.files}
-    names = world.names_on(machine)
-    # What is empty comes with no file, so the manifest alone tells whether it was made.
-    binds = [bind for service in services for bind in service.binds]
-    empty = [b.source for b in binds if b.source.is_dir() and not laptop.bind(b)]
-    there = world.facts.files.get(machine) or _observe(world, machine, names)
-    todo = difference(wanted, secrets, there)
-    if todo.empty and there.manifest == _record(world, there, names, empty):
+    wanted = world.wanted_on(machine)
+    there = world.facts.files.get(machine) or _observe(world, machine, wanted)
+    todo = difference(wanted, there)
+    if todo.nothing and there.manifest == _record(there, wanted):
         world.facts.files[machine] = there
-        track.skip(f"{len(names)} files unchanged")
+        track.skip(f"{_count(wanted, wanted)} files unchanged")
         return
     world.about_to_change()
-    _tell_causes(world, machine, (*todo.send, *todo.delete))
+    _report_causes(world, machine, wanted, todo)
+    _note_links(world, wanted, todo)
     _apply(world, machine, todo, wanted, track)
-    there = _observe(world, machine, names)
-    left = difference(wanted, secrets, there)
-    if not left.empty:
-        what = ", ".join([*left.send, *left.delete, *(mount.name for mount in left.secrets)])
+    there = _observe(world, machine, wanted)
+    left = [name for name in wanted if plain(wanted[name]) != plain(_content(there, name))]
+    left += [name for name in todo.delete if _kind(there.files, name) not in ("", "d")]
+    if left:
         raise LabError(
-            f"files are not what was sent: {what}",
+            f"files are not what was sent: {', '.join(map(shown, left))}",
             where=machine,
             next_step="run it again; if it stays, look who writes to the folder that is mounted",
         )
-    record = _record(world, there, names, empty)
+    record = _record(there, wanted)
     write_manifest(world.link(machine).shell, world.lab, machine, record)
     world.facts.files[machine] = there
-    parts = [f"{len(todo.send) + len(todo.secrets)} sent", f"{len(todo.delete)} deleted"]
-    track.detail(", ".join(part for part in parts if not part.startswith("0 ")) or "recorded")
+    counts = {"sent": _count(todo.send, wanted), "deleted": len(todo.delete)}
+    parts = [f"{count} {word}" for word, count in counts.items() if count]
+    track.detail(", ".join(parts) or "recorded")
 
 
-def _observe(world: World, machine: str, names: Collection[str]) -> MachineFiles:
+def shown(name: str) -> str:
+    """A path as messages may show it, whatever its bytes are."""
+    return name.removeprefix("files/").encode(errors="backslashreplace").decode()
+
+
+def _count(names: Iterable[str], wanted: Mapping[str, str]) -> int:
+    return sum(not is_folder(wanted[name]) for name in names)
+
+
+def _content(there: MachineFiles, name: str) -> str:
+    return there.files[name].content if name in there.files else ""
+
+
+def _observe(world: World, machine: str, names: Iterable[str]) -> MachineFiles:
     return observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
 
 
-def _record(
-    world: World, there: MachineFiles, names: Collection[str], empty: Iterable[Path]
-) -> dict[str, Placed]:
-    """What the manifest says of files that lie there and folders that were made, so that nothing
-    needs hashing or making the next time.
+def _record(there: MachineFiles, wanted: Mapping[str, str]) -> dict[str, Placed]:
+    """What the manifest says of what was sent, so that it needs no hashing the next time. Of a
+    folder only that it was made, and with which mode.
     """
-    root, placed = upload_root(world.lab), there.all
-    folders = {f"folders/{path.relative_to(root).as_posix()}": Placed("") for path in empty}
-    return {**{name: placed[name] for name in sorted(names)}, **folders}
+    return {
+        name: Placed("" if is_folder(content) else there.files[name].identity, content)
+        for name, content in wanted.items()
+        if name in there.files
+    }
 
 
-def _tell_causes(world: World, machine: str, names: Sequence[str]) -> None:
+def _report_causes(world: World, machine: str, wanted: Mapping[str, str], todo: Difference) -> None:
     """Files that no artifact made were edited by somebody: that is why this run has work."""
     root = upload_root(world.lab)
     made = [artifact.output for artifact in world.lab.artifacts]
+    names = [name for name in (*todo.send, *todo.delete) if name.startswith("files/")]
+    paths = [
+        root / name.removeprefix("files/")
+        for name in names
+        if name not in wanted or not is_folder(wanted[name])
+    ]
     edited = [
-        path.relative_to(world.lab.folder).as_posix()
-        for path in (root / name for name in names)
+        shown(path.relative_to(world.lab.folder).as_posix())
+        for path in paths
         if path.is_relative_to(world.lab.folder)
         and not any(path.is_relative_to(output) for output in made)
     ]
     if edited:
         world.because(Cause(f"files of {machine}", tuple(edited)))
+
+
+def _note_links(world: World, wanted: Mapping[str, str], todo: Difference) -> None:
+    """Name links that were just sent and lead out of their mount."""
+    out = [name for name in todo.send if leads_out(world, name, wanted[name])]
+    if out:
+        more = f" and {len(out) - SHOWN_LINKS} more" if len(out) > SHOWN_LINKS else ""
+        names = [shown(name) for name in out[:SHOWN_LINKS]]
+        world.note(
+            f"links that lead out of their mount lead to the container's own files, as under "
+            f"Docker: {', '.join(names)}{more}"
+        )
+
+
+def leads_out(world: World, name: str, content: str) -> bool:
+    """True if this is a link to outside of every mount that shows it."""
+    if not content.startswith(LINK):
+        return False
+    path = upload_root(world.lab) / name.removeprefix("files/")
+    target = Path(os.path.normpath(path.parent / content.removeprefix(LINK)))
+    sources = [bind.source for service in world.lab.services for bind in service.binds]
+    mounts = [source for source in sources if path.is_relative_to(source)]
+    return content.startswith(f"{LINK}/") or not any(map(target.is_relative_to, mounts))
 
 
 def _apply(
@@ -163,85 +209,168 @@ def _apply(
     """A few small files go over the connection that is open; for more, rsync's own connection
     pays, which sends only what differs inside a file.
     """
-    root = upload_root(world.lab)
-    size = sum((root / name).stat().st_size for name in todo.send)
-    by_rsync = len(todo.send) > FEW or size > SMALL
-    folders = [
-        bind.source.relative_to(root).as_posix()
-        for service in world.services_on(machine)
-        for bind in service.binds
-        if bind.source.is_dir()
-    ]
-    archive = packed(todo, root, folders, send=() if by_rsync else todo.send)
-    _write(world, machine, APPLY, archive)
+    sources = _sources(world, machine, todo.send)
+    files = [name for name in todo.send if mode_of(wanted[name]) and not is_folder(wanted[name])]
+    large = [name for name in files if name.startswith("files/")]
+    sizes = {name: _size(sources[name]) for name in large}
+    copies: dict[str, str] = {}
+    if len(large) > FEW or sum(sizes.values()) > SMALL:
+        copies = copies_in(large, wanted, sources)
+        _place(world, machine, "empty")
+        once = [name for name in large if name not in copies]
+        try:
+            track.sent(_rsync(world, machine, once, track))
+        finally:
+            for name in large:
+                _check_unchanged(world, sources[name], wanted[name])
+    else:
+        large = []
+    archive = packed(todo, wanted, sources, copies, left_out=large)
+    _place(world, machine, "rest" if large else "all", archive)
     track.sent(len(archive))
-    if by_rsync:
-        copies = copies_in(todo.send, wanted, root)
-        once = [name for name in todo.send if name not in copies]
-        track.sent(_rsync(world, machine, root, once, track))
-        if copies:
-            pairs = [name for copy, first in copies.items() for name in (first, copy)]
-            _write(world, machine, COPY, nul(pairs))
 
 
-def _write(world: World, machine: str, script: str, stdin: bytes) -> None:
-    shell = world.link(machine).shell
-    done = shell.run(["sh", "-c", script, "sh", home(world.lab)], stdin=stdin)
+def _sources(world: World, machine: str, names: Iterable[str]) -> dict[str, Path]:
+    """The laptop's files behind paths on a machine. What a Compose file names may be a link."""
+    services, root = world.services_on(machine), upload_root(world.lab)
+    named = {file_name(mount): mount.source for s in services for mount in s.files}
+    named |= {bind_name(world.lab, bind.source): bind.source for s in services for bind in s.binds}
+    return {
+        name: named[name].resolve() if name in named else root / name.removeprefix("files/")
+        for name in names
+    }
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise _changed(path) from error
+
+
+def _check_unchanged(world: World, path: Path, content: str) -> None:
+    try:
+        unchanged = content.startswith(f"{world.digests.file(path)}:")
+    except OSError as error:
+        raise _changed(path) from error
+    if not unchanged:
+        raise _changed(path)
+
+
+def _changed(path: Path) -> FilesChanged:
+    return FilesChanged(
+        f"{shown(str(path))} changed while it was uploaded",
+        next_step="run it again when nothing writes to it any more",
+    )
+
+
+def _place(world: World, machine: str, how: str, archive: bytes = b"") -> None:
+    words = ["sudo", "sh", "-c", PLACE, "sh", home(world.lab), WALK, how]
+    done = world.link(machine).shell.run(words, stdin=archive)
     if done.code != 0:
         raise LabError("cannot write to the machine", where=machine, output=done.stderr)
 
 
-def copies_in(send: Iterable[str], wanted: Mapping[str, str], root: Path) -> dict[str, str]:
+def copies_in(
+    send: Iterable[str], wanted: Mapping[str, str], sources: Mapping[str, Path]
+) -> dict[str, str]:
     """Large files that are the same as one before them, with that one's name. ``wanted``: what
-    makes files the same, content and execute mark; their times must be, too.
+    makes files the same, content and mode; their times must be, too.
     """
     first: dict[tuple[str, int], str] = {}
     copies: dict[str, str] = {}
     for name in send:
-        stat = (root / name).stat()
-        if stat.st_size < LARGE:
+        try:
+            status = sources[name].stat()
+        except OSError as error:
+            raise _changed(sources[name]) from error
+        if status.st_size < LARGE:
             continue
-        known = first.setdefault((wanted[name], stat.st_mtime_ns), name)
+        known = first.setdefault((wanted[name], status.st_mtime_ns), name)
         if known != name:
             copies[name] = known
     return copies
 
 
-def _rsync(world: World, machine: str, root: Path, names: Sequence[str], track: Track) -> int:
+def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> int:
+    """Bring files to where PLACE expects what an archive would have brought."""
+    top = home(world.lab)
     return world.connector.copy(
         machine,
         world.facts.reach[machine].endpoint,
-        root=root,
-        files=names,
-        target=f"{home(world.lab)}/files",
-        scratch=f"{home(world.lab)}/scratch",
+        root=upload_root(world.lab),
+        files=[name.removeprefix("files/") for name in names],
+        target=f"{top}/scratch/new/files",
+        like=f"{top}/files",
+        scratch=f"{top}/scratch",
         track=track,
     )
 
 
-def packed(todo: Difference, root: Path, folders: Iterable[str], send: Iterable[str]) -> bytes:
-    """The archive for APPLY: lists of what to delete and which folders to make, and below ``new``
-    what takes its place. Times travel too, for some programs compare them (the JVM does). ``end``
-    tells that it is whole: tar is content with an archive that was cut off between two files.
+def packed(
+    todo: Difference,
+    wanted: Mapping[str, str],
+    sources: Mapping[str, Path],
+    copies: Mapping[str, str],
+    *,
+    left_out: Iterable[str] = (),
+) -> bytes:
+    """The archive for PLACE: lists of what to do, and below ``new`` what takes its place, but for
+    ``left_out``. Times travel too, for some programs compare them (the JVM does). ``end`` tells
+    that it is whole: tar is content with an archive that was cut off between two files.
     """
+    missing, send = set(left_out), sorted(todo.send)
+    folders = {name for name in send if is_folder(wanted[name])}
+    # What lies in a new folder takes its place with it.
+    units = [name for name in send if not folders.intersection(_parents(name))]
+    lists = {
+        "remove": sorted((*todo.delete, *todo.clear), key=by_folder),
+        "empty": todo.empty,
+        "place": sorted(units, key=by_folder),
+        "mode": [f"{mode_of(wanted[name])}:{name}" for name in todo.modes],
+        "copies": [name for copy, first in copies.items() for name in (first, copy)],
+    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        _add(archive, "delete", nul(todo.delete))
-        _add(archive, "folders", nul(folders))
-        _add(archive, "new", None, mode=0o755)
+        for name, entries in lists.items():
+            if entries:
+                add(archive, name, nul(entries))
+        add(archive, "new", None, mode=0o755)
         for name in send:
-            path = root / name
-            mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            mtime = int(path.stat().st_mtime)
-            _add(archive, f"new/files/{name}", path.read_bytes(), mode=mode, mtime=mtime)
-        for mount in todo.secrets:
-            _add(archive, f"new/secrets/{mount.name}", mount.source.read_bytes(), mode=mount.mode)
-        _add(archive, "end", b"")
+            if name not in missing:
+                _add_entry(archive, name, wanted[name], sources[name])
+        add(archive, "end", b"")
         # Without filling up a record of 10 KB one small file stays small.
         return buffer.getvalue() + bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _add(
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path) -> None:
+    if content.startswith(LINK):
+        entry = tarfile.TarInfo(f"new/{name}")
+        entry.type, entry.linkname = tarfile.SYMTYPE, content.removeprefix(LINK)
+        archive.addfile(entry)
+        return
+    mode = int(mode_of(content) or "0", 8)
+    if is_folder(content):
+        add(archive, f"new/{name}", None, mode=mode)
+        return
+    try:
+        with open_regular(source, follow=False) as stream:
+            mtime = int(os.fstat(stream.fileno()).st_mtime)
+            data = stream.read()
+    except OSError as error:
+        raise _changed(source) from error
+    if not content.startswith(f"{hashlib.sha256(data).hexdigest()}:"):
+        raise _changed(source)
+    add(archive, f"new/{name}", data, mode=mode, mtime=mtime)
+
+
+def add(
     archive: tarfile.TarFile,
     name: str,
     content: bytes | None,

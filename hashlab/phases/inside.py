@@ -2,51 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from hashlab.errors import LabError
-from hashlab.phases.builds import Build
+from hashlab.phases.builds import Build, is_below
 from hashlab.phases.containerspec import BUILD_VARIABLE, SERVICE_LABEL
-from hashlab.phases.laptopfiles import home
-from hashlab.phases.machinefiles import (
-    IDENTITY,
-    OBSERVE,
-    Inside,
-    Placed,
-    digests_in,
-    nul,
-    parse,
-    with_contents,
-)
+from hashlab.phases.laptopfiles import home, plain
+from hashlab.phases.machinefiles import Inside, MachineFiles, Placed, nul, parse, with_contents
+from hashlab.phases.programs import HASH_INSIDE, OBSERVE, READ_INSIDE
 from hashlab.phases.world import World
 from hashlab.protocols import Link
 
-# Files are looked at through the process's own view of its file system, so a mount that still shows
-# an old file is seen as what it is. One that is the very file of the machine needs no hashing.
-# `find` complains of files that are not there, which says no more than that they are not listed;
-# one before GNU findutils 4.9 complains of this option.
-FROM_STDIN = "-files0-from"
-READ_INSIDE = f"""
-for pid in "$@"; do
-    shift
-    set -- "$@" "/proc/$pid/environ"
-done
-[ $# -eq 0 ] || grep --with-filename --null --null-data '^{BUILD_VARIABLE}=' "$@" 2> /dev/null
-printf 'files\\0'
-find -H {FROM_STDIN} - -maxdepth 0 -type f -printf '{IDENTITY}'
-exit 0
-"""
 # Both in one program: to start one over SSH takes as long as what it does.
-READ_ALL = f"""
-{OBSERVE}
-shift
-{READ_INSIDE}
-"""
-HASH_INSIDE = """
-xargs -0 -r sha256sum -z -- 2> /dev/null
-exit 0
-"""
+READ_ALL = f"{OBSERVE}shift\n{READ_INSIDE}"
+# How the kernel writes a blank, a tab, a newline and a backslash in the path of a mount.
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What READ_INSIDE prints. ``started``: the build of each process, by pid; ``mounted``: where
+    anything is mounted in its container, by pid; ``found``: the path (on the machine) a path in a
+    container leads to, by pid and path; ``identities``: by path on the machine.
+    """
+
+    started: Mapping[int, str] = field(default_factory=dict)
+    mounted: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    found: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    identities: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> None:
@@ -55,58 +41,113 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     """
     facts, link = world.facts, world.link(machine)
     there = facts.containers[machine]
-    alive = [c for c in there if c.pid and c.labels.get(SERVICE_LABEL) in builds]
-    places = {
-        f"/proc/{c.pid}/root{path}": build.places[path]
-        for c in alive
-        for build in [builds[c.labels[SERVICE_LABEL]]]
-        for path in [*build.start_files, *build.sync_files]
-    }
-    pids = [str(c.pid) for c in alive]
-    # Only root may look into the processes of others.
-    words = ["sudo", "sh", "-c", READ_ALL] if alive else ["sh", "-c", READ_ALL]
-    done = link.shell.run([*words, "sh", home(world.lab), *pids], stdin=nul(places))
-    if done.code != 0 or FROM_STDIN in done.stderr:
+    alive = [
+        (c, builds[c.labels[SERVICE_LABEL]])
+        for c in there
+        if c.pid and c.labels.get(SERVICE_LABEL) in builds
+    ]
+    pairs = [
+        word
+        for container, build in alive
+        for path in ("", *build.mounts)
+        for word in (str(container.pid), path)
+    ]
+    # Only root may look into the processes of others, and into folders of containers.
+    done = link.shell.run(["sudo", "sh", "-c", READ_ALL, "sh", home(world.lab), *pairs])
+    if done.code != 0:
         raise _cannot_look(link, done.stderr)
     listed, rest = parse(done.stdout)
-    names = world.names_on(machine)
-    files = with_contents(link.shell, world.lab, machine, listed, wanted=names)
-    head, _, listing = rest.partition("files\0")
-    pairs = listing.split("\0")
-    identities = dict(zip(pairs[1::2], pairs[0::2], strict=False))
-    expected = {path: files.files.get(name) for path, name in places.items()}
-    facts.files[machine] = files
-    facts.inside[machine] = Inside(_started(head), _seen(link, identities, expected))
-
-
-def _started(head: str) -> dict[int, str]:
-    words = head.split("\0")
-    return {
-        int(PurePosixPath(path).parent.name): variable.removeprefix(f"{BUILD_VARIABLE}=")
-        for path, variable in zip(words[0::2], words[1::2], strict=False)
-    }
-
-
-def _seen(
-    link: Link, identities: Mapping[str, str], expected: Mapping[str, Placed | None]
-) -> dict[str, str]:
+    files = with_contents(link.shell, world.lab, machine, listed, wanted=world.wanted_on(machine))
+    listing = read_listing(rest)
     seen: dict[str, str] = {}
-    strange: list[str] = []
-    for path, identity in identities.items():
-        placed = expected[path]
-        if placed is not None and placed.identity == identity and placed.content:
-            seen[path] = placed.content
-        else:
-            strange.append(path)
-    digests = _hash(link, strange) if strange else {}
-    return seen | {path: Placed(identities[path]).holding(d).content for path, d in digests.items()}
+    strange: dict[str, str] = {}
+    for container, build in alive:
+        for path in build.places:
+            key = f"/proc/{container.pid}/root{path}"
+            placed = see(listing, container.pid, path, build, files)
+            if isinstance(placed, Placed):
+                seen[key] = plain(placed.content)
+            elif placed:
+                strange[key] = placed
+    for path, digest in _hash(link, strange.values()).items():
+        content = plain(Placed(listing.identities[path]).holding(digest).content)
+        seen |= {key: content for key, other in strange.items() if other == path}
+    facts.files[machine] = files
+    facts.inside[machine] = Inside(listing.started, seen)
 
 
-def _hash(link: Link, paths: Sequence[str]) -> dict[str, str]:
+def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles) -> Placed | str:
+    """Return what a process finds at a path of one of its mounts: an entry of the machine, if the
+    mount shows that very entry; the path on the machine of a file that must be hashed; or "" if it
+    finds nothing, or something that hashlab has not put there. Pure.
+
+    A mount that shows the machine's own folder shows all that is in it, except below another mount.
+    """
+    target = max((t for t in build.mounts if is_below(path, t)), key=len)
+    name, found = build.mounts[target], listing.found.get((pid, target), "")
+    identity, there = listing.identities.get(found, ""), files.files.get(name)
+    below = path[len(target.rstrip("/")) :] if path != target else ""
+    if not below:
+        if there is not None and there.identity == identity and there.content:
+            return there
+        return found if identity.startswith("f:") else ""
+    if there is None or not there.is_same_folder(identity):
+        return ""
+    top = found.removeprefix(f"/proc/{pid}/root")
+    if any(
+        is_below(top + below, other) and len(other) > len(top)
+        for other in listing.mounted.get(pid, ())
+    ):
+        return ""
+    entry = files.files.get(build.places[path])
+    return entry if entry is not None and entry.content else ""
+
+
+def read_listing(text: str) -> Listing:
+    """Read what READ_INSIDE prints."""
+    builds, _, rest = _split(text.split("\0"), "mounts")
+    mounts, _, rest = _split(rest, "places")
+    places, _, entries = _split(rest, "entries")
+    mounted: dict[int, set[str]] = {}
+    for line in "\0".join(mounts).split("\n"):
+        path, _, mount = line.partition("\0")
+        fields = mount.split(" ")
+        if len(fields) > 4:
+            where = _ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), fields[4])
+            mounted.setdefault(_pid(path), set()).add(where)
+    return Listing(
+        {
+            _pid(path): variable.removeprefix(f"{BUILD_VARIABLE}=")
+            for path, variable in zip(builds[0::2], builds[1::2], strict=False)
+        },
+        {pid: frozenset(paths) for pid, paths in mounted.items()},
+        {
+            (int(pid), path): found
+            for pid, path, found in zip(places[0::3], places[1::3], places[2::3], strict=False)
+        },
+        dict(zip(entries[1::2], entries[0::2], strict=False)),
+    )
+
+
+def _split(words: Sequence[str], mark: str) -> tuple[Sequence[str], str, Sequence[str]]:
+    if mark not in words:
+        return words, "", []
+    place = words.index(mark)
+    return words[:place], mark, words[place + 1 :]
+
+
+def _pid(path: str) -> int:
+    return int(PurePosixPath(path).parent.name)
+
+
+def _hash(link: Link, paths: Collection[str]) -> dict[str, str]:
+    if not paths:
+        return {}
     done = link.shell.run(["sudo", "sh", "-c", HASH_INSIDE, "sh"], stdin=nul(paths))
     if done.code != 0:
         raise _cannot_look(link, done.stderr)
-    return digests_in(done.stdout)
+    entries = (entry.partition("  ") for entry in done.stdout.split("\0") if entry)
+    return {path: digest for digest, _, path in entries}
 
 
 def _cannot_look(link: Link, output: str) -> LabError:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from hashlab.config.model import BindMount, FileMount, Lab, Service
 from hashlab.errors import LabError
-from hashlab.hashing import Digests, files_below, mode_digest, settled
+from hashlab.hashing import Digests, settled
 
 # Never part of a bind mount: our own state with its secrets, and version control.
 PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
+FOLDER = "folder"
+LINK = "link:"
+EXECUTABLE = 0o100
+_DESCRIBED = re.compile(r"([0-9a-f]{64}|folder):([0-7]{1,4})")
 
 
 def home(lab: Lab) -> str:
@@ -26,15 +32,60 @@ def upload_root(lab: Lab) -> Path:
     return Path(os.path.commonpath([lab.folder, *sources]))
 
 
+def bind_name(lab: Lab, source: Path) -> str:
+    """Return the path of a bind source below the lab's folder on a machine."""
+    relative = source.relative_to(upload_root(lab)).as_posix()
+    return f"files/{relative}" if relative != "." else "files"
+
+
+def file_name(mount: FileMount) -> str:
+    """Return the path of a secret or config below the lab's folder on a machine. Two of one name
+    are two files, and so are two modes of one secret.
+    """
+    kind = "secret" if mount.secret else "config"
+    return f"secrets/{kind}/{mount.name}/{mount.mode:o}"
+
+
 def remote_path(lab: Lab, source: Path) -> str:
     """Where a bind source of the laptop lies on a machine."""
-    relative = source.relative_to(upload_root(lab)).as_posix()
-    return f"{home(lab)}/files/{relative}" if relative != "." else f"{home(lab)}/files"
+    return f"{home(lab)}/{bind_name(lab, source)}"
 
 
-def secret_path(lab: Lab, name: str) -> str:
+def secret_path(lab: Lab, mount: FileMount) -> str:
     """Where a secret or config lies on a machine."""
-    return f"{home(lab)}/secrets/{name}"
+    return f"{home(lab)}/{file_name(mount)}"
+
+
+def file_content(digest: str, mode: int) -> str:
+    """Describe a file's content and mode; of a folder with FOLDER as ``digest``."""
+    return f"{digest}:{mode:o}"
+
+
+def link_content(target: str) -> str:
+    """Describe a link by what it leads to."""
+    return LINK + target
+
+
+def is_folder(content: str) -> bool:
+    """True if this describes a folder."""
+    return content.startswith(f"{FOLDER}:")
+
+
+def plain(content: str) -> str:
+    """Return what of a description must always be as it was sent: a file's content and whether it
+    may be executed, a link's target. What else a mode says, a container may change.
+    """
+    described = _DESCRIBED.fullmatch(content)
+    if described is None:
+        return content
+    what, mode = described.groups()
+    return what if what == FOLDER or not int(mode, 8) & EXECUTABLE else f"{what}+x"
+
+
+def mode_of(content: str) -> str:
+    """Return the mode in a description, in octal digits; "" if it holds none."""
+    described = _DESCRIBED.fullmatch(content)
+    return described[2] if described else ""
 
 
 class LaptopFiles:
@@ -52,12 +103,12 @@ class LaptopFiles:
         self._files: dict[Path, str] = {}
 
     def bind(self, bind: BindMount) -> Mapping[str, str]:
-        """Content hash by name relative to the upload root of every file of a bind mount, with
-        ``+x`` behind it for an executable one. Raises LabError for a name no machine could be told.
+        """Describe every entry of a bind mount (file, folder, link), by its path below the lab's
+        folder on a machine. Raises LabError for what cannot be read, FilesChanged.
         """
         with self._lock:
             if bind.source not in self._binds:
-                self._binds[bind.source] = settled(lambda: self._read(bind.source))
+                self._binds[bind.source] = settled(lambda: dict(self._read(bind.source)))
             return self._binds[bind.source]
 
     def file(self, mount: FileMount) -> str:
@@ -71,32 +122,61 @@ class LaptopFiles:
     def _content(self, source: Path) -> str:
         return self._digests.file(source) if source.exists() else ""
 
-    def of(self, services: Iterable[Service]) -> dict[str, str]:
-        """Content hash by name of every file that these services mount."""
+    def wanted(self, services: Iterable[Service]) -> dict[str, str]:
+        """Describe all that these services mount, secrets and configs too, by its path below the
+        lab's folder on a machine.
+        """
         found: dict[str, str] = {}
         for service in services:
             for bind in service.binds:
                 found.update(self.bind(bind))
+            for mount in service.files:
+                found[file_name(mount)] = file_content(self.file(mount), mount.mode)
         return dict(sorted(found.items()))
 
-    def _read(self, source: Path) -> dict[str, str]:
-        uploaded = self._lab.uploads(source)
-        return {
-            _name(path, self._root): mode_digest(path, self._digests.file)
-            for path in files_below(source)
-            if uploaded(path.relative_to(source).as_posix())
-            and not PRIVATE_FOLDERS & set(path.relative_to(self._root).parts[:-1])
-        }
+    def _read(self, source: Path) -> Iterator[tuple[str, str]]:
+        """Describe the entries of a mount. Its source may be a link, which leads on as Docker's
+        own does; in it, links are what they are.
+        """
+        try:
+            status = source.stat()
+        except FileNotFoundError:
+            return  # an artifact that is not built yet
+        allows = self._lab.uploads(source)
+        if not allows("."):
+            return
+        name = bind_name(self._lab, source)
+        if stat.S_ISDIR(status.st_mode):
+            yield name, file_content(FOLDER, stat.S_IMODE(status.st_mode))
+            yield from self._below(source, "", name, allows)
+        elif stat.S_ISREG(status.st_mode):
+            yield name, file_content(self._digests.file(source), stat.S_IMODE(status.st_mode))
+        else:
+            raise LabError(
+                "neither a file nor a folder, so it cannot be mounted",
+                where=str(source),
+                next_step="name a file or a folder in compose.yaml",
+            )
+
+    def _below(
+        self, top: Path, below: str, name: str, allows: Callable[[str], bool]
+    ) -> Iterator[tuple[str, str]]:
+        for entry in _entries(top / below):
+            relative = f"{below}{entry.name}"
+            if not allows(relative):
+                continue
+            path, place = Path(entry.path), f"{name}/{entry.name}"
+            mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+            if entry.is_symlink():
+                target = os.readlink(path)  # noqa: PTH115 (Path would tidy it up)
+                yield place, link_content(target)
+            elif entry.is_file(follow_symlinks=False):
+                yield place, file_content(self._digests.file(path), mode)
+            elif entry.is_dir(follow_symlinks=False) and entry.name not in PRIVATE_FOLDERS:
+                yield place, file_content(FOLDER, mode)
+                yield from self._below(top, f"{relative}/", place, allows)
 
 
-def _name(path: Path, root: Path) -> str:
-    name = path.relative_to(root).as_posix()
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise LabError(
-            f"the name of a file is no UTF-8: {name!a}",
-            where=str(root),
-            next_step="rename it",
-        ) from None
-    return name
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)

@@ -4,57 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
-from hashlab.phases.laptopfiles import home
+from hashlab.phases.laptopfiles import FOLDER, file_content, home, link_content
+from hashlab.phases.programs import HASH, OBSERVE, RECORD, WALK
 from hashlab.protocols import Shell
 
-# Device, inode, size, both times and mode of a file: another text after whatever changes it.
-IDENTITY = r"%D:%i:%s:%T@:%C@:%m\0%p\0"
-# Stands in no path and in no record that hashlab wrote.
+# Stands between the parts of what OBSERVE prints, and in none of them.
 BETWEEN = "\0hashlab\0"
-_PRINT = "printf '{}'".format(BETWEEN.replace("\0", r"\0"))
-# Prints pairs of identity and path, then both records, each part up to BETWEEN. Few programs: to
-# start one takes as long as what it does.
-OBSERVE = f"""
-cd "$1" 2> /dev/null && find files secrets -type f -printf '{IDENTITY}' 2> /dev/null
-{_PRINT}
-{_PRINT} | cat "$1/manifest" - "$1/processes" 2> /dev/null
-{_PRINT}
-"""
-# 123: some files could not be read, or are gone by now. Their content stays unknown.
-HASH = """
-cd "$1" || exit 1
-xargs -0 -r sha256sum -z -- || [ $? -eq 123 ]
-"""
-# A reader sees the old record or the new one.
-RECORD = """
-umask 077
-mkdir -p "$1" && cat > "$1/$2.new" && mv -f "$1/$2.new" "$1/$2"
-"""
-EXECUTABLE = 0o100
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A file on a machine. ``content``: its SHA-256, with ``+x`` where it is executable; ""
-    where nobody needs to know it.
+    """An entry on a machine. ``identity``: its kind (f, d, l, …), device, inode, size, both times
+    and mode, so another text after whatever changes it. ``content``: as ``laptopfiles`` describes
+    it; "" where nobody needs to know it.
     """
 
     identity: str
     content: str = ""
 
     @property
+    def kind(self) -> str:
+        """As `find` calls it: f, d, l, …"""
+        return self.identity[:1]
+
+    @property
     def mode(self) -> int:
         """Its permissions."""
         return int(self.identity.rpartition(":")[2], 8)
 
+    def is_same_folder(self, identity: str) -> bool:
+        """True if both are one folder, by kind, device and inode."""
+        return self.kind == "d" and self.identity.split(":")[:3] == identity.split(":")[:3]
+
     def holding(self, digest: str) -> Placed:
         """The same file, of which the SHA-256 is known now."""
-        return Placed(self.identity, digest + ("+x" if self.mode & EXECUTABLE else ""))
+        return Placed(self.identity, file_content(digest, self.mode))
 
 
 @dataclass(frozen=True)
@@ -62,8 +51,7 @@ class Process:
     """What hashlab knows of a running process that it may put changed files into.
 
     ``fixed``: hash of all that cannot be changed without a restart; ``files``: content by path in
-    the container of what the process runs; ``reloaded``: paths that were put in since it started;
-    ``finished_at``: when a run saw it end with 0, its work done.
+    the container of what the process runs; ``reloaded``: paths that were put in since it started.
     """
 
     started_at: str
@@ -71,32 +59,22 @@ class Process:
     fixed: str
     files: Mapping[str, str]
     reloaded: tuple[str, ...] = ()
-    finished_at: str = ""
 
 
 @dataclass(frozen=True)
 class MachineFiles:
-    """What lies on a machine, by name. ``manifest``: what hashlab put there, as it was then;
-    ``processes``: by container id.
+    """What lies on a machine, by path below the lab's folder. ``manifest``: what hashlab put there,
+    as it was then; ``processes``: by container id.
     """
 
     files: Mapping[str, Placed] = field(default_factory=dict)
-    secrets: Mapping[str, Placed] = field(default_factory=dict)
     manifest: Mapping[str, Placed] = field(default_factory=dict)
     processes: Mapping[str, Process] = field(default_factory=dict)
 
     @property
     def own(self) -> frozenset[str]:
-        """Names of the files that hashlab put there."""
-        return frozenset(n.removeprefix("files/") for n in self.manifest if n.startswith("files/"))
-
-    @property
-    def all(self) -> dict[str, Placed]:
-        """Files and secrets by their path below the lab's folder."""
-        return {
-            **{f"files/{name}": placed for name, placed in self.files.items()},
-            **{f"secrets/{name}": placed for name, placed in self.secrets.items()},
-        }
+        """Paths of what hashlab put there and still is there."""
+        return frozenset(set(self.manifest) & set(self.files))
 
 
 @dataclass(frozen=True)
@@ -110,8 +88,8 @@ class Inside:
 
 
 def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:
-    """Ask a machine what it has; ``wanted``: names of files whose content must be known."""
-    there, _ = parse(_said(shell, lab, machine, OBSERVE))
+    """Ask a machine what it has; ``wanted``: paths of files whose content must be known."""
+    there, _ = parse(_output_of(shell, lab, machine, OBSERVE))
     return with_contents(shell, lab, machine, there, wanted=wanted)
 
 
@@ -121,25 +99,23 @@ def with_contents(
     """The same with the content of files that hashlab wants there, or once put there: from the
     manifest while the file is the same one, else the machine hashes it.
     """
-    placed = there.all
-    asked = (set(wanted) | set(there.manifest)) & set(placed)
-    known = {n: p for n, p in there.manifest.items() if p.identity == _identity(placed.get(n))}
-    unknown = sorted(asked - set(known))
+    files = there.files
+    asked = {n for n in {*wanted, *there.manifest} if n in files and files[n].kind == "f"}
+    known = {
+        name: there.manifest[name]
+        for name in asked
+        if name in there.manifest and there.manifest[name].identity == files[name].identity
+    }
+    unknown = sorted(asked - set(known), key=by_folder)
     hashed = _hash(shell, lab, machine, unknown) if unknown else {}
+    found = {name: files[name].holding(digest) for name, digest in hashed.items() if name in asked}
+    return replace(there, files={**files, **known, **found})
 
-    def content(name: str, one: Placed) -> Placed:
-        if name in known:
-            return known[name]
-        if name not in hashed:
-            return one
-        return one.holding(hashed[name])
 
-    return MachineFiles(
-        {name: content(f"files/{name}", one) for name, one in there.files.items()},
-        {name: content(f"secrets/{name}", one) for name, one in there.secrets.items()},
-        there.manifest,
-        there.processes,
-    )
+def by_folder(name: str) -> tuple[str, str]:
+    """Sort key of paths that keeps those of one folder together."""
+    folder, _, last = name.rpartition("/")
+    return folder, last
 
 
 def write_manifest(shell: Shell, lab: Lab, machine: str, placed: Mapping[str, Placed]) -> None:
@@ -157,27 +133,33 @@ def write_processes(shell: Shell, lab: Lab, machine: str, processes: Mapping[str
     _write(shell, lab, machine, "processes", value)
 
 
-def _identity(placed: Placed | None) -> str | None:
-    return placed.identity if placed else None
-
-
 def _hash(shell: Shell, lab: Lab, machine: str, names: Iterable[str]) -> dict[str, str]:
-    return digests_in(_said(shell, lab, machine, HASH, stdin=nul(names)))
+    return digests_by_folder(_output_of(shell, lab, machine, HASH, WALK, stdin=nul(names)))
 
 
-def digests_in(listing: str) -> dict[str, str]:
-    """SHA-256 by path of what `sha256sum -z` printed."""
-    entries = (entry.partition("  ") for entry in listing.split("\0") if entry)
-    return {path: digest for digest, _, path in entries}
+def digests_by_folder(listing: str) -> dict[str, str]:
+    """SHA-256 by path of what HASH printed."""
+    found: dict[str, str] = {}
+    folder = ""
+    for entry in listing.split("\0"):
+        if entry.startswith("/"):
+            folder = entry[1:]
+        elif entry:
+            digest, _, name = entry.partition("  ./")
+            found[f"{folder}/{name}"] = digest
+    return found
 
 
 def nul(names: Iterable[str]) -> bytes:
     """Names as `xargs -0` reads them."""
-    return "".join(f"{name}\0" for name in names).encode()
+    return "".join(f"{name}\0" for name in names).encode(errors="surrogateescape")
 
 
-def _said(shell: Shell, lab: Lab, machine: str, script: str, *, stdin: bytes = b"") -> str:
-    done = shell.run(["sh", "-c", script, "sh", home(lab)], stdin=stdin)
+def _output_of(
+    shell: Shell, lab: Lab, machine: str, program: str, *words: str, stdin: bytes = b""
+) -> str:
+    # As root, for containers make folders that only they may enter.
+    done = shell.run(["sudo", "sh", "-c", program, "sh", home(lab), *words], stdin=stdin)
     if done.code != 0:
         raise LabError("cannot list the files of the machine", where=machine, output=done.stderr)
     return done.stdout
@@ -195,25 +177,30 @@ def parse(listing: str) -> tuple[MachineFiles, str]:
     entries, _, rest = listing.partition(BETWEEN)
     manifest, _, rest = rest.partition(BETWEEN)
     processes, _, rest = rest.partition(BETWEEN)
-    found: dict[str, dict[str, Placed]] = {"files": {}, "secrets": {}}
+    found: dict[str, Placed] = {}
     words = entries.split("\0")
-    for identity, path in zip(words[0::2], words[1::2], strict=False):
-        part, _, name = path.partition("/")
-        found[part][name] = Placed(identity)
+    for identity, path, target in zip(words[0::3], words[1::3], words[2::3], strict=False):
+        found[path] = _placed(Placed(identity), target.removeprefix("="))
     there = MachineFiles(
-        found["files"],
-        found["secrets"],
+        found,
         _record(manifest, lambda value: Placed(*map(str, value))),
         _record(processes, _process),
     )
     return there, rest
 
 
+def _placed(entry: Placed, target: str) -> Placed:
+    """The entry with its content, where its kind and its target say it."""
+    if entry.kind == "d":
+        return entry.holding(FOLDER)
+    return replace(entry, content=link_content(target)) if entry.kind == "l" else entry
+
+
 def _record(text: str, read: Callable[[Any], Any]) -> dict[str, Any]:
     """A record of the machine; one that is broken is none: what it says is then found out anew."""
     try:
         return {str(name): read(value) for name, value in json.loads(text or "{}").items()}
-    except (ValueError, TypeError, AttributeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         return {}
 
 
@@ -224,5 +211,4 @@ def _process(value: Mapping[str, Any]) -> Process:
         str(value["fixed"]),
         {str(path): str(content) for path, content in value["files"].items()},
         tuple(map(str, value["reloaded"])),
-        str(value.get("finished_at", "")),
     )

@@ -87,14 +87,13 @@ class Facts:
     box_current: bool = False  # recipe
     laptop_files: LaptopFiles | None = None  # whoever asks first
     builds: dict[str, Build] = field(default_factory=dict)  # whoever asks first
+    restored: bool = False  # restore
     put_back: PutBack | None = None  # restore: what has yet to be done if the machines stayed
     files: dict[str, MachineFiles] = field(default_factory=dict)  # containers, proof
     inside: dict[str, Inside] = field(default_factory=dict)  # containers, proof
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
     turns: dict[str, threading.Semaphore] = field(default_factory=dict)  # containers
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
-    started: set[str] = field(default_factory=set)  # containers: ids of those that it started
-    settled: set[str] = field(default_factory=set)  # containers: services that it is done with
     removed: list[str] = field(default_factory=list)  # containers
     unsettled: bool = False  # something was changed or waited for since containers were looked at
     causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
@@ -147,10 +146,6 @@ class World:
                 self.linked.wait(LOOK_SECONDS)
             return [self.facts.links[name] for name in wanted]
 
-    def lost_machines(self) -> list[str]:
-        """Machines that this run does not reach, once phase connect has ended."""
-        return [name for name in self.machine_names() if name not in self.facts.links]
-
     def note(self, text: str) -> None:
         """Keep a sentence for the end of the run, once."""
         with self.lock:
@@ -184,12 +179,9 @@ class World:
         """The services placed on a machine, in the file's order."""
         return [service for service in self.lab.services if service.machine == machine]
 
-    def names_on(self, machine: str) -> set[str]:
-        """All that services of a machine mount, as it is named in ``MachineFiles.all``."""
-        services = self.services_on(machine)
-        files = self.laptop_files().of(services)
-        mounts = {mount.name for service in services for mount in service.files}
-        return {*(f"files/{name}" for name in files), *(f"secrets/{name}" for name in mounts)}
+    def wanted_on(self, machine: str) -> dict[str, str]:
+        """Describe all that services of a machine mount, by its path below the lab's folder."""
+        return self.laptop_files().wanted(self.services_on(machine))
 
     def machine_names(self) -> list[str]:
         """Names of the lab's machines, in the file's order."""

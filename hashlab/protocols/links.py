@@ -25,7 +25,9 @@ class Shell(Protocol):
     """An open SSH connection to one machine."""
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
-        """Run a command (list of words, quoted here). Raises LabError when the wire is cut."""
+        """Run a command (list of words, quoted here). Bytes of its output that are not UTF-8 come
+        as surrogates. Raises LabError when the wire is cut, or the output passes all bounds.
+        """
 
     def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
         """Run a command and write what it prints to ``target``; returns the bytes. Raises LabError
@@ -75,11 +77,13 @@ class Connector(Protocol):
         root: Path,
         files: Sequence[str],
         target: str,
+        like: str,
         scratch: str,
         track: Track,
     ) -> int:
-        """Copy ``files`` (relative to ``root``) below ``target``, each replaced in one step;
-        ``scratch`` is a folder of the machine for unfinished ones.
+        """Copy regular ``files`` (relative to ``root``) below ``target``, which is there, whatever
+        their names, with their modes and times. Of a file that lies below the folder ``like`` in
+        another version only the difference travels. ``scratch``: a folder for unfinished ones.
 
         Returns the bytes that travelled to the machine. Raises LabError.
         """

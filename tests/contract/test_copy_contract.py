@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,30 @@ from hashlab.drivers.ssh import SshConnector
 from hashlab.errors import LabError
 from hashlab.protocols import Connector, Endpoint
 
-NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "a/b/c"]
+NAMES = [
+    "plain",
+    "with space",
+    "new\nline",
+    "ünïcode ☃",
+    "'quote\"",
+    "-rf",
+    "$(date)",
+    "a/b/c",
+    "# no comment",
+    "#",
+    "; no comment",
+    "- exclude",
+    "+ include",
+    "*",
+    "[a-z]?",
+    "100%s %n",
+    "back\\slash",
+    "caf\udce9",
+    "{a,b}",
+    "~root",
+    "host:path",
+    "!",
+]
 # In place of a client that logs in: the words for the machine are run here.
 LOCAL_SSH = """#!/bin/sh
 shift 3
@@ -41,6 +65,7 @@ class Bench:
                 root=self.root,
                 files=names,
                 target=f"{self.target}/files",
+                like=f"{self.target}/like",
                 scratch=f"{self.target}/scratch",
                 track=track,
             )
@@ -57,7 +82,7 @@ class Bench:
     def mode(self, name: str) -> int:
         if self.machine:
             return self.machine.disk.files[f"{self.target}/files/{name}"].mode
-        return Path(self.target, "files", name).stat().st_mode & 0o777
+        return Path(self.target, "files", name).stat().st_mode & 0o7777
 
 
 def fake(tmp_path: Path) -> Bench:
@@ -66,7 +91,7 @@ def fake(tmp_path: Path) -> Bench:
     outside.machines["web"] = machine
     outside.state.ssh.mkdir(parents=True)
     outside.state.ssh_config.write_text("Host web\n")
-    for folder in ("files", "scratch"):
+    for folder in ("files", "like", "scratch"):
         machine.disk.make_folder(f"/machine/{folder}")
     return Bench(outside.connector, tmp_path / "root", "/machine", machine)
 
@@ -78,7 +103,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     write_files(programs, {"ssh": LOCAL_SSH})
     (programs / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    for folder in ("files", "scratch"):
+    for folder in ("files", "like", "scratch"):
         (tmp_path / "machine" / folder).mkdir(parents=True)
     connector = SshConnector(
         key=tmp_path / "key",
@@ -109,44 +134,34 @@ def test_only_the_named_files_are_copied(bench: Bench) -> None:
     assert bench.there() == {"a": b"1", "c/d": b"3"}
 
 
-def test_a_changed_file_is_replaced_and_others_stay(bench: Bench) -> None:
-    write_files(bench.root, {"a": "1", "b": "2"})
-    bench.copy("a", "b")
-    write_files(bench.root, {"a": "9"})
-    bench.copy("a")
-    assert bench.there() == {"a": b"9", "b": b"2"}
+def test_a_folder_that_is_a_link_on_the_way_is_followed(bench: Bench) -> None:
+    """The source of a mount may be a link."""
+    write_files(bench.root, {"real/a": "1"})
+    (bench.root / "link").symlink_to("real")
+    bench.copy("link/a")
+    assert bench.there() == {"link/a": b"1"}
 
 
-def test_a_link_is_copied_as_the_file_it_names(bench: Bench) -> None:
-    write_files(bench.root, {"a": "1"})
-    (bench.root / "link").symlink_to("a")
-    bench.copy("link")
-    assert bench.there() == {"link": b"1"}
+@pytest.mark.parametrize("mode", [0o755, 0o600, 0o444, 0o4755])
+def test_files_keep_their_modes(bench: Bench, mode: int) -> None:
+    write_files(bench.root, {"a/run.sh": "exit\n"})
+    (bench.root / "a").chmod(0o555)
+    (bench.root / "a/run.sh").chmod(mode)
+    bench.copy("a/run.sh")
+    assert bench.mode("a/run.sh") == mode
 
 
-def test_a_program_stays_executable(bench: Bench) -> None:
-    write_files(bench.root, {"run.sh": "exit\n"})
-    (bench.root / "run.sh").chmod(0o755)
-    bench.copy("run.sh")
-    assert bench.mode("run.sh") == 0o755
-
-
-def test_a_file_takes_the_place_of_a_folder_that_is_not_empty(bench: Bench) -> None:
-    write_files(bench.root, {"a/b/c": "1", "a/d": "2"})
-    bench.copy("a/b/c", "a/d")
-    shutil.rmtree(bench.root / "a")
-    write_files(bench.root, {"a": "file"})
-    bench.copy("a")
-    assert bench.there() == {"a": b"file"}
-
-
-def test_a_folder_takes_the_place_of_a_file(bench: Bench) -> None:
-    write_files(bench.root, {"a": "file"})
-    bench.copy("a")
-    (bench.root / "a").unlink()
-    write_files(bench.root, {"a/b": "1"})
-    bench.copy("a/b")
-    assert bench.there() == {"a/b": b"1"}
+def test_of_a_file_that_is_like_another_only_the_difference_travels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = real(tmp_path, monkeypatch)
+    content = random.Random(1).randbytes(1 << 20)
+    bench.root.mkdir()
+    Path(bench.target, "like/app.jar").write_bytes(content)
+    (bench.root / "app.jar").write_bytes(content[:1000] + b"changed" + content[1000:])
+    assert bench.copy("app.jar") < 100_000
+    assert bench.there()["app.jar"] == (bench.root / "app.jar").read_bytes()
+    assert Path(bench.target, "like/app.jar").read_bytes() == content
 
 
 def test_a_file_that_vanished_meanwhile_is_a_failure(bench: Bench) -> None:

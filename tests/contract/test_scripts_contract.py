@@ -13,33 +13,70 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
-from hashlab.phases.files import APPLY, COPY, _add
-from hashlab.phases.inside import HASH_INSIDE, READ_ALL, READ_INSIDE
+from hashlab.phases.files import add
+from hashlab.phases.inside import READ_ALL, read_listing
 from hashlab.phases.layout import wait_for
 from hashlab.phases.machinefiles import (
-    HASH,
-    OBSERVE,
-    RECORD,
     MachineFiles,
     Placed,
     Process,
+    by_folder,
+    digests_by_folder,
     nul,
     observe_files,
     parse,
     write_manifest,
     write_processes,
 )
+from hashlab.phases.programs import (
+    HASH,
+    HASH_INSIDE,
+    OBSERVE,
+    PLACE,
+    READ_INSIDE,
+    READ_SECRET,
+    RECORD,
+    WALK,
+)
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"
-NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "a/b/c"]
+NAMES = [
+    "plain",
+    "with space",
+    "new\nline",
+    "ends in a line\n",
+    "ünïcode ☃",
+    "'quote\"",
+    "-rf",
+    "$(date)",
+    "a/b/c",
+    "# no comment",
+    "; no comment",
+    "- exclude",
+    "+ include",
+    "*",
+    "[a-z]?",
+    "100%s %n",
+    "back\\slash",
+    "\\0",
+    "caf\udce9",
+    "{a,b}",
+    "~root",
+    "hashlab",
+    "=",
+    ":",
+    "!",
+]
 LONG = "deep/" * 30 + "x" * 200
 
 
@@ -58,7 +95,11 @@ class LocalShell:
             if word != "sudo"
         ]
         done = subprocess.run(words, input=stdin, capture_output=True, timeout=timeout, check=False)
-        return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Completed(
+            done.returncode,
+            done.stdout.decode(errors="surrogateescape"),
+            done.stderr.decode(errors="replace"),
+        )
 
     def close(self) -> None:
         return None
@@ -72,14 +113,14 @@ def sha(content: bytes) -> str:
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Shell:
     if request.param == "fake":
         return FakeShell(FakeMachine("web", IPv4Address("192.168.60.6")))
-    for tool in ("sh", "find", "xargs", "sha256sum", "install", "tar"):
+    for tool in ("sh", "find", "xargs", "sha256sum", "tar"):
         if shutil.which(tool) is None:
             pytest.skip(f"no {tool} on the PATH")
     return LocalShell(tmp_path)
 
 
 def script(shell: Shell, text: str, *words: str, stdin: bytes = b"") -> Completed:
-    return shell.run(["sh", "-c", text, "sh", *words], stdin=stdin)
+    return shell.run(["sudo", "sh", "-c", text, "sh", *words], stdin=stdin)
 
 
 def fine(shell: Shell, text: str, *words: str, stdin: bytes = b"") -> str:
@@ -92,101 +133,167 @@ def listed(shell: Shell) -> MachineFiles:
     return parse(fine(shell, OBSERVE, HOME))[0]
 
 
+def files_of(found: MachineFiles) -> set[str]:
+    """Paths of files and links."""
+    return {name for name, placed in found.files.items() if placed.kind != "d"}
+
+
+def kinds(shell: Shell) -> dict[str, str]:
+    """Kind by path of everything below the folder of files."""
+    return {n: p.kind for n, p in listed(shell).files.items() if n.startswith("files/")}
+
+
+def hashed(shell: Shell, names: Sequence[str]) -> dict[str, str]:
+    stdin = nul(sorted(names, key=by_folder))
+    return digests_by_folder(fine(shell, HASH, HOME, WALK, stdin=stdin))
+
+
 def contents(shell: Shell) -> dict[str, str]:
     """Content hash by path of every file and secret."""
-    names = sorted(listed(shell).all)
-    said = fine(shell, HASH, HOME, stdin=nul(names))
-    pairs = (entry.partition("  ") for entry in said.split("\0") if entry)
-    return {name: content for content, _, name in pairs}
+    return hashed(shell, [n for n, p in listed(shell).files.items() if p.kind == "f"])
 
 
 def archive(
     new: Mapping[str, bytes] | None = None,
     *,
     delete: Sequence[str] = (),
-    folders: Sequence[str] = (),
+    empty: Sequence[str] = (),
+    folders: Mapping[str, int] | None = None,
+    links: Mapping[str, str] | None = None,
+    modes: Sequence[str] = (),
+    copies: Sequence[str] = (),
+    place: Sequence[str] = (),
     mode: int = 0o644,
     mtime: int = 0,
 ) -> bytes:
-    """What APPLY takes: as ``files.packed`` makes it, but of bytes."""
+    """What PLACE takes: as ``files.packed`` makes it, but of bytes."""
+    folders, links = folders or {}, links or {}
+    names = [*folders, *links, *(new or {}), *copies[1::2]]
+    units = [n for n in names if not any(n.startswith(f"{folder}/") for folder in folders)]
+    lists = {
+        "remove": sorted(delete, key=by_folder),
+        "empty": empty,
+        "place": place or sorted(units, key=by_folder),
+        "mode": modes,
+        "copies": copies,
+    }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as opened:
-        _add(opened, "delete", nul(delete))
-        _add(opened, "folders", nul(folders))
-        _add(opened, "new", None, mode=0o755)
+        for name, entries in lists.items():
+            add(opened, name, nul(entries))
+        add(opened, "new", None, mode=0o755)
+        for name, its_mode in folders.items():
+            add(opened, f"new/{name}", None, mode=its_mode)
         for name, content in (new or {}).items():
-            _add(opened, f"new/{name}", content, mode=mode, mtime=mtime)
-        _add(opened, "end", b"")
+            add(opened, f"new/{name}", content, mode=mode, mtime=mtime)
+        for name, target in links.items():
+            entry = tarfile.TarInfo(f"new/{name}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            opened.addfile(entry)
+        add(opened, "end", b"")
     return buffer.getvalue()
 
 
-def put(
-    shell: Shell,
-    new: Mapping[str, bytes] | None = None,
-    *,
-    delete: Sequence[str] = (),
-    folders: Sequence[str] = (),
-    mode: int = 0o644,
-) -> None:
-    fine(shell, APPLY, HOME, stdin=archive(new, delete=delete, folders=folders, mode=mode))
+def put(shell: Shell, new: Mapping[str, bytes] | None = None, **more: Any) -> None:
+    fine(shell, PLACE, HOME, WALK, "all", stdin=archive(new, **more))
 
 
 def test_a_machine_nobody_wrote_to_has_nothing(shell: Shell) -> None:
     assert listed(shell) == MachineFiles()
 
 
-def test_applying_nothing_makes_folders_and_no_files(shell: Shell) -> None:
-    put(shell, folders=["static", "out/app", "with space", "new\nline", "-p"])
-    assert listed(shell) == MachineFiles()
-    put(shell, {"files/out/app/one": b"1", "files/with space/two": b"2", "files/-p/three": b"3"})
-    assert contents(shell) == {
-        "files/out/app/one": sha(b"1"),
-        "files/with space/two": sha(b"2"),
-        "files/-p/three": sha(b"3"),
-    }
-
-
-def test_applying_again_keeps_files_and_empties_the_scratch_folder(shell: Shell) -> None:
-    put(shell, {"files/one": b"1", "scratch/half": b"x"})
-    assert shell.run(["cat", f"{HOME}/scratch/half"]).stdout == "x"
+def test_placing_nothing_makes_the_labs_own_folders_alone(shell: Shell) -> None:
     put(shell)
+    assert set(listed(shell).files) == {"files", "secrets"}
+
+
+def test_what_a_killed_run_left_in_scratch_is_gone(shell: Shell) -> None:
+    fine(shell, PLACE, HOME, WALK, "empty")
+    put(shell, {"files/one": b"1"})
     assert contents(shell) == {"files/one": sha(b"1")}
-    assert shell.run(["cat", f"{HOME}/scratch/half"]).code != 0
 
 
-def test_a_copy_is_made_of_what_is_there_whatever_the_names(shell: Shell) -> None:
-    put(shell, {f"files/{name}": name.encode() for name in NAMES}, mode=0o755)
-    pairs = [word for name in NAMES for word in (name, f"copies/{name}")]
-    fine(shell, COPY, HOME, stdin=nul(pairs))
+def test_copies_are_made_of_what_has_come_whatever_the_names(shell: Shell) -> None:
+    pairs = [word for name in NAMES for word in (f"files/{name}", f"files/copies/{name}")]
+    put(
+        shell,
+        {f"files/{name}": name.encode("utf-8", "surrogateescape") for name in NAMES},
+        copies=pairs,
+        mode=0o755,
+    )
     found = contents(shell)
     for name in NAMES:
         assert found[f"files/copies/{name}"] == found[f"files/{name}"]
-    modes = {placed.mode for placed in listed(shell).files.values()}
-    assert len(modes) == 1, "a copy has the mode of the first"
+    modes = {placed.mode for placed in listed(shell).files.values() if placed.kind == "f"}
+    assert modes == {0o755}, "a copy has the mode of the first"
 
 
-def test_a_copy_takes_the_place_of_a_folder_and_a_missing_file_is_a_failure(shell: Shell) -> None:
-    put(shell, {"files/one": b"1", "files/other/inner": b"2"})
-    fine(shell, COPY, HOME, stdin=nul(["one", "other"]))
-    assert contents(shell) == {"files/one": sha(b"1"), "files/other": sha(b"1")}
-    assert script(shell, COPY, HOME, stdin=nul(["missing", "other"])).code != 0
-    assert contents(shell)["files/other"] == sha(b"1")
-
-
-def test_the_labs_own_folder_can_be_the_mounted_one(shell: Shell) -> None:
-    put(shell, {"files/one": b"1"}, folders=["."])
-    assert contents(shell) == {"files/one": sha(b"1")}
+def test_a_copy_of_what_has_not_come_is_a_failure(shell: Shell) -> None:
+    put(shell, {"files/other": b"1"})
+    broken = archive(copies=["files/missing", "files/other"])
+    with suppress(KeyError):  # that is how the fake machine says it
+        assert script(shell, PLACE, HOME, WALK, "all", stdin=broken).code != 0
+    assert contents(shell) == {"files/other": sha(b"1")}
 
 
 @pytest.mark.parametrize("name", [*NAMES, LONG])
 def test_files_are_put_listed_hashed_and_deleted_whatever_their_names(
     shell: Shell, name: str
 ) -> None:
-    put(shell, {f"files/{name}": b"content"}, folders=[str(Path(name).parent)])
-    assert set(listed(shell).files) == {name}
-    assert contents(shell) == {f"files/{name}": sha(b"content")}
-    put(shell, delete=[name, "gone"])
-    assert listed(shell).files == {}
+    put(shell, {f"files/{name}": b"content", "files/zero": b"0"})
+    assert files_of(listed(shell)) == {f"files/{name}", "files/zero"}
+    assert contents(shell)[f"files/{name}"] == sha(b"content")
+    put(shell, {f"files/{name}": b"other"})
+    assert contents(shell)[f"files/{name}"] == sha(b"other")
+    put(shell, delete=[f"files/{name}", "files/gone"])
+    assert files_of(listed(shell)) == {"files/zero"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_are_put_and_listed_whatever_their_names_and_targets(shell: Shell, name: str) -> None:
+    put(shell, links={f"files/{name}": name, f"files/other {name}": f"/{name}"})
+    found = listed(shell).files
+    assert found[f"files/{name}"].content == f"link:{name}"
+    assert found[f"files/other {name}"].content == f"link:/{name}"
+    put(shell, delete=[f"files/{name}", f"files/other {name}"])
+    assert files_of(listed(shell)) == set()
+
+
+@pytest.mark.parametrize("name", [*NAMES, LONG])
+def test_folders_are_made_get_modes_and_go_whatever_their_names(shell: Shell, name: str) -> None:
+    folder = f"files/{name}"
+    put(shell, {f"{folder}/in it": b"1"}, folders={folder: 0o700, f"{folder}/empty": 0o755})
+    assert listed(shell).files[folder].mode == 0o700
+    assert listed(shell).files[f"{folder}/empty"].kind == "d"
+    put(shell, modes=[f"750:{folder}"], empty=[f"{folder}/empty", folder])
+    found = listed(shell).files
+    assert f"{folder}/empty" not in found
+    assert found[folder].mode == 0o750, "something is in it, so it stays"
+    put(shell, delete=[f"{folder}/in it"], empty=[folder])
+    assert folder not in listed(shell).files
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o700, 0o444, 0o4755, 0o2755, 0o640])
+def test_files_arrive_with_their_modes(shell: Shell, mode: int) -> None:
+    put(shell, {"files/a": b"1"}, mode=mode)
+    put(shell, {"files/b/c": b"1"}, folders={"files/b": 0o555}, mode=mode)
+    found = listed(shell).files
+    assert [found[name].mode for name in ("files/a", "files/b", "files/b/c")] == [mode, 0o555, mode]
+
+
+def test_a_link_takes_the_place_of_a_file_or_a_folder_and_the_other_way_round(shell: Shell) -> None:
+    put(shell, {"files/a": b"1", "files/b/c": b"2"}, folders={"files/b": 0o755})
+    put(shell, links={"files/a": "b", "files/b": "nowhere"})
+    assert kinds(shell) == {"files/a": "l", "files/b": "l"}
+    put(shell, {"files/a": b"3"})
+    put(shell, {"files/b/c": b"4"}, folders={"files/b": 0o755}, delete=["files/b"])
+    assert contents(shell) == {"files/a": sha(b"3"), "files/b/c": sha(b"4")}
+
+
+def test_a_folder_is_placed_into_one_that_is_there(shell: Shell) -> None:
+    put(shell, {"files/a/b": b"1"}, folders={"files/a": 0o755})
+    put(shell, {"files/a/new/c": b"2"}, folders={"files/a/new": 0o700})
+    assert contents(shell) == {"files/a/b": sha(b"1"), "files/a/new/c": sha(b"2")}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -211,8 +318,8 @@ def test_records_are_read_back_whatever_they_name(shell: Shell, name: str) -> No
         ).encode(),
     )
     found = listed(shell)
-    assert set(found.files) == {name}
-    assert found.own == {name}
+    assert files_of(found) == {f"files/{name}"}
+    assert found.own == {f"files/{name}"}
     assert found.manifest == {f"files/{name}": Placed("i", "c")}
     assert found.processes == {"id": Process("now", "b", "f", {name: "1"}, (name,))}
 
@@ -223,19 +330,45 @@ def test_a_record_can_be_written_before_anything_else_and_replaced(shell: Shell)
         assert listed(shell).manifest == {"files/a": Placed(text, "")}
 
 
-def test_a_secret_is_listed_apart_and_read_back_whole(shell: Shell) -> None:
-    put(shell, {"secrets/password": b"s3cret"}, mode=0o400)
+SECRET = "secrets/secret/password"
+
+
+def test_secrets_are_files_by_kind_name_and_mode(shell: Shell) -> None:
+    new = {f"{SECRET}/400": b"s3cret", "secrets/config/password/400": b"config"}
+    put(shell, new, mode=0o400)
+    put(shell, {f"{SECRET}/444": b"s3cret"}, mode=0o444)
     found = listed(shell)
-    assert (set(found.files), set(found.secrets)) == (set(), {"password"})
-    assert found.secrets["password"].mode == 0o400
-    assert contents(shell) == {"secrets/password": sha(b"s3cret")}
-    assert shell.run(["cat", f"{HOME}/secrets/password"]).stdout == "s3cret"
+    assert {name: found.files[name].mode for name in files_of(found)} == {
+        f"{SECRET}/400": 0o400,
+        f"{SECRET}/444": 0o444,
+        "secrets/config/password/400": 0o400,
+    }
+    assert contents(shell)["secrets/config/password/400"] == sha(b"config")
+
+
+def test_a_secret_is_read_back_whole_under_any_mode_and_from_an_earlier_hashlabs_lab(
+    shell: Shell,
+) -> None:
+    assert script(shell, READ_SECRET, HOME, "password").code != 0
+    put(shell, {"secrets/password": b"earlier\n"}, mode=0o400)
+    assert fine(shell, READ_SECRET, HOME, "password") == "earlier\n"
+    put(shell, {f"{SECRET}/400": b""}, mode=0o400)
+    assert fine(shell, READ_SECRET, HOME, "password") == "earlier\n", "an empty file is no secret"
+    put(shell, {f"{SECRET}/444": b"now"})
+    assert fine(shell, READ_SECRET, HOME, "password") == "now"
+    assert script(shell, READ_SECRET, HOME, "passwor?").code != 0
+
+
+def test_a_file_of_an_earlier_lab_makes_way_for_the_folder_of_its_name(shell: Shell) -> None:
+    put(shell, {"secrets/secret": b"old"}, mode=0o400)
+    put(shell, {"secrets/secret/secret/400": b"new"}, delete=["secrets/secret"], mode=0o400)
+    assert contents(shell) == {"secrets/secret/secret/400": sha(b"new")}
 
 
 def test_what_may_not_be_written_is_replaced_all_the_same(shell: Shell) -> None:
-    put(shell, {"secrets/password": b"one"}, mode=0o400)
-    put(shell, {"secrets/password": b"two"}, mode=0o400)
-    assert contents(shell) == {"secrets/password": sha(b"two")}
+    put(shell, {f"{SECRET}/400": b"one"}, mode=0o400)
+    put(shell, {f"{SECRET}/400": b"two"}, mode=0o400)
+    assert contents(shell) == {f"{SECRET}/400": sha(b"two")}
 
 
 def test_folders_that_are_missing_are_made(shell: Shell) -> None:
@@ -251,27 +384,31 @@ def test_a_file_takes_the_place_of_a_folder_that_is_not_empty(shell: Shell) -> N
 
 def test_a_folder_takes_the_place_of_a_file_that_is_deleted(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    put(shell, {"files/a/b": b"2"}, delete=["a"])
+    put(shell, {"files/a/b": b"2"}, delete=["files/a"])
     assert contents(shell) == {"files/a/b": sha(b"2")}
 
 
 def test_a_folder_does_not_silently_take_the_place_of_a_file(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    for made in (archive({"files/a/b": b"2"}), archive(folders=["a/b"]), archive(folders=["a"])):
-        done = script(shell, APPLY, HOME, stdin=made)
+    for made in (
+        archive({"files/a/b": b"2"}),
+        archive(folders={"files/a/b": 0o755}),
+        archive(folders={"files/a": 0o755}),
+    ):
+        done = script(shell, PLACE, HOME, WALK, "all", stdin=made)
         assert done.code != 0
         assert done.stderr
     assert contents(shell) == {"files/a": sha(b"1")}
 
 
 def test_deleting_what_is_not_there_is_fine(shell: Shell) -> None:
-    put(shell, delete=["a", "b/c"])
-    assert listed(shell).files == {}
+    put(shell, delete=["files/a", "files/b/c"], empty=["files/d"])
+    assert kinds(shell) == {}
 
 
 def test_deleting_below_what_became_a_file_is_fine(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    put(shell, delete=["a/b"])
+    put(shell, delete=["files/a/b"])
     assert contents(shell) == {"files/a": sha(b"1")}
 
 
@@ -284,21 +421,22 @@ def test_deleting_nothing_deletes_nothing(shell: Shell) -> None:
 def test_an_archive_that_was_cut_off_anywhere_changes_nothing(shell: Shell) -> None:
     put(shell, {"files/a": b"old", "files/gone": b"old"})
     before = listed(shell)
-    whole = archive({"files/a": b"new" * 300, "files/b": b"new"}, delete=["gone"], folders=["f"])
+    new = {"files/a": b"new" * 300, "files/b": b"new"}
+    whole = archive(new, delete=["files/gone"], folders={"files/f": 0o755})
     end = whole.index(b"end\0")
     assert end % tarfile.BLOCKSIZE == 0
     for length in [0, 1, 700, *range(tarfile.BLOCKSIZE, end + 1, tarfile.BLOCKSIZE), end + 100]:
-        done = script(shell, APPLY, HOME, stdin=whole[:length])
+        done = script(shell, PLACE, HOME, WALK, "all", stdin=whole[:length])
         assert done.code != 0, length
         assert done.stderr, length
         assert listed(shell) == before, length
-    fine(shell, APPLY, HOME, stdin=whole)
-    assert set(listed(shell).files) == {"a", "b"}
+    fine(shell, PLACE, HOME, WALK, "all", stdin=whole)
+    assert files_of(listed(shell)) == {"files/a", "files/b"}
 
 
 def test_what_is_no_archive_is_refused(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    done = script(shell, APPLY, HOME, stdin=b"no archive at all" * 100)
+    done = script(shell, PLACE, HOME, WALK, "all", stdin=b"no archive at all" * 100)
     assert done.code != 0
     assert contents(shell) == {"files/a": sha(b"1")}
 
@@ -308,30 +446,24 @@ def test_a_file_has_another_identity_after_any_change_and_the_same_without(shell
     before = listed(shell).files
     put(shell, {"files/a": b"3"})
     after = listed(shell).files
-    assert after["a"].identity != before["a"].identity
-    assert after["b"].identity == before["b"].identity
+    assert after["files/a"].identity != before["files/a"].identity
+    assert after["files/b"].identity == before["files/b"].identity
     put(shell, {"files/a": b"3"}, mode=0o755)
-    assert listed(shell).files["a"].identity != after["a"].identity
-    assert listed(shell).files["a"].mode == 0o755
+    assert listed(shell).files["files/a"].identity != after["files/a"].identity
+    assert listed(shell).files["files/a"].mode == 0o755
 
 
 def test_hashing_leaves_out_what_is_gone_and_tells_the_rest(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
-    said = fine(shell, HASH, HOME, stdin=nul(["files/gone", "files/a"]))
-    assert said == f"{sha(b'1')}  files/a\0"
-    assert fine(shell, HASH, HOME) == ""
+    names = ["files/gone", "files/a", "files/none/b"]
+    assert hashed(shell, names) == {"files/a": sha(b"1")}
+    assert hashed(shell, []) == {}
 
 
 def test_a_machine_without_the_folder_cannot_hash(shell: Shell) -> None:
-    done = script(shell, HASH, HOME, stdin=nul(["files/a"]))
+    done = script(shell, HASH, HOME, WALK, stdin=nul(["files/a"]))
     assert done.code != 0
     assert done.stderr
-
-
-def test_a_file_that_is_not_there_cannot_be_read(shell: Shell) -> None:
-    done = shell.run(["cat", f"{HOME}/secrets/none"])
-    assert done.code != 0
-    assert done.stdout == ""
 
 
 def observed(shell: Shell, lab: Lab, *wanted: str) -> MachineFiles:
@@ -344,13 +476,13 @@ def test_what_was_written_down_is_believed_while_the_file_is_the_same_one(
     lab = small_lab(tmp_path / "lab")
     put(shell, {"files/a": b"1", "files/by hand": b"2"})
     first = observed(shell, lab, "a")
-    assert first.files["a"].content == sha(b"1")
-    assert first.files["by hand"].content == ""
-    told = {"files/a": Placed(first.files["a"].identity, "as it was written down")}
+    assert first.files["files/a"].content == f"{sha(b'1')}:644"
+    assert first.files["files/by hand"].content == ""
+    told = {"files/a": Placed(first.files["files/a"].identity, "as it was written down")}
     write_manifest(shell, lab, "web", told)
-    assert observed(shell, lab, "a").files["a"].content == "as it was written down"
+    assert observed(shell, lab, "a").files["files/a"].content == "as it was written down"
     put(shell, {"files/a": b"2"}, mode=0o755)
-    assert observed(shell, lab, "a").files["a"].content == sha(b"2") + "+x"
+    assert observed(shell, lab, "a").files["files/a"].content == f"{sha(b'2')}:755"
 
 
 def test_what_is_known_of_processes_is_read_again(shell: Shell, tmp_path: Path) -> None:
@@ -369,32 +501,161 @@ def top(tmp_path: Path) -> Path:
 
 def test_on_a_real_disk_files_have_their_modes_and_times(tmp_path: Path) -> None:
     shell = LocalShell(tmp_path)
-    fine(shell, APPLY, HOME, stdin=archive({"secrets/password": b"x"}, mode=0o400))
-    new = {"files/a/run": b"x"}
-    fine(shell, APPLY, HOME, stdin=archive(new, mode=0o755, mtime=1_600_000_000))
+    put(shell, {f"{SECRET}/400": b"x"}, mode=0o400)
+    put(shell, {"files/a/run": b"x"}, mode=0o755, mtime=1_600_000_000)
     fine(shell, RECORD, HOME, "manifest", stdin=b"{}")
     modes = {
         name: (top(tmp_path) / name).stat().st_mode & 0o777
-        for name in ("secrets", "scratch", "secrets/password", "files/a", "files/a/run", "manifest")
+        for name in ("secrets", "scratch", f"{SECRET}/400", "files/a", "files/a/run", "manifest")
     }
     assert modes == {
         "secrets": 0o700,
         "scratch": 0o700,
-        "secrets/password": 0o400,
+        f"{SECRET}/400": 0o400,
         "files/a": 0o755,
         "files/a/run": 0o755,
         "manifest": 0o600,
     }
     assert (top(tmp_path) / "files/a/run").stat().st_mtime == 1_600_000_000
-    assert [path.name for path in (top(tmp_path) / "secrets").iterdir()] == ["password"]
+    assert [path.name for path in (top(tmp_path) / SECRET).iterdir()] == ["400"]
+
+
+def test_on_a_real_disk_what_rsync_brought_takes_its_place_with_the_archive(
+    tmp_path: Path,
+) -> None:
+    """In a folder that its owner may not write to, too."""
+    shell = LocalShell(tmp_path)
+    put(shell, {"files/old/jar": b"1"}, folders={"files/old": 0o555})
+    fine(shell, PLACE, HOME, WALK, "empty")
+    brought = top(tmp_path) / "scratch/new/files"
+    for name in ("old/jar", "new/jar"):
+        (brought / name).parent.mkdir()
+        (brought / name).write_bytes(b"by rsync")
+    made = archive(
+        folders={"files/new": 0o555},
+        copies=["files/new/jar", "files/new/copy"],
+        place=["files/new", "files/old/jar"],
+    )
+    fine(shell, PLACE, HOME, WALK, "rest", stdin=made)
+    digest = sha(b"by rsync")
+    names = ("files/new/copy", "files/new/jar", "files/old/jar")
+    assert contents(shell) == dict.fromkeys(names, digest)
+    assert {listed(shell).files[name].mode for name in ("files/new", "files/old")} == {0o555}
 
 
 def test_on_a_real_disk_no_content_is_left_in_the_scratch_folder(tmp_path: Path) -> None:
     shell = LocalShell(tmp_path)
-    put(shell, {"secrets/password": b"s3cret", "files/a": b"s3cret"})
+    put(shell, {f"{SECRET}/400": b"s3cret", "files/a": b"s3cret"})
     left = [path for path in (top(tmp_path) / "scratch").rglob("*") if path.is_file()]
-    assert {path.name for path in left} == {"delete", "folders", "end"}
+    assert {path.name for path in left} == {"remove", "empty", "place", "mode", "copies", "end"}
     assert all(b"s3cret" not in path.read_bytes() for path in left)
+
+
+# What a container can plant in a mount that it may write to.
+
+
+@pytest.fixture
+def precious(tmp_path: Path) -> Path:
+    """A folder of the machine that no container may reach."""
+    folder = tmp_path / "precious"
+    folder.mkdir()
+    (folder / "key").write_text("precious")
+    (folder / "empty").mkdir()
+    return folder
+
+
+def untouched(precious: Path) -> bool:
+    there = {path.name for path in precious.iterdir()} == {"key", "empty"}
+    return there and (precious / "key").read_text() == "precious"
+
+
+def test_on_a_real_disk_no_upload_goes_through_a_planted_link(
+    tmp_path: Path, precious: Path
+) -> None:
+    shell = LocalShell(tmp_path)
+    put(shell, {"files/a/key": b"1"}, folders={"files/a": 0o755})
+    shutil.rmtree(top(tmp_path) / "files/a")
+    (top(tmp_path) / "files/a").symlink_to(precious)
+    mode = precious.stat().st_mode
+    for made in (
+        archive({"files/a/key": b"2"}),
+        archive({"files/a/new": b"2"}),
+        archive(folders={"files/a/b": 0o755}),
+        archive(links={"files/a/key": "x"}),
+        archive({"files/a/deep/key": b"2"}),
+    ):
+        done = script(shell, PLACE, HOME, WALK, "all", stdin=made)
+        assert done.code != 0
+        assert "a link or a file is in the way to files/a" in done.stderr
+    put(shell, delete=["files/a/key"], empty=["files/a/empty"], modes=["777:files/a"])
+    assert untouched(precious)
+    assert precious.stat().st_mode == mode
+    assert hashed(shell, ["files/a/key"]) == {}
+    put(shell, {"files/a/key": b"3"}, folders={"files/a": 0o755}, delete=["files/a"])
+    assert contents(shell) == {"files/a/key": sha(b"3")}
+    assert untouched(precious)
+
+
+def test_on_a_real_disk_what_takes_the_place_of_a_link_to_a_folder_does_not_go_into_it(
+    tmp_path: Path, precious: Path
+) -> None:
+    shell = LocalShell(tmp_path)
+    put(shell, {"files/z": b"1"})
+    for name in ("a", "b", "c"):
+        (top(tmp_path) / "files" / name).symlink_to(precious)
+    put(shell, {"files/a": b"2"}, links={"files/b": "elsewhere"}, delete=["files/c"])
+    assert kinds(shell) == {"files/a": "f", "files/b": "l", "files/z": "f"}
+    assert untouched(precious)
+
+
+def test_on_a_real_disk_only_regular_files_are_hashed(tmp_path: Path) -> None:
+    """A pipe would wait for ever."""
+    shell = LocalShell(tmp_path)
+    put(shell, {"files/a": b"1"})
+    os.mkfifo(top(tmp_path) / "files/pipe")
+    (top(tmp_path) / "files/link").symlink_to("a")
+    (top(tmp_path) / "files/device").symlink_to("/dev/zero")
+    names = ["files/a", "files/pipe", "files/link", "files/device"]
+    assert hashed(shell, names) == {"files/a": sha(b"1")}
+    assert kinds(shell)["files/pipe"] == "p"
+
+
+@pytest.mark.parametrize("folder", ["", "/files", "/secrets", "/scratch"])
+def test_on_a_real_disk_a_link_in_place_of_the_labs_own_folders_is_refused(
+    tmp_path: Path, precious: Path, folder: str
+) -> None:
+    shell = LocalShell(tmp_path)
+    if folder:
+        top(tmp_path).mkdir()
+    Path(f"{top(tmp_path)}{folder}").symlink_to(precious)
+    done = script(shell, PLACE, HOME, WALK, "all", stdin=archive({"files/key": b"2"}))
+    assert done.code != 0
+    assert "is a link" in done.stderr
+    assert untouched(precious)
+
+
+def test_on_a_real_disk_an_upload_keeps_out_of_links_that_come_and_go(
+    tmp_path: Path, precious: Path
+) -> None:
+    """A container may exchange a folder for a link between two steps of an upload."""
+    shell = LocalShell(tmp_path)
+    put(shell, {"files/a/key": b"1"}, folders={"files/a": 0o755})
+    swapping = f"""
+    cd {shlex.quote(str(top(tmp_path)))}/files && ln -s {shlex.quote(str(precious))} link
+    while [ -L link ]; do
+        mv -T a folder; mv -T link a; mv -T a link; mv -T folder a
+    done
+    """
+    process = subprocess.Popen(["sh", "-c", swapping], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(30):
+            made = archive({"files/a/key": b"2"}, delete=["files/a/gone"], modes=["777:files/a"])
+            script(shell, PLACE, HOME, WALK, "all", stdin=made)
+            hashed(shell, ["files/a/key"])
+            assert untouched(precious)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_on_a_real_disk_a_reader_that_holds_the_old_file_keeps_it(tmp_path: Path) -> None:
@@ -436,8 +697,8 @@ def test_on_a_real_disk_a_touched_or_renamed_over_file_is_another_one(tmp_path: 
     b.write_bytes(b"2")
     os.utime(b, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     after = listed(shell).files
-    assert after["a"].identity != before["a"].identity
-    assert after["b"].identity != before["b"].identity
+    assert after["files/a"].identity != before["files/a"].identity
+    assert after["files/b"].identity != before["files/b"].identity
 
 
 def test_a_record_that_was_cut_off_leaves_the_old_one(tmp_path: Path) -> None:
@@ -459,8 +720,8 @@ def test_an_upload_that_is_killed_in_the_middle_leaves_the_old_files(tmp_path: P
     shell = LocalShell(tmp_path)
     put(shell, {"files/a": b"old", "files/gone": b"old"})
     before = listed(shell)
-    whole = archive({"files/a": b"new" * 100_000, "files/b": b"new"}, delete=["gone"])
-    words = ["sh", "-c", APPLY, "sh", str(top(tmp_path))]
+    whole = archive({"files/a": b"new" * 100_000, "files/b": b"new"}, delete=["files/gone"])
+    words = ["sh", "-c", PLACE, "sh", str(top(tmp_path)), WALK, "all"]
     taking = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     assert taking.stdin is not None
     taking.stdin.write(whole[: len(whole) // 2])
@@ -471,8 +732,8 @@ def test_an_upload_that_is_killed_in_the_middle_leaves_the_old_files(tmp_path: P
     taking.wait()
     taking.stdin.close()
     assert listed(shell) == before
-    assert set(listed(shell).files) == {"a", "gone"}
-    fine(shell, APPLY, HOME, stdin=whole)
+    assert files_of(listed(shell)) == {"files/a", "files/gone"}
+    fine(shell, PLACE, HOME, WALK, "all", stdin=whole)
     assert contents(shell)["files/a"] == sha(b"new" * 100_000)
     assert not half.exists()
 
@@ -496,98 +757,171 @@ def process(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     started.wait()
 
 
-def inside(shell: Shell, text: str, *words: str, paths: Sequence[str] = ()) -> Completed:
+def inside(shell: Shell, text: str, *words: str, paths: Sequence[str] = ()) -> str:
     done = shell.run(["sudo", "sh", "-c", text, "sh", *words], stdin=nul(paths))
     assert done.code == 0, done.stderr
-    return done
+    return done.stdout
 
 
-def test_a_real_process_tells_its_build_and_the_files_it_sees(
+NOBODY = "mounts\0\0places\0entries\0"
+
+
+def test_a_real_process_tells_its_build_and_what_is_mounted(
     process: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "with space\n").write_bytes(b"content")
-    (tmp_path / "folder").mkdir()
-    root = f"/proc/{process.pid}/root{tmp_path}"
-    path = f"{root}/with space\n"
-    paths = [f"{root}/missing", path, f"{root}/folder", "/proc/999999999/root/etc/passwd"]
+    pid, path = process.pid, f"{tmp_path}/with space\n"
+    words = [str(pid), "", str(pid), path, str(pid), "/missing", "999999999", "/etc/passwd"]
     shell = LocalShell(tmp_path)
-    done = inside(shell, READ_INSIDE, str(process.pid), "999999999", paths=paths)
-    head, _, listing = done.stdout.partition("files\0")
-    assert head == f"/proc/{process.pid}/environ\0HASHLAB_BUILD=abc\0"
-    identity, seen, end = listing.split("\0")
-    assert (seen, end) == (path, "")
+    found = read_listing(inside(shell, READ_INSIDE, *words))
+    assert found.started == {pid: "abc"}
+    assert "/" in found.mounted[pid]
+    place = f"/proc/{pid}/root{path}"
+    assert found.found[pid, path] == place
+    assert set(found.identities) == {place}
     stat = (tmp_path / "with space\n").stat()
-    assert identity.startswith(f"{stat.st_dev}:{stat.st_ino}:{stat.st_size}:")
+    identity = found.identities[place]
+    assert identity.startswith(f"f:{stat.st_dev}:{stat.st_ino}:{stat.st_size}:")
     assert Placed(identity).mode == stat.st_mode & 0o7777
-    assert inside(shell, HASH_INSIDE, paths=paths).stdout == f"{sha(b'content')}  {path}\0"
+    said = inside(shell, HASH_INSIDE, paths=[place, f"/proc/{pid}/root/missing"])
+    assert said == f"{sha(b'content')}  {place}\0"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_real_process_sees_the_very_file_that_the_machine_has(
+def test_a_real_process_sees_the_very_entry_that_the_machine_has(
     process: subprocess.Popen[bytes], tmp_path: Path, name: str
 ) -> None:
-    """One text for one file from both sides: that is why it need not be hashed again."""
+    """One text for one entry from both sides: that is why it need not be hashed again."""
     shell = LocalShell(tmp_path)
     put(shell, {f"files/{name}": b"1"})
-    path = f"/proc/{process.pid}/root{top(tmp_path)}/files/{name}"
-    told = inside(shell, READ_INSIDE, str(process.pid), paths=[path]).stdout
-    assert told.partition("files\0")[2] == f"{listed(shell).files[name].identity}\0{path}\0"
-    assert inside(shell, HASH_INSIDE, paths=[path]).stdout == f"{sha(b'1')}  {path}\0"
+    path = f"{top(tmp_path)}/files/{name}"
+    found = read_listing(inside(shell, READ_INSIDE, str(process.pid), path))
+    place = found.found[process.pid, path]
+    there = listed(shell).files
+    assert found.identities[place] == there[f"files/{name}"].identity
+    folder = read_listing(inside(shell, READ_INSIDE, str(process.pid), f"{top(tmp_path)}/files"))
+    assert there["files"].is_same_folder(*folder.identities.values())
 
 
-def test_a_file_that_a_mount_still_shows_is_another_one_than_the_machine_has(
-    tmp_path: Path,
-) -> None:
-    """A bind mount of one file keeps the old inode when that file is replaced."""
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no mount namespaces here")
+# A container whose image, mounts and process are made by hand.
+IN_CONTAINER = """
+set -e
+cd "$1"
+mkdir -p image/srv/www image/run image/var image/real image/etc image/tmp image/proc image/data
+mount --bind image image
+ln -s /real image/absolute
+ln -s ../../../../../real image/var/upwards
+ln -s /run image/var/run
+ln -s /chain image/srv/chain
+ln -s absolute image/chain
+ln -s loop image/loop
+touch image/etc/one
+mount --bind files/static image/srv/www
+mount --bind files/static image/real
+mount --bind files/one image/etc/one
+mount -t tmpfs hidden image/srv/www/below
+mkdir -p "image/data/a b"
+mount -t tmpfs blank "image/data/a b"
+exec unshare --mount --propagation private chroot image /busybox sleep 60
+"""
+
+
+@pytest.fixture
+def container(tmp_path: Path) -> Iterator[int]:
+    """The process of a container made by hand; the folder "static" and the file "one" of the
+    machine are mounted in it.
+    """
+    busybox = shutil.which("busybox")
+    static = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
+    if busybox is None or static.returncode:
+        pytest.skip("no static busybox, or no mount namespaces here")
     shell = LocalShell(tmp_path)
-    put(shell, {"files/conf": b"old"})
-    mounted = tmp_path / "mounted"
-    mounted.touch()
-    mount = 'mount --bind "$0" "$1" && echo ready && exec sleep 60'
-    words = ["unshare", "-m", "sh", "-c", mount, str(top(tmp_path) / "files/conf"), str(mounted)]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        path = f"/proc/{process.pid}/root{mounted}"
+    put(shell, {"files/static/a": b"1", "files/static/below/b": b"2", "files/one": b"3"})
+    (top(tmp_path) / "image").mkdir()
+    shutil.copy(busybox, top(tmp_path) / "image/busybox")
+    words = ["unshare", "-m", "sh", "-c", IN_CONTAINER, "sh", str(top(tmp_path))]
+    started = subprocess.Popen(words)
+    until(lambda: Path(f"/proc/{started.pid}/cmdline").read_bytes().startswith(b"/busybox"))
+    yield started.pid
+    started.kill()
+    started.wait()
 
-        def seen() -> str:
-            return inside(shell, READ_INSIDE, paths=[path]).stdout.split("\0")[1]
 
-        assert seen() == listed(shell).files["conf"].identity
-        put(shell, {"files/conf": b"new"})
-        assert seen() != listed(shell).files["conf"].identity
-        assert inside(shell, HASH_INSIDE, paths=[path]).stdout == f"{sha(b'old')}  {path}\0"
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        ("/srv/www", "/srv/www"),
+        ("/absolute", "/real"),
+        ("/var/upwards", "/real"),
+        ("/srv/chain", "/real"),
+        ("/srv/../absolute/./", "/real"),
+        ("/../../real", "/real"),
+    ],
+)
+def test_links_of_an_image_are_followed_within_the_container(
+    container: int, tmp_path: Path, path: str, leads_to: str
+) -> None:
+    """The same links lead elsewhere on the machine, or nowhere."""
+    shell = LocalShell(tmp_path)
+    found = read_listing(inside(shell, READ_INSIDE, str(container), path))
+    place = f"/proc/{container}/root{leads_to}"
+    assert found.found == {(container, path): place}
+    assert listed(shell).files["files/static"].is_same_folder(found.identities[place])
+
+
+def test_what_is_not_in_a_container_is_not_looked_for_on_the_machine(
+    container: int, tmp_path: Path
+) -> None:
+    """The machine has /etc/passwd; the container has neither that nor an end of its loop."""
+    (tmp_path / "machine").write_text("of the machine")
+    paths = ["/etc/passwd", f"{tmp_path}/machine", "/loop", "/absolute/none", "/busybox/none"]
+    words = [word for path in paths for word in (str(container), path)]
+    assert read_listing(inside(LocalShell(tmp_path), READ_INSIDE, *words)).identities == {}
+
+
+def test_a_mount_below_a_mount_is_told(container: int, tmp_path: Path) -> None:
+    found = read_listing(inside(LocalShell(tmp_path), READ_INSIDE, str(container), ""))
+    assert {"/srv/www", "/srv/www/below", "/etc/one", "/data/a b"} <= found.mounted[container]
+
+
+def test_a_mount_of_one_file_shows_the_old_one_when_that_is_replaced(
+    container: int, tmp_path: Path
+) -> None:
+    shell = LocalShell(tmp_path)
+
+    def seen() -> str:
+        (identity,) = read_listing(
+            inside(shell, READ_INSIDE, str(container), "/etc/one")
+        ).identities.values()
+        return identity
+
+    assert seen() == listed(shell).files["files/one"].identity
+    put(shell, {"files/one": b"new"})
+    assert seen() != listed(shell).files["files/one"].identity
+    path = f"/proc/{container}/root/etc/one"
+    assert inside(shell, HASH_INSIDE, paths=[path]) == f"{sha(b'3')}  {path}\0"
 
 
 def test_the_fake_machine_tells_of_processes_in_the_same_words(tmp_path: Path) -> None:
     shell = FakeShell(FakeMachine("web", IPv4Address("192.168.60.6")))
     paths = ["/proc/999999999/root/etc/passwd"]
     for one in (shell, LocalShell(tmp_path)):
-        assert inside(one, READ_INSIDE, "999999999", paths=paths).stdout == "files\0"
-        assert inside(one, HASH_INSIDE, paths=paths).stdout == ""
+        assert inside(one, READ_INSIDE).split("\0") == NOBODY.split("\0")
+        found = read_listing(inside(one, READ_INSIDE, "999999999", ""))
+        assert (found.started, found.found, found.identities) == ({}, {}, {})
+        assert inside(one, HASH_INSIDE, paths=paths) == ""
 
 
 def test_files_and_processes_are_told_in_one_program(shell: Shell) -> None:
-    nobody = "files\0"
-    paths = ["/proc/999999999/root/etc/passwd"]
-    told = inside(shell, READ_ALL, HOME, "999999999", paths=paths).stdout
-    assert parse(told) == (MachineFiles(), nobody)
-    put(shell, {"files/a b": b"1", "secrets/s": b"2"})
+    assert parse(inside(shell, READ_ALL, HOME)) == (MachineFiles(), NOBODY)
+    put(shell, {"files/a b": b"1", f"{SECRET}/400": b"2"}, links={"files/link": "hashlab"})
     fine(shell, RECORD, HOME, "manifest", stdin=b'{"files/a b": ["i", "c"]}')
     fine(shell, RECORD, HOME, "processes", stdin=b"broken \0 by somebody")
-    there, rest = parse(inside(shell, READ_ALL, HOME, "999999999", paths=paths).stdout)
+    there, rest = parse(inside(shell, READ_ALL, HOME))
     assert there == listed(shell)
-    assert set(there.all) == {"files/a b", "secrets/s"}
+    assert files_of(there) == {"files/a b", f"{SECRET}/400", "files/link"}
     assert there.manifest == {"files/a b": Placed("i", "c")}
-    assert rest == nobody
+    assert rest == NOBODY
 
 
 def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:
@@ -595,12 +929,11 @@ def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:
         pytest.skip("no /proc on this system")
     started = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"]})
     try:
-        words = ["sudo", "sh", "-c", READ_INSIDE, "sh", str(started.pid)]
-        done = LocalShell(tmp_path).run(words)
+        said = inside(LocalShell(tmp_path), READ_INSIDE, str(started.pid), "")
     finally:
         started.kill()
         started.wait()
-    assert done.stdout == "files\0"
+    assert read_listing(said).started == {}
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "it's", '"', "$(touch HACKED)", "#{1}"])

@@ -250,6 +250,11 @@ def test_a_flood_on_both_streams_is_read_whole(link: Link) -> None:
     assert len(done.stdout.splitlines()) == 60000
 
 
+def test_bytes_that_are_no_text_come_back_as_they_are(link: Link) -> None:
+    done = link.shell.run(["printf", r"caf\351"])
+    assert done.stdout.encode(errors="surrogateescape") == b"caf\xe9"
+
+
 def test_many_commands_share_one_connection_at_once(link: Link, server: Server) -> None:
     results: dict[int, str] = {}
 

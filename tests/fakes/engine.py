@@ -16,7 +16,7 @@ from fakes.faults import Faults
 from hashlab.contexts import BuildContext
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
-from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
+from hashlab.protocols import Completed, ContainerState, SwarmState
 
 # What the Engine API (1.41) knows of a create request; a misspelt name would be ignored in silence.
 BODY_KEYS = frozenset(
@@ -71,7 +71,6 @@ IMAGE_SIZE = 100_000_000
 _numbers = itertools.count(1)
 _pids = itertools.count(1000)
 _ids = itertools.count(1)
-_addresses = itertools.count(2)
 
 
 def _new_id() -> str:
@@ -127,9 +126,6 @@ class Container:
     exit_code: int = 0
     pid: int = 0
     started_at: str = ""
-    finished_at: str = ""
-    restarts: int = 0
-    address: str = ""
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
     aliases: dict[str, list[str]] = field(default_factory=dict)
@@ -164,7 +160,6 @@ class Cluster:
     overlays: dict[str, Network] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
     looks: dict[str, int] = field(default_factory=dict)
-    engines: list[FakeEngine] = field(default_factory=list)
 
 
 class FakeEngine:
@@ -197,7 +192,6 @@ class FakeEngine:
         self.hesitates = False  # when it leaves a Swarm it keeps the port of its gossip
         self.listens = False  # it has kept it
         self.deaf = False  # it joined a Swarm like this and hears of no other member
-        self.unheard = 0  # for how many more questions it knows of no name of other members
         self.behaviours: dict[object, Behaviour] = {}
         self.executes: dict[tuple[str, ...], Callable[[Container], Completed]] = {}
         self.host: dict[str, Any] = {
@@ -217,21 +211,12 @@ class FakeEngine:
 
     def die(self, name: str, *, code: int = 1) -> None:
         """A container's process ends by itself."""
-        self._end(self._find(name), code)
+        found = self._find(name)
+        found.state, found.exit_code, found.pid = "exited", code, 0
 
     def by_name(self, name: str) -> Container:
         """A container that must be there."""
         return self._find(name)
-
-    def addresses_of(self, name: str) -> list[str]:
-        """What a container here finds for the name of a service."""
-        others = self.cluster.engines if self.cluster and not self.deaf and not self.unheard else []
-        return [
-            one.address
-            for engine in dict.fromkeys([self, *others])
-            for one in engine.all.values()
-            if one.address and one.labels.get("hashlab.service") == name
-        ]
 
     # protocols.Engine
 
@@ -295,15 +280,14 @@ class FakeEngine:
             found.binds = {m["Target"]: self.read(m["Source"]) for m in mounts if _bind(m)}
             if behaviour.exits is None:
                 found.state, found.pid = "running", next(_pids)
-                found.address = f"10.0.1.{next(_addresses)}"
             else:
-                self._end(found, behaviour.exits)
+                found.state, found.exit_code = "exited", behaviour.exits
 
     def stop(self, container: str, *, timeout: int) -> None:
         with self._call("stop", container, timeout, changes=True):
             found = self._find(container, "cannot stop container")
             if found.state == "running":
-                self._end(found, SIGNALLED)
+                found.state, found.exit_code, found.pid = "exited", SIGNALLED, 0
 
     def pause(self, container: str) -> None:
         with self._call("pause", container, changes=True):
@@ -522,7 +506,6 @@ class FakeEngine:
             self.address, self.node = address, f"NODE{next(_numbers)}"
             self.cluster = Cluster(address, self.node, members={address})
             self.clusters[address] = self.cluster
-            self.cluster.engines.append(self)
 
     def swarm_join(self, address: str, *, manager: str, token: str) -> None:
         with self._call("swarm_join", address, manager, changes=True):
@@ -533,14 +516,12 @@ class FakeEngine:
             self.address, self.cluster, self.node = address, cluster, f"NODE{next(_numbers)}"
             self.deaf = self.listens
             cluster.members.add(address)
-            cluster.engines.append(self)
 
     def swarm_leave(self) -> None:
         with self._call("swarm_leave", changes=True):
             if self.cluster is None:
                 raise self._error("cannot leave the Swarm: This node is not part of a swarm")
             self.cluster.members.discard(self.address)
-            self.cluster.engines.remove(self)
             if self.clusters.get(self.address) is self.cluster:
                 del self.clusters[self.address]
             self.cluster, self.pending = None, False
@@ -563,10 +544,6 @@ class FakeEngine:
         self.closed = True
 
     # Inside
-
-    def _end(self, container: Container, code: int) -> None:
-        container.state, container.exit_code, container.pid = "exited", code, 0
-        container.finished_at, container.address = f"end-{next(_numbers)}", ""
 
     def _call(self, name: str, *words: object, changes: bool = False) -> Any:
         return self.faults.call(f"{self.kind}.{name}", self.where, *words, changes=changes)
@@ -618,20 +595,12 @@ class FakeEngine:
             labels=container.labels,
             pid=container.pid,
             started_at=container.started_at,
-            finished_at=container.finished_at,
             networks=container.networks,
-            addresses={
-                network.name: container.address
-                for network in self._member_overlays().values()
-                if container.address and network.id in container.networks
-            },
-            checked=_is_checked(container),
-            grace=STOP_SECONDS if (grace := container.body.get("StopTimeout")) is None else grace,
-            restarts=container.restarts,
         )
 
     def _health(self, container: Container) -> str:
-        if not _is_checked(container) or container.state == "created":
+        test = (container.body.get("Healthcheck") or {}).get("Test") or []
+        if not test or test[0] == "NONE" or container.state == "created":
             return ""
         if container.state != "running":
             return "unhealthy"
@@ -748,11 +717,6 @@ def _check(container: Container) -> list[str]:
     """A container's health check as words that can be run."""
     kind, *words = (container.body.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
-
-
-def _is_checked(container: Container) -> bool:
-    test = (container.body.get("Healthcheck") or {}).get("Test") or []
-    return bool(test) and test[0] != "NONE"
 
 
 def _bind(mount: Mapping[str, Any]) -> bool:

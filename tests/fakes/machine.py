@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import PurePosixPath
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import files, inside, machinefiles, names, network
+from hashlab.phases import inside, machinefiles, network, programs
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -41,7 +41,7 @@ class File:
     def identity(self) -> str:
         """As `find` tells it: another one after every change."""
         changed = zlib.crc32(self.content)
-        return f"1:{self.inode}:{len(self.content)}:{changed}.0:{changed}.0:{self.mode:o}"
+        return f"f:1:{self.inode}:{len(self.content)}:{changed}.0:{changed}.0:{self.mode:o}"
 
     @property
     def digest(self) -> str:
@@ -49,50 +49,120 @@ class File:
         return hashlib.sha256(self.content).hexdigest()
 
 
+@dataclass
+class Folder:
+    """A folder; one that is made again is another one."""
+
+    mode: int = 0o755
+    inode: int = field(default_factory=INODES.__next__)
+
+    @property
+    def identity(self) -> str:
+        return f"d:1:{self.inode}:4096:0.0:0.0:{self.mode:o}"
+
+
+@dataclass
+class Symlink:
+    """A link, by what it leads to."""
+
+    target: str
+    inode: int = field(default_factory=INODES.__next__)
+
+    @property
+    def identity(self) -> str:
+        return f"l:1:{self.inode}:{len(self.target)}:0.0:0.0:777"
+
+
 class Disk:
-    """Files and folders by absolute path."""
+    """Files, folders and links by absolute path."""
 
     def __init__(self) -> None:
         self.files: dict[str, File] = {}
-        self.folders: set[str] = {"/"}
+        self.folders: dict[str, Folder] = {"/": Folder()}
+        self.links: dict[str, Symlink] = {}
 
-    def make_folder(self, path: str) -> None:
+    def make_folder(self, path: str, mode: int = 0o755) -> None:
         """`mkdir -p`."""
-        for folder in (PurePosixPath(path), *PurePosixPath(path).parents):
-            if str(folder) in self.files:
-                raise NotADirectoryError(str(folder))
-            self.folders.add(str(folder))
+        if path not in self.folders:
+            for folder in PurePosixPath(path).parents:
+                self._make(str(folder), 0o755)
+            self._make(path, mode)
+
+    def _make(self, path: str, mode: int) -> None:
+        if path in self.files or path in self.links:
+            raise NotADirectoryError(path)
+        self.folders.setdefault(path, Folder(mode))
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Replace a file; its folder must be there."""
+        """Replace a file or a link by a file; its folder must be there."""
+        self._check(path)
+        self.links.pop(path, None)
+        self.files[path] = File(content, mode)
+
+    def link(self, path: str, target: str) -> None:
+        """Replace a file or a link by a link; its folder must be there."""
+        self._check(path)
+        self.files.pop(path, None)
+        self.links[path] = Symlink(target)
+
+    def _check(self, path: str) -> None:
         if str(PurePosixPath(path).parent) not in self.folders:
             raise FileNotFoundError(path)
         if path in self.folders:
             raise IsADirectoryError(path)
-        self.files[path] = File(content, mode)
 
     def delete(self, path: str) -> None:
         """`rm -f`."""
         self.files.pop(path, None)
+        self.links.pop(path, None)
+
+    def delete_empty(self, path: str) -> None:
+        """`rmdir`, of what is empty."""
+        if not self.entries(path):
+            self.folders.pop(path, None)
 
     def delete_tree(self, path: str) -> None:
         """`rm -rf`."""
-        inside = f"{path}/"
-        self.files = {p: f for p, f in self.files.items() if p != path and not p.startswith(inside)}
-        self.folders = {p for p in self.folders if p != path and not p.startswith(inside)}
+        for kind in (self.files, self.folders, self.links):
+            for name in [name for name in kind if name == path or name.startswith(f"{path}/")]:
+                del kind[name]
+
+    def move(self, source: str, target: str) -> None:
+        """`mv` into the place of whatever is there, but no folder into the place of a file."""
+        if source in self.folders and (target in self.files or target in self.links):
+            raise NotADirectoryError(target)
+        self.delete_tree(target)
+        _move(self.files, source, target)
+        _move(self.folders, source, target)
+        _move(self.links, source, target)
 
     def below(self, folder: str) -> dict[str, File]:
         """Every file below a folder, by its path relative to it."""
         start = f"{folder}/"
         return {p[len(start) :]: f for p, f in sorted(self.files.items()) if p.startswith(start)}
 
-    def read(self, path: str) -> File | None:
-        """A file as it is now."""
-        return self.files.get(path)
+    def entries(self, folder: str) -> dict[str, File | Folder | Symlink]:
+        """Everything below a folder, by its path relative to it."""
+        start = f"{folder}/"
+        every: dict[str, File | Folder | Symlink] = {**self.files, **self.folders, **self.links}
+        return {
+            path[len(start) :]: entry
+            for path, entry in sorted(every.items())
+            if path.startswith(start)
+        }
+
+    def read(self, path: str) -> File | Folder | None:
+        """A file or a folder as it is now."""
+        return self.files.get(path) or self.folders.get(path)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file or a folder."""
         return path in self.files or path in self.folders
+
+
+def _move(entries: dict[str, Any], source: str, target: str) -> None:
+    for name in [n for n in entries if n == source or n.startswith(f"{source}/")]:
+        entries[target + name[len(source) :]] = entries.pop(name)
 
 
 @dataclass
@@ -131,23 +201,15 @@ class FakeMachine:
     def endpoint(self) -> Endpoint:
         return Endpoint("127.0.0.1", self.port, "core")
 
-    def seen_by(self, container: Container, path: str) -> File | None:
-        """What a container's process finds at a path: through its bind mounts, a single file as
-        it was when the container started.
+    def mounted(self, container: Container, target: str) -> File | Folder | None:
+        """What a container's process finds where something is mounted: as it was when the container
+        started. ``inside`` says otherwise.
         """
-        told = self.inside.get((container.name, path))
-        if told is not None:
-            return File(told)
-        for mount in (container.body.get("HostConfig") or {}).get("Mounts") or []:
-            if mount["Type"] != "bind":
-                continue
-            if path == mount["Target"]:
-                opened = container.binds.get(path)
-                return opened if isinstance(opened, File) else None
-            inside = mount["Target"].rstrip("/") + "/"
-            if path.startswith(inside):
-                return self.disk.files.get(f"{mount['Source']}/{path.removeprefix(inside)}")
-        return None
+        other = self.inside.get((container.name, target))
+        if other is not None:
+            return File(other)
+        opened = container.binds.get(target)
+        return opened if isinstance(opened, File | Folder) else None
 
 
 class FakeShell:
@@ -157,27 +219,24 @@ class FakeShell:
         self.machine = machine
         self.closed = False
         self._scripts: Mapping[str, Callable[[list[str], bytes], Completed]] = {
-            machinefiles.OBSERVE: self._observe,
-            machinefiles.HASH: self._hash,
-            machinefiles.RECORD: self._record,
-            files.APPLY: self._apply,
-            files.COPY: self._copy,
-            inside.READ_INSIDE: self._read_inside,
+            programs.OBSERVE: self._observe,
+            programs.HASH: self._hash,
+            programs.RECORD: self._record,
+            programs.PLACE: self._place,
+            programs.READ_SECRET: self._read_secret,
+            programs.READ_INSIDE: self._read_inside,
             inside.READ_ALL: self._read_all,
-            inside.HASH_INSIDE: self._hash_inside,
+            programs.HASH_INSIDE: self._hash_inside,
             network.FREE_GOSSIP_PORT: self._free_gossip_port,
-            names.script(): self._ask_names,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         words = list(command)
         name = self._name(words)
         with self.machine.faults.call(
-            f"shell.{name}", self.machine.name, *words, changes=name in ("apply", "record")
+            f"shell.{name}", self.machine.name, *words, changes=name in ("place", "record")
         ):
             self._open()
-            if name == "cat":
-                return self._cat(words[1])
             script = words[words.index("-c") + 1]
             return self._scripts[script](words[words.index("-c") + 3 :], stdin)
 
@@ -214,8 +273,6 @@ class FakeShell:
         self.closed = True
 
     def _name(self, words: list[str]) -> str:
-        if words[:1] == ["cat"] and len(words) == 2:
-            return "cat"
         plain = words[1:] if words[:1] == ["sudo"] else words
         if plain[:2] == ["sh", "-c"] and plain[3:4] == ["sh"] and plain[2] in self._scripts:
             if plain[2] == inside.READ_ALL:
@@ -223,19 +280,22 @@ class FakeShell:
             return self._scripts[plain[2]].__name__.strip("_")
         raise AssertionError(f"the fake shell was not prepared for {words}")
 
-    def _cat(self, path: str) -> Completed:
-        file = self.machine.disk.files.get(path)
-        if file is None:
-            return Completed(1, "", f"cat: {path}: No such file or directory")
-        return Completed(0, file.content.decode(), "")
+    def _read_secret(self, words: list[str], stdin: bytes) -> Completed:
+        home, name = words
+        disk = self.machine.disk
+        found = [*disk.below(f"{home}/secrets/secret/{name}").values()]
+        found += [file for file in [disk.files.get(f"{home}/secrets/{name}")] if file]
+        content = next((file.content for file in found if file.content), None)
+        output = (content or b"").decode(errors="surrogateescape")
+        return Completed(0 if output else 1, output, "")
 
     def _observe(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk
-        listing = "".join(
-            f"{file.identity}\0{part}/{name}\0"
-            for part in ("files", "secrets")
-            for name, file in disk.below(f"{home}/{part}").items()
-        )
+        listing = ""
+        for name, entry in disk.entries(home).items():
+            if name.split("/")[0] in ("files", "secrets"):
+                target = entry.target if isinstance(entry, Symlink) else ""
+                listing += f"{entry.identity}\0{name}\0={target}\0"
         for name in ("manifest", "processes"):
             record = disk.files.get(f"{home}/{name}")
             listing += machinefiles.BETWEEN + (record.content.decode() if record else "")
@@ -243,10 +303,15 @@ class FakeShell:
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk
+        assert words[1] == programs.WALK
         if home not in disk.folders:
             return Completed(1, "", f"cd: can't cd to {home}")
-        found = {name: disk.files.get(f"{home}/{name}") for name in _names(stdin)}
-        listing = "".join(f"{file.digest}  {name}\0" for name, file in found.items() if file)
+        listing = ""
+        for name in _names(stdin):
+            file = disk.files.get(f"{home}/{name}")
+            if file:
+                folder, _, last = name.rpartition("/")
+                listing += f"/{folder}\0{file.digest}  ./{last}\0"
         return Completed(0, listing, "")
 
     def _record(self, words: list[str], stdin: bytes) -> Completed:
@@ -255,63 +320,112 @@ class FakeShell:
         self.machine.disk.put(f"{home}/{name}", stdin, 0o600)
         return Completed(0, "", "")
 
-    def _apply(self, words: list[str], stdin: bytes) -> Completed:
-        home, disk = words[0], self.machine.disk
-        disk.delete_tree(f"{home}/scratch")
-        for folder in (f"{home}/files", f"{home}/secrets", f"{home}/scratch"):
-            disk.make_folder(folder)
+    def _place(self, words: list[str], stdin: bytes) -> Completed:
+        (home, walk, how), disk = words, self.machine.disk
+        assert walk == programs.WALK
+        if how != "rest":
+            disk.delete_tree(f"{home}/scratch")
+            disk.make_folder(f"{home}/files")
+            for folder in (f"{home}/secrets", f"{home}/scratch"):
+                disk.make_folder(folder, 0o700)
+        if how == "empty":
+            disk.make_folder(f"{home}/scratch/new/files")
+            return Completed(0, "", "")
         try:
-            with tarfile.open(fileobj=io.BytesIO(stdin)) as archive:
-                entries = {entry.name: entry for entry in archive if entry.isfile()}
-                content = {name: _content(archive, entry) for name, entry in entries.items()}
+            lists = self._unpack(f"{home}/scratch", stdin)
         except tarfile.ReadError as error:
             return Completed(1, "", f"tar: {error}")
-        if "end" not in content:
+        if lists is None:
             return Completed(1, "", "the archive is not whole")
         self.machine.archives.append(stdin)
-        del content["end"]
-        for name in _names(content.pop("delete")):
-            disk.delete(f"{home}/files/{name}")
         try:
-            for name in _names(content.pop("folders")):
-                disk.make_folder(_join(f"{home}/files", name))
-            for name, text in content.items():
-                self._place(f"{home}/{name.removeprefix('new/')}", text, entries[name].mode)
-        except NotADirectoryError as error:
-            return Completed(1, "", f"mkdir: cannot create directory {error}: File exists")
+            self._act(home, lists)
+        except (NotADirectoryError, FileNotFoundError) as error:
+            return Completed(1, "", f"a link or a file is in the way to {error}")
+        disk.delete_tree(f"{home}/scratch/new")
         return Completed(0, "", "")
 
-    def _copy(self, words: list[str], stdin: bytes) -> Completed:
-        home, names = words[0], list(_names(stdin))
-        for name, copy in zip(names[::2], names[1::2], strict=True):
-            there = self.machine.disk.files.get(f"{home}/files/{name}")
-            if there is None:
-                return Completed(123, "", f"cp: cannot stat {name}")
-            self._place(f"{home}/files/{copy}", there.content, there.mode)
-        return Completed(0, "", "")
+    def _unpack(self, scratch: str, archive: bytes) -> dict[str, list[str]] | None:
+        """Put what an archive holds below ``scratch``; return its lists, None if it has no end."""
+        disk, lists = self.machine.disk, {}
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            for entry in opened:
+                path = f"{scratch}/{entry.name}"
+                if entry.isdir():
+                    disk.make_folder(path)
+                    disk.folders[path].mode = entry.mode
+                elif entry.issym():
+                    disk.make_folder(str(PurePosixPath(path).parent))
+                    disk.link(path, entry.linkname)
+                elif "/" in entry.name:
+                    disk.make_folder(str(PurePosixPath(path).parent))
+                    disk.put(path, _content(opened, entry), entry.mode)
+                else:
+                    lists[entry.name] = _names(_content(opened, entry))
+        return lists if "end" in lists else None
 
-    def _place(self, path: str, content: bytes, mode: int) -> None:
-        disk = self.machine.disk
-        if path in disk.folders:
-            disk.delete_tree(path)
-        disk.make_folder(str(PurePosixPath(path).parent))
-        disk.put(path, content, mode)
+    def _act(self, home: str, lists: Mapping[str, list[str]]) -> None:
+        disk, new = self.machine.disk, f"{home}/scratch/new"
+        pairs = lists.get("copies", [])
+        for name, copy in zip(pairs[::2], pairs[1::2], strict=True):
+            there = disk.files[f"{new}/{name}"]
+            disk.make_folder(str(PurePosixPath(f"{new}/{copy}").parent))
+            disk.put(f"{new}/{copy}", there.content, there.mode)
+        for name in lists.get("remove", []):
+            disk.delete(f"{home}/{name}")
+        for name in lists.get("empty", []):
+            disk.delete_empty(f"{home}/{name}")
+        for name in lists.get("place", []):
+            disk.make_folder(str(PurePosixPath(f"{home}/{name}").parent))
+            disk.move(f"{new}/{name}", f"{home}/{name}")
+        for entry in lists.get("mode", []):
+            mode, _, name = entry.partition(":")
+            disk.folders[f"{home}/{name}"].mode = int(mode, 8)
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
         by_pid = self._by_pid()
-        builds = {pid: self._build(by_pid.get(int(pid))) for pid in words}
+        pairs = list(zip(words[0::2], words[1::2], strict=True))
+        pids = list(dict.fromkeys(pid for pid, _ in pairs))
+        builds = {pid: self._build(by_pid.get(int(pid))) for pid in pids}
         head = "".join(f"/proc/{pid}/environ\0{one}\0" for pid, one in builds.items() if one)
-        seen = self._inside(stdin).items()
-        listing = "".join(f"{file.identity}\0{path}\0" for path, file in seen)
-        return Completed(0, f"{head}files\0{listing}", "")
+        mounts = "".join(
+            f"/proc/{pid}/mountinfo\0{20 + number} 1 0:1 / {path} rw - fake none rw\n"
+            for pid in pids
+            for number, path in enumerate(self._mounts(by_pid.get(int(pid))))
+        )
+        places = entries = ""
+        for pid, path in pairs:
+            if path and int(pid) in by_pid:
+                place = f"/proc/{pid}/root{path}"
+                places += f"{pid}\0{path}\0{place}\0"
+                seen = self.machine.mounted(by_pid[int(pid)], path)
+                entries += f"{seen.identity}\0{place}\0" if seen else ""
+        return Completed(0, f"{head}mounts\0{mounts}\0places\0{places}entries\0{entries}", "")
+
+    def _mounts(self, container: Container | None) -> list[str]:
+        """Where something is mounted in a container: as its body says, or a test."""
+        if container is None:
+            return []
+        host = container.body.get("HostConfig") or {}
+        mounts = [mount["Target"] for mount in host.get("Mounts") or []]
+        return [
+            "/",
+            *mounts,
+            *(path for name, path in self.machine.inside if name == container.name),
+        ]
 
     def _read_all(self, words: list[str], stdin: bytes) -> Completed:
         there = self._observe(words[:1], b"").stdout
         return Completed(0, there + self._read_inside(words[1:], stdin).stdout, "")
 
     def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
-        seen = self._inside(stdin).items()
-        return Completed(0, "".join(f"{file.digest}  {path}\0" for path, file in seen), "")
+        by_pid, listing = self._by_pid(), ""
+        for path in _names(stdin):
+            _, _, pid, _, inside = path.split("/", 4)
+            container = by_pid.get(int(pid))
+            seen = self.machine.mounted(container, f"/{inside}") if container else None
+            listing += f"{seen.digest}  {path}\0" if isinstance(seen, File) else ""
+        return Completed(0, listing, "")
 
     def _free_gossip_port(self, words: list[str], stdin: bytes) -> Completed:
         engine = self.machine.engine
@@ -320,28 +434,6 @@ class FakeShell:
             return Completed(0, "", "")
         engine.listens = False
         return Completed(0, "restarted\n", "")
-
-    def _ask_names(self, words: list[str], stdin: bytes) -> Completed:
-        pid, *asked = words
-        assert int(pid) in self._by_pid(), "names are asked for from a running container's place"
-        engine = self.machine.engine
-        lines = [
-            f"{address} {kind} {name if kind == 'STREAM' and not number else ''}"
-            for name in asked
-            for number, address in enumerate(engine.addresses_of(name))
-            for kind in ("STREAM", "DGRAM", "RAW")
-        ]
-        engine.unheard = max(0, engine.unheard - 1)
-        return Completed(0, "\n".join(lines), "")
-
-    def _inside(self, stdin: bytes) -> dict[str, File]:
-        """Those of the paths, as seen by processes, at which there is a file."""
-        by_pid, found = self._by_pid(), {}
-        for path in _names(stdin):
-            _, _, pid, _, inside = path.split("/", 4)
-            if int(pid) in by_pid:
-                found[path] = self.machine.seen_by(by_pid[int(pid)], f"/{inside}")
-        return {path: file for path, file in found.items() if file is not None}
 
     def _by_pid(self) -> dict[int, Container]:
         return {c.pid: c for c in self.machine.engine.all.values() if c.pid}
@@ -354,14 +446,10 @@ class FakeShell:
 
 
 def _names(stdin: bytes) -> list[str]:
-    return [name for name in stdin.decode().split("\0") if name]
+    return [name for name in stdin.decode(errors="surrogateescape").split("\0") if name]
 
 
 def _content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> bytes:
     stream = archive.extractfile(entry)
     assert stream is not None
     return stream.read()
-
-
-def _join(folder: str, name: str) -> str:
-    return folder if name == "." else f"{folder}/{name}"

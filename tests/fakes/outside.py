@@ -15,7 +15,7 @@ from typing import Any
 from fakes.engine import Behaviour, Cluster, FakeEngine, loaded
 from fakes.faults import Faults
 from fakes.labs import small_lab
-from fakes.machine import Disk, FakeMachine, FakeShell
+from fakes.machine import FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.contexts import BuildContext, read_context
@@ -282,6 +282,7 @@ class FakeConnector:
         root: Path,
         files: Sequence[str],
         target: str,
+        like: str,
         scratch: str,
         track: Track,
     ) -> int:
@@ -290,25 +291,17 @@ class FakeConnector:
             if f"Host {machine}\n" not in config:
                 raise LabError(f"rsync failed: could not resolve hostname {machine}")
             disk = self._outside.machines[machine].disk
-            assert scratch in disk.folders, "rsync's folder for unfinished files is not there"
+            for folder in (scratch, target):
+                assert folder in disk.folders, f"rsync's folder {folder} is not there"
             sent = 0
             for name in files:
                 if not (root / name).exists():
                     raise LabError(f"rsync failed: {name} is not there", where=machine)
                 path, content = f"{target}/{name}", (root / name).read_bytes()
-                _make_way(disk, PurePosixPath(path))
                 disk.make_folder(str(PurePosixPath(path).parent))
-                disk.put(path, content, (root / name).stat().st_mode & 0o777)
+                disk.put(path, content, (root / name).stat().st_mode & 0o7777)
                 sent += len(content)
             return sent
-
-
-def _make_way(disk: Disk, path: PurePosixPath) -> None:
-    """As `rsync --force` does, what has the wrong kind is removed."""
-    for parent in path.parents:
-        disk.files.pop(str(parent), None)
-    if str(path) in disk.folders:
-        disk.delete_tree(str(path))
 
 
 class FakeProvider:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import shlex
+import shutil
 import signal
 import socket
 import time
@@ -24,6 +25,7 @@ from labkit import (
     rows,
     try_docker,
 )
+from mountkit import COMPOSE, DECLARED, SHOW, inside, make_odd, on_the_laptop, show
 
 # The line after which a run is at work on each phase.
 KILLED_IN = {
@@ -184,6 +186,49 @@ def test_a_changed_environment_variable_restarts_its_service(hello_lab: LabFolde
     assert "good morning" in fetch(greeting(hello_lab))
     assert [r["service"] for r in rows(document, "container") if r["status"] == "ok"] == ["greeter"]
     hello_lab.run("refresh").ok()
+
+
+def test_a_mount_shows_what_a_bind_mount_of_docker_shows(hello_lab: LabFolder) -> None:
+    """And no link in it, of the laptop, of the image or of a container, leads anything astray."""
+    hello_lab.run("dev").ok()
+    folder = hello_lab.folder
+    make_odd(folder / "odd")
+    (folder / "secret.txt").write_text("secret")
+    (folder / "config.txt").write_text("config")
+    hello_lab.edit("compose.yaml", *COMPOSE)
+    with (folder / "compose.yaml").open("a") as compose:
+        compose.write(DECLARED)
+    said = hello_lab.run("refresh").ok().stdout
+    assert "links that lead out of their mount" in said
+    here = show(on_the_laptop(folder / "odd", SHOW.format("/odd")))
+    assert show(inside(hello_lab, SHOW.format("/odd"))) == here
+    assert show(inside(hello_lab, SHOW.format("/run/odd"))) == here
+    assert {b"f 4755  ./set-uid", b"f 644  ./caf\xe9", b"l 777 /dev/zero ./device"} <= set(here)
+    secrets = "/run/secrets/token /run/secrets/open"
+    assert inside(hello_lab, f"cat {secrets} /etc/token") == "secretsecretconfig"
+    assert inside(hello_lab, f"stat -c %a:%u {secrets}").split() == ["400:0", "444:0"]
+    # What a container plants, and a folder that it closes, with names enough for rsync.
+    planted = "cd /odd && rm -r sub empty && ln -s /home/core sub && ln -s /etc empty"
+    inside(hello_lab, f"{planted} && mkdir -m 0700 closed", user="1000")
+    (folder / "odd/sub/page").write_text("two\n")
+    (folder / "odd/sub/.profile").write_text("planted\n")
+    (folder / "odd/empty").chmod(0o711)
+    for number in range(70):
+        (folder / "odd/closed").mkdir(exist_ok=True)
+        (folder / f"odd/closed/#{number}\n").write_text(f"{number}")
+    hello_lab.run("refresh").ok()
+    here = show(on_the_laptop(folder / "odd", SHOW.format("/odd")))
+    assert show(inside(hello_lab, SHOW.format("/odd"))) == here
+    assert inside(hello_lab, "cat /odd/sub/page") == "two\n"
+    home = hello_lab.on("back", "cat /home/core/.profile; stat -c %a /etc; ls /home/core")
+    assert home == "755\n"
+    for name in ("odd", "secret.txt", "config.txt"):
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    hello_lab.edit("compose.yaml", *reversed(COMPOSE))
+    hello_lab.edit("compose.yaml", DECLARED, "")
+    hello_lab.run("refresh").ok()
+    assert hello_lab.on("back", "sudo ls -A /var/lib/hashlab/hello/files") == "greeter\n"
 
 
 def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:

@@ -29,7 +29,7 @@ WORKFLOWS = {
     if name.isupper() and name not in ("P", "APPLICATION")  # a type, and a part of others
 }
 # These look anew at every run; all others say "skipped" when there is nothing to do.
-ALWAYS_LOOK = {"doctor", "hash images", "connect", "proof", "seed", "verify", "names"}
+ALWAYS_LOOK = {"doctor", "hash images", "connect", "proof", "seed", "verify"}
 
 
 def status_of(result: RunResult) -> dict[str, str]:
@@ -129,7 +129,7 @@ def test_refresh_rebuilds_sends_and_restarts_only_what_an_edit_touched(outside: 
         if before[name].get(path) is not file
     }
     assert written == {"files/out/app/main.bin", "manifest"}
-    assert outside.faults.names().count("shell.apply") == 1
+    assert outside.faults.names().count("shell.place") == 1
     created = [call.words[1] for call in outside.faults.calls if call.name == "engine.create"]
     assert sorted(created) == ["small-site-1", "small-site-2"]
     assert rows(result, "containers")[0].detail == "1 started"
@@ -143,7 +143,7 @@ def test_refresh_of_a_synchronised_file_restarts_nothing_and_proves_it_all_the_s
     go(outside, workflows.INIT_BOX, workflows.DEV)
     (outside.lab.folder / "static/index.html").write_text("<h1>two</h1>\n")
     result = go(outside, workflows.REFRESH)
-    assert outside.faults.changes() == ["shell.apply", "shell.record"]
+    assert outside.faults.changes() == ["shell.place", "shell.record"]
     assert status_of(result)["containers"] == "skipped"
     assert rows(result, "proof")[0].detail == "4 containers run what was built"
 
@@ -189,40 +189,6 @@ def test_refresh_of_machines_that_do_not_run_says_dev(outside: Outside) -> None:
         "web",
         "hashlab dev",
     )
-
-
-def test_what_the_others_can_do_without_a_dead_machine_is_done_and_the_rest_named(
-    outside: Outside,
-) -> None:
-    outside.lab = change_service(outside.lab, "migrate", machine="spare")
-    go(outside, workflows.INIT_BOX, workflows.DEV)
-    outside.machines["spare"].state = "stopped"
-    for name in ("queue", "site", "migrate"):
-        outside.lab = change_service(outside.lab, name, environment=(("EDIT", "1"),))
-    write_text(outside.lab.folder / "static/index.html", "edited")
-    world = outside.world()
-    result = run(outside, workflows.REFRESH, world)
-    assert result.error is not None
-    assert "spare: the machine is stopped" in str(result.error)
-    assert [row.machine for row in rows(result, "connect") if row.status == "failed"] == ["spare"]
-    sent = outside.machines["web"].disk.files["/var/lib/hashlab/small/files/static/index.html"]
-    assert sent.content == b"edited"
-    assert [row.service for row in rows(result, "container")] == ["queue"]
-    assert rows(result, "proof")[0].status == "failed"
-    assert {row.status for row in rows(result, "verify")} == {"not-reached"}
-    assert world.facts.notes[-1] == (
-        "spare did not answer. Left as it was: migrate; and what needs it: site"
-    )
-    outside.machines["spare"].state = "running"
-    go(outside, workflows.REFRESH)
-
-
-def test_a_secret_that_a_dead_machine_may_hold_is_not_made_anew(outside: Outside) -> None:
-    go(outside, workflows.INIT_BOX, workflows.DEV)
-    (outside.state.secrets / "password").unlink()
-    outside.machines["web"].state = "stopped"
-    error = run(outside, workflows.REFRESH).error
-    assert "secret password is not on the laptop, and web, which may hold it" in str(error)
 
 
 def test_dev_starts_machines_that_were_stopped(outside: Outside) -> None:
@@ -289,11 +255,10 @@ BREAKS = {
     "connect": "provider.host_key",
     "network": "engine.swarm_join",
     "ports": "runner.ssh",
-    "secrets": "shell.cat",
+    "secrets": "shell.read_secret",
     "kept data": "shell.feed",
     "images": "engine.load_images",
     "containers": "engine.start",
-    "names": "shell.ask_names",
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
     "verify": "runner.verify.py",
@@ -391,11 +356,10 @@ CALLS = [
     "runner.seed.py",
     "runner.ssh-keygen",
     "runner.verify.py",
-    "shell.apply",
-    "shell.ask_names",
     "shell.free_gossip_port",
     "shell.hash",
     "shell.observe",
+    "shell.place",
     "shell.read_inside",
     "shell.record",
     "vagrant.up",
@@ -416,7 +380,7 @@ DEEDS = [
     "provider.prepare",
     "runner.make",
     "runner.ssh-keygen",
-    "shell.apply",
+    "shell.place",
     "shell.record",
     "vagrant.up",
 ]
@@ -480,7 +444,7 @@ REFRESH_CALLS = [
     *(("engine.start", when) for when in ("before", "after")),
     *(("engine.stop", when) for when in ("before", "after")),
     *(("engine.remove", when) for when in ("before", "after")),
-    *(("shell.apply", when) for when in ("before", "after")),
+    *(("shell.place", when) for when in ("before", "after")),
     *(("shell.record", when) for when in ("before", "after")),
     ("shell.hash", "before"),
     ("engine.container", "before"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlab.config.compose import not_acted_on
-from hashlab.config.compose.mounts import source_file
+from hashlab.config.compose.mounts import secret_file, source_file
 from hashlab.config.compose.service import SERVICE_KEYS
 from hashlab.config.interpolation import Interpolation
 from hashlab.config.nodes import Node
@@ -34,7 +34,7 @@ VOLUME_KEYS = Table(
 )
 SECRET_KEYS = Table(
     noun="a secret",
-    readers={"file": source_file},
+    readers={"file": secret_file},
     unsupported=not_acted_on.SECRET,
     required=("file",),
     expected="a mapping with file",

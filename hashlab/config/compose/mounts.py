@@ -23,7 +23,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
-from hashlab.config.sources import exists, is_folder, refuse_state
+from hashlab.config.sources import exists, is_file, is_folder, refuse_state
 from hashlab.config.units import compose_bytes
 
 Mount = BindMount | VolumeMount | TmpfsMount
@@ -217,12 +217,24 @@ def _references(node: Node, context: Context, folder: str) -> tuple[At[FileRefer
     return list_of(read, "a list of names")(node, context)
 
 
+def secret_file(node: Node, context: Context) -> Path:
+    """Read the file behind a secret, as an absolute path. An empty one that hashlab does not make
+    is a mistake: whoever reads it would run without a secret.
+    """
+    path = source_file(node, context)
+    if is_file(path) and path.stat().st_size == 0 and not context.will_exist(path):
+        raise Wrong(node.line, f"'{node.value}' is empty, which is not a secret", "Write it.")
+    return path
+
+
 def source_file(node: Node, context: Context) -> Path:
     """Read the file behind a secret or config, as an absolute path."""
     written = text(node, context)
     path = absolute(context.folder, written)
     if is_folder(path):
         raise Wrong(node.line, f"'{written}' is a folder, not a file", "Name one file.")
+    if exists(path) and not is_file(path):
+        raise Wrong(node.line, f"'{written}' is not a regular file", "Name one file.")
     if not exists(path) and not context.will_exist(path):
         hint = f'Create it, or add "{path.name}" to [secrets] generate of hashlab.toml.'
         if path.parent.name != "secrets" or path.parent.parent.name != ".hashlab":

@@ -205,7 +205,7 @@ COMPOSE_KEYS = {
         "compose.yaml:35",
         f"'environment' {NOT_ACTED_ON}",
         "[secrets] generate",
-        compose=(("file: ./.hashlab/secrets/key", "{file: ./verify.py, environment: KEY}"),),
+        compose=(("file: ./.hashlab/secrets/key", "{file: ./build.sh, environment: KEY}"),),
     ),
     "a build cache": Bad(
         "compose.yaml:10",
@@ -577,6 +577,26 @@ COMPOSE_PATHS = {
         "'./.hashlab/secrets/kee' does not exist",
         'add "kee" to [secrets] generate',
         compose=(("secrets/key", "secrets/kee"),),
+    ),
+    "an empty secret": Bad(
+        "compose.yaml:35",
+        "'./none.txt' is empty, which is not a secret",
+        "Write it",
+        compose=(("./.hashlab/secrets/key", "./none.txt"),),
+        files={"none.txt": ""},
+    ),
+    "a secret that is not a regular file": Bad(
+        "compose.yaml:35",
+        "'../../../../../../../../../dev/null' is not a regular file",
+        "Name one file",
+        compose=(("./.hashlab/secrets/key", "../../../../../../../../../dev/null"),),
+    ),
+    "a mount of hashlab's own state": Bad(
+        "compose.yaml:17",
+        "'./.hashlab/docker' is part of .hashlab, which never leaves the laptop",
+        "under 'secrets'",
+        compose=(("/app:ro\n", "/app:ro\n      - ./.hashlab/docker:/keys\n"),),
+        files={".hashlab/docker/ssh/id_ed25519": "x"},
     ),
     "a secret elsewhere": Bad(
         "compose.yaml:35",

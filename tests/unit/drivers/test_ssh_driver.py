@@ -26,7 +26,8 @@ def copy(runner: FakeRunner, config: Path, files: list[str]) -> int:
             ENDPOINT,
             root=Path("/lab"),
             files=files,
-            target="/var/lib/hashlab/small/files",
+            target="/var/lib/hashlab/small/scratch/new/files",
+            like="/var/lib/hashlab/small/files",
             scratch="/var/lib/hashlab/small/scratch",
             track=track,
         )
@@ -42,11 +43,12 @@ def test_rsync_is_told_its_files_by_a_list_and_its_ssh_by_the_labs_config(tmp_pa
 
     runner.prepare("rsync", stdout=STATS, effect=read_list)
     config = tmp_path / "with space" / "config"
-    assert copy(runner, config, ["a b", "new\nline", "ü"]) == 1_234_567
+    assert copy(runner, config, ["a b", "#new\nline", "ü", "\udce9"]) == 1_234_567
     [ran] = runner.ran
-    assert listed == ["a b\0new\nline\0ü\0".encode()]
-    assert ran.command[-2:] == ("/lab/", "web:/var/lib/hashlab/small/files/")
+    assert listed == ["./a b\0./#new\nline\0./ü\0./".encode() + b"\xe9\0"]
+    assert ran.command[-2:] == ("/lab/", "web:/var/lib/hashlab/small/scratch/new/files/")
     assert shlex.split(ran.command[ran.command.index("--rsh") + 1]) == ["ssh", "-F", str(config)]
+    assert "--copy-dest=/var/lib/hashlab/small/files" in ran.command
     assert "--temp-dir=/var/lib/hashlab/small/scratch" in ran.command
 
 

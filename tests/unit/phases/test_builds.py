@@ -190,14 +190,14 @@ def test_without_synchronised_files_the_build_id_is_the_start_id(lab: Lab) -> No
 
 def test_files_are_named_as_the_container_sees_them(lab: Lab) -> None:
     made = build(lab)
-    assert set(made.start_files) == {"/app/main.bin", "/etc/site.conf"}
+    assert set(made.start_files) == {"/app/main.bin", "/etc/site.conf", "/run/secrets/password"}
     assert set(made.sync_files) == {"/static/index.html", "/static/style/site.css"}
 
 
 def test_a_target_with_a_slash_at_its_end_is_no_other_place(lab: Lab) -> None:
     bind = BindMount(lab.folder / "conf", "/conf/")
     made = build(change_service(lab, "site", binds=(bind,)))
-    assert set(made.start_files) == {"/conf/site.conf"}
+    assert set(made.start_files) == {"/conf/site.conf", "/run/secrets/password"}
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_secrets_and_configs_are_mounted_read_only_from_their_own_folder(lab: La
     assert body(lab, files=files)[HOST]["Mounts"] == [
         {
             "Type": "bind",
-            "Source": "/var/lib/hashlab/small/secrets/key",
+            "Source": "/var/lib/hashlab/small/secrets/secret/key/444",
             "Target": "/run/secrets/key",
             "ReadOnly": True,
         }

@@ -12,6 +12,7 @@ from fakes import FakeShell, Outside, connected, go, running
 from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases import machinefiles
+from hashlab.phases.laptopfiles import plain
 from hashlab.phases.machinefiles import (
     BETWEEN,
     MachineFiles,
@@ -26,13 +27,13 @@ from hashlab.protocols import Completed
 
 HOME = "/var/lib/hashlab/small"
 PAGE = f"{HOME}/files/static/index.html"
-NAMES = ["plain", "with space", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "$(date)", "manifest"]
+NAMES = ["plain", "new\nline", "ünïcode ☃", "'quote\"", "-rf", "hashlab", "=", "caf\udce9"]
 WANTED = [
     "files/conf/site.conf",
     "files/out/app/main.bin",
     "files/static/index.html",
     "files/static/style/site.css",
-    "secrets/password",
+    "secrets/secret/password/400",
 ]
 
 
@@ -60,8 +61,9 @@ def disk(outside: Outside) -> Any:
 def test_what_is_the_same_as_it_was_is_not_hashed_again(lab: Outside) -> None:
     found = observe(lab)
     assert lab.faults.names() == ["shell.observe"]
-    assert all(placed.content for placed in found.all.values())
-    assert found.all == found.manifest
+    assert all(placed.content for placed in found.files.values())
+    files = {name: placed for name, placed in found.files.items() if placed.kind == "f"}
+    assert files == {n: p for n, p in found.manifest.items() if n in files}
 
 
 def test_a_refresh_in_which_nothing_changed_hashes_nothing_on_any_machine(lab: Outside) -> None:
@@ -89,32 +91,33 @@ def test_after_an_edit_only_the_file_that_was_sent_is_hashed(
 
 
 def test_a_file_changed_behind_hashlabs_back_is_hashed(lab: Outside) -> None:
-    before = observe(lab).files["static/index.html"]
+    before = observe(lab).files["files/static/index.html"]
     file = disk(lab).files[PAGE]
     file.content = bytes(reversed(file.content))
     found = observe(lab)
     assert hashed(lab) == 1
-    assert found.files["static/index.html"].content == file.digest != before.content
+    assert found.files["files/static/index.html"].content == f"{file.digest}:644" != before.content
     assert found.manifest["files/static/index.html"] == before
 
 
 def test_a_file_that_became_executable_is_another_content(lab: Outside) -> None:
-    before = observe(lab).files["static/index.html"].content
+    before = observe(lab).files["files/static/index.html"].content
     disk(lab).files[PAGE].mode = 0o755
-    assert observe(lab).files["static/index.html"].content == f"{before}+x"
+    after = observe(lab).files["files/static/index.html"].content
+    assert plain(after) == f"{plain(before)}+x"
 
 
 def test_a_file_that_nobody_wants_is_listed_and_not_hashed(lab: Outside) -> None:
     disk(lab).put(f"{HOME}/files/static/log", b"a container wrote it")
     found = observe(lab)
-    assert found.files["static/log"].content == ""
+    assert found.files["files/static/log"].content == ""
     assert hashed(lab) == 0
-    assert observe(lab, [*WANTED, "files/static/log"]).files["static/log"].content
+    assert observe(lab, [*WANTED, "files/static/log"]).files["files/static/log"].content
     assert hashed(lab) == 1
 
 
 def test_what_hashlab_once_put_there_is_known_even_when_it_is_wanted_no_more(lab: Outside) -> None:
-    assert observe(lab, []).files["static/index.html"].content
+    assert observe(lab, []).files["files/static/index.html"].content
 
 
 @pytest.mark.parametrize(
@@ -137,12 +140,12 @@ def test_what_hashlab_once_put_there_is_known_even_when_it_is_wanted_no_more(lab
 def test_a_broken_manifest_is_not_believed_and_everything_is_hashed(
     lab: Outside, text: str
 ) -> None:
-    whole = observe(lab).all
+    whole, manifest = observe(lab).files, observe(lab).manifest
     disk(lab).files[f"{HOME}/manifest"].content = text.encode()
-    assert observe(lab).all == whole
+    assert observe(lab).files == whole
     assert hashed(lab) == 1
     go(lab, workflows.REFRESH)
-    assert observe(lab).manifest == whole
+    assert observe(lab).manifest == manifest
     assert hashed(lab) == 0
 
 
@@ -173,14 +176,21 @@ def test_a_broken_record_of_processes_says_nothing(lab: Outside, value: object) 
 @pytest.mark.parametrize("name", NAMES)
 def test_listings_of_machines_keep_unusual_names(name: str) -> None:
     manifest = json.dumps({f"files/{name}": ["i", "c"], "secrets/gone": ["i", "c"]})
-    listing = f"1:644\0files/{name}\0002:400\0secrets/{name}\0"
+    listing = f"f:1:644\0files/{name}\0=\0l:2:777\0secrets/{name}\0={name}\0"
     listing += f"{BETWEEN}{manifest}{BETWEEN}{BETWEEN}"
     found = parse(listing)[0]
-    assert found.files == {name: Placed("1:644")}
-    assert found.secrets == {name: Placed("2:400")}
-    assert found.own == {name}
-    assert found.secrets[name].mode == 0o400
-    assert set(found.all) == {f"files/{name}", f"secrets/{name}"}
+    assert found.files == {
+        f"files/{name}": Placed("f:1:644"),
+        f"secrets/{name}": Placed("l:2:777", f"link:{name}"),
+    }
+    assert found.own == {f"files/{name}"}
+
+
+def test_a_link_called_like_what_parts_a_listing_does_not_part_it() -> None:
+    listing = f"l:1:777\0files/hashlab\0=hashlab\0f:2:644\0files/z\0=\0{BETWEEN * 3}rest"
+    found, rest = parse(listing)
+    assert set(found.files) == {"files/hashlab", "files/z"}
+    assert rest == "rest"
 
 
 def test_an_empty_listing_is_a_machine_without_files() -> None:

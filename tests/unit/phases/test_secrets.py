@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import stat
 from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import pytest
 from fakes import Outside, go, rows, run, running
 
 from hashlab import workflows
+from hashlab.config.model import FileMount
 from hashlab.phases.laptopfiles import secret_path
 from hashlab.report import run_record
+
+SECRET = FileMount("password", Path("password"), "/run/secrets/password", 0o400, secret=True)
 
 
 def password(outside: Outside) -> str:
@@ -59,11 +63,29 @@ def test_a_lost_secret_is_found_on_the_machine_that_holds_it(outside: Outside) -
 def test_an_empty_file_on_a_machine_is_no_secret(outside: Outside) -> None:
     running(outside)
     for machine in outside.machines.values():
-        machine.disk.make_folder("/var/lib/hashlab/small/secrets")
-        machine.disk.put(secret_path(outside.lab, "password"), b"")
+        path = secret_path(outside.lab, SECRET)
+        machine.disk.make_folder(str(PurePosixPath(path).parent))
+        machine.disk.put(path, b"")
     (outside.state.secrets / "password").unlink()
     go(outside, workflows.REFRESH)
     assert len(password(outside)) >= 32
+
+
+def test_bytes_on_a_machine_that_are_no_text_are_no_secret(outside: Outside) -> None:
+    running(outside)
+    path = secret_path(outside.lab, SECRET)
+    outside.machines["web"].disk.files[path].content = b"caf\xe9"
+    (outside.state.secrets / "password").unlink()
+    go(outside, workflows.REFRESH)
+    assert len(password(outside)) >= 32
+
+
+def test_an_empty_file_on_the_laptop_is_no_secret_and_is_made_again(outside: Outside) -> None:
+    """As a full disk leaves it."""
+    before = password(running(outside))
+    (outside.state.secrets / "password").write_text("")
+    go(outside, workflows.REFRESH)
+    assert password(outside) == before, "a machine holds it"
 
 
 def test_a_lab_without_secrets_has_nothing_to_do(outside: Outside) -> None:
@@ -74,7 +96,7 @@ def test_a_lab_without_secrets_has_nothing_to_do(outside: Outside) -> None:
     assert rows(result, "secrets")[0].status == "skipped"
 
 
-@pytest.mark.parametrize("breaks", ["", "connector.copy", "engine.start", "shell.apply"])
+@pytest.mark.parametrize("breaks", ["", "connector.copy", "engine.start", "shell.place"])
 def test_a_secret_is_in_no_row_record_message_command_or_file_but_its_own(
     outside: Outside, breaks: str
 ) -> None:
@@ -104,7 +126,7 @@ def test_a_secret_lies_only_on_machines_whose_services_mount_it(outside: Outside
         for path, file in machine.disk.files.items()
         if secret in file.content
     }
-    assert holders == {("web", secret_path(outside.lab, "password"))}
+    assert holders == {("web", secret_path(outside.lab, SECRET))}
 
 
 def test_destroy_forgets_secrets_and_the_next_lab_has_new_ones(outside: Outside) -> None:

@@ -1,0 +1,21 @@
+"""Programs that run on machines: shell scripts beside this file, read once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def _program(name: str) -> str:
+    """The text of a program, without its comments: they would cross the wire at every run."""
+    lines = Path(__file__).with_name(f"{name}.sh").read_text(encoding="utf-8").splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.lstrip().startswith("#"))
+
+
+OBSERVE = _program("observe")
+WALK = _program("walk")
+HASH = _program("hash")
+PLACE = _program("place")
+RECORD = _program("record")
+READ_SECRET = _program("read-secret")
+READ_INSIDE = _program("read-inside")
+HASH_INSIDE = _program("hash-inside")
