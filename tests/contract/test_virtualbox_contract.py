@@ -52,12 +52,15 @@ def virtualbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A VBoxManage on the PATH; returns the folder of its state and its log."""
     program = tmp_path / "bin/VBoxManage"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{STANDIN}" "$@"\n')
-    program.chmod(0o755)
     state = tmp_path / "virtualbox"
     state.mkdir()
+    # Tools get an environment of their own, in which no variable of a test's arrives.
+    program.write_text(
+        f'#!/bin/sh\nexport FAKE_VIRTUALBOX="{state}"\n'
+        f'exec "{sys.executable}" -I -S "{STANDIN}" "$@"\n'
+    )
+    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE_VIRTUALBOX", str(state))
     monkeypatch.setenv("VAGRANT_HOME", str(tmp_path / "vagrant.d"))
     return state
 
