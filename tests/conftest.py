@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,11 @@ def outside(tmp_path: Path) -> Outside:
 
 @pytest.fixture(autouse=True)
 def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fakes are ready at once: whoever waits for them looks again without a pause."""
+    """Fakes are ready at once: whoever waits for them looks again without a pause. No test cuts the
+    power: waiting for a busy disk would take most of the time.
+    """
     if "lab" not in request.path.parts:
+        monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         monkeypatch.setattr(readiness, "POLL_SECONDS", 0.001)
         monkeypatch.setattr(readiness, "POLL_SHARE", 0)
         monkeypatch.setattr(reach, "POLL_SECONDS", 0.001)

@@ -87,7 +87,8 @@ def _tell_snapshots(world: World) -> None:
     names = world.provider.snapshots.kept(world.lab)
     if names:
         world.note(
-            f"snapshots stay: {', '.join(names)}. To remove one: hashlab snapshots --remove NAME"
+            f"snapshots stay: {', '.join(names)}. They still hold the lab's data and its secrets. "
+            "To remove one: hashlab snapshots --remove NAME"
         )
     gone = [name for name in saved_of(world) if name not in names]
     if gone:

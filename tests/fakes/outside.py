@@ -46,7 +46,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
-from hashlab.statefiles import StateFolder
+from hashlab.statefiles import StateFolder, is_file, make_folder, make_tool_folder
 
 TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
 DISK_LOOKS = 10_000
@@ -194,8 +194,8 @@ class FakeVagrant:
             wanted = {machine["name"]: machine for machine in values["machines"]}
             for name in machines:
                 self._outside.boot(wanted[name], values)
-            folder = self._outside.state.vagrant / "machines"
-            folder.mkdir(parents=True, exist_ok=True)
+            make_tool_folder(self._outside.state.vagrant)
+            make_folder(self._outside.state.vagrant / "machines")
 
     def _wait_for_disks(self, track: Track) -> None:
         """As the rendered Vagrantfile tells Vagrant to."""
@@ -262,7 +262,10 @@ class FakeConnector:
             if there.host_key != host_key:
                 raise LabError("no SSH connection: the host key does not match", where=machine)
             key = self._outside.state.key.with_suffix(".pub")
-            if not key.exists() or there.authorized_key != key.read_text().strip():
+            if (
+                not is_file(key)
+                or there.authorized_key != key.read_bytes().decode("latin-1").strip()
+            ):
                 raise LabError("no SSH connection: authentication failed", where=machine)
             if there.engine_stopped:
                 raise EngineStopped("the machine's Docker Engine is stopped", where=machine)
@@ -482,7 +485,7 @@ class FakeProvider:
         with self._call("adopt"):
             for machine in self._outside.machines.values():
                 machine.authorized_key = public_key
-            vagrant_folder.mkdir(parents=True, exist_ok=True)
+            make_folder(vagrant_folder)
 
     def host_key(self, lab: Lab, machine: str) -> str:
         with self._call("host_key", machine):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
-from hashlab.phases.snapshots.manifests import check_name, save, saved, snapshots_of
+from hashlab.phases.snapshots.manifests import check_name, listed, save, saved, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import SnapshotManifest
@@ -52,5 +52,10 @@ def remove_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     if not is_file(path) and name not in snapshots.kept(world.lab):
         names = ", ".join(saved(world.state)) or "none"
         raise UsageError(f"there is no snapshot {name!r}", next_step=f"there are: {names}")
+    manifest, _remark = listed(world, name)
     remove(path)
-    track.detail(f"{len(snapshots.remove(world.lab, name))} parts removed")
+    removed = snapshots.remove(world.lab, name)
+    when = f" of {manifest.taken}" if manifest else ""
+    track.detail(
+        f"gone: data and secrets{when}; {', '.join(removed) or 'nothing was left of them'}"
+    )

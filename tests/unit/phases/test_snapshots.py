@@ -263,7 +263,8 @@ def test_destroy_tells_that_snapshots_stay(outside: Outside) -> None:
     for phase in workflows.DESTROY_BOX:
         with track_of() as track:
             phase.run(world, track, "")
-    assert any("snapshots stay: first" in note for note in world.facts.notes)
+    [note] = [note for note in world.facts.notes if "snapshots stay: first" in note]
+    assert "still hold the lab's data and its secrets" in note
     assert saved(outside.state) == ["first"]
 
 
