@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import resources
+
 from hashlab.errors import LabError
 from hashlab.protocols import BoxContents, Engine
 from hashlab.providers.oneshot import run_script
 
 LARGEST = 8
-# Sizes are what the files take on a disk; a file with several names counts once.
-SCRIPT = f"""\
-set -eu
-. /etc/os-release
-printf 'os\\t%s\\n' "$PRETTY_NAME"
-printf 'docker\\t%s\\n' "$(dockerd --version)"
-for kernel in /boot/vmlinuz-*; do
-    [ ! -e "$kernel" ] || printf 'kernel\\t%s\\n' "${{kernel#/boot/vmlinuz-}}"
-done
-printf 'part\\t%s\\n' "$(du --one-file-system --summarize --block-size=1 /)"
-[ ! -d /store ] || du --summarize --block-size=1 --total /store/overlay2 /store/image |
-    sed -n 's|\\ttotal$|\\t/store|; t found; d; :found; s/^/part\\t/p'
-dpkg-query --show --showformat '${{Installed-Size}}\\t${{Package}}\\n' | sort -rn |
-    sed -n '1,{LARGEST}s/^/package\\t/p'
-"""
+SCRIPT = resources.files("hashlab.providers").joinpath("contents.sh").read_text("utf-8")
 PARTS = {"/": "system", "/store": "image store"}
 
 
@@ -32,6 +20,7 @@ def ask_contents(engine: Engine, *, name: str, image: str, store: str = "") -> B
         SCRIPT,
         name=name,
         image=image,
+        words=[str(LARGEST)],
         binds=[f"{store}:/store:ro"] if store else [],
         failure="cannot ask the system what is in it",
     )

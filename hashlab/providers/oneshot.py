@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from hashlab.errors import LabError
 from hashlab.protocols import Engine
@@ -17,14 +18,17 @@ def run_script(
     *,
     name: str,
     image: str,
+    words: Sequence[str] = (),
     binds: Sequence[str] = (),
+    tmpfs: Mapping[str, str] = MappingProxyType({}),
     capabilities: Sequence[str] = (),
     may_mount: bool = False,
     failure: str,
 ) -> str:
     """Run ``script`` in a container of ``image`` without a network; return what it printed.
 
-    ``binds`` as in ``docker run --volume``; ``may_mount``: where AppArmor would forbid it even to
+    ``words``: the script's arguments; ``binds`` as in ``docker run --volume``; ``tmpfs``: options by
+    path, as in ``--tmpfs``; ``may_mount``: where AppArmor would forbid it even to
     one with the capability. Raises LabError with ``failure`` as its text.
     """
     engine.remove(name)
@@ -32,9 +36,10 @@ def run_script(
         name,
         {
             "Image": image,
-            "Entrypoint": ["/bin/sh", "-c", script],
+            "Entrypoint": ["/bin/sh", "-c", script, "sh", *words],
             "HostConfig": {
                 "Binds": list(binds),
+                "Tmpfs": dict(tmpfs),
                 "CapAdd": list(capabilities),
                 "SecurityOpt": ["apparmor=unconfined"] if may_mount else [],
                 "NetworkMode": "none",

@@ -20,8 +20,6 @@ SYSTEM_FOLDER = "system"
 RECIPE_LABEL = "hashlab.recipe"
 BOX_LABEL = "hashlab.box"
 STORE = "/var/lib/docker"
-# The parts of an engine's folder that hold images; the rest belongs to one engine alone.
-STORE_PARTS = ("image", "overlay2")
 SEED_SECONDS = 60
 
 

@@ -329,3 +329,97 @@ def test_the_script_leaves_no_process_behind_that_holds_its_output(snapshot: Pat
         timeout=10,
         check=True,
     )
+
+
+# What a machine's root may plant in its own folder, to reach what is elsewhere.
+
+
+def fails(what: str, *pairs: tuple[Path | str, Path]) -> str:
+    words = [f"{source}:{target}" for source, target in pairs]
+    command = ["sh", "-c", SCRIPT, "sh", what, *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    return done.stderr
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """The folder of another machine, of which nothing may get into a snapshot or be changed."""
+    write(tmp_path / "elsewhere/secret", "secret\n")
+    write(tmp_path / "elsewhere/overlay2/aaa/diff/secret", "secret\n")
+    return tmp_path / "elsewhere"
+
+
+def untouched(elsewhere: Path) -> bool:
+    return set(tree(elsewhere)) == {
+        "secret",
+        *("overlay2", "overlay2/aaa", "overlay2/aaa/diff", "overlay2/aaa/diff/secret"),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["../../elsewhere", "/etc", "-v", "--target-directory=..", "a b", "'", "*", "..", "."]
+)
+def test_a_layers_name_is_no_path_and_no_option(
+    engine: Path, tmp_path: Path, elsewhere: Path, name: str
+) -> None:
+    write(engine / "image/overlay2/layerdb/sha256/7/cache-id", name)
+    take(engine, tmp_path / "snapshot")
+    assert (tmp_path / "snapshot/layers").read_text().split() == list(LAYERS)
+    assert "secret" not in "".join(tree(tmp_path / "snapshot").values())
+    (tmp_path / "snapshot/layers").write_text(f"{name}\naaa\nbbb\n")  # of an older hashlab
+    restore(tmp_path / "snapshot", engine)
+    assert untouched(elsewhere)
+
+
+@pytest.mark.parametrize("name", ["-v", "--target-directory=x", "a b", "new\nline", "'", "ü*"])
+@pytest.mark.parametrize("where", [".", "overlay2"])
+def test_names_that_look_like_something_else_travel_as_names(
+    engine: Path, tmp_path: Path, name: str, where: str
+) -> None:
+    write(engine / where / name / "file", "kept\n")
+    take(engine, tmp_path / "snapshot")
+    before = tree(engine)
+    write(engine / where / name / "file", "changed\n")
+    restore(tmp_path / "snapshot", engine)
+    assert tree(engine) == before
+
+
+@pytest.mark.parametrize("place", ["overlay2", "image/overlay2/layerdb/sha256"])
+def test_a_link_in_place_of_a_folder_is_not_followed_when_a_snapshot_is_taken(
+    engine: Path, tmp_path: Path, elsewhere: Path, place: str
+) -> None:
+    shutil.rmtree(engine / place)
+    (engine / place).symlink_to(elsewhere / "overlay2")
+    (tmp_path / "snapshot").mkdir()
+    assert "is not a folder of its own" in fails("link", (engine, tmp_path / "snapshot"))
+    assert "secret" not in "".join(tree(tmp_path / "snapshot").values())
+
+
+@pytest.mark.parametrize("place", ["overlay2", ".hashlab-new", ".hashlab-old"])
+def test_a_link_in_place_of_a_folder_is_not_followed_when_a_snapshot_is_staged(
+    engine: Path, snapshot: Path, elsewhere: Path, place: str
+) -> None:
+    shutil.rmtree(engine / place, ignore_errors=True)
+    (engine / place).symlink_to(elsewhere)
+    if place == "overlay2":
+        assert "is not a folder of its own" in fails("stage", (snapshot, engine))
+    else:
+        restore(snapshot, engine)
+    assert untouched(elsewhere)
+
+
+@pytest.mark.parametrize(
+    "place", ["overlay2", ".hashlab-new", ".hashlab-old", ".hashlab-new/overlay2"]
+)
+def test_a_link_planted_before_the_exchange_is_not_followed(
+    engine: Path, snapshot: Path, elsewhere: Path, place: str
+) -> None:
+    run("stage", (snapshot, engine))
+    shutil.rmtree(engine / place, ignore_errors=True)
+    (engine / place).symlink_to(elsewhere)
+    if place == ".hashlab-old":
+        run("swap", (snapshot, engine))
+    else:
+        assert "is not a folder of its own" in fails("swap", (snapshot, engine))
+    assert untouched(elsewhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,14 @@ from hashlab.providers.contents import ask_contents
 from hashlab.providers.docker.beside import LAYER_CAPABILITIES
 from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
 from hashlab.providers.oneshot import run_script
-from hashlab.providers.seed import RECIPE_LABEL, STORE_PARTS, Seed, labels, system_files
+from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
 from hashlab.statefiles import open_binary
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
 # What a box needs on a laptop where it was not built.
 SYSTEM_TAR = "system.tar"
 STORE_TAR = "store.tar"
-PACK_STORE = f"""\
-tar --create --file /out/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='*' \\
-    --directory /store {" ".join(STORE_PARTS)} && chmod 0644 /out/{STORE_TAR}
-"""
-UNPACK_STORE = f"""\
-tar --extract --file /in/{STORE_TAR} --numeric-owner --xattrs --xattrs-include='*' \\
-    --directory /store {" ".join(STORE_PARTS)}
-"""
+SCRIPT = resources.files("hashlab.providers.docker").joinpath("store.sh").read_text("utf-8")
 CHUNK = 1 << 20
 LIST_LIMIT = 1_000_000
 
@@ -119,7 +113,8 @@ class DockerBoxes:
         track.detail("packing the image store")
         run_script(
             engine,
-            PACK_STORE,
+            SCRIPT,
+            words=["pack"],
             name=f"{image_store(manifest)}-export",
             image=system_image(manifest),
             binds=[f"{work.resolve()}:/out", f"{image_store(manifest)}:/store:ro"],
@@ -165,7 +160,8 @@ class DockerBoxes:
         engine.create_volume(volume, labels(manifest))
         run_script(
             engine,
-            UNPACK_STORE,
+            SCRIPT,
+            words=["unpack"],
             name=f"{volume}-import",
             image=system_image(manifest),
             binds=[f"{folder.resolve()}:/in:ro", f"{volume}:/store"],

@@ -20,7 +20,8 @@ from hashlab.protocols import (
     ObservedMachine,
     PlannedMachine,
 )
-from hashlab.providers.docker.beside import LAYER_CAPABILITIES, binds
+from hashlab.providers.docker.beside import LAYER_CAPABILITIES, folder, seen
+from hashlab.providers.docker.boxes import SCRIPT as STORE_SCRIPT
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
     SNAPSHOT_OF,
@@ -63,22 +64,17 @@ class DockerMachines:
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
     ) -> None:
         """See protocols.Machines. A new machine's image store is the box's, by hard links."""
-        source = f"/volumes/{image_store(manifest)}/_data"
-        targets = [f"/volumes/{volume(lab, machine.name)}/_data" for machine in machines]
-        script = "".join(
-            # Layers never change, so they can be shared; the index of images does change.
-            f"(cp -al {source}/overlay2 {target}/ && cp -a {source}/image {target}/) & "
-            f'jobs="$jobs $!"\n'
-            for target in targets
-        )
-        script += 'for job in $jobs; do wait "$job" || exit 1; done\n'
+        names = [image_store(manifest), *(volume(lab, machine.name) for machine in machines)]
         engine = self._engine()
+        binds, covers = seen(engine, names)
         run_script(
             engine,
-            script,
+            STORE_SCRIPT,
+            words=["clone", *map(folder, names)],
             name=f"{lab.id}-clone",
             image=system_image(manifest),
-            binds=binds(engine),
+            binds=binds,
+            tmpfs=covers,
             capabilities=LAYER_CAPABILITIES,
             failure="cannot clone the box's image store",
         )

@@ -6,6 +6,7 @@ from hashlab.config.model import Lab
 from hashlab.protocols import BoxManifest
 
 MACHINE_LABEL = "hashlab.machine"
+BOX_IMAGE = "hashlab-box:"
 # Marks what belongs to a snapshot: of which lab, and which one. Not LAB_LABEL: it outlives the lab.
 SNAPSHOT_OF = "hashlab.snapshot-of"
 SNAPSHOT = "hashlab.snapshot"
@@ -13,7 +14,7 @@ SNAPSHOT = "hashlab.snapshot"
 
 def system_image(manifest: BoxManifest) -> str:
     """The image with a box's system."""
-    return f"hashlab-box:{manifest.recipe}"
+    return f"{BOX_IMAGE}{manifest.recipe}"
 
 
 def image_store(manifest: BoxManifest) -> str:

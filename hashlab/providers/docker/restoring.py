@@ -19,7 +19,7 @@ from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
 from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
-from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder
+from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder, lab_volumes
 
 # A machine's environment, from which container-init.sh installs the lab's public key.
 KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
@@ -59,8 +59,11 @@ class Restoring:
     def run(self, about_to_change: Callable[[bool], None], track: Track) -> PutBack | None:
         """See protocols.Snapshots.restore."""
         plan, engine = self._plan, self._engine
-        image = plan.manifest.machines[0].parts["image_id"]
-        with beside_volumes(engine, image=image, name=f"{plan.lab.id}-restore") as beside:
+        names = [one.name for one in plan.machines]
+        own = lab_volumes(plan.lab, plan.manifest.name, names)
+        recipes = sorted({one.recipe for one in plan.manifest.machines})
+        at = f"{plan.lab.id}-restore"
+        with beside_volumes(engine, recipes=recipes, volumes=own, name=at) as beside:
             self._make_volumes()
             why = self._prepare(beside, track)
             track.cancel.check()

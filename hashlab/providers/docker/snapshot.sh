@@ -7,17 +7,38 @@
 # all the rest change, and are copied. What the engine knows of its Swarm is left out: a new one is
 # formed, for an engine that wakes before its manager waits up to a minute for the old one. So is what
 # it knows of networks, unless somebody has made one: it would set up each container's, to take it down.
+# Whatever a machine's root has planted in its folder (links, names that look like options or paths)
+# leads nowhere else: a folder there is entered, not named, and it is looked where that led.
 set -eu
+
+# into FOLDER: go there, and only there.
+into() {
+    if ! cd -P -- "$1" || [ "$PWD" != "$1" ]; then
+        echo "$1 is not a folder of its own" >&2
+        exit 1
+    fi
+}
+
+# entries [TEST…]: what is in the current folder and passes find's tests, as ./NAME, each ended by NUL.
+entries() {
+    find . -mindepth 1 -maxdepth 1 "$@" -print0
+}
+
+# layers: of a list of layers' names, those that are Docker's: others would be paths or options.
+layers() {
+    sed -n '/^[0-9a-z][0-9a-z-]*$/p'
+}
 
 # Before the machines stand still: link FROM a machine TO a snapshot. A layer that is not finished
 # at this moment is no image's layer yet; it is copied with the rest.
 link() {
     mkdir -p "$2/data/overlay2"
     : > "$2/layers"
-    [ ! -d "$1/image/overlay2/layerdb/sha256" ] ||
-        find "$1/image/overlay2/layerdb/sha256" -name cache-id -exec awk 1 {} + |
-        sort > "$2/layers"
-    (cd "$1/overlay2" && xargs -r cp -al -t "$2/data/overlay2" < "$2/layers")
+    [ ! -d "$1/image/overlay2/layerdb/sha256" ] || (
+        into "$1/image/overlay2/layerdb/sha256"
+        find . -name cache-id -type f -exec awk 1 {} + | sort | layers > "$2/layers"
+    )
+    (into "$1/overlay2" && xargs -r cp -al -t "$2/data/overlay2" -- < "$2/layers")
 }
 
 # While they do: copy what is not linked, FROM a machine TO a snapshot.
@@ -28,18 +49,29 @@ copy() {
 # own_networks ENGINE: whether it knows only networks that it makes by itself, as far as they are not
 # its Swarm's. Their names stand as text in its database, some of them after they are gone.
 own_networks() {
-    ! grep -aoE '"name":"[^"]*","networkType":"[^"]*"' "$1/network/files/local-kv.db" 2> /dev/null |
+    [ ! -f "$1/network/files/local-kv.db" ] || ! grep -aoE '"name":"[^"]*","networkType":"[^"]*"' \
+        "$1/network/files/local-kv.db" 2> /dev/null |
         grep -vqE '"name":"(bridge|docker_gwbridge|host|none)"|"networkType":"overlay"'
 }
 
-# copy_rest FROM LAYERS TO
+# copy_rest FROM LAYERS TO: the target is an open folder, whatever becomes of its name meanwhile.
 copy_rest() {
-    # shellcheck disable=SC2010 # the names are Docker's own: letters, digits, dots and dashes
-    (cd "$1/overlay2" && ls -A | grep -vxFf "$2" | xargs -r cp -a --sparse=always -t "$3/overlay2")
-    # shellcheck disable=SC2010
-    (cd "$1" && ls -A | grep -vx -e overlay2 -e swarm -e '\.hashlab-.*' |
-        if own_networks .; then grep -vxF network; else cat; fi |
-        xargs -r cp -a --sparse=always -t "$3")
+    (
+        into "$3/overlay2"
+        exec 8< .
+        into "$1/overlay2"
+        sed 's,^,./,' "$2" > "$2.$$"
+        entries | grep -zvxFf "$2.$$" | xargs -0r cp -a --sparse=always -t /proc/self/fd/8 --
+        rm "$2.$$"
+    )
+    (
+        into "$3"
+        exec 8< .
+        into "$1"
+        set -- ! -name overlay2 ! -name swarm ! -name '.hashlab-*'
+        ! own_networks . || set -- "$@" ! -name network
+        entries "$@" | xargs -0r cp -a --sparse=always -t /proc/self/fd/8 --
+    )
 }
 
 # Tell of the snapshot in TO: its folder, entries, bytes of its files, one hash of all names, kinds,
@@ -96,7 +128,7 @@ difference() {
 
 # containers ENGINE: their ids, without that of the one that holds the machine's place on its network.
 containers() {
-    (cd "$1/containers" && grep -L '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
+    (into "$1/containers" && grep -L '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
 }
 
 # settings CONTAINER: those it was made with. When it is started again, an engine writes some of those
@@ -118,30 +150,39 @@ name_of() {
 stage() {
     exec 9< "$2"
     flock 9
-    rm -rf "$2/.hashlab-new" "$2/.hashlab-old"
-    mkdir -p "$2/overlay2" "$2/.hashlab-new/overlay2"
-    while read -r layer; do
-        [ -e "$2/overlay2/$layer" ] || echo "$layer"
-    done < "$1/layers" > "$2/.hashlab-new/missing"
-    (cd "$1/data/overlay2" && xargs -r cp -al -t "$2/.hashlab-new/overlay2") \
-        < "$2/.hashlab-new/missing"
-    rm "$2/.hashlab-new/missing"
+    into "$2"
+    rm -rf .hashlab-new .hashlab-old
+    mkdir -p overlay2
+    mkdir .hashlab-new .hashlab-new/overlay2
+    (
+        into "$2/.hashlab-new/overlay2"
+        exec 8< .
+        into "$2/overlay2"
+        layers < "$1/layers" | while read -r layer; do
+            [ -e "$layer" ] || printf '%s\0' "$layer"
+        done |
+            (into "$1/data/overlay2" && xargs -0r cp -al -t /proc/self/fd/8 --)
+    )
     copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
 }
 
 # Nothing uses the folder TO any more: what was staged comes, and what is not in the snapshot FROM is
 # put aside; the machine removes it when it starts.
 swap() {
-    mkdir -p "$2/.hashlab-old/overlay2"
-    # shellcheck disable=SC2010
-    (cd "$2" && ls -A | grep -vx -e overlay2 -e '\.hashlab-.*' |
-        xargs -r mv -t .hashlab-old)
-    # shellcheck disable=SC2010
-    (cd "$2/overlay2" && ls -A | grep -vxFf "$1/layers" | xargs -r mv -t "$2/.hashlab-old/overlay2")
-    find "$2/.hashlab-new/overlay2" -mindepth 1 -maxdepth 1 -exec mv -t "$2/overlay2" {} +
-    rmdir "$2/.hashlab-new/overlay2"
-    find "$2/.hashlab-new" -mindepth 1 -maxdepth 1 -exec mv -t "$2" {} +
-    rmdir "$2/.hashlab-new"
+    into "$2"
+    rm -rf .hashlab-old
+    mkdir .hashlab-old .hashlab-old/overlay2
+    entries ! -name overlay2 ! -name '.hashlab-*' | xargs -0r mv -t .hashlab-old --
+    sed 's,^,./,' "$1/layers" > "$1/layers.$$"
+    (
+        into "$2/overlay2"
+        entries | grep -zvxFf "$1/layers.$$" | xargs -0r mv -t "$2/.hashlab-old/overlay2" --
+    )
+    rm "$1/layers.$$"
+    (into "$2/.hashlab-new/overlay2" && entries | xargs -0r mv -t "$2/overlay2" --)
+    rmdir .hashlab-new/overlay2
+    (into "$2/.hashlab-new" && entries | xargs -0r mv -t "$2" --)
+    rmdir .hashlab-new
 }
 
 # Nothing comes of it: what was staged in the folder TO goes.

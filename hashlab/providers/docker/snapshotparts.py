@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from ipaddress import IPv4Address
 from typing import Any
@@ -12,7 +12,7 @@ from hashlab.errors import LabError
 from hashlab.protocols import MachineSnapshot, SnapshotManifest
 from hashlab.providers.docker.beside import Beside, folder
 from hashlab.providers.docker.machines import observed
-from hashlab.providers.docker.names import snapshot_image, snapshot_volume
+from hashlab.providers.docker.names import snapshot_image, snapshot_volume, volume
 
 SCRIPT = resources.files("hashlab.providers.docker").joinpath("snapshot.sh").read_text("utf-8")
 # What Vagrant asked for, as the engine shows it. Its image, key, address and ports are told anew.
@@ -30,6 +30,12 @@ PARTS = ("image", "image_id", "volume", *COMPARED, "config", "host_config")
 def kept_folder(lab: Lab, name: str, machine: str) -> str:
     """Where a container beside the volumes sees what a snapshot keeps of a machine's engine."""
     return folder(snapshot_volume(lab, name, machine))
+
+
+def lab_volumes(lab: Lab, name: str, machines: Sequence[str]) -> list[str]:
+    """The volumes of machines, and those in which a snapshot keeps theirs."""
+    kept = [snapshot_volume(lab, name, machine) for machine in machines]
+    return [*kept, *(volume(lab, machine) for machine in machines)]
 
 
 def described(

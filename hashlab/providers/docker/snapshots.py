@@ -26,7 +26,7 @@ from hashlab.protocols import (
 )
 from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import hold_network
-from hashlab.providers.docker.machines import DockerMachines
+from hashlab.providers.docker.machines import DockerMachines, observed
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
     SNAPSHOT,
@@ -37,7 +37,14 @@ from hashlab.providers.docker.names import (
     volume,
 )
 from hashlab.providers.docker.restoring import Plan, Restoring
-from hashlab.providers.docker.snapshotparts import PARTS, SCRIPT, described, kept_folder, tell
+from hashlab.providers.docker.snapshotparts import (
+    PARTS,
+    SCRIPT,
+    described,
+    kept_folder,
+    lab_volumes,
+    tell,
+)
 
 
 class DockerSnapshots:
@@ -80,8 +87,10 @@ class DockerSnapshots:
         for machine in there:
             engine.create_volume(snapshot_volume(lab, name, machine), marks)
         pairs = [f"{folder(volume(lab, m))}:{kept_folder(lab, name, m)}" for m in there]
-        image = next(iter(there.values()))["Image"]
-        with beside_volumes(engine, image=image, name=f"{lab.id}-snapshot") as beside:
+        own = lab_volumes(lab, name, list(there))
+        recipes = sorted({observed(machine, one).recipe for machine, one in there.items()})
+        at = f"{lab.id}-snapshot"
+        with beside_volumes(engine, recipes=recipes, volumes=own, name=at) as beside:
             track.detail("linking layers")
             self._prepare(lab, beside, pairs)
             track.detail("copying, the machines stand still")

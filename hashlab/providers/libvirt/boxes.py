@@ -93,7 +93,8 @@ class LibvirtBoxes:
     def _make_disk(self, manifest: BoxManifest, store: str, work: Path) -> None:
         run_script(
             self._engine(),
-            f"set -- {DISK_GIB}G\n" + system_files("make-disk.sh")["make-disk.sh"],
+            system_files("make-disk.sh")["make-disk.sh"],
+            words=[f"{DISK_GIB}G"],
             name=f"{store}-disk",
             image=system_image(manifest),
             binds=[f"{work.resolve()}:/out", f"{store}:/store:ro"],

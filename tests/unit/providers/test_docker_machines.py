@@ -72,10 +72,10 @@ def test_new_machines_get_a_network_and_a_store_cloned_from_the_boxs(
         for call in engine.faults.calls
         if call.name == "laptop.create" and call.words[1] == f"{lab.id}-clone"
     ]
-    script = clone["Entrypoint"][2]
-    assert script.count(f"cp -al /volumes/{STORE}/_data/overlay2") == len(lab.machines)
-    for one in lab.machines:
-        assert f"/volumes/{lab.id}-{one.name}-images/_data" in script
+    _, _, script, _, *words = clone["Entrypoint"]
+    assert 'cp -al "$from/overlay2"' in script
+    stores = [f"/volumes/{lab.id}-{one.name}-images/_data" for one in lab.machines]
+    assert words == ["clone", f"/volumes/{STORE}/_data", *stores]
     assert clone["HostConfig"]["Binds"] == ["/var/lib/docker/volumes:/volumes"]
     assert not engine.all
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 from engine_labs import IMAGE, MANIFEST, SUBNET
@@ -583,3 +584,40 @@ def test_a_container_beside_the_volumes_is_no_user_of_a_box(
     assert provider.boxes.users() == {
         MANIFEST.recipe: [f"{lab.id}/{machine.name}" for machine in lab.machines]
     }
+
+
+def helpers(engine: FakeEngine, name: str) -> list[Mapping[str, object]]:
+    """How the containers of this name were asked for."""
+    made = [call.words for call in engine.faults.calls if call.name == "laptop.create"]
+    return [body for _, named, body in made if named == name]
+
+
+def test_scripts_run_by_the_boxs_tools_and_see_no_volume_of_others(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    engine.create_volume("a-database-of-somebody", {})
+    manifest = take(provider, lab, track)
+    # A machine's root decides what is in the images of a snapshot.
+    restore(provider, lab, manifest, track, may_stay=False)
+    for what in ("snapshot", "restore"):
+        [body] = helpers(engine, f"{lab.id}-{what}")
+        assert body["Image"] == IMAGE
+        host: Any = body["HostConfig"]
+        assert set(host["Tmpfs"]) == {"/volumes/a-database-of-somebody"}
+        assert host["NetworkMode"] == "none"
+
+
+def test_where_the_machines_box_is_gone_that_of_another_does(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
+) -> None:
+    running_lab(engine, lab)
+    engine.images.pop(IMAGE)
+    engine.images["hashlab-box:other"] = {"hashlab.recipe": "other"}
+    take(provider, lab, track)
+    [body] = helpers(engine, f"{lab.id}-snapshot")
+    assert body["Image"] == "hashlab-box:other"
+    del engine.images["hashlab-box:other"]
+    with pytest.raises(LabError, match="no box is on this laptop") as failure:
+        take(provider, lab, track, "second")
+    assert failure.value.next_step == "hashlab init-box"

@@ -98,8 +98,8 @@ def test_the_disk_is_made_of_the_system_and_the_store_and_is_then_compressed(
     assert host["SecurityOpt"] == ["apparmor=unconfined"]
     assert "Privileged" not in host
     assert body["Image"] == SYSTEM
-    script = body["Entrypoint"][2]  # type: ignore[index]
-    assert script.startswith("set -- 20G\n")
+    shell, option, script, *words = body["Entrypoint"]  # type: ignore[misc]
+    assert (shell, option, words) == ("/bin/sh", "-c", ["sh", "20G"])
     assert "mke2fs" in script
 
 
