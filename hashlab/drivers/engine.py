@@ -191,6 +191,20 @@ class DockerEngine:
                     found[name] = str(self._client.inspect_image(name)["Id"])
         return found
 
+    def health_checked(self, names: Sequence[str]) -> list[str]:
+        """See protocols.Engine."""
+        found = []
+        with self._explained("cannot inspect images"):
+            for name in names:
+                try:
+                    config = self._client.inspect_image(name)["Config"] or {}
+                except ImageNotFound:
+                    continue
+                test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
+                if test[0] != "NONE":
+                    found.append(name)
+        return found
+
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):

@@ -105,6 +105,9 @@ class Engine(Protocol):
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
         """Ids of those of the images that exist, by name."""
 
+    def health_checked(self, names: Sequence[str]) -> list[str]:
+        """Those of the images that exist and have a health check."""
+
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """Images with these labels: their names, and the ids of those that have none."""
 

@@ -27,9 +27,9 @@ def run_script(
 ) -> str:
     """Run ``script`` in a container of ``image`` without a network; return what it printed.
 
-    ``words``: the script's arguments; ``binds`` as in ``docker run --volume``; ``tmpfs``: options by
-    path, as in ``--tmpfs``; ``may_mount``: where AppArmor would forbid it even to
-    one with the capability. Raises LabError with ``failure`` as its text.
+    ``words``: the script's arguments; ``binds``, ``tmpfs`` (options by path): as the flags of
+    ``docker run``; ``may_mount``: where AppArmor would forbid it even to one with the capability.
+    Raises LabError with ``failure`` as its text.
     """
     engine.remove(name)
     engine.create(

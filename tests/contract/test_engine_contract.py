@@ -617,3 +617,13 @@ def test_what_builds_left_counts_as_held(bench: Bench, tmp_path: Path) -> None:
     assert set(before) == {"images", "volumes", "snapshots"}
     build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="one"))
     assert bench.engine.held()["images"] > before["images"]
+
+
+def test_which_images_have_a_health_check(bench: Bench, tmp_path: Path) -> None:
+    plain = build(bench, tmp_path, f"FROM {BASE}\n", "plain")
+    check = "HEALTHCHECK --interval=1h CMD true\n"
+    checked = build(bench, tmp_path, f"FROM {BASE}\n{check}", "checked")
+    none = build(bench, tmp_path, f"FROM {BASE}\n{check}HEALTHCHECK NONE\n", "none")
+    if bench.fake:
+        bench.fake.checked_images = {checked}
+    assert bench.engine.health_checked([plain, checked, none, bench.name("gone")]) == [checked]

@@ -181,6 +181,8 @@ class FakeEngine:
         self.path_exists = path_exists or (lambda _: True)
         self.read = read or (lambda _: None)
         self.images: dict[str, dict[str, str]] = {}
+        # Those of them that have a health check of their own.
+        self.checked_images: set[str] = set()
         self.ids: dict[str, str] = {}
         self.registry: set[str] = set()
         self.all: dict[str, Container] = {}
@@ -365,6 +367,10 @@ class FakeEngine:
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
         with self._call("image_ids", tuple(names)):
             return {name: self._id_of(name) for name in names if name in self.images}
+
+    def health_checked(self, names: Sequence[str]) -> list[str]:
+        with self._call("health_checked", tuple(names)):
+            return [n for n in names if n in self.images and n in self.checked_images]
 
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         with self._call("images_with", labels):

@@ -80,9 +80,20 @@ def small_lab(folder: Path, **changes: Any) -> Lab:
 
 
 def change_service(lab: Lab, name: str, **changes: Any) -> Lab:
-    """The lab with fields of one service replaced."""
+    """The lab with fields of one service replaced. For the health of one without a check nobody
+    waits any more.
+    """
     services = tuple(replace(s, **changes) if s.name == name else s for s in lab.services)
+    if changes.get("healthcheck", True) is None:
+        services = tuple(replace(s, depends_on=_without_health(s, name)) for s in services)
     return replace(lab, services=services)
+
+
+def _without_health(service: Service, name: str) -> tuple[Dependency, ...]:
+    return tuple(
+        replace(one, condition="service_started") if one.service == name else one
+        for one in service.depends_on
+    )
 
 
 def _build(context: Path) -> Build:

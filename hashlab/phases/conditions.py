@@ -1,0 +1,43 @@
+"""What services wait for can happen, as far as only their images tell."""
+
+from __future__ import annotations
+
+from hashlab.config.model import Lab, Service
+from hashlab.errors import LabError
+from hashlab.phases.world import World
+
+
+def check_conditions(world: World, machine: str) -> None:
+    """Raise LabError for a service of a machine that others wait for until it is healthy, and that
+    has no health check: neither in the file nor in its image, which is on the machine by now.
+    """
+    asked = [s for s in world.services_on(machine) if _asks_image(world.lab, s)]
+    if not asked:
+        return
+    images = sorted({service.image for service in asked})
+    checked = world.link(machine).engine.health_checked(images)
+    for service in asked:
+        if service.image not in checked:
+            waiting = ", ".join(_waiting(world.lab, service))
+            raise LabError(
+                f"service '{service.name}' can never be healthy, for which {waiting} would wait: "
+                f"neither the file nor the image {service.image} has a health check",
+                where=machine,
+                next_step=f"give '{service.name}' a healthcheck, or write "
+                "condition: service_started",
+            )
+
+
+def _asks_image(lab: Lab, service: Service) -> bool:
+    written = service.healthcheck is not None and bool(service.healthcheck.test)
+    return not written and bool(_waiting(lab, service))
+
+
+def _waiting(lab: Lab, service: Service) -> list[str]:
+    """The services that wait until this one is healthy."""
+    return [
+        other.name
+        for other in lab.services
+        for one in other.depends_on
+        if (one.service, one.condition) == (service.name, "service_healthy")
+    ]
