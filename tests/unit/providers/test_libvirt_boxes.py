@@ -108,7 +108,8 @@ def test_nothing_but_the_system_is_left_on_the_engine(laptop: Laptop, track: Tra
     assert laptop.engine.volume_labels == {}
     # What probed for privileges keeps no container either.
     assert laptop.engine.containers({}) == []
-    assert set(laptop.engine.images) == {"debian:trixie-slim", SYSTEM, SEED}
+    left = {name for name in laptop.engine.images if not name.startswith("hashlab-stage/")}
+    assert left == {"debian:trixie-slim", SYSTEM, SEED}
 
 
 def test_a_disk_that_cannot_be_made_is_told_and_leaves_nothing(
