@@ -18,7 +18,7 @@ from hashlab.phases.doctor import all_is_well, doctor_document, examine, provide
 from hashlab.phases.reach import reconnect
 from hashlab.phases.replacement import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
-from hashlab.phases.status import status_document
+from hashlab.phases.status import all_runs, status_document
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
@@ -63,7 +63,7 @@ def status(options: Options) -> ExitCode:
         print(json_text(document))
     else:
         show_status(document, stream=sys.stdout)
-    return ExitCode.OK
+    return ExitCode.OK if all_runs(document) else ExitCode.LAB
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ APPLICATION: tuple[P, ...] = (
         after=("network", "images", "artifacts", "secrets", "kept data"),
         parts=containers.parts,
     ),
-    P("proof", proof.prove, after=("containers",)),
+    P("proof", proof.prove, after_end=("containers",)),
 )
 
 DEV: tuple[P, ...] = (
@@ -80,11 +80,17 @@ DEV: tuple[P, ...] = (
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
     P("hash images", images.hash_images),
-    P("connect", reach.reconnect, per="machine"),
-    P("recipe", staleness.check_recipe_of_machines, after=("connect", "hash images")),
-    P("secrets", secrets.make_secrets, after=("connect",)),
+    # What the other machines can do without one that does not answer is done.
+    P("connect", reach.reconnect, per="machine", alone=True),
+    P(
+        "recipe",
+        staleness.check_recipe_of_machines,
+        after=("hash images",),
+        after_end=("connect",),
+    ),
+    P("secrets", secrets.make_secrets, after_end=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_change, after=("containers", "ports")),
+    P("seed", steps.seed_after_change, after=("connect", "containers", "ports")),
     P("verify", steps.verify_after_change, after=("seed",)),
 )
 

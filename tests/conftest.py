@@ -26,6 +26,7 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(os, "fsync", lambda descriptor: None)
         monkeypatch.setattr(readiness, "POLL_SECONDS", 0.001)
         monkeypatch.setattr(readiness, "POLL_SHARE", 0)
+        monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
         monkeypatch.setattr(reach, "POLL_SECONDS", 0.001)
         # The small lab has four files: the first upload is rsync's, that of one edit is not.
         monkeypatch.setattr(files, "FEW", 2)

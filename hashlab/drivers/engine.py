@@ -30,7 +30,7 @@ from hashlab.drivers.environment import (
 from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import Completed, ContainerState, SwarmState
+from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
 # Of the API, for the one question that every version answers: which version is there.
@@ -582,6 +582,9 @@ def _prepare(client: docker.APIClient) -> None:
 
 def _container_state(found: Mapping[str, Any]) -> ContainerState:
     state, config = found["State"], found["Config"]
+    networks = found["NetworkSettings"].get("Networks") or {}
+    check = (config.get("Healthcheck") or {}).get("Test") or []
+    grace = config.get("StopTimeout")
     return ContainerState(
         id=found["Id"],
         name=found["Name"].lstrip("/"),
@@ -592,11 +595,16 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         labels=dict(config.get("Labels") or {}),
         pid=int(state.get("Pid") or 0),
         started_at=state.get("StartedAt") or "",
+        finished_at=state.get("FinishedAt") or "",
         networks=frozenset(
             # One that it was given since it last ran has no id yet.
             network["NetworkID"] or name
-            for name, network in (found["NetworkSettings"].get("Networks") or {}).items()
+            for name, network in networks.items()
         ),
+        addresses={name: one["IPAddress"] for name, one in networks.items() if one["IPAddress"]},
+        checked=check[:1] not in ([], ["NONE"]),
+        grace=STOP_SECONDS if grace is None else int(grace),
+        restarts=int(found.get("RestartCount") or 0),
     )
 
 

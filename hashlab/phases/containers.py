@@ -8,10 +8,11 @@ from functools import partial
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
+from hashlab.phases.completion import record_completion
 from hashlab.phases.containerspec import container_name
 from hashlab.phases.exchange import (
     RELOADED,
-    STOP_SECONDS,
+    STARTED_AGAIN,
     Action,
     Job,
     carry_out,
@@ -21,8 +22,7 @@ from hashlab.phases.exchange import (
 )
 from hashlab.phases.files import upload
 from hashlab.phases.inside import read_machine
-from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, wait_ready
-from hashlab.phases.reload import process_of
+from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, keeps_ending, wait_ready
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
@@ -109,6 +109,7 @@ def _mounts_artifacts(world: World, machine: str) -> bool:
 
 def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
+    _note_left_out(world)
     changed, removed = world.facts.changed, world.facts.removed
     if not world.facts.causes:
         # Nobody edited a file: then it is the definition of the services, or how they were found.
@@ -119,6 +120,18 @@ def start_containers(world: World, track: Track, _: str) -> None:
         track.detail(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
+
+
+def _note_left_out(world: World) -> None:
+    """Name what this run did nothing about, because a machine does not answer."""
+    lost = world.lost_machines()
+    left = [one for one in world.lab.services if one.name not in world.facts.settled]
+    if not lost or not left:
+        return
+    there = [one.name for one in left if one.machine in lost]
+    others = [one.name for one in left if one.machine not in lost]
+    text = f"{', '.join(lost)} did not answer. Left as it was: {', '.join(there) or 'nothing'}"
+    world.note(f"{text}; and what needs it: {', '.join(others)}" if others else text)
 
 
 def _look(world: World, track: Track, *, machine: str) -> None:
@@ -132,7 +145,7 @@ def _look(world: World, track: Track, *, machine: str) -> None:
     for container in there:
         if container.name not in wanted:
             world.about_to_change(restart=True)
-            stop_and_remove(engine, container, STOP_SECONDS)
+            stop_and_remove(engine, container)
             world.facts.removed.append(container.name)
     read_machine(world, machine, {one.name: wanted_build(world, one) for one in services})
 
@@ -168,14 +181,12 @@ def _actions(
         name: decide(
             build,
             service,
-            container,
+            there.get(name),
             world.facts.network,
             network_name=world.lab.overlay,
-            restored=world.facts.restored,
-            process=process_of(container, files) if container else None,
+            files=files,
         )
         for name in replica_names(world.lab, service)
-        for container in [there.get(name)]
     }
 
 
@@ -186,21 +197,33 @@ def replica_names(lab: Lab, service: Service) -> list[str]:
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
     """Wait for all replicas; a service that was not touched and is well makes no row. One that was
-    not touched and does not get well is started anew, once: after its machine lost its power, a
-    container may wake on a network that is no longer there.
+    not touched, or was only started again, and does not get well is replaced, once: after its
+    machine lost its power, a container may wake on a network that is no longer there.
     """
     names = replica_names(world.lab, service)
-    ending = completes(world.lab, service)
-    if service.name not in world.facts.changed:
-        states = _states(world, service, names)
-        if all(state is not None and is_ready(state, service, ending) for state in states):
-            return
+    how = world.facts.changed.get(service.name, "")
+    if not how and all(
+        state is not None and is_ready(world.lab, service, state) and not keeps_ending(state)
+        for state in _states(world, service, names)
+    ):
+        world.facts.settled.add(service.name)
+        return
     world.facts.unsettled = True
     with track.child("healthy", machine=service.machine, service=service.name) as step:
-        if service.name not in world.facts.changed:
+        if not how or (how.startswith(STARTED_AGAIN) and not completes(world.lab, service)):
             _renew_unwell(world, service, step)
-        parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
-        step.detail("completed" if ending else "healthy" if service.healthcheck else "running")
+        ready = parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
+        for state in ready:
+            if state.state == "exited":
+                record_completion(world, service.machine, state)
+        step.detail(next((_what_it_is(state) for state in ready), ""))
+    world.facts.settled.add(service.name)
+
+
+def _what_it_is(state: ContainerState) -> str:
+    if state.state == "exited":
+        return "completed"
+    return "healthy" if state.checked else "running"
 
 
 def _states(world: World, service: Service, names: list[str]) -> list[ContainerState | None]:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hashlab.config.model import Lab, Service
+from hashlab.config.model import Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL, container_body
-from hashlab.phases.machinefiles import Process
-from hashlab.phases.readiness import is_one_shot
+from hashlab.phases.completion import is_done
+from hashlab.phases.containerspec import BUILD_LABEL, container_body
+from hashlab.phases.machinefiles import MachineFiles
 from hashlab.phases.reload import after_swap, differs, process_of, remember, started, swap
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -21,9 +21,9 @@ from hashlab.protocols import ContainerState, Engine
 
 ATTACH_POLL_SECONDS = 0.1
 ATTACH_SECONDS = 60.0
-STOP_SECONDS = 10
 # What a service's row begins with when nothing was restarted.
 RELOADED = "reloaded"
+STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
 # What an engine says while it is still forgetting an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
@@ -47,31 +47,38 @@ def decide(
     network: str,
     *,
     network_name: str = "",
-    restored: bool = False,
-    process: Process | None = None,
+    files: MachineFiles | None = None,
 ) -> Action:
-    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``restored``:
-    the machines woke in a snapshot, so what stopped was only cut off and keeps what it wrote;
-    ``process``: what is known of the container's process. Pure.
+    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``files``:
+    what is known of the machine's processes. Pure.
     """
     if there is None:
         return Action("create", "started")
+    files = files or MachineFiles()
+    process = process_of(there, files)
     attached = bool({network, network_name} & there.networks)
     runs = process.build if process else there.labels.get(BUILD_LABEL)
     if process and set(process.reloaded) - set(build.reloadable):
         runs = None  # nobody could prove any more what was put into it
     if runs != build.start_id:
         paths = differs(build, process) if attached else ()
-        if paths:
-            return Action("reload", RELOADED, paths)
-        return Action("replace", "replaced: its build changed")
-    completed = there.state == "exited" and there.exit_code == 0 and is_one_shot(service)
-    if restored and there.state == "exited":
-        return Action("attach", "completed") if completed else Action("start", "started again")
-    if attached and (there.state == "running" or completed):
-        return Action("keep", "completed" if completed else "")
-    why = f"it was {there.state}" if attached else "the network was made anew"
-    return Action("replace", f"replaced: {why}")
+        reason = RELOADED if paths else "replaced: its build changed"
+        return Action("reload" if paths else "replace", reason, paths)
+    if there.state == "exited":
+        return _after_its_end(there, done=is_done(there, files), attached=attached)
+    if not attached:
+        return Action("replace", "replaced: the network was made anew")
+    if there.state != "running":
+        return Action("replace", f"replaced: it was {there.state}")
+    return Action("keep")
+
+
+def _after_its_end(there: ContainerState, *, done: bool, attached: bool) -> Action:
+    if done:
+        return Action("keep" if attached else "attach", "completed")
+    # It keeps what it wrote, as under `docker compose up`.
+    how = f"it had ended with exit code {there.exit_code}"
+    return Action("start", f"{STARTED_AGAIN}: {how}")
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     world.about_to_change(restart=True)
     if isinstance(old, ContainerState):
         job.step.detail("stopping")
-        stop_and_remove(engine, old, grace(job.service))
+        stop_and_remove(engine, old)
     job.step.cancel.check()
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
@@ -152,6 +159,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
         world.lab, job.service, build=build.start_id, patience=world.provider.patience
     )
     identifier = engine.create(name, body)
+    world.facts.started.add(identifier)
     _start_attached(engine, identifier, job.step, world.provider.patience)
     if build.reloadable:
         container = engine.container(identifier)
@@ -164,13 +172,14 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
     another one by its id. Then start it, unless it had completed.
     """
     world, engine, network = job.world, job.engine, job.world.facts.network
-    world.about_to_change()
+    world.about_to_change(restart=start)
     if network not in old.networks:
         if old.networks:
             engine.disconnect(world.lab.overlay, old.id)
         engine.connect(world.lab.overlay, old.id, aliases=[job.service.name])
     if start:
         job.step.detail("starting")
+        world.facts.started.add(old.id)
         _start_attached(engine, old.id, job.step, world.provider.patience)
 
 
@@ -192,22 +201,13 @@ def _start_attached(engine: Engine, identifier: str, step: Track, patience: floa
         step.cancel.wait(ATTACH_POLL_SECONDS)
 
 
-def grace(service: Service) -> int:
-    """Seconds a container of the service gets to end by itself."""
-    grace = service.stop_grace_period
-    return STOP_SECONDS if grace is None else max(0, round(grace))
-
-
-def stop_and_remove(engine: Engine, container: ContainerState, grace: int) -> None:
-    """Remove a container; one that is alive gets ``grace`` seconds."""
-    if container.state in ALIVE:
-        engine.stop(container.id, timeout=grace)
+def stop_and_remove(engine: Engine, container: ContainerState) -> None:
+    """Remove a container; one that is alive gets its own grace period."""
+    stop_container(engine, container)
     engine.remove(container.id)
 
 
-def stop_container(lab: Lab, engine: Engine, container: ContainerState) -> None:
-    """Stop a container of the lab, with the patience its service asks for; it stays."""
-    services = {service.name: service for service in lab.services}
-    service = services.get(container.labels.get(SERVICE_LABEL, ""))
+def stop_container(engine: Engine, container: ContainerState) -> None:
+    """Stop a container that is alive, within its own grace period; it stays."""
     if container.state in ALIVE:
-        engine.stop(container.id, timeout=grace(service) if service else STOP_SECONDS)
+        engine.stop(container.id, timeout=container.grace)

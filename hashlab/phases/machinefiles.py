@@ -51,7 +51,8 @@ class Process:
     """What hashlab knows of a running process that it may put changed files into.
 
     ``fixed``: hash of all that cannot be changed without a restart; ``files``: content by path in
-    the container of what the process runs; ``reloaded``: paths that were put in since it started.
+    the container of what the process runs; ``reloaded``: paths that were put in since it started;
+    ``finished_at``: when a run saw it end with 0, its work done.
     """
 
     started_at: str
@@ -59,6 +60,7 @@ class Process:
     fixed: str
     files: Mapping[str, str]
     reloaded: tuple[str, ...] = ()
+    finished_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,4 +213,5 @@ def _process(value: Mapping[str, Any]) -> Process:
         str(value["fixed"]),
         {str(path): str(content) for path, content in value["files"].items()},
         tuple(map(str, value["reloaded"])),
+        str(value.get("finished_at", "")),
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id, is_below
+from hashlab.phases.completion import is_done, record_completion
 from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL
 from hashlab.phases.inside import read_machine
 from hashlab.phases.laptopfiles import bind_name
 from hashlab.phases.machinefiles import Inside, MachineFiles
-from hashlab.phases.readiness import is_one_shot
+from hashlab.phases.readiness import is_job, keeps_ending
 from hashlab.phases.reload import distrust, process_of, stale_after_reload
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
@@ -24,17 +25,22 @@ ANEW = "it took files in, and was started anew or changed since"
 
 @dataclass(frozen=True)
 class Running:
-    """What one container was found to run. ``build`` "" when it does not run at all."""
+    """What one container was found to run. ``build``: "" when it does not run at all; ``down``: why
+    it does not do its service; ``stale``: how what it runs differs from what was built.
+    """
 
     container: ContainerState
     machine: str
     service: str
     build: str
     stale: str = ""
+    down: str = ""
 
 
 def prove(world: World, track: Track, _: str) -> None:
-    """Promise: what runs in every container is what was built; a difference is a failure."""
+    """Promise: on every machine that answers, all that should run runs, and it is what was built;
+    a difference is a failure.
+    """
     try:
         _prove(world, track)
     except HashlabError:
@@ -49,13 +55,14 @@ def _prove(world: World, track: Track) -> None:
     stale = [running for running in found if running.stale]
     for running in stale:
         distrust(world, running.machine, running.container)
+    down = [f"{r.service} on {r.machine}: {r.down}" for r in found if r.down]
+    down += missing(world, found)
     wrong = [f"{r.service} on {r.machine}: {r.stale}" for r in stale]
-    wrong += missing(world, found)
-    if wrong:
+    if wrong or down:
         raise LabError(
-            "; ".join(wrong),
-            where="what runs is not what was built",
-            next_step="hashlab refresh; if it stays, please report it with .hashlab/runs",
+            "; ".join(down + wrong),
+            where="not all that should run runs" if down else "what runs is not what was built",
+            next_step="hashlab refresh; if it stays: hashlab ssh MACHINE, then docker logs NAME",
         )
     track.detail(f"{len(found)} containers run what was built")
 
@@ -73,11 +80,12 @@ def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) ->
 
 
 def missing(world: World, found: Iterable[Running]) -> list[str]:
-    """Say which containers should be there and are not."""
+    """Return a sentence for each container that should be on a machine that answers and is not."""
     there = {(running.machine, running.container.name) for running in found}
     return [
         f"{service.name} on {service.machine}: {name} is not there"
         for service in world.lab.services
+        if service.machine in world.facts.links
         for name in replica_names(world.lab, service)
         if (service.machine, name) not in there
     ]
@@ -90,11 +98,10 @@ def _judge_machine(
     there = world.facts.containers[machine]
     known = [c for c in there if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
-    one_shots = {service.name for service in world.lab.services if is_one_shot(service)}
     found = [
         _judge(machine, c, builds[c.id], inside, files)
         if c.state == "running"
-        else _judge_ended(machine, c, builds[c.id], one_shots)
+        else _judge_ended(world, machine, c, builds[c.id])
         for c in known
     ]
     left = sorted(files.own - set(world.wanted_on(machine)))
@@ -122,6 +129,7 @@ def _judge(
         start_id = process.build
     if not start_id:
         return Running(container, machine, service, "", ANEW)
+    down = _why_down(container)
     running = build_id(start_id, sync)
     old = [
         path
@@ -129,9 +137,17 @@ def _judge(
         if inside.seen.get(root + path) != content
     ]
     if old:
-        return Running(container, machine, service, running, f"it sees another {old[0]}")
+        return Running(container, machine, service, running, f"it sees another {old[0]}", down)
     stale = "" if running == build.id else f"it runs build {running}, built was {build.id}"
-    return Running(container, machine, service, running, stale)
+    return Running(container, machine, service, running, stale, down)
+
+
+def _why_down(container: ContainerState) -> str:
+    if container.health == "unhealthy":
+        return "it is unhealthy"
+    if keeps_ending(container):
+        return f"it ends again and again: {container.restarts} restarts, the last one just now"
+    return ""
 
 
 def _judge_leftovers(world: World, running: Running, left: Iterable[str]) -> Running:
@@ -156,15 +172,32 @@ def _judge_reloaded(
     return replace(running, stale=stale_after_reload(world, build, process, cancel))
 
 
-def _judge_ended(
-    machine: str, container: ContainerState, build: Build, one_shots: Container[str]
-) -> Running:
-    """Judge a container that does not run: fine for a one-shot that completed this build; pure."""
+def _judge_ended(world: World, machine: str, container: ContainerState, build: Build) -> Running:
+    """Judge a container that does not run: fine if it has done its work, of this build."""
     service = container.labels[SERVICE_LABEL]
-    if service not in one_shots or container.state != "exited" or container.exit_code != 0:
-        return Running(container, machine, service, "", f"it is {container.state}")
+    if not _has_done_its_work(world, machine, container):
+        return Running(container, machine, service, "", down=_how_it_stands(container))
     started = container.labels.get(BUILD_LABEL, "")
     if started != build.start_id:
         stale = f"it ran build {started}, built was {build.id}"
         return Running(container, machine, service, started, stale)
     return Running(container, machine, service, build.id)
+
+
+def _has_done_its_work(world: World, machine: str, container: ContainerState) -> bool:
+    """Return whether this run, or an earlier one, saw it end with 0."""
+    service = next(s for s in world.lab.services if s.name == container.labels[SERVICE_LABEL])
+    if container.state != "exited" or not is_job(world.lab, service, container):
+        return False
+    if is_done(container, world.facts.files[machine]):
+        return True
+    if container.id not in world.facts.started or container.exit_code != 0:
+        return False
+    record_completion(world, machine, container)
+    return True
+
+
+def _how_it_stands(container: ContainerState) -> str:
+    if container.state != "exited":
+        return f"it is {container.state}"
+    return f"it ended with exit code {container.exit_code} and was not started again"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
@@ -22,37 +24,66 @@ POLL_SHARE = 0.2
 # ask on would take them from those that start.
 ANSWER_SHARE = 2
 ANSWER_SECONDS = 0.3
+# Without a health check, a container that ends right after its start looks like one that runs.
+SETTLE_SECONDS = 1.0
+# One that its restart policy had to start again must run as long as Docker itself asks of a start
+# that went well.
+RESTARTED_SECONDS = 10.0
+# Docker waits twice as long before each restart: this many take it half a minute.
+RESTARTS = 8
 # Docker's own time limit for a health check that names none.
 CHECK_SECONDS = 30.0
 
 
 def is_one_shot(service: Service) -> bool:
-    """Whether a container that ended with 0 has done its work (Compose's ``restart: "no"``)."""
+    """Return whether Docker leaves a container that ended with 0 as it is (``restart: "no"``)."""
     return service.restart.partition(":")[0] in ("no", "on-failure")
+
+
+def is_job(lab: Lab, service: Service, state: ContainerState) -> bool:
+    """Return whether a container may end with 0 and have done its work: others wait for that, or
+    nothing about it says that it serves anybody.
+    """
+    serves = state.checked or bool(service.ports)
+    return is_one_shot(service) and (completes(lab, service) or not serves)
+
+
+def keeps_ending(state: ContainerState) -> bool:
+    """Return whether a running container without a health check was restarted by its policy so
+    recently that it may end again. Compares the machine's clock with the laptop's.
+    """
+    if state.checked or not state.restarts or state.state != "running":
+        return False
+    try:
+        ran = (datetime.now(UTC) - datetime.fromisoformat(state.started_at)).total_seconds()
+    except (ValueError, TypeError):
+        return True
+    return ran < RESTARTED_SECONDS
 
 
 def wait_ready(
     world: World, service: Service, name: str, step: Track, *, seconds: float | None = None
-) -> None:
-    """Wait until a container is what others may rely on: healthy where it has a health check,
-    ended with 0 where others wait for its completion, running otherwise.
+) -> ContainerState:
+    """Wait until a container is what others may rely on, and return its state: healthy where it
+    has a health check, ended with 0 where others wait for its completion, running for a while
+    otherwise.
 
     Raises LabError when it cannot become that, or is not within ``seconds`` (as on a machine in a
     container).
     """
-    ending = completes(world.lab, service)
     engine = world.link(service.machine).engine
     started = time.monotonic()
+    steady = _Steady()
     limit = (READY_SECONDS if seconds is None else seconds) * world.provider.patience
     while True:
         asked = time.monotonic()
         state = engine.container(name)
         if state is not None and (
-            is_ready(state, service, ending)
+            (is_ready(world.lab, service, state) and steady.enough(state, asked))
             or _passes(engine, state, service, step.cancel, world.provider.patience)
         ):
-            return
-        failure = _failure(state, service, ending)
+            return state
+        failure = _failure(world.lab, service, state) or steady.failure(state)
         now = time.monotonic()
         waited = now - started
         if not failure and waited > limit:
@@ -116,22 +147,47 @@ def completes(lab: Lab, service: Service) -> bool:
     )
 
 
-def is_ready(state: ContainerState, service: Service, ending: bool) -> bool:
-    """Whether a container is what others may rely on, as its engine sees it; ``ending``: it is
-    meant to complete.
-    """
+def is_ready(lab: Lab, service: Service, state: ContainerState) -> bool:
+    """Return whether a container is what others may rely on, as its engine sees it."""
     if state.state == "exited":
-        return state.exit_code == 0 and (ending or is_one_shot(service))
-    return not ending and state.state == "running" and state.health in ("", "healthy")
+        return state.exit_code == 0 and is_job(lab, service, state)
+    running = state.state == "running" and state.health in ("", "healthy")
+    return running and not completes(lab, service)
 
 
-def _failure(state: ContainerState | None, service: Service, ending: bool) -> str:
+@dataclass
+class _Steady:
+    """For how long a container without a health check has run since it was last started."""
+
+    started_at: str = ""
+    since: float = 0.0
+    restarts: int | None = None
+
+    def enough(self, state: ContainerState, now: float) -> bool:
+        """Return whether it runs for good, as far as that can be seen. ``now``: monotonic."""
+        if state.checked or state.state != "running":
+            return True
+        if state.started_at != self.started_at:
+            self.started_at, self.since = state.started_at, now
+        return now - self.since >= (RESTARTED_SECONDS if state.restarts else SETTLE_SECONDS)
+
+    def failure(self, state: ContainerState | None) -> str:
+        """Return that it ends again and again; "" while it does not."""
+        if state is None:
+            return ""
+        if self.restarts is None:
+            self.restarts = state.restarts
+        times = state.restarts - self.restarts
+        return f"it ends again and again, {times} times by now" if times >= RESTARTS else ""
+
+
+def _failure(lab: Lab, service: Service, state: ContainerState | None) -> str:
     """Why waiting on makes no sense; "" while it does."""
     if state is None:
         return "the container is gone"
     if state.state == "dead" or (state.state == "exited" and state.exit_code != 0):
         return f"it ended with exit code {state.exit_code}"
-    if state.state == "exited" and not ending and not is_one_shot(service):
+    if state.state == "exited" and not is_job(lab, service, state):
         return "it ended with exit code 0, but is meant to keep running"
     return ""
 

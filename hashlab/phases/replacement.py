@@ -112,7 +112,7 @@ def _stop_containers(world: World, link: Link, track: Track) -> None:
     """Only what nobody writes to any more can be copied."""
     track.detail("stopping the containers")
     there = link.engine.containers({LAB_LABEL: world.lab.id})
-    parallel(there, lambda one: stop_container(world.lab, link.engine, one), track.cancel)
+    parallel(there, lambda one: stop_container(link.engine, one), track.cancel)
 
 
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from hashlab.errors import LabError
 from hashlab.phases.laptopfiles import home
 from hashlab.phases.programs import READ_SECRET
 from hashlab.phases.world import World
@@ -54,6 +55,14 @@ def _held_by_a_machine(world: World, name: str, track: Track) -> str:
     """What one of the machines that this run has not made holds; "" if none does."""
     observed = world.facts.observed
     there = world.machine_names() if observed is None else list(observed)
+    lost = world.lost_machines() if observed is None else []
+    if lost:
+        raise LabError(
+            f"secret {name} is not on the laptop, and {', '.join(lost)}, which may hold it, did "
+            "not answer",
+            where=str(world.state.secrets),
+            next_step="hashlab dev starts the machine and reads the secret back from it",
+        )
     for link in world.await_links(there, track.cancel):
         words = ["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name]
         done = link.shell.run(words)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from hashlab.config.model import Service
 from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
-from hashlab.phases.containers import wanted_builds
+from hashlab.phases.containers import replica_names, wanted_builds
 from hashlab.phases.images import image_inputs
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.reach import reconnect
@@ -39,7 +41,7 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
             _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
             for name in world.machine_names()
         ],
-        "services": _services(world, track),
+        "services": _services(world, track, observed),
         "urls": world.urls() if world.facts.reach else {},
         "notes": [
             *world.lab.notes,
@@ -47,6 +49,16 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
             *stale_notes(manifest.recipe, registered, {n: m.recipe for n, m in observed.items()}),
         ],
     }
+
+
+def all_runs(document: Mapping[str, Any]) -> bool:
+    """Return whether all that should run runs, as far as the document says. Of a lab that was never
+    created, or whose machines are all stopped, nothing should run.
+    """
+    states = {machine["state"] for machine in document["machines"]}
+    if not states & {"running", "unreachable"}:
+        return True
+    return states == {"running"} and not any(one["problem"] for one in document["services"])
 
 
 def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
@@ -75,33 +87,50 @@ def _machine(
     }
 
 
-def _services(world: World, track: Track) -> list[dict[str, Any]]:
+def _services(
+    world: World, track: Track, observed: Mapping[str, ObservedMachine]
+) -> list[dict[str, Any]]:
     wanted = wanted_builds(world)
-    found: dict[str, list[Running]] = {}
-    for running in read_back(world, wanted, track.cancel):
-        found.setdefault(running.service, []).append(running)
+    found = {
+        (running.machine, running.container.name): running
+        for running in read_back(world, wanted, track.cancel)
+    }
     rows = []
     for service in world.lab.services:
-        rows += [
-            {
-                "name": service.name,
-                "machine": service.machine,
-                "state": running.container.state,
-                "health": running.container.health or None,
-                "build": wanted[service.name].id,
-                "running_build": running.build or None,
-                "stale": running.stale or None,
-            }
-            for running in found.get(service.name, [])
-        ] or [
-            {
-                "name": service.name,
-                "machine": service.machine,
-                "state": "not created",
-                "health": None,
-                "build": wanted[service.name].id,
-                "running_build": None,
-                "stale": None,
-            }
-        ]
+        for name in replica_names(world.lab, service):
+            running = found.get((service.machine, name))
+            row = _found(running) if running else _not_found(world, service, observed)
+            build = wanted[service.name].id
+            place = {"name": service.name, "machine": service.machine, "build": build}
+            rows.append({**place, **row})
     return rows
+
+
+def _found(running: Running) -> dict[str, Any]:
+    return {
+        "state": running.container.state,
+        "health": running.container.health or None,
+        "running_build": running.build or None,
+        "stale": running.stale or None,
+        "problem": running.down or None,
+    }
+
+
+def _not_found(
+    world: World, service: Service, observed: Mapping[str, ObservedMachine]
+) -> dict[str, Any]:
+    """Describe a container that was not seen. Of one on a machine that does not answer, or is
+    stopped, nothing is known.
+    """
+    machine = observed.get(service.machine)
+    unknown = machine is not None and service.machine not in world.facts.links
+    problem = "its machine does not answer" if unknown else "it is not there"
+    if machine is not None and machine.state != "running":
+        problem = f"its machine is {machine.state}"
+    return {
+        "state": "unknown" if unknown else "not created",
+        "health": None,
+        "running_build": None,
+        "stale": None,
+        "problem": problem if observed else None,
+    }

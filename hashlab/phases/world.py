@@ -87,13 +87,14 @@ class Facts:
     box_current: bool = False  # recipe
     laptop_files: LaptopFiles | None = None  # whoever asks first
     builds: dict[str, Build] = field(default_factory=dict)  # whoever asks first
-    restored: bool = False  # restore
     put_back: PutBack | None = None  # restore: what has yet to be done if the machines stayed
     files: dict[str, MachineFiles] = field(default_factory=dict)  # containers, proof
     inside: dict[str, Inside] = field(default_factory=dict)  # containers, proof
     containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
     turns: dict[str, threading.Semaphore] = field(default_factory=dict)  # containers
     changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
+    started: set[str] = field(default_factory=set)  # containers: ids of those that it started
+    settled: set[str] = field(default_factory=set)  # containers: services that it is done with
     removed: list[str] = field(default_factory=list)  # containers
     unsettled: bool = False  # something was changed or waited for since containers were looked at
     causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
@@ -145,6 +146,10 @@ class World:
                 cancel.check()
                 self.linked.wait(LOOK_SECONDS)
             return [self.facts.links[name] for name in wanted]
+
+    def lost_machines(self) -> list[str]:
+        """Machines that this run does not reach, once phase connect has ended."""
+        return [name for name in self.machine_names() if name not in self.facts.links]
 
     def note(self, text: str) -> None:
         """Keep a sentence for the end of the run, once."""

@@ -18,25 +18,32 @@ from hashlab.pipeline.cancelling import Cancelled, CancelToken, leave_at_once
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
-# What has ended, one after another.
-Ends = SimpleQueue[tuple[Hashable, Future[None]] | None]
+# Nodes that have ended, one after another: key, whether it is alone, how it ended.
+Ends = SimpleQueue[tuple[Hashable, bool, Future[None]] | None]
 
 
 @dataclass(frozen=True)
 class Node:
-    """Work of a graph: what must be finished first, and what to call."""
+    """Work of a graph: what must be finished first, and what to call.
+
+    ``after``: must be done; ``after_end``: must have ended, however it ended. A failure of a node
+    that is ``alone`` ends nothing but what must come after it.
+    """
 
     run: Callable[[], None]
     after: frozenset[Hashable] = field(default_factory=frozenset)
+    after_end: frozenset[Hashable] = field(default_factory=frozenset)
+    alone: bool = False
 
 
 def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     """Run every node as soon as all it waits for is done, independent ones at once.
 
-    After the first failure nothing new starts, what runs is cancelled and waited for, and all
-    errors are raised together. Raises ValueError for a node that waits for an unknown one.
+    After the first failure nothing new starts, what runs is cancelled and waited for; after that
+    of a node that is alone, everything goes on that does not have to come after it. All errors are
+    raised together. Raises ValueError for a node that waits for an unknown one.
     """
-    unknown = {name for node in nodes.values() for name in node.after} - set(nodes)
+    unknown = {name for node in nodes.values() for name in node.after | node.after_end} - set(nodes)
     if unknown:
         raise ValueError(f"unknown nodes waited for: {sorted(map(str, unknown))}")
     if not nodes:
@@ -49,7 +56,7 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
         while True:
             if not cancel.cancelled:
                 for key in order.next():
-                    _begin(pool, key, nodes[key].run, ended)
+                    _begin(pool, key, nodes[key], ended)
                     running += 1
             if not running:
                 break
@@ -58,12 +65,15 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
                 cancel.cancel()
                 continue
             running -= 1
-            name, done = end
+            name, alone, done = end
             error = done.exception()
             if error is None:
                 order.finished(name)
+                continue
+            errors.append(error)
+            if alone and isinstance(error, HashlabError):
+                order.gave_up(name)
             else:
-                errors.append(error)
                 cancel.cancel()
     _raise_all(errors)
     if order.waiting:
@@ -101,11 +111,12 @@ class _Order(Generic[K]):
     """Which nodes can begin, counted, so that a large graph is not looked through at each end."""
 
     def __init__(self, nodes: Mapping[K, Node]) -> None:
-        self.waiting = {key: len(node.after) for key, node in nodes.items()}
+        self._nodes = nodes
+        self.waiting = {key: len(node.after | node.after_end) for key, node in nodes.items()}
         self._ready = [key for key, count in self.waiting.items() if not count]
         self._followers: dict[Hashable, list[K]] = defaultdict(list)
         for key, node in nodes.items():
-            for name in node.after:
+            for name in node.after | node.after_end:
                 self._followers[name].append(key)
 
     def next(self) -> list[K]:
@@ -118,13 +129,28 @@ class _Order(Generic[K]):
     def finished(self, key: Hashable) -> None:
         """Let those begin that waited for nothing but this one."""
         for follower in self._followers[key]:
-            self.waiting[follower] -= 1
-            if not self.waiting[follower]:
-                self._ready.append(follower)
+            if follower in self.waiting:
+                self._count(follower)
+
+    def gave_up(self, key: Hashable) -> None:
+        """Leave out what must come after this one, and what must come after that."""
+        for follower in self._followers[key]:
+            if follower not in self.waiting:
+                continue
+            if key in self._nodes[follower].after:
+                del self.waiting[follower]
+                self.gave_up(follower)
+            else:
+                self._count(follower)
+
+    def _count(self, follower: K) -> None:
+        self.waiting[follower] -= 1
+        if not self.waiting[follower]:
+            self._ready.append(follower)
 
 
-def _begin(pool: ThreadPoolExecutor, key: Hashable, run: Callable[[], None], ended: Ends) -> None:
-    pool.submit(run).add_done_callback(lambda done: ended.put((key, done)))
+def _begin(pool: ThreadPoolExecutor, key: Hashable, node: Node, ended: Ends) -> None:
+    pool.submit(node.run).add_done_callback(lambda done: ended.put((key, node.alone, done)))
 
 
 @contextmanager

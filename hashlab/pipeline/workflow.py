@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
@@ -37,13 +37,17 @@ class Phase(Generic[C]):
 
     ``per="machine"`` runs it once for each machine (``run`` then gets the machine's name);
     it waits only for the same machine's instance of an earlier per-machine phase.
-    ``parts`` are run as soon as each can be, and ``run`` when all are done; the phase is one row
-    that lasts from the first part to the last.
+    ``parts`` are run as soon as each can be, and ``run`` when all have ended, if any was run; the
+    phase is one row that lasts from the first part to the last.
+    A failure of a phase that is ``alone`` ends only what comes ``after`` it; what comes
+    ``after_end`` still runs.
     """
 
     name: str
     run: Callable[[C, Track, str], None]
     after: tuple[str, ...] = ()
+    after_end: tuple[str, ...] = ()
+    alone: bool = False
     per: Literal["lab", "machine"] = "lab"
     parts: Callable[[C], Mapping[Hashable, Part[C]]] | None = None
 
@@ -143,7 +147,9 @@ class _Graph(Generic[C]):
                 phase.run(self._context, track, machine)
 
         self._instances.append((phase.name, machine))
-        self.nodes[phase.name, machine] = Node(run, self._after(phase, machine))
+        ends = self._places_of(phase.after_end, machine)
+        after = self._places_of(phase.after, machine)
+        self.nodes[phase.name, machine] = Node(run, after, ends, phase.alone)
 
     def _add_parts(self, phase: Phase[C]) -> None:
         name = phase.name
@@ -151,26 +157,28 @@ class _Graph(Generic[C]):
         self._groups.append(group)
         for key, part in self._parts[name].items():
             own = frozenset((name, other) for other in part.after)
-            others = self._after(phase, part.machine, without=part.without)
+            others = self._places_of(phase.after, part.machine, without=part.without)
             self.nodes[name, key] = Node(self._carry_out(group, part.run), own | others)
 
         def finish(context: C, track: Track) -> None:
             phase.run(context, track, "")
 
         self._instances.append((name, ""))
-        last = frozenset((name, key) for key in self._parts[name]) | self._after(phase, "")
-        self.nodes[name, ""] = Node(self._carry_out(group, finish, last=True), last)
+        # Some parts may have been left out with a machine; what the others did is still shown.
+        last = frozenset((name, key) for key in self._parts[name])
+        ends = last | self._places_of((*phase.after, *phase.after_end), "")
+        self.nodes[name, ""] = Node(self._carry_out(group, finish, last=True), after_end=ends)
 
     def _carry_out(
         self, group: _Group, run: Callable[[C, Track], None], *, last: bool = False
     ) -> Callable[[], None]:
         return lambda: group.carry_out(lambda track: run(self._context, track), last=last)
 
-    def _after(
-        self, phase: Phase[C], machine: str, *, without: frozenset[str] = frozenset()
+    def _places_of(
+        self, phases: Iterable[str], machine: str, *, without: frozenset[str] = frozenset()
     ) -> frozenset[Hashable]:
         found: set[Hashable] = set()
-        for earlier in phase.after:
+        for earlier in phases:
             if earlier not in without:
                 found.update(self._instances_of(earlier, machine))
         return frozenset(found)
@@ -200,6 +208,8 @@ class _Group:
 
     def carry_out(self, run: Callable[[Track], None], *, last: bool) -> None:
         """Run a part, or what ends the phase, with the phase's track."""
+        if last and self._track is None:
+            return  # no part was run: the phase was not reached
         track = self._open()
         try:
             run(track)

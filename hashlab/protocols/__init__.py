@@ -1,6 +1,6 @@
 """What phases and providers need from outside, as Protocols and the plain values they exchange."""
 
-from hashlab.protocols.engine import ContainerState, Engine, SwarmState
+from hashlab.protocols.engine import STOP_SECONDS, ContainerState, Engine, SwarmState
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
@@ -22,6 +22,7 @@ from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
 __all__ = [
     "LAB_LABEL",
     "SSH_PORT",
+    "STOP_SECONDS",
     "BootPlan",
     "BoxContents",
     "BoxManifest",

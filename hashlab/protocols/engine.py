@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,11 +11,18 @@ from hashlab.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
 
+# What Docker gives a container that names no time of its own.
+STOP_SECONDS = 10
+
 
 @dataclass(frozen=True)
 class ContainerState:
     """A container as its engine describes it. ``pid`` 0: no process; ``networks``: their ids, and
-    the names of those that it was given since it last ran.
+    the names of those that it was given since it last ran; ``addresses``: its own on them, by the
+    network's name.
+
+    ``checked``: it has a health check, of its own or of its image; ``grace``: seconds it gets to
+    end by itself; ``restarts``: how often its restart policy has started it again.
     """
 
     id: str
@@ -27,7 +34,12 @@ class ContainerState:
     labels: Mapping[str, str]
     pid: int
     started_at: str
+    finished_at: str = ""
     networks: frozenset[str] = frozenset()
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    checked: bool = False
+    grace: int = STOP_SECONDS
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ TONES: dict[str, Tone] = {
     "restarting": "bad",
     "unhealthy": "bad",
     "unreachable": "bad",
+    "unknown": "bad",
     "exited": "bad",
     "dead": "bad",
 }
@@ -97,7 +98,7 @@ def _service(service: Mapping[str, Any]) -> tuple[Cell, ...]:
         _state(service["health"]),
         Cell(build or ""),
         Cell(running or "-", "bad" if differs else "plain"),
-        Cell(service.get("stale") or ("differs" if differs else ""), "bad"),
+        Cell(service["problem"] or service["stale"] or ("differs" if differs else ""), "bad"),
     )
 
 

@@ -16,7 +16,7 @@ from fakes.faults import Faults
 from hashlab.contexts import BuildContext
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
-from hashlab.protocols import Completed, ContainerState, SwarmState
+from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 
 # What the Engine API (1.41) knows of a create request; a misspelt name would be ignored in silence.
 BODY_KEYS = frozenset(
@@ -71,6 +71,7 @@ IMAGE_SIZE = 100_000_000
 _numbers = itertools.count(1)
 _pids = itertools.count(1000)
 _ids = itertools.count(1)
+_addresses = itertools.count(2)
 
 
 def _new_id() -> str:
@@ -126,6 +127,9 @@ class Container:
     exit_code: int = 0
     pid: int = 0
     started_at: str = ""
+    finished_at: str = ""
+    restarts: int = 0
+    address: str = ""
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
     aliases: dict[str, list[str]] = field(default_factory=dict)
@@ -213,8 +217,7 @@ class FakeEngine:
 
     def die(self, name: str, *, code: int = 1) -> None:
         """A container's process ends by itself."""
-        found = self._find(name)
-        found.state, found.exit_code, found.pid = "exited", code, 0
+        self._end(self._find(name), code)
 
     def by_name(self, name: str) -> Container:
         """A container that must be there."""
@@ -282,14 +285,15 @@ class FakeEngine:
             found.binds = {m["Target"]: self.read(m["Source"]) for m in mounts if _bind(m)}
             if behaviour.exits is None:
                 found.state, found.pid = "running", next(_pids)
+                found.address = f"10.0.1.{next(_addresses)}"
             else:
-                found.state, found.exit_code = "exited", behaviour.exits
+                self._end(found, behaviour.exits)
 
     def stop(self, container: str, *, timeout: int) -> None:
         with self._call("stop", container, timeout, changes=True):
             found = self._find(container, "cannot stop container")
             if found.state == "running":
-                found.state, found.exit_code, found.pid = "exited", SIGNALLED, 0
+                self._end(found, SIGNALLED)
 
     def pause(self, container: str) -> None:
         with self._call("pause", container, changes=True):
@@ -551,6 +555,10 @@ class FakeEngine:
 
     # Inside
 
+    def _end(self, container: Container, code: int) -> None:
+        container.state, container.exit_code, container.pid = "exited", code, 0
+        container.finished_at, container.address = f"end-{next(_numbers)}", ""
+
     def _call(self, name: str, *words: object, changes: bool = False) -> Any:
         return self.faults.call(f"{self.kind}.{name}", self.where, *words, changes=changes)
 
@@ -601,12 +609,20 @@ class FakeEngine:
             labels=container.labels,
             pid=container.pid,
             started_at=container.started_at,
+            finished_at=container.finished_at,
             networks=container.networks,
+            addresses={
+                network.name: container.address
+                for network in self._member_overlays().values()
+                if container.address and network.id in container.networks
+            },
+            checked=_is_checked(container),
+            grace=STOP_SECONDS if (grace := container.body.get("StopTimeout")) is None else grace,
+            restarts=container.restarts,
         )
 
     def _health(self, container: Container) -> str:
-        test = (container.body.get("Healthcheck") or {}).get("Test") or []
-        if not test or test[0] == "NONE" or container.state == "created":
+        if not _is_checked(container) or container.state == "created":
             return ""
         if container.state != "running":
             return "unhealthy"
@@ -723,6 +739,11 @@ def _check(container: Container) -> list[str]:
     """A container's health check as words that can be run."""
     kind, *words = (container.body.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
+
+
+def _is_checked(container: Container) -> bool:
+    test = (container.body.get("Healthcheck") or {}).get("Test") or []
+    return bool(test) and test[0] != "NONE"
 
 
 def _bind(mount: Mapping[str, Any]) -> bool:

@@ -27,9 +27,9 @@ from hashlab.statefiles import write_json
 Workflow = Sequence[Phase[World]]
 
 
-def run(outside: Outside, workflow: Workflow) -> RunResult:
-    """One run; expected failures are in the result."""
-    world = outside.world()
+def run(outside: Outside, workflow: Workflow, world: World | None = None) -> RunResult:
+    """One run; expected failures are in the result, notes in ``world``."""
+    world = world or outside.world()
     result = run_workflow(
         workflow, world, machines=world.machine_names(), listener=Silent(), cancel=CancelToken()
     )

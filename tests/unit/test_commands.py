@@ -11,7 +11,7 @@ import traceback
 from typing import Any
 
 import pytest
-from fakes import Outside, go, running
+from fakes import Outside, change_service, go, running
 
 from hashlab import commands, runs, workflows
 from hashlab.errors import ConfigError, ExitCode, FilesChanged, LabError, LaptopError, Problem
@@ -237,6 +237,38 @@ def test_status_tells_people_a_page_and_programs_one_document(
     told = capsys.readouterr()
     assert json.loads(told.out)["lab"] == "small"
     assert told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("happened", "expected"),
+    [
+        ("a container ended", ExitCode.LAB),
+        ("a machine stopped", ExitCode.LAB),
+        ("a container is gone", ExitCode.LAB),
+        ("all machines stopped", ExitCode.OK),
+        ("an edit", ExitCode.OK),
+    ],
+)
+def test_the_exit_code_of_status_says_whether_all_runs_that_should(
+    outside: Outside, capsys: Told, happened: str, expected: ExitCode
+) -> None:
+    engine = running(outside).machines["broker"].engine
+    if happened == "a container ended":
+        engine.die("small-queue-1", code=0)
+    elif happened == "a container is gone":
+        engine.remove("small-queue-1")
+    elif happened == "an edit":
+        outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
+    else:
+        for machine in ["web"] if happened == "a machine stopped" else list(outside.machines):
+            outside.machines[machine].state = "stopped"
+    assert commands.status(JSON) == expected
+
+
+def test_the_status_of_a_lab_that_was_never_created_is_no_failure(
+    outside: Outside, capsys: Told
+) -> None:
+    assert commands.status(JSON) == ExitCode.OK
 
 
 def test_status_needs_no_lock_and_leaves_no_record(outside: Outside) -> None:

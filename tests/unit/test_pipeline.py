@@ -430,6 +430,55 @@ def test_a_part_may_do_without_what_its_phase_waits_for() -> None:
     assert order == ["web", "end"]
 
 
+def test_a_failure_that_is_alone_ends_only_what_must_come_after_it() -> None:
+    order: list[object] = []
+
+    def connect(_: None, track: Track, machine: str) -> None:
+        if machine == "broker":
+            raise LabError("the machine is stopped", where=machine)
+
+    def keep(_: None, track: Track, machine: str) -> None:
+        order.append(machine)
+
+    def doing_alone(name: str) -> Callable[[None, Track], None]:
+        return lambda _, track: order.append(name)
+
+    parts: dict[Hashable, Part[None]] = {
+        "on broker": Part(doing_alone("on broker"), "broker"),
+        "on web": Part(doing_alone("on web"), "web"),
+        "needs broker": Part(doing_alone("needs broker"), "web", after=frozenset({"on broker"})),
+    }
+    result = run(
+        Phase("connect", connect, per="machine", alone=True),
+        Phase("images", keep, per="machine", after=("connect",)),
+        of_parts(parts, lambda _, track, machine: order.append("end"), after=("connect",)),
+        Phase("proof", lambda *_: order.append("proof"), after_end=("containers",)),
+        Phase("seed", lambda *_: order.append("seed"), after=("connect", "containers")),
+    )
+    assert set(order) == {"web", "worker", "on web", "end", "proof"}
+    assert statuses(result)["connect broker"] == "failed"
+    assert statuses(result)["images broker"] == "not-reached"
+    assert statuses(result)["containers"] == statuses(result)["proof"] == "ok"
+    assert statuses(result)["seed"] == "not-reached"
+    assert isinstance(result.error, LabError)
+    assert result.error.what == "the machine is stopped"
+
+
+def test_a_phase_all_of_whose_parts_were_left_out_was_not_reached() -> None:
+    result = run(
+        Phase("connect", failing(LabError("down")), per="machine", alone=True),
+        of_parts({"web": Part(lambda _, track: None, "web")}, after=("connect",)),
+        Phase("proof", nothing, after_end=("containers",)),
+    )
+    assert statuses(result)["containers"] == "not-reached"
+    assert statuses(result)["proof"] == "ok"
+
+
+def test_a_bug_in_a_node_that_is_alone_ends_the_run() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(Phase("connect", failing(ZeroDivisionError()), per="machine", alone=True))
+
+
 def test_a_phase_that_waits_for_a_phase_of_parts_waits_for_all_of_it() -> None:
     order: list[object] = []
     parts = {name: Part(doing(name, order), name) for name in MACHINES}

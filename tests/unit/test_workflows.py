@@ -191,6 +191,40 @@ def test_refresh_of_machines_that_do_not_run_says_dev(outside: Outside) -> None:
     )
 
 
+def test_what_the_others_can_do_without_a_dead_machine_is_done_and_the_rest_named(
+    outside: Outside,
+) -> None:
+    outside.lab = change_service(outside.lab, "queue", machine="spare")
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    outside.machines["broker"].state = "stopped"
+    for name in ("queue", "site", "migrate"):
+        outside.lab = change_service(outside.lab, name, environment=(("EDIT", "1"),))
+    write_text(outside.lab.folder / "static/index.html", "edited")
+    world = outside.world()
+    result = run(outside, workflows.REFRESH, world)
+    assert result.error is not None
+    assert "broker: the machine is stopped" in str(result.error)
+    assert [row.machine for row in rows(result, "connect") if row.status == "failed"] == ["broker"]
+    sent = outside.machines["web"].disk.files["/var/lib/hashlab/small/files/static/index.html"]
+    assert sent.content == b"edited"
+    assert [row.service for row in rows(result, "container")] == ["queue"]
+    assert rows(result, "proof")[0].status == "failed"
+    assert {row.status for row in rows(result, "verify")} == {"not-reached"}
+    assert world.facts.notes[-1] == (
+        "broker did not answer. Left as it was: migrate; and what needs it: site"
+    )
+    outside.machines["broker"].state = "running"
+    go(outside, workflows.REFRESH)
+
+
+def test_a_secret_that_a_dead_machine_may_hold_is_not_made_anew(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    (outside.state.secrets / "password").unlink()
+    outside.machines["web"].state = "stopped"
+    error = run(outside, workflows.REFRESH).error
+    assert "secret password is not on the laptop, and web, which may hold it" in str(error)
+
+
 def test_dev_starts_machines_that_were_stopped(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     outside.machines["web"].state = "stopped"

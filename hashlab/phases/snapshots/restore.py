@@ -56,7 +56,6 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
     )
-    world.facts.restored = True
     if not world.facts.put_back:
         world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
         remove(world.state.restoring)

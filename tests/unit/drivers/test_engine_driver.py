@@ -36,10 +36,17 @@ FOUND: dict[str, Any] = {
         "ExitCode": 0,
         "Pid": 42,
         "StartedAt": "2026-01-01T00:00:00Z",
+        "FinishedAt": "2025-12-31T00:00:00Z",
         "Health": {"Status": "healthy"},
     },
-    "Config": {"Image": "small/site", "Labels": {"a": "1"}},
-    "NetworkSettings": {"Networks": {"small": {"NetworkID": "net1"}}},
+    "RestartCount": 3,
+    "Config": {
+        "Image": "small/site",
+        "Labels": {"a": "1"},
+        "Healthcheck": {"Test": ["CMD", "ready"]},
+        "StopTimeout": 0,
+    },
+    "NetworkSettings": {"Networks": {"small": {"NetworkID": "net1", "IPAddress": "10.0.1.2"}}},
 }
 
 
@@ -54,7 +61,12 @@ def test_a_description_becomes_a_state() -> None:
         labels={"a": "1"},
         pid=42,
         started_at="2026-01-01T00:00:00Z",
+        finished_at="2025-12-31T00:00:00Z",
         networks=frozenset({"net1"}),
+        addresses={"small": "10.0.1.2"},
+        checked=True,
+        grace=0,
+        restarts=3,
     )
 
 
@@ -69,6 +81,7 @@ def test_what_an_engine_leaves_out_is_empty() -> None:
     state = _container_state(bare)
     assert (state.health, state.pid, state.exit_code, state.labels) == ("", 0, 0, {})
     assert state.networks == frozenset()
+    assert (state.checked, state.grace, state.restarts) == (False, 10, 0)
 
 
 def test_a_label_without_value_is_asked_for_by_its_key() -> None:

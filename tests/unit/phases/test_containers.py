@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from fakes import Behaviour, Outside, carry_out, change_service, connected, go, phase_of, running
+from fakes import (
+    Behaviour,
+    Outside,
+    carry_out,
+    change_service,
+    connected,
+    go,
+    phase_of,
+    run,
+    running,
+)
 from fakes.outside import Silent
 
 from hashlab import workflows
 from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import containers, readiness
+from hashlab.phases import containers, proof, readiness
 from hashlab.phases.builds import Build
 from hashlab.phases.exchange import Action, decide
-from hashlab.phases.readiness import is_one_shot, wait_ready
+from hashlab.phases.machinefiles import MachineFiles, Process
+from hashlab.phases.readiness import is_one_shot, keeps_ending, wait_ready
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
 from hashlab.protocols import Completed, ContainerState
 
@@ -40,6 +52,10 @@ def state(**changes: object) -> ContainerState:
     return replace(running_one, **changes)  # type: ignore[arg-type]
 
 
+def started_again(code: int) -> Action:
+    return Action("start", f"started again: it had ended with exit code {code}")
+
+
 @pytest.mark.parametrize(
     ("there", "service", "expected"),
     [
@@ -51,14 +67,15 @@ def state(**changes: object) -> ContainerState:
         (state(networks=frozenset()), LASTING, "the network was made anew"),
         (state(networks=frozenset({"other"})), LASTING, "the network was made anew"),
         (state(networks=frozenset({"other", "net"})), LASTING, Action("keep")),
-        (state(state="exited", exit_code=1), LASTING, "it was exited"),
-        (state(state="exited", exit_code=0), LASTING, "it was exited"),
+        (state(state="exited", exit_code=1), LASTING, started_again(1)),
+        (state(state="exited", exit_code=0), LASTING, started_again(0)),
+        (state(state="exited", networks=frozenset()), LASTING, started_again(0)),
         (state(state="created"), LASTING, "it was created"),
         (state(state="dead"), LASTING, "it was dead"),
         (state(state="paused"), LASTING, "it was paused"),
         (state(state="restarting"), LASTING, "it was restarting"),
-        (state(state="exited", exit_code=0), ONE_SHOT, Action("keep", "completed")),
-        (state(state="exited", exit_code=2), ONE_SHOT, "it was exited"),
+        (state(state="exited", exit_code=0), ONE_SHOT, started_again(0)),
+        (state(state="exited", exit_code=2), ONE_SHOT, started_again(2)),
         (
             state(state="exited", labels={"hashlab.build": "old"}),
             ONE_SHOT,
@@ -113,12 +130,13 @@ def test_nothing_is_touched_when_nothing_changed(outside: Outside) -> None:
 
 def test_a_row_tells_why_a_service_was_started_anew(outside: Outside) -> None:
     running(outside)
+    before = outside.machines["web"].engine.by_name("small-site-2")
     outside.machines["web"].engine.die("small-site-2")
     rows = start(outside)
     told = {(row.name, row.service): row.detail for row in rows if row.status == "ok"}
-    assert told["container", "site"] == "replaced: it was exited"
+    assert told["container", "site"] == "started again: it had ended with exit code 1"
     assert told["healthy", "site"] == "healthy"
-    assert created(outside) == ["small-site-2"]
+    assert outside.machines["web"].engine.by_name("small-site-2").id == before.id
 
 
 def test_a_replaced_container_was_stopped_within_its_grace_period(outside: Outside) -> None:
@@ -266,8 +284,9 @@ def test_a_one_shot_whose_build_changed_runs_again(outside: Outside) -> None:
 def test_a_one_shot_that_failed_runs_again(outside: Outside) -> None:
     running(outside)
     outside.machines["broker"].engine.die("small-migrate-1", code=1)
-    start(outside)
-    assert created(outside) == ["small-migrate-1"]
+    rows = start(outside)
+    told = {row.service: row.detail for row in rows if row.name == "container"}
+    assert told["migrate"] == "started again: it had ended with exit code 1"
 
 
 def ready(outside: Outside, name: str = "queue") -> None:
@@ -281,6 +300,120 @@ def ready(outside: Outside, name: str = "queue") -> None:
 def test_a_container_without_health_check_is_ready_once_it_runs(outside: Outside) -> None:
     outside.lab = change_service(outside.lab, "queue", healthcheck=None)
     ready(running(outside))
+
+
+SEEN = Process("now", "abc", "", {}, finished_at="then")
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ({}, "keep"),
+        ({"networks": frozenset({"other"})}, "attach"),
+        # Its machine restarted since a run saw it end, or it ended another way.
+        ({"finished_at": "later"}, "start"),
+        ({"started_at": "later"}, "start"),
+        ({"exit_code": 1}, "start"),
+        ({"id": "2" * 64}, "start"),
+    ],
+)
+def test_only_the_very_exit_that_a_run_saw_is_believed(
+    there: dict[str, object], expected: str
+) -> None:
+    ended = state(**{"state": "exited", "finished_at": "then", **there})
+    files = MachineFiles(processes={"1" * 64: SEEN})
+    assert decide(BUILD, ONE_SHOT, ended, "net", files=files).kind == expected
+
+
+def test_a_service_that_ended_with_its_machine_is_started_again(outside: Outside) -> None:
+    """It ends with 0 on TERM, as Redis does; nothing restarts it."""
+    outside.lab = change_service(outside.lab, "queue", restart="no", healthcheck=None)
+    running(outside)
+    outside.machines["broker"].engine.die("small-queue-1", code=0)
+    error = run(outside, workflows.VERIFY).error
+    assert error is not None
+    assert error.what == "queue on broker: it ended with exit code 0 and was not started again"
+    result = go(outside, workflows.REFRESH)
+    details = {row.service: row.detail for row in result.rows if row.name == "container"}
+    assert details["queue"] == "started again: it had ended with exit code 0"
+    assert outside.machines["broker"].engine.by_name("small-queue-1").pid
+    go(outside, workflows.VERIFY)
+
+
+def test_a_job_that_ends_while_its_first_run_looks_is_not_run_again(outside: Outside) -> None:
+    """Nothing waits for it, and it ends after it was ready."""
+    outside.lab = change_service(outside.lab, "queue", restart="no", healthcheck=None)
+    engine = running(outside).machines["broker"].engine
+    outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
+    world = connected(outside)
+    recorder = Recorder(Silent(), CancelToken())
+    with recorder.step("containers") as track:
+        carry_out(world, phase_of(workflows.REFRESH, "containers"), track)
+        engine.die("small-queue-1", code=0)
+        proof.prove(world, track, "")
+    assert not start(outside)[0].detail.endswith("started")
+    go(outside, workflows.VERIFY)
+
+
+def test_a_container_that_ends_again_and_again_is_a_failure(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "queue", healthcheck=None)
+    running(outside)
+    queue = outside.machines["broker"].engine.by_name("small-queue-1")
+
+    class Restarting:
+        """Counts one more restart at each look."""
+
+        def __get__(self, one: object, kind: object) -> int:
+            queue.looks += 1
+            return queue.looks
+
+        def __set__(self, one: object, value: int) -> None:
+            pass
+
+    kind = type(queue)
+    queue.__class__ = type("Looping", (kind,), {"restarts": Restarting()})
+    with pytest.raises(LabError, match="it ends again and again"):
+        ready(outside)
+
+
+def test_a_recent_restart_by_policy_is_no_proof_that_it_runs() -> None:
+    now = datetime.now(UTC)
+    young, old = (now - timedelta(seconds=age) for age in (2, 20))
+    assert not keeps_ending(state(restarts=0, started_at=now.isoformat()))
+    assert keeps_ending(state(restarts=1, started_at=young.isoformat()))
+    assert not keeps_ending(state(restarts=1, started_at=old.isoformat()))
+    assert not keeps_ending(state(restarts=1, started_at=young.isoformat(), checked=True))
+    # As an engine writes it.
+    assert not keeps_ending(state(restarts=1, started_at="2026-01-01T00:00:00.123456789Z"))
+
+
+def test_what_was_only_started_again_and_stays_unwell_is_replaced(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside)
+    outside.machines["broker"].engine.die("small-queue-1", code=1)
+    outside.behaviours["queue"] = Behaviour(health=("starting",))
+    monkeypatch.setattr(containers, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(readiness, "READY_SECONDS", 0)
+    with pytest.raises(LabError, match="not ready after 0 s"):
+        start(outside)
+    assert created(outside) == ["small-queue-1"]
+
+
+@pytest.mark.parametrize("move", ["left", "moved"])
+def test_a_container_that_is_not_wanted_any_more_gets_its_own_grace_period(
+    outside: Outside, move: str
+) -> None:
+    outside.lab = change_service(outside.lab, "site", stop_grace_period=42)
+    running(outside)
+    if move == "moved":
+        outside.lab = change_service(outside.lab, "site", machine="broker")
+    else:
+        services = tuple(s for s in outside.lab.services if s.name != "site")
+        outside.lab = replace(outside.lab, services=services)
+    start(outside)
+    stopped = [call.words[2] for call in outside.faults.calls if call.name == "engine.stop"]
+    assert stopped == [42, 42]
 
 
 def test_a_failed_wait_shows_state_health_log_and_what_to_type(

@@ -61,6 +61,13 @@ THERE = ContainerState(
     started_at="now",
     networks=frozenset({"net"}),
 )
+
+
+def known(process: Process | None) -> MachineFiles:
+    """What a machine says of the container's process."""
+    return MachineFiles(processes={THERE.id: process} if process else {})
+
+
 REPLACED = Action("replace", "replaced: its build changed")
 
 
@@ -90,14 +97,14 @@ REPLACED = Action("replace", "replaced: its build changed")
 def test_only_files_that_a_process_may_take_in_are_reloaded(
     wanted: Build, process: Process | None, expected: Action
 ) -> None:
-    assert decide(wanted, SERVICE, THERE, "net", process=process) == expected
+    assert decide(wanted, SERVICE, THERE, "net", files=known(process)) == expected
 
 
 def test_a_container_that_is_not_attached_is_replaced_and_not_reloaded() -> None:
     there = replace(THERE, networks=frozenset({"other"}))
-    assert decide(build(a="2"), SERVICE, there, "net", process=OLD).kind == "replace"
+    assert decide(build(a="2"), SERVICE, there, "net", files=known(OLD)).kind == "replace"
     named = replace(THERE, networks=frozenset({"small"}))
-    found = decide(build(a="2"), SERVICE, named, "net", network_name="small", process=OLD)
+    found = decide(build(a="2"), SERVICE, named, "net", network_name="small", files=known(OLD))
     assert found.kind == "reload"
 
 
@@ -198,7 +205,8 @@ def test_a_process_is_written_down_when_it_starts_and_only_where_it_can_be_reloa
     assert process["build"] == site(lab).labels["hashlab.build"]
     assert set(process["files"]) == {"/app/main.bin"}
     assert process["reloaded"] == []
-    assert record(lab, "broker") == {}
+    (completed,) = record(lab, "broker").values()
+    assert completed["finished_at"]
     assert asked(lab, "prove") == []
 
 

@@ -103,10 +103,10 @@ def test_a_one_shot_of_an_older_build_does_not_pass_for_the_new_one(outside: Out
 def test_a_service_that_ended_has_no_running_build(outside: Outside) -> None:
     running(outside).machines["broker"].engine.die("small-queue-1")
     queue = service(outside, "queue")
-    assert (queue["state"], queue["running_build"], queue["stale"]) == (
+    assert (queue["state"], queue["running_build"], queue["problem"]) == (
         "exited",
         None,
-        "it is exited",
+        "it ended with exit code 1 and was not started again",
     )
 
 
@@ -120,7 +120,12 @@ def test_a_stopped_machine_is_told_and_the_others_are_asked(outside: Outside) ->
     told = document(outside)
     assert [m["state"] for m in told["machines"]] == ["running", "stopped", "running"]
     assert told["machines"][1]["ssh"] is None
-    assert {s["name"]: s["state"] for s in told["services"]}["queue"] == "running"
+    services = {s["name"]: s for s in told["services"]}
+    assert services["queue"]["state"] == "running"
+    assert (services["site"]["state"], services["site"]["problem"]) == (
+        "unknown",
+        "its machine is stopped",
+    )
 
 
 def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(

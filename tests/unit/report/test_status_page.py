@@ -35,6 +35,8 @@ def document(**changes: Any) -> dict[str, Any]:
                 "health": "healthy",
                 "build": "91ab22cd33ef",
                 "running_build": "91ab22cd33ef",
+                "stale": None,
+                "problem": None,
             }
         ],
         "urls": {"api": "http://127.0.0.1:9000", "web": "http://127.0.0.1:8080"},
