@@ -16,6 +16,7 @@ from hashlab.phases import (
     doctor,
     images,
     machines,
+    names,
     network,
     ports,
     proof,
@@ -55,6 +56,7 @@ APPLICATION: tuple[P, ...] = (
         after=("network", "images", "artifacts", "secrets", "kept data"),
         parts=containers.parts,
     ),
+    P("names", names.await_names, after_end=("containers",)),
     P("proof", proof.prove, after_end=("containers",)),
 )
 
@@ -73,7 +75,7 @@ DEV: tuple[P, ...] = (
         else phase
         for phase in APPLICATION
     ),
-    P("seed", steps.seed, after=("containers", "ports")),
+    P("seed", steps.seed, after=("names", "ports")),
     P("verify", steps.verify, after=("seed",)),
 )
 
@@ -90,7 +92,7 @@ REFRESH: tuple[P, ...] = (
     ),
     P("secrets", secrets.make_secrets, after_end=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_change, after=("connect", "containers", "ports")),
+    P("seed", steps.seed_after_change, after=("connect", "names", "ports")),
     P("verify", steps.verify_after_change, after=("seed",)),
 )
 
@@ -104,8 +106,9 @@ VERIFY: tuple[P, ...] = (
     P("hash images", images.hash_images),
     P("connect", reach.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
+    P("names", names.await_names, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
-    P("verify", steps.verify, after=("ports",)),
+    P("verify", steps.verify, after=("names", "ports")),
 )
 
 DESTROY: tuple[P, ...] = (
@@ -199,7 +202,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             # What an interrupted replacement kept is of another instant.
             if phase.name != "kept data"
         ),
-        P("verify", steps.verify, after=("proof", "ports")),
+        P("verify", steps.verify, after=("names", "proof", "ports")),
     )
 
 

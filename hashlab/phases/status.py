@@ -10,6 +10,7 @@ from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.containers import replica_names, wanted_builds
 from hashlab.phases.images import image_inputs
+from hashlab.phases.names import astray
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.reach import reconnect
 from hashlab.phases.staleness import stale_notes
@@ -95,11 +96,13 @@ def _services(
         (running.machine, running.container.name): running
         for running in read_back(world, wanted, track.cancel)
     }
+    names = {one.name: str(one) for one in astray(world, world.facts.containers, track)}
     rows = []
     for service in world.lab.services:
         for name in replica_names(world.lab, service):
             running = found.get((service.machine, name))
             row = _found(running) if running else _not_found(world, service, observed)
+            row["problem"] = row["problem"] or names.get(service.name)
             build = wanted[service.name].id
             place = {"name": service.name, "machine": service.machine, "build": build}
             rows.append({**place, **row})

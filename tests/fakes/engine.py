@@ -164,6 +164,7 @@ class Cluster:
     overlays: dict[str, Network] = field(default_factory=dict)
     members: set[str] = field(default_factory=set)
     looks: dict[str, int] = field(default_factory=dict)
+    engines: list[FakeEngine] = field(default_factory=list)
 
 
 class FakeEngine:
@@ -198,6 +199,7 @@ class FakeEngine:
         self.hesitates = False  # when it leaves a Swarm it keeps the port of its gossip
         self.listens = False  # it has kept it
         self.deaf = False  # it joined a Swarm like this and hears of no other member
+        self.unheard = 0  # for how many more questions it knows of no name of other members
         self.behaviours: dict[object, Behaviour] = {}
         self.executes: dict[tuple[str, ...], Callable[[Container], Completed]] = {}
         self.host: dict[str, Any] = {
@@ -222,6 +224,16 @@ class FakeEngine:
     def by_name(self, name: str) -> Container:
         """A container that must be there."""
         return self._find(name)
+
+    def addresses_of(self, name: str) -> list[str]:
+        """What a container here finds for the name of a service."""
+        others = self.cluster.engines if self.cluster and not self.deaf and not self.unheard else []
+        return [
+            one.address
+            for engine in dict.fromkeys([self, *others])
+            for one in engine.all.values()
+            if one.address and one.labels.get("hashlab.service") == name
+        ]
 
     # protocols.Engine
 
@@ -516,6 +528,7 @@ class FakeEngine:
             self.address, self.node = address, f"NODE{next(_numbers)}"
             self.cluster = Cluster(address, self.node, members={address})
             self.clusters[address] = self.cluster
+            self.cluster.engines.append(self)
 
     def swarm_join(self, address: str, *, manager: str, token: str) -> None:
         with self._call("swarm_join", address, manager, changes=True):
@@ -526,12 +539,14 @@ class FakeEngine:
             self.address, self.cluster, self.node = address, cluster, f"NODE{next(_numbers)}"
             self.deaf = self.listens
             cluster.members.add(address)
+            cluster.engines.append(self)
 
     def swarm_leave(self) -> None:
         with self._call("swarm_leave", changes=True):
             if self.cluster is None:
                 raise self._error("cannot leave the Swarm: This node is not part of a swarm")
             self.cluster.members.discard(self.address)
+            self.cluster.engines.remove(self)
             if self.clusters.get(self.address) is self.cluster:
                 del self.clusters[self.address]
             self.cluster, self.pending = None, False

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import inside, machinefiles, network, programs
+from hashlab.phases import inside, machinefiles, names, network, programs
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -228,6 +228,7 @@ class FakeShell:
             inside.READ_ALL: self._read_all,
             programs.HASH_INSIDE: self._hash_inside,
             network.FREE_GOSSIP_PORT: self._free_gossip_port,
+            names.script(): self._ask_names,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
@@ -434,6 +435,19 @@ class FakeShell:
             return Completed(0, "", "")
         engine.listens = False
         return Completed(0, "restarted\n", "")
+
+    def _ask_names(self, words: list[str], stdin: bytes) -> Completed:
+        pid, *asked = words
+        assert int(pid) in self._by_pid(), "names are asked for from a running container's place"
+        engine = self.machine.engine
+        lines = [
+            f"{address} {kind} {name if kind == 'STREAM' and not number else ''}"
+            for name in asked
+            for number, address in enumerate(engine.addresses_of(name))
+            for kind in ("STREAM", "DGRAM", "RAW")
+        ]
+        engine.unheard = max(0, engine.unheard - 1)
+        return Completed(0, "\n".join(lines), "")
 
     def _by_pid(self) -> dict[int, Container]:
         return {c.pid: c for c in self.machine.engine.all.values() if c.pid}

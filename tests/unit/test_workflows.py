@@ -29,7 +29,7 @@ WORKFLOWS = {
     if name.isupper() and name not in ("P", "APPLICATION")  # a type, and a part of others
 }
 # These look anew at every run; all others say "skipped" when there is nothing to do.
-ALWAYS_LOOK = {"doctor", "hash images", "connect", "proof", "seed", "verify"}
+ALWAYS_LOOK = {"doctor", "hash images", "connect", "proof", "seed", "verify", "names"}
 
 
 def status_of(result: RunResult) -> dict[str, str]:
@@ -194,26 +194,26 @@ def test_refresh_of_machines_that_do_not_run_says_dev(outside: Outside) -> None:
 def test_what_the_others_can_do_without_a_dead_machine_is_done_and_the_rest_named(
     outside: Outside,
 ) -> None:
-    outside.lab = change_service(outside.lab, "queue", machine="spare")
+    outside.lab = change_service(outside.lab, "migrate", machine="spare")
     go(outside, workflows.INIT_BOX, workflows.DEV)
-    outside.machines["broker"].state = "stopped"
+    outside.machines["spare"].state = "stopped"
     for name in ("queue", "site", "migrate"):
         outside.lab = change_service(outside.lab, name, environment=(("EDIT", "1"),))
     write_text(outside.lab.folder / "static/index.html", "edited")
     world = outside.world()
     result = run(outside, workflows.REFRESH, world)
     assert result.error is not None
-    assert "broker: the machine is stopped" in str(result.error)
-    assert [row.machine for row in rows(result, "connect") if row.status == "failed"] == ["broker"]
+    assert "spare: the machine is stopped" in str(result.error)
+    assert [row.machine for row in rows(result, "connect") if row.status == "failed"] == ["spare"]
     sent = outside.machines["web"].disk.files["/var/lib/hashlab/small/files/static/index.html"]
     assert sent.content == b"edited"
     assert [row.service for row in rows(result, "container")] == ["queue"]
     assert rows(result, "proof")[0].status == "failed"
     assert {row.status for row in rows(result, "verify")} == {"not-reached"}
     assert world.facts.notes[-1] == (
-        "broker did not answer. Left as it was: migrate; and what needs it: site"
+        "spare did not answer. Left as it was: migrate; and what needs it: site"
     )
-    outside.machines["broker"].state = "running"
+    outside.machines["spare"].state = "running"
     go(outside, workflows.REFRESH)
 
 
@@ -293,6 +293,7 @@ BREAKS = {
     "kept data": "shell.feed",
     "images": "engine.load_images",
     "containers": "engine.start",
+    "names": "shell.ask_names",
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
     "verify": "runner.verify.py",
@@ -390,6 +391,7 @@ CALLS = [
     "runner.seed.py",
     "runner.ssh-keygen",
     "runner.verify.py",
+    "shell.ask_names",
     "shell.free_gossip_port",
     "shell.hash",
     "shell.observe",

@@ -1,0 +1,145 @@
+"""Phase ``names``: on every machine, each service's name leads to where the service is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from hashlab.errors import LabError
+from hashlab.phases.containers import observe_containers
+from hashlab.phases.containerspec import SERVICE_LABEL
+from hashlab.phases.world import World
+from hashlab.pipeline import Track, parallel
+from hashlab.protocols import ContainerState, Link
+
+# The engines look for a member they have lost once a minute, and exchange what they know of names
+# twice a minute: the manager's names were back 61 s after its engine was restarted.
+WAIT_SECONDS = 120.0
+POLL_SECONDS = 1.0
+# The first few looks follow each other quickly: what has just started is known in a moment.
+FIRST_POLL_SECONDS = 0.1
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Astray:
+    """A name that does not lead to its service: where from, and what is ``found`` instead."""
+
+    machine: str
+    name: str
+    found: frozenset[str]
+
+    def __str__(self) -> str:
+        if not self.found:
+            return f"{self.machine} does not find {self.name}"
+        return f"{self.machine} finds {self.name} at {', '.join(sorted(self.found))}"
+
+
+def await_names(world: World, track: Track, _: str) -> None:
+    """Promise: from every machine that answers and runs a service, the name of each service leads
+    to its containers, all of them and nothing else. Waits, and fails after two minutes.
+    """
+    started = time.monotonic()
+    limit = WAIT_SECONDS * world.provider.patience
+    facts = world.facts
+    seen = set(facts.links) <= set(facts.containers) and not facts.unsettled
+    containers = facts.containers if seen else observe_containers(world)
+    while wrong := astray(world, containers, track):
+        waited = time.monotonic() - started
+        if waited > limit:
+            raise _never(wrong, limit)
+        track.detail(f"waiting for the engines to find each other: {_listed(wrong)}")
+        track.cancel.wait(min(POLL_SECONDS, max(FIRST_POLL_SECONDS, waited / 2)))
+        containers = observe_containers(world)
+    count = len(_places(world, containers))
+    track.detail(f"{count} names on {len(world.facts.links)} machines")
+
+
+def astray(
+    world: World, containers: Mapping[str, list[ContainerState]], track: Track
+) -> list[Astray]:
+    """Return each name that does not lead to its service, as seen from one machine.
+
+    ``containers``: those of each machine. A service none of whose containers runs has no name.
+    """
+    places = _places(world, containers)
+    askers = {
+        machine: asker.pid
+        for machine, there in containers.items()
+        if (asker := _asker(world, there)) and machine in world.facts.links
+    }
+    answers = parallel(
+        askers, lambda machine: ask(world.link(machine), askers[machine], places), track.cancel
+    )
+    return [
+        Astray(machine, name, found)
+        for machine, answer in zip(askers, answers, strict=True)
+        for name, wanted in places.items()
+        if (found := answer.get(name, frozenset())) != wanted
+    ]
+
+
+def ask(link: Link, pid: int, names: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the IPv4 addresses of the names that a process in a container would find.
+
+    Raises LabError when the machine cannot be asked.
+    """
+    done = link.shell.run(["sudo", "sh", "-c", script(), "sh", str(pid), *names])
+    if done.code != 0:
+        raise LabError(
+            "cannot ask for the names of services", where=link.machine, output=done.stderr
+        )
+    return parse_answers(done.stdout)
+
+
+def parse_answers(text: str) -> dict[str, frozenset[str]]:
+    """Read what `getent ahostsv4` printed: only the first line of a name has it. Pure."""
+    found: dict[str, frozenset[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        address, kind, *named = line.split()
+        name = named[0] if named else name
+        if kind == "STREAM":
+            found[name] = found.get(name, frozenset()) | {address}
+    return found
+
+
+def _places(
+    world: World, containers: Mapping[str, list[ContainerState]]
+) -> dict[str, frozenset[str]]:
+    """The addresses of each service's containers that run, by the service's name."""
+    overlay, found = world.lab.overlay, dict[str, frozenset[str]]()
+    for there in containers.values():
+        for one in there:
+            name, address = one.labels.get(SERVICE_LABEL, ""), one.addresses.get(overlay, "")
+            if name and address and one.state == "running":
+                found[name] = found.get(name, frozenset()) | {address}
+    return found
+
+
+def _asker(world: World, there: list[ContainerState]) -> ContainerState | None:
+    """A container of the machine from whose place names are asked for."""
+    running = (one for one in there if one.pid and one.addresses.get(world.lab.overlay))
+    return next(running, None)
+
+
+@cache
+def script() -> str:
+    """Return the program that asks."""
+    return files("hashlab.phases").joinpath("names.sh").read_text(encoding="utf-8")
+
+
+def _listed(wrong: list[Astray]) -> str:
+    more = len(wrong) - SHOWN
+    return ", ".join(map(str, wrong[:SHOWN])) + (f", and {more} more" if more > 0 else "")
+
+
+def _never(wrong: list[Astray], limit: float) -> LabError:
+    return LabError(
+        f"after {limit:g} s, {_listed(wrong)}",
+        where="names do not lead to their services",
+        next_step="hashlab ssh MACHINE --command 'sudo systemctl restart docker', then hashlab dev",
+    )
