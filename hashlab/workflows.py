@@ -57,7 +57,7 @@ APPLICATION: tuple[P, ...] = (
         parts=containers.parts,
     ),
     P("names", names.await_names, after_end=("containers",)),
-    P("proof", proof.prove, after_end=("containers",)),
+    P("proof", proof.prove, after=("hash images",), after_end=("containers",)),
 )
 
 DEV: tuple[P, ...] = (

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from hashlab.errors import LabError
 from hashlab.phases.containers import observe_containers
 from hashlab.phases.containerspec import SERVICE_LABEL
+from hashlab.phases.programs import ASK_NAMES
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState, Link
@@ -87,7 +86,7 @@ def ask(link: Link, pid: int, names: Iterable[str]) -> dict[str, frozenset[str]]
 
     Raises LabError when the machine cannot be asked.
     """
-    done = link.shell.run(["sudo", "sh", "-c", script(), "sh", str(pid), *names])
+    done = link.shell.run(["sudo", "sh", "-c", ASK_NAMES, "sh", str(pid), *names])
     if done.code != 0:
         raise LabError(
             "cannot ask for the names of services", where=link.machine, output=done.stderr
@@ -124,12 +123,6 @@ def _asker(world: World, there: list[ContainerState]) -> ContainerState | None:
     """A container of the machine from whose place names are asked for."""
     running = (one for one in there if one.pid and one.addresses.get(world.lab.overlay))
     return next(running, None)
-
-
-@cache
-def script() -> str:
-    """Return the program that asks."""
-    return files("hashlab.phases").joinpath("names.sh").read_text(encoding="utf-8")
 
 
 def _listed(wrong: list[Astray]) -> str:

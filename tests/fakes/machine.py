@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import inside, machinefiles, names, network, programs
+from hashlab.phases import inside, machinefiles, network, programs
 from hashlab.phases.replacement import ARCHIVE
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
@@ -228,7 +228,7 @@ class FakeShell:
             inside.READ_ALL: self._read_all,
             programs.HASH_INSIDE: self._hash_inside,
             network.FREE_GOSSIP_PORT: self._free_gossip_port,
-            names.script(): self._ask_names,
+            programs.ASK_NAMES: self._ask_names,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:

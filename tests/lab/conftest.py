@@ -69,7 +69,7 @@ def web_url(request: pytest.FixtureRequest) -> str:
     if given:
         return given
     lab: LabFolder = request.getfixturevalue("forum_lab")
-    return str(lab.json("status")["urls"]["web"])
+    return str(lab.status()["urls"]["web"])
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,12 @@ class LabFolder:
         """Run a command that must end well; return its JSON document."""
         return self.run(*words, "--json", **environ).ok().document
 
+    def status(self, **environ: str) -> dict[str, Any]:
+        """What the machines say, whether or not all runs that should."""
+        done = self.run("status", "--json", **environ)
+        assert done.code in (0, 4), done.stderr
+        return done.document
+
     def start(self, *words: str, **environ: str) -> Running:
         """Start a command and return at once."""
         return Running(
@@ -116,7 +122,7 @@ class LabFolder:
 
 def everything(lab: LabFolder) -> dict[str, str]:
     """Ids of all containers of the lab."""
-    machines = [machine["name"] for machine in lab.json("status")["machines"]]
+    machines = [machine["name"] for machine in lab.status()["machines"]]
     return {name: id_ for machine in machines for name, id_ in lab.containers(machine).items()}
 
 

@@ -18,7 +18,7 @@ PUBLISHED = {"broker": 15672, "web": 80}
 
 def addresses(lab: LabFolder) -> dict[str, str]:
     """Each machine's address in the lab's network."""
-    return {machine["name"]: machine["address"] for machine in lab.json("status")["machines"]}
+    return {machine["name"]: machine["address"] for machine in lab.status()["machines"]}
 
 
 def refused(lab: LabFolder, machine: str) -> int:

@@ -19,7 +19,7 @@ def settled(lab: LabFolder) -> dict[str, Any]:
     """The status once the engines' own health checks, 5 s apart, have all looked."""
     deadline = time.monotonic() + 60 * lab.patience
     while True:
-        status = lab.json("status")
+        status = lab.status()
         if {service["health"] for service in status["services"]} == {"healthy"}:
             return status
         assert time.monotonic() < deadline, status
@@ -46,7 +46,7 @@ def test_status_shows_machines_and_what_runs_is_what_was_built(forum_lab: LabFol
 
 @pytest.mark.full_pass
 def test_each_service_tells_its_own_build(forum_lab: LabFolder, web_url: str) -> None:
-    builds = {s["name"]: s["build"] for s in forum_lab.json("status")["services"]}
+    builds = {s["name"]: s["build"] for s in forum_lab.status()["services"]}
     for name in ("auth", "user", "qa"):
         health = json.loads(fetch(f"{web_url}/api/{name}/health"))
         assert health == {"status": health["status"], "service": name, "build": builds[name]}
@@ -151,7 +151,7 @@ def test_a_file_changed_behind_our_back_is_caught_and_mended(forum_lab: LabFolde
     caught = forum_lab.run("verify")
     assert caught.code == 4
     assert "not what was built" in caught.stdout
-    web = next(s for s in forum_lab.json("status")["services"] if s["name"] == "web")
+    web = next(s for s in forum_lab.status()["services"] if s["name"] == "web")
     assert web["build"] != web["running_build"]
     forum_lab.run("refresh").ok()
     forum_lab.run("verify").ok()
@@ -167,7 +167,7 @@ def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
 @pytest.mark.full_pass
 def test_a_machine_that_lost_its_power_comes_back(forum_lab: LabFolder) -> None:
     kill_machine(forum_lab, "services")
-    states = {m["name"]: m["state"] for m in forum_lab.json("status")["machines"]}
+    states = {m["name"]: m["state"] for m in forum_lab.status()["machines"]}
     assert states == {"broker": "running", "services": "stopped", "web": "running"}
     forum_lab.run("dev").ok()
     forum_lab.run("verify").ok()
@@ -207,7 +207,7 @@ def register(url: str, name: str) -> None:
 
 @pytest.mark.full_pass
 def test_a_restored_forum_has_the_people_of_that_instant(forum_lab: LabFolder) -> None:
-    url = str(forum_lab.json("status")["urls"]["web"])
+    url = str(forum_lab.status()["urls"]["web"])
     register(url, "before_the_snapshot")
     document = forum_lab.json("snapshot", "instant")
     try:
@@ -217,7 +217,7 @@ def test_a_restored_forum_has_the_people_of_that_instant(forum_lab: LabFolder) -
         register(url, "after_the_snapshot")
         document = forum_lab.json("restore", "instant")
         assert rows(document, "verify")[0]["status"] == "ok"
-        url = str(forum_lab.json("status")["urls"]["web"])
+        url = str(forum_lab.status()["urls"]["web"])
         assert users(url) == then
         register(url, "after_the_snapshot")
     finally:

@@ -123,7 +123,7 @@ def management(lab: LabFolder, path: str, user: str, secret: str) -> Any:
     """The answer of RabbitMQ's management API."""
     password = (lab.folder / f".hashlab/secrets/{secret}").read_text().strip()
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
-    url = str(lab.json("status")["urls"]["rabbitmq"]).rstrip("/")
+    url = str(lab.status()["urls"]["rabbitmq"]).rstrip("/")
     return asked(f"{url}/api/{path}", {"Authorization": f"Basic {token}"})
 
 

@@ -30,7 +30,7 @@ def what_became_of(document: dict[str, Any], service: str) -> str:
 def running_build(lab: LabFolder, web_url: str) -> str:
     """The build that service ``user`` shows, which must be the one that was built."""
     shown = str(json.loads(fetch(f"{web_url}/api/user/health"))["build"])
-    status = next(s for s in lab.json("status")["services"] if s["name"] == "user")
+    status = next(s for s in lab.status()["services"] if s["name"] == "user")
     assert status["build"] == status["running_build"] == shown
     return shown
 

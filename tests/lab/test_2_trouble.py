@@ -66,7 +66,7 @@ def test_a_run_killed_in_any_phase_is_simply_run_again(hello_lab: LabFolder) -> 
         assert run.signal(signal.SIGKILL) == -signal.SIGKILL, phase
     assert hello_lab.json("dev")["ok"]
     assert "hello" in fetch(greeting(hello_lab))
-    assert all(s["build"] == s["running_build"] for s in hello_lab.json("status")["services"])
+    assert all(s["build"] == s["running_build"] for s in hello_lab.status()["services"])
 
 
 def test_what_the_user_has_set_leads_no_tool_elsewhere(
@@ -132,13 +132,63 @@ def test_a_second_run_is_told_who_holds_the_lab(hello_lab: LabFolder) -> None:
 def test_a_stopped_machine_is_told_and_started_again(hello_lab: LabFolder) -> None:
     hello_lab.run("dev").ok()
     kill_machine(hello_lab, "back")
-    states = {m["name"]: m["state"] for m in hello_lab.json("status")["machines"]}
+    status = hello_lab.status()
+    states = {m["name"]: m["state"] for m in status["machines"]}
     assert states == {"front": "running", "back": "stopped"}
+    assert {s["name"]: s["state"] for s in status["services"]}["greeter"] == "unknown"
+    assert hello_lab.run("status").code == 4
+    page = hello_lab.folder / "site/index.html"
+    page.write_text(page.read_text() + "<!-- while back was away -->")
     refused = hello_lab.run("refresh")
     assert refused.code == 4
     assert "back" in refused.stdout and "hashlab dev" in refused.stdout
+    assert "Left as it was: greeter; and what needs it: web" in refused.stdout
+    # What the other machine can do without it was done.
+    assert "while back was away" in fetch(hello_lab.status()["urls"]["web"])
     hello_lab.run("dev").ok()
     assert "hello" in fetch(greeting(hello_lab))
+
+
+# Ends with 0 on TERM, is not restarted, and says nothing of itself: as Redis without `restart`.
+CACHE = """
+  cache:
+    build: ./images/greeter
+    entrypoint: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1 & wait $$!; done"]
+    deploy: { placement: { constraints: ["node.hostname == back"] } }
+"""
+
+
+def test_a_service_that_ended_with_its_machine_is_no_ok_until_it_runs_again(
+    hello_lab: LabFolder,
+) -> None:
+    file = hello_lab.folder / "compose.yaml"
+    before = file.read_text()
+    file.write_text(before + CACHE)
+    try:
+        hello_lab.run("dev").ok()
+        hello_lab.on("back", "docker stop hello-cache-1")
+        assert hello_lab.on("back", "docker inspect -f {{.State.ExitCode}} hello-cache-1") == "0\n"
+        assert hello_lab.run("verify").code == hello_lab.run("status").code == 4
+        document = hello_lab.json("refresh")
+        details = {row["service"]: row["detail"] for row in rows(document, "container")}
+        assert details["cache"] == "started again: it had ended with exit code 0"
+        hello_lab.run("verify").ok()
+    finally:
+        file.write_text(before)
+    hello_lab.run("dev").ok()
+
+
+def test_a_restarted_engine_is_waited_for_until_its_names_lead_somewhere(
+    hello_lab: LabFolder,
+) -> None:
+    """The others know none of the first machine's names for a minute."""
+    hello_lab.run("dev").ok()
+    hello_lab.on("front", "sudo systemctl restart docker")
+    document = hello_lab.json("refresh")
+    assert rows(document, "names")[0]["status"] == "ok"
+    answered = hello_lab.on("back", "docker exec hello-greeter-1 getent hosts web")
+    assert "web" in answered
+    assert "hello" in fetch(greeting(hello_lab), timeout=1)
 
 
 def test_a_lost_machine_is_made_anew_and_the_others_join_it(hello_lab: LabFolder) -> None:
@@ -240,7 +290,7 @@ def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:
         said = hello_lab.run("dev").ok().stdout
         assert "port 8090 (web) is taken; using" in said
         hello_lab.run("refresh").ok()
-        url = hello_lab.json("status")["urls"]["web"]
+        url = hello_lab.status()["urls"]["web"]
         assert not url.endswith(":8090")
         assert "hello" in fetch(f"{url}/greeting")
     # Once it is free again, it leads to the same machine.
@@ -270,7 +320,7 @@ def test_a_taken_subnet_is_replaced_and_told(hello_lab: LabFolder) -> None:
     with subnet_taken("192.168.61.0/24"):
         said = hello_lab.run("dev").ok().stdout
         assert "subnet 192.168.61.0/24 is in use" in said
-        status = hello_lab.json("status")
+        status = hello_lab.status()
         assert not any(m["address"].startswith("192.168.61.") for m in status["machines"])
         assert "hello" in fetch(f"{status['urls']['web']}/greeting")
 

@@ -260,7 +260,7 @@ def test_a_snapshot_killed_while_machines_stand_still_is_none_and_dev_wakes_them
     run = lab.start("snapshot", "cut", **BY_ITSELF)
     until(lambda: docker("inspect", "--format", "{{.State.Paused}}", front) == "true")
     assert run.signal(signal.SIGKILL) == -signal.SIGKILL
-    assert {m["state"] for m in lab.json("status")["machines"]} == {"paused"}
+    assert {m["state"] for m in lab.status()["machines"]} == {"paused"}
     lab.run("dev").ok()
     assert "hello" in greeting(lab)
     notes = {one["name"]: one["note"] for one in lab.json("snapshots")["snapshots"]}
@@ -281,7 +281,7 @@ def api(forum_lab: LabFolder, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def url(lab: LabFolder) -> str:
-    return str(lab.json("status")["urls"]["web"])
+    return str(lab.status()["urls"]["web"])
 
 
 class Writer(threading.Thread):

@@ -154,17 +154,17 @@ def test_a_new_box_replaces_machines_one_by_one_and_data_stay(lab: LabFolder) ->
     assert refused.code == 3
     assert "hashlab init-box" in refused.stderr
     lab.run("init-box").ok()
-    assert {machine["stale"] for machine in lab.json("status")["machines"]} == {True}
+    assert {machine["stale"] for machine in lab.status()["machines"]} == {True}
     document = lab.json("dev", "--replace")
     names = [row["name"] for row in document["phases"]]
     assert [name for name in names if name.startswith("remove")] == ["remove front", "remove back"]
     assert [row["status"] for row in rows(document, "verify")] == ["ok", "ok"]
-    assert {machine["stale"] for machine in lab.json("status")["machines"]} == {False}
+    assert {machine["stale"] for machine in lab.status()["machines"]} == {False}
     kept = lab.on("back", f"{inside} stat -c '%u:%g %a %s' /words/kept")
     assert kept.split() == ["4711:42", "640", "9"]
     assert "precious" in lab.on("back", f"{inside} cat /words/kept")
     assert list((lab.folder / ".hashlab").glob("*/kept/*")) == []
-    fetch(lab.json("status")["urls"]["web"])
+    fetch(lab.status()["urls"]["web"])
 
 
 def test_prune_removes_the_box_that_no_machine_uses_any_more(lab: LabFolder) -> None:
@@ -176,7 +176,7 @@ def test_prune_removes_the_box_that_no_machine_uses_any_more(lab: LabFolder) -> 
     lab.run("box", "prune").ok()
     assert [box["current"] for box in lab.json("box")["boxes"]] == [True]
     assert old not in docker("images") + docker("volume", "ls")
-    with urllib.request.urlopen(lab.json("status")["urls"]["web"], timeout=5) as answer:
+    with urllib.request.urlopen(lab.status()["urls"]["web"], timeout=5) as answer:
         assert answer.status == 200
 
 

@@ -36,7 +36,7 @@ def watched(lab: LabFolder) -> Iterator[Running]:
 
 
 def url(lab: LabFolder) -> str:
-    return str(lab.json("status")["urls"]["web"])
+    return str(lab.status()["urls"]["web"])
 
 
 def add(lab: LabFolder, name: str, text: str) -> None:
@@ -70,7 +70,7 @@ def until_at_work(lab: LabFolder) -> None:
 
 def well(lab: LabFolder) -> None:
     """What runs is what was built."""
-    status = lab.json("status")
+    status = lab.status()
     assert all(s["build"] == s["running_build"] and not s["stale"] for s in status["services"])
 
 
