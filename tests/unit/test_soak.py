@@ -62,6 +62,15 @@ def test_what_was_acknowledged_and_is_gone_is_lost_once(lab):
     assert lab.lost() == 0
 
 
+def test_of_a_lab_made_again_nothing_is_expected_and_nothing_asked(lab, monkeypatch):
+    [paper] = lab.ledgers
+    paper.write(3)
+    paper.rest()
+    paper.forget()
+    monkeypatch.delattr(type(paper), "stored")
+    assert lab.lost() == 0
+
+
 def test_a_restore_brings_back_what_was_before_the_snapshot_and_nothing_later(soak, lab):
     [paper] = lab.ledgers
     paper.write(3)
