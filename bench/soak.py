@@ -356,8 +356,11 @@ def started(folder: Path, rng: random.Random) -> Iterator[Soak]:
     """A lab that is up and written to; afterwards destroyed, and nothing of it is left."""
     lab = Soak(folder, rng)
     try:
-        lab.well("init-box")
-        lab.usual["dev"] = lab.well("dev").seconds / 2  # the first one builds with Maven
+        try:
+            lab.well("init-box")
+            lab.usual["dev"] = lab.well("dev").seconds / 2  # the first one builds with Maven
+        except Fault as fault:
+            sys.exit(f"there is no lab to begin with: {fault}")
         for ledger in lab.ledgers:
             ledger.start()
         yield lab
