@@ -229,7 +229,7 @@ def test_an_api_that_others_use_in_the_old_way_is_an_error_and_nothing_is_writte
     )
     answer = example.ask()
     assert answer["result"] == "failed"
-    assert f"{USER}/UserEvents.java:28: error:" in answer["output"]
+    assert f"{USER}/UserEvents.java:26: error:" in answer["output"]
     assert example.classes() == before
 
 
