@@ -15,7 +15,7 @@ from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.opening import lab_folder, survey
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
-from hashlab.phases.reach import reconnect
+from hashlab.phases.reach import reconnect, renew_ssh_files
 from hashlab.phases.replacement import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.status import all_runs, status_document
@@ -187,7 +187,9 @@ def ssh(machine: str, command: str, options: Options) -> int:
             raise UsageError(
                 f"no machine {machine!r} in lab {world.lab.name}", next_step=f"one of: {known}"
             )
-        if not is_file(world.state.machines):
+        if is_file(world.state.machines):
+            renew_ssh_files(world)
+        else:
             _find_machines(world)
         world.close()
     except HashlabError as error:

@@ -32,7 +32,8 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
             world.provider.machines.adopt(world.lab, world.state.vagrant, ensure_key(world))
     close_ports(world, track)
     world.provider.machines.halt(world.lab)
-    if is_file(world.state.vagrantfile) and is_folder(world.state.vagrant):
+    # A Vagrantfile is a program: one that came with the folder, and made no machine, is not run.
+    if observed and is_file(world.state.vagrantfile) and is_folder(world.state.vagrant):
         _destroy_by_vagrant(world, track)
     if observed:
         track.detail(", ".join(machine.name for machine in observed))

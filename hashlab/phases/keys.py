@@ -68,5 +68,6 @@ def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:
             "  BatchMode yes\n"
             "  LogLevel ERROR\n"
         )
-    write_text(known_hosts, "".join(known))
-    write_text(world.state.ssh_config, "".join(hosts))
+    for path, text in ((known_hosts, "".join(known)), (world.state.ssh_config, "".join(hosts))):
+        if read_text(path) != text:
+            write_text(path, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from ipaddress import IPv4Address
@@ -16,6 +17,8 @@ from hashlab.statefiles import is_file, read_json, write_json
 
 CONNECT_SECONDS = 120.0
 POLL_SECONDS = 0.2
+# What hosts, users and keys consist of; anything else could be another line of OpenSSH's files.
+WORD = re.compile(r"[A-Za-z0-9._:+/=@-]+")
 
 
 def connect(world: World, track: Track, machine: str) -> None:
@@ -87,6 +90,15 @@ def remember(world: World) -> None:
     write_ssh_files(world, reach)
 
 
+def renew_ssh_files(world: World) -> None:
+    """Write OpenSSH's files from the cached endpoints where they say anything else. Those that came
+    with the lab's folder could name a program to run.
+    """
+    cached = ((name, _cached(world, name)) for name in world.machine_names())
+    write_ssh_files(world, {name: reach for name, reach in cached if reach})
+    world.facts.ssh_files = True
+
+
 def reconnect(world: World, track: Track, machine: str) -> None:
     """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
     only when the cache is wrong; Vagrant is never called.
@@ -102,6 +114,8 @@ def reconnect(world: World, track: Track, machine: str) -> None:
         else:
             with world.lock:
                 world.facts.reach[machine] = reach
+                if not world.facts.ssh_files:
+                    renew_ssh_files(world)
             world.add_link(link)
             track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
             return
@@ -158,6 +172,9 @@ def _to_json(reach: Reach) -> dict[str, Any]:
 
 
 def _from_json(value: Mapping[str, Any]) -> Reach:
+    for word in (value["host"], value["user"], *value["host_key"].split(" ")):
+        if not WORD.fullmatch(word):
+            raise ValueError(f"not a word of an endpoint: {word!r}")
     return Reach(
         Endpoint(value["host"], int(value["port"]), value["user"]),
         value["host_key"],

@@ -79,6 +79,7 @@ class Facts:
     observed: dict[str, ObservedMachine] | None = None  # prepare: what there was before
     reach: dict[str, Reach] = field(default_factory=dict)  # connect
     links: dict[str, Link] = field(default_factory=dict)  # connect
+    ssh_files: bool = False  # connect: OpenSSH's files say what is cached
     network: str = ""  # network: the overlay's id
     swarm: SwarmState | None = None  # network: the first machine's
     joined: set[str] = field(default_factory=set)  # network: machines it had to change

@@ -111,3 +111,13 @@ def test_a_machine_that_takes_no_key_is_destroyed_all_the_same(outside: Outside)
     outside.faults.arm("provider.adopt", always=True)
     run(outside, workflows.DESTROY)
     assert outside.machines == {}
+
+
+def test_a_vagrantfile_that_made_no_machine_is_not_run(outside: Outside) -> None:
+    """It may have come with a cloned folder, and would run as a program of the user's."""
+    state = outside.state
+    state.vagrant.mkdir(parents=True)
+    state.vagrantfile.write_text("system('touch /tmp/owned')")
+    outside.vagrant_allowed = False
+    go(outside, workflows.DESTROY)
+    assert not state.vagrantfile.exists()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from fakes import Outside
+from fakes import Outside, go, running
 
+from hashlab import workflows
 from hashlab.errors import LaptopError
 from hashlab.phases.keys import ensure_key
 from hashlab.pipeline import CancelToken, parallel
@@ -45,3 +47,26 @@ def test_a_key_that_is_a_link_is_neither_read_nor_written(
         ensure_key(outside.world())
     assert own.read_text() == "ssh-ed25519 OWN"
     assert keygens(outside) == 1
+
+
+def test_openssh_files_that_came_with_the_folder_are_not_obeyed(outside: Outside) -> None:
+    running(outside)
+    config = outside.state.ssh_config
+    good = config.read_text()
+    config.write_text(f"ProxyCommand touch /tmp/owned\n{good}")
+    go(outside, workflows.REFRESH)
+    assert config.read_text() == good
+
+
+@pytest.mark.parametrize("field", ["host", "user", "host_key"])
+def test_an_endpoint_that_would_be_another_line_of_those_files_is_not_believed(
+    outside: Outside, field: str
+) -> None:
+    running(outside)
+    machines = outside.state.machines
+    cached = json.loads(machines.read_text())
+    cached["web"][field] += "\n  ProxyCommand touch /tmp/owned"
+    machines.write_text(json.dumps(cached))
+    go(outside, workflows.REFRESH)
+    assert "ProxyCommand" not in outside.state.ssh_config.read_text()
+    assert "ProxyCommand" not in (outside.state.ssh / "known_hosts").read_text()
