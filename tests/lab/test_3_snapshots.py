@@ -43,7 +43,9 @@ def greeting(lab: LabFolder) -> str:
 @pytest.fixture(scope="module")
 def lab(hello_lab: LabFolder) -> Iterator[LabFolder]:
     """The small example with one more service, which runs once; without snapshots at the end."""
-    hello_lab.edit("compose.yaml", "  greeter:\n", f"  greeter:\n{ON_BACK}")
+    # It writes to its own file system, which a snapshot must keep as well.
+    writes = f"  greeter:\n    read_only: false\n{ON_BACK}"
+    hello_lab.edit("compose.yaml", "  greeter:\n", writes)
     path = hello_lab.folder / "compose.yaml"
     path.write_text(path.read_text(encoding="utf-8") + ONE_SHOT, encoding="utf-8")
     hello_lab.run("dev").ok()
