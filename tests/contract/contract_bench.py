@@ -115,5 +115,5 @@ class Bench:
             self.engine.remove_network(network)
         for stage in self.engine.stages(self.run):
             self.engine.remove_image(stage)
-        for image in ("image", "other", "failing"):
+        for image in ("image", "other", "failing", "plain", "checked", "none"):
             self.engine.remove_image(f"{self.name(image)}:1")

@@ -147,7 +147,8 @@ def test_vagrant_alone_can_register_the_box_and_dev_does_the_rest(
 
 def test_a_new_box_replaces_machines_one_by_one_and_data_stay(lab: LabFolder) -> None:
     write = "echo precious > /words/kept && chown 4711:42 /words/kept && chmod 640 /words/kept"
-    inside = "docker exec -u 0 hello-boxes-greeter-1"
+    # Privileged: the service itself may change no owner.
+    inside = "docker exec --privileged -u 0 hello-boxes-greeter-1"
     lab.on("back", f"{inside} sh -c '{write}'")
     lab.edit("hashlab.toml", "[machines.front]", '[box]\npackages = ["less"]\n\n[machines.front]')
     refused = lab.run("dev", "--replace")
