@@ -29,7 +29,7 @@ from measure import HASHLAB, Measured, Target, end_on_sigterm, hashlab, show, ti
 from picture import draw_scale
 from relay import Relays, relays
 
-from hashlab import client
+from hashlab.daemon import client
 
 FEW = 3
 SERVICES = 12

@@ -10,9 +10,8 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hashlab import client, workflows
+from hashlab.daemon import client
 from hashlab.errors import ExitCode, HashlabError, UsageError
-from hashlab.opening import lab_folder, survey
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
 from hashlab.phases.reach import reconnect, renew_ssh_files
@@ -22,9 +21,12 @@ from hashlab.phases.status import all_runs, status_document
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
-from hashlab.runs import Options, Workflow, fail, run, run_several
-from hashlab.statefiles import is_file, json_text
-from hashlab.wiring import make_world
+from hashlab.run import workflows
+from hashlab.run.execution import Options, Workflow, fail, run, run_several
+from hashlab.run.labs import lab_folder
+from hashlab.run.provider import survey
+from hashlab.run.wiring import make_world
+from hashlab.state.files import is_file, json_text
 
 # Words that follow `hashlab box`.
 BOX_ACTIONS = ("export", "import", "prune")

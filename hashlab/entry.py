@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hashlab import client
+from hashlab.daemon import client
 
 
 def main() -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from hashlab.config import AUTO
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
-from hashlab.opening import state_of
 from hashlab.report import show_error
 from hashlab.report.budget import over_budget, read_budgets, spent
 from hashlab.report.findings import report_document
 from hashlab.report.page import page
 from hashlab.report.runs import Runs, read_runs
 from hashlab.report.terminal import write_value
-from hashlab.runs import Options, fail
-from hashlab.statefiles import StateFolder, json_text, write_text
-from hashlab.wiring import PROVIDERS
+from hashlab.run.execution import Options, fail
+from hashlab.run.labs import state_of
+from hashlab.run.wiring import PROVIDERS
+from hashlab.state.files import StateFolder, json_text, write_text
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,16 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 from invoke.tasks import Task, task
 
-from hashlab import __version__, client
+from hashlab import __version__
+from hashlab.daemon import client
 from hashlab.errors import ExitCode
-from hashlab.labfolder import example
+from hashlab.state.labfolder import example
 
 if TYPE_CHECKING:
-    from hashlab import commands, runs, workflows
-    from hashlab import watch as watching
-    from hashlab.runs import Options
+    from hashlab import commands
+    from hashlab.run import execution, workflows
+    from hashlab.run.execution import Options
+    from hashlab.watch import loop as watching
 else:
 
     class _Later:
@@ -38,8 +40,14 @@ else:
         def __getattr__(self, name):
             return getattr(import_module(self._name), name)
 
-    commands, runs, workflows, watching = map(
-        _Later, ("hashlab.commands", "hashlab.runs", "hashlab.workflows", "hashlab.watch")
+    commands, execution, workflows, watching = map(
+        _Later,
+        (
+            "hashlab.commands",
+            "hashlab.run.execution",
+            "hashlab.run.workflows",
+            "hashlab.watch.loop",
+        ),
     )
 
 
@@ -92,7 +100,7 @@ RUN_HELP = {
 
 def _options(lab: str, provider: str, json: bool = False, verbose: bool = False) -> Options:
     folder = lab or example(str(Path.cwd()))
-    return runs.Options(Path(folder) if folder else None, provider or None, json, verbose)
+    return execution.Options(Path(folder) if folder else None, provider or None, json, verbose)
 
 
 def _ask_daemon(command: str, lab: str, provider: str, *flags: str) -> None:
@@ -114,7 +122,7 @@ def init_box(
     _: Context, lab: str = "", provider: str = "", json: bool = False, verbose: bool = False
 ) -> None:
     """Build the base box with all images inside and register it; skipped when unchanged."""
-    sys.exit(runs.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
+    sys.exit(execution.run("init-box", workflows.INIT_BOX, _options(lab, provider, json, verbose)))
 
 
 @task(
@@ -140,7 +148,7 @@ def dev(
         sys.exit(commands.dev_from(from_, options, replace=replace))
     if replace:
         sys.exit(commands.replace(options))
-    sys.exit(runs.run("dev", workflows.DEV, options))
+    sys.exit(execution.run("dev", workflows.DEV, options))
 
 
 @task(help=RUN_HELP)
@@ -149,7 +157,7 @@ def refresh(
 ) -> None:
     """Bring what you edited to the running lab, and prove that it runs."""
     _ask_daemon("refresh", lab, provider, *_flags(json, verbose))
-    sys.exit(runs.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
+    sys.exit(execution.run("refresh", workflows.REFRESH, _options(lab, provider, json, verbose)))
 
 
 @task(help={**RUN_HELP, "json": "Print one JSON document, on one line, for each round trip."})
@@ -219,7 +227,7 @@ def snapshot(
     """Keep all machines as they are at one instant, with the application's data."""
     _ask_daemon("snapshot", lab, provider, *_flags(json, verbose), name)
     options = _options(lab, provider, json, verbose)
-    sys.exit(runs.run("snapshot", workflows.snapshot(name), options))
+    sys.exit(execution.run("snapshot", workflows.snapshot(name), options))
 
 
 @task(positional=["name"], help={**RUN_HELP, "name": "The snapshot."})
@@ -234,7 +242,7 @@ def restore(
     """Bring the whole lab back to a snapshot, whatever happened since."""
     _ask_daemon("restore", lab, provider, *_flags(json, verbose), name)
     options = _options(lab, provider, json, verbose)
-    sys.exit(runs.run("restore", workflows.restore(name), options))
+    sys.exit(execution.run("restore", workflows.restore(name), options))
 
 
 @task(help={**RUN_HELP, "remove": "Remove this snapshot."})
@@ -249,7 +257,7 @@ def snapshots(
     """List the snapshots of the lab, or remove one."""
     options = _options(lab, provider, json, verbose)
     if remove:
-        sys.exit(runs.run("remove-snapshot", workflows.remove_snapshot(remove), options))
+        sys.exit(execution.run("remove-snapshot", workflows.remove_snapshot(remove), options))
     sys.exit(commands.snapshots(options))
 
 
@@ -266,7 +274,7 @@ def seed(
 ) -> None:
     """Load the sample data that is missing."""
     _ask_daemon("seed", lab, provider, *_flags(json, verbose))
-    sys.exit(runs.run("seed", workflows.SEED, _options(lab, provider, json, verbose)))
+    sys.exit(execution.run("seed", workflows.SEED, _options(lab, provider, json, verbose)))
 
 
 @task(help=RUN_HELP)
@@ -275,7 +283,7 @@ def verify(
 ) -> None:
     """Prove that what runs is what was built, and run the application's smoke test."""
     _ask_daemon("verify", lab, provider, *_flags(json, verbose))
-    sys.exit(runs.run("verify", workflows.VERIFY, _options(lab, provider, json, verbose)))
+    sys.exit(execution.run("verify", workflows.VERIFY, _options(lab, provider, json, verbose)))
 
 
 @task(

@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hashlab.boundary import in_state
 from hashlab.config.model import Artifact, Builder, Incremental, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
 from hashlab.config.sources import is_file
-from hashlab.inputs import expand
-from hashlab.private import STATE
+from hashlab.inputs.artifacts import expand
+from hashlab.inputs.boundary import in_state
+from hashlab.state.private import STATE
 
 _TARGETS = "{targets}"
 

@@ -41,7 +41,7 @@ from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
-from hashlab.labfolder import FILE, nearest
+from hashlab.state.labfolder import FILE, nearest
 
 # Parts of a path, and the tool that reads them as something else: in a name that OpenSSH expands or
 # quotes, and in a mount of Docker's. Nothing there escapes them.

@@ -10,9 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Literal
 
-from hashlab.boundary import Boundary
-from hashlab.patterns import compiled, is_editor_file
-from hashlab.private import STATE
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.patterns import compiled, is_editor_file
+from hashlab.state.private import STATE
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 WatchAction = Literal["sync", "sync+restart", "rebuild"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hashlab.boundary import in_state
 from hashlab.config.report import Report, Wrong
-from hashlab.private import STATE
+from hashlab.inputs.boundary import in_state
+from hashlab.state.private import STATE
 
 MAX_BYTES = 1024 * 1024
 

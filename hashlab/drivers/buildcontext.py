@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from hashlab.contexts import IGNORE_FILE, BuildContext, Entry
 from hashlab.errors import FilesChanged, LaptopError
 from hashlab.hashing import GONE, open_regular, unreadable
+from hashlab.inputs.contexts import IGNORE_FILE, BuildContext, Entry
 
 # The name of a Dockerfile that is not in its context, or that .dockerignore leaves out.
 EXTRA = ".hashlab.dockerfile"

@@ -17,7 +17,6 @@ from docker.errors import APIError, DockerException, ImageNotFound, InvalidConfi
 from docker.utils import kwargs_from_env
 from docker.utils.config import find_config_file
 
-from hashlab.contexts import BuildContext
 from hashlab.drivers.answers import limit_answers, limited
 from hashlab.drivers.buildcontext import packed
 from hashlab.drivers.channel import ChannelAdapter
@@ -29,6 +28,7 @@ from hashlab.drivers.environment import (
 )
 from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import LabError, LaptopError
+from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 

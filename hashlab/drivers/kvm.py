@@ -11,7 +11,7 @@ from typing import Any
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, KvmProbe, Runner
-from hashlab.statefiles import read_json, save_cache
+from hashlab.state.files import read_json, save_cache
 
 QEMU = "qemu-system-x86_64"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

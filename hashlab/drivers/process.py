@@ -18,7 +18,7 @@ from hashlab.drivers.environment import tool_environment, user_environment
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
-from hashlab.statefiles import UNFINISHED, is_file, names, read_text, remove, write_text
+from hashlab.state.files import UNFINISHED, is_file, names, read_text, remove, write_text
 
 KILL_AFTER_SECONDS = 5.0
 DRAIN_SECONDS = 2.0

@@ -10,7 +10,7 @@ import vagrant
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import Runner
-from hashlab.statefiles import make_tool_folder
+from hashlab.state.files import make_tool_folder
 
 UP_SECONDS = 600.0
 DESTROY_SECONDS = 180.0

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 from hashlab.config.model import Artifact, Builder
 from hashlab.errors import LabError
 from hashlab.hashing import Digests, digest, files_below, mode_digest, settled
-from hashlab.inputs import read_inputs
+from hashlab.inputs.artifacts import read_inputs
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import BuildAnswer, BuildRequest
-from hashlab.statefiles import read_json, remove, write_json
+from hashlab.state.files import read_json, remove, write_json
 
 BUILD_SECONDS = 1800.0
 

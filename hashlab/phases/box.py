@@ -18,7 +18,7 @@ from hashlab.phases.images import build_images
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import open_binary, remove, remove_tree, write_text
+from hashlab.state.files import open_binary, remove, remove_tree, write_text
 
 
 def check_recipe(world: World, track: Track, _: str) -> None:

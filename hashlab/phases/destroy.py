@@ -11,7 +11,7 @@ from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import (
+from hashlab.state.files import (
     UNFINISHED,
     StateFolder,
     is_file,

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hashlab.choice import how_to_install, missing_tools, remedies
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.phases.boxes.registry import OWNER, SLASH, boxes_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import KvmProbe, Probe
+from hashlab.protocols.tools import how_to_install, missing_tools, remedies
 
 MIB = 1 << 20
 DISK_NEEDED = 2 << 30

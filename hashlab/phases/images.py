@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hashlab.config.model import Build, Image
-from hashlab.contexts import BuildContext
 from hashlab.errors import FilesChanged
 from hashlab.hashing import digest, short
+from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.conditions import check_conditions
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
-INPUTS_LABEL = "hashlab.inputs"
+INPUTS_LABEL = "hashlab.inputs.artifacts"
 PULLED = "pulled"
 
 

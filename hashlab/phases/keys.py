@@ -8,7 +8,7 @@ from pathlib import Path
 from hashlab.errors import LabError
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import CancelToken
-from hashlab.statefiles import make_lasting, make_tool_folder, read_text, remove, write_text
+from hashlab.state.files import make_lasting, make_tool_folder, read_text, remove, write_text
 
 KEYGEN_SECONDS = 30.0
 

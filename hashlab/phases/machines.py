@@ -13,7 +13,7 @@ from hashlab.phases.staleness import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine
-from hashlab.statefiles import names, read_text, remove, write_text
+from hashlab.state.files import names, read_text, remove, write_text
 
 
 def prepare(world: World, track: Track, _: str) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
-from hashlab.private import kind
-from hashlab.statefiles import remove, write_json
+from hashlab.state.files import remove, write_json
+from hashlab.state.private import kind
 
 SSH_SECONDS = 60.0
 # A machine that is gone is noticed within 15 s; then its tunnel ends by itself.

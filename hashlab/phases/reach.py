@@ -13,7 +13,7 @@ from hashlab.phases.keys import ensure_key, write_ssh_files
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, Endpoint
-from hashlab.statefiles import is_file, read_json, write_json
+from hashlab.state.files import is_file, read_json, write_json
 
 CONNECT_SECONDS = 120.0
 POLL_SECONDS = 0.2

@@ -14,9 +14,8 @@ from hashlab.phases.ports import close_ports_of
 from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
-from hashlab.private import kind
 from hashlab.protocols import LAB_LABEL, Link
-from hashlab.statefiles import (
+from hashlab.state.files import (
     StateFolder,
     is_file,
     open_binary,
@@ -25,6 +24,7 @@ from hashlab.statefiles import (
     replacing,
     write_json,
 )
+from hashlab.state.private import kind
 
 ARCHIVE = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--sparse"]
 

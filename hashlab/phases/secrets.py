@@ -9,7 +9,7 @@ from hashlab.phases.laptopfiles import home
 from hashlab.phases.programs import READ_SECRET
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import read_text, write_text
+from hashlab.state.files import read_text, write_text
 
 LENGTH = 24
 

@@ -8,7 +8,7 @@ from hashlab.config.model import Step
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import is_file, remove
+from hashlab.state.files import is_file, remove
 
 STEP_SECONDS = 600.0
 

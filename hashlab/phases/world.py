@@ -11,8 +11,8 @@ from typing import Any
 
 from hashlab.config.model import Build as ImageBuild
 from hashlab.config.model import Lab, Machine, Service
-from hashlab.contexts import BuildContext
 from hashlab.hashing import Digests
+from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.builds import Build
 from hashlab.phases.laptopfiles import LaptopFiles
 from hashlab.phases.machinefiles import Inside, MachineFiles
@@ -33,7 +33,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
-from hashlab.statefiles import StateFolder, append, read_json, read_text
+from hashlab.state.files import StateFolder, append, read_json, read_text
 
 RESTARTED = "restarted\n"
 SHOWN_FILES = 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hashlab.contexts import BuildContext
+from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
 

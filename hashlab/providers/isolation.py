@@ -9,7 +9,7 @@ from typing import Any
 
 from hashlab.errors import HashlabError
 from hashlab.protocols import Engine
-from hashlab.statefiles import read_json, save_cache
+from hashlab.state.files import read_json, save_cache
 
 PROBE_SECONDS = 60
 

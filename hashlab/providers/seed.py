@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from hashlab.boundary import Boundary
 from hashlab.config.model import Lab
-from hashlab.contexts import read_context
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Engine
 from hashlab.providers.isolation import Isolation

@@ -10,7 +10,7 @@ from typing import Any
 
 from hashlab.errors import HashlabError, tail
 from hashlab.pipeline import Row, RunResult
-from hashlab.statefiles import names, remove, write_json
+from hashlab.state.files import names, remove, write_json
 
 KEPT = 200
 RECORD = re.compile(r"[0-9]{4}-.*Z-.*\.json")

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 from hashlab.errors import ExitCode
 from hashlab.pipeline import Row, Status
 from hashlab.report.words import clean_text, one_line
-from hashlab.statefiles import names, read_json
+from hashlab.state.files import names, read_json
 
 # Longer than any run; a larger number is no duration but a mistake.
 MOST_SECONDS = 1e7

@@ -23,8 +23,8 @@ import pytest
 from daemon_bench import HASHLAB, SECONDS, Bench, Engine, until
 
 import hashlab
-from hashlab import client
-from hashlab.lock import held
+from hashlab.daemon import client
+from hashlab.run.lock import held
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self").exists(), reason="processes are seen in /proc"

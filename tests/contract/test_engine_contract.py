@@ -15,10 +15,10 @@ from fakes import Behaviour, track_of, write_files
 from fakes.engine import Container
 from fakes.outside import Silent
 
-from hashlab.boundary import Boundary
-from hashlab.contexts import read_context
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import CancelToken, parallel
 from hashlab.protocols import Completed, SwarmState
 
@@ -327,7 +327,7 @@ def build(
             ),
             args={"LEVEL": "7"},
             target="",
-            labels={"hashlab.inputs": "abc"},
+            labels={"hashlab.inputs.artifacts": "abc"},
             owner=bench.run,
             track=track,
         )
@@ -340,7 +340,7 @@ def test_an_image_is_built_with_its_labels_and_its_steps_are_told(
     listener = Silent()
     name = build(bench, tmp_path, f"FROM {BASE}\nARG LEVEL\nCOPY file /\n", listener=listener)
     assert bench.engine.image_labels([name, BASE, bench.name("none")]) == {
-        name: {"hashlab.inputs": "abc"},
+        name: {"hashlab.inputs.artifacts": "abc"},
         BASE: {},
     }
     assert any(line.startswith("Step 1/") for line in listener.lines)
@@ -474,7 +474,7 @@ def test_images_travel_as_one_stream_with_their_labels(bench: Bench, tmp_path: P
         assert bench.engine.remove_image(name)
     assert bench.engine.image_labels([one, other]) == {}
     bench.engine.load_images(iter(stream))
-    labels = {"hashlab.inputs": "abc"}
+    labels = {"hashlab.inputs.artifacts": "abc"}
     assert bench.engine.image_labels([one, other]) == {one: labels, other: labels}
 
 

@@ -12,11 +12,11 @@ import pytest
 from contract_bench import SOCKET, Bench, real_engine
 from fakes import track_of
 
-from hashlab.boundary import Boundary
-from hashlab.contexts import read_context
 from hashlab.drivers.engine import local_engine
 from hashlab.drivers.process import ProcessRunner
 from hashlab.hashing import Digests
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 

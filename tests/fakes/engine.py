@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fakes.faults import Faults
-from hashlab.contexts import BuildContext
 from hashlab.errors import LabError
+from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 

@@ -18,9 +18,9 @@ from fakes.labs import small_lab
 from fakes.machine import FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
-from hashlab.contexts import BuildContext, read_context
 from hashlab.errors import EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
+from hashlab.inputs.contexts import BuildContext, read_context
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 from hashlab.protocols import (
@@ -46,7 +46,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
-from hashlab.statefiles import StateFolder, is_file, make_folder, make_tool_folder
+from hashlab.state.files import StateFolder, is_file, make_folder, make_tool_folder
 
 TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
 DISK_LOOKS = 10_000

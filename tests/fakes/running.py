@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from fakes.outside import Outside, Silent, track_of
-from hashlab import workflows
 from hashlab.phases.boxes.registry import MANIFEST, boxes_folder, recipe_manifest
 from hashlab.phases.images import INPUTS_LABEL, PULLED
 from hashlab.phases.reach import reconnect
@@ -22,7 +21,8 @@ from hashlab.pipeline import (
     run_graph,
     run_workflow,
 )
-from hashlab.statefiles import write_json
+from hashlab.run import workflows
+from hashlab.state.files import write_json
 
 Workflow = Sequence[Phase[World]]
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from fakes import Outside, go, register_box, running
 
-from hashlab import commands, runs, tasks, workflows
+from hashlab import commands, tasks
 from hashlab.commands import BoxOptions
 from hashlab.errors import ExitCode
-from hashlab.runs import Options
+from hashlab.run import execution, workflows
+from hashlab.run.execution import Options
 
 Told = pytest.CaptureFixture[str]
 JSON = Options(json=True)
@@ -21,8 +22,8 @@ PEOPLE = Options()
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(runs, "make_world", lambda lab, warm=None: outside.world())
+    monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world())
 
 
 def records(outside: Outside) -> list[dict[str, Any]]:

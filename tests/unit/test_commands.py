@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running
 
-from hashlab import commands, runs, workflows
+from hashlab import commands
 from hashlab.errors import ConfigError, ExitCode, FilesChanged, LabError, LaptopError, Problem
-from hashlab.lock import held
-from hashlab.opening import Survey
 from hashlab.phases import reach
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
-from hashlab.runs import Options
+from hashlab.run import execution, workflows
+from hashlab.run.execution import Options
+from hashlab.run.lock import held
+from hashlab.run.provider import Survey
 
 Told = pytest.CaptureFixture[str]
 JSON = Options(json=True)
@@ -29,9 +30,9 @@ PEOPLE = Options()
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)
+    monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     monkeypatch.setattr(commands, "survey", lambda lab, provider=None: surveyed(outside))
-    for module in (runs, commands):
+    for module in (execution, commands):
         monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
 
 
@@ -50,8 +51,8 @@ def records(outside: Outside) -> list[dict[str, Any]]:
 
 
 def test_a_good_run_is_shown_recorded_and_ends_with_zero(outside: Outside, capsys: Told) -> None:
-    assert runs.run("init-box", workflows.INIT_BOX, PEOPLE) == ExitCode.OK
-    assert runs.run("dev", workflows.DEV, PEOPLE) == ExitCode.OK
+    assert execution.run("init-box", workflows.INIT_BOX, PEOPLE) == ExitCode.OK
+    assert execution.run("dev", workflows.DEV, PEOPLE) == ExitCode.OK
     told = capsys.readouterr()
     assert "containers" in told.out
     assert "http://127.0.0.1:8080" in told.out
@@ -61,7 +62,7 @@ def test_a_good_run_is_shown_recorded_and_ends_with_zero(outside: Outside, capsy
 
 def test_json_prints_exactly_one_document_on_stdout(outside: Outside, capsys: Told) -> None:
     go(outside, workflows.INIT_BOX)
-    assert runs.run("dev", workflows.DEV, JSON) == ExitCode.OK
+    assert execution.run("dev", workflows.DEV, JSON) == ExitCode.OK
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert document == records(outside)[-1]
@@ -74,7 +75,7 @@ def test_json_stays_one_document_when_a_tool_underneath_talks(
     outside: Outside, capsys: Told
 ) -> None:
     go(outside, workflows.INIT_BOX)
-    runs.run("dev", workflows.DEV, Options(json=True, verbose=True))
+    execution.run("dev", workflows.DEV, Options(json=True, verbose=True))
     told = capsys.readouterr()
     json.loads(told.out)
     assert "10 loaded" in told.err
@@ -94,7 +95,7 @@ def test_a_failed_run_has_its_exit_code_and_is_recorded(
 ) -> None:
     go(outside, workflows.INIT_BOX)
     outside.faults.arm(call, error)
-    assert runs.run("dev", workflows.DEV, options) == code
+    assert execution.run("dev", workflows.DEV, options) == code
     told = capsys.readouterr()
     [record] = records(outside)
     assert record["ok"] is False
@@ -108,7 +109,7 @@ def test_a_failed_run_has_its_exit_code_and_is_recorded(
 def test_a_run_under_which_files_change_is_run_again(outside: Outside, capsys: Told) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     outside.faults.arm("build_context", FilesChanged("site/run.sh changed"))
-    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
+    assert execution.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
     [record] = records(outside)
     assert record["ok"] is True
 
@@ -117,22 +118,22 @@ def test_files_that_go_on_changing_are_named_in_the_end(outside: Outside, capsys
     go(outside, workflows.INIT_BOX, workflows.DEV)
     outside.faults.arm("build_context", FilesChanged("site/run.sh changed"), always=True)
     outside.faults.calls.clear()
-    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.LAB
-    assert outside.faults.names().count("build_context") == 1 + runs.REPEATS
+    assert execution.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.LAB
+    assert outside.faults.names().count("build_context") == 1 + execution.REPEATS
     assert "site/run.sh changed" in capsys.readouterr().out
 
 
 def test_a_run_without_a_box_names_the_command_that_makes_one(
     outside: Outside, capsys: Told
 ) -> None:
-    assert runs.run("dev", workflows.DEV, PEOPLE) == ExitCode.LAPTOP
+    assert execution.run("dev", workflows.DEV, PEOPLE) == ExitCode.LAPTOP
     told = capsys.readouterr()
     assert "hashlab init-box" in told.out + told.err
 
 
 def test_the_lock_is_held_by_another_run(outside: Outside, capsys: Told) -> None:
     with held(outside.state.lock, "dev"):
-        assert runs.run("refresh", workflows.REFRESH, JSON) == ExitCode.LOCKED
+        assert execution.run("refresh", workflows.REFRESH, JSON) == ExitCode.LOCKED
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert document["ok"] is False
@@ -142,7 +143,7 @@ def test_the_lock_is_held_by_another_run(outside: Outside, capsys: Told) -> None
 
 
 def test_the_lock_is_free_after_a_failed_run(outside: Outside) -> None:
-    runs.run("dev", workflows.DEV, PEOPLE)
+    execution.run("dev", workflows.DEV, PEOPLE)
     with held(outside.state.lock, "next"):
         pass
 
@@ -154,10 +155,10 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
     def wrong(*_: object, **__: object) -> None:
         raise ConfigError([Problem("hashlab.toml", 3, "no name", "Write one.")])
 
-    monkeypatch.setattr(runs, "open_lab", wrong)
+    monkeypatch.setattr(execution, "open_lab", wrong)
     monkeypatch.setattr(commands, "survey", wrong)
     for command in (
-        lambda: runs.run("dev", workflows.DEV, options),
+        lambda: execution.run("dev", workflows.DEV, options),
         lambda: commands.status(options),
         lambda: commands.doctor(options),
         lambda: commands.ssh("web", "", options),
@@ -173,7 +174,7 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
 def test_what_a_killed_run_left_at_work_is_ended_and_told(outside: Outside, capsys: Told) -> None:
     running(outside)
     outside.runner.orphans = ["mvn"]
-    assert runs.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
+    assert execution.run("refresh", workflows.REFRESH, PEOPLE) == ExitCode.OK
     assert "ended mvn, left at work by a run that was killed" in capsys.readouterr().out
     assert outside.runner.orphans == []
 
@@ -194,7 +195,7 @@ def test_a_polite_kill_ends_the_run_in_order_and_names_what_is_half_done(
         track.cancel.wait(30)
 
     before = signal.getsignal(signal.SIGTERM)
-    assert runs.run("dev", [Phase("build", waits)], JSON) == ExitCode.INTERRUPTED
+    assert execution.run("dev", [Phase("build", waits)], JSON) == ExitCode.INTERRUPTED
     document = json.loads(capsys.readouterr().out)
     assert document["phases"][0]["status"] == "cancelled"
     assert "Half done: build" in document["error"]["what"]
@@ -206,7 +207,7 @@ def test_a_bug_of_hashlab_stays_visible_and_frees_the_lock(outside: Outside) -> 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        runs.run("dev", [Phase("build", buggy)], PEOPLE)
+        execution.run("dev", [Phase("build", buggy)], PEOPLE)
     with held(outside.state.lock, "next"):
         pass
 
@@ -216,14 +217,14 @@ def test_links_are_closed_whatever_happens(outside: Outside) -> None:
     outside.faults.arm("shell.read_inside", always=True)
     for machine in outside.machines.values():
         machine.engine.closed = False
-    runs.run("refresh", workflows.REFRESH, PEOPLE)
+    execution.run("refresh", workflows.REFRESH, PEOPLE)
     assert all(machine.engine.closed for machine in outside.machines.values())
 
 
 def test_two_runs_in_one_second_are_two_records(outside: Outside) -> None:
     running(outside)
-    runs.run("refresh", workflows.REFRESH, PEOPLE)
-    runs.run("refresh", workflows.REFRESH, PEOPLE)
+    execution.run("refresh", workflows.REFRESH, PEOPLE)
+    execution.run("refresh", workflows.REFRESH, PEOPLE)
     assert len(records(outside)) == 2
 
 
@@ -403,7 +404,7 @@ def test_snapshots_are_taken_listed_and_restored_by_commands(
     outside: Outside, capsys: Told
 ) -> None:
     running(outside)
-    assert runs.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
+    assert execution.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
     capsys.readouterr()
     assert commands.snapshots(JSON) == ExitCode.OK
     [listed] = json.loads(capsys.readouterr().out)["snapshots"]

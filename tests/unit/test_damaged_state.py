@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from fakes import Outside, go, running
 
-from hashlab import commands, reporting, runs, workflows
+from hashlab import commands, reporting
 from hashlab.errors import ExitCode
 from hashlab.reporting import ReportOptions
-from hashlab.runs import Options
-from hashlab.statefiles import StateFolder
+from hashlab.run import execution, workflows
+from hashlab.run.execution import Options
+from hashlab.state.files import StateFolder
 
 Told = pytest.CaptureFixture[str]
 DEEP = "[" * 100_000
@@ -128,8 +129,8 @@ CASES = [(name, damage) for name in FILES for damage in OF_FILES] + [
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "open_lab", lambda lab, provider=None: outside.lab)
-    for module in (runs, commands):
+    monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
+    for module in (execution, commands):
         monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
     monkeypatch.setattr(reporting, "state_of", lambda lab: StateFolder(outside.state.root, ""))
 
@@ -163,10 +164,10 @@ def every_command(options: Options) -> dict[str, Callable[[], int]]:
         "status": lambda: commands.status(options),
         "snapshots": lambda: commands.snapshots(options),
         "report": lambda: reporting.report(ReportOptions(), options),
-        "refresh": lambda: runs.run("refresh", workflows.REFRESH, options),
-        "restore": lambda: runs.run("restore", workflows.restore("first"), options),
-        "dev": lambda: runs.run("dev", workflows.DEV, options),
-        "destroy": lambda: runs.run("destroy", workflows.DESTROY, options),
+        "refresh": lambda: execution.run("refresh", workflows.REFRESH, options),
+        "restore": lambda: execution.run("restore", workflows.restore("first"), options),
+        "dev": lambda: execution.run("dev", workflows.DEV, options),
+        "destroy": lambda: execution.run("destroy", workflows.DESTROY, options),
     }
 
 
@@ -191,7 +192,7 @@ def test_whatever_is_damaged_every_command_ends_in_order(
             assert "".join(str(damaged).split()) in squeezed, f"{command}: {said}"
             assert "Next:" in said
     aside(damaged)
-    assert runs.run("dev", workflows.DEV, Options()) == ExitCode.OK, capsys.readouterr()
+    assert execution.run("dev", workflows.DEV, Options()) == ExitCode.OK, capsys.readouterr()
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
@@ -235,7 +236,7 @@ def test_the_result_of_a_run_is_shown_though_its_record_cannot_be_written(
     state = worked_on(outside)
     aside(state.runs)
     state.runs.write_text("")
-    assert runs.run("refresh", workflows.REFRESH, Options(json=True)) == ExitCode.OK
+    assert execution.run("refresh", workflows.REFRESH, Options(json=True)) == ExitCode.OK
     told = capsys.readouterr()
     assert json.loads(told.out)["ok"] is True
     assert "could not be recorded" in told.err
@@ -251,5 +252,5 @@ def test_a_disk_without_locks_is_named(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refused)
-    assert runs.run("refresh", workflows.REFRESH, Options()) == ExitCode.LAPTOP
+    assert execution.run("refresh", workflows.REFRESH, Options()) == ExitCode.LAPTOP
     assert "move the lab to a local disk" in " ".join(capsys.readouterr().err.split())

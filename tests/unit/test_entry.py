@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from hashlab import client, commands, entry, tasks
+from hashlab import commands, entry, tasks
+from hashlab.daemon import client
 from hashlab.errors import ExitCode
-from hashlab.runs import Options
+from hashlab.run.execution import Options
 
 
 class Daemon:

@@ -14,8 +14,8 @@ from fakes import past_run, save_runs
 from hashlab import reporting, tasks
 from hashlab.commands import Options
 from hashlab.errors import ExitCode
-from hashlab.lock import held
 from hashlab.reporting import ReportOptions
+from hashlab.run.lock import held
 
 Told = pytest.CaptureFixture[str]
 

@@ -93,7 +93,11 @@ def test_a_kill_of_the_daemon_touches_no_other_process(soak, lab, monkeypatch):
     killed: list[int] = []
     monkeypatch.setattr(soak.os, "kill", lambda number, signal: killed.append(number))
     daemon = ["python", "-m", "hashlab.daemon", str(EXAMPLE)]
-    listed = [(1, ["python", "-m", "hashlab.daemon", "/elsewhere"]), (2, daemon), (3, daemon[2:3])]
+    listed = [
+        (1, ["python", "-m", "hashlab.daemon", "/elsewhere"]),
+        (2, daemon),
+        (3, daemon[2:3]),
+    ]
     monkeypatch.setattr(soak, "processes", lambda: iter(listed))
     assert lab.kill_daemon()
     assert killed == [2]

@@ -14,8 +14,8 @@ from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Table, matching, table, text
 from hashlab.config.report import Wrong
 from hashlab.config.sources import exists, is_file, is_folder, refuse_state
-from hashlab.contexts import read_patterns
 from hashlab.errors import ConfigError
+from hashlab.inputs.contexts import read_patterns
 
 UNREADABLE = "Check its permissions."
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")

@@ -33,7 +33,7 @@ from hashlab.config.readers import (
 )
 from hashlab.config.report import Wrong
 from hashlab.config.sources import exists
-from hashlab.patterns import BadPattern, compiled
+from hashlab.inputs.patterns import BadPattern, compiled
 
 
 def _test(node: Node, context: Context) -> tuple[str, ...]:

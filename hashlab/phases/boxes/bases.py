@@ -9,7 +9,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import work_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.statefiles import remove
+from hashlab.state.files import remove
 
 BASE_SECONDS = 900.0
 # Of all that an image can be built from, only a Debian can be made without a registry.

@@ -20,7 +20,7 @@ from hashlab.phases.boxes.signing import signature_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import json_text, make_folder, read_json, remove_tree, write_text
+from hashlab.state.files import json_text, make_folder, read_json, remove_tree, write_text
 
 SUFFIX = ".box"
 

@@ -27,7 +27,7 @@ from hashlab.phases.boxes.signing import check_signature
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import make_folder, remove_tree, write_json
+from hashlab.state.files import make_folder, remove_tree, write_json
 
 MEGABYTE = 1_000_000
 METADATA_LIMIT = MEGABYTE

@@ -12,7 +12,7 @@ from hashlab.phases.images import image_inputs
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import make_tool_folder, read_json, write_json
+from hashlab.state.files import make_tool_folder, read_json, write_json
 
 MANIFEST = "hashlab.json"
 OWNER = "hashlab"

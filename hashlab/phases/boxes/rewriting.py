@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 from hashlab.errors import LabError, LaptopError
+from hashlab.inputs.plaintar import CHUNK, Member, NotPlain, members, unpacked
 from hashlab.phases.boxes.contents import travelling
 from hashlab.phases.boxes.packing import add_text
 from hashlab.phases.boxes.registry import MANIFEST, box_version, description, read_manifest
 from hashlab.pipeline import Track
-from hashlab.plaintar import CHUNK, Member, NotPlain, members, unpacked
 from hashlab.protocols import Boxes, BoxManifest
 
 MANIFEST_LIMIT = 1_000_000

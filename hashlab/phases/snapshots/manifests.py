@@ -11,7 +11,7 @@ from typing import Any
 from hashlab.errors import LabError, LaptopError, UsageError
 from hashlab.phases.world import World
 from hashlab.protocols import MachineSnapshot, SnapshotManifest, Snapshots
-from hashlab.statefiles import StateFolder, is_file, names, read_json, write_json
+from hashlab.state.files import StateFolder, is_file, names, read_json, write_json
 
 END = ".json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")

@@ -14,7 +14,7 @@ from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ObservedMachine, PlannedMachine, SnapshotManifest
-from hashlab.statefiles import is_file, remove, write_text
+from hashlab.state.files import is_file, remove, write_text
 
 
 def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:

@@ -10,7 +10,7 @@ from hashlab.phases.snapshots.manifests import check_name, listed, save, saved, 
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import SnapshotManifest
-from hashlab.statefiles import is_file, remove
+from hashlab.state.files import is_file, remove
 
 
 def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:

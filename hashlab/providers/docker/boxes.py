@@ -10,15 +10,15 @@ from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
+from hashlab.inputs.plaintar import NotPlain, members
 from hashlab.pipeline import Track
-from hashlab.plaintar import NotPlain, members
 from hashlab.protocols import LAB_LABEL, BoxContents, BoxManifest, Engine
 from hashlab.providers.contents import ask_contents
 from hashlab.providers.docker.beside import LAYER_CAPABILITIES
 from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
-from hashlab.statefiles import open_binary
+from hashlab.state.files import open_binary
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
 # What a box needs on a laptop where it was not built.

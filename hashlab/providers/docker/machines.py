@@ -33,7 +33,7 @@ from hashlab.providers.docker.names import (
 from hashlab.providers.isolation import Isolation, as_flags
 from hashlab.providers.oneshot import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
-from hashlab.statefiles import is_file, write_text
+from hashlab.state.files import is_file, write_text
 
 
 class DockerMachines:

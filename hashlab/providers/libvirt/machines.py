@@ -38,7 +38,7 @@ from hashlab.providers.libvirt.names import (
     prefix,
 )
 from hashlab.providers.libvirt.virsh import Virsh
-from hashlab.statefiles import is_file, write_text
+from hashlab.state.files import is_file, write_text
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB

@@ -29,7 +29,7 @@ from hashlab.providers.libvirt.about import move, moved, read_about
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain
 from hashlab.providers.libvirt.virsh import Virsh, parse
-from hashlab.statefiles import is_file, is_folder, make_folder, names, remove_tree
+from hashlab.state.files import is_file, is_folder, make_folder, names, remove_tree
 
 
 class LibvirtSnapshots:

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, Runner
-from hashlab.statefiles import remove, write_text
+from hashlab.state.files import remove, write_text
 
 URI = "qemu:///system"
 CALL_SECONDS = 60.0

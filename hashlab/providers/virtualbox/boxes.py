@@ -17,7 +17,7 @@ from hashlab.protocols import BoxContents, BoxManifest, Download
 from hashlab.providers.disks import fault_of_ovf, fault_of_vmdk
 from hashlab.providers.virtualbox.names import LAB, MACHINE, RECIPE
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
-from hashlab.statefiles import make_tool_folder
+from hashlab.state.files import make_tool_folder
 
 # Of a box, in bytes.
 LIMIT = 16_000_000_000

@@ -41,7 +41,7 @@ from hashlab.providers.virtualbox.vboxmanage import (
     forwards_of,
     state_of,
 )
-from hashlab.statefiles import is_file, write_text
+from hashlab.state.files import is_file, write_text
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from fakes import write_files
 
-from hashlab.boundary import Boundary
-from hashlab.contexts import BuildContext, read_context
 from hashlab.drivers.buildcontext import EXTRA, packed
 from hashlab.errors import FilesChanged
 from hashlab.hashing import Digests
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.contexts import BuildContext, read_context
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from fakes import Outside, running, track_of, write_files
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import Artifact, Builder, Incremental
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
@@ -27,6 +26,7 @@ from hashlab.phases.artifacts import (
 from hashlab.phases.world import Cause
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, run_workflow
 from hashlab.protocols import BuildAnswer, BuildRequest
+from hashlab.run import workflows
 
 
 def build(outside: Outside) -> tuple[str, str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from fakes import Outside, change_service, go, rows, run, running, track_of, write_files
 
-from hashlab import workflows
 from hashlab.config.model import BoxSettings, Image, Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.bases import make_bases
@@ -21,6 +20,7 @@ from hashlab.phases.boxes.registry import (
     registered_box,
     registered_boxes,
 )
+from hashlab.run import workflows
 
 
 def recipe(outside: Outside) -> str:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from fakes import Outside, connected, go, run
 
-from hashlab import workflows
 from hashlab.config.model import Dependency, Healthcheck
 from hashlab.errors import LabError
 from hashlab.phases.conditions import check_conditions
+from hashlab.run import workflows
 
 
 def waiting(outside: Outside, check: Healthcheck | None) -> tuple[str, str, str]:

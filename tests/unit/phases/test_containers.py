@@ -19,7 +19,6 @@ from fakes import (
 )
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import containers, proof, readiness
@@ -29,6 +28,7 @@ from hashlab.phases.machinefiles import MachineFiles, Process
 from hashlab.phases.readiness import is_one_shot, keeps_ending, wait_ready
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
 from hashlab.protocols import Completed, ContainerState
+from hashlab.run import workflows
 
 BUILD = Build("site", "abc", {}, {})
 ONE_SHOT = Service("site", "web", "site:1", restart="no")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from fakes import Outside, go, rows, run, running, track_of
 
-from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases.destroy import look
+from hashlab.run import workflows
 
 
 def test_destroy_tells_what_it_destroyed_and_what_it_looked_for(outside: Outside) -> None:

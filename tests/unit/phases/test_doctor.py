@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from fakes import Outside, go, track_of
 
-from hashlab import workflows
 from hashlab.errors import LaptopError
 from hashlab.phases import doctor
 from hashlab.phases.doctor import Check, available_memory, examine, provider_checks
 from hashlab.protocols import KvmProbe, Probe
+from hashlab.run import workflows
 
 Usage = namedtuple("Usage", "total used free")
 

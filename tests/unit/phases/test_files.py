@@ -15,7 +15,6 @@ from fakes import Outside, change_service, connected, go, running, track_of, wri
 from fakes.machine import Disk
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import BindMount, FileMount, Lab, Service
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
@@ -26,6 +25,7 @@ from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files
 from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
+from hashlab.run import workflows
 
 FILES = "/var/lib/hashlab/small/files"
 SECRET = FileMount("password", Path("/lab/password"), "/run/secrets/password", 0o400, secret=True)

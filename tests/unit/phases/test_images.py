@@ -22,10 +22,10 @@ from hashlab.pipeline import CancelToken, Recorder, Row
         (None, "abc", False),
         (None, "pulled", False),
         ({}, "abc", False),
-        ({"hashlab.inputs": "old"}, "abc", False),
-        ({"hashlab.inputs": "abc"}, "abc", True),
+        ({"hashlab.inputs.artifacts": "old"}, "abc", False),
+        ({"hashlab.inputs.artifacts": "abc"}, "abc", True),
         ({}, "pulled", True),
-        ({"hashlab.inputs": "abc"}, "pulled", True),
+        ({"hashlab.inputs.artifacts": "abc"}, "pulled", True),
     ],
 )
 def test_an_image_will_do_when_it_was_built_from_the_same(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from fakes import Outside, go, running
 
-from hashlab import workflows
 from hashlab.errors import LaptopError
 from hashlab.phases.keys import ensure_key
 from hashlab.pipeline import CancelToken, parallel
+from hashlab.run import workflows
 
 
 def keygens(outside: Outside) -> int:

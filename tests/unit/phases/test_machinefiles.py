@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fakes import FakeShell, Outside, connected, go, running
 
-from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases import machinefiles
 from hashlab.phases.laptopfiles import plain
@@ -24,6 +23,7 @@ from hashlab.phases.machinefiles import (
     write_processes,
 )
 from hashlab.protocols import Completed
+from hashlab.run import workflows
 
 HOME = "/var/lib/hashlab/small"
 PAGE = f"{HOME}/files/static/index.html"

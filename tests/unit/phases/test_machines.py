@@ -13,7 +13,6 @@ import pytest
 from fakes import Outside, go, register_box, rows, run, running, small_lab, track_of
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import EngineStopped, LabError, LaptopError
 from hashlab.phases import reach
@@ -23,6 +22,7 @@ from hashlab.phases.machines import prepare, require_box
 from hashlab.phases.reach import connect, reconnect
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import SSH_PORT, BootPlan, Endpoint, ObservedMachine, PlannedMachine
+from hashlab.run import workflows
 
 WANTED = IPv4Network("192.168.60.0/24")
 

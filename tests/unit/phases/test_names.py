@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from fakes import Outside, change_service, go, rows, run, running, track_of
 
-from hashlab import workflows
 from hashlab.phases import names
 from hashlab.phases.names import parse_answers
 from hashlab.phases.status import all_runs, status_document
+from hashlab.run import workflows
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,12 @@ from fakes import Outside, carry_out, connected, go, phase_of, rows, running, tr
 from fakes.machine import FakeShell
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.errors import LabError
 from hashlab.phases.network import is_leader, is_member
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed, SwarmState
+from hashlab.run import workflows
 
 HERE = IPv4Address("192.168.60.5")
 LEADER = SwarmState(True, True, "N1", str(HERE), ("N1",), joined=True)

@@ -9,7 +9,6 @@ import pytest
 from fakes import Behaviour, Outside, change_service, connected, go, running, track_of
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import layout, reach, readiness
@@ -18,6 +17,7 @@ from hashlab.phases.reach import connect
 from hashlab.phases.readiness import pause, wait_ready
 from hashlab.phases.steps import STEP_SECONDS
 from hashlab.pipeline import CancelToken, Recorder
+from hashlab.run import workflows
 
 SECOND = 1_000_000_000
 CHECK = Healthcheck(("CMD", "ready"), interval=1.0, timeout=2.0, start_period=0.5, retries=3)

@@ -8,11 +8,11 @@ import pytest
 from fakes import Outside, connected, go, running, track_of
 from fakes.outside import Ran, Silent
 
-from hashlab import workflows
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import LabError
 from hashlab.phases.ports import close_ports, close_ports_of, forward_ports
 from hashlab.pipeline import CancelToken, Recorder, Row
+from hashlab.run import workflows
 
 
 @pytest.fixture

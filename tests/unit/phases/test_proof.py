@@ -9,13 +9,13 @@ from fakes import Outside, change_service, connected, go, running, write_files
 from fakes.machine import Folder
 from fakes.outside import Silent
 
-from hashlab import workflows
 from hashlab.config.model import TmpfsMount
 from hashlab.errors import LabError
 from hashlab.phases.files import upload
 from hashlab.phases.proof import prove
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import Completed
+from hashlab.run import workflows
 
 
 def proof(outside: Outside) -> str:

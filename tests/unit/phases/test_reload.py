@@ -22,7 +22,6 @@ from fakes import (
 )
 from fakes.engine import Container
 
-from hashlab import workflows
 from hashlab.config.model import Reload, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build
@@ -34,6 +33,7 @@ from hashlab.phases.reload import after_swap, differs, process_of, started
 from hashlab.phases.status import status_document
 from hashlab.pipeline import CancelToken, RunResult
 from hashlab.protocols import ContainerState
+from hashlab.run import workflows
 
 TOOL = ("hotswap", "site")
 HOME = "/var/lib/hashlab/small"

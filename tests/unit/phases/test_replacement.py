@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from fakes import Outside, go, register_box, rows, run, running
 
-from hashlab import workflows
 from hashlab.errors import LaptopError
 from hashlab.phases import replacement
 from hashlab.phases.boxes.registry import recipe_manifest
 from hashlab.phases.replacement import kept_data, stale_machines
+from hashlab.run import workflows
 
 VOLUME = "small_data"
 

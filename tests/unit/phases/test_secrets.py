@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 from fakes import Outside, go, rows, run, running
 
-from hashlab import workflows
 from hashlab.config.model import FileMount
 from hashlab.phases.laptopfiles import secret_path
 from hashlab.report import run_record
+from hashlab.run import workflows
 
 SECRET = FileMount("password", Path("password"), "/run/secrets/password", 0o400, secret=True)
 

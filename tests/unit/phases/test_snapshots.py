@@ -12,10 +12,10 @@ from fakes import Outside, change_service, go, register_box, rows, run, running,
 from fakes.faults import When
 from fakes.snapshots import CUT_OFF
 
-from hashlab import workflows
 from hashlab.errors import ExitCode, HashlabError, LaptopError
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.snapshots.manifests import saved
+from hashlab.run import workflows
 
 VOLUME = "small_data"
 CHECKED = ("connect", "proof", "verify")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hashlab import workflows
 from hashlab.phases.staleness import stale_notes
+from hashlab.run import workflows
 
 NO_BOX = "no box is registered. To build it: hashlab init-box"
 STALE_BOX = "the box is stale: its recipe changed. To renew it: hashlab init-box"

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running, track_of, write_files
 
-from hashlab import workflows
 from hashlab.phases import reach
 from hashlab.phases.status import status_document
+from hashlab.run import workflows
 
 
 def document(outside: Outside) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any, get_args
 
 from fakes import Outside, go, past_run, running, save_runs
 
-from hashlab import workflows
 from hashlab.phases.doctor import Check, doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
@@ -17,6 +16,7 @@ from hashlab.report import run_record
 from hashlab.report.budget import spent
 from hashlab.report.findings import report_document
 from hashlab.report.runs import read_runs
+from hashlab.run import workflows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
 EXAMPLES: list[dict[str, Any]] = [

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from fakes import Outside, go, register_box, rows, run, track_of
 
-from hashlab import workflows
 from hashlab.errors import ExitCode, HashlabError, LabError, LaptopError, UsageError
 from hashlab.hashing import file_digest
 from hashlab.phases.boxes import intake
@@ -22,6 +21,7 @@ from hashlab.phases.boxes.export import box_url
 from hashlab.phases.boxes.packing import architecture
 from hashlab.phases.boxes.registry import boxes_folder, registered_boxes
 from hashlab.pipeline import RunResult
+from hashlab.run import workflows
 
 WEB = "https://boxes.example/team"
 

@@ -22,12 +22,12 @@ from test_export_and_import import (
     taken,
 )
 
-from hashlab import workflows
 from hashlab.hashing import file_digest
+from hashlab.inputs.plaintar import HEADER_LIMIT
 from hashlab.phases.boxes import intake
 from hashlab.phases.boxes.contents import travelling
 from hashlab.phases.boxes.registry import all_boxes, boxes_folder, registered_boxes
-from hashlab.plaintar import HEADER_LIMIT
+from hashlab.run import workflows
 
 MB = 1 << 20
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from fakes import Outside, go, register_box, rows, running
 
-from hashlab import workflows
 from hashlab.config.model import lab_id
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.boxes.prune import superfluous
 from hashlab.phases.boxes.registry import boxes_folder, description, registered_boxes
 from hashlab.protocols import BoxManifest
-from hashlab.statefiles import write_json
+from hashlab.run import workflows
+from hashlab.state.files import write_json
 
 
 def two_boxes(outside: Outside) -> None:

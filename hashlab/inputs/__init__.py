@@ -1,0 +1,1 @@
+"""What builds read on the laptop: which files, which of them may leave the lab folder."""

@@ -1,0 +1,167 @@
+"""One run of a workflow: under the lab's lock, shown, recorded, ended with an exit code."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
+from hashlab.phases.world import Cause, World
+from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
+from hashlab.report import make_report, run_record, save_record, show_error, show_result
+from hashlab.run.lock import held
+from hashlab.run.provider import open_lab
+from hashlab.run.signals import terminating
+from hashlab.run.wiring import Warm, make_world
+from hashlab.run.workflows import fitted
+from hashlab.state.files import json_text
+
+Workflow = Sequence[Phase[World]]
+Plan = Callable[[World], Sequence[Workflow]]
+Reporter = Callable[[], AbstractContextManager[Listener]]
+
+
+# How often a workflow is run again because files of the laptop changed under it.
+REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """The flags every command knows. ``warm``: what this process keeps between runs."""
+
+    lab: Path | None = None
+    provider: str | None = None
+    json: bool = False
+    verbose: bool = False
+    warm: Warm | None = None
+
+    @property
+    def people(self) -> TextIO:
+        """Where text for people goes: stdout, unless that is kept for one JSON document."""
+        return sys.stderr if self.json else sys.stdout
+
+    def world(self) -> World:
+        """The lab these flags name, with its real drivers. Raises HashlabError."""
+        return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is over: how it went, its record, why it had anything to do, and what else there
+    is to tell.
+    """
+
+    result: RunResult
+    record: dict[str, Any]
+    notes: tuple[str, ...]
+    urls: dict[str, str]
+    causes: tuple[Cause, ...] = ()
+
+
+def run(command: str, workflow: Workflow, options: Options) -> ExitCode:
+    """Run a workflow; show it, record it, return the exit code."""
+    return run_several(command, lambda world: [workflow], options)
+
+
+def run_several(command: str, plan: Plan, options: Options) -> ExitCode:
+    """The same for workflows that follow each other, which ``plan`` chooses."""
+    try:
+        done = perform(
+            command,
+            plan,
+            options,
+            lambda: make_report(options.people, verbose=options.verbose),
+        )
+    except HashlabError as error:
+        return fail(error, options)
+    show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
+    if options.json:
+        print(json_text(done.record))
+    failure = done.result.error
+    return ExitCode.OK if failure is None else failure.exit_code
+
+
+def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
+    """Run workflows under the lab's lock, one after another until one fails, and keep the record.
+
+    A workflow under which files changed is run again: it does what is left. Any other expected
+    failure of a workflow is in the result. Raises HashlabError for one that no workflow
+    could record: wrong files, the lock, no provider.
+    """
+    with terminating():
+        world = options.world()
+        with held(world.state.lock, command):
+            for orphan in world.runner.end_orphans():
+                world.note(f"ended {orphan}, left at work by a run that was killed")
+            results: list[RunResult] = []
+            waiting = [fitted(workflow, world.lab) for workflow in plan(world)]
+            repeats = REPEATS
+            while waiting:
+                if results:
+                    # Each finds out anew how the lab is.
+                    world = make_world(world.lab, warm=options.warm)
+                results.append(_watched(world, waiting[0], reporter))
+                error = results[-1].error
+                if isinstance(error, FilesChanged) and repeats:
+                    repeats -= 1
+                elif error is not None:
+                    break
+                else:
+                    waiting.pop(0)
+            result = joined(results)
+            record = run_record(
+                command,
+                world.lab.name,
+                world.provider.name,
+                result,
+                peak_memory=_peak_memory(),
+                causes=[cause.document for cause in world.facts.causes],
+            )
+            _save(world, record)
+    notes = (*world.lab.notes, *world.facts.notes)
+    urls = world.urls() if world.facts.reach else {}
+    return Run(result, record, notes, urls, tuple(world.facts.causes))
+
+
+def _save(world: World, record: dict[str, Any]) -> None:
+    """Save the record of a run. That it cannot be saved does not change how the run ended."""
+    try:
+        save_record(world.state.runs, record)
+    except LaptopError as error:
+        world.note(
+            f"this run could not be recorded: {error.where}: {error.what}. {error.next_step}"
+        )
+
+
+def _watched(world: World, workflow: Workflow, reporter: Reporter) -> RunResult:
+    with reporter() as listener:
+        try:
+            return run_workflow(
+                workflow,
+                world,
+                machines=world.machine_names(),
+                listener=listener,
+                cancel=CancelToken(),
+            )
+        finally:
+            world.close()
+
+
+def _peak_memory() -> int:
+    """The most memory this process has held, in bytes (macOS counts bytes, Linux KiB)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def fail(error: HashlabError, options: Options) -> ExitCode:
+    """Show an expected failure that no workflow could record, and return its exit code."""
+    show_error(error, stream=sys.stderr)
+    if options.json:
+        document = {"ok": False, "error": {"what": error.what, "exit_code": int(error.exit_code)}}
+        print(json_text(document))
+    return error.exit_code

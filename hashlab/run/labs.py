@@ -1,0 +1,66 @@
+"""Finds the lab that a command is about, and reads its files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hashlab.config import find_lab_folder, load_lab
+from hashlab.config.model import Lab
+from hashlab.errors import LaptopError, UsageError
+from hashlab.state.files import StateFolder
+from hashlab.state.ownership import distrusted
+from hashlab.state.private import STATE
+
+
+def read_lab(lab: Path | None, provider: str | None) -> Lab:
+    """Read the files of the lab in folder ``lab``, or of the nearest one.
+
+    ``provider`` replaces that of hashlab.toml; the result's may be "auto". Raises ConfigError,
+    UsageError, LaptopError.
+    """
+    return load_lab(lab_folder(lab), environ=os.environ, provider=provider)
+
+
+def state_of(lab: Path | None) -> StateFolder:
+    """What runs have left in folder ``lab``, or in that of the nearest lab; of no provider.
+
+    The lab's files are not read and nothing is probed, so that it works while they are broken.
+    Raises UsageError where there is no lab.
+    """
+    folder = lab_folder(lab)
+    if find_lab_folder(folder) != folder:
+        raise UsageError(
+            f"there is no hashlab.toml in {lab}",
+            next_step=f"perhaps you meant: --lab {find_lab_folder(folder)}",
+        )
+    return StateFolder(folder / STATE, provider="")
+
+
+def lab_folder(lab: Path | None) -> Path:
+    """Return the folder of the lab that ``lab`` names, without links, or of the nearest one.
+
+    Raises UsageError where there is none, LaptopError for one that somebody else than the caller
+    could have written (``hashlab.state.ownership``); nothing of it was read.
+    """
+    folder = find_lab_folder(_here()) if lab is None else _resolved(lab)
+    wrong = distrusted(str(folder))
+    if wrong is not None:
+        raise LaptopError(wrong.what, where=wrong.where, next_step=wrong.next_step)
+    return folder
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "the current folder was removed", next_step="cd to the folder of your lab"
+        ) from error
+
+
+def _resolved(lab: Path) -> Path:
+    try:
+        return lab.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name with a NUL
+        raise UsageError(f"--lab {str(lab)!r} cannot be a folder: {error}") from error

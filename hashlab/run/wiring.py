@@ -1,0 +1,256 @@
+"""Picks the real drivers: the one place where phases, providers and drivers meet.
+
+Drivers stand on large libraries. Each is imported when it is first used, so that what a command
+does not need costs nothing, and the rest is loaded while a build tool is at work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+
+from hashlab.config.model import Lab
+from hashlab.drivers.environment import engine_address
+from hashlab.drivers.keptlinks import KeptLinks
+from hashlab.drivers.laptop import free_port, interfaces, port_is_free, routes
+from hashlab.drivers.process import ProcessRunner
+from hashlab.drivers.workers import ProcessWorkers
+from hashlab.hashing import Digests
+from hashlab.inputs.contexts import read_context
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import (
+    Connector,
+    Engine,
+    KvmProbe,
+    Provider,
+    Runner,
+    Vagrant,
+    Watcher,
+    Workers,
+)
+from hashlab.state.files import StateFolder
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a provider may need. Nothing is contacted or probed before it is used."""
+
+    lab: Lab
+    state: StateFolder
+    engine: Callable[[], Engine]
+    runner: Runner
+    environ: Mapping[str, str]
+    kvm: Callable[[], KvmProbe]
+
+
+def _docker(given: Equipment) -> Provider:
+    from hashlab.providers.docker import DockerProvider  # noqa: PLC0415 - only its users pay
+
+    return DockerProvider(engine=given.engine, cache=given.state.engine)
+
+
+def _libvirt(given: Equipment) -> Provider:
+    from hashlab.providers.libvirt import LibvirtProvider  # noqa: PLC0415 - only its users pay
+
+    return LibvirtProvider(
+        engine=given.engine,
+        runner=given.runner,
+        kvm=given.kvm,
+        environ=given.environ,
+        cache=given.state.engine,
+        work=given.state.own,
+        cores=os.cpu_count() or 1,
+    )
+
+
+def _virtualbox(given: Equipment) -> Provider:
+    from hashlab.providers.virtualbox import VirtualBoxProvider  # noqa: PLC0415 - only its users pay
+
+    return VirtualBoxProvider(
+        runner=given.runner,
+        download=_download,
+        base=given.lab.box.virtualbox,
+        work=given.state.own / "box",
+        platform=sys.platform,
+    )
+
+
+PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
+    "docker": _docker,
+    "virtualbox": _virtualbox,
+    "libvirt": _libvirt,
+}
+
+
+def equip(lab: Lab) -> Equipment:
+    """The real equipment of the lab's provider."""
+    state = StateFolder(lab.state_folder, lab.provider)
+    runner = ProcessRunner(children=state.children)
+    kvm = _once(lambda: _probe_kvm(state, runner))
+    return Equipment(lab, state, cache(_local_engine), runner, os.environ, kvm)
+
+
+class Warm:
+    """What one process keeps for the runs that follow each other in it: file hashes, build workers,
+    open links.
+    """
+
+    def __init__(self) -> None:
+        self.digests = Digests()
+        self._workers = ProcessWorkers()
+        self._links = KeptLinks()
+
+    @property
+    def workers(self) -> Workers:
+        """The build workers, for a run that leaves them alive."""
+        return cast(Workers, _Staying(self._workers))
+
+    def connector(self, connector: Connector) -> Connector:
+        """The same connector, but its links stay open."""
+        return self._links.through(connector)
+
+    def close(self) -> None:
+        """End the workers, close the links."""
+        self._workers.close()
+        self._links.close()
+
+
+class _Staying:
+    """Build workers that outlive a run."""
+
+    def __init__(self, workers: Workers) -> None:
+        self.ask = workers.ask
+
+    def close(self) -> None:
+        """Nothing: they are wanted again."""
+
+
+def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
+    """A world with the real drivers. Nothing is contacted before it is needed.
+
+    ``warm``: what earlier runs of this process have kept.
+    """
+    equipment = equip(lab)
+    state, runner = equipment.state, equipment.runner
+    digests = warm.digests if warm else Digests()
+    provider = PROVIDERS[lab.provider](equipment)
+
+    def connector() -> object:
+        made = _connector(state, runner, provider)
+        return warm.connector(cast(Connector, made)) if warm else made
+
+    return World(
+        lab=lab,
+        state=state,
+        provider=provider,
+        vagrant=cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner))),
+        connector=cast(Connector, _Late(connector)),
+        engine_name=_engine_name,
+        laptop_engine=equipment.engine,
+        runner=runner,
+        workers=warm.workers if warm else ProcessWorkers(),
+        digests=digests,
+        download=_download,
+        build_context=lambda build: read_context(
+            build.context, build.dockerfile, boundary=lab.boundary, digests=digests
+        ),
+        render=_render,
+        interfaces=interfaces,
+        routes=routes,
+        port_is_free=port_is_free,
+        free_port=free_port,
+        environ=os.environ,
+        python=sys.executable,
+    )
+
+
+# Phases that run at once may need drivers that share a library whose modules import each other:
+# Python would let one of them see it half made.
+_IMPORTING = threading.Lock()
+
+
+def _driver(name: str) -> Any:
+    """A driver's module, imported by one thread at a time."""
+    with _IMPORTING:
+        return import_module(name)
+
+
+def open_watcher() -> Watcher:
+    """What notices that files are saved."""
+    return cast(Watcher, _driver("hashlab.drivers.watching").FileWatcher())
+
+
+class _Late:
+    """Stands for an object that is made when it is first used."""
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._made = cache(make)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made(), name)
+
+
+def _once(find: Callable[[], KvmProbe]) -> Callable[[], KvmProbe]:
+    """The same, but phases that run at once wait for one answer."""
+    lock, found = threading.Lock(), cache(find)
+
+    def ask() -> KvmProbe:
+        with lock:
+            return found()
+
+    return ask
+
+
+def _probe_kvm(state: StateFolder, runner: Runner) -> KvmProbe:
+    probe = _driver("hashlab.drivers.kvm").probe_kvm
+    architecture = os.uname().machine
+    return cast(
+        KvmProbe,
+        probe(
+            runner=runner,
+            cache=state.kvm,
+            environ=os.environ,
+            system=sys.platform,
+            architecture=architecture,
+        ),
+    )
+
+
+def _vagrant(lab: Lab, state: StateFolder, runner: Runner) -> object:
+    driver = _driver("hashlab.drivers.vagrant").VagrantDriver
+    return driver(folder=state.own, provider=lab.provider, runner=runner)
+
+
+def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object:
+    driver = _driver("hashlab.drivers.ssh").SshConnector
+    return driver(
+        key=state.key,
+        config=state.ssh_config,
+        runner=runner,
+        patience=lambda: provider.patience,
+    )
+
+
+def _local_engine() -> Engine:
+    return cast(Engine, _driver("hashlab.drivers.engine").local_engine(os.environ))
+
+
+def _engine_name() -> str:
+    address = engine_address(os.environ)
+    return f"{address.host or 'nowhere'} ({address.source})"
+
+
+def _download(url: str, target: Path, *, limit: int, track: Track) -> None:
+    _driver("hashlab.drivers.download").download(url, target, limit=limit, track=track)
+
+
+def _render(values: Mapping[str, Any]) -> str:
+    return str(_driver("hashlab.drivers.rendering").render_vagrantfile(values))

@@ -1,0 +1,365 @@
+"""The folder .hashlab: names of what is in it, and the one way to read, write and remove it.
+
+Files are written whole or not at all, links in ``.hashlab`` are not followed
+(``hashlab.state.private``),
+and what the disk refuses is a LaptopError that says what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from hashlab.errors import LaptopError
+from hashlab.state import private
+
+# How the name of a file ends that is not yet written whole.
+UNFINISHED = ".new"
+# No file of text that hashlab writes comes near this size.
+MOST_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Paths below ``.hashlab``. All of it can be deleted; the next run makes it anew.
+
+    What speaks of machines lies in a folder of their provider, so that one lab can run on two
+    providers at a time.
+    """
+
+    root: Path
+    provider: str
+
+    @property
+    def own(self) -> Path:
+        """What speaks of this provider's machines."""
+        return self.root / self.provider
+
+    @property
+    def vagrantfile(self) -> Path:
+        """The rendered Vagrantfile."""
+        return self.own / "Vagrantfile"
+
+    @property
+    def vagrant(self) -> Path:
+        """Vagrant's own state of the machines."""
+        return self.own / "vagrant"
+
+    @property
+    def ssh(self) -> Path:
+        """Key pair, known hosts and OpenSSH configuration of this lab."""
+        return self.own / "ssh"
+
+    @property
+    def key(self) -> Path:
+        """The lab's private key."""
+        return self.ssh / "id_ed25519"
+
+    @property
+    def ssh_config(self) -> Path:
+        """OpenSSH configuration that knows every machine by its name."""
+        return self.ssh / "config"
+
+    @property
+    def machines(self) -> Path:
+        """Cached SSH endpoints and host keys."""
+        return self.own / "machines.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Secrets made for this lab, one file each."""
+        return self.root / "secrets"
+
+    @property
+    def runs(self) -> Path:
+        """One JSON record per run."""
+        return self.root / "runs"
+
+    @property
+    def page(self) -> Path:
+        """The page of all runs."""
+        return self.root / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the run that is at work."""
+        return self.root / "lock"
+
+    @property
+    def unverified(self) -> Path:
+        """There from the first change to the lab until it has passed verify."""
+        return self.own / "unverified"
+
+    @property
+    def disks_ready(self) -> Path:
+        """There once the disks of new machines are filled; Vagrant waits for it."""
+        return self.own / "disks-ready"
+
+    @property
+    def kept(self) -> Path:
+        """Data of machines that are being replaced, until their successors have it."""
+        return self.own / "kept"
+
+    @property
+    def snapshots(self) -> Path:
+        """The manifests of snapshots. They stay when the lab is destroyed."""
+        return self.own / "snapshots"
+
+    def manifest(self, snapshot: str) -> Path:
+        """What a snapshot says of itself; there once it is whole."""
+        return self.snapshots / f"{snapshot}.json"
+
+    @property
+    def restoring(self) -> Path:
+        """There while machines give way to those of a snapshot, whose name it holds."""
+        return self.own / "restoring"
+
+    @property
+    def children(self) -> Path:
+        """One note per command that a run has at work."""
+        return self.root / "children"
+
+    @property
+    def engine(self) -> Path:
+        """What was probed of the laptop's engine."""
+        return self.root / "engine.json"
+
+    @property
+    def kvm(self) -> Path:
+        """Whether guests run under KVM on this laptop, as probed."""
+        return self.root / "kvm.json"
+
+    def artifact(self, name: str) -> Path:
+        """What an artifact was last built from."""
+        return self.root / "artifacts" / f"{name}.json"
+
+
+def read_json(path: Path) -> Any:
+    """Return the file's JSON value; None if it is missing, damaged or may not be read. Only for
+    what can be made again.
+    """
+    try:
+        return json.loads(_read(path))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of a file; None if it is missing. Raises LaptopError if it cannot be read."""
+    with explained(path):
+        try:
+            return _read(path).decode()
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError as error:
+            raise OSError(None, "it is not UTF-8", str(path)) from error
+
+
+def _read(path: Path) -> bytes:
+    with os.fdopen(private.open_file(str(path), os.O_RDONLY), "rb") as stream:
+        data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, "it is larger than all that hashlab writes", str(path))
+    return data
+
+
+def write_json(path: Path, value: object, *, lasting: bool = False) -> None:
+    """Write a JSON value as ``write_text`` writes a text."""
+    write_text(path, json_text(value) + "\n", lasting=lasting)
+
+
+def save_cache(path: Path, value: object) -> None:
+    """Save what can be found out again. Where it cannot be saved, the next run finds it out."""
+    with suppress(LaptopError):
+        write_json(path, value)
+
+
+def json_text(value: object) -> str:
+    """JSON of which each member is a line, and each object of a list that is a member. So it reads
+    like a table, and the encoder in C writes it: the one that indents took 9 ms for 12 machines.
+    """
+    if not isinstance(value, Mapping) or not value:
+        return json.dumps(value)
+    members = (f"  {json.dumps(str(name))}: {_member(one)}" for name, one in value.items())
+    return "{\n" + ",\n".join(members) + "\n}"
+
+
+def _member(value: object) -> str:
+    if not (isinstance(value, list) and value and isinstance(value[0], Mapping)):
+        return json.dumps(value)
+    return "[\n" + ",\n".join(f"    {json.dumps(one)}" for one in value) + "\n  ]"
+
+
+def write_text(path: Path, text: str, *, mode: int | None = None, lasting: bool = False) -> None:
+    """Write a text file so that a reader sees the old file or the new one, never half.
+
+    ``mode``: that of a new file; without it 0600 in ``.hashlab`` and 0644 elsewhere. ``lasting``:
+    after a power cut it is still there. Raises LaptopError; then the old file stays.
+    """
+    with explained(path), replacing(path, mode=mode, lasting=lasting) as stream:
+        stream.write(text.encode())
+
+
+@contextmanager
+def replacing(path: Path, *, mode: int | None = None, lasting: bool = False) -> Iterator[IO[bytes]]:
+    """Gives a stream whose content becomes the file when the block ends well; see ``write_text``.
+    Raises OSError.
+    """
+    if mode is None:
+        mode = private.FILE_MODE if private.is_private(str(path)) else 0o644
+    with private.parent(str(path), make=True) as (folder, name):
+        half = f"{name}.{os.getpid()}{UNFINISHED}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(FileNotFoundError):
+            os.unlink(half, dir_fd=folder)  # of a killed process that had this one's number
+        try:
+            with os.fdopen(os.open(half, flags, mode, dir_fd=folder), "wb") as stream:
+                yield stream
+                stream.flush()
+                if lasting:
+                    os.fsync(stream.fileno())
+            os.replace(half, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(half, dir_fd=folder)
+            raise
+        if lasting:
+            os.fsync(folder)
+
+
+def append(path: Path, text: str) -> None:
+    """Write at the end of a file. Raises LaptopError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    with explained(path), os.fdopen(private.open_file(str(path), flags), "ab") as stream:
+        stream.write(text.encode())
+
+
+def open_binary(path: Path, *, write: bool = False) -> IO[bytes]:
+    """Open a file to read it, or to write it from its beginning. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if write else os.O_RDONLY
+    return os.fdopen(private.open_file(str(path), flags), "wb" if write else "rb")
+
+
+def is_file(path: Path) -> bool:
+    """True for a file; in ``.hashlab`` a link is none."""
+    return private.kind(str(path)) == stat.S_IFREG
+
+
+def is_folder(path: Path) -> bool:
+    """True for a folder; in ``.hashlab`` a link is none."""
+    return private.kind(str(path)) == stat.S_IFDIR
+
+
+def names(path: Path) -> list[str]:
+    """Names of all that is in a folder, in order; none if it is missing, or something else."""
+    try:
+        with private.folder(str(path)) as folder:
+            return sorted(os.listdir(folder))  # noqa: PTH208 - Path cannot list a descriptor
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise trouble(error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and all above it. Raises LaptopError."""
+    with explained(path), private.folder(str(path), make=True):
+        pass
+
+
+def make_tool_folder(path: Path) -> None:
+    """Make a folder that another program will write in: by a link, it would write elsewhere.
+    Raises LaptopError if there is one.
+    """
+    make_folder(path)
+    with explained(path), private.folder(str(path)) as folder:
+        for where, folders, files, opened in os.fwalk(".", dir_fd=folder):
+            for name in (*folders, *files):
+                if stat.S_ISLNK(os.stat(name, dir_fd=opened, follow_symlinks=False).st_mode):
+                    raise OSError(errno.ELOOP, "it is a link", str(path / where / name))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a link itself; fine if it is missing. Raises LaptopError."""
+    with explained(path):
+        try:
+            with private.parent(str(path)) as (folder, name):
+                os.unlink(name, dir_fd=folder)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all in it, or whatever else is there; fine if it is missing. Raises
+    LaptopError.
+    """
+    if not is_folder(path):
+        remove(path)
+        return
+    with explained(path), private.parent(str(path)) as (folder, name):
+        shutil.rmtree(name, dir_fd=folder)
+
+
+def make_lasting(path: Path) -> None:
+    """Let a file that another program wrote survive a power cut. Raises LaptopError."""
+    with explained(path), private.parent(str(path)) as (folder, name):
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.fsync(folder)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block, which deals with ``path``, into a LaptopError with advice."""
+    try:
+        yield
+    except OSError as error:
+        raise trouble(error, path) from error
+
+
+def trouble(error: OSError, path: Path | None = None) -> LaptopError:
+    """What a person can do about a file that cannot be read or written."""
+    where = Path(os.fsdecode(error.filename)) if error.filename else path
+    said = error.strerror or str(error)
+    what = said if said.startswith("it is") else f"it cannot be used: {said}"
+    return LaptopError(what, where=str(where or ""), next_step=_advice(error.errno, where))
+
+
+def _advice(number: int | None, where: Path | None) -> str:
+    if number in (errno.EACCES, errno.EPERM) and where is not None:
+        mine = f"sudo chown -R {os.geteuid()} {shlex.quote(str(_state_of(where)))}"
+        return f"run hashlab as the user to whom it belongs, or make it yours: {mine}"
+    return _ADVICE.get(number or 0, "move it away, then run it again")
+
+
+def _state_of(path: Path) -> Path:
+    """The ``.hashlab`` that a path is in, else the path's folder."""
+    inside = [each for each in (path, *path.parents) if each.name == private.STATE]
+    return inside[0] if inside else path.parent
+
+
+_ADVICE = {
+    errno.ENOSPC: "free space on that disk, then run it again; hashlab box prune and docker system "
+    "df show what can go",
+    errno.EDQUOT: "your quota is used up: remove files, then run it again",
+    errno.EROFS: "the disk is mounted read-only: mount it for writing, or copy the lab elsewhere",
+    errno.ENAMETOOLONG: "move the lab to a folder with a shorter path",
+    errno.ENOLCK: "this disk has no file locks: move the lab to a local disk",
+    errno.EOPNOTSUPP: "this disk has no file locks: move the lab to a local disk",
+    errno.ENOSYS: "this disk has no file locks: move the lab to a local disk",
+    errno.EIO: "the disk fails: save your data, then check it",
+    errno.EMFILE: "too many files are open: close programs, or raise ulimit -n",
+    errno.ENFILE: "too many files are open: close programs",
+}
