@@ -59,7 +59,7 @@ def find_lab_folder(start: Path) -> Path:
         return Path(folder)
     raise UsageError(
         f"there is no {FILE} in {beginning}, nor in any folder above it",
-        next_step=f"cd to the folder of your {FILE}, or write one: see docs/config.md",
+        next_step=f"cd to the folder of your {FILE}, or write one: see docs/reference/config.md",
     )
 
 
@@ -130,7 +130,7 @@ def _read_hashlab_toml(folder: Path, report: Report) -> Draft | None:
     if text is None:
         return None
     if is_blank(text):
-        report.add(0, "is empty", 'Write [lab] and name = "my-lab": see docs/config.md.')
+        report.add(0, "is empty", 'Write [lab] and name = "my-lab": see docs/reference/config.md.')
         return None
     node = read_toml(text, report)
     return None if node is None else read_hashlab_toml(node, Context(report, folder))

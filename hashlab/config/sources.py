@@ -60,7 +60,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
             what = "is a folder, not a file" if path.is_dir() else "does not exist"
-            raise Wrong(0, what, "Write this file: see docs/config.md.")
+            raise Wrong(0, what, "Write this file: see docs/reference/config.md.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -72,7 +72,7 @@ def all_is_well(checks: Sequence[Check]) -> bool:
 
 
 def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> dict[str, Any]:
-    """What `doctor --json` prints, as docs/json.md describes it; ``own``, ``why``: as above."""
+    """The document of `doctor --json` (docs/reference/json.md); ``own``, ``why``: as above."""
     rows = [asdict(check) for check in checks]
     return {"ok": all_is_well(checks), "provider": own or None, "why": why, "checks": rows}
 

@@ -20,7 +20,7 @@ from hashlab.protocols import ObservedMachine
 
 
 def status_document(world: World, track: Track) -> dict[str, Any]:
-    """The document ``status --json`` prints (shape: docs/json.md). Changes nothing."""
+    """The document ``status --json`` prints (shape: docs/reference/json.md). Changes nothing."""
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     running = [name for name, machine in observed.items() if machine.state == "running"]
     errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))

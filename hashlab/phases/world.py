@@ -63,7 +63,7 @@ class Cause:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The cause as it stands in the record of a run (shape: docs/json.md)."""
+        """The cause as it stands in the record of a run (shape: docs/reference/json.md)."""
         shown = self.files[:SHOWN_FILES]
         return {
             "what": self.what,

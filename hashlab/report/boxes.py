@@ -24,7 +24,7 @@ SECONDS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
 def show_boxes(document: Mapping[str, Any], stream: TextIO, *, now: datetime) -> None:
-    """Show the document of ``box`` (its fields: docs/json.md). ``now``: with a time zone."""
+    """Show the document of ``box`` (fields: docs/reference/json.md). ``now``: with a time zone."""
     show(boxes_page(document, now), stream)
 
 

@@ -12,7 +12,7 @@ from hashlab.report.record import moment
 from hashlab.report.runs import Run
 from hashlab.report.words import seconds, title
 
-# Commands that leave a record, those of docs/json.md, and what is typed to run them.
+# Commands that leave a record, those of docs/reference/json.md, and what is typed to run them.
 RECORDED = {
     "init-box": "init-box",
     "dev": "dev",

@@ -1,4 +1,4 @@
-"""The document of `hashlab report`: what its page shows and `--json` prints; see docs/json.md."""
+"""The document of `hashlab report`, for page and `--json`: see docs/reference/json.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Figures of earlier runs: how long they take, whether that changes, what took longer this time.
 
-Pure functions of numbers and rows; docs/report.md names the limits that stand here.
+Pure functions of numbers and rows; docs/reference/report.md names the limits that stand here.
 """
 
 from __future__ import annotations

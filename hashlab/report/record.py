@@ -27,7 +27,7 @@ def run_record(
     causes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """The record of one run; ``peak_memory`` in bytes. ``causes``: why it had anything to do,
-    each with ``what``, ``files`` and ``more``. docs/json.md describes each field.
+    each with ``what``, ``files`` and ``more``. docs/reference/json.md describes each field.
     """
     return {
         "command": command,

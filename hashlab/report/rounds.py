@@ -97,7 +97,7 @@ class Rounds:
 
 
 def round_document(over: Round) -> dict[str, Any]:
-    """A round trip as fields; docs/json.md describes each."""
+    """A round trip as fields; docs/reference/json.md describes each."""
     return {
         "ended": _moment(over.ended),
         "seconds": round(over.seconds, 3),

@@ -22,7 +22,7 @@ COLUMNS = (
 
 
 def show_snapshots(document: Mapping[str, Any], stream: TextIO, *, now: datetime) -> None:
-    """Show the document of ``snapshots`` (its fields: docs/json.md). ``now``: with a time zone."""
+    """Show the document of ``snapshots`` (docs/reference/json.md). ``now``: with a time zone."""
     show(snapshots_page(document, now), stream)
 
 

@@ -40,7 +40,7 @@ TONES: dict[str, Tone] = {
 
 
 def show_status(document: Mapping[str, Any], stream: TextIO) -> None:
-    """Show the status document (its fields: docs/json.md)."""
+    """Show the status document (its fields: docs/reference/json.md)."""
     show(status_page(document), stream)
 
 

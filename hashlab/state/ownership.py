@@ -79,7 +79,7 @@ def _foreign(path: str, lab: str) -> Distrust | None:
 
 
 def _exception(lab: str) -> str:
-    return f"export {SAFE}={_quoted(lab)} (docs/config.md)"
+    return f"export {SAFE}={_quoted(lab)} (docs/reference/config.md)"
 
 
 def _quoted(path: str) -> str:

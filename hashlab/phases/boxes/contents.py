@@ -14,7 +14,7 @@ from hashlab.protocols import BoxManifest
 
 
 def described(world: World, manifest: BoxManifest, work: Path, track: Track) -> BoxManifest:
-    """The manifest of a box that was just built, with its contents (``data``: docs/json.md)."""
+    """The manifest of a box that was just built, with ``data`` of docs/reference/json.md."""
     names = list(manifest.images)
     inside = world.provider.boxes.contents(manifest, work, track=track)
     data = {

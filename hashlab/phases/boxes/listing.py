@@ -12,7 +12,7 @@ from hashlab.protocols import BoxManifest
 
 
 def box_document(world: World) -> dict[str, Any]:
-    """The document ``box --json`` prints (shape: docs/json.md). Changes nothing."""
+    """The document ``box --json`` prints (shape: docs/reference/json.md). Changes nothing."""
     wanted = recipe_manifest(world)
     users = world.provider.boxes.users()
     boxes = [_box(world, box, wanted, users) for box in all_boxes(world)]

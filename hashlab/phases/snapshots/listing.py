@@ -9,7 +9,7 @@ from hashlab.phases.world import World
 
 
 def snapshots_document(world: World) -> dict[str, Any]:
-    """The document ``snapshots --json`` prints (shape: docs/json.md)."""
+    """The document ``snapshots --json`` prints (shape: docs/reference/json.md)."""
     names = saved(world.state)
     unfinished = [name for name in snapshots_of(world).kept(world.lab) if name not in names]
     rows = [_row(world, name) for name in names]

@@ -17,7 +17,7 @@ START = ("hashlab init-box", "hashlab dev", "hashlab refresh")
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The HTML page of a report document (its fields: docs/json.md)."""
+    """The HTML page of a report document (its fields: docs/reference/json.md)."""
     name = document["lab"] or "no run yet"
     head = element(
         "head",

@@ -1,4 +1,4 @@
-"""The examples and every block of docs/config.md load without problems."""
+"""The examples and every block of docs/reference/config.md load without problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashlab.config import Lab, load_lab
 from hashlab.config.compose.service import SERVICE_KEYS
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "config.md"
+PAGE = ROOT / "docs" / "reference" / "config.md"
 BLOCK = re.compile(r"^```(toml|yaml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LAB = '[lab]\nname = "shop"\n'
 MACHINES = "".join(

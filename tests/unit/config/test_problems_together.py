@@ -111,7 +111,7 @@ def test_without_a_lab_folder_the_error_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_lab_folder(tmp_path)
     assert "there is no hashlab.toml in" in str(caught.value)
-    assert "docs/config.md" in caught.value.next_step
+    assert "docs/reference/config.md" in caught.value.next_step
 
 
 def test_an_unknown_provider_on_the_command_line_is_a_usage_error(

@@ -14,7 +14,7 @@ from hashlab.report.budget import RECORDED, over_budget, read_budgets, spent
 from hashlab.report.runs import Run, read_runs
 
 PAGE = "/lab/.hashlab/report.html"
-JSON_PAGE = Path(__file__).parents[3] / "docs" / "json.md"
+JSON_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
 
 
 def runs(tmp_path: Path, *records: dict[str, object]) -> tuple[Run, ...]:

@@ -1,4 +1,4 @@
-"""docs/json.md says what the program does: its examples have the fields that are written."""
+"""The examples of docs/reference/json.md have the fields that the program writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashlab.report.findings import report_document
 from hashlab.report.runs import read_runs
 from hashlab.run import workflows
 
-PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]

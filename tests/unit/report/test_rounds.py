@@ -14,7 +14,7 @@ from hashlab.pipeline import Row, Status
 from hashlab.report import Round, Rounds, round_report, show_error
 from hashlab.report.rounds import round_document
 
-PAGE = (Path(__file__).parents[3] / "docs" / "json.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
 
 
 def row(

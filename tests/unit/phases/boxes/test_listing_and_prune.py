@@ -45,7 +45,7 @@ def test_a_box_is_told_with_its_contents_and_its_users(outside: Outside) -> None
 
 
 def test_the_document_has_the_fields_that_the_page_describes(outside: Outside) -> None:
-    page = (Path(__file__).parents[4] / "docs/json.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs/reference/json.md").read_text(encoding="utf-8")
     blocks = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", page, re.DOTALL)]
     [example] = [block for block in blocks if "boxes" in block]
     register_box(outside)
