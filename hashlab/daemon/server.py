@@ -316,4 +316,3 @@ def _ready() -> None:
     os.ftruncate(2, 0)  # the log of the one before
     os.write(client.READY_FD, b".")
     os.close(client.READY_FD)
-
