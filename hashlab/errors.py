@@ -96,6 +96,10 @@ class EngineStopped(LabError):
     """A machine answers, but its Docker Engine is stopped and nothing is about to start it."""
 
 
+class EngineHangs(EngineStopped):
+    """A machine answers, and its Docker Engine runs, but does not answer: only a restart helps."""
+
+
 class FilesChanged(LabError):
     """Files of the laptop went on changing while they were read; a run is repeated for it."""
 

@@ -27,12 +27,14 @@ from hashlab.drivers.environment import (
     tool_environment,
 )
 from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
-from hashlab.errors import LabError, LaptopError
+from hashlab.errors import EngineHangs, LabError, LaptopError
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
+# For the first question to a machine's engine, which a healthy one answers within milliseconds.
+FIRST_ANSWER_SECONDS = 15
 # Of the API, for the one question that every version answers: which version is there.
 FIRST_VERSION = "1.41"
 CHUNK = 1 << 20
@@ -547,14 +549,14 @@ def channel_engine(
 ) -> DockerEngine:
     """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection).
 
-    ``patience``: by how much longer than on the laptop a call may take.
+    ``patience``: by how much longer than on the laptop a call may take. Raises LabError;
+    EngineHangs where the engine accepts the first question and does not answer it.
     """
-    timeout = CALL_SECONDS * patience
-    adapter = ChannelAdapter(connect, timeout)
+    adapter = ChannelAdapter(connect, CALL_SECONDS * patience)
 
-    def client(version: str) -> docker.APIClient:
+    def client(version: str, seconds: float = CALL_SECONDS) -> docker.APIClient:
         made = docker.APIClient(
-            base_url="tcp://machine:2375", version=version, timeout=round(timeout)
+            base_url="tcp://machine:2375", version=version, timeout=round(seconds * patience)
         )
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
@@ -564,7 +566,16 @@ def channel_engine(
 
     try:
         # The version must be known to make a client, and asking for it needs one.
-        version = client(FIRST_VERSION).version(api_version=False)["ApiVersion"]
+        first = client(FIRST_VERSION, FIRST_ANSWER_SECONDS)
+        version = first.version(api_version=False)["ApiVersion"]
+    except requests.Timeout as error:
+        raise EngineHangs(
+            "the machine's Docker Engine hangs: "
+            f"no answer within {FIRST_ANSWER_SECONDS * patience:.0f} s",
+            where=where,
+            next_step=f"hashlab ssh {where} --command 'systemctl status docker'; "
+            "then hashlab dev, which restarts the engine",
+        ) from error
     except (DockerException, requests.RequestException, OSError, EOFError) as error:
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error

@@ -19,7 +19,7 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from hashlab.drivers.engine import channel_engine
-from hashlab.errors import EngineStopped, LabError
+from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, Link, Runner
 
@@ -49,13 +49,15 @@ RELAY = "exec socat -t 0.01 STDIO UNIX-CONNECT:/run/docker.sock"
 
 
 # By its own log, where it fails. A unit that failed too often must be told to forget it.
-START_SECONDS = 60.0
+START_SECONDS = 90.0
 START_ENGINE = """\
 sudo systemctl reset-failed docker.service docker.socket 2> /dev/null
 sudo systemctl start docker.socket docker.service && exit 0
 sudo journalctl --unit docker --no-pager --lines 10
 exit 1
 """
+# An engine that hangs would not end in order. The next one ends its containers in order.
+KILL_ENGINE = "sudo systemctl kill --kill-whom=main --signal=KILL docker.service\n"
 
 # Paramiko prints a traceback for a connection refused half-way, which connecting again answers.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -266,19 +268,24 @@ class SshConnector:
         try:
             return Link(machine, shell, channel_engine(machine, shell.relay, patience=patience))
         except LabError as error:
-            stopped = _engine_is_stopped(shell)
+            state = _engine_state(shell)
             shell.close()
-            if not stopped:
-                raise
-            raise EngineStopped(
-                "the machine's Docker Engine is stopped", where=machine, next_step="hashlab dev"
-            ) from error
+            if state in ("inactive", "failed"):
+                raise EngineStopped(
+                    "the machine's Docker Engine is stopped", where=machine, next_step="hashlab dev"
+                ) from error
+            if isinstance(error, EngineHangs) and state != "active":
+                raise LabError(error.what, where=machine) from error  # it may be starting
+            raise
 
-    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
+    def start_engine(
+        self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
+    ) -> None:
         """See protocols.Connector."""
         shell = self._shell(machine, endpoint, host_key)
+        script = KILL_ENGINE + START_ENGINE if hangs else START_ENGINE
         try:
-            done = shell.run(["sh", "-c", START_ENGINE], timeout=START_SECONDS)
+            done = shell.run(["sh", "-c", script], timeout=START_SECONDS)
         finally:
             shell.close()
         if done.code != 0:
@@ -360,18 +367,17 @@ class SshConnector:
         return _bytes_sent(done.stdout)
 
 
-def _engine_is_stopped(shell: SshShell) -> bool:
-    """Whether a machine's engine is stopped and no job of systemd's is about to start it, as one is
-    while the machine boots. False where the machine does not say.
+def _engine_state(shell: SshShell) -> str:
+    """Return systemd's word for the state of a machine's engine: "active", "inactive", "failed".
+    Return "" if a job of systemd's is about to change it, as while the machine boots, or if the
+    machine does not say.
     """
     try:
         done = shell.run(["systemctl", "show", "--property=ActiveState,Job", "docker.service"])
     except LabError:
-        return False
-    lines = done.stdout.split()
-    stopped = {"ActiveState=inactive", "ActiveState=failed"} & set(lines)
-    jobs = [line for line in lines if line.startswith("Job=")]
-    return bool(stopped) and all(job in ("Job=", "Job=0") for job in jobs)
+        return ""
+    values = dict(line.split("=", 1) for line in done.stdout.split() if "=" in line)
+    return values.get("ActiveState", "") if values.get("Job", "") in ("", "0") else ""
 
 
 def _transport(*args: Any, **how: Any) -> paramiko.Transport:

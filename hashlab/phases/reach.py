@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
-from hashlab.errors import EngineStopped, LabError
+from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.phases.keys import ensure_key, write_ssh_files
 from hashlab.phases.world import Reach, World
 from hashlab.pipeline import Track
@@ -23,8 +23,8 @@ WORD = re.compile(r"[A-Za-z0-9._:+/=@-]+")
 
 def connect(world: World, track: Track, machine: str) -> None:
     """Promise: an SSH connection to the machine is open, its host key pinned, its engine answers,
-    started if it was stopped. Does not wait for Vagrant to end: a machine is used from the moment
-    it answers.
+    started if it was stopped, restarted if it hung. Does not wait for Vagrant to end: a machine is
+    used from the moment it answers.
     """
     _connect(world, track, machine, starting=True)
 
@@ -35,10 +35,10 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
         try:
             _connect_once(world, machine)
             break
-        except EngineStopped:
-            if not starting:
+        except EngineStopped as error:
+            if not starting or time.monotonic() > deadline:
                 raise
-            _start_engine(world, track, machine)
+            _start_engine(world, track, machine, hangs=isinstance(error, EngineHangs))
         except LabError as error:
             if time.monotonic() > deadline:
                 raise
@@ -49,13 +49,15 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
     track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
 
 
-def _start_engine(world: World, track: Track, machine: str) -> None:
-    track.detail("its engine is stopped; starting it")
+def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> None:
+    state, act = ("hangs", "restarting") if hangs else ("is stopped", "starting")
+    track.detail(f"its engine {state}; {act} it")
     found = world.provider.machines.one(world.lab, machine)
     host_key = world.provider.machines.host_key(world.lab, machine)
     if found is not None and found.endpoint is not None:
-        world.connector.start_engine(machine, found.endpoint, host_key)
-        world.note(f"the Docker Engine of machine {machine} was stopped, and was started")
+        world.connector.start_engine(machine, found.endpoint, host_key, hangs=hangs)
+        what = "did not answer, and was restarted" if hangs else "was stopped, and was started"
+        world.note(f"the Docker Engine of machine {machine} {what}")
 
 
 def _connect_once(world: World, machine: str) -> None:
@@ -149,6 +151,8 @@ def _answers(world: World, machine: str) -> bool:
         return endpoint is not None and world.connector.answers(endpoint)
     try:
         link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+    except EngineStopped:
+        return False
     except LabError:
         return True  # another machine answers there: whoever connects asks the provider
     world.facts.links[machine] = link

@@ -66,6 +66,8 @@ def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
     try:
         reconnect(world, track, name)
     except LabError as error:
+        advice = f"; {error.next_step}" if error.next_step else ""
+        world.note(f"machine {name}: {error.what}{advice}")
         return name, error.what
     return name, ""
 

@@ -63,11 +63,15 @@ class Connector(Protocol):
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """Open a connection that accepts only ``host_key``. Raises LabError; EngineStopped where
-        waiting for the machine's engine would not help.
+        waiting for the machine's engine would not help, EngineHangs if it runs all the same.
         """
 
-    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
-        """Start the engine of a machine on which it is stopped. Raises LabError with its log."""
+    def start_engine(
+        self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
+    ) -> None:
+        """Start the engine of a machine on which it is stopped; kill it first if it ``hangs``.
+        Raises LabError with its log.
+        """
 
     def copy(
         self,

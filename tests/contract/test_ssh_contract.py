@@ -17,13 +17,14 @@ import paramiko
 import pytest
 from fakes import FakeRunner, Faults, track_of
 
-from hashlab.drivers import ssh
+from hashlab.drivers import engine, ssh
 from hashlab.drivers.ssh import SshConnector, SshShell
-from hashlab.errors import EngineStopped, LabError
+from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.protocols import Completed, Endpoint, Link
 
 RELAY = ssh.RELAY
+HANGING_RELAY = "exec relay-to-a-socket-that-never-answers"
 NO_RELAY = "exec socat-is-not-there"
 REFUSED = "exec not-allowed"
 HOST_KEY = paramiko.ECDSAKey.generate()
@@ -53,7 +54,7 @@ class Session(paramiko.ServerInterface):
         self._server.commands.append(text)
         if text == REFUSED:
             return False
-        work = {RELAY: _engine, NO_RELAY: _end}.get(text, _shell)
+        work = {RELAY: _engine, NO_RELAY: _end, HANGING_RELAY: self._server.hang}.get(text, _shell)
         wire = channel.get_transport()
         assert isinstance(wire, Wire)
         wire.begin.append(lambda: work(channel, text))
@@ -107,6 +108,7 @@ class Server:
     listener: socket.socket
     commands: list[str] = field(default_factory=list)
     transports: list[paramiko.Transport] = field(default_factory=list)
+    hanging_socket: Path | None = None
 
     @property
     def endpoint(self) -> Endpoint:
@@ -125,6 +127,13 @@ class Server:
                 transport.start_server(server=Session(self))
             except (paramiko.SSHException, EOFError, OSError):
                 transport.close()
+
+    def hang(self, channel: paramiko.Channel, _: str) -> None:
+        """Relay to a socket as socat does: what is received travels, and nothing comes back."""
+        with socket.socket(socket.AF_UNIX) as wire, suppress(EOFError, OSError):
+            wire.connect(str(self.hanging_socket))
+            while data := channel.recv(4096):
+                wire.sendall(data)
 
     def close(self) -> None:
         self.listener.close()
@@ -405,16 +414,92 @@ def test_an_engine_that_nothing_is_about_to_start_is_stopped(
     said: str,
     stopped: bool,
 ) -> None:
-    systemctl = tmp_path / "bin" / "systemctl"
-    systemctl.parent.mkdir()
-    systemctl.write_text(f"#!/bin/sh\nprintf '%s\\n' '{said}'\n")
-    systemctl.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{systemctl.parent}:{os.environ['PATH']}")
+    program(tmp_path, monkeypatch, "systemctl", f"printf '%s\\n' '{said}'")
     monkeypatch.setattr(ssh, "RELAY", NO_RELAY)
     with pytest.raises(LabError, match="Docker Engine") as failure:
         connector.connect("web", server.endpoint, public(HOST_KEY))
     assert isinstance(failure.value, EngineStopped) is stopped
     assert failure.value.where == "web"
+
+
+def program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: str) -> None:
+    """Put a program of one line before all others of its name."""
+    path = folder / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+
+
+@pytest.fixture
+def hanging(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the engine of this server be one that was stopped with SIGSTOP: the kernel accepts."""
+    server.hanging_socket = tmp_path / "docker.sock"
+    monkeypatch.setattr(ssh, "RELAY", HANGING_RELAY)
+    monkeypatch.setattr(engine, "FIRST_ANSWER_SECONDS", 1)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(server.hanging_socket))
+        listener.listen()
+        yield
+
+
+@pytest.mark.usefixtures("hanging")
+def test_an_engine_that_accepts_and_never_answers_is_reported_within_its_limit(
+    server: Server, connector: SshConnector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, monkeypatch, "systemctl", "printf 'ActiveState=active\nJob=\n'")
+    started = time.monotonic()
+    with pytest.raises(EngineHangs, match="hangs: no answer within 1 s") as failure:
+        connector.connect("web", server.endpoint, public(HOST_KEY))
+    assert time.monotonic() - started < 5
+    assert failure.value.where == "web"
+    assert failure.value.next_step == (
+        "hashlab ssh web --command 'systemctl status docker'; "
+        "then hashlab dev, which restarts the engine"
+    )
+
+
+@pytest.mark.usefixtures("hanging")
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("ActiveState=activating", LabError),
+        ("ActiveState=active\nJob=17", LabError),  # a restart that has yet to begin
+        ("ActiveState=failed", EngineStopped),
+        ("", LabError),
+    ],
+)
+def test_an_engine_that_is_starting_does_not_hang(
+    server: Server,
+    connector: SshConnector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+    kind: type[LabError],
+) -> None:
+    program(tmp_path, monkeypatch, "systemctl", f"printf '{said}\n'")
+    with pytest.raises(LabError) as failure:
+        connector.connect("web", server.endpoint, public(HOST_KEY))
+    assert type(failure.value) is kind
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_only_an_engine_that_hangs_is_killed_before_it_is_started(
+    server: Server,
+    connector: SshConnector,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    hangs: bool,
+) -> None:
+    calls = tmp_path / "calls"
+    program(tmp_path, monkeypatch, "sudo", f'echo "$*" >> {calls}')
+    connector.start_engine("web", server.endpoint, public(HOST_KEY), hangs=hangs)
+    kill = ["systemctl kill --kill-whom=main --signal=KILL docker.service"]
+    assert calls.read_text().splitlines() == [
+        *(kill if hangs else []),
+        "systemctl reset-failed docker.service docker.socket",
+        "systemctl start docker.socket docker.service",
+    ]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

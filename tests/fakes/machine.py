@@ -178,6 +178,7 @@ class FakeMachine:
     recipe: str = ""
     state: Literal["running", "stopped", "paused"] = "running"
     engine_stopped: bool = False
+    engine_hangs: bool = False
     host_key: str = ""
     authorized_key: str = ""
     clobbered: set[str] = field(default_factory=set)

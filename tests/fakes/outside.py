@@ -18,7 +18,7 @@ from fakes.labs import small_lab
 from fakes.machine import FakeMachine, FakeShell
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
-from hashlab.errors import EngineStopped, HashlabError, LabError
+from hashlab.errors import EngineHangs, EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
 from hashlab.inputs.contexts import BuildContext, read_context
 from hashlab.phases.world import World
@@ -269,13 +269,18 @@ class FakeConnector:
                 raise LabError("no SSH connection: authentication failed", where=machine)
             if there.engine_stopped:
                 raise EngineStopped("the machine's Docker Engine is stopped", where=machine)
+            if there.engine_hangs:
+                raise EngineHangs("the machine's Docker Engine hangs", where=machine)
             return Link(machine, FakeShell(there), there.engine)
 
-    def start_engine(self, machine: str, endpoint: Endpoint, host_key: str) -> None:
+    def start_engine(
+        self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
+    ) -> None:
         with self._outside.faults.call("connector.start_engine", machine, changes=True):
             there = self._outside.machines[machine]
             assert (there.endpoint, there.host_key) == (endpoint, host_key)
-            there.engine_stopped = False
+            assert hangs == there.engine_hangs
+            there.engine_stopped = there.engine_hangs = False
 
     def copy(
         self,

@@ -14,7 +14,7 @@ from fakes import Outside, go, register_box, rows, run, running, small_lab, trac
 from fakes.outside import Silent
 
 from hashlab.config.model import ForwardedPort
-from hashlab.errors import EngineStopped, LabError, LaptopError
+from hashlab.errors import EngineHangs, EngineStopped, LabError, LaptopError
 from hashlab.phases import reach
 from hashlab.phases.boxes.registry import recipe_manifest
 from hashlab.phases.layout import CANDIDATES, SSH_PORTS, Layout, choose_subnet, lay_out, subnet_of
@@ -480,6 +480,36 @@ def test_dev_starts_an_engine_that_is_stopped(outside: Outside) -> None:
         connect(world, track, "web")
     assert world.facts.notes == ["the Docker Engine of machine web was stopped, and was started"]
     assert world.link("web").engine.answers(1)
+
+
+def test_a_refresh_reports_an_engine_that_hangs_without_trying_again(outside: Outside) -> None:
+    running(outside).machines["web"].engine_hangs = True
+    before = outside.faults.names().count("connector.connect")
+    with pytest.raises(EngineHangs) as failure:
+        detail_of_reconnect(outside)
+    assert failure.value.where == "web"
+    assert outside.faults.names().count("connector.connect") == before + 1
+    assert "connector.start_engine" not in outside.faults.names()
+
+
+def test_dev_restarts_an_engine_that_hangs(outside: Outside) -> None:
+    running(outside).machines["web"].engine_hangs = True
+    world = outside.world()
+    with track_of() as track:
+        connect(world, track, "web")
+    assert world.facts.notes == [
+        "the Docker Engine of machine web did not answer, and was restarted"
+    ]
+    assert world.link("web").engine.answers(1)
+
+
+def test_dev_gives_up_on_an_engine_that_hangs_again_and_again(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(outside).machines["web"].engine_hangs = True
+    monkeypatch.setattr(reach, "CONNECT_SECONDS", -1.0)
+    with pytest.raises(EngineHangs), track_of() as track:
+        connect(outside.world(), track, "web")
 
 
 def test_an_engine_that_does_not_start_is_a_failure_at_once(outside: Outside) -> None:

@@ -27,6 +27,12 @@ def test_a_machine_whose_engine_is_not_up_yet_is_silent(outside: Outside) -> Non
     assert silent(outside.world()) == ["broker"]
 
 
+@pytest.mark.parametrize("fault", ["engine_stopped", "engine_hangs"])
+def test_a_machine_whose_engine_is_stopped_or_hangs_is_silent(outside: Outside, fault: str) -> None:
+    setattr(running(outside).machines["web"], fault, True)
+    assert silent(outside.world()) == ["web"]
+
+
 def test_a_lab_that_was_never_booted_is_silent(outside: Outside) -> None:
     assert silent(outside.world()) == ["broker", "web", "spare"]
 

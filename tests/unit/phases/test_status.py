@@ -137,6 +137,7 @@ def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
     told = document(outside)
     assert {m["state"] for m in told["machines"]} == {"unreachable"}
     assert told["urls"] == {}
+    assert any(note.startswith("machine web: ") for note in told["notes"])
 
 
 def test_a_changed_recipe_makes_the_box_and_its_machines_stale(outside: Outside) -> None:
