@@ -26,6 +26,7 @@ from hashlab.drivers.environment import (
     engine_address,
     tool_environment,
 )
+from hashlab.drivers.shapes import checked
 from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import EngineHangs, LabError, LaptopError
 from hashlab.inputs.contexts import BuildContext
@@ -48,7 +49,7 @@ class DockerEngine:
     def __init__(self, where: str, client: docker.APIClient, *, patience: float = 1.0) -> None:
         self._where = where
         self._patience = patience
-        self._client = client
+        self._client = checked(client)
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -128,7 +129,7 @@ class DockerEngine:
     def unpause(self, container: str) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot wake container {container}"):
-            if self._client.inspect_container(container)["State"]["Paused"]:
+            if self._client.inspect_container(container)["State"].get("Paused"):
                 self._client.unpause(container)
 
     def commit(self, container: str, name: str, labels: Mapping[str, str]) -> str:
@@ -178,7 +179,7 @@ class DockerEngine:
         with self._explained("cannot inspect images"):
             for name in names:
                 try:
-                    config = self._client.inspect_image(name)["Config"] or {}
+                    config = self._client.inspect_image(name).get("Config") or {}
                 except ImageNotFound:
                     continue
                 found[name] = dict(config.get("Labels") or {})
@@ -199,7 +200,7 @@ class DockerEngine:
         with self._explained("cannot inspect images"):
             for name in names:
                 try:
-                    config = self._client.inspect_image(name)["Config"] or {}
+                    config = self._client.inspect_image(name).get("Config") or {}
                 except ImageNotFound:
                     continue
                 test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
@@ -288,7 +289,7 @@ class DockerEngine:
             for image in found.get("Images") or []:
                 kind = _kind_held(image, "images")
                 if kind == "snapshots":
-                    sizes[kind] += max(0, image["Size"] - max(0, image.get("SharedSize", 0)))
+                    sizes[kind] += max(0, image["Size"] - max(0, image.get("SharedSize") or 0))
                 elif kind:
                     for layer in self._client.history(image["Id"]):
                         made = (layer["Created"], layer["CreatedBy"], layer["Size"])
@@ -296,14 +297,14 @@ class DockerEngine:
         for volume in found.get("Volumes") or []:
             kind = _kind_held(volume, "volumes")
             if kind:
-                sizes[kind] += max(0, (volume.get("UsageData") or {}).get("Size", 0))
+                sizes[kind] += max(0, (volume.get("UsageData") or {}).get("Size") or 0)
         return {**sizes, "images": sum(layers.values())}
 
     def stages(self, owner: str = "*") -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):
             found = self._client.images(filters={"reference": f"{REPOSITORY}/{owner}"})
-        return sorted(name for image in found for name in image["RepoTags"] or [])
+        return sorted(name for image in found for name in image.get("RepoTags") or [])
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         """See protocols.Engine. docker-py saves only one image a call, which would repeat the
@@ -366,8 +367,8 @@ class DockerEngine:
         return {
             network["Name"]: tuple(
                 entry["Subnet"]
-                for entry in (network["IPAM"].get("Config") or [])
-                if "Subnet" in entry
+                for entry in ((network.get("IPAM") or {}).get("Config") or [])
+                if entry.get("Subnet")
             )
             for network in found
         }
@@ -477,7 +478,8 @@ def local_engine(environ: Mapping[str, str]) -> DockerEngine:
         )
     try:
         led = kwargs_from_env(environment=tool_environment(environ))
-        version = _local_client(led, FIRST_VERSION).version(api_version=False)["ApiVersion"]
+        first = checked(_local_client(led, FIRST_VERSION))
+        version = first.version(api_version=False)["ApiVersion"]
         return DockerEngine("laptop", _local_client(led, version))
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unanswered(address, error) from error
@@ -566,8 +568,9 @@ def channel_engine(
 
     try:
         # The version must be known to make a client, and asking for it needs one.
-        first = client(FIRST_VERSION, FIRST_ANSWER_SECONDS)
+        first = checked(client(FIRST_VERSION, FIRST_ANSWER_SECONDS))
         version = first.version(api_version=False)["ApiVersion"]
+        return DockerEngine(where, client(version), patience=patience)
     except requests.Timeout as error:
         raise EngineHangs(
             "the machine's Docker Engine hangs: "
@@ -579,7 +582,6 @@ def channel_engine(
     except (DockerException, requests.RequestException, OSError, EOFError) as error:
         what = f"the machine's Docker Engine does not answer: {error or type(error).__name__}"
         raise LabError(what, where=where) from error
-    return DockerEngine(where, client(version), patience=patience)
 
 
 def _prepare(client: docker.APIClient) -> None:
@@ -600,7 +602,7 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         id=found["Id"],
         name=found["Name"].lstrip("/"),
         state=state["Status"],
-        health=(state.get("Health") or {}).get("Status", ""),
+        health=(state.get("Health") or {}).get("Status") or "",
         exit_code=int(state.get("ExitCode") or 0),
         image=config["Image"],
         labels=dict(config.get("Labels") or {}),
@@ -612,7 +614,9 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
             network["NetworkID"] or name
             for name, network in networks.items()
         ),
-        addresses={name: one["IPAddress"] for name, one in networks.items() if one["IPAddress"]},
+        addresses={
+            name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")
+        },
         checked=check[:1] not in ([], ["NONE"]),
         grace=STOP_SECONDS if grace is None else int(grace),
         restarts=int(found.get("RestartCount") or 0),

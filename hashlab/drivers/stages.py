@@ -58,7 +58,7 @@ class StageNames:
 
     def _listed(self, reference: str) -> dict[str, str]:
         images = self._client.images(filters={"reference": reference})
-        return {name: str(image["Id"]) for image in images for name in image["RepoTags"] or []}
+        return {name: str(image["Id"]) for image in images for name in image.get("RepoTags") or []}
 
     def give(self, ids: Iterable[str], *, failed: bool = False) -> set[str]:
         """Name these stages; those of a failed build beside those of the last good one."""
@@ -76,7 +76,7 @@ class StageNames:
         for id_ in set(before.values()):
             # An image that a container uses, or another was made from, stays: the engine refuses.
             with suppress(APIError):
-                if not self._client.inspect_image(id_)["RepoTags"]:
+                if not self._client.inspect_image(id_).get("RepoTags"):
                     _remove(self._client, id_)
 
 

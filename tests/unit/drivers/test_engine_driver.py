@@ -211,7 +211,7 @@ def test_every_error_of_the_wire_or_the_engine_is_one_of_the_lab_that_names_the_
     ],
 )
 def test_what_an_engine_says_of_its_swarm(said: dict[str, Any], expected: SwarmState) -> None:
-    engine = DockerEngine("web", Client(info={"Swarm": said}))  # type: ignore[arg-type]
+    engine = DockerEngine("web", Client(info={"Swarm": said, "DockerRootDir": "/d"}))  # type: ignore[arg-type]
     assert engine.swarm() == expected
 
 
