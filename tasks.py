@@ -35,11 +35,11 @@ def check(_: Context) -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
-@task(help={"quick": "Leave out the labs on virtual machines."})
-def test(_: Context, quick: bool = False) -> None:
+@task(name="test", help={"all": "Add the walk through the life of a lab on virtual machines."})
+def test(_: Context, all: bool = False) -> None:
     """Run the unit, contract and lab tests, then one walk through a lab on virtual machines."""
     failed = _run(["pytest", "tests/unit", "tests/contract", "tests/lab"])
-    if not quick:
+    if all:
         failed |= _run(["pytest", "tests/lab", "--provider", "libvirt", "-m", "full_pass"])
     sys.exit(failed)
 

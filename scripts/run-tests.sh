@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Run every check and test: ruff, mypy, import-linter, shellcheck, unit tests, contract tests, and
-# labs on real machines. Fails when anything fails, and takes away all that it started.
+# Run what each commit must pass: ruff, mypy, import-linter, shellcheck, unit tests, contract tests,
+# and labs on container machines. Exits with 1 if anything fails, and removes all that it started.
 #
-#     scripts/run-tests.sh [--quick]
+#     scripts/run-tests.sh [--all]
 #
-# --quick leaves out the labs on virtual machines, which take longer than all the rest.
+# --all adds what is too slow for each commit:
+#     virtual-machines   one walk through the life of a lab with the provider libvirt. Where machines
+#                        are emulated, it takes longer than all other tests together.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,7 +17,7 @@ BEFORE=""
 # Whatever exists of any lab on this laptop, one "KIND ID" a line.
 lab_things() {
     docker_things
-    [ "$vm" = no ] || libvirt_things
+    libvirt_things
 }
 
 # docker_things [=LAB]: of one lab only, when its id is given.
@@ -65,7 +67,7 @@ remove_labs_of_killed_runs() {
     local lab
     python tests/lab/killed_runs.py | while read -r lab; do
         docker_things "=$lab"
-        [ "$vm" = no ] || libvirt_things | grep -E "^[a-z]+ $lab(-|\$)" || true
+        libvirt_things | grep -E "^[a-z]+ $lab(-|\$)" || true
     done | remove_each "a killed run"
 }
 
@@ -110,10 +112,10 @@ part() {
 }
 
 usage "$@"
-extras=vm vm=yes
+extras=vm all=no
 case "$*" in
     "") ;;
-    --quick) extras=dev vm=no ;;
+    --all) all=yes ;;
     *)
         say "unknown: $*" "(see $0 --help)"
         exit 2
@@ -129,6 +131,5 @@ BEFORE="$(lab_things)"
 touch "$LOGS/watching"
 part check inv check
 part tests pytest tests/contract tests/lab
-# One walk through the life of a lab, on machines with kernels of their own.
-[ "$vm" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
+[ "$all" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
 [ -z "$FAILED" ]
