@@ -176,7 +176,8 @@ def _actions(
     world: World, service: Service, build: Build, there: Mapping[str, ContainerState]
 ) -> dict[str, Action]:
     """What must happen to each replica of a service; ``there``: its machine's containers."""
-    files = world.facts.files[service.machine]
+    files, inside = world.facts.files[service.machine], world.facts.inside[service.machine]
+    detached = {name: inside.detached.get(one.pid, "") for name, one in there.items()}
     return {
         name: decide(
             build,
@@ -185,6 +186,7 @@ def _actions(
             world.facts.network,
             network_name=world.lab.overlay,
             files=files,
+            detached=detached.get(name, ""),
         )
         for name in replica_names(world.lab, service)
     }

@@ -48,12 +48,17 @@ def decide(
     *,
     network_name: str = "",
     files: MachineFiles | None = None,
+    detached: str = "",
 ) -> Action:
     """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``files``:
-    what is known of the machine's processes. Pure.
+    what is known of the machine's processes; ``detached``: a mount of it that shows another folder
+    than the machine has there now. Pure.
     """
     if there is None:
         return Action("create", "started")
+    if detached:
+        # Only a new container sees the folder that is there now.
+        return Action("replace", f"replaced: the folder at {detached} was removed on its machine")
     files = files or MachineFiles()
     process = process_of(there, files)
     attached = bool({network, network_name} & there.networks)
@@ -66,10 +71,9 @@ def decide(
         return Action("reload" if paths else "replace", reason, paths)
     if there.state == "exited":
         return _after_its_end(there, done=is_done(there, files), attached=attached)
-    if not attached:
-        return Action("replace", "replaced: the network was made anew")
-    if there.state != "running":
-        return Action("replace", f"replaced: it was {there.state}")
+    if not attached or there.state != "running":
+        why = f"it was {there.state}" if attached else "the network was made anew"
+        return Action("replace", f"replaced: {why}")
     return Action("keep")
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, is_below
 from hashlab.phases.containerspec import BUILD_VARIABLE, SERVICE_LABEL
-from hashlab.phases.laptopfiles import home, plain
+from hashlab.phases.laptopfiles import home, is_folder, plain
 from hashlab.phases.machinefiles import Inside, MachineFiles, Placed, nul, parse, with_contents
 from hashlab.phases.programs import HASH_INSIDE, OBSERVE, READ_INSIDE
 from hashlab.phases.world import World
@@ -57,8 +57,10 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     if done.code != 0:
         raise _cannot_look(link, done.stderr)
     listed, rest = parse(done.stdout)
-    files = with_contents(link.shell, world.lab, machine, listed, wanted=world.wanted_on(machine))
+    wanted = world.wanted_on(machine)
+    files = with_contents(link.shell, world.lab, machine, listed, wanted=wanted)
     listing = read_listing(rest)
+    folders = {name for name, content in wanted.items() if is_folder(content)}
     seen: dict[str, str] = {}
     strange: dict[str, str] = {}
     for container, build in alive:
@@ -73,7 +75,8 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
         content = plain(Placed(listing.identities[path]).holding(digest).content)
         seen |= {key: content for key, other in strange.items() if other == path}
     facts.files[machine] = files
-    facts.inside[machine] = Inside(listing.started, seen)
+    detached = {c.pid: find_detached(listing, c.pid, build, files, folders) for c, build in alive}
+    facts.inside[machine] = Inside(listing.started, seen, detached)
 
 
 def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles) -> Placed | str:
@@ -101,6 +104,22 @@ def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles
         return ""
     entry = files.files.get(build.places[path])
     return entry if entry is not None and entry.content else ""
+
+
+def find_detached(
+    listing: Listing, pid: int, build: Build, files: MachineFiles, folders: Collection[str]
+) -> str:
+    """Return the path of a mount that shows another folder than the machine has in its place, as
+    after the folder was removed there; "" if there is none. ``folders``: names of those that the
+    machine should have. Pure.
+    """
+    for target, name in build.mounts.items():
+        identity = listing.identities.get(listing.found.get((pid, target), ""), "")
+        there = files.files.get(name)
+        same = there is not None and there.is_same_folder(identity)
+        if name in folders and identity.startswith("d:") and not same:
+            return target
+    return ""
 
 
 def read_listing(text: str) -> Listing:

@@ -82,11 +82,13 @@ class MachineFiles:
 @dataclass(frozen=True)
 class Inside:
     """What processes in containers see. ``started``: the build each was started as, by pid;
-    ``seen``: content of files by their path below /proc.
+    ``seen``: content of files by their path below /proc; ``detached``: by pid, the path of a mount
+    that shows another folder than the machine has in that place now.
     """
 
     started: Mapping[int, str] = field(default_factory=dict)
     seen: Mapping[str, str] = field(default_factory=dict)
+    detached: Mapping[int, str] = field(default_factory=dict)
 
 
 def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:

@@ -230,6 +230,30 @@ def test_a_stopped_engine_is_named_by_refresh_and_started_by_dev(hello_lab: LabF
     assert "-j HASHLAB" in rules
 
 
+def test_a_hanging_engine_is_named_by_refresh_and_restarted_by_dev(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    hello_lab.on("back", "sudo systemctl kill --signal=STOP --kill-whom=main docker.service")
+    began = time.monotonic()
+    said = hello_lab.run("refresh")
+    assert time.monotonic() - began < 30 * hello_lab.patience
+    assert said.code == 4
+    assert "back: the machine's Docker Engine hangs" in said.stdout + said.stderr
+    assert "hashlab dev, which restarts the engine" in said.stdout + said.stderr
+    said = hello_lab.run("dev").ok()
+    assert "machine back did not answer, and was restarted" in said.stdout
+    assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_a_mounted_folder_removed_by_hand_is_back_after_a_refresh(hello_lab: LabFolder) -> None:
+    hello_lab.run("dev").ok()
+    before = inside(hello_lab, "ls /app")
+    hello_lab.on("back", "sudo rm -r /var/lib/hashlab/hello/files/greeter")
+    said = hello_lab.run("refresh", "--verbose").ok()
+    assert "the folder at /app was removed on its machine" in said.stdout
+    assert inside(hello_lab, "ls /app") == before != ""
+    assert "hello" in fetch(greeting(hello_lab))
+
+
 def test_a_changed_environment_variable_restarts_its_service(hello_lab: LabFolder) -> None:
     hello_lab.run("dev").ok()
     document = hello_lab.json("refresh", GREETING="good morning")

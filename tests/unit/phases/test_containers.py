@@ -16,6 +16,7 @@ from fakes import (
     phase_of,
     run,
     running,
+    track_of,
 )
 from fakes.outside import Silent
 
@@ -24,6 +25,7 @@ from hashlab.errors import LabError
 from hashlab.phases import containers, proof, readiness
 from hashlab.phases.builds import Build
 from hashlab.phases.exchange import Action, decide
+from hashlab.phases.files import upload
 from hashlab.phases.machinefiles import MachineFiles, Process
 from hashlab.phases.readiness import is_one_shot, keeps_ending, wait_ready
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
@@ -162,6 +164,26 @@ def test_a_container_whose_network_was_made_anew_is_replaced(outside: Outside) -
     rows = start(outside)
     told = {row.service: row.detail for row in rows if row.name == "container"}
     assert told["queue"] == told["site"] == "replaced: the network was made anew"
+
+
+@pytest.mark.parametrize("sent_again", [False, True])
+def test_a_container_whose_mounted_folder_was_removed_by_hand_is_replaced(
+    outside: Outside, sent_again: bool
+) -> None:
+    """Its mount shows the removed folder for ever, also when the files are there again."""
+    disk = running(outside).machines["web"].disk
+    disk.delete_tree("/var/lib/hashlab/small/files/static")
+    if sent_again:
+        with track_of() as track:
+            upload(connected(outside), track, "web")
+    result = go(outside, workflows.REFRESH)
+    told = [r for r in result.rows if r.name == "container" and r.status == "ok"]
+    assert [(r.service, r.detail) for r in told] == [
+        ("site", "replaced: the folder at /static was removed on its machine")
+    ]
+    outside.faults.calls.clear()
+    go(outside, workflows.REFRESH)
+    assert created(outside) == []
 
 
 def test_containers_nobody_wants_any_more_are_removed(outside: Outside) -> None:
