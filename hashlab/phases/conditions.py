@@ -7,6 +7,11 @@ from hashlab.errors import LabError
 from hashlab.phases.world import World
 
 
+def machines_to_check(lab: Lab) -> set[str]:
+    """Return the machines for whose images ``check_conditions`` has a question."""
+    return {service.machine for service in lab.services if _asks_image(lab, service)}
+
+
 def check_conditions(world: World, machine: str) -> None:
     """Raise LabError for a service of a machine that others wait for until it is healthy, and that
     has no health check: neither in the file nor in its image, which is on the machine by now.

@@ -9,6 +9,7 @@ from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.completion import record_completion
+from hashlab.phases.conditions import check_conditions, machines_to_check
 from hashlab.phases.containerspec import container_name
 from hashlab.phases.exchange import (
     RELOADED,
@@ -26,6 +27,9 @@ from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, keeps_en
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
+
+# What a question to an image need not wait for.
+ALL_BUT_IMAGES = frozenset({"network", "artifacts", "secrets", "kept data", "data"})
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
@@ -55,17 +59,25 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
     """The work of phase ``containers``, each piece of which waits only for what it needs.
 
     For each machine a look at its containers and the upload of its files; for each service two,
-    for Compose lets others wait for its start or for its health. ``early``: machines that mount no
-    artifact do not wait for builds, though one may still fail.
+    for Compose lets others wait for its start or for its health. Where only an image knows whether
+    a service can get healthy, no container of the lab starts before that image was asked.
+    ``early``: machines that mount no artifact do not wait for builds, though one may still fail.
     """
     names = {service.name for service in world.lab.services}
     found: dict[Hashable, Part[World]] = {}
     early_for: dict[str, frozenset[str]] = {}
+    checks: frozenset[Hashable] = frozenset(
+        ("conditions", machine) for machine in machines_to_check(world.lab)
+    )
     for machine in world.machine_names():
         waits = not early or _mounts_artifacts(world, machine)
         early_for[machine] = frozenset() if waits else frozenset({"artifacts"})
         # Files need no network, and of a new lab they are on their way while it is made.
         without = early_for[machine] | {"network"}
+        if ("conditions", machine) in checks:
+            found["conditions", machine] = Part(
+                partial(_check_conditions, machine=machine), machine, without=ALL_BUT_IMAGES
+            )
         found["look", machine] = Part(partial(_look, machine=machine), machine, without=without)
         found["upload", machine] = Part(
             partial(_upload, machine=machine),
@@ -84,6 +96,7 @@ def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]
             partial(_start, service=service),
             machine,
             after=frozenset(after | {("upload", machine)}),
+            after_end=checks,
             without=early_for[machine],
         )
         # Nobody is asked for its health before those it depends on are well: asking costs them.
@@ -132,6 +145,10 @@ def _note_left_out(world: World) -> None:
     others = [one.name for one in left if one.machine not in lost]
     text = f"{', '.join(lost)} did not answer. Left as it was: {', '.join(there) or 'nothing'}"
     world.note(f"{text}; and what needs it: {', '.join(others)}" if others else text)
+
+
+def _check_conditions(world: World, track: Track, *, machine: str) -> None:
+    check_conditions(world, machine)
 
 
 def _look(world: World, track: Track, *, machine: str) -> None:

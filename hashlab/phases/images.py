@@ -8,7 +8,6 @@ from hashlab.config.model import Build, Image
 from hashlab.errors import FilesChanged
 from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
-from hashlab.phases.conditions import check_conditions
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 
@@ -45,15 +44,13 @@ def satisfied(labels: Mapping[str, str] | None, inputs: str) -> bool:
 
 def bring_images(world: World, track: Track, machine: str) -> None:
     """Promise: a machine has, up to date, every image its services run. Normally the box brought
-    them all; only what changed since then is built on the laptop and sent. What its services are
-    waited for can happen.
+    them all; only what changed since then is built on the laptop and sent.
     """
     needed = sorted({service.image for service in world.services_on(machine)})
     there = world.link(machine).engine.image_labels(needed)
     inputs = world.facts.image_inputs
     missing = [name for name in needed if not satisfied(there.get(name), inputs[name])]
     if not missing:
-        check_conditions(world, machine)
         track.skip(f"{len(needed)} there")
         return
     world.because(*(Cause(f"image {name}") for name in missing))
@@ -62,7 +59,6 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     chunks = world.laptop_engine().save_images(missing)
     world.link(machine).engine.load_images(_counted(chunks, track))
     track.detail("sent " + ", ".join(missing))
-    check_conditions(world, machine)
 
 
 def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:

@@ -21,13 +21,15 @@ C = TypeVar("C")
 class Part(Generic[C]):
     """A piece of a phase that belongs to one machine; ``run`` gets the phase's own track.
 
-    It waits for the parts named in ``after``, and for what its phase waits for: of what runs on
-    each machine only for its own machine's, and not for the phases named in ``without``.
+    It waits for the parts named in ``after``, until those in ``after_end`` have ended or were left
+    out with their machine, and for what its phase waits for: of what runs on each machine only for
+    its own machine's, and not for the phases named in ``without``.
     """
 
     run: Callable[[C, Track], None]
     machine: str
     after: frozenset[Hashable] = field(default_factory=frozenset)
+    after_end: frozenset[Hashable] = field(default_factory=frozenset)
     without: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -158,7 +160,8 @@ class _Graph(Generic[C]):
         for key, part in self._parts[name].items():
             own = frozenset((name, other) for other in part.after)
             others = self._places_of(phase.after, part.machine, without=part.without)
-            self.nodes[name, key] = Node(self._carry_out(group, part.run), own | others)
+            ended = frozenset((name, other) for other in part.after_end)
+            self.nodes[name, key] = Node(self._carry_out(group, part.run), own | others, ended)
 
         def finish(context: C, track: Track) -> None:
             phase.run(context, track, "")
