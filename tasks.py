@@ -35,6 +35,16 @@ def check(_: Context) -> None:
         sys.exit(f"failed: {', '.join(failed)}")
 
 
+@task
+def lock(_: Context) -> None:
+    """Pin in requirements/ the newest versions that pyproject.toml allows, with their hashes."""
+    pins = "uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate"
+    for name, groups in (("run", []), ("dev", ["--group", "dev"])):
+        command = [*pins.split(), "--custom-compile-command", "inv lock", *groups]
+        if _run([*command, "--output-file", f"requirements/{name}.txt", "pyproject.toml"]) != 0:
+            sys.exit(f"requirements/{name}.txt was not renewed")
+
+
 @task(name="test", help={"all": "Add the walk through the life of a lab on virtual machines."})
 def test(_: Context, all: bool = False) -> None:
     """Run the unit, contract and lab tests, then one walk through a lab on virtual machines."""
@@ -44,4 +54,4 @@ def test(_: Context, all: bool = False) -> None:
     sys.exit(failed)
 
 
-namespace = Collection(*hashlab_tasks.tasks.values(), check, test)
+namespace = Collection(*hashlab_tasks.tasks.values(), check, lock, test)

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
 # A Python environment with hashlab in it.
 
-# need_python_environment EXTRAS: make .venv, and install only when pyproject.toml has changed.
+# need_python_environment EXTRAS: make .venv with the packages that requirements/ pins, "dev" with
+# the tools of developers too. Install only when pyproject.toml or the pins have changed.
 need_python_environment() {
-    local extras="$1" stamp="$VENV/hashlab-installed" wanted
+    local extras="$1" stamp="$VENV/hashlab-installed" pins wanted
+    pins="$PROJECT/requirements/${extras:-run}.txt"
     is_new_python "$VENV/bin/python" || make_environment
-    wanted="$(cksum < "$PROJECT/pyproject.toml")"
+    wanted="$(cat "$PROJECT/pyproject.toml" "$PROJECT"/requirements/*.txt | cksum)"
     if grep -qxF "$wanted $PROJECT dev" "$stamp" 2> /dev/null ||
         grep -qxF "$wanted $PROJECT $extras" "$stamp" 2> /dev/null; then
         say "Python: $VENV is up to date"
@@ -15,10 +17,14 @@ need_python_environment() {
     rm -f "$stamp"
     "$VENV/bin/python" -m pip --version > /dev/null 2>&1 ||
         "$VENV/bin/python" -m ensurepip --default-pip > /dev/null
-    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --editable "$PROJECT${extras:+[$extras]}" >&2 ||
-        fail "pip could not install hashlab" "see its messages above; is the network there?"
+    pip_install --requirement "$pins"
+    pip_install --no-deps --editable "$PROJECT"
     printf '%s\n' "$wanted $PROJECT $extras" > "$stamp"
+}
+
+pip_install() {
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "$@" >&2 ||
+        fail "pip could not install hashlab" "see its messages above; is the network there?"
 }
 
 is_new_python() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; }

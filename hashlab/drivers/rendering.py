@@ -31,7 +31,4 @@ def render_vagrantfile(values: Mapping[str, Any], *, template: Path | None = Non
 def _source(template: Path | None) -> str:
     if template is not None:
         return template.read_text(encoding="utf-8")
-    packaged = resources.files("hashlab").joinpath("Vagrantfile.j2")
-    if packaged.is_file():
-        return packaged.read_text(encoding="utf-8")
-    return (Path(__file__).parents[2] / "Vagrantfile.j2").read_text(encoding="utf-8")
+    return resources.files("hashlab").joinpath("Vagrantfile.j2").read_text(encoding="utf-8")
