@@ -229,6 +229,28 @@ def test_an_engine_that_differs_says_in_what(
     assert differ(snapshot, engine) == told
 
 
+def pipe(path: Path) -> None:
+    """Put a pipe, which holds its reader for ever, in place of a file."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("image/overlay2/repositories.json", "its list of images is not a file"),
+        ("containers/aaa/hostconfig.json", "its container aaa is not described by files"),
+        ("containers/aaa/config.v2.json", "its containers differ"),
+    ],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_pipe_in_place_of_a_file_of_the_engine_holds_no_comparison(
+    snapshot: Path, engine: Path, name: str, told: str, kept: bool
+) -> None:
+    pipe((snapshot / "data" if kept else engine) / name)
+    assert differ(snapshot, engine) == told
+
+
 def test_a_network_that_somebody_had_made_is_told(snapshot: Path, engine: Path) -> None:
     write(snapshot / "data/network/files/local-kv.db")
     assert differ(snapshot, engine) == "somebody had made a network then"
@@ -293,6 +315,25 @@ def test_what_containers_wrote_is_exchanged_and_nothing_else(
     assert (engine / "containers/aaa/hosts").read_text() == "now\n"
     assert (engine / "overlay2/layer-eee/diff/written").read_text() == "now\n"
     assert not list(engine.glob(".hashlab-*"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "containers/bbb/config.v2.json",
+        "containers/eee/config.v2.json",
+        "volumes/v/_data/rows",
+        ".hashlab-new/volumes/v/_data/rows",
+        ".hashlab-new/image/overlay2/layerdb/mounts/aaa/mount-id",
+    ],
+)
+def test_a_pipe_in_a_machine_or_a_snapshot_does_not_hold_the_exchange(
+    snapshot: Path, engine: Path, docker: Docker, name: str
+) -> None:
+    stage(snapshot, engine)
+    pipe(engine / name)
+    done = docker.put(engine)
+    assert done.returncode == (1 if "mount-id" in name else 0), done.stderr
 
 
 def test_containers_that_cannot_be_ended_keep_what_they_wrote(

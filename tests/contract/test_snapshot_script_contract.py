@@ -385,6 +385,31 @@ def test_names_that_look_like_something_else_travel_as_names(
     assert tree(engine) == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "volumes/v/_data/pipe",
+        "image/overlay2/layerdb/sha256/9/cache-id",
+        "network/files/local-kv.db",
+        "containers/aaa/config.v2.json",
+        "overlay2/ccc/diff/pipe",
+        "engine-id",
+    ],
+)
+def test_a_pipe_is_kept_and_put_back_without_being_read(
+    engine: Path, tmp_path: Path, name: str
+) -> None:
+    (engine / name).parent.mkdir(parents=True, exist_ok=True)
+    (engine / name).unlink(missing_ok=True)
+    os.mkfifo(engine / name)
+    take(engine, tmp_path / "snapshot")
+    run("tell", ("", tmp_path / "snapshot"))
+    (engine / name).unlink()
+    restore(tmp_path / "snapshot", engine)
+    # Networks are left out unless somebody has made one.
+    assert (engine / name).is_fifo() is not name.startswith("network")
+
+
 @pytest.mark.parametrize("place", ["overlay2", "image/overlay2/layerdb/sha256"])
 def test_a_link_in_place_of_a_folder_is_not_followed_when_a_snapshot_is_taken(
     engine: Path, tmp_path: Path, elsewhere: Path, place: str

@@ -56,12 +56,12 @@ hold() {
 # held ENGINE: whether that program runs, on the network of all others that run. The engine's notes
 # tell that, which is much quicker than to ask it.
 held() {
-    running=$(cd "$1/containers" && grep -l '"Running":true' -- */config.v2.json) || return 1
+    running=$(cd "$1/containers" && grep -l -D skip '"Running":true' -- */config.v2.json) || return 1
     (
         cd "$1/containers"
         # shellcheck disable=SC2086 # the names are ids
-        grep -q "\"Name\":\"/$ANCHOR\"" $running &&
-            [ "$(grep -oh '"NetworkID":"[^"]*"' $running | sort -u | wc -l)" = 1 ]
+        grep -q -D skip "\"Name\":\"/$ANCHOR\"" $running &&
+            [ "$(grep -oh -D skip '"NetworkID":"[^"]*"' $running | sort -u | wc -l)" = 1 ]
     )
 }
 
@@ -74,12 +74,17 @@ put() {
     cd "$1"
     new=.hashlab-new old=.hashlab-old
     mkdir -p "$old"
-    ids=$(cd containers && grep -L "\"Name\":\"/$ANCHOR\"" -- */config.v2.json | sed 's,/.*,,') || true
+    ids=$(cd containers && grep -L -D skip "\"Name\":\"/$ANCHOR\"" -- */config.v2.json | sed 's,/.*,,') || true
     for id in $ids; do
-        ! grep -q '"Running":true' "containers/$id/config.v2.json" || echo "$id"
+        ! grep -q -D skip '"Running":true' "containers/$id/config.v2.json" || echo "$id"
     done | xargs -r docker kill > /dev/null
     for id in $ids; do
-        layer=overlay2/$(cat "$new/image/overlay2/layerdb/mounts/$id/mount-id")
+        note=$new/image/overlay2/layerdb/mounts/$id/mount-id
+        if [ ! -f "$note" ]; then
+            echo "$note is not a file" >&2
+            exit 1
+        fi
+        layer=overlay2/$(cat "$note")
         until_unmounted "$PWD/$layer/merged"
         exchange "$layer/diff"
         for log in "containers/$id/"*-json.log* "containers/$id/local-logs" \

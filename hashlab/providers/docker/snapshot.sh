@@ -8,7 +8,8 @@
 # formed, for an engine that wakes before its manager waits up to a minute for the old one. So is what
 # it knows of networks, unless somebody has made one: it would set up each container's, to take it down.
 # Whatever a machine's root has planted in its folder (links, names that look like options or paths)
-# leads nowhere else: a folder there is entered, not named, and it is looked where that led.
+# leads nowhere else: a folder there is entered, not named, and it is looked where that led. A pipe in
+# place of a file would hold its reader for ever: only plain files are read.
 set -eu
 
 # into FOLDER: go there, and only there.
@@ -111,12 +112,21 @@ difference() {
     fi
     names=image/overlay2/repositories.json
     images=image/overlay2/imagedb/content/sha256
+    if ! plain "$1/$names" "$2/$names"; then
+        echo "its list of images is not a file"
+        return
+    fi
     if ! cmp -s "$1/$names" "$2/$names" || [ "$(ls "$1/$images")" != "$(ls "$2/$images")" ]; then
         echo "its images differ"
         return
     fi
     for id in $(containers "$1"); do
         then=$1/containers/$id now=$2/containers/$id
+        if ! plain "$then/hostconfig.json" "$now/hostconfig.json" \
+            "$then/config.v2.json" "$now/config.v2.json"; then
+            echo "its container $id is not described by files"
+            return
+        fi
         # One that has ended by itself since then would not run again.
         if [ "$(settings "$then")" != "$(settings "$now")" ] ||
             [ "$(runs "$then")" != "$(runs "$now")" ]; then
@@ -126,9 +136,16 @@ difference() {
     done
 }
 
+# plain FILE…: whether all are files, or links to files.
+plain() {
+    for file do
+        [ -f "$file" ] || return 1
+    done
+}
+
 # containers ENGINE: their ids, without that of the one that holds the machine's place on its network.
 containers() {
-    (into "$1/containers" && grep -L '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
+    (into "$1/containers" && grep -L -D skip '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
 }
 
 # settings CONTAINER: those it was made with. When it is started again, an engine writes some of those
