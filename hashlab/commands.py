@@ -13,9 +13,9 @@ from pathlib import Path
 from hashlab.daemon import client
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.phases.boxes.listing import box_document
+from hashlab.phases.connect import reconnect, renew_ssh_files
 from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
-from hashlab.phases.reach import reconnect, renew_ssh_files
-from hashlab.phases.replacement import stale_machines
+from hashlab.phases.kept_data import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.status import all_runs, status_document
 from hashlab.phases.world import World

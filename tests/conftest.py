@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from fakes import Outside, small_lab
 
-from hashlab.phases import files, reach, readiness
+from hashlab.phases import connect
+from hashlab.phases.containers import readiness
+from hashlab.phases.upload import transfer
 
 
 @pytest.fixture
@@ -27,6 +29,6 @@ def impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(readiness, "POLL_SECONDS", 0.001)
         monkeypatch.setattr(readiness, "POLL_SHARE", 0)
         monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
-        monkeypatch.setattr(reach, "POLL_SECONDS", 0.001)
+        monkeypatch.setattr(connect, "POLL_SECONDS", 0.001)
         # The small lab has four files: the first upload is rsync's, that of one edit is not.
-        monkeypatch.setattr(files, "FEW", 2)
+        monkeypatch.setattr(transfer, "FEW", 2)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from hashlab.config.model import Lab, Service
 from hashlab.hashing import digest, short
-from hashlab.phases.containerspec import container_body
-from hashlab.phases.laptopfiles import (
+from hashlab.phases.containers.body import container_body
+from hashlab.phases.upload.laptop import (
     LaptopFiles,
     bind_name,
     file_content,

@@ -9,7 +9,7 @@ from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, req
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.layout import lay_out, subnet_of, vagrantfile
 from hashlab.phases.ports import close_ports_of
-from hashlab.phases.staleness import stale_notes
+from hashlab.phases.recipe import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hashlab.errors import LabError
-from hashlab.phases.containers import observe_containers
-from hashlab.phases.containerspec import SERVICE_LABEL
+from hashlab.phases.containers.body import SERVICE_LABEL
+from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.programs import ASK_NAMES
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id, is_below
-from hashlab.phases.completion import is_done, record_completion
-from hashlab.phases.containers import observe_containers, replica_names, wanted_builds
-from hashlab.phases.containerspec import BUILD_LABEL, SERVICE_LABEL
-from hashlab.phases.inside import read_machine
-from hashlab.phases.laptopfiles import bind_name
-from hashlab.phases.machinefiles import Inside, MachineFiles
-from hashlab.phases.readiness import is_job, keeps_ending
-from hashlab.phases.reload import distrust, process_of, stale_after_reload
+from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
+from hashlab.phases.containers.completion import is_done, record_completion
+from hashlab.phases.containers.phase import observe_containers, replica_names, wanted_builds
+from hashlab.phases.containers.readiness import is_job, keeps_ending
+from hashlab.phases.containers.reload import distrust, process_of, stale_after_reload
+from hashlab.phases.upload.inside import read_machine
+from hashlab.phases.upload.laptop import bind_name
+from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 
 from hashlab.errors import LabError
-from hashlab.phases.laptopfiles import home
 from hashlab.phases.programs import READ_SECRET
+from hashlab.phases.upload.laptop import home
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.state.files import read_text, write_text

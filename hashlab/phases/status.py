@@ -8,12 +8,12 @@ from typing import Any
 from hashlab.config.model import Service
 from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
-from hashlab.phases.containers import replica_names, wanted_builds
+from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.phase import replica_names, wanted_builds
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
 from hashlab.phases.proof import Running, read_back
-from hashlab.phases.reach import reconnect
-from hashlab.phases.staleness import stale_notes
+from hashlab.phases.recipe import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ObservedMachine

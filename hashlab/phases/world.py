@@ -14,8 +14,8 @@ from hashlab.config.model import Lab, Machine, Service
 from hashlab.hashing import Digests
 from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.builds import Build
-from hashlab.phases.laptopfiles import LaptopFiles
-from hashlab.phases.machinefiles import Inside, MachineFiles
+from hashlab.phases.upload.laptop import LaptopFiles
+from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
     BoxManifest,

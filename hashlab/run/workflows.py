@@ -11,22 +11,22 @@ from hashlab.config.model import Lab
 from hashlab.phases import (
     artifacts,
     box,
-    containers,
+    connect,
     destroy,
     doctor,
     images,
+    kept_data,
     machines,
     names,
     network,
     ports,
     proof,
-    reach,
-    replacement,
+    recipe,
     secrets,
-    staleness,
     steps,
 )
 from hashlab.phases.boxes import bases, export, intake, prune
+from hashlab.phases.containers import phase as containers
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
@@ -48,7 +48,7 @@ INIT_BOX: tuple[P, ...] = (
 APPLICATION: tuple[P, ...] = (
     P("network", network.join_network, after=("connect",), parts=network.parts),
     P("ports", ports.forward_ports, after=("connect",)),
-    P("kept data", replacement.restore_data, after=("connect",), per="machine"),
+    P("kept data", kept_data.restore_data, after=("connect",), per="machine"),
     P("images", images.bring_images, after=("connect", "hash images"), per="machine"),
     P(
         "containers",
@@ -67,7 +67,7 @@ DEV: tuple[P, ...] = (
     P("prepare", machines.prepare, after=("doctor",)),
     P("disks", machines.make_disks, after=("prepare",)),
     P("boot", machines.boot, after=("prepare",)),
-    P("connect", reach.connect, after=("prepare",), per="machine"),
+    P("connect", connect.connect, after=("prepare",), per="machine"),
     P("secrets", secrets.make_secrets, after=("prepare",)),
     *(
         replace(phase, parts=partial(containers.parts, early=True))
@@ -83,10 +83,10 @@ REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
     P("hash images", images.hash_images),
     # What the other machines can do without one that does not answer is done.
-    P("connect", reach.reconnect, per="machine", alone=True),
+    P("connect", connect.reconnect, per="machine", alone=True),
     P(
         "recipe",
-        staleness.check_recipe_of_machines,
+        recipe.check_recipe_of_machines,
         after=("hash images",),
         after_end=("connect",),
     ),
@@ -97,14 +97,14 @@ REFRESH: tuple[P, ...] = (
 )
 
 SEED: tuple[P, ...] = (
-    P("connect", reach.reconnect, per="machine"),
+    P("connect", connect.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
     P("seed", steps.seed, after=("ports",)),
 )
 
 VERIFY: tuple[P, ...] = (
     P("hash images", images.hash_images),
-    P("connect", reach.reconnect, per="machine"),
+    P("connect", connect.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
     P("names", names.await_names, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
@@ -131,8 +131,8 @@ def replacing(machine: str) -> tuple[P, ...]:
     keep, remove = f"keep {machine}", f"remove {machine}"
     ready = ("doctor", "artifacts", "hash images")
     first = (
-        P(keep, partial(replacement.keep_data, machine=machine), after=ready),
-        P(remove, partial(replacement.remove_machine, machine=machine), after=(keep,)),
+        P(keep, partial(kept_data.keep_data, machine=machine), after=ready),
+        P(remove, partial(kept_data.remove_machine, machine=machine), after=(keep,)),
     )
     later = (replace(p, after=(*p.after, remove)) if p.name == "prepare" else p for p in DEV)
     return (*first, *later)
@@ -191,7 +191,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
         ),
         # On all machines before any container starts: none may meet one of another instant.
         P("data", restoring.put_back, after=("restore",)),
-        P("connect", restoring.connect, after=("restore",), per="machine"),
+        P("connect", restoring.connect_restored, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
             replace(

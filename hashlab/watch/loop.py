@@ -13,7 +13,7 @@ from typing import NoReturn
 from hashlab.config import load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
-from hashlab.phases.reach import silent
+from hashlab.phases.connect import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, round_report, show_error
 from hashlab.run import workflows

@@ -15,7 +15,7 @@ from hashlab.config.sources import exists, is_folder
 from hashlab.errors import ConfigError
 from hashlab.inputs.contexts import IGNORE_FILE, read_patterns
 from hashlab.inputs.patterns import Patterns, is_editor_file
-from hashlab.phases.laptopfiles import PRIVATE_FOLDERS
+from hashlab.phases.upload.laptop import PRIVATE_FOLDERS
 from hashlab.protocols import Folders
 
 ANYTHING = "*"

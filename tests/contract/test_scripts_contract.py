@@ -22,10 +22,19 @@ import pytest
 from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
-from hashlab.phases.files import add
-from hashlab.phases.inside import READ_ALL, read_listing
 from hashlab.phases.layout import wait_for
-from hashlab.phases.machinefiles import (
+from hashlab.phases.programs import (
+    HASH,
+    HASH_INSIDE,
+    OBSERVE,
+    PLACE,
+    READ_INSIDE,
+    READ_SECRET,
+    RECORD,
+    WALK,
+)
+from hashlab.phases.upload.inside import READ_ALL, read_listing
+from hashlab.phases.upload.machine import (
     MachineFiles,
     Placed,
     Process,
@@ -37,16 +46,7 @@ from hashlab.phases.machinefiles import (
     write_manifest,
     write_processes,
 )
-from hashlab.phases.programs import (
-    HASH,
-    HASH_INSIDE,
-    OBSERVE,
-    PLACE,
-    READ_INSIDE,
-    READ_SECRET,
-    RECORD,
-    WALK,
-)
+from hashlab.phases.upload.transfer import add
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"

@@ -17,8 +17,9 @@ from typing import IO, Any, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import inside, machinefiles, network, programs
-from hashlab.phases.replacement import ARCHIVE
+from hashlab.phases import network, programs
+from hashlab.phases.kept_data import ARCHIVE
+from hashlab.phases.upload import inside, machine
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint
 
@@ -300,8 +301,8 @@ class FakeShell:
                 listing += f"{entry.identity}\0{name}\0={target}\0"
         for name in ("manifest", "processes"):
             record = disk.files.get(f"{home}/{name}")
-            listing += machinefiles.BETWEEN + (record.content.decode() if record else "")
-        return Completed(0, listing + machinefiles.BETWEEN, "")
+            listing += machine.BETWEEN + (record.content.decode() if record else "")
+        return Completed(0, listing + machine.BETWEEN, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
         home, disk = words[0], self.machine.disk

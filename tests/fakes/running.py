@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from fakes.outside import Outside, Silent, track_of
 from hashlab.phases.boxes.registry import MANIFEST, boxes_folder, recipe_manifest
+from hashlab.phases.connect import reconnect
 from hashlab.phases.images import INPUTS_LABEL, PULLED
-from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import (
     CancelToken,

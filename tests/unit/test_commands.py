@@ -15,7 +15,7 @@ from fakes import Outside, change_service, go, running
 
 from hashlab import commands
 from hashlab.errors import ConfigError, ExitCode, FilesChanged, LabError, LaptopError, Problem
-from hashlab.phases import reach
+from hashlab.phases import connect
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
 from hashlab.run import execution, workflows
@@ -395,7 +395,7 @@ def test_ssh_finds_the_machines_again_without_local_state(
 def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
     outside: Outside, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(connect, "CONNECT_SECONDS", 0)
     assert commands.ssh("web", "", PEOPLE) == ExitCode.LAB
     assert "hashlab dev" in capsys.readouterr().err
 

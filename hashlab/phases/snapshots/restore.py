@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
-from hashlab.phases import reach
+from hashlab.phases.connect import connect, reconnect
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.layout import free_subnet, lay_out_ports
 from hashlab.phases.machines import forget_machine
@@ -86,9 +86,9 @@ def put_back(world: World, track: Track, _: str) -> None:
     remove(world.state.restoring)
 
 
-def connect(world: World, track: Track, machine: str) -> None:
-    """Promise: as ``reach.connect``; to a machine that stayed, as to that of a running lab."""
-    (reach.reconnect if world.facts.put_back else reach.connect)(world, track, machine)
+def connect_restored(world: World, track: Track, machine: str) -> None:
+    """Promise: as ``connect``; to a machine that stayed, as to that of a running lab."""
+    (reconnect if world.facts.put_back else connect)(world, track, machine)
 
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:

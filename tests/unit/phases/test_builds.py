@@ -25,7 +25,7 @@ from hashlab.config.model import (
 )
 from hashlab.hashing import Digests
 from hashlab.phases.builds import Build, build_id, service_build
-from hashlab.phases.laptopfiles import LaptopFiles
+from hashlab.phases.upload.laptop import LaptopFiles
 
 SECRET = ".hashlab/secrets/password"
 

@@ -11,7 +11,7 @@ from fakes import Outside, change_service, connected, go, run, running
 from hashlab.config.model import Dependency, Healthcheck
 from hashlab.errors import LabError
 from hashlab.phases import images
-from hashlab.phases.conditions import check_conditions
+from hashlab.phases.containers.conditions import check_conditions
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.run import workflows

@@ -22,12 +22,13 @@ from fakes.outside import Silent
 
 from hashlab.config.model import Dependency, Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import containers, proof, readiness
+from hashlab.phases import proof
 from hashlab.phases.builds import Build
-from hashlab.phases.exchange import Action, decide
-from hashlab.phases.files import upload
-from hashlab.phases.machinefiles import MachineFiles, Process
-from hashlab.phases.readiness import is_one_shot, keeps_ending, wait_ready
+from hashlab.phases.containers import phase, readiness
+from hashlab.phases.containers.actions import Action, decide
+from hashlab.phases.containers.readiness import is_one_shot, keeps_ending, wait_ready
+from hashlab.phases.upload.machine import MachineFiles, Process
+from hashlab.phases.upload.transfer import upload
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
 from hashlab.protocols import Completed, ContainerState
 from hashlab.run import workflows
@@ -415,7 +416,7 @@ def test_what_was_only_started_again_and_stays_unwell_is_replaced(
     running(outside)
     outside.machines["broker"].engine.die("small-queue-1", code=1)
     outside.behaviours["queue"] = Behaviour(health=("starting",))
-    monkeypatch.setattr(containers, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(phase, "KEPT_SECONDS", 0)
     monkeypatch.setattr(readiness, "READY_SECONDS", 0)
     with pytest.raises(LabError, match="not ready after 0 s"):
         start(outside)
@@ -517,7 +518,7 @@ def test_a_container_that_was_kept_and_does_not_get_well_is_started_anew_once(
     kept = outside.machines["broker"].engine.by_name("small-queue-1")
     # Only a new one is ever well, as its first look tells.
     outside.behaviours["queue"] = Behaviour(health=("healthy", "starting"))
-    monkeypatch.setattr(containers, "KEPT_SECONDS", 0)
+    monkeypatch.setattr(phase, "KEPT_SECONDS", 0)
     rows = start(outside)
     assert outside.machines["broker"].engine.by_name("small-queue-1").id != kept.id
     assert [row.service for row in rows if row.name == "healthy"] == ["queue"]

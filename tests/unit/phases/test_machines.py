@@ -15,11 +15,11 @@ from fakes.outside import Silent
 
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import EngineHangs, EngineStopped, LabError, LaptopError
-from hashlab.phases import reach
+from hashlab.phases import connect as connecting
 from hashlab.phases.boxes.registry import recipe_manifest
+from hashlab.phases.connect import connect, reconnect
 from hashlab.phases.layout import CANDIDATES, SSH_PORTS, Layout, choose_subnet, lay_out, subnet_of
 from hashlab.phases.machines import prepare, require_box
-from hashlab.phases.reach import connect, reconnect
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import SSH_PORT, BootPlan, Endpoint, ObservedMachine, PlannedMachine
 from hashlab.run import workflows
@@ -344,7 +344,7 @@ def test_connect_gives_up_with_the_last_reason(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside).machines["web"].state = "stopped"
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0)
     with pytest.raises(LabError, match="the machine is not up yet"), track_of() as track:
         connect(outside.world(), track, "web")
 
@@ -353,7 +353,7 @@ def test_connect_waits_until_sshd_answers(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0)
     monkeypatch.setattr(type(outside.connector), "answers", lambda *_: False)
     with pytest.raises(LabError, match="sshd does not answer yet"), track_of() as track:
         connect(outside.world(), track, "web")
@@ -361,7 +361,7 @@ def test_connect_waits_until_sshd_answers(
 
 def test_connect_waits_for_the_host_key(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     running(outside).machines["web"].host_key = ""
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0)
     with pytest.raises(LabError, match="no host key yet"), track_of() as track:
         connect(outside.world(), track, "web")
 
@@ -507,7 +507,7 @@ def test_dev_gives_up_on_an_engine_that_hangs_again_and_again(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside).machines["web"].engine_hangs = True
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", -1.0)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", -1.0)
     with pytest.raises(EngineHangs), track_of() as track:
         connect(outside.world(), track, "web")
 

@@ -11,10 +11,12 @@ from fakes.outside import Silent
 
 from hashlab.config.model import Healthcheck, Service
 from hashlab.errors import LabError
-from hashlab.phases import layout, reach, readiness
-from hashlab.phases.containerspec import BUILD_LABEL, container_body
-from hashlab.phases.reach import connect
-from hashlab.phases.readiness import pause, wait_ready
+from hashlab.phases import connect as connecting
+from hashlab.phases import layout
+from hashlab.phases.connect import connect
+from hashlab.phases.containers import readiness
+from hashlab.phases.containers.body import BUILD_LABEL, container_body
+from hashlab.phases.containers.readiness import pause, wait_ready
 from hashlab.phases.steps import STEP_SECONDS
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.run import workflows
@@ -90,7 +92,7 @@ def test_a_machine_may_take_longer_to_answer(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slow(outside).machines["web"].state = "stopped"
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0.005)
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 0.005)
     began = time.monotonic()
     with pytest.raises(LabError, match="not up yet"), track_of() as track:
         connect(outside.world(), track, "web")

@@ -11,8 +11,8 @@ from fakes.outside import Silent
 
 from hashlab.config.model import TmpfsMount
 from hashlab.errors import LabError
-from hashlab.phases.files import upload
 from hashlab.phases.proof import prove
+from hashlab.phases.upload.transfer import upload
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import Completed
 from hashlab.run import workflows

@@ -25,12 +25,12 @@ from fakes.engine import Container
 from hashlab.config.model import Reload, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containers import wanted_builds
-from hashlab.phases.exchange import Action, decide
-from hashlab.phases.machinefiles import MachineFiles, Process
+from hashlab.phases.containers.actions import Action, decide
+from hashlab.phases.containers.phase import wanted_builds
+from hashlab.phases.containers.reload import after_swap, differs, process_of, started
 from hashlab.phases.proof import read_back
-from hashlab.phases.reload import after_swap, differs, process_of, started
 from hashlab.phases.status import status_document
+from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.pipeline import CancelToken, RunResult
 from hashlab.protocols import ContainerState
 from hashlab.run import workflows

@@ -11,7 +11,7 @@ import pytest
 from fakes import Outside, go, rows, run, running
 
 from hashlab.config.model import FileMount
-from hashlab.phases.laptopfiles import secret_path
+from hashlab.phases.upload.laptop import secret_path
 from hashlab.report import run_record
 from hashlab.run import workflows
 

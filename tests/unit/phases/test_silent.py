@@ -6,7 +6,7 @@ import pytest
 from fakes import Outside, running
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.reach import silent
+from hashlab.phases.connect import silent
 
 
 def test_in_a_lab_that_runs_no_machine_is_silent(outside: Outside) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running, track_of, write_files
 
-from hashlab.phases import reach
+from hashlab.phases import connect
 from hashlab.phases.status import status_document
 from hashlab.run import workflows
 
@@ -132,7 +132,7 @@ def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+    monkeypatch.setattr(connect, "CONNECT_SECONDS", 0)
     outside.faults.arm("connector.connect", always=True)
     told = document(outside)
     assert {m["state"] for m in told["machines"]} == {"unreachable"}

@@ -15,8 +15,8 @@ from fakes.running import Workflow, register_box, running
 
 from hashlab.config.model import Artifact
 from hashlab.errors import LabError
-from hashlab.phases import reach
-from hashlab.phases.replacement import archive_path, note_path
+from hashlab.phases import connect
+from hashlab.phases.kept_data import archive_path, note_path
 from hashlab.pipeline import RunResult
 from hashlab.run import workflows
 from hashlab.state.files import write_json, write_text
@@ -336,7 +336,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
     outside: Outside, phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if phase == "connect":
-        monkeypatch.setattr(reach, "CONNECT_SECONDS", 0)
+        monkeypatch.setattr(connect, "CONNECT_SECONDS", 0)
     box_and_edit(outside)
     OCCASIONS.get(phase, lambda _: None)(outside)
     told = outside.faults.arm(BREAKS[phase], always=True)
@@ -351,7 +351,7 @@ def test_a_failure_in_a_phase_of_dev_is_a_failed_row_and_the_next_run_completes(
         assert {row.status for row in rows(failed, later.name)} <= ends
 
     outside.faults.disarm()
-    monkeypatch.setattr(reach, "CONNECT_SECONDS", 60)
+    monkeypatch.setattr(connect, "CONNECT_SECONDS", 60)
     go(outside, workflows.DEV)
 
 

@@ -18,10 +18,10 @@ from fakes.outside import Silent
 from hashlab.config.model import BindMount, FileMount, Lab, Service
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
-from hashlab.phases import files
-from hashlab.phases.files import Difference, difference, upload
-from hashlab.phases.laptopfiles import LaptopFiles, home, remote_path, secret_path, upload_root
-from hashlab.phases.machinefiles import MachineFiles, Placed, observe_files
+from hashlab.phases.upload import transfer
+from hashlab.phases.upload.laptop import LaptopFiles, home, remote_path, secret_path, upload_root
+from hashlab.phases.upload.machine import MachineFiles, Placed, observe_files
+from hashlab.phases.upload.transfer import Difference, difference, upload
 from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
@@ -664,7 +664,7 @@ def test_many_files_travel_by_rsync_and_secrets_by_the_open_connection(outside: 
 
 def test_a_big_file_travels_by_rsync(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     running(outside)
-    monkeypatch.setattr(files, "SMALL", 100)
+    monkeypatch.setattr(transfer, "SMALL", 100)
     write_files(outside.lab.folder, {"static/big": "x" * 101})
     assert do_upload(outside).bytes_sent > 101
     assert "connector.copy" in outside.faults.names()
@@ -679,8 +679,8 @@ def test_a_large_file_that_is_there_twice_travels_once(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
-    monkeypatch.setattr(files, "SMALL", 100)
-    monkeypatch.setattr(files, "LARGE", 101)
+    monkeypatch.setattr(transfer, "SMALL", 100)
+    monkeypatch.setattr(transfer, "LARGE", 101)
     same, other = "x" * 101, "y" * 101
     big = {"static/a.jar": same, "static/b.jar": same, "static/c.jar": other, "static/d.jar": same}
     write_files(outside.lab.folder, {**big, "static/small": "x", "static/small2": "x"})

@@ -9,9 +9,8 @@ import pytest
 from fakes import Outside, go, register_box, rows, run, running
 
 from hashlab.errors import LaptopError
-from hashlab.phases import replacement
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.replacement import kept_data, stale_machines
+from hashlab.phases.kept_data import archive_path, load_kept, note_path, stale_machines
 from hashlab.run import workflows
 
 VOLUME = "small_data"
@@ -188,22 +187,22 @@ def test_kept_data_are_for_their_owner_alone(outside: Outside) -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"host_key": "a", "volumes": ["v"]}'])
 def test_a_note_without_a_whole_archive_is_none(outside: Outside, text: str) -> None:
-    note = replacement.note_path(outside.state, "web")
+    note = note_path(outside.state, "web")
     note.parent.mkdir(parents=True)
     note.write_text(text)
-    assert kept_data(outside.state, "web") is None
+    assert load_kept(outside.state, "web") is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000])
 def test_an_archive_whose_note_is_damaged_is_not_taken_for_missing(
     outside: Outside, text: str
 ) -> None:
-    note = replacement.note_path(outside.state, "web")
+    note = note_path(outside.state, "web")
     note.parent.mkdir(parents=True)
     note.write_text(text)
-    replacement.archive_path(outside.state, "web").write_text("data")
+    archive_path(outside.state, "web").write_text("data")
     with pytest.raises(LaptopError, match=r"web.json.*cannot be read") as caught:
-        kept_data(outside.state, "web")
+        load_kept(outside.state, "web")
     assert "web.tar" in caught.value.next_step
 
 

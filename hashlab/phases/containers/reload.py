@@ -10,8 +10,8 @@ from typing import Any
 from hashlab.config.model import Reload
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.machinefiles import MachineFiles, Process, write_processes
 from hashlab.phases.steps import command_of, step_environment
+from hashlab.phases.upload.machine import MachineFiles, Process, write_processes
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import ContainerState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hashlab.phases.staleness import stale_notes
+from hashlab.phases.recipe import stale_notes
 from hashlab.run import workflows
 
 NO_BOX = "no box is registered. To build it: hashlab init-box"

@@ -8,10 +8,7 @@ from functools import partial
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
-from hashlab.phases.completion import record_completion
-from hashlab.phases.conditions import check_conditions, machines_to_check
-from hashlab.phases.containerspec import container_name
-from hashlab.phases.exchange import (
+from hashlab.phases.containers.actions import (
     RELOADED,
     STARTED_AGAIN,
     Action,
@@ -21,9 +18,18 @@ from hashlab.phases.exchange import (
     stop_and_remove,
     turns,
 )
-from hashlab.phases.files import upload
-from hashlab.phases.inside import read_machine
-from hashlab.phases.readiness import KEPT_SECONDS, completes, is_ready, keeps_ending, wait_ready
+from hashlab.phases.containers.body import container_name
+from hashlab.phases.containers.completion import record_completion
+from hashlab.phases.containers.conditions import check_conditions, machines_to_check
+from hashlab.phases.containers.readiness import (
+    KEPT_SECONDS,
+    completes,
+    is_ready,
+    keeps_ending,
+    wait_ready,
+)
+from hashlab.phases.upload.inside import read_machine
+from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState

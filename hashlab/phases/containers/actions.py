@@ -11,10 +11,17 @@ from typing import Literal
 from hashlab.config.model import Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.completion import is_done
-from hashlab.phases.containerspec import BUILD_LABEL, container_body
-from hashlab.phases.machinefiles import MachineFiles
-from hashlab.phases.reload import after_swap, differs, process_of, remember, started, swap
+from hashlab.phases.containers.body import BUILD_LABEL, container_body
+from hashlab.phases.containers.completion import is_done
+from hashlab.phases.containers.reload import (
+    after_swap,
+    differs,
+    process_of,
+    remember,
+    started,
+    swap,
+)
+from hashlab.phases.upload.machine import MachineFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ContainerState, Engine

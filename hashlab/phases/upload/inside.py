@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, is_below
-from hashlab.phases.containerspec import BUILD_VARIABLE, SERVICE_LABEL
-from hashlab.phases.laptopfiles import home, is_folder, plain
-from hashlab.phases.machinefiles import Inside, MachineFiles, Placed, nul, parse, with_contents
+from hashlab.phases.containers.body import BUILD_VARIABLE, SERVICE_LABEL
 from hashlab.phases.programs import HASH_INSIDE, OBSERVE, READ_INSIDE
+from hashlab.phases.upload.laptop import home, is_folder, plain
+from hashlab.phases.upload.machine import Inside, MachineFiles, Placed, nul, parse, with_contents
 from hashlab.phases.world import World
 from hashlab.protocols import Link
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from hashlab.errors import FilesChanged, LabError
 from hashlab.hashing import open_regular
-from hashlab.phases.laptopfiles import (
+from hashlab.phases.programs import PLACE, WALK
+from hashlab.phases.upload.laptop import (
     LINK,
     bind_name,
     file_name,
@@ -22,7 +23,7 @@ from hashlab.phases.laptopfiles import (
     plain,
     upload_root,
 )
-from hashlab.phases.machinefiles import (
+from hashlab.phases.upload.machine import (
     MachineFiles,
     Placed,
     by_folder,
@@ -30,7 +31,6 @@ from hashlab.phases.machinefiles import (
     observe_files,
     write_manifest,
 )
-from hashlab.phases.programs import PLACE, WALK
 from hashlab.phases.world import Cause, World
 from hashlab.pipeline import Track
 

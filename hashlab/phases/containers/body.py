@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hashlab.config.model import Healthcheck, Lab, Service
-from hashlab.phases.laptopfiles import remote_path, secret_path
+from hashlab.phases.upload.laptop import remote_path, secret_path
 from hashlab.protocols import LAB_LABEL
 
 SERVICE_LABEL = "hashlab.service"

@@ -9,9 +9,9 @@ from pathlib import Path
 from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
-from hashlab.phases.exchange import stop_container
+from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.actions import stop_container
 from hashlab.phases.ports import close_ports_of
-from hashlab.phases.reach import reconnect
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, Link
@@ -62,7 +62,7 @@ def note_path(state: StateFolder, machine: str) -> Path:
     return state.kept / f"{machine}.json"
 
 
-def kept_data(state: StateFolder, machine: str) -> Kept | None:
+def load_kept(state: StateFolder, machine: str) -> Kept | None:
     """What is kept of a machine, whole; None if nothing is. Raises LaptopError for a damaged note:
     to take the data for missing would be to lose them.
     """
@@ -87,7 +87,7 @@ def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
     """
     reconnect(world, track, machine)
     link, state = world.link(machine), world.state
-    kept = kept_data(state, machine)
+    kept = load_kept(state, machine)
     if kept is not None and kept.host_key != world.facts.reach[machine].host_key:
         track.skip(f"kept by an earlier run in {archive_path(state, machine)}")
         return
@@ -152,7 +152,7 @@ def restore_data(world: World, track: Track, machine: str) -> None:
     """Promise: data kept of a replaced machine are on its successor, before any container starts
     there, and no longer on the laptop.
     """
-    kept = kept_data(world.state, machine)
+    kept = load_kept(world.state, machine)
     if kept is None:
         track.skip("none are kept")
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hashlab.phases.containerspec import BUILD_LABEL
-from hashlab.phases.machinefiles import MachineFiles, Process
-from hashlab.phases.reload import remember
+from hashlab.phases.containers.body import BUILD_LABEL
+from hashlab.phases.containers.reload import remember
+from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.phases.world import World
 from hashlab.protocols import ContainerState
 

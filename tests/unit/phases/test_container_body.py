@@ -21,7 +21,7 @@ from hashlab.config.model import (
     Ulimit,
     VolumeMount,
 )
-from hashlab.phases.containerspec import container_body, container_name
+from hashlab.phases.containers.body import container_body, container_name
 
 HOST = "HostConfig"
 SECOND = 1_000_000_000

@@ -9,8 +9,8 @@ from typing import Any
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
-from hashlab.phases.laptopfiles import FOLDER, file_content, home, link_content
 from hashlab.phases.programs import HASH, OBSERVE, RECORD, WALK
+from hashlab.phases.upload.laptop import FOLDER, file_content, home, link_content
 from hashlab.protocols import Shell
 
 # Stands between the parts of what OBSERVE prints, and in none of them.
@@ -20,7 +20,7 @@ BETWEEN = "\0hashlab\0"
 @dataclass(frozen=True)
 class Placed:
     """An entry on a machine. ``identity``: its kind (f, d, l, …), device, inode, size, both times
-    and mode, so another text after whatever changes it. ``content``: as ``laptopfiles`` describes
+    and mode, so another text after whatever changes it. ``content``: as ``upload.laptop`` describes
     it; "" where nobody needs to know it.
     """
 

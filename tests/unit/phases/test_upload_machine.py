@@ -10,9 +10,9 @@ import pytest
 from fakes import FakeShell, Outside, connected, go, running
 
 from hashlab.errors import LabError
-from hashlab.phases import machinefiles
-from hashlab.phases.laptopfiles import plain
-from hashlab.phases.machinefiles import (
+from hashlab.phases.upload import machine
+from hashlab.phases.upload.laptop import plain
+from hashlab.phases.upload.machine import (
     BETWEEN,
     MachineFiles,
     Placed,
@@ -224,7 +224,7 @@ class _Failing:
 
 @pytest.mark.parametrize("script", ["OBSERVE", "HASH"])
 def test_a_machine_that_cannot_tell_is_named(lab: Outside, script: str) -> None:
-    shell: Any = _Failing(connected(lab).link("web").shell, getattr(machinefiles, script))
+    shell: Any = _Failing(connected(lab).link("web").shell, getattr(machine, script))
     disk(lab).delete(f"{HOME}/manifest")
     with pytest.raises(LabError, match="cannot list the files of the machine") as failure:
         observe_files(shell, lab.lab, "web", wanted=WANTED)
@@ -232,7 +232,7 @@ def test_a_machine_that_cannot_tell_is_named(lab: Outside, script: str) -> None:
 
 
 def test_a_record_that_cannot_be_written_is_a_failure(lab: Outside) -> None:
-    shell: Any = _Failing(connected(lab).link("web").shell, machinefiles.RECORD)
+    shell: Any = _Failing(connected(lab).link("web").shell, machine.RECORD)
     with pytest.raises(LabError, match="cannot write to the machine") as failure:
         write_manifest(shell, lab.lab, "web", {})
     assert (failure.value.where, failure.value.output) == ("web", "disk on fire")
