@@ -15,6 +15,7 @@ CHECKS = (
     ("mypy", ["mypy"]),
     ("imports", ["lint-imports"]),
     ("shellcheck", ["sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck"]),
+    ("documents", ["sphinx-build", "-q", "-W", "--keep-going", "docs", "site"]),
     ("unit tests", ["pytest", "-q", "tests/unit"]),
 )
 
@@ -25,7 +26,7 @@ def _run(command: list[str]) -> int:
 
 @task
 def check(_: Context) -> None:
-    """Run everything a commit must pass: ruff, mypy, import-linter, shellcheck, unit tests."""
+    """Run everything a commit must pass, from ruff to the unit tests."""
     failed = []
     for name, command in CHECKS:
         print(f"--- {name}", flush=True)
@@ -33,6 +34,14 @@ def check(_: Context) -> None:
             failed.append(name)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
+
+
+@task
+def docs(_: Context) -> None:
+    """Build the site of docs/ in site/; a warning is an error."""
+    if _run(dict(CHECKS)["documents"]) != 0:
+        sys.exit("the site has mistakes: see above")
+    print("site/index.html")
 
 
 @task
@@ -54,4 +63,4 @@ def test(_: Context, all: bool = False) -> None:
     sys.exit(failed)
 
 
-namespace = Collection(*hashlab_tasks.tasks.values(), check, lock, test)
+namespace = Collection(*hashlab_tasks.tasks.values(), check, docs, lock, test)

@@ -57,3 +57,7 @@ def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
         "# `one` two!\n\n[a](#one-two) [b](#three) [c](other.md) [d](page.md#one-two)\n"
     )
     assert broken_links(page) == ["#three", "other.md"]
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
