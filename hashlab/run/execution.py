@@ -95,7 +95,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
     """
     with terminating():
         world = options.world()
-        with held(world.state.lock, command):
+        with held(world.state.lock, command, say=_say) as ending:
             for orphan in world.runner.end_orphans():
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
@@ -105,7 +105,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 if results:
                     # Each finds out anew how the lab is.
                     world = make_world(world.lab, warm=options.warm)
-                results.append(_watched(world, waiting[0], reporter))
+                results.append(_watched(world, waiting[0], reporter, ending))
                 error = results[-1].error
                 if isinstance(error, FilesChanged) and repeats:
                     repeats -= 1
@@ -138,15 +138,23 @@ def _save(world: World, record: dict[str, Any]) -> None:
         )
 
 
-def _watched(world: World, workflow: Workflow, reporter: Reporter) -> RunResult:
-    with reporter() as listener:
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _watched(
+    world: World, workflow: Workflow, reporter: Reporter, ending: Callable[[], None]
+) -> RunResult:
+    """Run one workflow. ``ending`` is called once it is cancelled: others wait for its end then."""
+    cancel = CancelToken()
+    with reporter() as listener, cancel.calling(ending):
         try:
             return run_workflow(
                 workflow,
                 world,
                 machines=world.machine_names(),
                 listener=listener,
-                cancel=CancelToken(),
+                cancel=cancel,
             )
         finally:
             world.close()

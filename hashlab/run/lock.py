@@ -5,51 +5,94 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from hashlab.errors import LockedError
 from hashlab.state.files import explained, read_json
 from hashlab.state.private import open_file
 
+# How long a run that was cancelled may take to end in order.
+ENDING_SECONDS = 30.0
+POLL_SECONDS = 0.05
+
+
+def _say_nothing(_: str) -> None:
+    pass
+
 
 @contextmanager
-def held(path: Path, command: str) -> Iterator[None]:
-    """Hold the lab's lock. Raises LockedError that says who holds it since when, LaptopError where
-    the disk has no locks or does not let the file be made.
+def held(
+    path: Path, command: str, *, say: Callable[[str], None] = _say_nothing
+) -> Iterator[Callable[[], None]]:
+    """Hold the lab's lock, and yield what to call when the run is cancelled. A run that is ending
+    is waited for, after ``say`` was called with a sentence about it. Raises LockedError that says
+    who holds the lock since when, LaptopError where the disk has no locks or does not let the file
+    be made.
     """
     with explained(path):
         descriptor = open_file(str(path), os.O_RDWR | os.O_CREAT)
     try:
         with explained(path):
-            _take(descriptor, path)
-        _say_who(descriptor, command)
-        yield
+            _take(descriptor, path, say)
+        holder = {"pid": os.getpid(), "command": command, "since": _now()}
+        _say_who(descriptor, holder)
+        yield lambda: _say_who(descriptor, {**holder, "ending": True})
         # Emptied, not removed: a file removed under a waiting process would be two locks.
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+def _take(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
+    if not _taken(descriptor) and not _taken_after_end(descriptor, path, say):
         raise LockedError(
             f"another run is at work on this lab: {_holder(path)}",
             where=str(path),
             next_step="wait for it, or end it",
-        ) from None
+        )
 
 
-def _say_who(descriptor: int, command: str) -> None:
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _taken_after_end(descriptor: int, path: Path, say: Callable[[str], None]) -> bool:
+    """Wait for the lock while the run that holds it is ending. Return False at once if it is not,
+    if another run is sooner, or if the end takes too long.
+    """
+    if not _is_ending(read_json(path)):
+        return False
+    say(f"waiting for a run that is ending: {_holder(path)}")
+    deadline = time.monotonic() + ENDING_SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        if _taken(descriptor):
+            return True
+        holder = read_json(path)
+        # It is empty for a moment between two holders.
+        if holder is not None and not _is_ending(holder):
+            return False
+    return False
+
+
+def _is_ending(holder: object) -> bool:
+    return isinstance(holder, dict) and holder.get("ending") is True
+
+
+def _say_who(descriptor: int, holder: dict[str, Any]) -> None:
     """Write who holds it, for people: on a full disk the lock counts without it."""
-    holder = {"pid": os.getpid(), "command": command, "since": _now()}
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, json.dumps(holder).encode())
+        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _holder(path: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hashlab.errors import ExitCode, LockedError
+from hashlab.run import lock
 from hashlab.run.lock import held
 
 HOLDER = """
@@ -60,6 +61,60 @@ def test_the_lock_of_a_dead_process_hinders_nobody(tmp_path: Path, number: int) 
     end(holder(path), number)
     with held(path, "refresh"):
         assert json.loads(path.read_text())["command"] == "refresh"
+
+
+ENDING_HOLDER = """
+import sys, time
+from pathlib import Path
+from hashlab.run.lock import held
+with held(Path(sys.argv[1]), "snapshot") as ending:
+    ending()
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_run_that_is_ending_is_waited_for(tmp_path: Path) -> None:
+    path, said = tmp_path / "lock", []
+    other = subprocess.Popen(
+        [sys.executable, "-c", ENDING_HOLDER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdin is not None and other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+
+    def say(text: str) -> None:
+        said.append(text)
+        other.communicate("\n")  # it ends now
+
+    with held(path, "refresh", say=say):
+        assert json.loads(path.read_text())["command"] == "refresh"
+    assert len(said) == 1
+    assert said[0].startswith(f"waiting for a run that is ending: snapshot (process {other.pid})")
+
+
+def test_a_run_that_does_not_come_to_its_end_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "ENDING_SECONDS", 0.2)
+    with held(tmp_path / "lock", "snapshot") as ending:
+        ending()
+        with pytest.raises(LockedError, match="another run is at work on this lab: snapshot"):
+            held(tmp_path / "lock", "refresh").__enter__()
+
+
+def test_a_run_that_begins_while_another_waits_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held(path, "snapshot") as ending:
+        ending()
+
+        def say(_: str) -> None:
+            path.write_text('{"command": "dev", "pid": 1, "since": "now"}')
+
+        with pytest.raises(LockedError, match="dev"):
+            held(path, "refresh", say=say).__enter__()
 
 
 def test_one_process_cannot_hold_it_twice_either(tmp_path: Path) -> None:
