@@ -1,4 +1,6 @@
-"""The one family of expected failures: what, where, the output's tail, what to do next."""
+"""The one family of expected failures. Each says what failed and where, shows the end of the
+output, and names the next step.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ class Problem:
 
 
 class HashlabError(Exception):
-    """A failure hashlab expects and explains. Never raised for hashlab's own bugs."""
+    """A failure that hashlab expects and explains. Never raised for hashlab's own bugs."""
 
     exit_code = ExitCode.LAB
 
@@ -61,8 +63,9 @@ class HashlabError(Exception):
 
 
 class ConfigError(HashlabError):
-    """The user's files are wrong; every problem is listed at once. ``sources``: files that were
-    read, or looked for.
+    """The user's files are wrong; every problem is listed at once.
+
+    ``sources``: all files that were read, or whose absence was noticed.
     """
 
     exit_code = ExitCode.CONFIG
@@ -93,7 +96,7 @@ class LabError(HashlabError):
 
 
 class EngineStopped(LabError):
-    """A machine answers, but its Docker Engine is stopped and nothing is about to start it."""
+    """A machine answers, but its Docker Engine is stopped and will not start by itself."""
 
 
 class EngineHangs(EngineStopped):
@@ -101,7 +104,7 @@ class EngineHangs(EngineStopped):
 
 
 class FilesChanged(LabError):
-    """Files of the laptop went on changing while they were read; a run is repeated for it."""
+    """Files on the laptop kept changing while they were read. The run is repeated."""
 
 
 class LockedError(HashlabError):
@@ -117,5 +120,5 @@ class Interrupted(HashlabError):
 
 
 def tail(text: str, *, lines: int = 20) -> str:
-    """Return the last ``lines`` non-empty-ended lines of ``text``."""
+    """Return the last ``lines`` lines of ``text``, without the empty lines at its end."""
     return "\n".join(text.rstrip().splitlines()[-lines:])

@@ -66,7 +66,7 @@ def _provider(name: str | None) -> str | None:
         return None
     if name not in PROVIDERS:
         known = ", ".join([AUTO, *PROVIDERS])
-        raise UsageError(f"there is no provider {name!r}", next_step=f"use one of: {known}")
+        raise UsageError(f"unknown provider {name!r}", next_step=f"use one of: {known}")
     return name
 
 

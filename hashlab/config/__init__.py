@@ -1,4 +1,4 @@
-"""hashlab.toml and compose.yaml as frozen values: find_lab_folder, load_lab, and their Lab."""
+"""Read hashlab.toml and compose.yaml into frozen values: find_lab_folder, load_lab and Lab."""
 
 from hashlab.config.hashlab_toml import AUTO
 from hashlab.config.load import find_lab_folder, load_lab

@@ -1,4 +1,4 @@
-"""Checks builders, artifacts, seed and verify of hashlab.toml against the lab folder and PATH."""
+"""Check builders, artifacts, seed and verify of hashlab.toml against the lab folder and PATH."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ _TARGETS = "{targets}"
 
 
 def absolute(folder: Path, path: str) -> Path:
-    """Return ``path`` relative to ``folder`` as an absolute path without '..'; links are kept."""
+    """Return ``path``, relative to ``folder``, as an absolute path without '..'. Links are not
+    resolved.
+    """
     return Path(os.path.normpath(folder / path))
 
 
 def outputs(draft: Draft, folder: Path) -> dict[str, Path]:
-    """Return the output of each artifact that names one."""
+    """Return the absolute output path of each artifact that names one."""
     artifacts: dict[str, Draft] = draft.get("artifacts", {})
     return {
         name: absolute(folder, artifact.get("output"))
@@ -33,7 +35,7 @@ def outputs(draft: Draft, folder: Path) -> dict[str, Path]:
 
 
 def check_artifacts(draft: Draft, folder: Path, report: Report) -> None:
-    """Report artifacts that cannot be built: builder, target, inputs, output."""
+    """Report artifacts that cannot be built because of their builder, target, inputs or output."""
     builders: dict[str, Draft] = draft.get("builders", {})
     for name, builder in builders.items():
         _check_builder(name, builder, report)
@@ -49,17 +51,17 @@ def check_artifacts(draft: Draft, folder: Path, report: Report) -> None:
 
 
 def _check_builder(name: str, builder: Draft, report: Report) -> None:
-    words = builder.get("command", At((), 0))
-    told = any(_TARGETS in word for word in words.value)
-    if not words.value or told != builder.get("worker", False):
+    command = builder.get("command", At((), 0))
+    has_targets = any(_TARGETS in word for word in command.value)
+    if not command.value or has_targets != builder.get("worker", False):
         return
-    if told:
+    if has_targets:
         message = f"builder '{name}' is a worker, which reads its targets from its input"
-        report.add(words.line, message, f'Remove "{_TARGETS}" from its command.')
+        report.add(command.line, message, f'Remove "{_TARGETS}" from its command.')
     else:
-        message = f"the command of builder '{name}' has no word with {_TARGETS}"
+        message = f"the command of builder '{name}' does not contain {_TARGETS}"
         hint = f'Add "{_TARGETS}" where the targets of the changed artifacts belong.'
-        report.add(words.line, message, hint)
+        report.add(command.line, message, hint)
 
 
 def _check_incremental(
@@ -69,15 +71,15 @@ def _check_incremental(
     line, builder = incremental.line_of("builder"), incremental.get("builder")
     if builder and builder not in builders:
         hint = suggestion(builder, list(builders), otherwise=f"Write [builders.{builder}].")
-        report.add(line, f"there is no builder '{builder}'", hint)
+        report.add(line, f"unknown builder '{builder}'", hint)
     elif builder and not builders[builder].get("worker"):
-        message = f"builder '{builder}' is no worker, so it cannot build incrementally"
+        message = f"builder '{builder}' is not a worker, so it cannot build incrementally"
         report.add(line, message, f"Write worker = true under [builders.{builder}].")
     inputs = [Path(item.value) for item in artifact.get("inputs", ())]
     for item in incremental.get("inputs", ()):
         path = Path(item.value)
         if inputs and not any(path == each or each in path.parents for each in inputs):
-            message = f"incremental input '{item.value}' is in no input of artifact '{name}'"
+            message = f"incremental input '{item.value}' is not in any input of artifact '{name}'"
             report.add(item.line, message, f"Add '{item.value}' to inputs.")
 
 
@@ -94,10 +96,10 @@ def _check_way(name: str, artifact: Draft, builders: Mapping[str, Draft], report
         report.add(artifact.line_of("target"), f"artifact '{name}' has no {missing}", hint)
     if builder and builder not in builders:
         hint = suggestion(builder, list(builders), otherwise=f"Write [builders.{builder}].")
-        report.add(line, f"there is no builder '{builder}'", hint)
+        report.add(line, f"unknown builder '{builder}'", hint)
     elif builder and builders[builder].get("worker"):
-        message = f"builder '{builder}' is a worker, which knows no clean build"
-        hint = "Name it under incremental, and here the builder of a clean build."
+        message = f"builder '{builder}' is a worker, which cannot make a clean build"
+        hint = "Name the worker under incremental, and a builder for clean builds here."
         report.add(line, message, hint)
 
 
@@ -109,7 +111,7 @@ def _check_target(
         return
     other = seen.setdefault((builder, target), name)
     if other != name:
-        message = f"target '{target}' is already that of artifact '{other}'"
+        message = f"target '{target}' already belongs to artifact '{other}'"
         report.add(artifact.line_of("target"), message, "Give each artifact its own target.")
 
 
@@ -128,11 +130,11 @@ def _check_output(
     other = seen.setdefault(output, name)
     if other != name:
         hint = "Give each artifact its own output."
-        report.add(line, f"output '{written}' is already that of artifact '{other}'", hint)
+        report.add(line, f"output '{written}' already belongs to artifact '{other}'", hint)
     for item in artifact.get("inputs", ()):
         source = absolute(folder, item.value)
         if source == output or source in output.parents:
-            message = f"output '{written}' lies inside input '{item.value}' and so changes it"
+            message = f"output '{written}' is inside input '{item.value}' and so changes it"
             report.add(line, message, "Name the source folders one by one, or move the output.")
 
 
@@ -155,13 +157,15 @@ def _matches(folder: Path, pattern: str) -> bool:
 
 
 def check_commands(draft: Draft, folder: Path, path: str, report: Report) -> None:
-    """Report commands whose first word is neither a program of the lab folder nor on ``path``."""
+    """Report commands whose first word is neither a program in the lab folder nor on ``path``."""
     for command in _commands(draft):
         word = command.value[0]
         if "/" in word:
             if not _is_program(folder / word):
                 hint = f"Write the file, or make it executable: chmod +x {word}"
-                report.add(command.line, f"'{word}' is no executable file of the lab folder", hint)
+                report.add(
+                    command.line, f"'{word}' is not an executable file of the lab folder", hint
+                )
         elif word not in ("python", "python3") and not _on_path(word, path):
             hint = f"Install it, or write the path of a script: ./{word}"
             report.add(command.line, f"the program '{word}' is not found on this laptop", hint)
@@ -221,6 +225,6 @@ def _incremental_of(draft: Draft | None) -> Incremental | None:
 
 
 def step_of(draft: Draft, name: str) -> Step | None:
-    """Return the seed or verify step of a draft without problems; None when there is none."""
+    """Return the seed or verify step of a draft without problems, or None."""
     step = draft.get(name)
     return Step(step.get("command").value) if step else None

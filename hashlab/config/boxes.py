@@ -1,4 +1,4 @@
-"""Reads and checks [box.virtualbox]: a .box file by its address and checksum, never by a name."""
+"""Read and check [box.virtualbox]: a .box file by address and checksum, never by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Draft, text
 from hashlab.config.report import Report, Wrong
 
-# Whom boxes of each kind let in.
+# The user that a box of each kind lets in by SSH.
 USERS = {"flatcar": "core", "debian": "vagrant"}
 _EXAMPLE = 'Write the address of the .box file: url = "https://…/NAME.box" or "file:///…/NAME.box".'
 _DIGITS = {"sha256": 64, "sha512": 128}
@@ -18,7 +18,10 @@ _NEEDED = 'Write [box.virtualbox] with url, checksum and kind = "flatcar" or "de
 
 
 def box_url(node: Node, context: Context) -> str:
-    """Read the address of a .box file. A name would be looked up in HashiCorp's catalogue."""
+    """Read the address of a .box file.
+
+    Names are refused: Vagrant would look them up in HashiCorp's catalogue.
+    """
     value = text(node, context)
     parts = _split(value)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", value) and not value.endswith(".box"):
@@ -28,7 +31,7 @@ def box_url(node: Node, context: Context) -> str:
         (parts[0] in ("http", "https") and parts[1]) or (parts[0] == "file" and not parts[1])
     )
     if parts is None or not whole or not parts[2].startswith("/") or re.search(r"\s", value):
-        raise Wrong(node.line, f"'{value}' is no address of a box", _EXAMPLE)
+        raise Wrong(node.line, f"'{value}' is not the address of a .box file", _EXAMPLE)
     if parts[2].endswith(".json"):
         message = f"'{value}' is a list of boxes, not a box"
         raise Wrong(node.line, message, "Open it and write the url and checksum that it names.")
@@ -44,23 +47,23 @@ def _split(value: str) -> tuple[str, str, str] | None:
 
 
 def box_checksum(node: Node, context: Context) -> str:
-    """Read "sha256:…" or "sha512:…"."""
+    """Read a checksum of the form "sha256:…" or "sha512:…"."""
     value = text(node, context)
     kind, _, digits = value.partition(":")
     expected = _DIGITS.get(kind)
     hint = 'Write checksum = "sha256:…" with 64 digits 0-9 a-f, or "sha512:…" with 128.'
     if expected is None:
-        raise Wrong(node.line, f"'{value}' does not say which checksum it is", hint)
+        raise Wrong(node.line, f"'{value}' does not begin with sha256: or sha512:", hint)
     if not re.fullmatch(f"[0-9a-f]{{{expected}}}", digits):
-        raise Wrong(node.line, f"'{value}' is no {kind} checksum", hint)
+        raise Wrong(node.line, f"'{value}' is not a valid {kind} checksum", hint)
     return value
 
 
 def check_virtualbox(box: Draft, lab: Draft, report: Report) -> None:
-    """Report that the provider virtualbox has no box; note what it does not act on."""
+    """Report a missing [box.virtualbox]; note the keys that have no effect with its box."""
     if not box.has("virtualbox"):
         line = lab.line_of("provider")
-        report.add(line, "the provider virtualbox has no box of its own", _NEEDED)
+        report.add(line, "the provider virtualbox needs [box.virtualbox]", _NEEDED)
         return
     base = box.get("virtualbox", Draft())
     if base.get("kind") == "flatcar" and box.get("packages"):

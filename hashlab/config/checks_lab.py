@@ -1,4 +1,4 @@
-"""Checks the services of a lab together: dependencies, images, and ports of the machines."""
+"""Check the services of a lab together: dependencies, images, and ports of the machines."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _TAKEN = {
 def check_dependencies(
     services: Mapping[str, Draft], active: Mapping[str, Draft], report: Report
 ) -> None:
-    """Report dependencies on services that are not there or can never get ready, and cycles."""
+    """Report cycles, and dependencies on services that do not exist or can never become ready."""
     for name, service in services.items():
         for dependency, line in service.get("depends_on", ()):
             other = dependency.service
             if other not in services:
                 hint = suggestion(other, list(services), otherwise="Remove it, or write it.")
-                report.add(line, f"there is no service '{other}'", hint)
+                report.add(line, f"unknown service '{other}'", hint)
             elif name in active and other not in active and dependency.required:
                 profiles = ", ".join(services[other].get("profiles", ()))
-                message = f"service '{other}' is only there with the profile {profiles}"
+                message = f"service '{other}' is active only with the profile {profiles}"
                 hint = f"Set COMPOSE_PROFILES, or give '{name}' that profile, or required: false."
                 report.add(line, message, hint)
             elif dependency.condition == "service_healthy" and _is_unhealthy(services[other]):
@@ -65,7 +65,7 @@ def _check_cycles(active: Mapping[str, Draft], report: Report) -> None:
         name: {at.value.service: at.line for at in service.get("depends_on", ())}
         for name, service in active.items()
     }
-    left = {name: [other for other in found if other in active] for name, found in lines.items()}
+    left = {name: [other for other in others if other in active] for name, others in lines.items()}
     while _drop_finished(left):
         path = _walk(left)
         message = f"services wait for each other: {' → '.join((*path, path[0]))}"
@@ -75,7 +75,7 @@ def _check_cycles(active: Mapping[str, Draft], report: Report) -> None:
 
 
 def _drop_finished(left: dict[str, list[str]]) -> bool:
-    """Remove services that wait for none of the others, until only cycles are ``left``."""
+    """Remove services that wait for none of the others until only cycles remain in ``left``."""
     waiting: dict[str, list[str]] = {}
     for name, others in left.items():
         for other in others:
@@ -92,7 +92,7 @@ def _drop_finished(left: dict[str, list[str]]) -> bool:
 
 
 def _walk(left: Mapping[str, list[str]]) -> list[str]:
-    """Follow dependencies until a service comes again; return the cycle."""
+    """Follow dependencies until a service appears again; return the cycle."""
     path: dict[str, None] = {}
     name = next(iter(left))
     while name not in path:
@@ -103,7 +103,7 @@ def _walk(left: Mapping[str, list[str]]) -> list[str]:
 
 
 def check_images(services: Mapping[str, Draft], lab: str, report: Report) -> None:
-    """Report an image that two services build differently."""
+    """Report an image name that two services build from different settings."""
     builders: dict[str, str] = {}
     for name, service in services.items():
         if service.get("build") is None or (service.has("image") and not service.get("image")):
@@ -118,8 +118,10 @@ def check_images(services: Mapping[str, Draft], lab: str, report: Report) -> Non
 def check_published_ports(
     toml: Draft, active: Mapping[str, Draft], places: Mapping[str, str], report: Report
 ) -> None:
-    """Report host ports that two services of a machine publish, those the machine needs, and
-    addresses it does not have.
+    """Report conflicts of published ports.
+
+    These are: a host port that two services of one machine publish, a port that the machine itself
+    needs, and a host address that the machine does not have.
     """
     seen: dict[tuple[str, int | None, str], list[_Published]] = {}
     for name, service in active.items():
@@ -170,7 +172,7 @@ def _check_conflict(new: _Published, others: list[_Published], report: Report) -
 def check_forwarded_guests(
     toml: Draft, services: Mapping[str, Draft], places: Mapping[str, str], report: Report
 ) -> None:
-    """Report forwarded ports of a machine that no service there publishes."""
+    """Report forwarded ports of a machine that no service on it publishes."""
     published: dict[str, set[int]] = {}
     if any(service.flawed("ports") for service in services.values()):
         return
@@ -179,8 +181,8 @@ def check_forwarded_guests(
         for machine in machines or toml.get("machines", {}):
             address = toml.get("machines", {}).get(machine, Draft()).get("address")
             ports = (at.value for at in service.get("ports", ()))
-            found = {port.published for port in ports if _reachable(port, address)}
-            published.setdefault(machine, set()).update(found)
+            numbers = {port.published for port in ports if _reachable(port, address)}
+            published.setdefault(machine, set()).update(numbers)
     for machine, forwarded in forwarded_ports(toml):
         guest = forwarded.value.guest
         if guest and guest not in published.get(machine, ()):
@@ -196,7 +198,9 @@ def _reachable(port: Port, address: IPv4Address | None) -> bool:
 
 
 def shared_volumes(active: Mapping[str, Draft], places: Mapping[str, str], report: Report) -> None:
-    """Note volumes that services of several machines name: each machine has one of its own."""
+    """Note volumes that services on several machines name. They are not shared: each machine has a
+    volume of its own.
+    """
     users: dict[str, dict[str, At[str]]] = {}
     for name, service in active.items():
         for mount, line in service.get("volumes", ()):

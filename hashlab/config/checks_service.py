@@ -1,4 +1,4 @@
-"""Checks each service by itself: what it runs, mounts, publishes and watches fits together."""
+"""Check each service by itself: its image, mounts, ports and watch rules must fit together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashlab.config.report import Report, suggestion
 
 
 def check_service(name: str, service: Draft, compose: Draft, report: Report) -> None:
-    """Report what is wrong within one service, and names it uses that the file does not declare."""
+    """Report what is wrong within one service, and names that the file does not declare."""
     if not (service.has("image") or service.has("build")):
         hint = "Write image: NAME or build: FOLDER."
         report.add(service.line, f"service '{name}' has neither image nor build", hint)
@@ -46,7 +46,7 @@ def _check_declared(service: Draft, compose: Draft, report: Report) -> None:
         if name not in declared and (not compose.has(kind) or declared):
             otherwise = f"Add it under {kind}: at the top level."
             hint = suggestion(name, list(declared), otherwise=otherwise)
-            report.add(line, f"there is no {kind[:-1]} '{name}'", hint)
+            report.add(line, f"unknown {kind[:-1]} '{name}'", hint)
 
 
 def _names_used(service: Draft) -> Iterator[tuple[str, str, int]]:
@@ -74,20 +74,20 @@ def _check_watch(watch: Watch, line: int, name: str, service: Draft, report: Rep
     if watch.action == "rebuild":
         if not service.has("build"):
             hint = "Write build, or action: sync+restart."
-            report.add(line, f"service '{name}' is not built here, so not rebuilt", hint)
+            report.add(line, f"service '{name}' has no build, so it cannot be rebuilt", hint)
         return
     binds = [at for at in service.get("volumes", ()) if isinstance(at.value, BindMount)]
     mounted = {_inside(watch.path, at.value) for at in binds} - {""}
     if not mounted:
-        message = f"the watched '{watch.path.name}' is in no bind mount of '{name}'"
+        message = f"the watched '{watch.path.name}' is not in any bind mount of '{name}'"
         report.add(line, message, "Mount it (volumes: [./folder:/path]), or use action: rebuild.")
     elif watch.target and watch.target not in mounted:
-        message = f"the target {watch.target} is not where '{watch.path.name}' is mounted"
+        message = f"'{watch.path.name}' is not mounted at the target {watch.target}"
         report.add(line, message, f"Write target: {min(mounted)}")
 
 
 def _inside(path: Path, bind: BindMount) -> str:
-    """Return where ``path`` is in the container; "" when ``bind`` has nothing of it."""
+    """Return the path that ``path`` has in the container; "" if ``bind`` does not contain it."""
     if path == bind.source:
         return bind.target
     if bind.source in path.parents:

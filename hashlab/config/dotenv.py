@@ -1,4 +1,4 @@
-"""Reads files of NAME=value lines: .env, and the env_file of a service."""
+"""Read files of NAME=value lines: .env, and the env_file of a service."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$$"}
 def read_dotenv(
     path: Path, *, environ: Mapping[str, str], report: Report, raw: bool = False
 ) -> dict[str, str]:
-    """Return the variables of ``path``; ``raw`` takes values as they stand, quotes and all.
+    """Return the variables of ``path``. With ``raw``, values are taken literally, quotes and all.
 
-    A name without '=' takes its value from ``environ``; ``environ`` wins over earlier lines.
+    A name without '=' takes its value from ``environ``; ``environ`` overrides earlier lines.
     """
     text = read_text(path, report)
     if text is None:
@@ -43,8 +43,8 @@ def _raw(text: str) -> dict[str, str]:
 
 
 def _parse(text: str, environ: Mapping[str, str], report: Report) -> dict[str, str]:
-    found: dict[str, str] = {}
-    variables = Interpolation(ChainMap(dict(environ), found), report)
+    variables: dict[str, str] = {}
+    interpolation = Interpolation(ChainMap(dict(environ), variables), report)
     at, counted, line = 0, 0, 1
     while at < len(text):
         line, counted = line + text.count("\n", counted, at), at
@@ -58,22 +58,22 @@ def _parse(text: str, environ: Mapping[str, str], report: Report) -> dict[str, s
             continue
         try:
             if "=" in match[0]:
-                found[match["name"]] = _value(match, variables, line)
+                variables[match["name"]] = _value(match, interpolation, line)
             elif match["name"] in environ:
-                found[match["name"]] = environ[match["name"]]
+                variables[match["name"]] = environ[match["name"]]
         except Wrong as wrong:
             report.add_wrong(wrong)
-    return found
+    return variables
 
 
-def _value(match: re.Match[str], variables: Interpolation, line: int) -> str:
+def _value(match: re.Match[str], interpolation: Interpolation, line: int) -> str:
     if match["single"] is not None:
         return match["single"]
     if match["double"] is not None:
         escaped = re.sub(r"\\(.)", _escape, match["double"], flags=re.DOTALL)
-        return variables.text(escaped, line)
+        return interpolation.text(escaped, line)
     plain = re.sub(r"(^|[ \t])#.*$", "", match["plain"] or "")
-    return variables.text(plain.strip(), line)
+    return interpolation.text(plain.strip(), line)
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The keys of hashlab.toml: which there are and what each holds."""
+"""The keys of hashlab.toml and how each is read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def _integer(node: Node, context: Context) -> int:
 def _port(node: Node, context: Context) -> int:
     value = _integer(node, context)
     if not 1 <= value <= 65535:
-        raise Wrong(node.line, f"{value} is no port", "Write a number from 1 to 65535.")
+        raise Wrong(
+            node.line, f"{value} is not a valid port number", "Write a number from 1 to 65535."
+        )
     return value
 
 
@@ -51,7 +53,9 @@ def _cpus(node: Node, context: Context) -> float:
     if isinstance(node.value, bool) or not isinstance(node.value, (int, float)):
         raise mismatch(node, "a number", "Write cpus = 2 or cpus = 0.5.")
     if not 0 < node.value < 10_000:
-        raise Wrong(node.line, f"{node.value} is no number of cpus", "Write one above 0.")
+        raise Wrong(
+            node.line, f"{node.value} is not a valid number of CPUs", "Write a number above 0."
+        )
     return float(node.value)
 
 
@@ -61,9 +65,11 @@ def _memory(node: Node, context: Context) -> int:
     size = toml_bytes(node.value)
     if size is None:
         hint = 'Write a number and B, KiB, MiB or GiB: "512 MiB".'
-        raise Wrong(node.line, f"'{node.value}' is no size", hint)
+        raise Wrong(node.line, f"'{node.value}' is not a valid size", hint)
     if size < _MIN_MEMORY:
-        raise Wrong(node.line, f"a machine does not start with {node.value}", 'Write "512 MiB".')
+        raise Wrong(
+            node.line, f"{node.value} is too little memory for a machine", 'Write "512 MiB".'
+        )
     return size
 
 
@@ -71,8 +77,8 @@ def _address(node: Node, context: Context) -> IPv4Address:
     try:
         return IPv4Address(text(node, context))
     except ValueError:
-        message = f"'{node.value}' is no IPv4 address"
-        raise Wrong(node.line, message, 'Write one of the subnet: "192.168.60.5".') from None
+        message = f"'{node.value}' is not a valid IPv4 address"
+        raise Wrong(node.line, message, 'Write an address in the subnet: "192.168.60.5".') from None
 
 
 def _subnet(node: Node, context: Context) -> IPv4Network:
@@ -81,7 +87,7 @@ def _subnet(node: Node, context: Context) -> IPv4Network:
         subnet = IPv4Network(value, strict=False)
     except ValueError:
         hint = f'Write "{DEFAULT_SUBNET}".'
-        raise Wrong(node.line, f"'{value}' is no IPv4 subnet", hint) from None
+        raise Wrong(node.line, f"'{value}' is not a valid IPv4 subnet", hint) from None
     for wrong, message, hint in _subnet_rules(value, subnet):
         if wrong:
             raise Wrong(node.line, message, hint)
@@ -114,12 +120,13 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 def _name(what: str) -> Reader[str]:
     return matching(
         r"[a-z][a-z0-9-]{0,30}",
-        f"'{{value}}' is no name for {what}",
+        f"'{{value}}' is not a valid name for {what}",
         "Use a-z, 0-9 and '-', a letter first, at most 31 characters.",
     )
 
 
-# Of the machines' engines, on which the lab's network bears the lab's name.
+# Networks that every Docker Engine has. The lab's network has the lab's name, so it cannot be one
+# of these.
 _ENGINES_OWN_NETWORKS = ("bridge", "host", "none", "ingress", "default")
 
 
@@ -129,7 +136,7 @@ def _lab_name(node: Node, context: Context) -> str:
         raise Wrong(
             node.line,
             f"'{name}' is the name of a network that every Docker Engine has",
-            f'Write another, for example "{name}-lab".',
+            f'Write another name, for example "{name}-lab".',
         )
     return name
 
@@ -137,17 +144,17 @@ def _lab_name(node: Node, context: Context) -> str:
 def _file_name(what: str) -> Reader[str]:
     return matching(
         r"[a-z][a-z0-9_-]{0,62}",
-        f"'{{value}}' is no name for {what}",
+        f"'{{value}}' is not a valid name for {what}",
         "Use a-z, 0-9, '_' and '-', a letter first.",
     )
 
 
 _package = matching(
-    r"[a-z0-9][a-z0-9+.-]+(=\S+)?", "'{value}' is no name of a Debian package", 'Write "curl".'
+    r"[a-z0-9][a-z0-9+.-]+(=\S+)?", "'{value}' is not a valid Debian package name", 'Write "curl".'
 )
 _base = matching(
     r"[a-z0-9][A-Za-z0-9._/:@-]*",
-    "'{value}' is no name of an image",
+    "'{value}' is not a valid image name",
     'Write "debian:trixie-slim".',
 )
 
@@ -177,7 +184,7 @@ def _forwarded_port(node: Node, context: Context) -> At[ForwardedPort]:
 _command = list_of(text, 'a list of words such as ["python3", "seed.py"]', empty=False)
 
 
-def _words(node: Node, context: Context) -> At[tuple[str, ...]]:
+def _command_at(node: Node, context: Context) -> At[tuple[str, ...]]:
     return At(_command(node, context), node.line)
 
 
@@ -200,7 +207,9 @@ _VIRTUALBOX_KEYS = Table(
         "checksum": box_checksum,
         "kind": one_of("flatcar", "debian"),
         "user": matching(
-            r"[a-z_][a-z0-9_-]{0,31}", "'{value}' is no name of a user", 'Write user = "vagrant".'
+            r"[a-z_][a-z0-9_-]{0,31}",
+            "'{value}' is not a valid user name",
+            'Write user = "vagrant".',
         ),
     },
     required=("url", "checksum", "kind"),
@@ -245,7 +254,7 @@ def _boolean(node: Node, context: Context) -> bool:
 
 _BUILDER_KEYS = Table(
     noun="a builder",
-    readers={"command": _words, "worker": _boolean},
+    readers={"command": _command_at, "worker": _boolean},
     required=("command",),
     expected="a table",
     language="toml",
@@ -263,7 +272,7 @@ _ARTIFACT_KEYS = Table(
     readers={
         "builder": text,
         "target": text,
-        "command": _words,
+        "command": _command_at,
         "inputs": _paths,
         "output": text,
         "incremental": table(_INCREMENTAL_KEYS),
@@ -274,14 +283,14 @@ _ARTIFACT_KEYS = Table(
 )
 _RELOAD_KEYS = Table(
     noun="a reload",
-    readers={"command": _words, "paths": _paths},
+    readers={"command": _command_at, "paths": _paths},
     required=("command", "paths"),
     expected="a table",
     language="toml",
 )
 _STEP_KEYS = Table(
     noun="a step",
-    readers={"command": _words},
+    readers={"command": _command_at},
     required=("command",),
     expected="a table",
     language="toml",
@@ -289,13 +298,13 @@ _STEP_KEYS = Table(
 
 
 def _tables(what: str, rows: Table) -> Reader[dict[str, Draft]]:
-    """Read [machines.NAME], [builders.NAME], [artifacts.NAME]."""
+    """Return a reader of tables such as [machines.NAME], [builders.NAME], [artifacts.NAME]."""
     return mapping_of(_file_name(what), table(rows), f"tables, one for each {what[2:].strip()}")
 
 
 def _machines(node: Node, context: Context) -> dict[str, Draft]:
     if not entries_of(node, "tables, one for each machine"):
-        raise Wrong(node.line, "no machine is named", "Write [machines.NAME].")
+        raise Wrong(node.line, "no machine is defined", "Write [machines.NAME].")
     return mapping_of(_name("a machine"), table(_MACHINE_KEYS), "tables, one for each machine")(
         node, context
     )
@@ -318,13 +327,13 @@ _TOP_KEYS = Table(
 )
 
 _MISSING = (
-    ("lab", "there is no [lab]", 'Write [lab] and name = "my-lab".'),
-    ("machines", "there is no machine", 'Write [machines.one] and address = "192.168.60.5".'),
+    ("lab", "the table [lab] is missing", 'Write [lab] and name = "my-lab".'),
+    ("machines", "no machine is defined", 'Write [machines.one] and address = "192.168.60.5".'),
 )
 
 
 def read_hashlab_toml(node: Node, context: Context) -> Draft:
-    """Return what could be read of hashlab.toml; problems go to the context's report."""
+    """Return the valid parts of hashlab.toml. Problems go to the context's report."""
     draft = table(_TOP_KEYS)(node, context)
     for key, message, hint in _MISSING:
         if not draft.has(key):

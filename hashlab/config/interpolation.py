@@ -1,4 +1,4 @@
-"""Replaces ${VAR} and its relatives in strings, by the rules of the Compose Specification."""
+"""Replace ${VAR} and its variants in strings by the rules of the Compose Specification."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HINT = "Write ${NAME} for a variable, or $$ for a dollar sign."
 
 
 class Interpolation:
-    """Variables of one lab: ``environ`` is the environment with .env beneath it."""
+    """Replaces the variables of one lab. ``environ`` is the environment, completed by .env."""
 
     def __init__(self, environ: Mapping[str, str], report: Report) -> None:
         self._environ = environ
         self._report = report
 
     def tree(self, node: Node) -> Node:
-        """Return ``node`` with every string in it replaced; keys stay as they are."""
+        """Return ``node`` with variables replaced in all its strings. Keys stay as they are."""
         value = node.value
         if isinstance(value, str):
             return self._scalar(node, value) if "$" in value else node
@@ -35,12 +35,12 @@ class Interpolation:
         return node
 
     def text(self, text: str, line: int) -> str:
-        """Return ``text`` with its variables replaced; Wrong when that is impossible."""
+        """Return ``text`` with its variables replaced. Raises Wrong if that is impossible."""
         missing: list[str] = []
         spend = self._report.spending.add
         result = _Substitution(text, line, self._environ, missing.append, spend).whole()
         for name in missing:
-            self._report.note(line, f"the variable {name} is not set; it is taken as empty")
+            self._report.note(line, f"the variable {name} is not set; an empty string is used")
         return result
 
     def _scalar(self, node: Node, text: str) -> Node:
@@ -72,7 +72,9 @@ class _Substitution:
         return self._until_brace(0, inside=False, live=True)
 
     def _until_brace(self, nesting: int, *, inside: bool, live: bool) -> str:
-        """Replace up to the closing brace (``inside``) or the end; ``live``: the result is used."""
+        """Replace up to the closing brace (``inside``) or the end. ``live``: the result will be
+        used.
+        """
         parts: list[str] = []
         while self._at < len(self._text):
             match = _SPECIAL.search(self._text, self._at)
@@ -135,9 +137,9 @@ class _Substitution:
 
     def _close(self) -> None:
         if not self._skip("}"):
-            raise Wrong(self._line, "'${' is not closed by '}', or holds an invalid name", _HINT)
+            raise Wrong(self._line, "'${' is not closed by '}', or the name is invalid", _HINT)
 
     def _skip(self, character: str) -> bool:
-        found = self._text.startswith(character, self._at)
-        self._at += len(character) if found else 0
-        return found
+        matches = self._text.startswith(character, self._at)
+        self._at += len(character) if matches else 0
+        return matches

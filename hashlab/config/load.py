@@ -1,4 +1,6 @@
-"""Reads a lab folder: hashlab.toml, the Compose file and .env become one Lab, or problems."""
+"""Read a lab folder: make one Lab of hashlab.toml, the Compose file and .env, or report
+problems.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,8 @@ from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
 from hashlab.state.labfolder import FILE, nearest
 
-# Parts of a path, and the tool that reads them as something else: in a name that OpenSSH expands or
-# quotes, and in a mount of Docker's. Nothing there escapes them.
+# Parts of a path, and the tool that gives them another meaning: OpenSSH expands or quotes names,
+# Docker splits mounts. None of them allows escaping.
 _NOT_IN_PATHS = {"${": "OpenSSH", '"': "OpenSSH", "\\": "OpenSSH", ":": "Docker"}
 _NOT_IN_PATHS |= dict.fromkeys("[]?", "Vagrant")
 ALL = "Vagrant and OpenSSH"
@@ -58,23 +60,24 @@ def find_lab_folder(start: Path) -> Path:
     if folder is not None:
         return Path(folder)
     raise UsageError(
-        f"there is no {FILE} in {beginning}, nor in any folder above it",
+        f"cannot find {FILE} in {beginning} or any folder above it",
         next_step=f"cd to the folder of your {FILE}, or write one: see docs/reference/config.md",
     )
 
 
 def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None = None) -> Lab:
-    """Return the lab that the files of ``folder`` describe; nothing is written or started.
+    """Return the lab that the files of ``folder`` describe. Nothing is written or started.
 
-    ``environ`` fills in variables (over .env), finds programs (PATH) and selects profiles
-    (COMPOSE_PROFILES); ``provider`` replaces that of the file. The Lab's provider may be "auto":
-    then what only one provider asks for is not checked. Raises ConfigError with all problems of
-    all files, UsageError for an unknown provider.
+    ``environ`` fills in variables (it overrides .env), finds programs (PATH) and selects profiles
+    (COMPOSE_PROFILES). ``provider`` replaces the provider of the file. If the Lab's provider is
+    "auto", rules of single providers are not checked.
+
+    Raises ConfigError with all problems of all files, UsageError for an unknown provider.
     """
     known = (AUTO, *PROVIDERS)
     if provider is not None and provider not in known:
         raise UsageError(
-            f"there is no provider '{provider}'", next_step=f"use one of: {', '.join(known)}"
+            f"unknown provider '{provider}'", next_step=f"use one of: {', '.join(known)}"
         )
     folder = _absolute(folder)
     _check_name(folder)
@@ -87,18 +90,18 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
         _check_compose(draft, files)
     if draft is None or files is None or report.problems:
         raise ConfigError(report.problems, sources=report.sources)
-    return _noting_what_stays(_lab(folder, draft, files, provider_of(draft, provider)))
+    return _with_notes_of_kept_files(_lab(folder, draft, files, provider_of(draft, provider)))
 
 
 def _check_name(folder: Path) -> None:
-    """Refuse a folder whose path the tools underneath cannot take. Raises UsageError."""
+    """Refuse a folder whose path Vagrant, OpenSSH or Docker cannot handle. Raises UsageError."""
     path = str(folder)
     bad = next((part for part in _NOT_IN_PATHS if part in path), None)
     bad = bad or next((c for c in path if category(c) in ("Cc", "Cs", "Zl", "Zp")), None)
     if bad is not None:
         raise UsageError(
-            f"the path of the lab folder holds {_named(bad)}, which {_NOT_IN_PATHS.get(bad, ALL)} "
-            f"cannot take: {path!a}",
+            f"the path of the lab folder contains {_named(bad)}, which "
+            f"{_NOT_IN_PATHS.get(bad, ALL)} cannot handle: {path!a}",
             next_step="rename the folder, or move the lab into another one",
         )
 
@@ -114,8 +117,9 @@ def _absolute(path: Path) -> Path:
 
 
 class _ComposeFile(NamedTuple):
-    """What was read of the Compose file; ``active`` are the services of the selected profiles,
-    ``folder`` is the lab's.
+    """The valid parts of the Compose file.
+
+    ``active``: the services of the selected profiles; ``folder``: the lab folder.
     """
 
     folder: Path
@@ -142,31 +146,31 @@ def _read_compose_file(
     lab = Draft() if toml is None else toml.get("lab", Draft())
     name = lab.get("compose", DEFAULT_COMPOSE)
     path = absolute(folder, name)
-    report.looks_at(path)
+    report.add_source(path)
     if not exists(path):
         _report_missing(name, folder, lab, report)
         return None
-    beside = report.beside(name.removeprefix("./"))
-    node = _compose_node(path, beside)
+    own_report = report.for_file(name.removeprefix("./"))
+    node = _compose_node(path, own_report)
     if node is None:
         return None
     variables = _variables(path.parent, folder, environ, report)
-    context = Context(beside, path.parent, variables, _made_later(folder, toml))
+    context = Context(own_report, path.parent, variables, _made_later(folder, toml))
     try:
         draft = read_compose(node, context)
     except Wrong as wrong:
-        beside.add_wrong(wrong)
+        own_report.add_wrong(wrong)
         return None
     selected = variables.get("COMPOSE_PROFILES", "")
     profiles = frozenset(word.strip() for word in selected.split(",") if word.strip())
     services: dict[str, Draft] = draft.get("services", {})
     active = {name: each for name, each in services.items() if is_active(each, profiles)}
-    return _ComposeFile(folder, draft, beside, services, active)
+    return _ComposeFile(folder, draft, own_report, services, active)
 
 
 def _report_missing(name: str, folder: Path, lab: Draft, report: Report) -> None:
-    found = next((other for other in _OTHER_COMPOSE_FILES if is_file(folder / other)), None)
-    hint = f'Write compose = "{found}" under [lab].' if found else "Write the Compose file."
+    existing = next((other for other in _OTHER_COMPOSE_FILES if is_file(folder / other)), None)
+    hint = f'Write compose = "{existing}" under [lab].' if existing else "Write the Compose file."
     report.add(lab.line_of("compose"), f"the Compose file '{name}' does not exist", hint)
 
 
@@ -182,18 +186,18 @@ def _compose_node(path: Path, report: Report) -> Node | None:
 
 
 def _variables(
-    beside: Path, folder: Path, environ: Mapping[str, str], report: Report
+    compose_folder: Path, folder: Path, environ: Mapping[str, str], report: Report
 ) -> Mapping[str, str]:
-    path = beside / ".env"
-    report.looks_at(path)
+    path = compose_folder / ".env"
+    report.add_source(path)
     if not is_file(path):
         return environ
-    shown = report.beside(os.path.relpath(path, folder))
-    return {**read_dotenv(path, environ=environ, report=shown), **environ}
+    own_report = report.for_file(os.path.relpath(path, folder))
+    return {**read_dotenv(path, environ=environ, report=own_report), **environ}
 
 
 def _made_later(folder: Path, toml: Draft | None) -> Callable[[Path], bool]:
-    """Return a test for paths that do not exist yet: outputs of artifacts and generated secrets."""
+    """Return a test for paths that a run will create: outputs of artifacts, generated secrets."""
     if toml is None:
         return lambda _: True
     names = toml.get("secrets", Draft()).get("generate", ())
@@ -215,12 +219,12 @@ def _check_hashlab_toml(
     seen: set[str] = set()
     for name, line in draft.get("secrets", Draft()).get("generate", ()):
         if name in seen:
-            report.add(line, f"the secret '{name}' stands here twice", "Keep one.")
+            report.add(line, f"the secret '{name}' is listed twice", "Keep one.")
         seen.add(name)
 
 
 def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
-    """Report what does not fit together; without hashlab.toml, only what it does not decide."""
+    """Report problems across services; without hashlab.toml, those that do not depend on it."""
     report, services, active = files.report, files.services, files.active
     for name, service in services.items():
         check_service(name, service, files.draft, report)
@@ -234,8 +238,8 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     check_placement(services, machines, report)
     places = place(active, machines)
     check_published_ports(toml, active, places, report)
-    check_forwarded_guests(toml, services, places, report.beside(FILE))
-    check_reloads(toml, services, files.folder, report.beside(FILE))
+    check_forwarded_guests(toml, services, places, report.for_file(FILE))
+    check_reloads(toml, services, files.folder, report.for_file(FILE))
     shared_volumes(active, places, report)
 
 
@@ -264,12 +268,12 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     )
 
 
-def _noting_what_stays(lab: Lab) -> Lab:
-    """Return the lab with a note for each declared file that a mount would have under Compose."""
+def _with_notes_of_kept_files(lab: Lab) -> Lab:
+    """Return the lab with a note for each secret or config that is left out of a bind mount."""
     sources = dict.fromkeys(bind.source for service in lab.services for bind in service.binds)
     notes = (
         f"{os.path.relpath(source / name, lab.folder)} is declared as a secret or config, so it is "
-        f"not in the mount of {os.path.relpath(source, lab.folder)}"
+        f"left out of the mount of {os.path.relpath(source, lab.folder)}"
         for source in sources
         for name in lab.boundary.kept_below(source)
     )
@@ -277,7 +281,7 @@ def _noting_what_stays(lab: Lab) -> Lab:
 
 
 def _declared(files: _ComposeFile) -> tuple[Path, ...]:
-    """Return the files of all secrets and configs, also of those that no service uses."""
+    """Return the files of all secrets and configs, including unused ones."""
     groups = (files.draft.get(kind, {}) for kind in ("secrets", "configs"))
     paths = (each.get("file") for group in groups for each in group.values())
     return tuple(dict.fromkeys(path for path in paths if path is not None))
@@ -303,9 +307,9 @@ def _services(lab: str, machines: list[str], files: _ComposeFile) -> tuple[Servi
 
 
 def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
-    found: dict[str, Image] = {}
+    images: dict[str, Image] = {}
     for name, draft in services.items():
         image = Image(image_name(lab, name, draft), draft.get("build"))
-        if image.name not in found or found[image.name].build is None:
-            found[image.name] = image
-    return tuple(found.values())
+        if image.name not in images or images[image.name].build is None:
+            images[image.name] = image
+    return tuple(images.values())

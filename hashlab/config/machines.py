@@ -1,4 +1,4 @@
-"""Checks the machines of hashlab.toml: addresses, forwarded ports, provider; and makes them."""
+"""Check and make the machines of hashlab.toml: addresses, forwarded ports, provider."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _VIRTUALBOX = IPv4Network("192.168.56.0/21")
 
 
 def subnet_of(draft: Draft) -> IPv4Network:
-    """Return the subnet of the lab, or the default one."""
+    """Return the subnet of the lab, or the default subnet."""
     subnet: IPv4Network = draft.get("lab", Draft()).get("subnet") or IPv4Network(DEFAULT_SUBNET)
     return subnet
 
 
 def provider_of(draft: Draft, override: str | None) -> str:
-    """Return the provider, or "auto": what the command line asks for, or else the file."""
+    """Return the provider of the command line, else that of the file; "auto" is possible."""
     return override or str(draft.get("lab", Draft()).get("provider", AUTO))
 
 
 def check_machines(draft: Draft, provider: str, report: Report) -> None:
-    """Report machines whose addresses or forwarded ports cannot be had."""
+    """Report machines whose addresses or forwarded ports are not available."""
     lab = draft.get("lab", Draft())
     subnet = subnet_of(draft)
     if provider == "virtualbox" and not subnet.subnet_of(_VIRTUALBOX):
@@ -69,16 +69,16 @@ def _check_forwarded_ports(draft: Draft, report: Report) -> None:
         owner = f"'{label}' of machine '{name}'"
         other = ids.setdefault(port.value.id, owner) if port.value.id else owner
         if other is not owner:
-            message = f"the id '{port.value.id}' is already that of {other}"
+            message = f"the id '{port.value.id}' already belongs to {other}"
             report.add(port.line, message, "Give each forwarded port its own id.")
         other = hosts.setdefault(port.value.host, owner) if port.value.host else owner
         if other is not owner:
-            message = f"port {port.value.host} of the laptop already goes to {other}"
+            message = f"port {port.value.host} of the laptop is already forwarded to {other}"
             report.add(port.line, message, "Give each forwarded port its own host.")
 
 
 def forwarded_ports(draft: Draft) -> Iterator[tuple[str, At[ForwardedPort]]]:
-    """Yield (machine, forwarded port) in the order of the file; wrong values are "" and 0."""
+    """Yield (machine, forwarded port) in the order of the file. Invalid values are "" and 0."""
     for name, machine in draft.get("machines", {}).items():
         for port in machine.get("forwarded_ports", ()):
             yield name, port

@@ -1,4 +1,4 @@
-"""The lab as frozen values: what hashlab.toml and compose.yaml say once read and checked."""
+"""The lab as frozen values: the checked content of hashlab.toml and compose.yaml."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ForwardedPort:
 
 @dataclass(frozen=True)
 class Machine:
-    """One Vagrant machine. ``memory`` in bytes; None: no limit."""
+    """One Vagrant machine. ``memory`` is in bytes; None means no limit."""
 
     name: str
     address: IPv4Address
@@ -41,8 +41,10 @@ class Machine:
 
 @dataclass(frozen=True)
 class VirtualBoxBase:
-    """The .box file that machines of provider ``virtualbox`` are made from. ``checksum`` begins
-    with its kind: ``sha256:…``; ``user`` is whom the box lets in by Vagrant's key.
+    """The .box file that machines of the provider ``virtualbox`` are made from.
+
+    ``checksum`` begins with its kind, for example ``sha256:…``. ``user``: the box's login user, who
+    accepts Vagrant's key.
     """
 
     url: str
@@ -53,7 +55,7 @@ class VirtualBoxBase:
 
 @dataclass(frozen=True)
 class BoxSettings:
-    """What the user decides about the box; the images come from the Compose file."""
+    """The user's settings of the box. Its images come from the Compose file."""
 
     base: str = "debian:trixie-slim"
     packages: tuple[str, ...] = ()
@@ -62,8 +64,10 @@ class BoxSettings:
 
 @dataclass(frozen=True)
 class Builder:
-    """A command that builds several artifacts in one call (``{targets}`` in ``command``), or, as a
-    ``worker``, one that is started once and asked again and again (see protocols.Workers).
+    """A command that builds artifacts.
+
+    It builds several of them in one call (``{targets}`` in ``command``) or, as a ``worker``, is
+    started once and serves many builds (see protocols.Workers).
     """
 
     name: str
@@ -73,9 +77,7 @@ class Builder:
 
 @dataclass(frozen=True)
 class Incremental:
-    """The quick way to an artifact that was built before: a worker, which is enough when only
-    files below ``inputs`` changed.
-    """
+    """The fast way to rebuild an artifact: by a worker, if only files below ``inputs`` changed."""
 
     builder: str
     inputs: tuple[str, ...]
@@ -83,11 +85,11 @@ class Incremental:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something the laptop builds and machines need.
+    """Something that the laptop builds and machines need.
 
-    ``inputs`` are paths or globs relative to the lab folder, ``output`` an absolute path.
-    Either ``builder`` (with ``target``) or ``command`` is set; both ways of building, this one and
-    the ``incremental`` one, make the same output of the same inputs.
+    ``inputs`` are paths or globs relative to the lab folder, ``output`` is an absolute path. Either
+    ``builder`` (with ``target``) or ``command`` is set. This build and the ``incremental`` one must
+    make the same output of the same inputs.
     """
 
     name: str
@@ -101,8 +103,9 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Reload:
-    """How a service takes changed files below ``paths`` (absolute) without a restart: ``command``
-    puts them into the running process, and tells later whether they are there.
+    """How a service takes changed files below ``paths`` (absolute) without a restart.
+
+    ``command`` loads them into the running process, and later reports whether they are loaded.
     """
 
     service: str
@@ -119,7 +122,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Build:
-    """How an image is built; paths absolute."""
+    """How an image is built. Paths are absolute."""
 
     context: Path
     dockerfile: Path
@@ -129,7 +132,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Image:
-    """An image of some service of the file, built here (``build``) or pulled by name."""
+    """An image that a service of the file uses: built here (``build``) or pulled by name."""
 
     name: str
     build: Build | None = None
@@ -156,7 +159,7 @@ class BindMount:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A named volume living on the service's machine; ``volume`` "" means an anonymous one."""
+    """A named volume on the service's machine. ``volume`` "" means an anonymous volume."""
 
     volume: str
     target: str
@@ -165,7 +168,7 @@ class VolumeMount:
 
 @dataclass(frozen=True)
 class TmpfsMount:
-    """A RAM file system; ``size`` in bytes, ``mode`` octal as int."""
+    """A file system in memory. ``size`` is in bytes, ``mode`` an octal number as int."""
 
     target: str
     size: int | None = None
@@ -174,7 +177,9 @@ class TmpfsMount:
 
 @dataclass(frozen=True)
 class FileMount:
-    """A Compose secret or config: one file, mounted read-only. ``secret`` ones are never shown."""
+    """A Compose secret or config: one file, mounted read-only. The content of a ``secret`` is never
+    shown.
+    """
 
     name: str
     source: Path
@@ -185,7 +190,9 @@ class FileMount:
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """Times in seconds. ``test`` in Docker's form: ("CMD", …), ("CMD-SHELL", …), ("NONE",)."""
+    """A health check; times in seconds. ``test`` is in Docker's form: ("CMD", …), ("CMD-SHELL", …)
+    or ("NONE",).
+    """
 
     test: tuple[str, ...] = ()
     interval: float | None = None
@@ -196,7 +203,7 @@ class Healthcheck:
 
 @dataclass(frozen=True)
 class Dependency:
-    """``service`` must have met ``condition`` before the depending one starts."""
+    """``service`` must have met ``condition`` before the dependent service starts."""
 
     service: str
     condition: Condition = "service_started"
@@ -205,7 +212,7 @@ class Dependency:
 
 @dataclass(frozen=True)
 class Limits:
-    """Resource limits; cpus in cores, memory in bytes. None: unlimited."""
+    """Resource limits: ``cpus`` in cores, ``memory`` in bytes. None means unlimited."""
 
     cpus: float | None = None
     memory: int | None = None
@@ -214,7 +221,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a refresh does when ``path`` (absolute, on the laptop) changed."""
+    """The action of a refresh if ``path`` (absolute, on the laptop) changed."""
 
     path: Path
     action: WatchAction
@@ -222,11 +229,11 @@ class Watch:
     ignore: tuple[str, ...] = ()
 
     def covers(self, path: Path) -> bool:
-        """True if the rule is about ``path``, whether or not it ignores it."""
+        """True if ``path`` is inside the rule's path, even if the rule ignores it."""
         return path.is_relative_to(self.path)
 
     def ignores(self, path: Path) -> bool:
-        """True if the rule covers ``path`` and leaves it out by ``ignore``."""
+        """True if the rule covers ``path`` and its ``ignore`` excludes it."""
         if not self.ignore or path == self.path or not self.covers(path):
             return False
         return compiled(self.ignore).ignores(path.relative_to(self.path).as_posix())
@@ -243,7 +250,7 @@ class Ulimit:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the Compose file, placed on a machine. Unset scalars are None or ""."""
+    """One service of the Compose file, placed on a machine. Unset values are None or ""."""
 
     name: str
     machine: str
@@ -280,16 +287,20 @@ class Service:
     hostname: str = ""
 
     def rule(self, path: Path, *, action: WatchAction | None = None) -> Watch | None:
-        """Return the watch rule that decides about ``path``: the most specific that covers it and
-        does not ignore it, of all or of those with this action.
+        """Return the watch rule for ``path``, or None.
+
+        It is the most specific rule that covers the path and does not ignore it, among all rules or
+        those with this action.
         """
         rules = (rule for rule in self.watch if action in (None, rule.action))
         deciding = [rule for rule in rules if rule.covers(path) and not rule.ignores(path)]
         return max(deciding, key=lambda rule: len(rule.path.parts), default=None)
 
     def ignores(self, path: Path, *, rebuild: bool = False) -> bool:
-        """True if watch rules are about ``path`` and all of them ignore it: those that synchronise
-        a mount, or with ``rebuild`` those that build an image.
+        """True if watch rules cover ``path`` and all of them ignore it.
+
+        By default the rules that synchronise a mount count, with ``rebuild`` those that build an
+        image.
         """
         rules = [r for r in self.watch if (r.action == "rebuild") is rebuild and r.covers(path)]
         return bool(rules) and all(rule.ignores(path) for rule in rules)
@@ -297,10 +308,11 @@ class Service:
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything one hashlab.toml describes. ``services`` are those of the active profiles;
-    ``images`` those of every service in the file, so the box can hold them all. ``sources`` are the
-    files all this was read from, or would be if they were there. ``declared``: the files of all
-    secrets and configs of the Compose file.
+    """Everything that one hashlab.toml describes.
+
+    ``services`` are those of the active profiles, ``images`` those of all services, so that the box
+    can contain them all. ``sources``: the files this was read from, and those that would have been
+    read if they existed. ``declared``: the files of all secrets and configs of the Compose file.
     """
 
     folder: Path
@@ -323,13 +335,14 @@ class Lab:
 
     @cached_property
     def boundary(self) -> Boundary:
-        """Which files may leave the lab folder, otherwise than as a secret or config."""
+        """The rule which files may leave the lab folder other than as a secret or config."""
         return Boundary(frozenset(self.declared))
 
     def uploads(self, source: Path) -> Callable[[str], bool]:
-        """Return a test for names below the source of a bind mount, relative to it: True if it is
-        synchronised. It may leave the lab folder, it is not a file of an editor, and not every
-        service that mounts it ignores it.
+        """Return a test for names below the source of a bind mount: True if a file is synchronised.
+
+        Names are relative to the source. A file is synchronised if it may leave the lab folder, is
+        not an editor's temporary file, and at least one service that mounts it does not ignore it.
         """
         allows = self.boundary.below(source)
         mounting = [s for s in self.services if any(_overlap(b.source, source) for b in s.binds)]
@@ -348,25 +361,25 @@ class Lab:
 
     @property
     def state_folder(self) -> Path:
-        """``.hashlab`` of this lab: only what can be thrown away."""
+        """``.hashlab`` of this lab. Everything in it can be deleted."""
         return self.folder / STATE
 
     @property
     def id(self) -> str:
-        """Name of this lab among all labs of the laptop: two folders never share one."""
+        """Name of this lab among all labs of the laptop. Two folders never share one."""
         return lab_id(self.name, self.folder)
 
     @property
     def overlay(self) -> str:
-        """Name of the network that every service is on."""
+        """Name of the network that all services are on."""
         return self.name
 
     def reload(self, service: str) -> Reload | None:
-        """How a service takes changed files without a restart; None when it does not."""
-        return next((one for one in self.reloads if one.service == service), None)
+        """Return the reload of a service, or None if it has none."""
+        return next((reload for reload in self.reloads if reload.service == service), None)
 
     def machine(self, name: str) -> Machine:
-        """Return the machine called ``name`` (KeyError if there is none)."""
+        """Return the machine called ``name``. Raises KeyError."""
         return self._by_name[name]
 
     @property
@@ -374,11 +387,11 @@ class Lab:
         return {machine.name: machine for machine in self.machines}
 
 
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)
+def _overlap(first: Path, second: Path) -> bool:
+    return first.is_relative_to(second) or second.is_relative_to(first)
 
 
 def lab_id(name: str, folder: Path) -> str:
-    """``Lab.id`` of the lab of this name in a folder."""
+    """Return ``Lab.id`` for a lab of this name in a folder."""
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
     return f"{name}-{digest[:6]}"

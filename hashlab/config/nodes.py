@@ -1,4 +1,4 @@
-"""One tree of values with line numbers, the common form of hashlab.toml and compose.yaml."""
+"""A tree of values with line numbers, the common form of hashlab.toml and compose.yaml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 
 class Broken:
-    """The value of a node whose text could not be made out; the reason is reported already."""
+    """The value of a node whose text could not be read. The reason is already reported."""
 
 
 Value: TypeAlias = (
@@ -28,7 +28,7 @@ MAX_DEPTH = 50
 
 
 class Node:
-    """A value, the line it starts on, the line of its key, and (YAML) the scalar as written."""
+    """A value, its line, the line of its key, and (YAML only) the scalar as written."""
 
     __slots__ = ("key_line", "line", "raw", "value")
 
@@ -41,7 +41,7 @@ class Node:
         self.raw = raw
 
     def under_key(self, key_line: int) -> Node:
-        """Return the same value as the entry of a key that stands on ``key_line``."""
+        """Return the same value as the entry of a key on line ``key_line``."""
         return Node(self.value, self.line, key_line=key_line, raw=self.raw)
 
 
@@ -56,7 +56,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
 
 
 def kind(node: Node) -> str:
-    """Say in the user's words what ``node`` is: "a number", "a list", "nothing"."""
+    """Return the kind of ``node`` in the user's words: "a number", "a list", "nothing"."""
     if node.value is None:
         return "nothing"
     if isinstance(node.value, bool):

@@ -1,4 +1,4 @@
-"""Readers turn nodes into values; a table of them says which keys a mapping has."""
+"""Readers turn nodes into values. A table of readers lists the keys that a mapping may have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ T = TypeVar("T")
 
 
 class Context(NamedTuple):
-    """What readers may ask: where relative paths start, variables, files that builds will make."""
+    """What a reader needs to know: the report, the base of relative paths, the variables, and which
+    files a build will create.
+    """
 
     report: Report
     folder: Path
@@ -26,14 +28,16 @@ Reader = Callable[[Node, Context], T]
 
 
 class At(NamedTuple, Generic[T]):
-    """A value and the line it stands on."""
+    """A value and its line."""
 
     value: T
     line: int
 
 
 class Table(NamedTuple):
-    """The keys of one kind of mapping: how each is read, and those hashlab does not act on."""
+    """The keys of one kind of mapping: a reader for each, and the keys that hashlab does not
+    support.
+    """
 
     noun: str
     readers: Mapping[str, Reader[Any]]
@@ -44,7 +48,7 @@ class Table(NamedTuple):
 
 
 class Draft:
-    """What could be read of one mapping; ``has`` and ``flawed`` know the keys that were wrong."""
+    """The valid entries of one mapping. ``has`` and ``flawed`` also know the invalid keys."""
 
     __slots__ = ("_flawed", "_keys", "_values", "line")
 
@@ -61,23 +65,23 @@ class Draft:
         self._values = values or {}
 
     def has(self, key: str) -> bool:
-        """Tell whether the user wrote ``key``, even with a wrong value."""
+        """Return whether the user wrote ``key``, even with an invalid value."""
         return key in self._keys
 
     def flawed(self, key: str) -> bool:
-        """Tell whether all or some of the value of ``key`` could not be used."""
+        """Return whether the value of ``key`` was invalid, wholly or in part."""
         return key in self._flawed
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of ``key``, ``default`` when it is absent or wrong."""
+        """Return the value of ``key``, or ``default`` if it is absent or invalid."""
         return self._values.get(key, default)
 
     def line_of(self, key: str) -> int:
-        """Return the line of ``key``, or that of the mapping when the key is absent."""
+        """Return the line of ``key``, or the line of the mapping if the key is absent."""
         return self._keys.get(key, self.line)
 
     def pick(self, *keys: str) -> dict[str, Any]:
-        """Return those of ``keys`` that have a value."""
+        """Return the entries of ``keys`` that have a value."""
         return {key: self._values[key] for key in keys if key in self._values}
 
 
@@ -115,19 +119,21 @@ def _report_key(key: str, line: int, rows: Table, report: Report) -> None:
     if rows.language == "yaml" and key.startswith("x-"):
         return
     if key in rows.unsupported:
-        message = f"'{key}' is valid Compose, but hashlab does not act on it"
+        message = f"'{key}' is valid Compose, but hashlab does not support it"
         report.add(line, message, rows.unsupported[key] or "Remove it.")
         return
-    acted_on = ", ".join(sorted(rows.readers))
+    supported = ", ".join(sorted(rows.readers))
     known = [*rows.readers, *rows.unsupported]
     hint = suggestion(
-        key, known, otherwise=f"{rows.noun[:1].upper()}{rows.noun[1:]} has: {acted_on}."
+        key, known, otherwise=f"{rows.noun[:1].upper()}{rows.noun[1:]} has: {supported}."
     )
     report.add(line, f"unknown key '{key}' in {rows.noun}", hint)
 
 
 def attempt(reader: Reader[T], node: Node, context: Context) -> Iterator[T]:
-    """Yield what ``reader`` makes of ``node``, or report why it cannot and yield nothing."""
+    """Yield the value that ``reader`` reads from ``node``. On failure report why, and yield
+    nothing.
+    """
     try:
         value = reader(node, context)
     except Wrong as wrong:
@@ -137,14 +143,16 @@ def attempt(reader: Reader[T], node: Node, context: Context) -> Iterator[T]:
 
 
 def entries_of(node: Node, expected: str) -> dict[str, Node]:
-    """Return the entries of a mapping; ``expected`` names it when ``node`` is something else."""
+    """Return the entries of a mapping. Raises Wrong, naming ``expected``, if ``node`` is something
+    else.
+    """
     if not isinstance(node.value, dict):
         raise mismatch(node, expected)
     return node.value
 
 
 def mismatch(node: Node, expected: str, hint: str = "") -> Wrong:
-    """Return "expected a list of strings, found a number", with a hint where one is known."""
+    """Return the error "expected a list of strings, found a number", perhaps with a hint."""
     if isinstance(node.value, Broken):
         return Reported()
     if not hint and node.value is None:
@@ -156,7 +164,7 @@ def text(node: Node, context: Context) -> str:
     """Read a string that is not empty."""
     value = any_text(node, context)
     if not value.strip():
-        raise Wrong(node.line, "expected a string, found an empty one", "Write a value.")
+        raise Wrong(node.line, "expected a string, found an empty string", "Write a value.")
     return value
 
 
@@ -170,14 +178,16 @@ def any_text(node: Node, context: Context) -> str:
 
 
 def list_of(reader: Reader[T], expected: str, *, empty: bool = True) -> Reader[tuple[T, ...]]:
-    """Return a reader of a list; each wrong item is reported, the others are kept."""
+    """Return a reader of a list. Each invalid item is reported, the others are kept."""
 
     def read(node: Node, context: Context) -> tuple[T, ...]:
         if not isinstance(node.value, list):
             example = f"Write [{node.raw or node.value}]." if isinstance(node.value, str) else ""
             raise mismatch(node, expected, example)
         if not (node.value or empty):
-            raise Wrong(node.line, f"expected {expected}, found an empty one", "Write one item.")
+            raise Wrong(
+                node.line, f"expected {expected}, found an empty list", "Write at least one item."
+            )
         return tuple(value for item in node.value for value in attempt(reader, item, context))
 
     return read
@@ -196,24 +206,24 @@ def mapping_of(
 ) -> Reader[dict[str, T]]:
     """Return a reader of a mapping from names to values of one kind.
 
-    A wrong name is reported and kept, so that what refers to it is not reported too.
+    An invalid name is reported and kept, so that references to it are not reported as well.
     """
 
     def read(node: Node, context: Context) -> dict[str, T]:
-        found: dict[str, T] = {}
+        values: dict[str, T] = {}
         for word, child in entries_of(node, expected).items():
             list(attempt(key, Node(word, child.key_line, raw=word), context))
             if child.value is None and nothing_is is not None:
-                found[word] = nothing_is
+                values[word] = nothing_is
             else:
-                found.update((word, value) for value in attempt(reader, child, context))
-        return found
+                values.update((word, value) for value in attempt(reader, child, context))
+        return values
 
     return read
 
 
 def matching(pattern: str, message: str, hint: str) -> Reader[str]:
-    """Return a reader of strings that match ``pattern`` as a whole; ``message`` may say {value}."""
+    """Return a reader of strings that match all of ``pattern``. ``message`` may contain {value}."""
 
     def read(node: Node, context: Context) -> str:
         value = text(node, context)
@@ -233,7 +243,7 @@ def one_of(*words: str) -> Reader[str]:
             choices = f"Write one of: {', '.join(words)}."
             raise Wrong(
                 node.line,
-                f"'{value}' is not known here",
+                f"'{value}' is not an allowed value",
                 suggestion(value, list(words), otherwise=choices),
             )
         return value
@@ -242,7 +252,7 @@ def one_of(*words: str) -> Reader[str]:
 
 
 def either(scalar: Reader[T], other: Reader[T], *, when: type) -> Reader[T]:
-    """Return a reader that takes ``scalar`` for values of type ``when``, else ``other``."""
+    """Return a reader that uses ``scalar`` for values of type ``when``, else ``other``."""
 
     def read(node: Node, context: Context) -> T:
         return (scalar if isinstance(node.value, when) else other)(node, context)

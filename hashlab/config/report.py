@@ -1,4 +1,4 @@
-"""Collects problems and notes while files are read, so that all of them are shown at once."""
+"""Collect problems and notes while files are read, so that all of them are shown at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_SUBSTITUTED = 4_000_000
 
 
 class Wrong(Exception):
-    """One value cannot be used; whoever reads the surrounding list or mapping reports it."""
+    """One value cannot be used. The reader of the surrounding list or mapping reports it."""
 
     def __init__(self, line: int, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -21,31 +21,32 @@ class Wrong(Exception):
 
 
 class Reported(Wrong):
-    """A value that cannot be used because of a problem that is reported already."""
+    """A value cannot be used because of a problem that is already reported."""
 
     def __init__(self) -> None:
         super().__init__(0, "reported already")
 
 
 class Spending:
-    """Counts the characters that variables of all files of a lab have become."""
+    """Counts the characters that variables have expanded to, in all files of a lab."""
 
     def __init__(self) -> None:
         self._spent = 0
 
     def add(self, characters: int, line: int) -> None:
-        """Raise Wrong when it is too much in all."""
+        """Add a number of characters. Raises Wrong if the total is too large."""
         self._spent += characters
         if self._spent > MAX_SUBSTITUTED:
-            message = f"variables become more than {MAX_SUBSTITUTED:,} characters in all"
-            raise Wrong(line, message, "Use fewer variables that hold other variables.")
+            message = f"variables expand to more than {MAX_SUBSTITUTED:,} characters in all"
+            raise Wrong(line, message, "Use fewer variables that contain other variables.")
 
 
 class Report:
-    """Problems and notes of one file; ``beside`` gives a report of another file of the same lab.
+    """Problems and notes of one file. ``for_file`` makes the report of another file of the same
+    lab.
 
-    ``flaws`` counts values that could not be used, so that no second problem is made of them;
-    ``sources`` are the files that were read or looked for.
+    ``flaws`` counts invalid values, so that no second problem is reported for them. ``sources``:
+    the files that were read, or whose absence was noticed.
     """
 
     def __init__(
@@ -62,41 +63,41 @@ class Report:
         self.flaws = 0
         self.spending = Spending()
 
-    def beside(self, file: str) -> Report:
+    def for_file(self, file: str) -> Report:
         """Return a report for ``file`` that adds to the same problems and notes."""
         report = Report(file, self.problems, self.notes, self.sources)
         report.spending = self.spending
         return report
 
-    def looks_at(self, path: Path) -> None:
-        """Remember that what is said depends on this file, be it there or not."""
+    def add_source(self, path: Path) -> None:
+        """Record that the result depends on this file, whether it exists or not."""
         if path not in self.sources:
             self.sources.append(path)
 
     def add(self, line: int, message: str, hint: str = "") -> None:
-        """Add a problem; ``message`` without a full stop, ``hint`` a sentence."""
+        """Add a problem. ``message`` has no full stop; ``hint`` is a sentence."""
         self.flaws += 1
         if len(message) > _LONGEST:
             message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
         self.problems.append(Problem(self.file, line, message, hint))
 
     def add_wrong(self, wrong: Wrong) -> None:
-        """Add what a reader could not use; only count it when it is reported already."""
+        """Add the problem of a value. If it is already reported, only count it."""
         if isinstance(wrong, Reported):
             self.flaws += 1
         else:
             self.add(wrong.line, wrong.message, wrong.hint)
 
     def note(self, line: int, message: str) -> None:
-        """Add something harmless the user may want to know, once."""
+        """Add a harmless fact that the user may want to know. Repetitions are dropped."""
         note = f"{self.file}:{line}: {message}"
         if note not in self.notes:
             self.notes.append(note)
 
 
 def suggestion(word: str, known: list[str], *, otherwise: str = "") -> str:
-    """Return "Perhaps you meant 'x'." for the nearest of ``known``, or ``otherwise``."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only wrong files pay for it
+    """Return "Perhaps you meant 'x'." for the most similar of ``known``, or ``otherwise``."""
+    from difflib import get_close_matches  # noqa: PLC0415 - imported only for wrong files
 
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"Perhaps you meant '{close[0]}'." if close else otherwise

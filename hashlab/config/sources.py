@@ -1,4 +1,4 @@
-"""Reads the text of one file the user wrote, or reports why it cannot be read."""
+"""Read the text of one of the user's files, or report why it cannot be read."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ MAX_BYTES = 1024 * 1024
 
 
 def exists(path: Path) -> bool:
-    """Tell whether ``path`` is there; a path no file system can have is not."""
-    return _ask(Path.exists, path)
+    """Return whether ``path`` exists. False for a path that no file system can have."""
+    return _test(Path.exists, path)
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether ``path`` is a file; a path no file system can have is not."""
-    return _ask(Path.is_file, path)
+    """Return whether ``path`` is a file. False for a path that no file system can have."""
+    return _test(Path.is_file, path)
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether ``path`` is a folder; a path no file system can have is not."""
-    return _ask(Path.is_dir, path)
+    """Return whether ``path`` is a folder. False for a path that no file system can have."""
+    return _test(Path.is_dir, path)
 
 
-def _ask(question: Callable[[Path], bool], path: Path) -> bool:
+def _test(test: Callable[[Path], bool], path: Path) -> bool:
     try:
-        return question(path)
+        return test(path)
     except (OSError, ValueError):  # a name that is too long, a folder that may not be read
         return False
 
 
 def refuse_state(path: Path, written: str, line: int) -> None:
-    """Raise Wrong for a path inside of a lab's own state."""
+    """Raise Wrong for a path inside the state folder of a lab."""
     if in_state(path):
-        hint = "Name another folder; a secret in there is declared under 'secrets'."
+        hint = "Name another folder; declare a secret from there under 'secrets'."
         raise Wrong(line, f"'{written}' is part of {STATE}, which never leaves the laptop", hint)
 
 
 def read_text(path: Path, report: Report) -> str | None:
-    """Return the text of ``path``; None when it cannot be read, which is then reported."""
-    report.looks_at(path)
+    """Return the text of ``path``. If it cannot be read, report it and return None."""
+    report.add_source(path)
     try:
         return _decode(_read_bytes(path))
     except Wrong as wrong:
@@ -52,7 +52,7 @@ def read_text(path: Path, report: Report) -> str | None:
 
 
 def is_blank(text: str) -> bool:
-    """Tell whether ``text`` holds nothing but white space and comments."""
+    """Return whether ``text`` contains only white space and comments."""
     return all(not line or line.startswith("#") for line in map(str.strip, text.splitlines()))
 
 

@@ -1,4 +1,4 @@
-"""Turns TOML text into nodes: tomllib reads the values, a small scanner finds their lines."""
+"""Turn TOML text into nodes. tomllib reads the values, a small scanner finds their lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ KeyPath = tuple[str | int, ...]
 
 MAX_PARTS = 20
 MAX_VALUES = 20_000
-# Comments and strings, in which dots mean nothing; closed or not, so that each is read once.
+# Comments and strings, in which dots have no meaning. Unclosed ones match too, so that each is
+# scanned once.
 _OPAQUE = re.compile(
     r'#[^\n]*+|"""(?:[^\\]|\\.)*?(?:"{3,5}|\Z)|'
     r"'{3}.*?(?:'{3,5}|\Z)|"
@@ -27,19 +28,19 @@ _SEPARATOR = re.compile("[,=]")
 
 _CHECK = "Check the quotes, commas and brackets of this line and the one above."
 _HINTS = (
-    ("overwrite a value", "The key stands there twice: keep one."),
-    ("declare", "The table stands there twice: keep one."),
+    ("overwrite a value", "The key is written twice: keep one."),
+    ("declare", "The table is written twice: keep one."),
     ("Invalid value", 'A string needs quotes: "text".'),
     ("Expected '='", "Write 'key = value'."),
     ("Unclosed array", "A ']' or a comma is missing."),
     ("Unclosed inline table", "A '}' or a comma is missing; inline tables take one line."),
     ("Expected newline", "Write one 'key = value' per line."),
-    ("Illegal character '\\n'", "A quote is opened and never closed on this line."),
+    ("Illegal character '\\n'", "A quote on this line is not closed."),
 )
 
 
 def read_toml(text: str, report: Report) -> Node | None:
-    """Return ``text`` as nodes; None after a syntax error, which is reported."""
+    """Return ``text`` as nodes. After a syntax error, report it and return None."""
     try:
         _check_keys(text)
         values = tomllib.loads(text)
@@ -54,24 +55,25 @@ def read_toml(text: str, report: Report) -> Node | None:
 
 
 def _check_keys(text: str) -> None:
-    """Raise Wrong for a key of very many parts, and for very many values: what tomllib keeps of a
-    key grows with the square of its parts, which may take a gigabyte.
+    """Raise Wrong for a key of very many parts, or for very many values.
+
+    tomllib's memory grows with the square of a key's parts and may reach a gigabyte.
     """
-    names = _OPAQUE.sub(lambda found: "s" + "\n" * found[0].count("\n"), text)
+    names = _OPAQUE.sub(lambda match: "s" + "\n" * match[0].count("\n"), text)
     long = _LONG_KEY.search(names)
     if long:
         line = names.count("\n", 0, long.start()) + 1
         message = f"a key has more than {MAX_PARTS} parts"
         raise Wrong(line, message, "Write fewer dots.")
     if len(_SEPARATOR.findall(names)) > MAX_VALUES:
-        raise Wrong(0, f"holds more than {MAX_VALUES:,} values", "Write fewer.")
+        raise Wrong(0, f"contains more than {MAX_VALUES:,} values", "Write fewer values.")
 
 
 def _syntax_error(message: str, text: str) -> Wrong:
-    found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
-    what = message[: found.start()] if found else message
+    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", message)
+    what = message[: place.start()] if place else message
     last = len(text.rstrip().splitlines())
-    line = int(found[1]) if found and found[1] else last
+    line = int(place[1]) if place and place[1] else last
     hint = next((hint for part, hint in _HINTS if part in what), _CHECK)
     return Wrong(line, f"not valid TOML: {what[:1].lower()}{what[1:]}", hint)
 
@@ -110,7 +112,7 @@ class _Scanner:
         self._lines: dict[KeyPath, tuple[int, int]] = {}
 
     def scan(self) -> dict[KeyPath, tuple[int, int]]:
-        """Return (line of the key, line of the value) of each path."""
+        """Return (line of the key, line of the value) for each path."""
         table: KeyPath = ()
         last = -1
         while not self._end() and self._at != last:
@@ -134,7 +136,7 @@ class _Scanner:
         return (*array, index)
 
     def _inside(self, path: KeyPath, key: list[str], line: int) -> KeyPath:
-        """Go down the parts of ``key``; in an array of tables, to its last one."""
+        """Descend along the parts of ``key``. In an array of tables, enter its last table."""
         for part in key:
             path = (*path, part)
             self._lines.setdefault(path, (line, line))
@@ -188,9 +190,9 @@ class _Scanner:
         return self._at >= len(self._text)
 
     def _skip(self, word: str) -> bool:
-        found = self._text.startswith(word, self._at)
-        self._at += len(word) if found else 0
-        return found
+        matches = self._text.startswith(word, self._at)
+        self._at += len(word) if matches else 0
+        return matches
 
     def _line(self) -> int:
         return bisect_left(self._newlines, self._at) + 1

@@ -12,13 +12,15 @@ _PART = r"(\d{1,12}(?:\.\d{1,12})?)(us|µs|ms|s|m|h|d)"
 
 
 def compose_bytes(text: str) -> int | None:
-    """Return the bytes of "512m", "1g", "1.5gb" (k is 1024, as in Compose); None if no size."""
+    """Return the number of bytes of "512m", "1g", "1.5gb" (k is 1024, as in Compose); None if it is
+    not a size.
+    """
     match = _SIZE.fullmatch(text.strip())
     return int(float(match[1]) * _BINARY[match[2].lower()]) if match else None
 
 
 def toml_bytes(text: str) -> int | None:
-    """Return the bytes of "512 MiB" (B, KiB, MiB, GiB); None if it is no such size."""
+    """Return the number of bytes of "512 MiB" (B, KiB, MiB, GiB); None if it is not a size."""
     match = _TOML_SIZE.fullmatch(text.strip())
     if match is None or bool(match[2]) != bool(match[3]):
         return None
@@ -26,7 +28,7 @@ def toml_bytes(text: str) -> int | None:
 
 
 def seconds(text: str) -> float | None:
-    """Return the seconds of "1m30s", "500ms", "10s" or "0"; None if it is no duration."""
+    """Return the seconds of "1m30s", "500ms", "10s" or "0"; None if it is not a duration."""
     if text == "0":
         return 0.0
     if not re.fullmatch(f"({_PART})+", text):

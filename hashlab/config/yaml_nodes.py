@@ -1,4 +1,4 @@
-"""Turns YAML text into nodes: anchors, merges, duplicate keys, and refusal of YAML bombs."""
+"""Turn YAML text into nodes: resolve anchors and merges, refuse duplicate keys and YAML bombs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAX_VALUES = 100_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# YAML 1.2's core schema and the old octal 0440, as Docker Compose reads them: yes, no and 22:22
-# are strings.
+# YAML 1.2's core schema and the old octal form 0440, as Docker Compose reads them. Therefore yes,
+# no and 22:22 are strings.
 _WORDS: dict[str, Value] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -31,7 +31,7 @@ _TAGS = {f"tag:yaml.org,2002:{word}" for word in _TAG_WORDS}
 
 
 class _Composed(NamedTuple):
-    """A node, how many values it holds once aliases are expanded, and how deep it goes."""
+    """A node, the number of values in it once aliases are expanded, and its depth."""
 
     node: Node
     size: int
@@ -39,7 +39,7 @@ class _Composed(NamedTuple):
 
 
 def read_yaml(text: str, report: Report) -> Node | None:
-    """Return the document of ``text`` as nodes; None after a syntax error, which is reported."""
+    """Return the document of ``text`` as nodes. After a syntax error, report it and return None."""
     loader = _LOADER(text)
     try:
         return _Composer(_events(loader), report).document()
@@ -82,11 +82,11 @@ class _Composer:
         self._anchors: dict[str, _Composed | None] = {}
 
     def document(self) -> Node | None:
-        next(self._events)  # the stream's start
+        next(self._events)  # skip the start of the stream
         if isinstance(next(self._events), yaml.StreamEndEvent):
             return None
         root = self._compose(next(self._events), 0).node
-        next(self._events)  # the document's end
+        next(self._events)  # skip the end of the document
         following = next(self._events)
         if isinstance(following, yaml.DocumentStartEvent):
             line = _line(following)
@@ -113,7 +113,7 @@ class _Composer:
 
     def _alias(self, name: str, line: int, depth: int) -> _Composed:
         if name not in self._anchors:
-            message = f"there is no anchor '&{name}' above this alias"
+            message = f"the anchor '&{name}' is not defined above this alias"
             raise Wrong(line, message, f"Write &{name} before the value it stands for.")
         composed = self._anchors[name]
         if composed is None:
@@ -164,7 +164,7 @@ class _Composer:
 
     def _duplicate(self, key: str, line: int, first: int) -> None:
         self._report.add(
-            line, f"the key '{key}' stands here a second time (first in line {first})", "Keep one."
+            line, f"the key '{key}' is written twice (first in line {first})", "Keep one."
         )
 
 
@@ -175,7 +175,7 @@ def _line(event: Any) -> int:
 def _scalar(event: Any, line: int) -> Node:
     text: str = event.value
     if "\0" in text:
-        raise Wrong(line, "the value holds a NUL character", "Remove the \\0.")
+        raise Wrong(line, "the value contains a NUL character", "Remove the \\0.")
     tag = (event.tag or "").rpartition(":")[2]
     plain = tag not in ("str", "!") and (event.implicit[0] or tag)
     return Node(resolve_plain(text) if plain else text, line, raw=text)
@@ -215,7 +215,7 @@ def _check_tag(tag: str | None, line: int) -> None:
     if not tag or tag == "!" or tag in _TAGS:
         return
     shown = tag.replace("tag:yaml.org,2002:", "!!")
-    raise Wrong(line, f"the YAML tag '{shown}' is not understood", "Remove it.")
+    raise Wrong(line, f"the YAML tag '{shown}' is not supported", "Remove it.")
 
 
 _CHECK = "Check the indentation, quotes and brackets of this line and the one above."
@@ -225,7 +225,7 @@ _SYNTAX_HINTS = (
     ("mapping values are not allowed", "Check the indentation, and quote strings with ': '."),
     ("did not find expected key", "Check the indentation of this line and the ones above."),
     ("did not find expected '-' indicator", "Begin each item of a list with '- '."),
-    ("unexpected end of stream", "A quote is opened and never closed."),
+    ("unexpected end of stream", "A quote is not closed."),
 )
 
 
@@ -233,7 +233,8 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Wrong:
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 0
     problem = str(error.problem or error.context)
-    if "nesting depth" in problem:  # libyaml's own limit, met before an event told the depth
+    # libyaml's own limit, reached before any event reported the depth
+    if "nesting depth" in problem:
         return _too_deep(line)
     lines = text.splitlines()
     if "\t" in _indentation(lines[line - 1] if 0 < line <= len(lines) else ""):
@@ -249,4 +250,4 @@ def _indentation(line: str) -> str:
 def _unreadable_character(error: yaml.YAMLError, text: str) -> Wrong:
     bad = re.search(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", text)
     line = text.count("\n", 0, bad.start()) + 1 if bad else 0
-    return Wrong(line, "not valid YAML: a control character stands here", "Remove it.")
+    return Wrong(line, "not valid YAML: it contains a control character", "Remove it.")

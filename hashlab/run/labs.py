@@ -31,7 +31,7 @@ def state_of(lab: Path | None) -> StateFolder:
     folder = lab_folder(lab)
     if find_lab_folder(folder) != folder:
         raise UsageError(
-            f"there is no hashlab.toml in {lab}",
+            f"cannot find hashlab.toml in {lab}",
             next_step=f"perhaps you meant: --lab {find_lab_folder(folder)}",
         )
     return StateFolder(folder / STATE, provider="")

@@ -1,1 +1,1 @@
-"""Reads the Compose file: one module per group of keys, one table per kind of mapping."""
+"""Read the Compose file: one module per group of keys, one table per kind of mapping."""

@@ -1,4 +1,4 @@
-"""Readers of values that Docker Engine would refuse, which it does only when machines are up."""
+"""Read values that Docker Engine restricts, so that they are refused before machines boot."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CAPABILITIES = _names(
     SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG SYSLOG WAKE_ALARM
     """
 )
-# As in signal(7); real-time signals apart.
+# As in signal(7). Real-time signals are handled separately.
 SIGNALS = _names(
     """
     ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP
@@ -37,7 +37,7 @@ ULIMITS = _names(
     core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack
     """
 )
-# Settings of the kernel that each container has of its own.
+# Kernel settings that each container has for itself.
 SYSCTLS = _names(
     """
     kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni
@@ -46,7 +46,7 @@ SYSCTLS = _names(
 )
 SYSCTL_PREFIXES = ("net.", "fs.mqueue.")
 LAST_ID = 2**31 - 1
-# The engine counts a health check's times in nanoseconds, and takes none between 0 and this.
+# The engine refuses times of a health check between 0 and this.
 LEAST_CHECK_SECONDS = 0.001
 LEAST_MEMORY = 6 * 1024**2
 _SECURITY = re.compile(
@@ -67,7 +67,7 @@ capabilities: Reader[tuple[str, ...]] = list_of(_capability, "a list of capabili
 
 
 def stop_signal(node: Node, context: Context) -> str:
-    """Read a signal's name or number."""
+    """Read the name or number of a signal."""
     value = text(node, context)
     name = value.removeprefix("SIG")
     real_time = re.fullmatch(r"RTMIN\+(\d{1,2})|RTMAX-(\d{1,2})", name)
@@ -82,7 +82,7 @@ def stop_signal(node: Node, context: Context) -> str:
 
 
 def user(node: Node, context: Context) -> str:
-    """Read a user, or user and group; numbers within what Linux has."""
+    """Read a user, or user and group. Numbers must be within Linux's range."""
     value = text(node, context)
     for part in value.split(":"):
         if re.fullmatch(r"-?\d+", part) and (len(part) > 10 or not 0 <= int(part) <= LAST_ID):
@@ -93,33 +93,33 @@ def user(node: Node, context: Context) -> str:
 
 
 def working_dir(node: Node, context: Context) -> str:
-    """Read the folder a container's command starts in."""
+    """Read the folder in which a container's command starts."""
     return container_path(node, context)
 
 
 def ulimit_name(name: str, line: int) -> None:
-    """Raise Wrong for a limit that Linux does not have."""
+    """Raise Wrong unless Linux has a limit of this name."""
     if name not in ULIMITS:
         hint = suggestion(name, sorted(ULIMITS), otherwise="Write nofile or nproc.")
         raise Wrong(line, f"'{name}' is not the name of a limit", hint)
 
 
 def sysctls(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
-    """Read settings of the kernel; only those that belong to a container alone."""
-    found = texts(node, context)
-    for name, _ in found:
+    """Read kernel settings. Only those that each container has for itself are accepted."""
+    settings = texts(node, context)
+    for name, _ in settings:
         dotted = name.replace("/", ".")
         if dotted not in SYSCTLS and not dotted.startswith(SYSCTL_PREFIXES):
-            message = f"'{name}' is a setting of the whole machine, not of a container"
+            message = f"'{name}' is a setting of the whole machine, not of one container"
             context.report.add(node.key_line, message, "Remove it.")
-    return found
+    return settings
 
 
 def _security(node: Node, context: Context) -> str:
     value = text(node, context)
     if not _SECURITY.fullmatch(value):
         hint = "Write no-new-privileges:true, seccomp:unconfined, apparmor:NAME or label:disable."
-        raise Wrong(node.line, f"the security option '{value}' is not acted on", hint)
+        raise Wrong(node.line, f"the security option '{value}' is not supported", hint)
     return value
 
 
@@ -127,7 +127,7 @@ security_opt: Reader[tuple[str, ...]] = list_of(_security, "a list of security o
 
 
 def check_time(node: Node, context: Context) -> float:
-    """Read a time of a health check: 0, or a millisecond and more."""
+    """Read a time of a health check, in seconds: 0, or a millisecond and more."""
     seconds = duration(node, context)
     if 0 < seconds < LEAST_CHECK_SECONDS:
         raise Wrong(node.line, f"{node.raw or seconds} is too short", "Write 1ms or more, or 0.")
@@ -135,9 +135,9 @@ def check_time(node: Node, context: Context) -> float:
 
 
 def memory(node: Node, context: Context) -> int:
-    """Read a limit of memory that a container can start with."""
-    found = size(node, context)
-    if 0 < found < LEAST_MEMORY:
-        message = f"{node.raw or found} is too little memory for a container"
+    """Read a memory limit in bytes. The engine's minimum is 6 MiB."""
+    limit = size(node, context)
+    if 0 < limit < LEAST_MEMORY:
+        message = f"{node.raw or limit} is too little memory for a container"
         raise Wrong(node.line, message, "Write 6m or more.")
-    return found
+    return limit

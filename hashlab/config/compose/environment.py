@@ -1,4 +1,4 @@
-"""Reads the environment of a service: its own variables over those of its env_files."""
+"""Read the environment of a service: its own variables override those of its env_files."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ ENV_FILE_KEYS = Table(
 
 
 def environment(node: Node, context: Context) -> Pairs:
-    """Read variables; a name alone takes its value from the laptop, None where it has none."""
-    found = pairs(node, context)
-    if any(name == _RESERVED for name, _ in found):
+    """Read variables. A name alone takes its value from the laptop; None if it is not set there."""
+    variables = pairs(node, context)
+    if any(name == _RESERVED for name, _ in variables):
         message = f"hashlab sets {_RESERVED} itself"
         context.report.add(node.key_line, message, "Use another name.")
     return tuple(
-        (name, context.environ.get(name) if value is None else value) for name, value in found
+        (name, context.environ.get(name) if value is None else value) for name, value in variables
     )
 
 
 def env_file(node: Node, context: Context) -> Pairs:
-    """Read one or several files of NAME=value; later ones win."""
+    """Read one or several files of NAME=value lines. Later files override earlier ones."""
     items = node.value if isinstance(node.value, list) else [node]
-    found: dict[str, str] = {}
+    merged_variables: dict[str, str] = {}
     listed = Node(items, node.line)
     for variables in list_of(_file, "a path or a list of paths")(listed, context):
-        found.update(variables)
-    return tuple(found.items())
+        merged_variables.update(variables)
+    return tuple(merged_variables.items())
 
 
 def _file(node: Node, context: Context) -> dict[str, str]:
@@ -53,17 +53,17 @@ def _file(node: Node, context: Context) -> dict[str, str]:
         if not written:
             return {}
     path = absolute(context.folder, written)
-    context.report.looks_at(path)
+    context.report.add_source(path)
     if not is_file(path):
         if required:
             hint = "Create it, or write {path: …, required: false}."
             raise Wrong(node.line, f"the env_file '{written}' does not exist", hint)
         return {}
-    report = context.report.beside(str(Path(context.report.file).parent / written))
+    report = context.report.for_file(str(Path(context.report.file).parent / written))
     return read_dotenv(path, environ=context.environ, report=report, raw=raw)
 
 
 def merged(env_files: Pairs, own: Pairs) -> tuple[tuple[str, str], ...]:
-    """Return the variables of a container; one of ``own`` that is None is not set at all."""
+    """Return the variables of a container. A variable that is None in ``own`` is left out."""
     together = {**dict(env_files), **dict(own)}
     return tuple((name, value) for name, value in together.items() if value is not None)

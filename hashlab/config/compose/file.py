@@ -1,8 +1,8 @@
-"""Reads the whole Compose file: services, volumes, secrets, configs."""
+"""Read the whole Compose file: services, volumes, secrets, configs."""
 
 from __future__ import annotations
 
-from hashlab.config.compose import not_acted_on
+from hashlab.config.compose import unsupported_keys
 from hashlab.config.compose.mounts import secret_file, source_file
 from hashlab.config.compose.service import SERVICE_KEYS
 from hashlab.config.interpolation import Interpolation
@@ -24,25 +24,25 @@ from hashlab.config.report import Report, Wrong
 def _name(what: str) -> Reader[str]:
     return matching(
         r"[a-z0-9][a-z0-9_.-]{0,62}",
-        f"'{{value}}' is no name for {what}",
+        f"'{{value}}' is not a valid name for {what}",
         "Use a-z, 0-9, '_', '.' and '-', at most 63 characters.",
     )
 
 
 VOLUME_KEYS = Table(
-    noun="a volume", readers={"driver": one_of("local")}, unsupported=not_acted_on.VOLUME
+    noun="a volume", readers={"driver": one_of("local")}, unsupported=unsupported_keys.VOLUME
 )
 SECRET_KEYS = Table(
     noun="a secret",
     readers={"file": secret_file},
-    unsupported=not_acted_on.SECRET,
+    unsupported=unsupported_keys.SECRET,
     required=("file",),
     expected="a mapping with file",
 )
 CONFIG_KEYS = Table(
     noun="a config",
     readers={"file": source_file},
-    unsupported=not_acted_on.CONFIG,
+    unsupported=unsupported_keys.CONFIG,
     required=("file",),
     expected="a mapping with file",
 )
@@ -50,7 +50,7 @@ CONFIG_KEYS = Table(
 
 def _services(node: Node, context: Context) -> dict[str, Draft]:
     if not entries_of(node, "a mapping of services"):
-        raise Wrong(node.line, "there is no service", "Write services: {web: {image: …}}.")
+        raise Wrong(node.line, "no service is defined", "Write services: {web: {image: …}}.")
     reader = mapping_of(_name("a service"), table(SERVICE_KEYS), "a mapping of services")
     return reader(node, context)
 
@@ -74,14 +74,14 @@ TOP_KEYS = Table(
         "name": _unused,
         "version": _unused,
     },
-    unsupported=not_acted_on.TOP,
+    unsupported=unsupported_keys.TOP,
     required=("services",),
     expected="a mapping with services",
 )
 
 
 def read_compose(node: Node, context: Context) -> Draft:
-    """Return what could be read of the Compose file; problems go to the context's report."""
+    """Return the valid parts of the Compose file. Problems go to the context's report."""
     entries = entries_of(node, TOP_KEYS.expected)
     interpolation = Interpolation(context.environ, context.report)
     replaced = {
@@ -92,7 +92,7 @@ def read_compose(node: Node, context: Context) -> Draft:
 
 
 def note_unused(draft: Draft, lab: str, report: Report) -> None:
-    """Note the keys that are harmless and not used."""
+    """Note keys that are harmless and have no effect."""
     if draft.has("name") and draft.get("name") != lab:
         message = f"'name' is not used: hashlab.toml calls the lab '{lab}'"
         report.note(draft.line_of("name"), message)

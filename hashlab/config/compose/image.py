@@ -1,4 +1,4 @@
-"""Reads which image a service runs: its name, or how it is built."""
+"""Read the image of a service: its name, or how to build it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import not_acted_on
+from hashlab.config.compose import unsupported_keys
 from hashlab.config.compose.scalars import pairs
 from hashlab.config.model import Build
 from hashlab.config.nodes import Node
@@ -23,7 +23,7 @@ _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 image = matching(
     r"(?:[A-Za-z0-9.-]+(?::\d{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
-    "'{value}' is no name of an image",
+    "'{value}' is not a valid image name",
     "Write name, name:tag or registry/name:tag in lower case.",
 )
 
@@ -40,13 +40,13 @@ def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 BUILD_KEYS = Table(
     noun="build",
     readers={"context": text, "dockerfile": text, "args": _args, "target": text},
-    unsupported=not_acted_on.BUILD,
+    unsupported=unsupported_keys.BUILD,
     expected="a folder or a mapping with context, dockerfile, args and target",
 )
 
 
 def build(node: Node, context: Context) -> Build:
-    """Read a build, which may be just the folder."""
+    """Read a build: a mapping, or just the folder."""
     if isinstance(node.value, str):
         folder = _folder(node.value, node.line, context)
         dockerfile = _dockerfile(folder, "Dockerfile", node.line, context)
@@ -61,23 +61,23 @@ def build(node: Node, context: Context) -> Build:
 
 
 def _check_ignore_file(folder: Path, dockerfile: Path, context: Context) -> None:
-    """Report a .dockerignore that Docker refuses, with its own name and line."""
+    """Report a .dockerignore that Docker refuses, with the file's own name and line."""
     try:
         read_patterns(folder, dockerfile)
     except ConfigError as error:
         for path in error.sources:
-            context.report.looks_at(path)
+            context.report.add_source(path)
         for problem in error.problems:
             name = os.path.relpath(problem.file, context.folder)
-            context.report.beside(name).add(problem.line, problem.message, problem.hint)
+            context.report.for_file(name).add(problem.line, problem.message, problem.hint)
     except OSError as error:
         name = os.path.relpath(str(error.filename), context.folder)
-        context.report.beside(name).add(0, f"cannot be read: {error.strerror}", UNREADABLE)
+        context.report.for_file(name).add(0, f"cannot be read: {error.strerror}", UNREADABLE)
 
 
 def _folder(written: str, line: int, context: Context) -> Path:
     if _REMOTE.match(written):
-        hint = "Clone it beside this file and name the folder."
+        hint = "Clone it next to this file and name the folder."
         raise Wrong(line, f"the build context '{written}' is not on the laptop", hint)
     path = absolute(context.folder, written or ".")
     if not is_folder(path) and not context.will_exist(path):
@@ -91,5 +91,5 @@ def _dockerfile(folder: Path, written: str, line: int, context: Context) -> Path
     path = absolute(folder, written)
     if not is_file(path) and not context.will_exist(path):
         hint = "Write the file, or name another one with 'dockerfile' (relative to the context)."
-        raise Wrong(line, f"there is no '{written}' in the build context {folder.name}", hint)
+        raise Wrong(line, f"the build context {folder.name} has no file '{written}'", hint)
     return path

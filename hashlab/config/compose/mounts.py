@@ -1,4 +1,4 @@
-"""Reads what a container sees of other disks: volumes, bind mounts, tmpfs, secrets, configs."""
+"""Read the mounts of a container: volumes, bind mounts, tmpfs, secrets, configs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import not_acted_on
+from hashlab.config.compose import unsupported_keys
 from hashlab.config.compose.scalars import boolean, container_path, file_mode, size
 from hashlab.config.model import BindMount, TmpfsMount, VolumeMount
 from hashlab.config.nodes import Node
@@ -28,13 +28,13 @@ from hashlab.config.units import compose_bytes
 
 Mount = BindMount | VolumeMount | TmpfsMount
 
-# On a machine the name of the lab stands before it; together they are the name of a folder.
+# On a machine the lab's name is put in front; both together are the name of a folder.
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
 _EXPECTED = "a mount such as ./site:/srv/site"
 
 
 class FileReference(NamedTuple):
-    """A secret or config as a service names it; ``target`` is an absolute path."""
+    """A secret or config as a service refers to it. ``target`` is an absolute path."""
 
     name: str
     target: str
@@ -51,16 +51,16 @@ def _not_created(node: Node, context: Context) -> bool:
 BIND_KEYS = Table(
     noun="bind",
     readers={"create_host_path": _not_created},
-    unsupported=not_acted_on.MOUNT_BIND,
+    unsupported=unsupported_keys.MOUNT_BIND,
 )
-VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=not_acted_on.MOUNT_VOLUME)
+VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=unsupported_keys.MOUNT_VOLUME)
 TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
 
 
 def _mount_target(node: Node, context: Context) -> str:
     target = container_path(node, context)
     if target == "/":
-        raise Wrong(node.line, "nothing can be mounted over / of a container", "Name a folder.")
+        raise Wrong(node.line, "a mount cannot replace / of a container", "Name a folder.")
     return target
 
 
@@ -75,14 +75,14 @@ MOUNT_KEYS = Table(
         "volume": table(VOLUME_KEYS),
         "tmpfs": table(TMPFS_KEYS),
     },
-    unsupported=not_acted_on.MOUNT,
+    unsupported=unsupported_keys.MOUNT,
     required=("type", "target"),
     expected=_EXPECTED,
 )
 
 
 def volumes(node: Node, context: Context) -> tuple[At[Mount], ...]:
-    """Read the volumes of a service: bind mounts, volumes and tmpfs, short or long."""
+    """Read the volumes of a service: bind mounts, volumes and tmpfs, in short or long form."""
     groups = list_of(_mounts_of_item, "a list of mounts")(node, context)
     return tuple(At(mount, line) for group in groups for mount, line in group)
 
@@ -101,7 +101,7 @@ def _short(node: Node, context: Context) -> Mount:
     if not rest:
         return VolumeMount("", _target(source, node, context))
     if len(rest) > 2 or (len(source) == 1 and rest[0].startswith("\\")):
-        raise Wrong(node.line, f"'{node.value}' is no mount", "Write ./site:/srv/site:ro.")
+        raise Wrong(node.line, f"'{node.value}' is not a valid mount", "Write ./site:/srv/site:ro.")
     read_only = _read_only(rest[1], node.line) if len(rest) > 1 else False
     target = _target(rest[0], node, context)
     if _VOLUME_NAME.fullmatch(source):
@@ -117,7 +117,7 @@ def _read_only(mode: str, line: int) -> bool:
     words = mode.split(",")
     for word in words:
         if word not in ("ro", "rw"):
-            message = f"the mount mode '{word}' is not acted on"
+            message = f"the mount mode '{word}' is not supported"
             raise Wrong(line, message, "Write ro, rw or nothing.")
     return "ro" in words
 
@@ -125,7 +125,7 @@ def _read_only(mode: str, line: int) -> bool:
 def _bind_source(source: str, line: int, context: Context) -> Path:
     if source.startswith(("/", "~")) or re.match(r"[A-Za-z]:\\", source):
         message = f"'{source}' is an absolute path: a machine does not have the laptop's disk"
-        hint = "Write a path beside this file (./folder), which is uploaded, or name a volume."
+        hint = "Write a path next to this file (./folder), which is uploaded, or name a volume."
         raise Wrong(line, message, hint)
     if source not in (".", "..") and not source.startswith(("./", "../")):
         message = f"'{source}' is neither the name of a volume nor a path"
@@ -150,7 +150,7 @@ def _long(draft: Draft, line: int, context: Context) -> Mount:
     if draft.get("type") == "volume":
         if source and not _VOLUME_NAME.fullmatch(source):
             hint = "Write type: bind for a path, or the name of a volume."
-            raise Wrong(draft.line_of("source"), f"'{source}' is no name of a volume", hint)
+            raise Wrong(draft.line_of("source"), f"'{source}' is not a valid volume name", hint)
         return VolumeMount(source, target, read_only)
     if not source:
         raise Wrong(line, "a bind mount needs 'source'", "Write source: ./folder")
@@ -159,11 +159,13 @@ def _long(draft: Draft, line: int, context: Context) -> Mount:
 
 
 def tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
-    """Read tmpfs: a path or a list of paths, each with options: /run:size=64m,mode=1770."""
-    return either(_one_tmpfs, list_of(_tmpfs, "a path or a list of paths"), when=str)(node, context)
+    """Read tmpfs: a path or a list of paths, each with options such as /run:size=64m,mode=1770."""
+    return either(_single_tmpfs, list_of(_tmpfs, "a path or a list of paths"), when=str)(
+        node, context
+    )
 
 
-def _one_tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
+def _single_tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
     return (_tmpfs(node, context),)
 
 
@@ -177,7 +179,7 @@ def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
             number = int(value, 8)
         if number is None:
             hint = "Write /run:size=64m,mode=1770 (mode is octal)."
-            raise Wrong(node.line, f"the tmpfs option '{option}' is not acted on", hint)
+            raise Wrong(node.line, f"the tmpfs option '{option}' is not supported", hint)
         options[name] = number
     return At(TmpfsMount(_target(path, node, context), **options), node.line)
 
@@ -185,19 +187,19 @@ def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
 FILE_KEYS = Table(
     noun="a secret or config of a service",
     readers={"source": text, "target": text, "mode": file_mode},
-    unsupported=not_acted_on.FILE_REFERENCE,
+    unsupported=unsupported_keys.FILE_REFERENCE,
     required=("source",),
     expected="a name, or a mapping with source, target and mode",
 )
 
 
 def secrets(node: Node, context: Context) -> tuple[At[FileReference], ...]:
-    """Read the secrets of a service; each is mounted at /run/secrets/NAME."""
+    """Read the secrets of a service. Each is mounted at /run/secrets/NAME."""
     return _references(node, context, "/run/secrets/")
 
 
 def configs(node: Node, context: Context) -> tuple[At[FileReference], ...]:
-    """Read the configs of a service; each is mounted at /NAME."""
+    """Read the configs of a service. Each is mounted at /NAME."""
     return _references(node, context, "/")
 
 
@@ -218,17 +220,19 @@ def _references(node: Node, context: Context, folder: str) -> tuple[At[FileRefer
 
 
 def secret_file(node: Node, context: Context) -> Path:
-    """Read the file behind a secret, as an absolute path. An empty one that hashlab does not make
-    is a mistake: whoever reads it would run without a secret.
+    """Read the file of a secret; return its absolute path.
+
+    An empty file is refused, except one that hashlab generates: the service would run without a
+    secret.
     """
     path = source_file(node, context)
     if is_file(path) and path.stat().st_size == 0 and not context.will_exist(path):
-        raise Wrong(node.line, f"'{node.value}' is empty, which is not a secret", "Write it.")
+        raise Wrong(node.line, f"'{node.value}' is empty, so it is not a secret", "Write it.")
     return path
 
 
 def source_file(node: Node, context: Context) -> Path:
-    """Read the file behind a secret or config, as an absolute path."""
+    """Read the file of a secret or config; return its absolute path."""
     written = text(node, context)
     path = absolute(context.folder, written)
     if is_folder(path):

@@ -1,4 +1,4 @@
-"""Reads the ports of a service, short and long, and what it exposes."""
+"""Read the published ports of a service, in short and long form, and its exposed ports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
-from hashlab.config.compose import not_acted_on
+from hashlab.config.compose import unsupported_keys
 from hashlab.config.compose.scalars import integer
 from hashlab.config.model import Port
 from hashlab.config.nodes import Node
@@ -14,7 +14,7 @@ from hashlab.config.readers import At, Context, Table, list_of, mismatch, one_of
 from hashlab.config.report import Wrong
 
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
-_HINT = 'Write "8080:80": the port of the machine, then that of the container.'
+_HINT = 'Write "8080:80": the port of the machine, then the port of the container.'
 _EXPECTED = 'a port such as "8080:80"'
 
 
@@ -28,7 +28,7 @@ def _published(node: Node, context: Context) -> int | None:
 def _mode(node: Node, context: Context) -> str:
     if node.value == "ingress":
         hint = "Write host, or remove it: a port is published on the service's own machine."
-        raise Wrong(node.line, "'mode: ingress' is not acted on", hint)
+        raise Wrong(node.line, "'mode: ingress' is not supported", hint)
     return one_of("host")(node, context)
 
 
@@ -37,7 +37,7 @@ def _host_ip(value: str, line: int) -> str:
         address = ip_address(value.strip("[]"))
     except ValueError:
         hint = "Write an address of the machine before the two ports, or leave it out."
-        raise Wrong(line, f"'{value}' is no IP address", hint) from None
+        raise Wrong(line, f"'{value}' is not a valid IP address", hint) from None
     if address.version == 6:
         hint = "Write 127.0.0.1, or leave the address out."
         raise Wrong(line, f"'{value}' is an IPv6 address, and machines have none", hint)
@@ -57,14 +57,14 @@ PORT_KEYS = Table(
         "host_ip": _address,
         "mode": _mode,
     },
-    unsupported=not_acted_on.PORT,
+    unsupported=unsupported_keys.PORT,
     required=("target",),
     expected=_EXPECTED,
 )
 
 
 def ports(node: Node, context: Context) -> tuple[At[Port], ...]:
-    """Read the list of published ports; a range gives one port each."""
+    """Read the list of published ports. A range gives one Port for each number."""
     groups = list_of(_ports_of_item, "a list of ports")(node, context)
     return tuple(port for group in groups for port in group)
 
@@ -87,7 +87,7 @@ def _long(node: Node, context: Context) -> tuple[At[Port], ...]:
 def _short(written: str, line: int) -> list[Port]:
     spec, slash, protocol = written.partition("/")
     if slash and protocol not in ("tcp", "udp", "sctp"):
-        raise Wrong(line, f"'{protocol}' is no protocol", "Write tcp, udp or sctp.")
+        raise Wrong(line, f"'{protocol}' is not a valid protocol", "Write tcp, udp or sctp.")
     *front, container = spec.rsplit(":", 2)
     published = front.pop() if front else ""
     host_ip = _host_ip(front.pop(), line) if front else ""
@@ -108,15 +108,15 @@ def _port(target: int, published: int | None, protocol: str, host_ip: str) -> Po
 def _range(part: str, written: str, line: int, *, low: int) -> range:
     match = _RANGE.fullmatch(part)
     if match is None:
-        raise Wrong(line, f"'{written}' is no port", _HINT)
+        raise Wrong(line, f"'{written}' is not a valid port", _HINT)
     first, last = int(match[1]), int(match[2] or match[1])
     if not low <= first <= last <= 65535:
-        raise Wrong(line, f"'{part}' is no port", "Write numbers from 1 to 65535.")
+        raise Wrong(line, f"'{part}' is not a valid port", "Write numbers from 1 to 65535.")
     return range(first, last + 1)
 
 
 def expose(node: Node, context: Context) -> tuple[str, ...]:
-    """Read the ports a service exposes to the others, as "80" or "80/udp"."""
+    """Read the ports that a service exposes to other services, as "80" or "80/udp"."""
     return list_of(_exposed, "a list of ports")(node, context)
 
 
@@ -125,6 +125,6 @@ def _exposed(node: Node, context: Context) -> str:
     if isinstance(node.value, bool) or not isinstance(node.value, (int, str)):
         raise mismatch(node, "a port")
     if not re.fullmatch(r"\d{1,5}(-\d{1,5})?(/(tcp|udp|sctp))?", written):
-        raise Wrong(node.line, f"'{written}' is no port", 'Write "80" or "80/udp".')
+        raise Wrong(node.line, f"'{written}' is not a valid port", 'Write "80" or "80/udp".')
     _range(written.partition("/")[0], written, node.line, low=1)
     return written

@@ -1,4 +1,4 @@
-"""Reads how a service is run: health, dependencies, placement, limits, and what a refresh does."""
+"""Read how a service runs: health, dependencies, placement, limits, and watch rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import not_acted_on
+from hashlab.config.compose import unsupported_keys
 from hashlab.config.compose.engine_rules import check_time, memory, ulimit_name
 from hashlab.config.compose.scalars import (
     boolean,
@@ -57,24 +57,24 @@ HEALTHCHECK_KEYS = Table(
         "start_period": check_time,
         "disable": boolean,
     },
-    unsupported=not_acted_on.HEALTHCHECK,
+    unsupported=unsupported_keys.HEALTHCHECK,
 )
 
 
 def healthcheck(node: Node, context: Context) -> Healthcheck:
-    """Read a healthcheck; a disabled one has the test ("NONE",)."""
+    """Read a healthcheck. A disabled one has the test ("NONE",)."""
     draft = table(HEALTHCHECK_KEYS)(node, context)
     if not draft.get("disable"):
         return Healthcheck(**draft.pick("test", "interval", "timeout", "retries", "start_period"))
     if draft.has("test"):
         line = draft.line_of("disable")
-        raise Wrong(line, "a healthcheck with a test is disabled", "Keep one of the two.")
+        raise Wrong(line, "the healthcheck has a test but is disabled", "Keep one of the two.")
     return Healthcheck(test=("NONE",))
 
 
 def _no_restart(node: Node, context: Context) -> bool:
     if boolean(node, context):
-        message = "'restart: true' of a dependency is not acted on"
+        message = "'restart: true' of a dependency is not supported"
         raise Wrong(node.line, message, "Remove it: a refresh restarts what changed.")
     return False
 
@@ -96,15 +96,15 @@ def depends_on(node: Node, context: Context) -> tuple[At[Dependency], ...]:
     if isinstance(node.value, list):
         names = list_of(located(text), "a list of services")(node, context)
         return tuple(At(Dependency(name.value), name.line) for name in names)
-    found = []
+    dependencies = []
     for name, child in entries_of(node, "a list or a mapping of services").items():
         try:
             values = table(DEPENDENCY_KEYS)(child, context).pick("condition", "required")
         except Wrong as wrong:
             context.report.add_wrong(wrong)
             continue
-        found.append(At(Dependency(name, **values), child.key_line))
-    return tuple(found)
+        dependencies.append(At(Dependency(name, **values), child.key_line))
+    return tuple(dependencies)
 
 
 def _constraint(node: Node, context: Context) -> At[str]:
@@ -112,14 +112,14 @@ def _constraint(node: Node, context: Context) -> At[str]:
     match = re.fullmatch(r"node\.hostname\s*==\s*(\S+)", written)
     if match is None:
         hint = 'Write "node.hostname == MACHINE".'
-        raise Wrong(node.line, f"the constraint '{written}' is not acted on", hint)
+        raise Wrong(node.line, f"the constraint '{written}' is not supported", hint)
     return At(match[1], node.line)
 
 
 def _mode(node: Node, context: Context) -> str:
     if text(node, context) != "replicated":
         hint = "Write one service per machine, each with its constraint."
-        raise Wrong(node.line, f"'mode: {node.value}' is not acted on", hint)
+        raise Wrong(node.line, f"'mode: {node.value}' is not supported", hint)
     return "replicated"
 
 
@@ -136,12 +136,12 @@ LIMITS_KEYS = Table(
 RESOURCES_KEYS = Table(
     noun="resources",
     readers={"limits": table(LIMITS_KEYS)},
-    unsupported=not_acted_on.RESOURCES,
+    unsupported=unsupported_keys.RESOURCES,
 )
 PLACEMENT_KEYS = Table(
     noun="placement",
     readers={"constraints": list_of(_constraint, "a list of constraints")},
-    unsupported=not_acted_on.PLACEMENT,
+    unsupported=unsupported_keys.PLACEMENT,
 )
 DEPLOY_KEYS = Table(
     noun="deploy",
@@ -151,7 +151,7 @@ DEPLOY_KEYS = Table(
         "placement": table(PLACEMENT_KEYS),
         "resources": table(RESOURCES_KEYS),
     },
-    unsupported=not_acted_on.DEPLOY,
+    unsupported=unsupported_keys.DEPLOY,
 )
 
 _ACTIONS = {
@@ -163,7 +163,7 @@ _ACTIONS = {
 def _action(node: Node, context: Context) -> str:
     value = text(node, context)
     if value in _ACTIONS:
-        raise Wrong(node.line, f"the watch action '{value}' is not acted on", _ACTIONS[value])
+        raise Wrong(node.line, f"the watch action '{value}' is not supported", _ACTIONS[value])
     return one_of("sync", "sync+restart", "rebuild")(node, context)
 
 
@@ -185,7 +185,7 @@ WATCH_KEYS = Table(
         "target": container_path,
         "ignore": _ignore,
     },
-    unsupported=not_acted_on.WATCH,
+    unsupported=unsupported_keys.WATCH,
     required=("path", "action"),
 )
 
@@ -197,7 +197,7 @@ def _watch(node: Node, context: Context) -> At[Watch | None]:
         return At(None, node.line)
     path = absolute(context.folder, written)
     if not exists(path) and not context.will_exist(path):
-        hint = "Name a file or folder beside this file, or the output of an artifact."
+        hint = "Name a file or folder next to this file, or the output of an artifact."
         raise Wrong(draft.line_of("path"), f"'{written}' does not exist", hint)
     return At(Watch(path, **draft.pick("action", "target", "ignore")), node.line)
 
@@ -217,17 +217,17 @@ ULIMIT_KEYS = Table(
 
 
 def ulimits(node: Node, context: Context) -> tuple[Ulimit, ...]:
-    """Read ulimits: one number for both, or soft and hard."""
-    found = []
+    """Read ulimits: one number for both limits, or a soft and a hard one."""
+    limits = []
     for name, child in entries_of(node, "a mapping of limits such as nofile: 1024").items():
         try:
-            found.append(_one_ulimit(name, child, context))
+            limits.append(_ulimit(name, child, context))
         except Wrong as wrong:
             context.report.add_wrong(wrong)
-    return tuple(found)
+    return tuple(limits)
 
 
-def _one_ulimit(name: str, node: Node, context: Context) -> Ulimit:
+def _ulimit(name: str, node: Node, context: Context) -> Ulimit:
     ulimit_name(name, node.key_line)
     if not isinstance(node.value, dict):
         both = _ULIMIT(node, context)
@@ -235,7 +235,11 @@ def _one_ulimit(name: str, node: Node, context: Context) -> Ulimit:
     draft: Draft = table(ULIMIT_KEYS)(node, context)
     soft, hard = draft.get("soft", 0), draft.get("hard", 0)
     if draft.has("soft") and draft.has("hard") and hard != -1 and (soft == -1 or hard < soft):
-        raise Wrong(draft.line_of("soft"), f"soft {soft} is above hard {hard}", "Raise hard.")
+        raise Wrong(
+            draft.line_of("soft"),
+            f"the soft limit {soft} is above the hard limit {hard}",
+            "Raise hard.",
+        )
     return Ulimit(name, soft, hard)
 
 
@@ -260,7 +264,7 @@ def _extra_host(node: Node, context: Context) -> str:
         known = False
     if not (name and known):
         hint = 'Write "name:10.1.2.3".'
-        raise Wrong(node.line, f"'{written}' is no host with an address", hint)
+        raise Wrong(node.line, f"'{written}' is not a host name with an address", hint)
     return f"{name}:{address}"
 
 
@@ -273,6 +277,6 @@ def restart(node: Node, context: Context) -> str:
 
 _restart = matching(
     r"no|always|unless-stopped|on-failure(:\d{1,6})?",
-    "'{value}' is no restart policy",
+    "'{value}' is not a valid restart policy",
     "Write no, always, unless-stopped, on-failure or on-failure:3.",
 )

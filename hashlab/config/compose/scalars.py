@@ -1,4 +1,4 @@
-"""Readers of the small values of Compose: numbers, switches, words, pairs, sizes, times."""
+"""Read simple values of Compose: numbers, switches, commands, pairs, sizes, times."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def integer(*, low: int, high: int = 2**63 - 1) -> Reader[int]:
 
 
 def boolean(node: Node, context: Context) -> bool:
-    """Read true or false, also as the words Compose accepts: yes, no, on, off."""
+    """Read true or false, also in the other words that Compose accepts: yes, no, on, off."""
     if isinstance(node.value, bool):
         return node.value
     if isinstance(node.value, str) and node.value.lower() in _SWITCHES:
@@ -68,7 +68,7 @@ def cpus(node: Node, context: Context) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise mismatch(node, "a number of cores", 'Write "0.5".')
     if not 0.01 <= value < 10_000:
-        raise Wrong(node.line, f"{value} is no number of cores", "Write 0.01 or more.")
+        raise Wrong(node.line, f"{value} is not a valid number of cores", "Write 0.01 or more.")
     return float(value)
 
 
@@ -76,28 +76,28 @@ def size(node: Node, context: Context) -> int:
     """Read a size in bytes: 512m, 1g, 1.5gb, or a plain number."""
     if isinstance(node.value, bool) or not isinstance(node.value, (int, str)):
         raise mismatch(node, "a size", "Write 512m or 1.5g.")
-    found = compose_bytes(str(node.value))
-    if found is None:
-        raise Wrong(node.line, f"'{node.value}' is no size", "Write 512m or 1.5g.")
-    return found
+    number = compose_bytes(str(node.value))
+    if number is None:
+        raise Wrong(node.line, f"'{node.value}' is not a valid size", "Write 512m or 1.5g.")
+    return number
 
 
 def duration(node: Node, context: Context) -> float:
-    """Read a time in seconds: 10s, 1m30s, 500ms."""
+    """Read a time and return seconds: 10s, 1m30s, 500ms."""
     if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value:
-        message = f"'{node.value}' is no duration: it has no unit"
+        message = f"'{node.value}' has no unit of time"
         raise Wrong(node.line, message, f"Write {node.value}s.")
     value = "0" if node.value == 0 else any_text(node, context)
-    found = seconds(value)
-    if found is None:
-        raise Wrong(node.line, f"'{value}' is no duration", "Write 10s, 1m30s or 500ms.")
-    if found > LONGEST_SECONDS:
+    length = seconds(value)
+    if length is None:
+        raise Wrong(node.line, f"'{value}' is not a valid duration", "Write 10s, 1m30s or 500ms.")
+    if length > LONGEST_SECONDS:
         raise Wrong(node.line, f"'{value}' is too long", "Write a year (8760h) or less.")
-    return found
+    return length
 
 
 def scalar_text(node: Node, context: Context) -> str:
-    """Read a string, or a number or true/false whose text Compose would not change."""
+    """Read a string, or a number or true/false that Compose would pass on unchanged."""
     value = node.value
     if isinstance(value, str):
         return value
@@ -105,38 +105,40 @@ def scalar_text(node: Node, context: Context) -> str:
         raise mismatch(node, "a string")
     plain = str(value).lower() if isinstance(value, bool) else str(value)
     if plain != node.raw:
-        message = f"{node.raw} is a number or a switch in YAML, and may arrive as '{plain}'"
+        message = f"{node.raw} is a number or a switch in YAML and may become '{plain}'"
         raise Wrong(node.line, message, f'Put quotes around it: "{node.raw}".')
     return plain
 
 
 def pairs(node: Node, context: Context) -> Pairs:
-    """Read a mapping, or a list of NAME=value; a name without a value gives None."""
-    found: dict[str, str | None] = {}
+    """Read a mapping, or a list of NAME=value. A name without a value gives None."""
+    values: dict[str, str | None] = {}
     if isinstance(node.value, dict):
         for key, child in node.value.items():
             try:
-                found[key] = None if child.value is None else scalar_text(child, context)
+                values[key] = None if child.value is None else scalar_text(child, context)
             except Wrong as wrong:
                 context.report.add_wrong(wrong)
     elif isinstance(node.value, list):
         for item in list_of(text, "a list of NAME=value")(node, context):
             name, equals, value = item.partition("=")
-            found[name] = value if equals else None
+            values[name] = value if equals else None
     else:
         raise mismatch(node, "a mapping or a list of NAME=value", "Write NAME: value per line.")
-    if "" in found:
-        raise Wrong(node.key_line, "a value stands here without a name", "Write NAME=value.")
-    return tuple(found.items())
+    if "" in values:
+        raise Wrong(node.key_line, "a value has no name", "Write NAME=value.")
+    return tuple(values.items())
 
 
 def texts(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
-    """Read pairs; a name without a value gets ""."""
+    """Read pairs. A name without a value gives ""."""
     return tuple((name, value or "") for name, value in pairs(node, context))
 
 
-def words(node: Node, context: Context) -> tuple[str, ...] | None:
-    """Read a command: a list of words, or a string split as a shell does. None: the image's own."""
+def command(node: Node, context: Context) -> tuple[str, ...] | None:
+    """Read a command: a list of words, or a string split as a shell does. None means the image's
+    own command.
+    """
     if node.value is None:
         return None
     if not isinstance(node.value, str):
@@ -162,7 +164,9 @@ def file_mode(node: Node, context: Context) -> int:
     match = re.fullmatch(r"0o?([0-7]{1,4})", node.raw)
     if isinstance(value, bool) or not isinstance(value, (int, str)) or match is None:
         written = node.raw or "that"
-        raise Wrong(node.line, f"'{written}' is no file mode", "Write an octal number: 0440.")
+        raise Wrong(
+            node.line, f"'{written}' is not a valid file mode", "Write an octal number: 0440."
+        )
     return int(match[1], 8)
 
 
@@ -171,5 +175,5 @@ def container_path(node: Node, context: Context) -> str:
     value = text(node, context)
     if not value.startswith("/"):
         hint = f"Write an absolute path: /{value.removeprefix('./')}"
-        raise Wrong(node.line, f"'{value}' is no absolute path inside the container", hint)
+        raise Wrong(node.line, f"'{value}' is not an absolute path inside the container", hint)
     return posixpath.normpath(value).replace("//", "/", 1)

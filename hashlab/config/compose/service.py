@@ -1,4 +1,4 @@
-"""Reads one service of the Compose file, and makes the Service of it once nothing is wrong."""
+"""Read one service of the Compose file; make a Service of it once no problem is left."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import engine_rules, mounts, not_acted_on, running
+from hashlab.config.compose import engine_rules, mounts, running, unsupported_keys
 from hashlab.config.compose.environment import env_file, environment, merged
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
-from hashlab.config.compose.scalars import boolean, duration, integer, texts, words
+from hashlab.config.compose.scalars import boolean, command, duration, integer, texts
 from hashlab.config.model import (
     BindMount,
     FileMount,
@@ -32,21 +32,23 @@ from hashlab.config.readers import (
 )
 
 _profile = matching(
-    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", "'{value}' is no name of a profile", "Use letters and digits."
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*",
+    "'{value}' is not a valid profile name",
+    "Use letters and digits.",
 )
 _hostname = matching(
     r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?",
-    "'{value}' is no host name",
+    "'{value}' is not a valid host name",
     "Use letters, digits and '-'.",
 )
 
 
 def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
-    found = texts(node, context)
-    if any(name.startswith("hashlab.") for name, _ in found):
+    labels = texts(node, context)
+    if any(name.startswith("hashlab.") for name, _ in labels):
         message = "labels that begin with 'hashlab.' are hashlab's own"
         context.report.add(node.key_line, message, "Use another prefix.")
-    return found
+    return labels
 
 
 SERVICE_KEYS = Table(
@@ -54,8 +56,8 @@ SERVICE_KEYS = Table(
     readers={
         "image": image,
         "build": build,
-        "command": words,
-        "entrypoint": words,
+        "command": command,
+        "entrypoint": command,
         "environment": environment,
         "env_file": env_file,
         "ports": ports,
@@ -86,7 +88,7 @@ SERVICE_KEYS = Table(
         "hostname": _hostname,
         "profiles": list_of(_profile, "a list of profiles"),
     },
-    unsupported=not_acted_on.SERVICE,
+    unsupported=unsupported_keys.SERVICE,
     expected="a mapping with image or build",
 )
 
@@ -98,18 +100,18 @@ _AS_THEY_ARE = (
 
 
 def image_name(lab: str, name: str, draft: Draft) -> str:
-    """Return the image of a service: the one it names, or LAB-SERVICE for what is built here."""
+    """Return the image of a service: the name it gives, or LAB-SERVICE for an image built here."""
     return str(draft.get("image") or f"{lab}-{name}")
 
 
 def watches(draft: Draft) -> tuple[At[Watch], ...]:
-    """Return the watch entries of a service that could be read."""
+    """Return the valid watch entries of a service."""
     entries = draft.get("develop", Draft()).get("watch", ())
     return tuple(entry for entry in entries if entry.value is not None)
 
 
 def constraints(draft: Draft) -> tuple[At[str], ...]:
-    """Return the machines a service's constraints name."""
+    """Return the machines that the constraints of a service name."""
     placement: Draft = draft.get("deploy", Draft()).get("placement", Draft())
     return tuple(placement.get("constraints", ()))
 
@@ -120,7 +122,7 @@ def replicas(draft: Draft) -> int:
 
 
 def is_active(draft: Draft, profiles: frozenset[str]) -> bool:
-    """Tell whether a service belongs to the lab: it has no profiles, or one of ``profiles``."""
+    """Return whether a service belongs to the lab: it has no profiles, or one of ``profiles``."""
     own = draft.get("profiles", ())
     return not own or "*" in profiles or not profiles.isdisjoint(own)
 
@@ -134,7 +136,9 @@ def service_of(
     active: frozenset[str],
     files: Mapping[str, Mapping[str, Path]],
 ) -> Service:
-    """Return the service of a draft without problems; ``files`` has secrets and configs by name."""
+    """Return the service of a draft without problems. ``files``: paths of secrets and configs by
+    name.
+    """
     return Service(
         name=name,
         machine=machine,
@@ -154,17 +158,17 @@ def service_of(
 
 
 def limits(draft: Draft) -> Draft:
-    """Return deploy.resources.limits of a service; empty where it has none."""
-    found: Draft = draft.get("deploy", Draft()).get("resources", Draft()).get("limits", Draft())
-    return found
+    """Return deploy.resources.limits of a service; empty if it has none."""
+    limits: Draft = draft.get("deploy", Draft()).get("resources", Draft()).get("limits", Draft())
+    return limits
 
 
 def _limits(draft: Draft) -> Limits:
-    found = limits(draft).pick("cpus", "memory", "pids")
+    values = limits(draft).pick("cpus", "memory", "pids")
     pids = draft.get("pids_limit", 0)
     if pids > 0:  # Compose: 0 and -1 set no limit
-        found.setdefault("pids", pids)
-    return Limits(**found)
+        values.setdefault("pids", pids)
+    return Limits(**values)
 
 
 def _mounts(draft: Draft) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A small valid lab in a temporary folder, and functions that change, load and judge it."""
+"""A small valid lab in a temporary folder, with fixtures that change, load and check it."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ Edits = tuple[tuple[str, str], ...]
 
 
 def changed(text: str, edits: Edits) -> str:
-    """Replace, in turn, each text that stands in ``text`` exactly once."""
+    """Replace each of the texts, one after another; each must occur in ``text`` exactly once."""
     for old, new in edits:
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the small lab"
+        assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in the small lab"
         text = text.replace(old, new)
     return text
 
@@ -135,7 +135,7 @@ def load(write_lab: Callable[..., Path]) -> Callable[..., Lab]:
 
 @pytest.fixture
 def problems_of(load: Callable[..., Lab]) -> Callable[..., tuple[Problem, ...]]:
-    """Write the small lab with changes and return what loading it reports."""
+    """Write the small lab with changes and return the problems that loading reports."""
 
     def problems(**changes: object) -> tuple[Problem, ...]:
         try:

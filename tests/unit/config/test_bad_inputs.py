@@ -1,4 +1,4 @@
-"""Each mistake is reported once, on its line, with what to write instead."""
+"""Each mistake is reported once, on its line, with the correct form."""
 
 # ruff: noqa: E501
 
@@ -15,7 +15,7 @@ Edits = tuple[tuple[str, str], ...]
 
 
 class Bad(NamedTuple):
-    """What is changed in the small lab, and the one problem that must come of it."""
+    """A change of the small lab, and the one problem that it must cause."""
 
     at: str
     says: str
@@ -45,7 +45,7 @@ def end(*lines: str) -> Edits:
     return (('"verify.py"]\n', '"verify.py"]\n' + "".join(f"{line}\n" for line in lines)),)
 
 
-NOT_ACTED_ON = "is valid Compose, but hashlab does not act on it"
+UNSUPPORTED = "is valid Compose, but hashlab does not support it"
 CHAIN = """\
 services:
   a: {image: x, depends_on: [b]}
@@ -83,11 +83,15 @@ COMPOSE_SYNTAX = {
         "compose.yaml:1", "needs 'services'", "services:", compose="volumes: {}\n", toml=ONE_MACHINE
     ),
     "services without any": Bad(
-        "compose.yaml:1", "there is no service", "image", compose="services: {}\n", toml=ONE_MACHINE
+        "compose.yaml:1",
+        "no service is defined",
+        "image",
+        compose="services: {}\n",
+        toml=ONE_MACHINE,
     ),
     "a key twice": Bad(
         "compose.yaml:4",
-        "'image' stands here a second time (first in line 3)",
+        "'image' is written twice (first in line 3)",
         "Keep one",
         compose=queue("image: x"),
     ),
@@ -98,7 +102,10 @@ COMPOSE_SYNTAX = {
         compose=(("/key\n", "/key\n---\na: 1\n"),),
     ),
     "an unknown alias": Bad(
-        "compose.yaml:4", "no anchor '&none'", "Write &none", compose=queue("user: *none")
+        "compose.yaml:4",
+        "the anchor '&none' is not defined",
+        "Write &none",
+        compose=queue("user: *none"),
     ),
     "an anchor in itself": Bad(
         "compose.yaml:4", "contains itself", "Remove", compose=queue("command: &me [*me]")
@@ -124,7 +131,7 @@ COMPOSE_KEYS = {
         "Perhaps you meant 'command'",
         compose=queue("comand: x"),
     ),
-    "a key like no other": Bad(
+    "a key that resembles no other": Bad(
         "compose.yaml:4", "unknown key 'zzz'", "A service has: build,", compose=queue("zzz: 1")
     ),
     "an unknown key at the top": Bad(
@@ -141,46 +148,46 @@ COMPOSE_KEYS = {
     ),
     "networks": Bad(
         "compose.yaml:4",
-        f"'networks' {NOT_ACTED_ON}",
+        f"'networks' {UNSUPPORTED}",
         "one network of the lab already",
         compose=queue("networks: [x]"),
     ),
     "networks at the top": Bad(
         "compose.yaml:33",
-        f"'networks' {NOT_ACTED_ON}",
+        f"'networks' {UNSUPPORTED}",
         "remove it",
         compose=(("  data:\n", "  data:\nnetworks: {x: {}}\n"),),
     ),
     "container_name": Bad(
         "compose.yaml:4",
-        f"'container_name' {NOT_ACTED_ON}",
+        f"'container_name' {UNSUPPORTED}",
         "service name",
         compose=queue("container_name: x"),
     ),
     "logging": Bad(
         "compose.yaml:4",
-        f"'logging' {NOT_ACTED_ON}",
+        f"'logging' {UNSUPPORTED}",
         "remove it",
         compose=queue("logging: {driver: json-file}"),
     ),
     "privileged": Bad(
         "compose.yaml:4",
-        f"'privileged' {NOT_ACTED_ON}",
+        f"'privileged' {UNSUPPORTED}",
         "cap_add",
         compose=queue("privileged: true"),
     ),
     "extends": Bad(
-        "compose.yaml:4", f"'extends' {NOT_ACTED_ON}", "anchor", compose=queue("extends: other")
+        "compose.yaml:4", f"'extends' {UNSUPPORTED}", "anchor", compose=queue("extends: other")
     ),
     "mem_limit": Bad(
         "compose.yaml:4",
-        f"'mem_limit' {NOT_ACTED_ON}",
+        f"'mem_limit' {UNSUPPORTED}",
         "limits: {memory:",
         compose=queue("mem_limit: 1g"),
     ),
     "restart_policy": Bad(
         "compose.yaml:5",
-        f"'restart_policy' {NOT_ACTED_ON}",
+        f"'restart_policy' {UNSUPPORTED}",
         "Use restart",
         compose=(
             (
@@ -191,25 +198,25 @@ COMPOSE_KEYS = {
     ),
     "a volume with a driver": Bad(
         "compose.yaml:32",
-        "'nfs' is not known here",
+        "'nfs' is not an allowed value",
         "local",
         compose=(("  data:\n", "  data: {driver: nfs}\n"),),
     ),
     "an external volume": Bad(
         "compose.yaml:32",
-        f"'external' {NOT_ACTED_ON}",
+        f"'external' {UNSUPPORTED}",
         "its machine",
         compose=(("  data:\n", "  data: {external: true}\n"),),
     ),
     "a secret from the environment": Bad(
         "compose.yaml:35",
-        f"'environment' {NOT_ACTED_ON}",
+        f"'environment' {UNSUPPORTED}",
         "[secrets] generate",
         compose=(("file: ./.hashlab/secrets/key", "{file: ./build.sh, environment: KEY}"),),
     ),
     "a build cache": Bad(
         "compose.yaml:10",
-        f"'cache_from' {NOT_ACTED_ON}",
+        f"'cache_from' {UNSUPPORTED}",
         "Remove",
         compose=(("build: ./site", "build: {context: ./site, cache_from: [x]}"),),
     ),
@@ -233,7 +240,7 @@ COMPOSE_VALUES = {
     ),
     "an image in upper case": Bad(
         "compose.yaml:3",
-        "'Rabbit' is no name of an image",
+        "'Rabbit' is not a valid image name",
         "lower case",
         compose=(("rabbitmq:3", "Rabbit"),),
     ),
@@ -257,14 +264,14 @@ COMPOSE_VALUES = {
     ),
     "a port that is a word": Bad(
         "compose.yaml:12",
-        "'http' is no port",
+        "'http' is not a valid port",
         '"8080:80"',
         compose=site_port("http"),
         toml=(('  { id = "site", guest = 8080, host = 8081 },\n', ""),),
     ),
     "a port above 65535": Bad(
         "compose.yaml:13",
-        "'70000' is no port",
+        "'70000' is not a valid port",
         "65535",
         compose=site_port('"8080:80"\n      - 70000'),
     ),
@@ -276,19 +283,19 @@ COMPOSE_VALUES = {
     ),
     "an unknown protocol": Bad(
         "compose.yaml:13",
-        "'icmp' is no protocol",
+        "'icmp' is not a valid protocol",
         "tcp, udp",
         compose=site_port('"8080:80"\n      - "1:1/icmp"'),
     ),
-    "a host that is no address": Bad(
+    "a host that is not an address": Bad(
         "compose.yaml:13",
-        "'localhost' is no IP address",
+        "'localhost' is not a valid IP address",
         "leave it out",
         compose=site_port('"8080:80"\n      - "localhost:1:1"'),
     ),
     "ingress": Bad(
         "compose.yaml:13",
-        "'mode: ingress' is not acted on",
+        "'mode: ingress' is not supported",
         "Write host",
         compose=site_port('"8080:80"\n      - {target: 1, mode: ingress}'),
     ),
@@ -300,7 +307,7 @@ COMPOSE_VALUES = {
     ),
     "a float that changes": Bad(
         "compose.yaml:14",
-        "1.10 is a number or a switch in YAML, and may arrive as '1.1'",
+        "1.10 is a number or a switch in YAML and may become '1.1'",
         '"1.10"',
         compose=(("${GREETING:-hello}", "1.10"),),
     ),
@@ -326,11 +333,14 @@ COMPOSE_VALUES = {
         "compose.yaml:4", "expected true or false, found a number", "", compose=queue("init: 7")
     ),
     "a duration without a unit": Bad(
-        "compose.yaml:20", "it has no unit", "Write 5s", compose=(("interval: 1s", "interval: 5"),)
+        "compose.yaml:20",
+        "has no unit of time",
+        "Write 5s",
+        compose=(("interval: 1s", "interval: 5"),),
     ),
     "a duration in words": Bad(
         "compose.yaml:20",
-        "'soon' is no duration",
+        "'soon' is not a valid duration",
         "1m30s",
         compose=(("interval: 1s", "interval: soon"),),
     ),
@@ -342,13 +352,13 @@ COMPOSE_VALUES = {
     ),
     "a disabled healthcheck with a test": Bad(
         "compose.yaml:20",
-        "a healthcheck with a test is disabled",
+        "the healthcheck has a test but is disabled",
         "Keep one",
         compose=(("interval: 1s", "disable: true"),),
     ),
     "a restart policy": Bad(
         "compose.yaml:4",
-        "'sometimes' is no restart policy",
+        "'sometimes' is not a valid restart policy",
         "unless-stopped",
         compose=queue("restart: sometimes"),
     ),
@@ -372,19 +382,19 @@ COMPOSE_VALUES = {
     ),
     "soft above hard": Bad(
         "compose.yaml:4",
-        "soft 2 is above hard 1",
+        "the soft limit 2 is above the hard limit 1",
         "Raise hard",
         compose=queue("ulimits: {nofile: {soft: 2, hard: 1}}"),
     ),
     "an extra host without address": Bad(
         "compose.yaml:4",
-        "'db' is no host with an address",
+        "'db' is not a host name with an address",
         "name:10.1.2.3",
         compose=queue("extra_hosts: [db]"),
     ),
     "a memory limit in words": Bad(
         "compose.yaml:5",
-        "'lots' is no size",
+        "'lots' is not a valid size",
         "512m",
         compose=(
             (
@@ -395,7 +405,7 @@ COMPOSE_VALUES = {
     ),
     "a cpu limit of nothing": Bad(
         "compose.yaml:5",
-        "0 is no number of cores",
+        "0 is not a valid number of cores",
         "0.01 or more",
         compose=(
             (
@@ -406,13 +416,13 @@ COMPOSE_VALUES = {
     ),
     "a mode in decimal": Bad(
         "compose.yaml:17",
-        "'440' is no file mode",
+        "'440' is not a valid file mode",
         "0440",
         compose=(("[key]", "[{source: key, mode: 440}]"),),
     ),
     "an owner of a secret": Bad(
         "compose.yaml:17",
-        f"'uid' {NOT_ACTED_ON}",
+        f"'uid' {UNSUPPORTED}",
         "mode",
         compose=(("[key]", "[{source: key, uid: '1'}]"),),
     ),
@@ -424,7 +434,7 @@ COMPOSE_VALUES = {
     ),
     "a service in upper case": Bad(
         "compose.yaml:2",
-        "'Queue' is no name for a service",
+        "'Queue' is not a valid name for a service",
         "a-z",
         compose=(
             ("  queue:\n    image", "  Queue:\n    image"),
@@ -469,7 +479,7 @@ INTERPOLATION = {
         "compose.yaml:4", "'${' is not closed", "${NAME}", compose=queue('command: "echo ${A"')
     ),
     "a variable with a wrong name": Bad(
-        "compose.yaml:4", "holds an invalid name", "${NAME}", compose=queue("user: ${A.B}")
+        "compose.yaml:4", "or the name is invalid", "${NAME}", compose=queue("user: ${A.B}")
     ),
     "a line of .env": Bad(
         ".env:2",
@@ -522,13 +532,13 @@ COMPOSE_PATHS = {
     ),
     "an unknown mount mode": Bad(
         "compose.yaml:8",
-        "the mount mode 'z' is not acted on",
+        "the mount mode 'z' is not supported",
         "ro, rw",
         compose=(("data:/var/lib/queue", "data:/var/lib/queue:z"),),
     ),
     "a relative target": Bad(
         "compose.yaml:8",
-        "'queue' is no absolute path inside the container",
+        "'queue' is not an absolute path inside the container",
         "/queue",
         compose=(("data:/var/lib/queue", "data:queue"),),
     ),
@@ -556,19 +566,19 @@ COMPOSE_PATHS = {
     ),
     "a tmpfs option": Bad(
         "compose.yaml:4",
-        "the tmpfs option 'uid=1' is not acted on",
+        "the tmpfs option 'uid=1' is not supported",
         "size=64m",
         compose=queue("tmpfs: /run:uid=1"),
     ),
     "an undeclared volume": Bad(
         "compose.yaml:8",
-        "there is no volume 'dat'",
+        "unknown volume 'dat'",
         "Perhaps you meant 'data'",
         compose=(("data:/var/lib/queue", "dat:/var/lib/queue"),),
     ),
     "an undeclared secret": Bad(
         "compose.yaml:17",
-        "there is no secret 'other'",
+        "unknown secret 'other'",
         "secrets: at the top level",
         compose=(("[key]", "[other]"),),
     ),
@@ -580,7 +590,7 @@ COMPOSE_PATHS = {
     ),
     "an empty secret": Bad(
         "compose.yaml:35",
-        "'./none.txt' is empty, which is not a secret",
+        "'./none.txt' is empty, so it is not a secret",
         "Write it",
         compose=(("./.hashlab/secrets/key", "./none.txt"),),
         files={"none.txt": ""},
@@ -624,13 +634,13 @@ COMPOSE_PATHS = {
     ),
     "a missing Dockerfile": Bad(
         "compose.yaml:10",
-        "there is no 'Dockerfile' in the build context src",
+        "the build context src has no file 'Dockerfile'",
         "'dockerfile'",
         compose=(("./site", "./src"),),
     ),
     "a missing named Dockerfile": Bad(
         "compose.yaml:12",
-        "there is no 'D' in the build context site",
+        "the build context site has no file 'D'",
         "relative to the context",
         compose=(("build: ./site", "build:\n      context: ./site\n      dockerfile: D"),),
     ),
@@ -681,25 +691,25 @@ COMPOSE_PATHS = {
     ),
     "a watched path that is not mounted": Bad(
         "compose.yaml:26",
-        "the watched 'src' is in no bind mount of 'site'",
+        "the watched 'src' is not in any bind mount of 'site'",
         "Mount it",
         compose=(("path: ./out/app", "path: ./src"),),
     ),
     "a watch target elsewhere": Bad(
         "compose.yaml:26",
-        "the target /x is not where 'app' is mounted",
+        "'app' is not mounted at the target /x",
         "Write target: /app",
         compose=(("action: sync+restart", "action: sync+restart\n          target: /x"),),
     ),
     "a watch action": Bad(
         "compose.yaml:27",
-        "the watch action 'restart' is not acted on",
+        "the watch action 'restart' is not supported",
         "sync+restart",
         compose=(("action: sync+restart", "action: restart"),),
     ),
     "a rebuild without a build": Bad(
         "compose.yaml:4",
-        "service 'queue' is not built here",
+        "service 'queue' has no build",
         "Write build",
         compose=queue("develop: {watch: [{path: ./src, action: rebuild}]}"),
     ),
@@ -708,7 +718,7 @@ COMPOSE_PATHS = {
 TOGETHER = {
     "a dependency on nothing": Bad(
         "compose.yaml:22",
-        "there is no service 'quee'",
+        "unknown service 'quee'",
         "Perhaps you meant 'queue'",
         compose=(("      queue:\n", "      quee:\n"),),
     ),
@@ -720,7 +730,7 @@ TOGETHER = {
     ),
     "a dependency out of profile": Bad(
         "compose.yaml:23",
-        "service 'queue' is only there with the profile debug",
+        "service 'queue' is active only with the profile debug",
         "COMPOSE_PROFILES",
         compose=queue("profiles: [debug]"),
     ),
@@ -782,13 +792,13 @@ TOGETHER = {
     ),
     "an unknown machine": Bad(
         "compose.yaml:6",
-        "there is no machine 'brocker'",
+        "unknown machine 'brocker'",
         "Perhaps you meant 'broker'",
         compose=(("== broker", "== brocker"),),
     ),
-    "a machine like no other": Bad(
+    "a machine that resembles no other": Bad(
         "compose.yaml:6",
-        "there is no machine 'zzz'",
+        "unknown machine 'zzz'",
         "are: broker, web",
         compose=(("== broker", "== zzz"),),
     ),
@@ -802,13 +812,13 @@ TOGETHER = {
     ),
     "another constraint": Bad(
         "compose.yaml:6",
-        "the constraint 'node.role == manager' is not acted on",
+        "the constraint 'node.role == manager' is not supported",
         "node.hostname == MACHINE",
         compose=(("node.hostname == broker", "node.role == manager"),),
     ),
     "global mode": Bad(
         "compose.yaml:5",
-        "'mode: global' is not acted on",
+        "'mode: global' is not supported",
         "one service per machine",
         compose=(
             (
@@ -859,20 +869,20 @@ TOML_SYNTAX = {
     ),
     "no lab": Bad(
         "hashlab.toml",
-        "there is no [lab]",
+        "the table [lab] is missing",
         "Write [lab]",
         toml=(('[lab]\nname = "small"\nsubnet = "192.168.60.0/24"\n', ""),),
     ),
     "no machine": Bad(
         "hashlab.toml",
-        "there is no machine",
+        "no machine is defined",
         "[machines.one]",
         toml='[lab]\nname = "x"\n',
         compose="services: {a: {image: x}}\n",
     ),
     "an empty table of machines": Bad(
         "hashlab.toml:3",
-        "no machine is named",
+        "no machine is defined",
         "[machines.NAME]",
         toml='[lab]\nname = "x"\n[machines]\n',
         compose="services: {a: {image: x}}\n",
@@ -900,7 +910,7 @@ TOML_VALUES = {
     ),
     "a lab in upper case": Bad(
         "hashlab.toml:2",
-        "'Small Lab' is no name for a lab",
+        "'Small Lab' is not a valid name for a lab",
         "at most 31",
         toml=(('"small"', '"Small Lab"'),),
     ),
@@ -915,13 +925,13 @@ TOML_VALUES = {
     ),
     "a provider": Bad(
         "hashlab.toml:3",
-        "'dokcer' is not known here",
+        "'dokcer' is not an allowed value",
         "Perhaps you meant 'docker'",
         toml=(('"small"\n', '"small"\nprovider = "dokcer"\n'),),
     ),
     "a subnet in words": Bad(
         "hashlab.toml:3",
-        "'home' is no IPv4 subnet",
+        "'home' is not a valid IPv4 subnet",
         "192.168.60.0/24",
         toml=(('"192.168.60.0/24"', '"home"'),),
     ),
@@ -951,7 +961,7 @@ TOML_VALUES = {
     ),
     "an address in words": Bad(
         "hashlab.toml:6",
-        "'home' is no IPv4 address",
+        "'home' is not a valid IPv4 address",
         "192.168.60.5",
         toml=(("192.168.60.5", "home"),),
     ),
@@ -993,7 +1003,7 @@ TOML_VALUES = {
     ),
     "a machine in upper case": Bad(
         "hashlab.toml:30",
-        "'Extra' is no name for a machine",
+        "'Extra' is not a valid name for a machine",
         "a-z",
         toml=end("[machines.Extra]", 'address = "192.168.60.9"'),
     ),
@@ -1001,13 +1011,19 @@ TOML_VALUES = {
         "hashlab.toml:7", "expected a size, found a number", '"1 GiB"', toml=(('"1 GiB"', "1024"),)
     ),
     "memory in decimal units": Bad(
-        "hashlab.toml:7", "'1 GB' is no size", "MiB or GiB", toml=(("1 GiB", "1 GB"),)
+        "hashlab.toml:7", "'1 GB' is not a valid size", "MiB or GiB", toml=(("1 GiB", "1 GB"),)
     ),
     "too little memory": Bad(
-        "hashlab.toml:7", "does not start with 1 MiB", "512 MiB", toml=(("1 GiB", "1 MiB"),)
+        "hashlab.toml:7",
+        "1 MiB is too little memory for a machine",
+        "512 MiB",
+        toml=(("1 GiB", "1 MiB"),),
     ),
     "no cpus": Bad(
-        "hashlab.toml:11", "0 is no number of cpus", "above 0", toml=(("cpus = 2", "cpus = 0"),)
+        "hashlab.toml:11",
+        "0 is not a valid number of CPUs",
+        "above 0",
+        toml=(("cpus = 2", "cpus = 0"),),
     ),
     "cpus in quotes": Bad(
         "hashlab.toml:11",
@@ -1022,7 +1038,10 @@ TOML_VALUES = {
         toml=(("host = 8081", 'host = "8081"'),),
     ),
     "a port too high": Bad(
-        "hashlab.toml:13", "99999 is no port", "65535", toml=(("host = 8081", "host = 99999"),)
+        "hashlab.toml:13",
+        "99999 is not a valid port number",
+        "65535",
+        toml=(("host = 8081", "host = 99999"),),
     ),
     "a forwarded port without host": Bad(
         "hashlab.toml:13", "a forwarded port needs 'host'", "host =", toml=((", host = 8081", ""),)
@@ -1035,19 +1054,19 @@ TOML_VALUES = {
     ),
     "a scheme": Bad(
         "hashlab.toml:13",
-        "'gopher' is not known here",
+        "'gopher' is not an allowed value",
         "http",
         toml=(("host = 8081", 'host = 8081, scheme = "gopher"'),),
     ),
     "an id twice": Bad(
         "hashlab.toml:14",
-        "the id 'site' is already that of 'site' of machine 'web'",
+        "the id 'site' already belongs to 'site' of machine 'web'",
         "its own id",
         toml=(("8081 },\n", '8081 },\n  { id = "site", guest = 8080, host = 8082 },\n'),),
     ),
     "a host port twice": Bad(
         "hashlab.toml:14",
-        "port 8081 of the laptop already goes to 'site' of machine 'web'",
+        "port 8081 of the laptop is already forwarded to 'site' of machine 'web'",
         "its own host",
         toml=(("8081 },\n", '8081 },\n  { id = "b", guest = 8080, host = 8081 },\n'),),
     ),
@@ -1059,13 +1078,13 @@ TOML_VALUES = {
     ),
     "a secret twice": Bad(
         "hashlab.toml:17",
-        "the secret 'key' stands here twice",
+        "the secret 'key' is listed twice",
         "Keep one",
         toml=(('["key"]', '["key", "key"]'),),
     ),
     "a secret with a slash": Bad(
         "hashlab.toml:18",
-        "'../x' is no name for a secret",
+        "'../x' is not a valid name for a secret",
         "a-z",
         toml=(('["key"]', '["key",\n"../x"]'),),
     ),
@@ -1080,11 +1099,11 @@ TOML_VALUES = {
 BUILDING = {
     "a builder without targets": Bad(
         "hashlab.toml:20",
-        "the command of builder 'make' has no word with {targets}",
+        "the command of builder 'make' does not contain {targets}",
         'Add "{targets}"',
         toml=((', "{targets}"', ""),),
     ),
-    "a worker that is told its targets": Bad(
+    "a worker with targets in its command": Bad(
         "hashlab.toml:20",
         "builder 'make' is a worker, which reads its targets from its input",
         'Remove "{targets}"',
@@ -1093,7 +1112,7 @@ BUILDING = {
             ('builder = "make"\ntarget = "app"', 'command = ["./build.sh"]'),
         ),
     ),
-    "a worker that is no boolean": Bad(
+    "a worker that is not a boolean": Bad(
         "hashlab.toml:21",
         "expected true or false, found a string",
         "without quotes",
@@ -1101,27 +1120,27 @@ BUILDING = {
     ),
     "a worker for the clean build": Bad(
         "hashlab.toml:24",
-        "builder 'make' is a worker, which knows no clean build",
-        "Name it under incremental",
+        "builder 'make' is a worker, which cannot make a clean build",
+        "Name the worker under incremental",
         toml=((', "{targets}"]\n', "]\nworker = true\n"),),
     ),
     "an unknown builder of an incremental build": Bad(
         "hashlab.toml:27",
-        "there is no builder 'mke'",
+        "unknown builder 'mke'",
         "Perhaps you meant 'make'",
         toml=(('"out/app"\n', '"out/app"\nincremental = { builder = "mke", inputs = ["src"] }\n'),),
     ),
-    "an incremental builder that is no worker": Bad(
+    "an incremental builder that is not a worker": Bad(
         "hashlab.toml:27",
-        "builder 'make' is no worker",
+        "builder 'make' is not a worker",
         "Write worker = true under [builders.make].",
         toml=(
             ('"out/app"\n', '"out/app"\nincremental = { builder = "make", inputs = ["src"] }\n'),
         ),
     ),
-    "an incremental input that is no input": Bad(
+    "an incremental input outside all inputs": Bad(
         "hashlab.toml:28",
-        "incremental input 'site' is in no input of artifact 'app'",
+        "incremental input 'site' is not in any input of artifact 'app'",
         "Add 'site' to inputs.",
         toml=(
             (
@@ -1136,19 +1155,19 @@ BUILDING = {
     ),
     "a reload of an unknown service": Bad(
         "hashlab.toml:30",
-        "there is no service 'sit'",
+        "unknown service 'sit'",
         "Perhaps you meant 'site'",
         toml=end("[reload.sit]", 'command = ["./build.sh"]', 'paths = ["out/app"]'),
     ),
-    "a reload of what is not mounted": Bad(
+    "a reload of files that are not mounted": Bad(
         "hashlab.toml:32",
-        "'src' is in no bind mount of service 'site'",
+        "'src' is not in any bind mount of service 'site'",
         "Write a folder that the service mounts.",
         toml=end("[reload.site]", 'command = ["./build.sh"]', 'paths = ["src"]'),
     ),
     "a reload of several replicas": Bad(
         "hashlab.toml:30",
-        "service 'site' has 2 replicas, a reload reaches one",
+        "service 'site' has 2 replicas, but a reload reaches only one",
         "Write replicas: 1",
         compose=(
             ('"8080:80"', '"80"'),
@@ -1171,7 +1190,7 @@ BUILDING = {
         "Write command =",
         toml=end("[reload.site]", 'paths = ["out/app"]'),
     ),
-    "a reload by a program that is not there": Bad(
+    "a reload by a missing program": Bad(
         "hashlab.toml:31",
         "the program 'swapper' is not found on this laptop",
         "Install it",
@@ -1179,7 +1198,7 @@ BUILDING = {
     ),
     "an unknown builder": Bad(
         "hashlab.toml:23",
-        "there is no builder 'mak'",
+        "unknown builder 'mak'",
         "Perhaps you meant 'make'",
         toml=(('builder = "make"', 'builder = "mak"'),),
     ),
@@ -1203,7 +1222,7 @@ BUILDING = {
     ),
     "a target twice": Bad(
         "hashlab.toml:32",
-        "target 'app' is already that of artifact 'app'",
+        "target 'app' already belongs to artifact 'app'",
         "its own target",
         toml=end(
             "[artifacts.two]",
@@ -1215,7 +1234,7 @@ BUILDING = {
     ),
     "an output twice": Bad(
         "hashlab.toml:33",
-        "output 'out/../out/app' is already that of artifact 'app'",
+        "output 'out/../out/app' already belongs to artifact 'app'",
         "its own output",
         toml=end(
             "[artifacts.two]",
@@ -1234,7 +1253,7 @@ BUILDING = {
     ),
     "an output in its input": Bad(
         "hashlab.toml:33",
-        "output 'src/x' lies inside input 'src'",
+        "output 'src/x' is inside input 'src'",
         "one by one",
         toml=end(
             "[artifacts.two]", 'command = ["./build.sh"]', 'inputs = ["src"]', 'output = "src/x"'
@@ -1253,17 +1272,20 @@ BUILDING = {
         toml=(('["src"]', '["src", "/etc"]'),),
     ),
     "no inputs": Bad(
-        "hashlab.toml:25", "found an empty one", "Write one item", toml=(('["src"]', "[]"),)
+        "hashlab.toml:25",
+        "found an empty list",
+        "Write at least one item",
+        toml=(('["src"]', "[]"),),
     ),
     "a script that is missing": Bad(
         "hashlab.toml:20",
-        "'./bild.sh' is no executable file",
+        "'./bild.sh' is not an executable file",
         "chmod +x",
         toml=(("./build.sh", "./bild.sh"),),
     ),
     "a script that is not executable": Bad(
         "hashlab.toml:29",
-        "'./verify.py' is no executable file",
+        "'./verify.py' is not an executable file",
         "chmod +x ./verify.py",
         toml=(('"python3", "verify.py"', '"./verify.py"'),),
     ),
@@ -1282,8 +1304,8 @@ BUILDING = {
     ),
     "an empty command": Bad(
         "hashlab.toml:29",
-        "found an empty one",
-        "Write one item",
+        "found an empty list",
+        "Write at least one item",
         toml=(('["python3", "verify.py"]', "[]"),),
     ),
     "a step without a command": Bad(
@@ -1314,7 +1336,7 @@ FURTHER = {
     ),
     "a path with a null byte": Bad(
         "compose.yaml:9",
-        "holds a NUL character",
+        "contains a NUL character",
         "Remove",
         compose=(
             (
@@ -1336,20 +1358,23 @@ FURTHER = {
         compose=site_port('"8080:80"\n      - true'),
     ),
     "exposed words": Bad(
-        "compose.yaml:4", "'http' is no port", '"80/udp"', compose=queue("expose: [http]")
+        "compose.yaml:4",
+        "'http' is not a valid port",
+        '"80/udp"',
+        compose=queue("expose: [http]"),
     ),
     "an exposed switch": Bad(
         "compose.yaml:4", "expected a port", "", compose=queue("expose: [true]")
     ),
     "a restart of a dependency": Bad(
         "compose.yaml:24",
-        "'restart: true' of a dependency is not acted on",
+        "'restart: true' of a dependency is not supported",
         "Remove it",
         compose=(("service_healthy\n", "service_healthy\n        restart: true\n"),),
     ),
     "a secret without a name": Bad(
         "compose.yaml:17",
-        "expected a string, found an empty one",
+        "expected a string, found an empty string",
         "Write a value",
         compose=(("[key]", "['']"),),
     ),
@@ -1431,7 +1456,7 @@ FURTHER = {
     ),
     "a volume with the source of a path": Bad(
         "compose.yaml:8",
-        "'./src' is no name of a volume",
+        "'./src' is not a valid volume name",
         "type: bind",
         compose=(("data:/var/lib/queue", "{type: volume, source: ./src, target: /x}"),),
     ),
@@ -1443,12 +1468,15 @@ FURTHER = {
     ),
     "a mount of five parts": Bad(
         "compose.yaml:8",
-        "is no mount",
+        "is not a valid mount",
         "./site:/srv/site:ro",
         compose=(("data:/var/lib/queue", "a:/b:ro:c:d"),),
     ),
     "a path of Windows": Bad(
-        "compose.yaml:8", "is no mount", "./site", compose=(("data:/var/lib/queue", "C:\\data:/x"),)
+        "compose.yaml:8",
+        "is not a valid mount",
+        "./site",
+        compose=(("data:/var/lib/queue", "C:\\data:/x"),),
     ),
     "a secret that is a folder": Bad(
         "compose.yaml:35",
@@ -1502,7 +1530,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_a_mistake_is_reported_once_on_its_line_with_what_to_write_instead(
+def test_a_mistake_is_reported_once_on_its_line_with_the_correct_form(
     row: Bad, problems_of: Callable[..., tuple[Problem, ...]]
 ) -> None:
     problems = problems_of(compose=row.compose, toml=row.toml, files=row.files, environ=row.environ)

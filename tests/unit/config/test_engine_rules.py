@@ -1,4 +1,6 @@
-"""Values that only the engine would refuse, once machines are up, are mistakes of the file."""
+"""Values that Docker Engine would refuse on running machines are reported as mistakes of the
+file.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,9 @@ TOML = '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n'
 BEGIN = "services:\n  a:\n    image: x\n"
 
 REFUSED = {
-    "a variable without a name": ('environment: ["=bad"]', "without a name"),
-    "an empty name in a mapping": ('environment: {"": x}', "without a name"),
-    "a label without a name": ('labels: ["=x"]', "without a name"),
+    "a variable without a name": ('environment: ["=bad"]', "a value has no name"),
+    "an empty name in a mapping": ('environment: {"": x}', "a value has no name"),
+    "a label without a name": ('labels: ["=x"]', "a value has no name"),
     "a NUL in a value": ('environment: {A: "x\\0y"}', "NUL"),
     "a NUL in a name": ('environment: {"A\\0": x}', "must be a string"),
     "a NUL in a command": ('command: ["a\\0"]', "NUL"),
@@ -29,34 +31,37 @@ REFUSED = {
         'ports: [{target: 80, published: 8080, host_ip: "fe80::1"}]',
         "IPv6",
     ),
-    "an address of nobody here": ('ports: ["10.9.8.7:8080:80"]', "not an address of machine 'one'"),
+    "an address of no machine": ('ports: ["10.9.8.7:8080:80"]', "not an address of machine 'one'"),
     "too little memory": ("deploy: {resources: {limits: {memory: 5m}}}", "too little memory"),
     "too little of a core": ('deploy: {resources: {limits: {cpus: "0.001"}}}', "cores"),
     "an unknown limit": ("ulimits: {files: 10}", "not the name of a limit"),
-    "a soft limit without an end": ("ulimits: {nofile: {soft: -1, hard: 10}}", "above hard"),
+    "a soft limit without an end": (
+        "ulimits: {nofile: {soft: -1, hard: 10}}",
+        "above the hard limit",
+    ),
     "a setting of the machine": ("sysctls: {vm.swappiness: 1}", "whole machine"),
-    "a capability that is none": ("cap_add: [NET_ADMINN]", "not the name of a capability"),
-    "a signal that is none": ("stop_signal: SIGSTOPP", "not a signal"),
+    "an unknown capability": ("cap_add: [NET_ADMINN]", "not the name of a capability"),
+    "an unknown signal": ("stop_signal: SIGSTOPP", "not a signal"),
     "signal 0": ('stop_signal: "0"', "not a signal"),
     "signal 65": ('stop_signal: "65"', "not a signal"),
-    "a user above all users": ('user: "4294967296"', "out of range"),
-    "a group above all groups": ('user: "1:2147483648"', "out of range"),
+    "a user id that is too high": ('user: "4294967296"', "out of range"),
+    "a group id that is too high": ('user: "1:2147483648"', "out of range"),
     "a negative user": ('user: "-1"', "out of range"),
     "a group without a user": ('user: ":5"', "not a user"),
-    "a relative working folder": ("working_dir: app", "no absolute path"),
-    "a mount over everything": ("volumes: [v:/]\n\nvolumes: {v: }", "over /"),
-    "a mount over everything, in other words": ("tmpfs: [/a/..]", "over /"),
+    "a relative working folder": ("working_dir: app", "not an absolute path"),
+    "a mount over everything": ("volumes: [v:/]\n\nvolumes: {v: }", "cannot replace /"),
+    "a mount over everything, in other words": ("tmpfs: [/a/..]", "cannot replace /"),
     "a secret over everything": (
         "secrets: [{source: s, target: /}]\nsecrets: {s: {file: ./compose.yaml}}",
-        "over /",
+        "cannot replace /",
     ),
     "two mounts at one place": ("tmpfs: [/a/b, /a//b/]", "mounts /a/b twice"),
-    "a port above all ports": ("expose: [65536]", "no port"),
-    "port 0 exposed": ("expose: [0]", "no port"),
-    "a range that goes down": ('expose: ["90-80"]', "no port"),
-    "a profile of the laptop": ('security_opt: ["seccomp:./profile.json"]', "not acted on"),
-    "an unknown option": ("security_opt: [no-new-privilege]", "not acted on"),
-    "a tmpfs of too many bits": ('tmpfs: ["/a:mode=77777"]', "not acted on"),
+    "a port that is too high": ("expose: [65536]", "not a valid port"),
+    "port 0 exposed": ("expose: [0]", "not a valid port"),
+    "a range that goes down": ('expose: ["90-80"]', "not a valid port"),
+    "a profile of the laptop": ('security_opt: ["seccomp:./profile.json"]', "not supported"),
+    "an unknown option": ("security_opt: [no-new-privilege]", "not supported"),
+    "a tmpfs of too many bits": ('tmpfs: ["/a:mode=77777"]', "not supported"),
 }
 TAKEN = (
     "healthcheck: {test: x, timeout: 1ms, interval: 0s, start_period: 0s}",
@@ -79,7 +84,7 @@ TAKEN = (
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_the_engine_would_refuse_is_refused_with_its_line(
+def test_a_value_that_the_engine_refuses_is_reported_with_its_line(
     text: str, message: str, problems_of: Problems
 ) -> None:
     first, _, rest = text.partition("\n")
@@ -90,7 +95,7 @@ def test_what_the_engine_would_refuse_is_refused_with_its_line(
 
 
 @pytest.mark.parametrize("text", TAKEN)
-def test_what_the_engine_takes_is_taken(text: str, problems_of: Problems) -> None:
+def test_a_value_that_the_engine_accepts_is_accepted(text: str, problems_of: Problems) -> None:
     assert problems_of(compose=f"{BEGIN}    {text}\n", toml=TOML) == ()
 
 
@@ -107,7 +112,7 @@ services:
 
 
 @pytest.mark.parametrize("restart", ["always", "unless-stopped"])
-def test_what_is_always_started_again_cannot_be_waited_for(
+def test_a_service_that_always_restarts_cannot_be_awaited_as_completed(
     restart: str, problems_of: Problems
 ) -> None:
     condition = "service_completed_successfully"
@@ -121,9 +126,7 @@ def test_what_is_always_started_again_cannot_be_waited_for(
 
 
 @pytest.mark.parametrize("check", ["{disable: true}", "{test: [NONE]}"])
-def test_a_check_that_the_file_disables_cannot_be_waited_for(
-    check: str, problems_of: Problems
-) -> None:
+def test_a_disabled_health_check_cannot_be_awaited(check: str, problems_of: Problems) -> None:
     compose = WAITS.format(restart='"no"', condition="service_healthy")
     compose = compose.replace("    restart:", f"    healthcheck: {check}\n    restart:")
     [problem] = problems_of(compose=compose, toml=TOML)

@@ -44,7 +44,7 @@ FILES = dict.fromkeys(
 
 
 def blocks(language: str) -> list[tuple[int, str]]:
-    """Return (line, text) of each block of the page in one language."""
+    """Return (line, text) of each code block of the page in one language."""
     page = PAGE.read_text(encoding="utf-8")
     found = [match for match in BLOCK.finditer(page) if match[1] == language]
     return [(page.count("\n", 0, match.start()) + 1, match[2]) for match in found]

@@ -1,4 +1,4 @@
-"""Short and long forms give the same values, and a whole lab reads as it is written."""
+"""Short and long forms give the same values, and a whole lab is read as written."""
 
 # ruff: noqa: E501
 
@@ -141,7 +141,7 @@ VALUES: dict[str, tuple[str, str, object]] = {
 
 
 @pytest.mark.parametrize(("text", "field", "expected"), VALUES.values(), ids=VALUES)
-def test_a_key_gives_the_value_that_it_says(
+def test_a_key_gives_its_documented_value(
     text: str, field: str, expected: object, service: Callable[[str], Service]
 ) -> None:
     value: object = service(text)
@@ -150,7 +150,7 @@ def test_a_key_gives_the_value_that_it_says(
     assert value == expected
 
 
-def test_own_variables_win_over_those_of_env_files_and_can_remove_them(
+def test_own_variables_override_or_remove_those_of_env_files(
     service: Callable[[str], Service], tmp_path: Path
 ) -> None:
     (tmp_path / "one.env").write_text("A=1\nB=1\nC=1\n")
@@ -159,7 +159,7 @@ def test_own_variables_win_over_those_of_env_files_and_can_remove_them(
     assert dict(found.environment) == {"A": "1", "B": "2", "D": "$x"}
 
 
-def test_a_whole_lab_reads_as_it_is_written(load: Load, tmp_path: Path) -> None:
+def test_a_whole_lab_is_read_as_written(load: Load, tmp_path: Path) -> None:
     lab = load()
     assert (lab.name, lab.provider, str(lab.subnet)) == ("small", "auto", "192.168.60.0/24")
     assert lab.machines == (
@@ -192,29 +192,29 @@ def test_files_of_secrets_and_configs_are_declared(load: Load, tmp_path: Path) -
     assert lab.notes == ()
 
 
-def test_a_declared_file_that_a_mount_leaves_out_is_noted(load: Load) -> None:
+def test_a_secret_that_is_left_out_of_a_mount_is_noted(load: Load) -> None:
     declared = "secrets:\n", "configs:\n  site:\n    file: ./src/app.txt\nsecrets:\n"
     mounted = "- ./out/app:/app:ro\n", "- ./out/app:/app:ro\n      - ./src:/src\n"
     assert load(compose=(declared, mounted)).notes == (
-        "src/app.txt is declared as a secret or config, so it is not in the mount of src",
+        "src/app.txt is declared as a secret or config, so it is left out of the mount of src",
     )
 
 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ('a"b', "holds '\"', which OpenSSH"),
+        ('a"b', "contains '\"', which OpenSSH"),
         ("a\\b", "which OpenSSH"),
-        ("a${HOME}", "holds '${', which OpenSSH"),
-        ("a:b", "holds ':', which Docker"),
-        ("[a", "holds '[', which Vagrant"),
-        ("a?b", "holds '?', which Vagrant"),
+        ("a${HOME}", "contains '${', which OpenSSH"),
+        ("a:b", "contains ':', which Docker"),
+        ("[a", "contains '[', which Vagrant"),
+        ("a?b", "contains '?', which Vagrant"),
         ("a\nb", "the character '\\n'"),
         ("a\x1bb", "the character '\\x1b'"),
         ("a\udcff", "a byte that is not UTF-8"),
     ],
 )
-def test_a_folder_that_a_tool_underneath_cannot_take_is_refused_by_name(
+def test_a_folder_is_refused_if_a_tool_cannot_handle_its_path(
     tmp_path: Path, name: str, said: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
@@ -224,7 +224,7 @@ def test_a_folder_that_a_tool_underneath_cannot_take_is_refused_by_name(
 
 
 @pytest.mark.parametrize("name", ["a b", "ü", "100%", "$x", "it's", "a*", "#a;b&c", "~a", "-a"])
-def test_any_other_folder_may_hold_a_lab(
+def test_a_lab_may_be_in_any_other_folder(
     write_lab: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     shutil.copytree(write_lab(), tmp_path / name)
@@ -244,7 +244,7 @@ def test_loading_writes_nothing(load: Load, tmp_path: Path) -> None:
     assert not (tmp_path / ".hashlab").exists()
 
 
-def test_one_image_that_several_services_name_has_the_build_of_the_one_that_builds_it(
+def test_an_image_of_several_services_has_the_build_of_the_service_that_builds_it(
     load: Load, tmp_path: Path
 ) -> None:
     compose = "services:\n  a: {image: x}\n  b: {image: x, build: ./site}\n  c: {image: x, build: {context: site}}\n"
@@ -255,9 +255,7 @@ def test_one_image_that_several_services_name_has_the_build_of_the_one_that_buil
     assert image.build.dockerfile == tmp_path / "site/Dockerfile"
 
 
-def test_paths_of_a_compose_file_in_a_folder_start_at_that_folder(
-    load: Load, tmp_path: Path
-) -> None:
+def test_paths_of_a_compose_file_are_relative_to_its_folder(load: Load, tmp_path: Path) -> None:
     files = {
         "deploy/compose.yaml": "services:\n  a: {image: '${IMAGE}', volumes: ['../src:/s']}\n",
         "deploy/.env": "IMAGE=y\n",
@@ -268,14 +266,14 @@ def test_paths_of_a_compose_file_in_a_folder_start_at_that_folder(
     assert lab.services[0].binds[0].source == tmp_path / "src"
 
 
-def test_the_provider_of_the_command_line_replaces_that_of_the_file(load: Load) -> None:
+def test_the_provider_of_the_command_line_overrides_the_file(load: Load) -> None:
     toml = (('"small"\n', '"small"\nprovider = "docker"\n'),)
     assert load(toml=toml).provider == "docker"
     assert load(toml=toml, provider="libvirt").provider == "libvirt"
     assert load(toml=toml, provider="auto").provider == "auto"
 
 
-def test_what_only_one_provider_asks_for_is_not_asked_of_a_lab_that_takes_any(load: Load) -> None:
+def test_rules_of_one_provider_are_not_checked_for_a_lab_that_accepts_any(load: Load) -> None:
     toml = '[lab]\nname = "small"\nprovider = "auto"\nsubnet = "10.1.1.0/24"\n'
     toml += '[machines.one]\naddress = "10.1.1.5"\n'
     lab = load(toml=toml, compose="services: {a: {image: x}}\n")
@@ -290,7 +288,7 @@ def test_harmless_keys_are_noted(load: Load) -> None:
     )
 
 
-def test_arrays_of_tables_may_be_written_in_both_ways(load: Load) -> None:
+def test_arrays_of_tables_may_be_written_in_both_forms(load: Load) -> None:
     toml = TOML + '[[machines.one.forwarded_ports]]\nid = "a"\nguest = 80\nhost = 8080\n'
     lab = load(toml=toml, compose="services: {a: {image: x, ports: ['80:80']}}\n")
     assert lab.machines[0].forwarded_ports == (ForwardedPort("a", 80, 8080),)
@@ -300,7 +298,7 @@ def test_arrays_of_tables_may_be_written_in_both_ways(load: Load) -> None:
     ("text", "expected"),
     [("512m", 512 * 1024**2), ("1g", 1024**3), ("1.5gb", 1610612736), ("1KiB", 1024), ("7", 7), ("7b", 7), ("x", None), ("1 x", None), ("-1m", None)],
 )  # fmt: skip
-def test_sizes_of_compose_count_in_powers_of_1024(text: str, expected: int | None) -> None:
+def test_sizes_in_compose_use_powers_of_1024(text: str, expected: int | None) -> None:
     assert compose_bytes(text) == expected
 
 

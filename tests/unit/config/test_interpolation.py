@@ -52,7 +52,7 @@ RULES = {
 
 
 @pytest.mark.parametrize(("text", "expected"), RULES.items(), ids=RULES)
-def test_a_variable_is_replaced_by_the_rules(text: str, expected: str) -> None:
+def test_a_variable_is_replaced_as_specified(text: str, expected: str) -> None:
     assert replaced(text) == expected
 
 
@@ -64,11 +64,11 @@ def test_a_malformed_variable_is_refused(text: str) -> None:
         replaced(text)
 
 
-def test_a_required_variable_in_a_default_that_is_not_used_is_not_asked_for() -> None:
+def test_a_required_variable_in_an_unused_default_may_be_missing() -> None:
     assert replaced("${SET:-${NONE:?needed}}") == "value"
 
 
-def test_operators_agree_with_their_definition_for_all_combinations() -> None:
+def test_operators_match_their_definition_in_all_combinations() -> None:
     values = {"unset": None, "empty": "", "full": "v"}
     for (state, value), colon, operator in product(values.items(), ("", ":"), "-+?"):
         environ = {} if value is None else {"V": value}
@@ -85,7 +85,7 @@ def test_operators_agree_with_their_definition_for_all_combinations() -> None:
         ), (state, text)
 
 
-def test_any_text_survives_when_its_dollars_are_doubled() -> None:
+def test_any_text_is_unchanged_if_its_dollars_are_doubled() -> None:
     random = Random(7)
     for _ in range(300):
         text = "".join(random.choice("${}:-?+aA_ 1\n") for _ in range(random.randrange(30)))
@@ -102,7 +102,7 @@ def test_any_text_is_replaced_or_refused_but_never_crashes() -> None:
             continue
 
 
-def test_the_environment_wins_over_the_env_file_beside_the_compose_file(
+def test_the_environment_overrides_the_env_file_next_to_the_compose_file(
     load: Callable[..., Lab],
 ) -> None:
     files = {".env": "GREETING=moin\n"}
@@ -113,7 +113,9 @@ def test_the_environment_wins_over_the_env_file_beside_the_compose_file(
 
 def test_a_variable_that_is_not_set_is_noted_with_its_line(load: Callable[..., Lab]) -> None:
     lab = load(compose=(("${GREETING:-hello}", "${GREETING}"),))
-    assert lab.notes == ("compose.yaml:14: the variable GREETING is not set; it is taken as empty",)
+    assert lab.notes == (
+        "compose.yaml:14: the variable GREETING is not set; an empty string is used",
+    )
 
 
 def test_lines_of_an_env_file_are_read_as_compose_reads_them(tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_lines_of_an_env_file_are_read_as_compose_reads_them(tmp_path: Path) -> 
     assert report.problems == []
 
 
-def test_a_raw_env_file_is_taken_as_it_stands(tmp_path: Path) -> None:
+def test_a_raw_env_file_is_taken_literally(tmp_path: Path) -> None:
     path = tmp_path / "app.env"
     path.write_text('A="$X" # y\n# B=1\n')
     assert read_dotenv(path, environ={}, report=Report("f"), raw=True) == {"A": '"$X" # y'}

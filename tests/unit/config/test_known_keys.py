@@ -1,4 +1,4 @@
-"""The tables of keys know every key of the Compose Specification, so none is dropped in silence."""
+"""The tables contain every key of the Compose Specification, so that none is silently ignored."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("model", "table"), PAIRS.items(), ids=PAIRS)
-def test_each_key_of_compose_is_acted_on_or_reported(model: str, table: Table) -> None:
+def test_each_key_of_compose_is_supported_or_reported(model: str, table: Table) -> None:
     fields = getattr(models, model).model_fields
     known = {field.alias or name for name, field in fields.items()}
     assert set(table.readers) | set(table.unsupported) == known
     assert not set(table.readers) & set(table.unsupported)
 
 
-def test_each_key_that_is_not_acted_on_has_a_hint() -> None:
+def test_each_key_that_is_not_supported_has_a_hint() -> None:
     for table in PAIRS.values():
         for key, hint in table.unsupported.items():
             assert hint.endswith((".", "}")), key

@@ -1,4 +1,6 @@
-"""Lines of keys and values are right, and YAML scalars are what Docker Compose takes them for."""
+"""Keys and values have the right lines, and YAML scalars have the types that Docker Compose gives
+them.
+"""
 
 from __future__ import annotations
 
@@ -107,13 +109,13 @@ TOML_LINES = {
 }
 
 
-def test_every_toml_value_has_its_line_whatever_surrounds_it() -> None:
+def test_every_toml_value_has_its_line_in_any_context() -> None:
     node = toml(TOML)
     assert plain(node) == tomllib.loads(TOML)
     assert lines(node) == TOML_LINES
 
 
-def test_generated_toml_has_each_value_on_the_line_that_it_names() -> None:
+def test_each_value_of_generated_toml_has_its_line() -> None:
     for seed in range(40):
         text = generated_toml(Random(seed))
         node = toml(text)
@@ -186,13 +188,13 @@ YAML_LINES = {
 }
 
 
-def test_every_yaml_value_has_its_line_also_through_anchors_and_merges() -> None:
+def test_every_yaml_value_has_its_line_even_through_anchors_and_merges() -> None:
     node = from_yaml(YAML)
     assert lines(node) == YAML_LINES
     assert plain(node) == yaml.safe_load(YAML)
 
 
-def test_merges_leave_own_keys_alone_and_earlier_ones_win() -> None:
+def test_own_keys_override_merges_and_earlier_merges_override_later_ones() -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc: {<<: [*b, *a], y: 3}\n"
     assert plain(from_yaml(text))["c"] == {"x": 2, "y": 3, "z": 2}
 
@@ -211,7 +213,7 @@ SCALARS = {
 
 
 @pytest.mark.parametrize(("text", "value"), SCALARS.items(), ids=SCALARS)
-def test_a_plain_scalar_is_what_compose_takes_it_for(text: str, value: object) -> None:
+def test_a_plain_scalar_has_the_type_that_compose_gives_it(text: str, value: object) -> None:
     assert resolve_plain(text) == value
     assert type(resolve_plain(text)) is type(value)
 

@@ -31,7 +31,7 @@ def test_services_fill_the_machines_in_the_order_of_the_files(load: Load) -> Non
     assert places(lab) == {"s0": "one", "s1": "two", "s2": "three", "s3": "one", "s4": "two"}
 
 
-def test_services_with_a_constraint_are_counted_first_wherever_they_stand(load: Load) -> None:
+def test_services_with_a_constraint_are_counted_first_in_any_order(load: Load) -> None:
     lab = load(
         toml=TOML,
         compose=services(
@@ -77,7 +77,7 @@ def test_an_optional_dependency_on_another_profile_is_dropped(load: Load) -> Non
     assert load(toml=TOML, compose=compose).services[0].depends_on == ()
 
 
-def test_a_volume_that_two_machines_name_is_noted_as_not_shared(load: Load) -> None:
+def test_a_volume_on_two_machines_is_noted_as_not_shared(load: Load) -> None:
     compose = services(
         f"a: {{image: x, volumes: ['v:/v'], {on('one')}}}",
         f"b: {{image: x, volumes: ['v:/v'], {on('two')}}}",

@@ -1,4 +1,4 @@
-"""All problems of all files are reported at once, in order, without consequences of each other."""
+"""All problems of all files are reported at once, in order; a problem's consequences are not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hashlab.errors import ConfigError, ExitCode, Problem, UsageError
 Problems = Callable[..., tuple[Problem, ...]]
 
 
-def test_problems_of_all_files_come_together_sorted_by_file_and_line(problems_of: Problems) -> None:
+def test_problems_of_all_files_are_reported_together_by_file_and_line(
+    problems_of: Problems,
+) -> None:
     problems = problems_of(
         compose=(
             ("rabbitmq:3", "Rabbit"),
@@ -53,7 +55,7 @@ def test_a_syntax_error_in_one_file_does_not_hide_the_problems_of_the_other(
     }
 
 
-def test_a_wrong_machine_makes_no_problem_of_the_services_on_it(problems_of: Problems) -> None:
+def test_a_wrong_machine_causes_no_problem_for_its_services(problems_of: Problems) -> None:
     problems = problems_of(
         toml=(("192.168.60.6", "elsewhere"), ("[machines.broker]", "[machines.Broker]")),
         compose=(("== broker", "== Broker"),),
@@ -64,7 +66,7 @@ def test_a_wrong_machine_makes_no_problem_of_the_services_on_it(problems_of: Pro
     ]
 
 
-def test_an_anchor_that_is_wrong_is_reported_once_however_often_it_is_used(
+def test_a_wrong_anchor_is_reported_once_even_if_used_often(
     problems_of: Problems,
 ) -> None:
     compose = (
@@ -89,7 +91,7 @@ def test_the_error_shows_each_problem_and_exits_as_a_configuration_error(
     ]
 
 
-def test_a_missing_compose_file_is_named_with_the_one_that_is_there(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_compose_file_names_an_existing_one(tmp_path: Path) -> None:
     (tmp_path / "hashlab.toml").write_text(
         '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n'
     )
@@ -107,22 +109,22 @@ def test_the_lab_folder_is_found_from_a_folder_below(write_lab: Callable[..., Pa
     assert find_lab_folder(below) == folder
 
 
-def test_without_a_lab_folder_the_error_says_what_to_do(tmp_path: Path) -> None:
+def test_without_a_lab_folder_the_error_names_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         find_lab_folder(tmp_path)
-    assert "there is no hashlab.toml in" in str(caught.value)
+    assert "cannot find hashlab.toml in" in str(caught.value)
     assert "docs/reference/config.md" in caught.value.next_step
 
 
 def test_an_unknown_provider_on_the_command_line_is_a_usage_error(
     write_lab: Callable[..., Path],
 ) -> None:
-    with pytest.raises(UsageError, match="no provider 'cloud'") as caught:
+    with pytest.raises(UsageError, match="unknown provider 'cloud'") as caught:
         load_lab(write_lab(), environ={}, provider="cloud")
     assert caught.value.next_step == "use one of: auto, docker, libvirt, virtualbox"
 
 
-def test_virtualbox_refuses_a_subnet_it_cannot_have(problems_of: Problems) -> None:
+def test_virtualbox_refuses_a_subnet_outside_its_range(problems_of: Problems) -> None:
     no_box, problem = problems_of(
         toml=(
             ("192.168.60.0", "10.1.1.0"),
@@ -133,4 +135,4 @@ def test_virtualbox_refuses_a_subnet_it_cannot_have(problems_of: Problems) -> No
     )
     assert (problem.file, problem.line) == ("hashlab.toml", 3)
     assert "192.168.56.0/21" in problem.message
-    assert "no box" in no_box.message
+    assert "needs [box.virtualbox]" in no_box.message

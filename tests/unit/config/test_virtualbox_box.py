@@ -1,4 +1,4 @@
-"""[box.virtualbox]: a box by its address and checksum; mistakes are told together."""
+"""[box.virtualbox] names a box by address and checksum; its mistakes are reported together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def box(**changes: str | None) -> Edits:
     )
 
 
-def test_the_user_is_the_one_that_boxes_of_its_kind_have(load: Load) -> None:
+def test_the_user_defaults_to_that_of_the_kind_of_box(load: Load) -> None:
     found = load(toml=box(), provider="virtualbox").box.virtualbox
     assert found == VirtualBoxBase(URL, CHECKSUM, "debian", "vagrant")
     flatcar = load(toml=box(kind="flatcar")).box.virtualbox
@@ -45,13 +45,13 @@ def test_the_user_is_the_one_that_boxes_of_its_kind_have(load: Load) -> None:
         "https://boxes.example:8443/a/b?version=1",
     ],
 )
-def test_boxes_on_the_web_and_on_the_laptop_are_taken(load: Load, url: str) -> None:
+def test_boxes_on_the_web_and_on_the_laptop_are_accepted(load: Load, url: str) -> None:
     found = load(toml=box(url=url)).box.virtualbox
     assert found is not None
     assert found.url == url
 
 
-def test_a_sha512_checksum_is_taken(load: Load) -> None:
+def test_a_sha512_checksum_is_accepted(load: Load) -> None:
     checksum = "sha512:" + "ab" * 64
     found = load(toml=box(checksum=checksum)).box.virtualbox
     assert found is not None
@@ -60,25 +60,25 @@ def test_a_sha512_checksum_is_taken(load: Load) -> None:
 
 MISTAKES = [
     ("url", "debian/bookworm64", "HashiCorp's catalogue, which closes on 2026-12-31", "file:///"),
-    ("url", "bookworm.box", "is no address of a box", "https://"),
-    ("url", "./boxes/a.box", "is no address of a box", "https://"),
-    ("url", "https:///a.box", "is no address of a box", "https://"),
-    ("url", "file://a.box", "is no address of a box", "file:///"),
-    ("url", "ftp://boxes.example/a.box", "is no address of a box", "https://"),
-    ("url", "https://boxes.example/a b.box", "is no address of a box", "https://"),
-    ("url", "https://[boxes.example/a.box", "is no address of a box", "https://"),
+    ("url", "bookworm.box", "is not the address of a .box file", "https://"),
+    ("url", "./boxes/a.box", "is not the address of a .box file", "https://"),
+    ("url", "https:///a.box", "is not the address of a .box file", "https://"),
+    ("url", "file://a.box", "is not the address of a .box file", "file:///"),
+    ("url", "ftp://boxes.example/a.box", "is not the address of a .box file", "https://"),
+    ("url", "https://boxes.example/a b.box", "is not the address of a .box file", "https://"),
+    ("url", "https://[boxes.example/a.box", "is not the address of a .box file", "https://"),
     ("url", "https://boxes.example/a.json", "is a list of boxes", "url and checksum"),
-    ("checksum", "0123456789abcdef" * 4, "does not say which checksum", "sha256:…"),
-    ("checksum", "md5:0123", "does not say which checksum", "sha256:…"),
-    ("checksum", "sha256:0123", "is no sha256 checksum", "64 digits"),
-    ("checksum", "sha512:" + "ab" * 32, "is no sha512 checksum", "128"),
-    ("kind", "ubuntu", "'ubuntu' is not known here", "flatcar, debian"),
-    ("user", "Core User", "is no name of a user", 'user = "vagrant"'),
+    ("checksum", "0123456789abcdef" * 4, "does not begin with sha256: or sha512:", "sha256:…"),
+    ("checksum", "md5:0123", "does not begin with sha256: or sha512:", "sha256:…"),
+    ("checksum", "sha256:0123", "is not a valid sha256 checksum", "64 digits"),
+    ("checksum", "sha512:" + "ab" * 32, "is not a valid sha512 checksum", "128"),
+    ("kind", "ubuntu", "'ubuntu' is not an allowed value", "flatcar, debian"),
+    ("user", "Core User", "is not a valid user name", 'user = "vagrant"'),
 ]
 
 
 @pytest.mark.parametrize(("key", "value", "says", "hint"), MISTAKES)
-def test_each_mistake_is_told_on_its_line_with_what_to_write(
+def test_each_mistake_is_reported_on_its_line_with_the_correct_form(
     problems_of: Problems, key: str, value: str, says: str, hint: str
 ) -> None:
     (problem,) = problems_of(toml=box(**{key: value}))
@@ -87,25 +87,25 @@ def test_each_mistake_is_told_on_its_line_with_what_to_write(
     assert hint in problem.hint
 
 
-def test_all_mistakes_are_told_together(problems_of: Problems) -> None:
+def test_all_mistakes_are_reported_together(problems_of: Problems) -> None:
     problems = problems_of(toml=box(url="a/b", checksum="x", kind="y"))
     assert [problem.line for problem in problems] == [32, 33, 34]
 
 
 @pytest.mark.parametrize("key", ["url", "checksum", "kind"])
-def test_url_checksum_and_kind_are_needed(problems_of: Problems, key: str) -> None:
+def test_url_checksum_and_kind_are_required(problems_of: Problems, key: str) -> None:
     (problem,) = problems_of(toml=box(**{key: None}))
     assert (problem.line, problem.message) == (31, f"[box.virtualbox] needs '{key}'")
 
 
 def test_the_provider_virtualbox_needs_a_box_and_others_do_not(problems_of: Problems) -> None:
     (problem,) = problems_of(provider="virtualbox")
-    assert problem.message == "the provider virtualbox has no box of its own"
+    assert problem.message == "the provider virtualbox needs [box.virtualbox]"
     assert "[box.virtualbox]" in problem.hint
     assert problems_of(provider="docker") == ()
 
 
-def test_packages_that_flatcar_cannot_have_are_told(load: Load) -> None:
+def test_packages_that_flatcar_cannot_install_are_noted(load: Load) -> None:
     edits = ("[box.virtualbox]\n", '[box]\npackages = ["curl"]\n\n[box.virtualbox]\n')
     flatcar = ((box(kind="flatcar")[0][0], box(kind="flatcar")[0][1].replace(*edits)),)
     debian = ((box()[0][0], box()[0][1].replace(*edits)),)

@@ -229,7 +229,7 @@ def test_without_a_lab_it_does_not_begin(
     monkeypatch.undo()
     monkeypatch.chdir(outside.root)
     assert watch.watch(PEOPLE) == ExitCode.CONFIG
-    assert "there is no hashlab.toml" in capsys.readouterr().err
+    assert "cannot find hashlab.toml" in capsys.readouterr().err
 
 
 def test_a_laptop_that_cannot_watch_ends_it(

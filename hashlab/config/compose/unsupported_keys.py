@@ -1,9 +1,9 @@
-"""The keys that Compose allows and hashlab does not act on, each with what to do instead."""
+"""The keys that Compose allows and hashlab does not support, each with an alternative."""
 
 from __future__ import annotations
 
 _REMOVE = "Remove it."
-_FILE_ONLY = "Only 'file' is acted on."
+_FILE_ONLY = "Only 'file' is supported."
 _ONE_NETWORK = "Every service is on one network of the lab already; remove it."
 _MACHINE_DECIDES = "Machines are alike; remove it."
 _LIMITS = "Write deploy: {{resources: {{limits: {{{}: …}}}}}}."
@@ -32,7 +32,7 @@ SERVICE = {
     "cpuset": _LIMITS.format("cpus"),
     "credential_spec": _REMOVE,
     "device_cgroup_rules": _REMOVE,
-    "devices": "Machines have no devices to hand on; remove it.",
+    "devices": "Machines have no devices to pass on; remove it.",
     "dns": "Services find each other by name already; remove it.",
     "dns_opt": _REMOVE,
     "dns_search": _REMOVE,
@@ -111,10 +111,10 @@ PLACEMENT = {
     "preferences": 'Use constraints: ["node.hostname == NAME"].',
 }
 RESOURCES = {"reservations": "Use limits."}
-HEALTHCHECK = {"start_interval": "The engine asks every 'interval'; use that and 'start_period'."}
+HEALTHCHECK = {"start_interval": "The engine checks every 'interval'; use that and 'start_period'."}
 WATCH = {
     "exec": "Use action: sync+restart.",
-    "include": "Name the folder in 'path', and what to leave out in 'ignore'.",
+    "include": "Name the folder in 'path', and the exceptions in 'ignore'.",
     "initial_sync": "Bind mounts are always uploaded first; remove it.",
 }
 PORT = {"app_protocol": _REMOVE, "name": _REMOVE}
@@ -148,5 +148,5 @@ CONFIG = {
     "name": "It has the name of its key; remove it.",
     "template_driver": _FILE_ONLY,
 }
-_OWNER = "The file belongs to root; let 'mode' say who reads it."
+_OWNER = "The file belongs to root; set its readers by 'mode'."
 FILE_REFERENCE = {"gid": _OWNER, "uid": _OWNER}
