@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hashlab.daemon import client
+from hashlab.documents import json_text
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.connect import reconnect, renew_ssh_files
@@ -26,7 +27,7 @@ from hashlab.run.execution import Options, Workflow, fail, run, run_several
 from hashlab.run.labs import lab_folder
 from hashlab.run.provider import survey
 from hashlab.run.wiring import make_world
-from hashlab.state.files import is_file, json_text
+from hashlab.state.files import is_file
 
 # Words that follow `hashlab box`.
 BOX_ACTIONS = ("export", "import", "prune")

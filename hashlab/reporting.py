@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.config import AUTO
+from hashlab.documents import json_text
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
 from hashlab.report import show_error
 from hashlab.report.budget import over_budget, read_budgets, spent
@@ -19,7 +20,7 @@ from hashlab.report.terminal import write_value
 from hashlab.run.execution import Options, fail
 from hashlab.run.labs import state_of
 from hashlab.run.wiring import PROVIDERS
-from hashlab.state.files import StateFolder, json_text, write_text
+from hashlab.state.files import StateFolder, write_text
 
 
 @dataclass(frozen=True)

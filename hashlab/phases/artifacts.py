@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hashlab.config.model import Artifact, Builder
+from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.hashing import Digests, digest, files_below, mode_digest, settled
 from hashlab.inputs.artifacts import read_inputs
-from hashlab.phases.world import Cause, World
+from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import BuildAnswer, BuildRequest
 from hashlab.state.files import read_json, remove, write_json

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hashlab.config.model import Build, Image
+from hashlab.documents.run import Cause
 from hashlab.errors import FilesChanged
 from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
-from hashlab.phases.world import Cause, World
+from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 INPUTS_LABEL = "hashlab.inputs.artifacts"

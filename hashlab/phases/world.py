@@ -11,6 +11,7 @@ from typing import Any
 
 from hashlab.config.model import Build as ImageBuild
 from hashlab.config.model import Lab, Machine, Service
+from hashlab.documents.run import Cause
 from hashlab.hashing import Digests
 from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.builds import Build
@@ -36,7 +37,6 @@ from hashlab.protocols import (
 from hashlab.state.files import StateFolder, append, read_json, read_text
 
 RESTARTED = "restarted\n"
-SHOWN_FILES = 5
 # How soon whoever waits for a link notices that the run was cancelled.
 LOOK_SECONDS = 0.1
 
@@ -52,24 +52,6 @@ class Reach:
     address: IPv4Address
     forwarded: Mapping[int, int]
     recipe: str = ""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a run had something to do: ``what`` changed, by these ``files`` (relative to the lab)."""
-
-    what: str
-    files: tuple[str, ...] = ()
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The cause as it stands in the record of a run (shape: docs/reference/json.md)."""
-        shown = self.files[:SHOWN_FILES]
-        return {
-            "what": self.what,
-            "files": list(shown),
-            "more": len(self.files) - len(shown),
-        }
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from hashlab.pipeline.cancelling import Cancelled, CancelToken
 from hashlab.pipeline.graph import Node, parallel, run_graph
-from hashlab.pipeline.recording import Listener, Recorder, Row, Status, Step, Track
+from hashlab.pipeline.recording import UNIX_TIME, Listener, Recorder, Row, Status, Step, Track
 from hashlab.pipeline.workflow import Part, Phase, RunResult, joined, run_workflow
 
 __all__ = [
+    "UNIX_TIME",
     "CancelToken",
     "Cancelled",
     "Listener",

@@ -6,24 +6,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from hashlab.pipeline.cancelling import Cancelled, CancelToken
 
 Status = Literal["ok", "skipped", "failed", "cancelled", "not-reached"]
+# Marks a field of a document that is Unix time in seconds: JSON has it as ISO 8601.
+UNIX_TIME = {"unit": "Unix time"}
 
 
 @dataclass(frozen=True)
 class Row:
     """One timed step. ``started`` is Unix time in seconds; ``bytes_sent`` counts what travelled
-    to machines. The table, the JSON record and the page show these rows and nothing else.
+    to machines. The table, the JSON record and the page show these rows.
     """
 
     name: str
     machine: str | None
     service: str | None
-    started: float | None
+    started: float | None = field(metadata=UNIX_TIME)
     seconds: float
     status: Status
     detail: str = ""

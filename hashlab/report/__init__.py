@@ -3,7 +3,7 @@
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.checks import show_checks
-from hashlab.report.record import error_record, run_record, save_record
+from hashlab.report.record import save_record
 from hashlab.report.rounds import Round, Rounds, round_report
 from hashlab.report.snapshots import show_snapshots
 from hashlab.report.status import show_status
@@ -14,10 +14,8 @@ __all__ = [
     "Round",
     "Rounds",
     "Silent",
-    "error_record",
     "make_report",
     "round_report",
-    "run_record",
     "save_record",
     "show_boxes",
     "show_checks",

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hashlab.documents import iso_time
+from hashlab.documents.run import RunRecord
 from hashlab.errors import LabError, UsageError
-from hashlab.report.record import moment
-from hashlab.report.runs import Run
 from hashlab.report.words import seconds, title
 
 # Commands that leave a record, those of docs/reference/json.md, and what is typed to run them.
@@ -39,7 +39,7 @@ class Spent:
 
     command: str
     budget: float
-    run: Run | None
+    run: RunRecord | None
 
     @property
     def ok(self) -> bool:
@@ -74,7 +74,7 @@ def _meant(name: str, names: Sequence[str]) -> str:
     return f"perhaps you meant: {close[0]}" if close else f"one of: {', '.join(names)}"
 
 
-def spent(budgets: Mapping[str, float], runs: Sequence[Run]) -> list[Spent]:
+def spent(budgets: Mapping[str, float], runs: Sequence[RunRecord]) -> list[Spent]:
     """Hold the last good run of each command against its budget; ``runs``: oldest first."""
     last = {run.command: run for run in runs if run.ok}
     return [Spent(name, budget, last.get(name)) for name, budget in budgets.items()]
@@ -96,14 +96,14 @@ def over_budget(all_spent: Sequence[Spent], page: str) -> LabError | None:
 def _said(one: Spent) -> str:
     if one.run is None:
         return f"no good run of {one.command} is recorded to hold against {one.budget:g} s"
-    when = f"on {one.run.provider}, {moment(one.run.started)}"
+    when = f"on {one.run.provider}, {iso_time(one.run.started)}"
     took = f"took {seconds(one.run.seconds)} s"
     return f"{one.command} {took}, its budget is {one.budget:g} s ({when})"
 
 
 def _most(one: Spent) -> str:
     """The phases that took the most; parts are in their phases."""
-    rows = [row for row in one.run.rows if row.depth == 0] if one.run else []
+    rows = [row for row in one.run.phases if row.depth == 0] if one.run else []
     rows = sorted(rows, key=lambda row: -row.seconds)[:SHOWN_PHASES]
     return f"most of {one.command}: " + ", ".join(
         f"{title(row)} {seconds(row.seconds)} s" for row in rows

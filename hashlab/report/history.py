@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import Literal
 
+from hashlab.documents.report import Change, Figures, Longer, Trend
 from hashlab.pipeline import Row
 
 # The newest runs that are drawn, and of which the trend speaks.
@@ -24,41 +23,6 @@ TREND_SECONDS = 0.1
 LONGER_FACTOR = 1.5
 LONGER_SECONDS = 0.3
 LEAST_FOR_USUAL = 3
-
-Change = Literal["faster", "slower", "steady"]
-
-
-@dataclass(frozen=True)
-class Figures:
-    """Seconds. A quarter of all runs lies below ``lower``, a quarter above ``upper``."""
-
-    median: float
-    least: float
-    lower: float
-    upper: float
-    most: float
-
-
-@dataclass(frozen=True)
-class Trend:
-    """Medians of the oldest and of the newest third, in seconds, and what that means."""
-
-    change: Change
-    oldest: float
-    newest: float
-
-
-@dataclass(frozen=True)
-class Longer:
-    """A row that took longer than usual. ``index``: its place among the run's rows; ``usual``:
-    median of earlier runs in seconds; ``idle`` of those ``runs`` had nothing to do there.
-    """
-
-    index: int
-    seconds: float
-    usual: float
-    runs: int
-    idle: int
 
 
 def figures(seconds: list[float]) -> Figures | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from datetime import datetime
+from typing import TextIO
 
+from hashlab.documents import to_json
+from hashlab.documents.run import RoundTrip, RunRecord, failure
 from hashlab.errors import HashlabError
 from hashlab.pipeline import Listener, Row
 from hashlab.report.base import Silent, make_report
-from hashlab.report.record import error_record
 from hashlab.report.summary import show_error
 from hashlab.report.terminal import is_rich, show
 from hashlab.report.view import Cell, Lines
@@ -38,7 +39,7 @@ class Round:
     because: str
     files: Sequence[str]
     rows: Sequence[Row] = ()
-    record: Mapping[str, Any] | None = None
+    record: RunRecord | None = None
     error: HashlabError | None = None
 
     @property
@@ -77,7 +78,7 @@ class Rounds:
         if over.error is not None and not again:
             show_error(over.error, self._people)
         if self._document is not None:
-            self._document(json.dumps(round_document(over)))
+            self._document(json.dumps(to_json(round_document(over))))
 
     def say(self, text: str) -> None:
         """A line that belongs to no round trip."""
@@ -96,24 +97,19 @@ class Rounds:
                 show([Lines((Cell(f"  {note}", "warn"),))], self._people)
 
 
-def round_document(over: Round) -> dict[str, Any]:
-    """A round trip as fields; docs/reference/json.md describes each."""
-    return {
-        "ended": _moment(over.ended),
-        "seconds": round(over.seconds, 3),
-        "because": over.because,
-        "files": list(over.files[:MOST_FILES]),
-        "more": max(0, len(over.files) - MOST_FILES),
-        "ok": over.error is None,
-        "done": over.done,
-        "error": None if over.error is None else error_record(over.error),
-        "run": over.record,
-    }
-
-
-def _moment(unix: float) -> str:
-    text = datetime.fromtimestamp(unix, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+def round_document(over: Round) -> RoundTrip:
+    """Return the document of a round trip."""
+    return RoundTrip(
+        ended=over.ended,
+        seconds=over.seconds,
+        because=over.because,
+        files=tuple(over.files[:MOST_FILES]),
+        more=max(0, len(over.files) - MOST_FILES),
+        ok=over.error is None,
+        done=tuple(over.done),
+        error=failure(over.error),
+        run=over.record,
+    )
 
 
 def _line(over: Round, *, again: bool) -> Cell:

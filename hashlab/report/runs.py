@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from hashlab.errors import ExitCode
+from hashlab.documents.run import Cause, Failure, RunRecord
 from hashlab.pipeline import Row, Status
 from hashlab.report.words import clean_text, one_line
 from hashlab.state.files import names, read_json
@@ -20,54 +20,10 @@ LATEST = 253_370_764_800.0
 
 
 @dataclass(frozen=True)
-class Cause:
-    """One thing that was made anew, and the files that changed (``more``: further ones)."""
-
-    what: str
-    files: tuple[str, ...]
-    more: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """How a run failed, as its record says."""
-
-    what: str
-    where: str
-    output: str
-    next_step: str
-    exit_code: int
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recorded run. ``started``: Unix time; ``causes`` None: the record is older than those."""
-
-    command: str
-    lab: str
-    provider: str
-    started: float
-    seconds: float
-    rows: tuple[Row, ...]
-    causes: tuple[Cause, ...] | None
-    failure: Failure | None
-
-    @property
-    def ok(self) -> bool:
-        """Whether all phases were ok or had nothing to do."""
-        return self.failure is None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user ended it."""
-        return self.failure is not None and self.failure.exit_code == ExitCode.INTERRUPTED
-
-
-@dataclass(frozen=True)
 class Runs:
     """All runs of a folder, oldest first, and the names of the files that are no whole record."""
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
     skipped: tuple[str, ...] = ()
 
 
@@ -87,19 +43,21 @@ def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
     return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
 
 
-def _run(value: Any) -> Run:
+def _run(value: Any) -> RunRecord:
     record = _table(value)
-    failure = None if _of(record, "ok", bool) else _failure(record.get("error"))
+    ok = _of(record, "ok", bool)
     causes = record.get("causes")
-    return Run(
+    return RunRecord(
         command=_line(record, "command"),
         lab=_line(record, "lab"),
         provider=_line(record, "provider"),
         started=_moment(record.get("started")),
         seconds=_seconds(record),
-        rows=tuple(_row(_table(phase)) for phase in _of(record, "phases", list)),
+        ok=ok,
+        peak_memory=_count(record, "peak_memory"),
         causes=None if causes is None else tuple(_cause(c) for c in _of(record, "causes", list)),
-        failure=failure,
+        phases=tuple(_row(_table(phase)) for phase in _of(record, "phases", list)),
+        error=None if ok else _failure(record.get("error")),
     )
 
 

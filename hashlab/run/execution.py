@@ -8,18 +8,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
+from hashlab.documents import json_text
+from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
-from hashlab.phases.world import Cause, World
+from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
-from hashlab.report import make_report, run_record, save_record, show_error, show_result
+from hashlab.report import make_report, save_record, show_error, show_result
 from hashlab.run.lock import held
 from hashlab.run.provider import open_lab
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
 from hashlab.run.workflows import fitted
-from hashlab.state.files import json_text
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
@@ -57,7 +58,7 @@ class Run:
     """
 
     result: RunResult
-    record: dict[str, Any]
+    record: RunRecord
     notes: tuple[str, ...]
     urls: dict[str, str]
     causes: tuple[Cause, ...] = ()
@@ -120,7 +121,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 world.provider.name,
                 result,
                 peak_memory=_peak_memory(),
-                causes=[cause.document for cause in world.facts.causes],
+                causes=world.facts.causes,
             )
             _save(world, record)
     notes = (*world.lab.notes, *world.facts.notes)
@@ -128,7 +129,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
     return Run(result, record, notes, urls, tuple(world.facts.causes))
 
 
-def _save(world: World, record: dict[str, Any]) -> None:
+def _save(world: World, record: RunRecord) -> None:
     """Save the record of a run. That it cannot be saved does not change how the run ended."""
     try:
         save_record(world.state.runs, record)
@@ -170,6 +171,5 @@ def fail(error: HashlabError, options: Options) -> ExitCode:
     """Show an expected failure that no workflow could record, and return its exit code."""
     show_error(error, stream=sys.stderr)
     if options.json:
-        document = {"ok": False, "error": {"what": error.what, "exit_code": int(error.exit_code)}}
-        print(json_text(document))
+        print(json_text(refusal(error)))
     return error.exit_code

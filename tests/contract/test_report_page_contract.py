@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from hashlab.documents.report import Report
 from hashlab.errors import Interrupted, LabError
 from hashlab.pipeline import Row
 from hashlab.report.findings import report_document
@@ -74,7 +75,7 @@ def records() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> dict[str, Any]:
+def told(tmp_path: Path) -> Report:
     """The document of a page with all there can be on it."""
     folder = save_runs(tmp_path / "runs", records())
     (folder / f"{'y' * 200}.json").write_text("{")
@@ -82,7 +83,7 @@ def told(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shown(driver: WebDriver, tmp_path: Path, told: dict[str, Any]) -> Iterator[WebDriver]:
+def shown(driver: WebDriver, tmp_path: Path, told: Report) -> Iterator[WebDriver]:
     """A browser with the page open; afterwards nothing may stand in its console."""
     path = tmp_path / "report.html"
     path.write_text(page(told), encoding="utf-8")
@@ -126,18 +127,18 @@ def test_nothing_stands_out_of_the_window(shown: WebDriver, width: int, run: int
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_bars_lie_where_the_seconds_say(shown: WebDriver, told: dict[str, Any], width: int) -> None:
+def test_bars_lie_where_the_seconds_say(shown: WebDriver, told: Report, width: int) -> None:
     wide(shown, width)
-    last = told["commands"][0]["last"]
+    last = told.commands[0].last
     bars = shown.execute_script(BARS)
-    assert len(bars) == len(last["phases"]) == 11
-    for phase, bar in zip(last["phases"], bars, strict=True):
-        second = bar["lane"] / last["seconds"]
-        begin, long = phase["offset"] * second, phase["seconds"] * second
+    assert len(bars) == len(last.phases) == 11
+    for phase, bar in zip(last.phases, bars, strict=True):
+        second = bar["lane"] / last.seconds
+        begin, long = (phase.offset or 0.0) * second, phase.seconds * second
         assert bar["lane"] > 250
         # Two pixels are the thinnest bar and the line at the lane's end.
-        assert bar["left"] == pytest.approx(begin, abs=2.5), phase["name"]
-        assert bar["width"] == pytest.approx(max(long, 2), abs=2.5), phase["name"]
+        assert bar["left"] == pytest.approx(begin, abs=2.5), phase.name
+        assert bar["width"] == pytest.approx(max(long, 2), abs=2.5), phase.name
 
 
 def test_the_page_asks_nobody_for_anything(shown: WebDriver) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hashlab.documents import to_json
+from hashlab.documents.run import Cause, run_record
 from hashlab.errors import HashlabError
 from hashlab.pipeline import Row, RunResult
-from hashlab.report import run_record, save_record
 
 # 2026-11-24 08:00:00 UTC
 MORNING = 1_795_507_200.0
@@ -53,11 +55,15 @@ def past_run(
     rows = refresh_rows(started, build=build, start=start) if rows is None else tuple(rows)
     took = build + start + 0.5 if seconds is None else seconds
     result = RunResult(tuple(rows), started, took, error)
-    return run_record(command, "demo", provider, result, causes=causes)
+    why = [Cause(str(one["what"]), tuple(one["files"]), int(one["more"])) for one in causes]
+    record: dict[str, Any] = to_json(run_record(command, "demo", provider, result, causes=why))
+    return record
 
 
 def save_runs(folder: Path, records: Sequence[dict[str, Any]]) -> Path:
-    """Save records as hashlab does; returns the folder."""
+    """Save records under the names that hashlab gives them; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     for record in records:
-        save_record(folder, record)
+        name = f"{record['started'].replace(':', '-')}-{record['command']}.json"
+        (folder / name).write_text(json.dumps(record))
     return folder

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 
 from hashlab.config.model import Lab, Service
+from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containers.actions import (
@@ -30,7 +31,7 @@ from hashlab.phases.containers.readiness import (
 )
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
-from hashlab.phases.world import Cause, World
+from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashlab.documents.run import Cause
 from hashlab.errors import FilesChanged, LabError
 from hashlab.hashing import open_regular
 from hashlab.phases.programs import PLACE, WALK
@@ -31,7 +32,7 @@ from hashlab.phases.upload.machine import (
     observe_files,
     write_manifest,
 )
-from hashlab.phases.world import Cause, World
+from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 # Up to this many files and bytes, opening another connection costs more than it saves.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any
 
+from hashlab.documents.report import BudgetResult, CommandHistory, Report
 from hashlab.report.page.history import history
 from hashlab.report.page.lastrun import last_run
 from hashlab.report.page.markup import Markup, element, joined, trusted
@@ -16,9 +16,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri
 START = ("hashlab init-box", "hashlab dev", "hashlab refresh")
 
 
-def page(document: Mapping[str, Any]) -> str:
-    """The HTML page of a report document (its fields: docs/reference/json.md)."""
-    name = document["lab"] or "no run yet"
+def page(document: Report) -> str:
+    """Return the HTML page of a report."""
+    name = document.lab or "no run yet"
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -28,7 +28,7 @@ def page(document: Mapping[str, Any]) -> str:
         element("meta", name="referrer", content="no-referrer"),
         element("link", rel="icon", href="data:,"),
         element("title", f"hashlab report: {name}"),
-        element("style", trusted(_style(len(document["commands"])))),
+        element("style", trusted(_style(len(document.commands)))),
     )
     body = element("body", _top(document, name), element("main", *_content(document)))
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
@@ -41,28 +41,28 @@ def _style(commands: int) -> str:
     return text + (f"{','.join(shown)}{{display:block}}\n" if shown else "")
 
 
-def _top(document: Mapping[str, Any], name: str) -> Markup:
-    said = f"{plural(document['runs'], 'run')} on record, page made {moment(document['made'])}"
+def _top(document: Report, name: str) -> Markup:
+    said = f"{plural(document.runs, 'run')} on record, page made {moment(document.made)}"
     return element(
         "header",
         element("p", "hashlab report", class_="kind"),
         element("h1", name),
         element("p", said, class_="dim"),
-        *_budgets(document["budgets"]),
-        *_skipped(document["skipped"]),
+        *_budgets(document.budgets),
+        *_skipped(document.skipped),
     )
 
 
-def _budgets(budgets: Sequence[Mapping[str, Any]]) -> list[Markup]:
+def _budgets(budgets: Sequence[BudgetResult]) -> list[Markup]:
     lines = []
     for one in budgets:
-        name, budget = one["command"], f"{one['budget']:g} s"
-        if one["seconds"] is None:
+        name, budget = one.command, f"{one.budget:g} s"
+        if one.seconds is None:
             said = f"Budget: no good run of {name} to hold against {budget}"
         else:
-            kept = "within" if one["ok"] else "over"
-            said = f"Budget: {name} took {lasting(one['seconds'])}, {kept} its budget of {budget}"
-        lines.append(noted("✓" if one["ok"] else "✗", said, "good" if one["ok"] else "bad"))
+            kept = "within" if one.ok else "over"
+            said = f"Budget: {name} took {lasting(one.seconds)}, {kept} its budget of {budget}"
+        lines.append(noted("✓" if one.ok else "✗", said, "good" if one.ok else "bad"))
     return lines
 
 
@@ -74,8 +74,8 @@ def _skipped(names: Sequence[str]) -> list[Markup]:
     return [noted("!", f"{count} ({', '.join(names[:3])}{more})", "warn")]
 
 
-def _content(document: Mapping[str, Any]) -> list[Markup]:
-    commands = document["commands"]
+def _content(document: Report) -> list[Markup]:
+    commands = document.commands
     if not commands:
         return [_nothing()]
     return [
@@ -94,7 +94,7 @@ def _content(document: Mapping[str, Any]) -> list[Markup]:
     ]
 
 
-def _choice(commands: Sequence[Mapping[str, Any]]) -> Markup:
+def _choice(commands: Sequence[CommandHistory]) -> Markup:
     """Radio buttons, and the last run of each command, of which the style sheet shows one; all of
     them in a browser that cannot choose.
     """
@@ -110,10 +110,10 @@ def _choice(commands: Sequence[Mapping[str, Any]]) -> Markup:
     return joined([element("fieldset", legend, *buttons, class_="choice"), *runs])
 
 
-def called(command: Mapping[str, Any], commands: Sequence[Mapping[str, Any]]) -> str:
+def called(command: CommandHistory, commands: Sequence[CommandHistory]) -> str:
     """A command's name, with its provider where others have another."""
-    several = len({other["provider"] for other in commands}) > 1
-    return f"{command['command']} ({command['provider']})" if several else str(command["command"])
+    several = len({other.provider for other in commands}) > 1
+    return f"{command.command} ({command.provider})" if several else command.command
 
 
 def _nothing() -> Markup:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from hashlab.documents.report import CommandHistory, PastRun, Trend
 from hashlab.report.history import LEAST_FOR_TREND, RECENT
 from hashlab.report.page.markup import Child, Markup, element
 from hashlab.report.page.texts import lasting, moment, plural
@@ -20,11 +20,11 @@ CHANGES = {
 STEP, HEIGHT, FOOT = 5.0, 28.0, 6.0
 
 
-def history(commands: Sequence[Mapping[str, Any]]) -> Markup:
+def history(commands: Sequence[CommandHistory]) -> Markup:
     """A row for each command."""
     head = [element("th", name, role="columnheader", scope="col") for name in HEADERS[:-1]]
     head.append(element("th", f"newest {RECENT}", role="columnheader", scope="col"))
-    providers = len({command["provider"] for command in commands}) > 1
+    providers = len({command.provider for command in commands}) > 1
     rows = [_row(command, with_provider=providers) for command in commands]
     table = element(
         "table",
@@ -41,20 +41,20 @@ def history(commands: Sequence[Mapping[str, Any]]) -> Markup:
     return element("div", table, element("p", said, class_="dim"))
 
 
-def _row(command: Mapping[str, Any], *, with_provider: bool) -> Markup:
-    spread = command["seconds"]
-    several = spread if command["good"] > 1 else None
-    name = command["command"]
-    provider = element("span", f" {command['provider']}", class_="dim") if with_provider else None
+def _row(command: CommandHistory, *, with_provider: bool) -> Markup:
+    spread = command.seconds
+    several = spread if command.good > 1 else None
+    name = command.command
+    provider = element("span", f" {command.provider}", class_="dim") if with_provider else None
     pairs = (
         (HEADERS[0], [element("strong", name), provider]),
-        (HEADERS[1], str(command["good"])),
+        (HEADERS[1], str(command.good)),
         (HEADERS[2], _bad(command)),
-        (HEADERS[3], lasting(spread["median"]) if spread else "-"),
-        (HEADERS[4], _span(several, "lower", "upper")),
-        (HEADERS[5], _span(several, "least", "most")),
-        (HEADERS[6], _trend(command["trend"])),
-        ("", sparkline(command["recent"], name)),
+        (HEADERS[3], lasting(spread.median) if spread else "-"),
+        (HEADERS[4], _span(several.lower, several.upper) if several else "-"),
+        (HEADERS[5], _span(several.least, several.most) if several else "-"),
+        (HEADERS[6], _trend(command.trend)),
+        ("", sparkline(command.recent, name)),
     )
     cells = [
         element("td", child, role="cell", data_label=label or None, class_=_kind(label))
@@ -67,32 +67,33 @@ def _kind(label: str) -> str | None:
     return {"": "line", "command": "command", "trend": "trend"}.get(label)
 
 
-def _bad(command: Mapping[str, Any]) -> Child:
-    words = [f"{command[key]} {key}" for key in ("failed", "interrupted") if command[key]]
+def _bad(command: CommandHistory) -> Child:
+    counts = {"failed": command.failed, "interrupted": command.interrupted}
+    words = [f"{count} {what}" for what, count in counts.items() if count]
     return element("span", f"✗ {', '.join(words)}", class_="bad") if words else "-"
 
 
-def _span(spread: Mapping[str, float] | None, low: str, high: str) -> str:
-    return f"{seconds(spread[low])} to {lasting(spread[high])}" if spread else "-"
+def _span(low: float, high: float) -> str:
+    return f"{seconds(low)} to {lasting(high)}"
 
 
-def _trend(trend: Mapping[str, Any] | None) -> Child:
+def _trend(trend: Trend | None) -> Child:
     if trend is None:
         return element("span", "too few runs", class_="dim")
-    arrow, words, tone = CHANGES[trend["change"]]
-    numbers = f"{lasting(trend['oldest'])}, now {lasting(trend['newest'])}"
+    arrow, words, tone = CHANGES[trend.change]
+    numbers = f"{lasting(trend.oldest)}, now {lasting(trend.newest)}"
     return [
         element("span", f"{arrow} {words}", class_=tone),
         element("span", f" ({numbers})", class_="dim"),
     ]
 
 
-def sparkline(recent: Sequence[Mapping[str, Any]], name: str) -> Markup:
+def sparkline(recent: Sequence[PastRun], name: str) -> Markup:
     """A column for each run, as high as its seconds; a run that failed is a cross on the ground."""
-    most = max((run["seconds"] for run in recent if run["ok"]), default=0.0)
+    most = max((run.seconds for run in recent if run.ok), default=0.0)
     width = STEP * max(len(recent), 1)
     drawn = [_column(run, n, most) for n, run in enumerate(recent)]
-    failed = sum(not run["ok"] for run in recent)
+    failed = sum(not run.ok for run in recent)
     said = f"{plural(len(recent), 'run')} of {name}, oldest first; the slowest {lasting(most)}"
     said += f"; {failed} failed" if failed else ""
     return element(
@@ -108,13 +109,13 @@ def sparkline(recent: Sequence[Mapping[str, Any]], name: str) -> Markup:
     )
 
 
-def _column(run: Mapping[str, Any], place: int, most: float) -> Markup:
+def _column(run: PastRun, place: int, most: float) -> Markup:
     left = place * STEP
-    said = f"{moment(run['started'])}: {lasting(run['seconds'])}"
-    if not run["ok"]:
+    said = f"{moment(run.started)}: {lasting(run.seconds)}"
+    if not run.ok:
         cross = f"M{left:g} {HEIGHT + 1:g}l4 4m0 -4l-4 4"
         return element("g", element("title", f"{said}, not good"), element("path", d=cross))
-    high = max(1.0, HEIGHT * run["seconds"] / most) if most else 1.0
+    high = max(1.0, HEIGHT * run.seconds / most) if most else 1.0
     box = element(
         "rect", x=f"{left:g}", y=f"{HEIGHT - high:.2f}", width=f"{STEP - 1:g}", height=f"{high:.2f}"
     )

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from hashlab.documents.report import CommandHistory, LastRun, Longer, PlacedRow
+from hashlab.documents.run import Cause, Failure
+from hashlab.errors import ExitCode
 from hashlab.report.history import LEAST_FOR_USUAL, LONGER_FACTOR, LONGER_SECONDS
 from hashlab.report.page.markup import Child, Markup, element, joined
 from hashlab.report.page.texts import lasting, moment, noted, plural
 from hashlab.report.page.waterfall import by_machine, by_phase
-from hashlab.report.words import elapsed
+from hashlab.report.words import elapsed, title
 
 MOST_LONGER = 8
 
 
-def last_run(command: Mapping[str, Any], given: str) -> Markup:
+def last_run(command: CommandHistory, given: str) -> Markup:
     """The last run of a command; ``given`` is the element's id."""
-    run = command["last"]
+    run = command.last
     return element(
         "article",
-        element("h3", f"{command['command']} on {command['provider']}", id=f"{given}-name"),
+        element("h3", f"{command.command} on {command.provider}", id=f"{given}-name"),
         _how(run),
-        _failure(run["error"]),
-        element("div", _causes(run["causes"]), _longer(run), class_="pair"),
-        _path(run["phases"]),
+        _failure(run.error),
+        element("div", _causes(run.causes), _longer(run), class_="pair"),
+        _path(run.phases),
         by_machine(run),
         by_phase(run),
         class_="run",
@@ -32,21 +34,21 @@ def last_run(command: Mapping[str, Any], given: str) -> Markup:
     )
 
 
-def _how(run: Mapping[str, Any]) -> Markup:
-    interrupted = run["error"] is not None and run["error"]["exit_code"] == 130
-    word = "ok" if run["ok"] else "interrupted" if interrupted else "failed"
+def _how(run: LastRun) -> Markup:
+    interrupted = run.error is not None and run.error.exit_code == ExitCode.INTERRUPTED
+    word = "ok" if run.ok else "interrupted" if interrupted else "failed"
     sign, tone = {"ok": ("✓", "good"), "failed": ("✗", "bad")}.get(word, ("!", "warn"))
-    said = f"{word} after {elapsed(run['seconds'])}, begun {moment(run['started'])}"
+    said = f"{word} after {elapsed(run.seconds)}, begun {moment(run.started)}"
     return noted(sign, said, tone)
 
 
-def _failure(error: Mapping[str, Any] | None) -> Markup | None:
+def _failure(error: Failure | None) -> Markup | None:
     if error is None:
         return None
-    where = f"{error['where']}: " if error["where"] else ""
-    output = _output(error["output"]) if error["output"] else None
-    step = element("p", f"Next: {error['next_step']}") if error["next_step"] else None
-    said = element("p", element("strong", where + error["what"]))
+    where = f"{error.where}: " if error.where else ""
+    output = _output(error.output) if error.output else None
+    step = element("p", f"Next: {error.next_step}") if error.next_step else None
+    said = element("p", element("strong", where + error.what))
     return element("div", said, output, step, class_="failure")
 
 
@@ -55,7 +57,7 @@ def _output(text: str) -> Markup:
     return element("pre", text, tabindex="0", role="region", aria_label="output of the tool")
 
 
-def _causes(causes: Sequence[Mapping[str, Any]] | None) -> Markup:
+def _causes(causes: Sequence[Cause] | None) -> Markup:
     if causes is None:
         said: Child = element("p", "Nothing is recorded.", class_="dim")
     elif not causes:
@@ -65,59 +67,54 @@ def _causes(causes: Sequence[Mapping[str, Any]] | None) -> Markup:
     return _box("Why it ran", said)
 
 
-def _cause(cause: Mapping[str, Any]) -> list[Child]:
-    more = [f"and {cause['more']} more"] if cause["more"] else []
-    files = [element("code", name) for name in cause["files"]]
-    return [element("strong", cause["what"]), element("ul", *(map(_item, [*files, *more])))]
+def _cause(cause: Cause) -> list[Child]:
+    more = [f"and {cause.more} more"] if cause.more else []
+    files = [element("code", name) for name in cause.files]
+    return [element("strong", cause.what), element("ul", *(map(_item, [*files, *more])))]
 
 
 def _item(child: Child) -> Markup:
     return element("li", child)
 
 
-def _longer(run: Mapping[str, Any]) -> Markup:
+def _longer(run: LastRun) -> Markup:
     return _box("What took longer than usual", *_longer_lines(run))
 
 
-def _longer_lines(run: Mapping[str, Any]) -> list[Markup]:
-    if run["compared"] < LEAST_FOR_USUAL:
-        said = f"Too few earlier runs to tell: {run['compared']}, {LEAST_FOR_USUAL} are needed."
+def _longer_lines(run: LastRun) -> list[Markup]:
+    if run.compared < LEAST_FOR_USUAL:
+        said = f"Too few earlier runs to tell: {run.compared}, {LEAST_FOR_USUAL} are needed."
         return [element("p", said, class_="dim")]
     limit = f"{LONGER_FACTOR:g} times the median of earlier runs, and {LONGER_SECONDS:g} s more"
-    if not run["longer"]:
+    if not run.longer:
         return [element("p", f"Nothing ({limit}).", class_="dim")]
-    rows = [_longer_line(one, run["phases"]) for one in run["longer"][:MOST_LONGER]]
-    more = len(run["longer"]) - len(rows)
+    rows = [_longer_line(one, run.phases) for one in run.longer[:MOST_LONGER]]
+    more = len(run.longer) - len(rows)
     rows += [element("li", f"and {more} more")] if more > 0 else []
     return [element("ul", *rows), element("p", f"At least {limit}.", class_="dim")]
 
 
-def _longer_line(one: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> Markup:
-    phase = phases[one["index"]]
-    usual = f"usually {lasting(one['usual'])}"
-    if one["idle"] * 2 > one["runs"]:
-        usual += f", nothing to do in {one['idle']} of {one['runs']} runs"
+def _longer_line(one: Longer, phases: Sequence[PlacedRow]) -> Markup:
+    phase = phases[one.index]
+    usual = f"usually {lasting(one.usual)}"
+    if one.idle * 2 > one.runs:
+        usual += f", nothing to do in {one.idle} of {one.runs} runs"
     name = element("strong", title(phase))
-    return element("li", name, f" {lasting(one['seconds'])} ({usual})")
-
-
-def title(phase: Mapping[str, Any]) -> str:
-    """What a row is called: name, machine, service."""
-    return " ".join(word for word in (phase["name"], phase["machine"], phase["service"]) if word)
+    return element("li", name, f" {lasting(one.seconds)} ({usual})")
 
 
 def _box(heading: str, *children: Child) -> Markup:
     return element("div", element("h4", heading), *children, class_="box")
 
 
-def _path(phases: Sequence[Mapping[str, Any]]) -> Markup | None:
+def _path(phases: Sequence[PlacedRow]) -> Markup | None:
     """The path to the end in one line: each phase with its seconds, its parts in brackets."""
     steps: list[list[str]] = []
     for phase in phases:
-        said = f"{title(phase)} {lasting(phase['seconds'])}"
-        if phase["critical"] and phase["depth"] == 0:
+        said = f"{title(phase)} {lasting(phase.seconds)}"
+        if phase.critical and phase.depth == 0:
             steps.append([said])
-        elif phase["critical"] and steps:
+        elif phase.critical and steps:
             steps[-1].append(said)
     if not steps:
         return None

@@ -8,9 +8,9 @@ from hashlab.report.page.markup import Markup, element
 from hashlab.report.words import seconds
 
 
-def moment(text: str) -> str:
-    """A time of a record for people: ``2026-11-24 13:46:48 UTC``."""
-    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def moment(unix: float) -> str:
+    """Return Unix time for people: ``2026-11-24 13:46:48 UTC``."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def lasting(value: float) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
+from hashlab.documents.report import LastRun, PlacedRow
 from hashlab.report.page.markup import Child, Markup, element
 from hashlab.report.page.texts import lasting
 from hashlab.report.words import SYMBOLS, seconds, size
@@ -20,17 +20,17 @@ COLUMNS = ("phase", "machine", "service", "", "seconds", "status", "sent", "deta
 THIN = "2px"
 
 
-def by_machine(run: Mapping[str, Any]) -> Markup:
+def by_machine(run: LastRun) -> Markup:
     """What each machine was busy with: the steps that have no parts, above each other where they
     ran at once. The table by phase says all of it in words, so this is for the eye alone.
     """
-    lanes: dict[str, list[Mapping[str, Any]]] = {}
-    phases = run["phases"]
+    lanes: dict[str, list[PlacedRow]] = {}
+    phases = run.phases
     for index, phase in enumerate(phases):
-        whole = index + 1 == len(phases) or phases[index + 1]["depth"] <= phase["depth"]
-        if whole and phase["offset"] is not None and phase["seconds"] > 0:
-            lanes.setdefault(phase["machine"] or "", []).append(phase)
-    total = run["seconds"]
+        whole = index + 1 == len(phases) or phases[index + 1].depth <= phase.depth
+        if whole and phase.offset is not None and phase.seconds > 0:
+            lanes.setdefault(phase.machine or "", []).append(phase)
+    total = run.seconds
     rows = [_lane(name, lanes[name], total) for name in sorted(lanes)]
     axis = element("div", element("span"), _ticks(total), class_="busy")
     return element(
@@ -38,10 +38,10 @@ def by_machine(run: Mapping[str, Any]) -> Markup:
     )
 
 
-def _lane(name: str, phases: Sequence[Mapping[str, Any]], total: float) -> Markup:
+def _lane(name: str, phases: Sequence[PlacedRow], total: float) -> Markup:
     placed = stacked(phases)
     bars = [
-        _bar(phase, total, _words(phase["name"], phase["service"]), style=f"top:{level * 1.5}rem")
+        _bar(phase, total, _words(phase.name, phase.service), style=f"top:{level * 1.5}rem")
         for phase, level in placed
     ]
     height = 1.5 * (1 + max(level for _, level in placed))
@@ -49,26 +49,31 @@ def _lane(name: str, phases: Sequence[Mapping[str, Any]], total: float) -> Marku
     return element("div", element("span", name or WHOLE_LAB, class_="name"), lane, class_="busy")
 
 
-def stacked(phases: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], int]]:
+def stacked(phases: Iterable[PlacedRow]) -> list[tuple[PlacedRow, int]]:
     """Each step with the first level on which no other is at work when it begins."""
     free: list[float] = []
     placed = []
-    for phase in sorted(phases, key=lambda one: one["offset"]):
-        begin = phase["offset"]
+    for phase in sorted(phases, key=_begin):
+        begin = _begin(phase)
         level = next((n for n, until in enumerate(free) if until <= begin + 0.001), len(free))
-        free[level : level + 1] = [begin + phase["seconds"]]
+        free[level : level + 1] = [begin + phase.seconds]
         placed.append((phase, level))
     return placed
 
 
-def by_phase(run: Mapping[str, Any]) -> Markup:
+def _begin(phase: PlacedRow) -> float:
+    """Return the offset of a phase that began."""
+    return phase.offset or 0.0
+
+
+def by_phase(run: LastRun) -> Markup:
     """A row for each step, as in the table that ends a run, with its bar."""
-    total = run["seconds"]
+    total = run.seconds
     head = [
         element("th", name if name else _ticks(total), role="columnheader", scope="col")
         for name in COLUMNS
     ]
-    rows = [_row(phase, total) for phase in run["phases"]]
+    rows = [_row(phase, total) for phase in run.phases]
     table = element(
         "table",
         element("thead", element("tr", *head, role="row"), role="rowgroup"),
@@ -86,21 +91,21 @@ def _legend() -> Markup:
     return element("p", path, other, *signs, class_="legend")
 
 
-def _row(phase: Mapping[str, Any], total: float) -> Markup:
-    status, began = phase["status"], phase["offset"] is not None
+def _row(phase: PlacedRow, total: float) -> Markup:
+    status, began = phase.status, phase.offset is not None
     sign = element("span", SYMBOLS[status], class_="sign", aria_hidden="true")
     mark = element("span", "▸", class_="mark", title="the end waited for it")
-    depth = min(phase["depth"], DEEPEST)
+    depth = min(phase.depth, DEEPEST)
     bar = _bar(phase, total) if began else None
     cells = [
-        _cell("name", sign, element("span", phase["name"]), mark if phase["critical"] else None),
-        _cell("machine", phase["machine"] or ""),
-        _cell("service", phase["service"] or ""),
+        _cell("name", sign, element("span", phase.name), mark if phase.critical else None),
+        _cell("machine", phase.machine or ""),
+        _cell("service", phase.service or ""),
         _cell("time", element("div", bar, class_="lane", style=_grid(total))),
-        _cell("seconds", seconds(phase["seconds"]) if began else ""),
+        _cell("seconds", seconds(phase.seconds) if began else ""),
         _cell("status", status),
-        _cell("sent", size(phase["bytes_sent"]) if phase["bytes_sent"] else ""),
-        _cell("detail", phase["detail"]),
+        _cell("sent", size(phase.bytes_sent) if phase.bytes_sent else ""),
+        _cell("detail", phase.detail),
     ]
     return element("tr", *cells, role="row", class_=f"{status} depth-{depth}")
 
@@ -109,16 +114,17 @@ def _cell(kind: str, *children: Child) -> Markup:
     return element("td", *children, role="cell", class_=kind)
 
 
-def _bar(phase: Mapping[str, Any], total: float, text: str = "", style: str = "") -> Markup:
+def _bar(phase: PlacedRow, total: float, text: str = "", style: str = "") -> Markup:
     """A bar from where the step began to where it ended, cut at the ends of the run."""
-    begin = min(max(phase["offset"], 0.0), total)
-    end = min(max(phase["offset"] + phase["seconds"], begin), total)
+    offset = _begin(phase)
+    begin = min(max(offset, 0.0), total)
+    end = min(max(offset + phase.seconds, begin), total)
     left, width = share(begin, total), share(end - begin, total)
     place = f"left:min({left:.3f}%,100% - {THIN});width:{width:.3f}%;{style}"
-    until = phase["offset"] + phase["seconds"]
-    said = f"{_words(phase['name'], phase['machine'], phase['service'])}, {phase['status']}: "
-    said += f"{lasting(phase['seconds'])}, from {seconds(phase['offset'])} to {lasting(until)}"
-    kind = f"bar {phase['status']}{' critical' if phase['critical'] else ''}"
+    until = offset + phase.seconds
+    said = f"{_words(phase.name, phase.machine, phase.service)}, {phase.status}: "
+    said += f"{lasting(phase.seconds)}, from {seconds(offset)} to {lasting(until)}"
+    kind = f"bar {phase.status}{' critical' if phase.critical else ''}"
     inner = element("span", text) if text else None
     return element("span", inner, class_=kind, style=place, title=said)
 

@@ -11,6 +11,7 @@ from fakes import Outside, running, track_of, write_files
 from fakes.outside import Silent
 
 from hashlab.config.model import Artifact, Builder, Incremental
+from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.phases.artifacts import (
@@ -23,7 +24,6 @@ from hashlab.phases.artifacts import (
     plan,
     recipe_of,
 )
-from hashlab.phases.world import Cause
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, run_workflow
 from hashlab.protocols import BuildAnswer, BuildRequest
 from hashlab.run import workflows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,8 +10,9 @@ import pytest
 from fakes import Outside, go, rows, run, running
 
 from hashlab.config.model import FileMount
+from hashlab.documents import json_text
+from hashlab.documents.run import run_record
 from hashlab.phases.upload.laptop import secret_path
-from hashlab.report import run_record
 from hashlab.run import workflows
 
 SECRET = FileMount("password", Path("password"), "/run/secrets/password", 0o400, secret=True)
@@ -107,7 +107,7 @@ def test_a_secret_is_in_no_row_record_message_command_or_file_but_its_own(
     secret = password(outside)
 
     told = [str(row) for row in result.rows]
-    told += [json.dumps(run_record("dev", "small", "docker", result)), str(result.error)]
+    told += [json_text(run_record("dev", "small", "docker", result)), str(result.error)]
     told += [repr(call) for call in outside.faults.calls]
     told += [repr(ran) for ran in outside.runner.ran]
     for machine in outside.machines.values():

@@ -16,13 +16,13 @@ from fakes.machine import Disk
 from fakes.outside import Silent
 
 from hashlab.config.model import BindMount, FileMount, Lab, Service
+from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.phases.upload import transfer
 from hashlab.phases.upload.laptop import LaptopFiles, home, remote_path, secret_path, upload_root
 from hashlab.phases.upload.machine import MachineFiles, Placed, observe_files
 from hashlab.phases.upload.transfer import Difference, difference, upload
-from hashlab.phases.world import Cause
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Completed
 from hashlab.run import workflows

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from fakes import past_run
 
+from hashlab.documents.run import RunRecord
 from hashlab.errors import ExitCode, LabError, UsageError
 from hashlab.report.budget import RECORDED, over_budget, read_budgets, spent
-from hashlab.report.runs import Run, read_runs
+from hashlab.report.runs import read_runs
 
 PAGE = "/lab/.hashlab/report.html"
 JSON_PAGE = Path(__file__).parents[3] / "docs" / "reference" / "json.md"
 
 
-def runs(tmp_path: Path, *records: dict[str, object]) -> tuple[Run, ...]:
+def runs(tmp_path: Path, *records: dict[str, object]) -> tuple[RunRecord, ...]:
     for number, record in enumerate(records):
         (tmp_path / f"{number}.json").write_text(json.dumps(record))
     return read_runs(tmp_path).runs

@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 from fakes import Outside, go, past_run, running, save_runs
 
+from hashlab.documents import to_json
+from hashlab.documents.run import run_record
 from hashlab.phases.doctor import Check, doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
-from hashlab.report import run_record
 from hashlab.report.budget import spent
 from hashlab.report.findings import report_document
 from hashlab.report.runs import read_runs
@@ -31,7 +32,7 @@ def test_there_is_an_example_of_each_main_command() -> None:
 
 
 def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) -> None:
-    real = run_record("dev", "demo", "docker", bad)
+    real = to_json(run_record("dev", "demo", "docker", bad))
     for record in RECORDS:
         assert list(record) == list(real)
         assert all(list(phase) == list(real["phases"][0]) for phase in record["phases"])
@@ -41,7 +42,7 @@ def test_the_records_of_the_page_have_the_fields_of_real_ones(bad: RunResult) ->
 
 
 def test_every_field_and_status_is_explained(bad: RunResult) -> None:
-    real = run_record("dev", "demo", "docker", bad)
+    real = to_json(run_record("dev", "demo", "docker", bad))
     names = [*real, *CAUSE, *real["phases"][0], *real["error"], *get_args(Status)]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
@@ -61,7 +62,7 @@ def test_the_report_example_has_the_fields_that_are_written_and_each_is_explaine
     records = [past_run(number=n) for n in range(9)] + [past_run(number=9, build=4.0)]
     found = read_runs(save_runs(tmp_path, records))
     budgets = spent({"refresh": 4.0}, found.runs)
-    real = report_document(found, made=0.0, page="report.html", budgets=budgets)
+    real = to_json(report_document(found, made=0.0, page="report.html", budgets=budgets))
     told = next(example for example in EXAMPLES if "commands" in example)
     assert fields(told) == fields(real)
     [command] = real["commands"]

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from hashlab.documents import to_json
+from hashlab.documents.run import OUTPUT_LINES, Cause, run_record
 from hashlab.errors import Interrupted, LabError
 from hashlab.pipeline import RunResult
-from hashlab.report import run_record, save_record
-from hashlab.report.record import KEPT, OUTPUT_LINES
+from hashlab.report import save_record
+from hashlab.report.record import KEPT
+
+
+def written(*words: Any, **more: Any) -> Any:
+    """Return the JSON of a run record."""
+    return to_json(run_record(*words, **more))
 
 
 def test_a_record_has_the_documented_shape(good: RunResult) -> None:
-    record = run_record("refresh", "demo", "docker", good, peak_memory=61_440_000)
+    record = written("refresh", "demo", "docker", good, peak_memory=61_440_000)
     assert list(record) == [
         "command",
         "lab",
@@ -44,14 +52,20 @@ def test_a_record_has_the_documented_shape(good: RunResult) -> None:
 
 def test_a_record_tells_why_the_run_had_anything_to_do(good: RunResult) -> None:
     cause = {"what": "artifact user", "files": ["user/src/main/java/Users.java"], "more": 0}
-    assert run_record("refresh", "demo", "docker", good)["causes"] == []
-    record = run_record("refresh", "demo", "docker", good, causes=[cause])
+    assert written("refresh", "demo", "docker", good)["causes"] == []
+    record = written(
+        "refresh",
+        "demo",
+        "docker",
+        good,
+        causes=[Cause("artifact user", ("user/src/main/java/Users.java",))],
+    )
     assert record["causes"] == [cause]
     assert json.loads(json.dumps(record)) == record
 
 
 def test_a_failure_is_recorded_with_everything_the_message_says(bad: RunResult) -> None:
-    record = run_record("dev", "demo", "docker", bad)
+    record = written("dev", "demo", "docker", bad)
     assert record["ok"] is False
     assert record["error"] == {
         "what": "nginx did not become healthy in 60 s",
@@ -65,19 +79,19 @@ def test_a_failure_is_recorded_with_everything_the_message_says(bad: RunResult) 
 
 
 def test_a_record_is_plain_json(bad: RunResult) -> None:
-    record = run_record("dev", "demo", "docker", bad)
+    record = written("dev", "demo", "docker", bad)
     assert json.loads(json.dumps(record)) == record
 
 
 def test_ctrl_c_is_recorded_with_its_exit_code() -> None:
     result = RunResult((), 0.0, 1.0, Interrupted("interrupted. Half done: boot"))
-    assert run_record("dev", "demo", "docker", result)["error"]["exit_code"] == 130
+    assert written("dev", "demo", "docker", result)["error"]["exit_code"] == 130
 
 
 def test_of_a_long_output_the_end_is_kept() -> None:
     output = "\n".join(f"line {number}" for number in range(10_000))
     result = RunResult((), 0.0, 1.0, LabError("failed", output=output))
-    kept = run_record("dev", "demo", "docker", result)["error"]["output"].splitlines()
+    kept = written("dev", "demo", "docker", result)["error"]["output"].splitlines()
     assert (len(kept), kept[-1]) == (OUTPUT_LINES, "line 9999")
 
 
@@ -85,7 +99,7 @@ def test_a_record_is_saved_under_its_time_and_command(tmp_path: Path, good: RunR
     record = run_record("init-box", "demo", "docker", good)
     path = save_record(tmp_path / "runs", record)
     assert path == tmp_path / "runs" / "2023-11-14T22-13-20.250Z-init-box.json"
-    assert json.loads(path.read_text()) == record
+    assert json.loads(path.read_text()) == to_json(record)
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from fakes import MORNING, past_run, refresh_rows, save_runs
 
+from hashlab.documents import to_json
+from hashlab.documents.report import PlacedRow, Report
 from hashlab.errors import Interrupted, LabError
 from hashlab.pipeline import Row
 from hashlab.report.budget import spent
@@ -57,7 +59,7 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def document(folder: Path, *records: dict[str, Any], **more: Any) -> dict[str, Any]:
+def document(folder: Path, *records: dict[str, Any], **more: Any) -> Report:
     found = read_runs(save_runs(folder, records))
     return report_document(found, made=MORNING, page="/lab/.hashlab/report.html", **more)
 
@@ -102,7 +104,7 @@ def test_the_last_run_overall_is_chosen_and_each_command_can_be(tmp_path: Path) 
 def test_runs_of_two_providers_are_not_mixed(tmp_path: Path) -> None:
     records = [past_run(), past_run(number=1, provider="libvirt", seconds=40.0)]
     told = document(tmp_path, *records)
-    assert [one["seconds"]["median"] for one in told["commands"]] == [40.0, 2.5]
+    assert [one.seconds.median for one in told.commands if one.seconds] == [40.0, 2.5]
     assert "refresh (libvirt)" in read(page(told)).text
 
 
@@ -111,16 +113,16 @@ def test_failed_runs_are_told_apart_and_are_in_no_figure(tmp_path: Path) -> None
         past_run(number=9, seconds=99.0, error=LabError("failed")),
         past_run(number=10, seconds=99.0, error=Interrupted("interrupted")),
     ]
-    [told] = document(tmp_path, *[past_run(number=n) for n in range(3)], *slow)["commands"]
-    assert (told["good"], told["failed"], told["interrupted"]) == (3, 1, 1)
-    assert told["seconds"]["most"] == 2.5
-    assert [one["ok"] for one in told["recent"]] == [True, True, True, False, False]
+    [told] = document(tmp_path, *[past_run(number=n) for n in range(3)], *slow).commands
+    assert (told.good, told.failed, told.interrupted) == (3, 1, 1)
+    assert told.seconds is not None and told.seconds.most == 2.5
+    assert [one.ok for one in told.recent] == [True, True, True, False, False]
 
 
 def test_the_newest_fifty_runs_are_drawn_and_the_rest_counted(tmp_path: Path) -> None:
     told = document(tmp_path, *[past_run(number=n) for n in range(60)])
-    [command] = told["commands"]
-    assert (len(command["recent"]), command["good"]) == (50, 60)
+    [command] = told.commands
+    assert (len(command.recent), command.good) == (50, 60)
     reader = read(page(told))
     assert sum(tag == "rect" for tag, _ in reader.elements) == 50
 
@@ -149,7 +151,7 @@ def test_why_it_ran_is_told(tmp_path: Path, causes: Any, words: str) -> None:
     if causes is None:
         del record["causes"]
     told = document(tmp_path, record)
-    assert told["commands"][0]["last"]["causes"] == causes
+    assert to_json(told.commands[0].last.causes) == causes
     assert words in read(page(told)).text
 
 
@@ -158,8 +160,8 @@ def test_what_took_longer_is_told_with_what_is_usual(tmp_path: Path) -> None:
     told = document(tmp_path, *records)
     said = read(page(told)).text
     assert "container services user 4.00 s (usually 0.50 s)" in said.replace("\xa0", " ")
-    last = told["commands"][0]["last"]
-    assert [last["phases"][one["index"]]["name"] for one in last["longer"]] == [
+    last = told.commands[0].last
+    assert [last.phases[one.index].name for one in last.longer] == [
         "containers",
         "container",
     ]
@@ -204,10 +206,10 @@ def test_bars_are_cut_at_the_ends_of_the_run(tmp_path: Path) -> None:
 
 def test_steps_that_run_at_once_lie_above_each_other() -> None:
     steps = [
-        {"name": name, "offset": begin, "seconds": seconds}
+        PlacedRow(name, None, None, begin, seconds, "ok", offset=begin)
         for name, begin, seconds in (("a", 0, 3), ("b", 1, 1), ("c", 2, 2), ("d", 3, 1))
     ]
-    assert [(step["name"], level) for step, level in stacked(steps)] == [
+    assert [(step.name, level) for step, level in stacked(steps)] == [
         ("a", 0),
         ("b", 1),
         ("c", 1),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hashlab.documents import to_json
 from hashlab.errors import Interrupted, LabError
 from hashlab.pipeline import Row, Status
 from hashlab.report import Round, Rounds, round_report, show_error
@@ -95,7 +96,7 @@ def test_an_interruption_is_no_failure() -> None:
 def test_the_page_has_an_example_and_explains_every_field() -> None:
     blocks = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     [example] = [e for e in map(json.loads, blocks) if "because" in e]
-    real = round_document(Round(0.0, 1.0, "saved", ["a.txt"]))
+    real = to_json(round_document(Round(0.0, 1.0, "saved", ["a.txt"])))
     assert list(example) == list(real)
     part = PAGE.partition("## Round trip")[2].partition("\n## ")[0]
     assert [name for name in real if f"| `{name}` |" not in part] == []

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from fakes import CAUSE, MORNING, past_run, refresh_rows, save_runs
 
+from hashlab.documents.run import Cause
 from hashlab.errors import Interrupted, LabError
-from hashlab.report.runs import Cause, read_runs
+from hashlab.report.runs import read_runs
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     good, bad = read_runs(tmp_path).runs
     assert (good.command, good.lab, good.provider) == ("refresh", "demo", "docker")
     assert (good.started, good.seconds, good.ok) == (MORNING, 2.5, True)
-    for read, written in zip(good.rows, refresh_rows(MORNING), strict=True):
+    for read, written in zip(good.phases, refresh_rows(MORNING), strict=True):
         assert read.started == pytest.approx(written.started, abs=0.001)
         assert read.seconds == pytest.approx(written.seconds, abs=0.001)
         assert (read.name, read.machine, read.service) == (
@@ -33,8 +34,8 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
             written.bytes_sent,
         )
     assert good.causes == (Cause("artifact user", ("user/src/main/java/Users.java",), 0),)
-    assert bad.failure is not None
-    assert (bad.failure.what, bad.failure.exit_code, bad.interrupted) == ("no answer", 4, False)
+    assert bad.error is not None
+    assert (bad.error.what, bad.error.exit_code, bad.interrupted) == ("no answer", 4, False)
 
 
 def test_runs_come_oldest_first_whatever_their_files_are_called(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_records_older_than_causes_and_depth_are_read(tmp_path: Path) -> None:
     (tmp_path / "old.json").write_text(json.dumps(record))
     [run] = read_runs(tmp_path).runs
     assert run.causes is None
-    assert {row.depth for row in run.rows} == {0}
+    assert {row.depth for row in run.phases} == {0}
 
 
 def test_only_runs_of_one_provider_are_kept_where_that_is_asked(tmp_path: Path) -> None:
@@ -127,4 +128,4 @@ def test_texts_lose_what_no_page_can_show(tmp_path: Path) -> None:
     record["phases"][0]["detail"] = "\x1b[31mred\x1b[0m\x00 and \ud800 half,\ntwo lines"
     (tmp_path / "a.json").write_text(json.dumps(record))
     [run] = read_runs(tmp_path).runs
-    assert run.rows[0].detail == "red and ? half, two lines"
+    assert run.phases[0].detail == "red and ? half, two lines"

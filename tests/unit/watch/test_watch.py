@@ -14,6 +14,8 @@ from fakes import small_lab, write_files
 from fakes.watching import NOON, FakeClock, FakeWatcher
 
 from hashlab.config.model import Artifact, Lab
+from hashlab.documents import to_json
+from hashlab.documents.run import Cause, run_record
 from hashlab.errors import (
     ConfigError,
     HashlabError,
@@ -23,7 +25,6 @@ from hashlab.errors import (
     LockedError,
     Problem,
 )
-from hashlab.phases.world import Cause
 from hashlab.pipeline import Row, RunResult
 from hashlab.report import Rounds
 from hashlab.run.execution import Run
@@ -84,7 +85,9 @@ class Scene:
         error = outcome if isinstance(outcome, HashlabError) else None
         rows = () if isinstance(outcome, HashlabError) or outcome is None else tuple(outcome)
         result = RunResult(rows, NOON, self.seconds, error)
-        return Run(result, {"command": "refresh"}, self.notes, {}, self.causes)
+        return Run(
+            result, run_record("refresh", "small", "docker", result), self.notes, {}, self.causes
+        )
 
     def watch(self, end: float = 60.0) -> Scene:
         """Watch until Ctrl-C at ``end``."""
@@ -378,6 +381,7 @@ def test_a_document_of_each_round_trip_stands_on_a_line_of_its_own(scene: Scene)
     assert all("\n" not in line for line in scene.lines)
     start, saved = scene.documents
     assert (start["because"], start["done"], start["files"]) == ("start", [], [])
+    result = RunResult((SENT, REPLACED), NOON, 0.5, None)
     assert saved == {
         "ended": "2027-01-15T08:00:10.540Z",
         "seconds": 0.54,
@@ -387,5 +391,5 @@ def test_a_document_of_each_round_trip_stands_on_a_line_of_its_own(scene: Scene)
         "ok": True,
         "done": ["1 file sent to web", "site replaced"],
         "error": None,
-        "run": {"command": "refresh"},
+        "run": to_json(run_record("refresh", "small", "docker", result)),
     }
