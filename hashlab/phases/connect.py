@@ -10,7 +10,7 @@ from typing import Any
 
 from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.phases.keys import ensure_key, write_ssh_files
-from hashlab.phases.world import Reach, World
+from hashlab.phases.world import MachineEndpoint, World
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, Endpoint
 from hashlab.state.files import is_file, read_json, write_json
@@ -45,8 +45,8 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
             track.detail(error.what)
         # Looking costs the engine that boots the machines: not more often than people notice.
         track.cancel.wait(POLL_SECONDS)
-    reach = world.facts.reach[machine]
-    track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+    endpoint = world.facts.endpoints[machine]
+    track.detail(f"{endpoint.address}, SSH on port {endpoint.ssh.port}")
 
 
 def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> None:
@@ -72,7 +72,7 @@ def _connect_once(world: World, machine: str) -> None:
         raise LabError("the machine has no host key yet", where=machine)
     link = world.connector.connect(machine, found.endpoint, host_key)
     with world.lock:
-        world.facts.reach[machine] = Reach(
+        world.facts.endpoints[machine] = MachineEndpoint(
             found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
         )
         remember(world)
@@ -83,13 +83,13 @@ def remember(world: World) -> None:
     """Keep endpoints and host keys for the next run, and for `ssh -F`: those of this run, and what
     is cached of machines that it has not reached yet.
     """
-    reach: dict[str, Reach] = {}
+    endpoints: dict[str, MachineEndpoint] = {}
     for name in world.machine_names():
-        known = world.facts.reach.get(name) or _cached(world, name)
+        known = world.facts.endpoints.get(name) or _cached(world, name)
         if known:
-            reach[name] = known
-    write_json(world.state.machines, {name: _to_json(one) for name, one in reach.items()})
-    write_ssh_files(world, reach)
+            endpoints[name] = known
+    write_json(world.state.machines, {name: _to_json(one) for name, one in endpoints.items()})
+    write_ssh_files(world, endpoints)
 
 
 def renew_ssh_files(world: World) -> None:
@@ -97,7 +97,7 @@ def renew_ssh_files(world: World) -> None:
     with the lab's folder could name a program to run.
     """
     cached = ((name, _cached(world, name)) for name in world.machine_names())
-    write_ssh_files(world, {name: reach for name, reach in cached if reach})
+    write_ssh_files(world, {name: endpoint for name, endpoint in cached if endpoint})
     world.facts.ssh_files = True
 
 
@@ -105,21 +105,21 @@ def reconnect(world: World, track: Track, machine: str) -> None:
     """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
     only when the cache is wrong; Vagrant is never called.
     """
-    reach = _cached(world, machine)
-    if reach:
+    endpoint = _cached(world, machine)
+    if endpoint:
         try:
-            link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+            link = world.connector.connect(machine, endpoint.ssh, endpoint.host_key)
         except EngineStopped:
             raise
         except LabError as error:
             track.detail(f"cache is old: {error.what}")
         else:
             with world.lock:
-                world.facts.reach[machine] = reach
+                world.facts.endpoints[machine] = endpoint
                 if not world.facts.ssh_files:
                     renew_ssh_files(world)
             world.add_link(link)
-            track.detail(f"{reach.address}, SSH on port {reach.endpoint.port}")
+            track.detail(f"{endpoint.address}, SSH on port {endpoint.ssh.port}")
             return
     _reconnect_by_provider(world, track, machine)
 
@@ -134,6 +134,11 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
     _connect(world, track, machine, starting=False)
 
 
+def connect_restored(world: World, track: Track, machine: str) -> None:
+    """Promise: as ``connect``; as ``reconnect`` if the restore kept the machines."""
+    (reconnect if world.facts.put_back else connect)(world, track, machine)
+
+
 def silent(world: World) -> list[str]:
     """Machines of a lab that should run which do not answer now, or their engine; waits for none.
 
@@ -143,14 +148,14 @@ def silent(world: World) -> list[str]:
 
 
 def _answers(world: World, machine: str) -> bool:
-    reach = _cached(world, machine)
-    if reach is None or not world.connector.answers(reach.endpoint):
-        found = world.provider.machines.one(world.lab, machine)
-        running = found is not None and found.state == "running"
-        endpoint = found.endpoint if found is not None and running else None
-        return endpoint is not None and world.connector.answers(endpoint)
+    cached = _cached(world, machine)
+    if cached is None or not world.connector.answers(cached.ssh):
+        observed = world.provider.machines.one(world.lab, machine)
+        if observed is None or observed.state != "running" or observed.endpoint is None:
+            return False
+        return world.connector.answers(observed.endpoint)
     try:
-        link = world.connector.connect(machine, reach.endpoint, reach.host_key)
+        link = world.connector.connect(machine, cached.ssh, cached.host_key)
     except EngineStopped:
         return False
     except LabError:
@@ -163,23 +168,23 @@ def _answers(world: World, machine: str) -> bool:
     return True
 
 
-def _to_json(reach: Reach) -> dict[str, Any]:
+def _to_json(endpoint: MachineEndpoint) -> dict[str, Any]:
     return {
-        "host": reach.endpoint.host,
-        "port": reach.endpoint.port,
-        "user": reach.endpoint.user,
-        "host_key": reach.host_key,
-        "address": str(reach.address),
-        "forwarded": {str(guest): host for guest, host in reach.forwarded.items()},
-        "recipe": reach.recipe,
+        "host": endpoint.ssh.host,
+        "port": endpoint.ssh.port,
+        "user": endpoint.ssh.user,
+        "host_key": endpoint.host_key,
+        "address": str(endpoint.address),
+        "forwarded": {str(guest): host for guest, host in endpoint.forwarded.items()},
+        "recipe": endpoint.recipe,
     }
 
 
-def _from_json(value: Mapping[str, Any]) -> Reach:
+def _from_json(value: Mapping[str, Any]) -> MachineEndpoint:
     for word in (value["host"], value["user"], *value["host_key"].split(" ")):
         if not WORD.fullmatch(word):
             raise ValueError(f"not a word of an endpoint: {word!r}")
-    return Reach(
+    return MachineEndpoint(
         Endpoint(value["host"], int(value["port"]), value["user"]),
         value["host_key"],
         IPv4Address(value["address"]),
@@ -188,7 +193,7 @@ def _from_json(value: Mapping[str, Any]) -> Reach:
     )
 
 
-def _cached(world: World, machine: str) -> Reach | None:
+def _cached(world: World, machine: str) -> MachineEndpoint | None:
     """What an earlier run found out about a machine, if all of it is still on disk."""
     cache = read_json(world.state.machines)
     if not isinstance(cache, dict) or machine not in cache or not is_file(world.state.key):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.box import remove_boxes
+from hashlab.phases.boxes.registry import registered_boxes, remove_box
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
@@ -101,11 +101,33 @@ def _tell_snapshots(world: World) -> None:
 
 def destroy_box(world: World, track: Track, _: str) -> None:
     """Promise: the lab's boxes, their images and image stores are gone."""
-    removed = remove_boxes(world, track)
+    removed = _remove_boxes(world, track)
     if removed:
         track.detail(", ".join(removed))
     else:
         track.skip("no box")
+
+
+def _remove_boxes(world: World, track: Track) -> list[str]:
+    """Remove every registered box of the lab, what it stands on, and the application's images."""
+    removed: list[str] = []
+    users = world.provider.boxes.users()
+    for manifest in registered_boxes(world):
+        if users.get(manifest.recipe):
+            machines = ", ".join(users[manifest.recipe])
+            world.note(f"box {manifest.version} stays: {machines} were made from it")
+        else:
+            removed += remove_box(world, manifest, track)
+    engine = world.laptop_engine()
+    for image in world.lab.images:
+        if image.build is not None and engine.remove_image(image.name):
+            removed.append(f"image {image.name}")
+    stages = engine.stages(world.lab.id)
+    for name in stages:
+        engine.remove_image(name)
+    if stages:
+        removed.append(f"{len(stages)} images of build stages")
+    return removed
 
 
 def look(world: World, track: Track, _: str) -> None:

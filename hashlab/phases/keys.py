@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hashlab.errors import LabError
-from hashlab.phases.world import Reach, World
+from hashlab.phases.world import MachineEndpoint, World
 from hashlab.pipeline import CancelToken
 from hashlab.state.files import make_lasting, make_tool_folder, read_text, remove, write_text
 
@@ -45,20 +45,20 @@ def _text(path: Path) -> str:
     return (read_text(path) or "").strip()
 
 
-def write_ssh_files(world: World, machines: Mapping[str, Reach]) -> None:
+def write_ssh_files(world: World, machines: Mapping[str, MachineEndpoint]) -> None:
     """Write known_hosts and config for every machine that can be reached."""
     known, hosts = [], []
     known_hosts = world.state.ssh / "known_hosts"
     # OpenSSH reads "%" as the beginning of a token.
     key_name, known_name = (str(p).replace("%", "%%") for p in (world.state.key, known_hosts))
-    for name, reach in machines.items():
+    for name, endpoint in machines.items():
         alias = f"{world.lab.id}-{name}"
-        known.append(f"{alias} {reach.host_key}\n")
+        known.append(f"{alias} {endpoint.host_key}\n")
         hosts.append(
             f"Host {name}\n"
-            f"  HostName {reach.endpoint.host}\n"
-            f"  Port {reach.endpoint.port}\n"
-            f"  User {reach.endpoint.user}\n"
+            f"  HostName {endpoint.ssh.host}\n"
+            f"  Port {endpoint.ssh.port}\n"
+            f"  User {endpoint.ssh.user}\n"
             f"  HostKeyAlias {alias}\n"
             f'  IdentityFile "{key_name}"\n'
             f'  UserKnownHostsFile "{known_name}"\n'

@@ -75,7 +75,7 @@ def join_network(world: World, track: Track, _: str) -> None:
 
 def _lead(world: World, track: Track, *, machine: str) -> None:
     """Make the first machine the manager of a Swarm, and the overlay network in it."""
-    address = world.facts.reach[machine].address
+    address = world.facts.endpoints[machine].address
     link = world.link(machine)
     engine = link.engine
     world.facts.network = _network_there(world, link)
@@ -153,9 +153,8 @@ def _join(world: World, name: str, leader: Engine, manager: SwarmState) -> None:
     engine = world.link(name).engine
     token = leader.swarm_token()
     try:
-        engine.swarm_join(
-            str(world.facts.reach[name].address), manager=f"{manager.address}:{PORT}", token=token
-        )
+        address = str(world.facts.endpoints[name].address)
+        engine.swarm_join(address, manager=f"{manager.address}:{PORT}", token=token)
     except LabError as error:
         error.next_step = error.next_step or "run it again; if it stays: hashlab destroy"
         raise

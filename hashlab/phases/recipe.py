@@ -1,10 +1,10 @@
-"""Is the box, or a running machine, older than what hashlab.toml and compose.yaml describe?"""
+"""Phase ``recipe``: compares boxes and machines with what the lab's two files describe."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
+from hashlab.phases.boxes.registry import made_ready, recipe_manifest, registered_boxes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -25,7 +25,7 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
 def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
     """Promise: a refresh tells when the box or a machine is stale; it changes neither."""
     registered = {box.recipe for box in registered_boxes(world)}
-    machines = {name: reach.recipe for name, reach in world.facts.reach.items()}
+    machines = {name: endpoint.recipe for name, endpoint in world.facts.endpoints.items()}
     notes = stale_notes(recipe_manifest(world).recipe, registered, machines)
     for note in notes:
         world.note(note)
@@ -33,3 +33,20 @@ def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
         track.detail("stale")
     else:
         track.skip("box and machines are current")
+
+
+def check_recipe(world: World, track: Track, _: str) -> None:
+    """Promise: the facts hold the manifest of the wanted box; ``facts.box_current`` tells whether
+    it is registered already, and then the later phases have nothing to do.
+    """
+    manifest = recipe_manifest(world)
+    world.facts.box = manifest
+    world.facts.image_inputs.update(manifest.images)
+    registered = registered_boxes(world)
+    there = next((box for box in registered if box.recipe == manifest.recipe), None)
+    if there is not None and made_ready(world, there, track):
+        world.facts.box_current = True
+        track.skip(f"{manifest.name} {manifest.version} is registered")
+        return
+    why = "its recipe changed" if registered and there is None else "no box yet"
+    track.detail(f"{why}: building {manifest.version}")

@@ -43,7 +43,7 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
             for name in world.machine_names()
         ],
         "services": _services(world, track, observed),
-        "urls": world.urls() if world.facts.reach else {},
+        "urls": world.urls() if world.facts.endpoints else {},
         "notes": [
             *world.lab.notes,
             *world.facts.notes,

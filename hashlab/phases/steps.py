@@ -1,4 +1,4 @@
-"""Phases ``seed`` and ``verify``: the user's own commands against the running lab."""
+"""Runs the user's own commands against the running lab."""
 
 from __future__ import annotations
 
@@ -8,39 +8,11 @@ from hashlab.config.model import Step
 from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.state.files import is_file, remove
 
 STEP_SECONDS = 600.0
 
 
-def seed(world: World, track: Track, _: str) -> None:
-    """Promise: the lab holds its sample data; what is there is not loaded again."""
-    _run(world, track, world.lab.seed, "seed")
-
-
-def verify(world: World, track: Track, _: str) -> None:
-    """Promise: the application's own smoke test passed."""
-    _run(world, track, world.lab.verify, "verify")
-    remove(world.state.unverified)
-
-
-def seed_after_change(world: World, track: Track, _: str) -> None:
-    """Promise: as ``seed``; without a restart since the lab was last verified no data went."""
-    if not world.may_have_lost_data():
-        track.skip("no container was started")
-        return
-    seed(world, track, _)
-
-
-def verify_after_change(world: World, track: Track, _: str) -> None:
-    """Promise: as ``verify``, unless nothing changed since it passed."""
-    if not is_file(world.state.unverified):
-        track.skip("nothing changed")
-        return
-    verify(world, track, _)
-
-
-def _run(world: World, track: Track, step: Step | None, name: str) -> None:
+def run_step(world: World, track: Track, step: Step | None, name: str) -> None:
     if step is None:
         track.skip(f"hashlab.toml has no [{name}]")
         return

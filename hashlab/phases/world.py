@@ -42,12 +42,12 @@ LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How to reach one machine: what is cached between runs. ``forwarded``: guest → laptop port;
-    ``recipe``: that of the box it was made from.
+class MachineEndpoint:
+    """How SSH reaches one machine, and what else is cached of it between runs. ``forwarded``: guest
+    → laptop port; ``recipe``: the recipe of the box it was made from.
     """
 
-    endpoint: Endpoint
+    ssh: Endpoint
     host_key: str
     address: IPv4Address
     forwarded: Mapping[int, int]
@@ -59,7 +59,7 @@ class Facts:
     """What phases found out in this run; each field names the phase that fills it."""
 
     observed: dict[str, ObservedMachine] | None = None  # prepare: what there was before
-    reach: dict[str, Reach] = field(default_factory=dict)  # connect
+    endpoints: dict[str, MachineEndpoint] = field(default_factory=dict)  # connect
     links: dict[str, Link] = field(default_factory=dict)  # connect
     ssh_files: bool = False  # connect: OpenSSH's files say what is cached
     network: str = ""  # network: the overlay's id
@@ -195,8 +195,8 @@ class World:
         """Address of every forwarded port on the laptop, by its id."""
         found: dict[str, str] = {}
         for machine in self.lab.machines:
-            reach = self.facts.reach.get(machine.name)
-            known = {**reach.forwarded, **self.led_ports(machine.name)} if reach else {}
+            endpoint = self.facts.endpoints.get(machine.name)
+            known = {**endpoint.forwarded, **self.led_ports(machine.name)} if endpoint else {}
             for port in machine.forwarded_ports:
                 host = known.get(port.guest, port.host)
                 found[port.id] = f"{port.scheme}://127.0.0.1:{host}"

@@ -6,7 +6,7 @@ from importlib import resources
 
 from hashlab.errors import LabError
 from hashlab.protocols import BoxContents, Engine
-from hashlab.providers.oneshot import run_script
+from hashlab.providers.scripts import run_script
 
 LARGEST = 8
 SCRIPT = resources.files("hashlab.providers").joinpath("contents.sh").read_text("utf-8")

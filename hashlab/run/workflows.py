@@ -10,22 +10,25 @@ from pathlib import Path
 from hashlab.config.model import Lab
 from hashlab.phases import (
     artifacts,
-    box,
+    boot,
     connect,
     destroy,
+    disks,
     doctor,
     images,
     kept_data,
-    machines,
     names,
     network,
     ports,
+    prepare,
     proof,
     recipe,
     secrets,
-    steps,
+    seed,
+    verify,
 )
-from hashlab.phases.boxes import bases, export, intake, prune
+from hashlab.phases.boxes import base, export, imports, prune, register, store, system
+from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
@@ -35,13 +38,13 @@ from hashlab.pipeline import Phase
 P = Phase[World]
 
 INIT_BOX: tuple[P, ...] = (
-    P("recipe", box.check_recipe),
+    P("recipe", recipe.check_recipe),
     P("doctor", doctor.doctor_building),
-    P("base", bases.make_bases, after=("doctor", "recipe")),
-    P("system", box.build_system, after=("base",)),
-    P("images", box.build_box_images, after=("base",)),
-    P("store", box.put_images_inside, after=("system", "images")),
-    P("register", box.register, after=("store",)),
+    P("base", base.make_bases, after=("doctor", "recipe")),
+    P("system", system.build_system, after=("base",)),
+    P("images", box_images.build_box_images, after=("base",)),
+    P("store", store.put_images_inside, after=("system", "images")),
+    P("register", register.register, after=("store",)),
 )
 
 # What runs on machines that are connected, in a new lab as in a running one.
@@ -64,9 +67,9 @@ DEV: tuple[P, ...] = (
     P("doctor", doctor.doctor),
     P("artifacts", artifacts.build_artifacts, after=("doctor",)),
     P("hash images", images.hash_images, after=("doctor",)),
-    P("prepare", machines.prepare, after=("doctor",)),
-    P("disks", machines.make_disks, after=("prepare",)),
-    P("boot", machines.boot, after=("prepare",)),
+    P("prepare", prepare.prepare, after=("doctor",)),
+    P("disks", disks.make_disks, after=("prepare",)),
+    P("boot", boot.boot, after=("prepare",)),
     P("connect", connect.connect, after=("prepare",), per="machine"),
     P("secrets", secrets.make_secrets, after=("prepare",)),
     *(
@@ -75,8 +78,8 @@ DEV: tuple[P, ...] = (
         else phase
         for phase in APPLICATION
     ),
-    P("seed", steps.seed, after=("names", "ports")),
-    P("verify", steps.verify, after=("seed",)),
+    P("seed", seed.seed, after=("names", "ports")),
+    P("verify", verify.verify, after=("seed",)),
 )
 
 REFRESH: tuple[P, ...] = (
@@ -92,14 +95,14 @@ REFRESH: tuple[P, ...] = (
     ),
     P("secrets", secrets.make_secrets, after_end=("connect",)),
     *APPLICATION,
-    P("seed", steps.seed_after_change, after=("connect", "names", "ports")),
-    P("verify", steps.verify_after_change, after=("seed",)),
+    P("seed", seed.seed_after_change, after=("connect", "names", "ports")),
+    P("verify", verify.verify_after_change, after=("seed",)),
 )
 
 SEED: tuple[P, ...] = (
     P("connect", connect.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
-    P("seed", steps.seed, after=("ports",)),
+    P("seed", seed.seed, after=("ports",)),
 )
 
 VERIFY: tuple[P, ...] = (
@@ -108,7 +111,7 @@ VERIFY: tuple[P, ...] = (
     P("ports", ports.forward_ports, after=("connect",)),
     P("names", names.await_names, after=("connect",)),
     P("proof", proof.prove, after=("connect", "hash images")),
-    P("verify", steps.verify, after=("names", "ports")),
+    P("verify", verify.verify, after=("names", "ports")),
 )
 
 DESTROY: tuple[P, ...] = (
@@ -191,7 +194,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
         ),
         # On all machines before any container starts: none may meet one of another instant.
         P("data", restoring.put_back, after=("restore",)),
-        P("connect", restoring.connect_restored, after=("restore",), per="machine"),
+        P("connect", connect.connect_restored, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
         *(
             replace(
@@ -202,7 +205,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
             # What an interrupted replacement kept is of another instant.
             if phase.name != "kept data"
         ),
-        P("verify", steps.verify, after=("names", "proof", "ports")),
+        P("verify", verify.verify, after=("names", "proof", "ports")),
     )
 
 
@@ -214,7 +217,7 @@ def box_export(target: Path, base_url: str, *, sign: Path | None = None) -> tupl
 
 def box_import(source: str, *, signers: Path | None = None) -> tuple[P, ...]:
     """Take in a box that others wrote."""
-    return (P("import", partial(intake.import_box, source=source, signers=signers)),)
+    return (P("import", partial(imports.import_box, source=source, signers=signers)),)
 
 
 def box_prune(*, dry_run: bool) -> tuple[P, ...]:

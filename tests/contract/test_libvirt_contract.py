@@ -24,7 +24,8 @@ from hashlab.config.model import Lab
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.rendering import render_vagrantfile
 from hashlab.errors import LabError
-from hashlab.phases import layout as phases
+from hashlab.phases.addresses import plan_machines
+from hashlab.phases.vagrantfile import vagrantfile_text
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import BoxManifest, Completed, KvmProbe, PlannedMachine, Runner
 from hashlab.providers.libvirt import LibvirtProvider
@@ -376,8 +377,8 @@ def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     world.state.key.parent.mkdir(parents=True)
     world.state.key.write_text("PRIVATE\n")
-    placed = phases.lay_out(world, {})
-    text = phases.vagrantfile(world, placed, MANIFEST, KEY)
+    placed = plan_machines(world, {})
+    text = vagrantfile_text(world, placed, MANIFEST, KEY)
     world.state.vagrantfile.write_text(text)
     return world.state.vagrantfile
 

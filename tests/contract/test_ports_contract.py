@@ -26,7 +26,7 @@ from hashlab.drivers.process import ProcessRunner
 from hashlab.errors import LabError
 from hashlab.phases.keys import write_ssh_files
 from hashlab.phases.ports import close_ports, forward_ports
-from hashlab.phases.world import Reach, World
+from hashlab.phases.world import MachineEndpoint, World
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Endpoint
 
@@ -122,9 +122,9 @@ def world(server: Server, tmp_path: Path) -> Iterator[World]:
     CLIENT_KEY.write_private_key_file(str(made.state.key))
     port = server.listener.getsockname()[1]
     key = f"{HOST_KEY.get_name()} {HOST_KEY.get_base64()}"
-    reach = Reach(Endpoint("127.0.0.1", port, "core"), key, IPv4Address("127.0.0.1"), forwarded, "")
-    made.facts.reach["web"] = reach
-    write_ssh_files(made, made.facts.reach)
+    ssh = Endpoint("127.0.0.1", port, "core")
+    made.facts.endpoints["web"] = MachineEndpoint(ssh, key, IPv4Address("127.0.0.1"), forwarded, "")
+    write_ssh_files(made, made.facts.endpoints)
     yield made
     close(made)
 
@@ -149,7 +149,7 @@ def said(port: int) -> str:
 
 
 def ports(world: World) -> list[int]:
-    return list(world.facts.reach["web"].forwarded.values())
+    return list(world.facts.endpoints["web"].forwarded.values())
 
 
 def wait_until_free(port: int) -> None:
@@ -216,8 +216,8 @@ def test_a_port_that_is_taken_at_the_last_moment_is_a_failure_with_the_words_of_
 
 def test_a_machine_that_shows_another_host_key_is_not_connected_to(world: World) -> None:
     other = paramiko.ECDSAKey.generate()
-    reach = world.facts.reach["web"]
-    wrong = replace(reach, host_key=f"{other.get_name()} {other.get_base64()}")
+    endpoint = world.facts.endpoints["web"]
+    wrong = replace(endpoint, host_key=f"{other.get_name()} {other.get_base64()}")
     write_ssh_files(world, {"web": wrong})
     with pytest.raises(LabError, match="cannot forward ports") as failure:
         forward(world)

@@ -14,8 +14,9 @@ from fakes import Behaviour, FakeEngine, Outside, small_lab
 
 from hashlab.config.model import Lab
 from hashlab.drivers.rendering import render_vagrantfile, ruby
+from hashlab.phases.addresses import plan_machines
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.layout import lay_out, vagrantfile
+from hashlab.phases.vagrantfile import vagrantfile_text
 from hashlab.providers.docker import DockerProvider
 
 HOSTILE = [
@@ -102,7 +103,7 @@ def rendered(lab: Lab, tmp_path: Path) -> str:
     world = replace(
         world, provider=provider, render=render_vagrantfile, interfaces=list, routes=list
     )
-    return vagrantfile(world, lay_out(world, {}), box, "ssh-ed25519 AAAA hashlab")
+    return vagrantfile_text(world, plan_machines(world, {}), box, "ssh-ed25519 AAAA hashlab")
 
 
 def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_path: Path) -> None:

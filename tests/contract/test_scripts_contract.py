@@ -22,7 +22,6 @@ import pytest
 from fakes import FakeMachine, FakeShell, small_lab
 
 from hashlab.config.model import Lab
-from hashlab.phases.layout import wait_for
 from hashlab.phases.programs import (
     HASH,
     HASH_INSIDE,
@@ -47,6 +46,7 @@ from hashlab.phases.upload.machine import (
     write_processes,
 )
 from hashlab.phases.upload.transfer import add
+from hashlab.phases.vagrantfile import wait_for
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"

@@ -29,7 +29,8 @@ from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.rendering import render_vagrantfile
 from hashlab.drivers.vagrant import VagrantDriver
 from hashlab.errors import LabError
-from hashlab.phases import box, machines
+from hashlab.phases import boot, disks, recipe
+from hashlab.phases.boxes import register, store, system
 from hashlab.phases.world import World
 from hashlab.providers.virtualbox import VirtualBoxProvider
 
@@ -114,8 +115,8 @@ def prepared(virtualbox: Path, tmp_path: Path) -> Prepare:
         lab = small_lab(tmp_path / "lab", provider="virtualbox", box=settings)
         world = make_world(lab, tmp_path)
         for phase in (
-            *(box.check_recipe, box.build_system, box.put_images_inside, box.register),
-            *(machines.prepare, machines.make_disks),
+            *(recipe.check_recipe, system.build_system, store.put_images_inside, register.register),
+            *(prepare.prepare, disks.make_disks),
         ):
             with track_of() as track:
                 phase(world, track, "")
@@ -196,7 +197,7 @@ def test_where_virtualbox_is_missing_vagrant_validates_nothing(
 
 def failing_boot(world: World) -> LabError:
     with pytest.raises(LabError, match="boots nothing") as failure, track_of() as track:
-        machines.boot(world, track, "")
+        boot.boot(world, track, "")
     return failure.value
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashlab.errors import LaptopError
+from hashlab.errors import LabError, LaptopError
 from hashlab.hashing import digest, short
 from hashlab.phases.images import image_inputs
 from hashlab.phases.world import World
@@ -51,6 +51,13 @@ def recipe_manifest(world: World) -> BoxManifest:
         )
     )
     return BoxManifest(box_name(world), box_version(recipe), recipe, world.provider.name, images)
+
+
+def wanted_box(world: World) -> BoxManifest:
+    """The manifest found by ``check_recipe``."""
+    if world.facts.box is None:
+        raise LabError("the recipe was not read")
+    return world.facts.box
 
 
 def boxes_folder(environ: Mapping[str, str]) -> Path:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 from hashlab.errors import UsageError
-from hashlab.phases.connect import connect, reconnect
+from hashlab.phases.addresses import free_subnet, plan_ports
 from hashlab.phases.keys import ensure_key
-from hashlab.phases.layout import free_subnet, lay_out_ports
-from hashlab.phases.machines import forget_machine
 from hashlab.phases.ports import close_ports
+from hashlab.phases.prepare import forget_machine
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -86,11 +85,6 @@ def put_back(world: World, track: Track, _: str) -> None:
     remove(world.state.restoring)
 
 
-def connect_restored(world: World, track: Track, machine: str) -> None:
-    """Promise: as ``connect``; to a machine that stayed, as to that of a running lab."""
-    (reconnect if world.facts.put_back else connect)(world, track, machine)
-
-
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:
     """The snapshot's own, where nobody else has it by now."""
     own = world.provider.machines.own_subnet(world.lab)
@@ -104,7 +98,7 @@ def _plan(
     subnet: IPv4Network,
 ) -> list[PlannedMachine]:
     kept = {one.name: one for one in manifest.machines}
-    ports = lay_out_ports(world, observed, {name: one.ssh_port for name, one in kept.items()})
+    ports = plan_ports(world, observed, {name: one.ssh_port for name, one in kept.items()})
     planned = []
     for machine in world.lab.machines:
         offset = int(kept[machine.name].address) - int(manifest.subnet.network_address)

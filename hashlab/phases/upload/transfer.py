@@ -298,7 +298,7 @@ def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> in
     top = home(world.lab)
     return world.connector.copy(
         machine,
-        world.facts.reach[machine].endpoint,
+        world.facts.endpoints[machine].ssh,
         root=upload_root(world.lab),
         files=[name.removeprefix("files/") for name in names],
         target=f"{top}/scratch/new/files",

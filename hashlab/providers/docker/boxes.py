@@ -14,9 +14,9 @@ from hashlab.inputs.plaintar import NotPlain, members
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, BoxContents, BoxManifest, Engine
 from hashlab.providers.contents import ask_contents
-from hashlab.providers.docker.beside import LAYER_CAPABILITIES
 from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_image
-from hashlab.providers.oneshot import run_script
+from hashlab.providers.docker.volume_shell import LAYER_CAPABILITIES
+from hashlab.providers.scripts import run_script
 from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
 from hashlab.state.files import open_binary
 

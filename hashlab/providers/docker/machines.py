@@ -20,7 +20,6 @@ from hashlab.protocols import (
     ObservedMachine,
     PlannedMachine,
 )
-from hashlab.providers.docker.beside import LAYER_CAPABILITIES, folder, seen
 from hashlab.providers.docker.boxes import SCRIPT as STORE_SCRIPT
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
@@ -30,8 +29,9 @@ from hashlab.providers.docker.names import (
     system_image,
     volume,
 )
+from hashlab.providers.docker.volume_shell import LAYER_CAPABILITIES, folder, seen
 from hashlab.providers.isolation import Isolation, as_flags
-from hashlab.providers.oneshot import run_script
+from hashlab.providers.scripts import run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
 from hashlab.state.files import is_file, write_text
 

@@ -15,11 +15,11 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import LAB_LABEL, Engine, PlannedMachine, PutBack, SnapshotManifest
-from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import changed_inside, changed_outside, put_back
 from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.names import MACHINE_LABEL, container, volume
 from hashlab.providers.docker.snapshotparts import SCRIPT, compare, kept_folder, lab_volumes
+from hashlab.providers.docker.volume_shell import VolumeShell, folder, volume_shell
 
 # A machine's environment, from which container-init.sh installs the lab's public key.
 KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
@@ -63,16 +63,16 @@ class Restoring:
         own = lab_volumes(plan.lab, plan.manifest.name, names)
         recipes = sorted({one.recipe for one in plan.manifest.machines})
         at = f"{plan.lab.id}-restore"
-        with beside_volumes(engine, recipes=recipes, volumes=own, name=at) as beside:
+        with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             self._make_volumes()
-            why = self._prepare(beside, track)
+            why = self._prepare(shell, track)
             track.cancel.check()
             about_to_change(bool(why))
             if why:
                 with track.child("exchange"):
                     self._make_way()
                     # Each by itself: while one starts, the engine still takes down the next.
-                    exchange = partial(self._exchange, beside)
+                    exchange = partial(self._exchange, shell)
                     parallel(plan.machines, exchange, CancelToken())
         count, taken = len(plan.machines), plan.manifest.taken
         if why:
@@ -86,7 +86,7 @@ class Restoring:
         names = [container(lab, one.name) for one in self._plan.machines]
         parallel(names, lambda name: put_back(self._engine, name, lab.overlay), CancelToken())
 
-    def _prepare(self, beside: Beside, track: Track) -> str:
+    def _prepare(self, shell: VolumeShell, track: Track) -> str:
         """See whether the snapshot is what was taken, and why data alone would not do ("" when it
         does), while it is copied beside what the machines use; if anything fails nothing of the
         copy stays.
@@ -96,14 +96,14 @@ class Restoring:
 
         def compare_snapshot() -> None:
             with track.child("compare"):
-                compare(beside, self._plan.lab, self._plan.manifest)
+                compare(shell, self._plan.lab, self._plan.manifest)
 
         def compare_machines() -> None:
-            whys.append(self._why_machines_go(beside))
+            whys.append(self._why_machines_go(shell))
 
         def copy() -> None:
             with track.child("copy"):
-                beside.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
+                shell.run(SCRIPT, ["stage", *pairs], failure="cannot copy the snapshot")
 
         try:
             works = [compare_snapshot, compare_machines, copy]
@@ -111,11 +111,11 @@ class Restoring:
         except LabError:
             # Why it failed tells more than why its remains, which the next copy removes, stay.
             with suppress(LabError):
-                beside.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
+                shell.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
             raise
         return whys[0]
 
-    def _why_machines_go(self, beside: Beside) -> str:
+    def _why_machines_go(self, shell: VolumeShell) -> str:
         plan, engine = self._plan, self._engine
         if not plan.may_stay:
             return "an earlier restore was cut off"
@@ -134,17 +134,17 @@ class Restoring:
                 (p.name, changed_outside(p, plan.parts(p.name), seen[p.name]))
                 for p in plan.machines
             )
-            or first(self._differ(beside).items())
+            or first(self._differ(shell).items())
             or first(parallel(list(names), changed, CancelToken()))
         )
 
-    def _differ(self, beside: Beside) -> dict[str, str]:
+    def _differ(self, shell: VolumeShell) -> dict[str, str]:
         """In what the engines of machines differ from those of the snapshot, as far as it is not
         data; by machine.
         """
         pairs = {self._plan.pair(one.name): one.name for one in self._plan.machines}
         failure = "cannot compare the machines with the snapshot"
-        said = beside.run(SCRIPT, ["differ", *pairs], failure=failure)
+        said = shell.run(SCRIPT, ["differ", *pairs], failure=failure)
         told = dict(line.split(" ", 1) for line in said.splitlines() if line)
         return {name: told.get(pair.partition(":")[2], "") for pair, name in pairs.items()}
 
@@ -171,11 +171,11 @@ class Restoring:
         parallel(going, engine.remove, CancelToken())
         self._machines.make_network(lab, subnet)
 
-    def _exchange(self, beside: Beside, planned: PlannedMachine) -> None:
+    def _exchange(self, shell: VolumeShell, planned: PlannedMachine) -> None:
         name = container(self._plan.lab, planned.name)
         self._engine.remove(name)
         pair = self._plan.pair(planned.name)
-        beside.run(SCRIPT, ["swap", pair], failure="cannot exchange the volumes")
+        shell.run(SCRIPT, ["swap", pair], failure="cannot exchange the volumes")
         self._create(planned)
         self._engine.start(name)
 

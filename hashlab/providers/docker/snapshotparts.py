@@ -10,9 +10,9 @@ from typing import Any
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.protocols import MachineSnapshot, SnapshotManifest
-from hashlab.providers.docker.beside import Beside, folder
 from hashlab.providers.docker.machines import observed
 from hashlab.providers.docker.names import snapshot_image, snapshot_volume, volume
+from hashlab.providers.docker.volume_shell import VolumeShell, folder
 
 SCRIPT = resources.files("hashlab.providers.docker").joinpath("snapshot.sh").read_text("utf-8")
 # What Vagrant asked for, as the engine shows it. Its image, key, address and ports are told anew.
@@ -28,7 +28,7 @@ PARTS = ("image", "image_id", "volume", *COMPARED, "config", "host_config")
 
 
 def kept_folder(lab: Lab, name: str, machine: str) -> str:
-    """Where a container beside the volumes sees what a snapshot keeps of a machine's engine."""
+    """The path at which a VolumeShell sees what a snapshot keeps of a machine's engine."""
     return folder(snapshot_volume(lab, name, machine))
 
 
@@ -72,21 +72,21 @@ def described(
 
 
 def tell(
-    beside: Beside, lab: Lab, name: str, machines: Mapping[str, Any]
+    shell: VolumeShell, lab: Lab, name: str, machines: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """What a snapshot's volumes hold, by machine."""
     pairs = [f":{kept_folder(lab, name, machine)}" for machine in machines]
-    said = beside.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
+    said = shell.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
     lines = [line.split(" ") for line in said.splitlines() if line]
     keys = (*COMPARED, "own")
     told = {where: dict(zip(keys, values, strict=True)) for where, *values in lines}
     return {machine: told[kept_folder(lab, name, machine)] for machine in machines}
 
 
-def compare(beside: Beside, lab: Lab, manifest: SnapshotManifest) -> None:
+def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
     """Raise LabError unless the volumes hold what they held when the snapshot was taken."""
     machines = {one.name: one.parts for one in manifest.machines}
-    told = tell(beside, lab, manifest.name, machines)
+    told = tell(shell, lab, manifest.name, machines)
     wrong = [
         f"volume {parts['volume']} holds {_difference(told[name], parts)}"
         for name, parts in machines.items()

@@ -24,7 +24,6 @@ from hashlab.protocols import (
     SnapshotManifest,
     Taken,
 )
-from hashlab.providers.docker.beside import Beside, beside_volumes, folder
 from hashlab.providers.docker.inplace import hold_network
 from hashlab.providers.docker.machines import DockerMachines, observed
 from hashlab.providers.docker.names import (
@@ -45,6 +44,7 @@ from hashlab.providers.docker.snapshotparts import (
     lab_volumes,
     tell,
 )
+from hashlab.providers.docker.volume_shell import VolumeShell, folder, volume_shell
 
 
 class DockerSnapshots:
@@ -90,13 +90,13 @@ class DockerSnapshots:
         own = lab_volumes(lab, name, list(there))
         recipes = sorted({observed(machine, one).recipe for machine, one in there.items()})
         at = f"{lab.id}-snapshot"
-        with beside_volumes(engine, recipes=recipes, volumes=own, name=at) as beside:
+        with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             track.detail("linking layers")
-            self._prepare(lab, beside, pairs)
+            self._prepare(lab, shell, pairs)
             track.detail("copying, the machines stand still")
             with self._standing_still([one["Id"] for one in there.values()]) as stood:
-                images, instant = self._copy(lab, name, there, beside, pairs)
-            told = tell(beside, lab, name, there)
+                images, instant = self._copy(lab, name, there, shell, pairs)
+            told = tell(shell, lab, name, there)
         sizes = self._own_sizes(there, images)
         return Taken(
             tuple(
@@ -115,14 +115,14 @@ class DockerSnapshots:
             paused=stood(),
         )
 
-    def _prepare(self, lab: Lab, beside: Beside, pairs: Sequence[str]) -> None:
+    def _prepare(self, lab: Lab, shell: VolumeShell, pairs: Sequence[str]) -> None:
         """What can be done while the machines still run. That they can stay on their network
         without containers, to have the data back, is part of the snapshot.
         """
         engine = self._engine()
 
         def link() -> None:
-            beside.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
+            shell.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
 
         names = [container(lab, machine.name) for machine in lab.machines]
         works: list[Callable[[], None]] = [link]
@@ -146,7 +146,7 @@ class DockerSnapshots:
         lab: Lab,
         name: str,
         there: Mapping[str, Mapping[str, Any]],
-        beside: Beside,
+        shell: VolumeShell,
         pairs: Sequence[str],
     ) -> tuple[dict[str, str], str]:
         """Copy the volumes and make the images, all at once; returns the images' ids, and when this
@@ -164,7 +164,7 @@ class DockerSnapshots:
                 images[machine] = engine.commit(there[machine]["Id"], target, marks)
             else:
                 failure = "cannot copy the machines' volumes"
-                said.extend(beside.run(SCRIPT, ["copy", *pairs], failure=failure).split())
+                said.extend(shell.run(SCRIPT, ["copy", *pairs], failure=failure).split())
 
         parallel(["", *there], work, CancelToken())
         return images, said[0]

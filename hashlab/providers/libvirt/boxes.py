@@ -23,7 +23,7 @@ from hashlab.providers.libvirt.names import (
     system_image,
 )
 from hashlab.providers.libvirt.virsh import Virsh
-from hashlab.providers.oneshot import run_script
+from hashlab.providers.scripts import run_script
 from hashlab.providers.seed import Seed, system_files
 
 SYSTEM_FILES = (

@@ -12,7 +12,7 @@ from fakes.outside import Silent
 from hashlab.config.model import Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import connect as connecting
-from hashlab.phases import layout
+from hashlab.phases import vagrantfile as vagrantfiles
 from hashlab.phases.connect import connect
 from hashlab.phases.containers import readiness
 from hashlab.phases.containers.body import BUILD_LABEL, container_body
@@ -102,6 +102,6 @@ def test_a_machine_may_take_longer_to_answer(
 def test_vagrant_and_the_labs_own_commands_may_take_longer(outside: Outside) -> None:
     slow(outside)
     vagrantfile = json.loads(outside.state.vagrantfile.read_text())
-    assert vagrantfile["boot_seconds"] == 10 * layout.BOOT_SECONDS
+    assert vagrantfile["boot_seconds"] == 10 * vagrantfiles.BOOT_SECONDS
     seeds = [ran for ran in outside.runner.ran if ran.command[:2] == ("PYTHON", "seed.py")]
     assert [ran.timeout for ran in seeds] == [10 * STEP_SECONDS]

@@ -10,7 +10,8 @@ from fakes.outside import Silent
 
 from hashlab.config.model import ForwardedPort, Step
 from hashlab.errors import LabError
-from hashlab.phases.steps import seed, verify
+from hashlab.phases.seed import seed
+from hashlab.phases.verify import verify
 from hashlab.pipeline import CancelToken, Recorder, Row
 
 

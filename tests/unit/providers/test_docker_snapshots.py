@@ -19,10 +19,10 @@ from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Recorder, Track
 from hashlab.protocols import Completed, PlannedMachine, SnapshotManifest
 from hashlab.providers.docker import DockerProvider
-from hashlab.providers.docker.beside import SECONDS, folder
 from hashlab.providers.docker.inplace import SCRIPT as IN_PLACE
 from hashlab.providers.docker.names import snapshot_volume
 from hashlab.providers.docker.snapshotparts import SCRIPT
+from hashlab.providers.docker.volume_shell import SECONDS, folder
 from hashlab.providers.seed import STORE
 
 KEY = "ssh-ed25519 BBBB hashlab"

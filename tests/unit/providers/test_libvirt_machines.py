@@ -14,7 +14,7 @@ from libvirt_labs import BOX, BOX_VOLUMES, CORES, KEY, MANIFEST, SUBNET, Laptop
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
-from hashlab.phases.layout import choose_subnet
+from hashlab.phases.addresses import choose_subnet
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, KvmProbe
 from hashlab.providers.libvirt import machines as machines_module

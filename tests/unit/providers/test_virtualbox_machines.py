@@ -18,7 +18,7 @@ from fakes.virtualbox import VirtualBoxRunner
 
 from hashlab.config.model import BoxSettings, Lab, Machine, VirtualBoxBase
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.layout import choose_subnet
+from hashlab.phases.addresses import choose_subnet
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, Endpoint, PlannedMachine
 from hashlab.providers.seed import system_files

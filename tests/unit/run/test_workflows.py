@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,36 @@ def test_phases_never_wait_for_each_other_in_a_circle(name: str) -> None:
         assert free, f"a circle among {sorted(waiting)}"
         for phase in free:
             del waiting[phase]
+
+
+# Rows that one module makes together, and rows whose name a variable holds.
+ELSEWHERE = {
+    "machines": "destroy",
+    "leftovers": "destroy",
+    "local state": "destroy",
+    "look": "destroy",
+    "box": "destroy",
+    "keep web": "kept_data",
+    "remove web": "kept_data",
+    "check": "snapshots.restore",
+    "data": "snapshots.restore",
+    "remove": "snapshots.take",
+}
+
+
+def test_a_row_on_the_screen_leads_to_its_module() -> None:
+    made = (
+        workflows.replacing("web"),
+        workflows.restore("before"),
+        workflows.snapshot("before"),
+        workflows.remove_snapshot("before"),
+    )
+    for phase in (phase for workflow in (*WORKFLOWS.values(), *made) for phase in workflow):
+        function = phase.run.func if isinstance(phase.run, partial) else phase.run
+        module = function.__module__.removeprefix("hashlab.phases.")
+        guessed = {word.rstrip("s") for word in ("_".join(phase.name.split()), *phase.name.split())}
+        told = {part.rstrip("s") for part in module.split(".")}
+        assert guessed & told or ELSEWHERE.get(phase.name) == module, (phase.name, module)
 
 
 def test_every_phase_has_a_docstring_that_promises_something() -> None:

@@ -16,7 +16,7 @@ from fakes import Outside, go, register_box, rows, run, track_of
 
 from hashlab.errors import ExitCode, HashlabError, LabError, LaptopError, UsageError
 from hashlab.hashing import file_digest
-from hashlab.phases.boxes import intake
+from hashlab.phases.boxes import imports
 from hashlab.phases.boxes.export import box_url
 from hashlab.phases.boxes.packing import architecture
 from hashlab.phases.boxes.registry import boxes_folder, registered_boxes
@@ -369,7 +369,7 @@ def test_a_description_whose_box_is_missing_is_refused(outside: Outside, box: Pa
 
 def test_a_web_server_cannot_name_a_file_of_this_laptop() -> None:
     with pytest.raises(LabError, match="not on a web server"):
-        intake.box_place("file:///etc/shadow", f"{WEB}/metadata.json")
+        imports.box_place("file:///etc/shadow", f"{WEB}/metadata.json")
 
 
 @pytest.mark.parametrize("call", ["vagrant.box_add", "provider.take_in"])
@@ -403,5 +403,5 @@ def test_a_box_that_does_not_hold_what_it_stands_on_is_not_registered(
 def test_a_box_that_this_lab_does_not_use_is_told(outside: Outside, box: Path) -> None:
     world = outside.world(replace(outside.lab, name="other"))
     with track_of() as track:
-        intake.import_box(world, track, "", source=str(box))
+        imports.import_box(world, track, "", source=str(box))
     assert world.facts.notes == ["hashlab/small is not the box of this lab, which is hashlab/other"]

@@ -24,7 +24,7 @@ from test_export_and_import import (
 
 from hashlab.hashing import file_digest
 from hashlab.inputs.plaintar import HEADER_LIMIT
-from hashlab.phases.boxes import intake
+from hashlab.phases.boxes import imports
 from hashlab.phases.boxes.contents import travelling
 from hashlab.phases.boxes.registry import all_boxes, boxes_folder, registered_boxes
 from hashlab.run import workflows
@@ -157,15 +157,15 @@ def test_a_description_inside_that_is_none_is_refused(
 def test_a_file_that_is_exchanged_between_check_and_use_is_refused(
     outside: Outside, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = intake._check_checksum
+    check = imports._check_checksum
 
-    def exchange(path: Path, offer: intake.Offer) -> None:
+    def exchange(path: Path, offer: imports.Offer) -> None:
         check(path, offer)
         said = metadata_of(box)
         repacked(box, {"store.json": b'{"other": {}}'})
         box.with_name("metadata.json").write_text(json.dumps(said))
 
-    monkeypatch.setattr(intake, "_check_checksum", exchange)
+    monkeypatch.setattr(imports, "_check_checksum", exchange)
     assert "changed while it was read" in refused(outside, box).what
 
 

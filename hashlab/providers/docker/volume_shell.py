@@ -15,7 +15,7 @@ SECONDS = 1800
 LAYER_CAPABILITIES = ("SYS_ADMIN",)
 
 
-class Beside:
+class VolumeShell:
     """Runs scripts where volumes of the engine lie below /volumes."""
 
     def __init__(self, engine: Engine, container: str) -> None:
@@ -66,9 +66,9 @@ def box_image(engine: Engine, recipes: Sequence[str]) -> str:
 
 
 @contextmanager
-def beside_volumes(
+def volume_shell(
     engine: Engine, *, recipes: Sequence[str], volumes: Collection[str], name: str
-) -> Iterator[Beside]:
+) -> Iterator[VolumeShell]:
     """Such a container, gone at the end. ``recipes``: of boxes with whose tools it works."""
     binds, covers = seen(engine, volumes)
     engine.remove(name)
@@ -87,6 +87,6 @@ def beside_volumes(
     )
     try:
         engine.start(name)
-        yield Beside(engine, name)
+        yield VolumeShell(engine, name)
     finally:
         engine.remove(name)

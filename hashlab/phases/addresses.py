@@ -1,45 +1,36 @@
-"""Where machines are: addresses and laptop ports of a run, and the Vagrantfile that says so."""
+"""Chooses the machines' addresses and their ports on the laptop."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 from zlib import crc32
 
-from hashlab.config.model import Lab, Machine
+from hashlab.config.model import Lab
 from hashlab.errors import LaptopError
 from hashlab.phases.world import World
-from hashlab.protocols import SSH_PORT, BoxManifest, ObservedMachine, PlannedMachine
+from hashlab.protocols import SSH_PORT, ObservedMachine, PlannedMachine
 
 # Of the laptop, for the machines' sshd: a hundred for each lab, below those that systems give away
 # by themselves, so that a lab that was halted and one made meanwhile seldom want the same.
 SSH_PORTS = range(22000, 32000, 100)
-BOOT_SECONDS = 120.0
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Where the machines of this run are: addresses and laptop ports, by machine."""
-
-    planned: Mapping[str, PlannedMachine]
-
-
-def lay_out(world: World, observed: dict[str, ObservedMachine]) -> Layout:
-    """Choose addresses and ports: what exists stays, the rest is as configured where free."""
+def plan_machines(
+    world: World, observed: Mapping[str, ObservedMachine]
+) -> dict[str, PlannedMachine]:
+    """Choose each machine's address and laptop ports, by machine: existing machines keep theirs,
+    the others get the configured ones where they are free.
+    """
     subnet = _subnet(world)
-    ports = lay_out_ports(world, observed, _ssh_ports(world.lab))
-    return Layout(
-        {
-            machine.name: PlannedMachine(
-                machine, _shifted(machine.address, world.lab.subnet, subnet), ports[machine.name]
-            )
-            for machine in world.lab.machines
-        }
-    )
+    ports = plan_ports(world, observed, _ssh_ports(world.lab))
+    return {
+        machine.name: PlannedMachine(
+            machine, _shifted(machine.address, world.lab.subnet, subnet), ports[machine.name]
+        )
+        for machine in world.lab.machines
+    }
 
 
 def _ssh_ports(lab: Lab) -> dict[str, int]:
@@ -47,9 +38,9 @@ def _ssh_ports(lab: Lab) -> dict[str, int]:
     return {machine.name: first + number for number, machine in enumerate(lab.machines)}
 
 
-def subnet_of(layout: Layout) -> IPv4Network:
-    """The /24 the layout lies in."""
-    return next(iter(layout.planned.values())).subnet
+def subnet_of(planned: Mapping[str, PlannedMachine]) -> IPv4Network:
+    """Return the /24 that all planned machines are in."""
+    return next(iter(planned.values())).subnet
 
 
 def _subnet(world: World) -> IPv4Network:
@@ -126,7 +117,7 @@ def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Ad
     return new.network_address + (int(address) - int(old.network_address))
 
 
-def lay_out_ports(
+def plan_ports(
     world: World, observed: Mapping[str, ObservedMachine], ssh: Mapping[str, int]
 ) -> dict[str, dict[int, int]]:
     """Choose the laptop port of every forwarded one: by machine, guest → laptop.
@@ -162,39 +153,3 @@ def free(world: World, wanted: int, given: set[int]) -> int:
     while (port := world.free_port()) in given:
         pass
     return port
-
-
-def vagrantfile(world: World, layout: Layout, box: BoxManifest, public_key: str) -> str:
-    """The rendered Vagrantfile of this run."""
-
-    def values(machine: Machine) -> dict[str, object]:
-        planned = layout.planned[machine.name]
-        return {
-            "name": machine.name,
-            "address": str(planned.address),
-            "forwarded_ports": [
-                {"id": port.id, "guest": port.guest, "host": planned.ports[port.guest]}
-                for port in machine.forwarded_ports
-            ],
-            "settings": world.provider.machines.settings(world.lab, planned, box, public_key),
-        }
-
-    return world.render(
-        {
-            "lab": world.lab.name,
-            "provider": world.provider.name,
-            "box": {"name": box.name, "version": box.version},
-            "user": "core",
-            "boot_seconds": round(BOOT_SECONDS * world.provider.patience),
-            "private_key": str(world.state.key),
-            "wait_for_disk": wait_for(world.state.disks_ready),
-            "machines": [values(machine) for machine in world.lab.machines],
-        }
-    )
-
-
-def wait_for(path: Path) -> str:
-    """A shell command that ends well when the file is there, within a minute."""
-    quoted = shlex.quote(str(path))
-    look = f"n=0; until [ -e {quoted} ]; do n=$((n+1)); [ $n -lt 600 ] || exit 1; sleep 0.1; done"
-    return shlex.join(["sh", "-c", look])

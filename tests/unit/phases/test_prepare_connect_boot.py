@@ -16,10 +16,10 @@ from fakes.outside import Silent
 from hashlab.config.model import ForwardedPort
 from hashlab.errors import EngineHangs, EngineStopped, LabError, LaptopError
 from hashlab.phases import connect as connecting
-from hashlab.phases.boxes.registry import recipe_manifest
+from hashlab.phases.addresses import CANDIDATES, SSH_PORTS, choose_subnet, plan_machines, subnet_of
+from hashlab.phases.boxes.registry import recipe_manifest, require_box
 from hashlab.phases.connect import connect, reconnect
-from hashlab.phases.layout import CANDIDATES, SSH_PORTS, Layout, choose_subnet, lay_out, subnet_of
-from hashlab.phases.machines import prepare, require_box
+from hashlab.phases.prepare import prepare
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.protocols import SSH_PORT, BootPlan, Endpoint, ObservedMachine, PlannedMachine
 from hashlab.run import workflows
@@ -92,47 +92,47 @@ def test_every_candidate_is_private_and_in_the_range_virtualbox_allows_or_above(
     assert all(candidate.is_private and candidate.prefixlen == 24 for candidate in CANDIDATES)
 
 
-def test_the_subnet_of_a_layout_is_the_one_its_machines_are_in(tmp_path: Path) -> None:
+def test_the_subnet_is_the_one_that_planned_machines_are_in(tmp_path: Path) -> None:
     machine = small_lab(tmp_path).machines[0]
     planned = PlannedMachine(machine, IPv4Address("192.168.63.5"), {})
-    assert subnet_of(Layout({machine.name: planned})) == IPv4Network("192.168.63.0/24")
+    assert subnet_of({machine.name: planned}) == IPv4Network("192.168.63.0/24")
 
 
-def addresses(layout: Layout) -> dict[str, IPv4Address]:
-    return {name: planned.address for name, planned in layout.planned.items()}
+def addresses(plan: Mapping[str, PlannedMachine]) -> dict[str, IPv4Address]:
+    return {name: planned.address for name, planned in plan.items()}
 
 
-def ports_of(layout: Layout) -> dict[str, Mapping[int, int]]:
+def ports_of(plan: Mapping[str, PlannedMachine]) -> dict[str, Mapping[int, int]]:
     """Without those of sshd: by machine, guest → laptop."""
     return {
         name: {guest: host for guest, host in planned.ports.items() if guest != SSH_PORT}
-        for name, planned in layout.planned.items()
+        for name, planned in plan.items()
     }
 
 
-def ssh_ports(layout: Layout) -> list[int]:
-    return [planned.ports[SSH_PORT] for planned in layout.planned.values()]
+def ssh_ports(plan: Mapping[str, PlannedMachine]) -> list[int]:
+    return [planned.ports[SSH_PORT] for planned in plan.values()]
 
 
 def test_without_anything_in_the_way_addresses_and_ports_are_as_configured(
     outside: Outside,
 ) -> None:
     world = outside.world()
-    layout = lay_out(world, {})
-    assert addresses(layout) == {
+    plan = plan_machines(world, {})
+    assert addresses(plan) == {
         "broker": IPv4Address("192.168.60.5"),
         "web": IPv4Address("192.168.60.6"),
         "spare": IPv4Address("192.168.60.7"),
     }
-    assert ports_of(layout) == {"broker": {}, "web": {80: 8080}, "spare": {}}
+    assert ports_of(plan) == {"broker": {}, "web": {80: 8080}, "spare": {}}
     assert world.facts.notes == []
 
 
 def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside) -> None:
     outside.provider.subnets_in_use = ["192.168.60.0/24"]
     world = outside.world()
-    layout = lay_out(world, {})
-    assert [str(a) for a in addresses(layout).values()] == [
+    plan = plan_machines(world, {})
+    assert [str(a) for a in addresses(plan).values()] == [
         "192.168.61.5",
         "192.168.61.6",
         "192.168.61.7",
@@ -142,7 +142,7 @@ def test_a_subnet_in_use_moves_every_address_alike_and_is_told(outside: Outside)
 
 def test_a_route_of_the_laptop_counts_as_a_subnet_in_use(outside: Outside) -> None:
     world = replace(outside.world(), routes=lambda: nets("192.168.60.0/24"))
-    assert str(lay_out(world, {}).planned["web"].address) == "192.168.61.6"
+    assert str(plan_machines(world, {})["web"].address) == "192.168.61.6"
 
 
 def test_a_network_of_the_laptops_interfaces_is_in_use_however_wide_it_is(
@@ -150,14 +150,14 @@ def test_a_network_of_the_laptops_interfaces_is_in_use_however_wide_it_is(
 ) -> None:
     world = replace(outside.world(), interfaces=lambda: nets("192.168.0.0/17"))
     with pytest.raises(LaptopError, match="no other is free"):
-        lay_out(world, {})
+        plan_machines(world, {})
 
 
 def test_a_subnet_inside_the_route_of_a_vpn_is_told(outside: Outside) -> None:
     world = replace(outside.world(), routes=lambda: nets("192.168.56.0/21"))
-    assert str(lay_out(world, {}).planned["web"].address) == "192.168.64.6"
+    assert str(plan_machines(world, {})["web"].address) == "192.168.64.6"
     world = replace(outside.world(), routes=lambda: nets("192.168.0.0/16"))
-    assert str(lay_out(world, {}).planned["web"].address) == "192.168.60.6"
+    assert str(plan_machines(world, {})["web"].address) == "192.168.60.6"
     assert world.facts.notes == [
         "subnet 192.168.60.0/24 lies in the route 192.168.0.0/16 (a VPN?), as all free ones do; "
         "its addresses now lead to the lab"
@@ -169,14 +169,14 @@ def test_the_labs_own_network_of_an_earlier_run_is_not_in_its_way(outside: Outsi
     outside.network = WANTED
     world = outside.world()
     assert WANTED in world.routes()
-    assert str(lay_out(world, {}).planned["web"].address) == "192.168.60.6"
+    assert str(plan_machines(world, {})["web"].address) == "192.168.60.6"
     assert world.facts.notes == []
 
 
 def test_a_port_in_use_is_replaced_and_told(outside: Outside) -> None:
     outside.ports_in_use = {8080}
     world = outside.world()
-    assert ports_of(lay_out(world, {}))["web"] == {80: 40001}
+    assert ports_of(plan_machines(world, {}))["web"] == {80: 40001}
     assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
 
 
@@ -197,7 +197,7 @@ def with_ports(outside: Outside, **ports: int) -> None:
 def test_of_two_machines_that_want_one_port_the_second_gets_another(outside: Outside) -> None:
     with_ports(outside, broker=8080, web=8080)
     world = outside.world()
-    ports = ports_of(lay_out(world, {}))
+    ports = ports_of(plan_machines(world, {}))
     assert (ports["broker"], ports["web"]) == ({80: 8080}, {80: 40001})
     assert world.facts.notes == ["port 8080 (web) is taken; using 40001"]
 
@@ -209,7 +209,7 @@ def test_a_free_port_that_another_machine_was_just_given_is_not_given_twice(
     outside.ports_in_use = {8080, 8081, 8082}
     offered = iter([40001, 40001, 40002, 40001, 40002, 40003])
     world = replace(outside.world(), free_port=lambda: next(offered))
-    ports = ports_of(lay_out(world, {}))
+    ports = ports_of(plan_machines(world, {}))
     assert [ports[name][80] for name in ("broker", "web", "spare")] == [40001, 40002, 40003]
 
 
@@ -219,34 +219,34 @@ def test_machines_that_exist_keep_their_ports_even_though_they_are_in_use(
     outside.ports_in_use = {8080, 45678}
     world = outside.world()
     there = ObservedMachine("web", "running", IPv4Address("192.168.60.6"), None, {80: 45678})
-    assert ports_of(lay_out(world, {"web": there}))["web"] == {80: 45678}
+    assert ports_of(plan_machines(world, {"web": there}))["web"] == {80: 45678}
 
 
 def test_each_machine_gets_a_port_of_its_own_for_ssh_and_each_lab_its_own_hundred(
     outside: Outside, tmp_path: Path
 ) -> None:
-    ports = ssh_ports(lay_out(outside.world(), {}))
+    ports = ssh_ports(plan_machines(outside.world(), {}))
     assert ports == [ports[0], ports[0] + 1, ports[0] + 2]
     assert ports[0] in SSH_PORTS
     # Two folders may hash to one hundred, ten do not.
     others = [small_lab(tmp_path / str(number)) for number in range(10)]
-    taken = [ssh_ports(lay_out(replace(outside.world(), lab=one), {})) for one in others]
+    taken = [ssh_ports(plan_machines(replace(outside.world(), lab=one), {})) for one in others]
     assert any(not set(one) & set(ports) for one in taken)
 
 
 def test_a_taken_port_for_ssh_is_silently_replaced_and_that_of_a_machine_kept(
     outside: Outside,
 ) -> None:
-    outside.ports_in_use = set(ssh_ports(lay_out(outside.world(), {}))[:2]) | {22}
+    outside.ports_in_use = set(ssh_ports(plan_machines(outside.world(), {}))[:2]) | {22}
     world = outside.world()
     there = ObservedMachine(
         "spare", "running", IPv4Address("192.168.60.7"), Endpoint("127.0.0.1", 22999, "core"), {}
     )
-    assert ssh_ports(lay_out(world, {"spare": there})) == [40001, 40002, 22999]
+    assert ssh_ports(plan_machines(world, {"spare": there})) == [40001, 40002, 22999]
     assert world.facts.notes == []
 
 
-def test_dev_keeps_the_layout_of_machines_that_exist(outside: Outside) -> None:
+def test_dev_keeps_addresses_and_ports_of_machines_that_exist(outside: Outside) -> None:
     outside.runner.prepare("ssh")
     outside.provider.subnets_in_use = ["192.168.60.0/24"]
     outside.ports_in_use = {8080}

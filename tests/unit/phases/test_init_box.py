@@ -13,7 +13,7 @@ from fakes import Outside, change_service, go, rows, run, running, track_of, wri
 
 from hashlab.config.model import BoxSettings, Image, Lab
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.boxes.bases import make_bases
+from hashlab.phases.boxes.base import make_bases
 from hashlab.phases.boxes.registry import (
     boxes_folder,
     recipe_manifest,

@@ -1,0 +1,57 @@
+"""Phase ``boot``: starts the machines by Vagrant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hashlab.errors import LabError
+from hashlab.phases.boxes.registry import require_box
+from hashlab.phases.ports import close_ports_of
+from hashlab.phases.world import World
+from hashlab.pipeline import Track, parallel
+from hashlab.protocols import ObservedMachine
+
+
+def boot(world: World, track: Track, _: str) -> None:
+    """Promise: Vagrant says that every machine is up."""
+    observed = world.facts.observed or {}
+    running = [m.name for m in observed.values() if m.state == "running"]
+    missing = [name for name in world.machine_names() if name not in running]
+    if not missing:
+        track.skip(f"{len(running)} machines run")
+        return
+    _check_ports(world, observed)
+    for name in missing:
+        # It would look open for some seconds, though what it leads to is gone.
+        close_ports_of(world, track, name)
+    box = world.facts.box or require_box(world, track)
+    for calls in world.provider.machines.boot_plan(missing, box):
+        if len(calls) == 1:
+            world.vagrant.up(calls[0], track=track)
+        else:
+            parallel(calls, lambda names: _up(world, track, names), track.cancel)
+    track.detail(f"{', '.join(missing)} up")
+
+
+def _check_ports(world: World, observed: Mapping[str, ObservedMachine]) -> None:
+    """Raise LabError for a stopped machine one of whose ports another program has taken: it was
+    made with them, and does not start without.
+    """
+    if not world.provider.keeps_ports:
+        return
+    for machine in observed.values():
+        taken = [port for port in machine.forwarded.values() if not world.port_is_free(port)]
+        if machine.state == "stopped" and taken:
+            listed = ", ".join(str(port) for port in taken)
+            raise LabError(
+                f"it cannot start, because another program has its port {listed} of this laptop",
+                where=machine.name,
+                next_step="stop that program (ss -ltnp shows it), then hashlab dev; or, without "
+                "the machine's data: hashlab destroy, hashlab dev",
+            )
+
+
+def _up(world: World, track: Track, names: Sequence[str]) -> None:
+    """One of several calls at once: a row of its own."""
+    with track.child("vagrant up", machine=", ".join(names)) as step:
+        world.vagrant.up(names, track=step)

@@ -1,0 +1,81 @@
+"""Phase ``prepare``: makes everything that `vagrant up` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hashlab.errors import LabError
+from hashlab.phases.addresses import plan_machines, subnet_of
+from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, require_box
+from hashlab.phases.keys import ensure_key
+from hashlab.phases.recipe import stale_notes
+from hashlab.phases.vagrantfile import vagrantfile_text
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+from hashlab.protocols import ObservedMachine
+from hashlab.state.files import names, read_text, remove, write_text
+
+
+def prepare(world: World, track: Track, _: str) -> None:
+    """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
+    box = require_box(world, track)
+    _discard_half_restored(world)
+    for name in world.provider.machines.discard_half_built(world.lab):
+        world.note(f"machine {name} was half built by an earlier run and is made anew")
+    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
+    world.facts.observed = observed
+    planned = plan_machines(world, observed)
+    public_key = ensure_key(world)
+    new = [machine for machine in world.lab.machines if machine.name not in observed]
+    remove(world.state.disks_ready)
+    for machine in new:
+        forget_machine(world, machine.name)
+    if new:
+        world.provider.machines.prepare(
+            world.lab, [planned[m.name] for m in new], box, subnet_of(planned), track=track
+        )
+    if observed:
+        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+    write_text(world.state.vagrantfile, vagrantfile_text(world, planned, box, public_key))
+    _note_stale(world, observed)
+    if not new:
+        track.skip(f"{len(observed)} machines exist")
+
+
+def _discard_half_restored(world: World) -> None:
+    """Machines of which some may be of another instant than the others are no lab."""
+    text = read_text(world.state.restoring)
+    if text is None:
+        return
+    name = text.strip()
+    snapshots = world.provider.snapshots
+    if snapshots is not None and not snapshots.outlive_machines:
+        raise LabError(
+            f"a restore of {name} was cut off, and without the machines {name} is gone, too",
+            where=world.lab.name,
+            next_step=f"hashlab restore {name}; or, to give all up: hashlab destroy",
+        )
+    world.provider.machines.discard(world.lab)
+    remove(world.state.restoring)
+    world.note(
+        f"a restore of {name} was cut off, so the machines are made anew. "
+        f"For its data: hashlab restore {name}"
+    )
+
+
+def forget_machine(world: World, name: str) -> None:
+    """Remove what Vagrant remembers of a machine that is gone: by it, it would make the next one
+    from the same box. What ties it to Vagrant's own list of machines stays.
+    """
+    folder = world.state.vagrant / "machines" / name
+    for provider in names(folder):
+        for file in names(folder / provider):
+            if file != "index_uuid":
+                remove(folder / provider / file)
+
+
+def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:
+    registered = {box.recipe for box in registered_boxes(world)}
+    machines = {name: machine.recipe for name, machine in observed.items()}
+    for note in stale_notes(recipe_manifest(world).recipe, registered, machines):
+        world.note(note)

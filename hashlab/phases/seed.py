@@ -1,0 +1,20 @@
+"""Phase ``seed``: loads the lab's sample data."""
+
+from __future__ import annotations
+
+from hashlab.phases.steps import run_step
+from hashlab.phases.world import World
+from hashlab.pipeline import Track
+
+
+def seed(world: World, track: Track, _: str) -> None:
+    """Promise: the lab holds its sample data; what is there is not loaded again."""
+    run_step(world, track, world.lab.seed, "seed")
+
+
+def seed_after_change(world: World, track: Track, _: str) -> None:
+    """Promise: as ``seed``; without a restart since the lab was last verified no data went."""
+    if not world.may_have_lost_data():
+        track.skip("no container was started")
+        return
+    seed(world, track, _)
