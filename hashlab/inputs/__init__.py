@@ -1,1 +1,1 @@
-"""What builds read on the laptop: which files, which of them may leave the lab folder."""
+"""Files on the laptop that builds read, and which of them may leave the lab folder."""

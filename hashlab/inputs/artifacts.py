@@ -1,5 +1,5 @@
-"""Inputs of artifacts: the files that globs and folders name, also behind links to folders, as the
-laptop's own build reads them.
+"""Inputs of artifacts: the files that globs and folders name, read as the laptop's own build reads
+them, including those behind links to folders.
 """
 
 from __future__ import annotations
@@ -15,33 +15,37 @@ from hashlab.inputs.patterns import is_editor_file
 
 GLOB = frozenset("*?[")
 LINK = "link "
-# Parts of a pattern; no path has more.
+# Most parts of a pattern. No path has more.
 DEEPEST = 500
 
 
 def read_inputs(folder: Path, patterns: Iterable[str], digests: Digests) -> dict[str, str]:
-    """Map the name of each input, relative to ``folder``, to its content: SHA-256 (``+x`` for an
-    executable file), or the target of a link to a folder. Raises LabError, FilesChanged.
+    """Return the content of each input by its name relative to ``folder``.
+
+    The content is a SHA-256 (``+x`` appended for an executable file), or the target of a link to a
+    folder. Raises LabError, FilesChanged.
     """
 
     def hashed(path: Path) -> str:
         return mode_digest(path, digests.file)
 
     def read() -> dict[str, str]:
-        found: dict[str, str] = {}
+        contents: dict[str, str] = {}
         for pattern in patterns:
             for match in expand(folder, pattern):
                 for path, is_link in _files(match):
                     content = f"{LINK}{path.readlink()}" if is_link else hashed(path)
-                    found[path.relative_to(folder).as_posix()] = content
-        return found
+                    contents[path.relative_to(folder).as_posix()] = content
+        return contents
 
     return settled(read)
 
 
 def expand(folder: Path, pattern: str) -> Iterator[Path]:
-    """Yield what a glob matches below ``folder``; ``**`` leads through links to folders, too. A
-    pattern without ``*``, ``?`` and ``[`` is the one path it names. Raises OSError.
+    """Yield the paths below ``folder`` that match a glob. ``**`` also descends into links to
+    folders.
+
+    A pattern without ``*``, ``?`` and ``[`` names one path. Raises OSError.
     """
     parts = PurePosixPath(pattern).parts
     return _expand(folder, parts) if len(parts) <= DEEPEST else iter(())
@@ -65,7 +69,7 @@ def _expand(path: Path, parts: Sequence[str]) -> Iterator[Path]:
 
 
 def _files(path: Path) -> Iterator[tuple[Path, bool]]:
-    """Yield the file, or the files below the folder, and (True) links to folders on the way."""
+    """Yield the file, or the files below the folder; links to folders are yielded with True."""
     if path.is_file():
         yield path, False
         return
@@ -77,8 +81,8 @@ def _files(path: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _folders(top: Path) -> Iterator[Path]:
-    """Yield a folder and all below it, sorted. What a link leads to is entered only once, so that
-    neither a loop nor links across each other are followed for ever.
+    """Yield a folder and all folders below it, sorted. A link's target is entered only once, so
+    that loops of links end.
     """
     entered: set[tuple[int, int]] = set()
     waiting = [top] if top.is_dir() else []
@@ -95,7 +99,7 @@ def _folders(top: Path) -> Iterator[Path]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """True for a folder and for a link to one; not for a link that leads round in a circle."""
+    """True for a folder and for a link to one; False for a link in a loop."""
     return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
@@ -104,15 +108,17 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _closed(link: Path) -> bool:
-    """True for a link into a lab's state or into version control: no build reads those."""
+    """True for a link into a lab's state folder or into version control. No build reads those."""
     real = Path(os.path.realpath(link))
     return in_state(real) or ".git" in real.parts
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what lies in a folder, sorted, but for a lab's state and files of editors."""
+    """Return the entries of a folder, sorted, without a lab's state and editors' temporary
+    files.
+    """
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        found = [e for e in entries if not (is_state(e.name) or is_editor_file(e.name))]
-    return sorted(found, key=lambda entry: entry.name)
+        kept = [e for e in entries if not (is_state(e.name) or is_editor_file(e.name))]
+    return sorted(kept, key=lambda entry: entry.name)

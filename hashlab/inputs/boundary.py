@@ -1,4 +1,4 @@
-"""Decides which of the laptop's files may leave the lab folder: with a build context, an upload, an
+"""Decide which of the laptop's files may leave the lab folder: in a build context, an upload, an
 artifact or a box.
 """
 
@@ -15,9 +15,10 @@ from hashlab.state.private import STATE
 
 
 def in_state(path: Path) -> bool:
-    """True if ``path`` is, or lies in, a lab's own state (``.hashlab`` beside a hashlab.toml), by
-    its name or by the links on the way to it. Nothing from there ever leaves the laptop, but for
-    declared secrets and configs.
+    """True if ``path`` is a lab's state folder (``.hashlab`` next to a hashlab.toml) or inside one,
+    by its name or through links.
+
+    Nothing in it ever leaves the laptop, except declared secrets and configs.
     """
     absolute = path.absolute()
     return any(
@@ -33,24 +34,28 @@ def _has_state(path: Path) -> bool:
 
 
 def is_state(name: str) -> bool:
-    """True if a folder of this name may be a lab's state; file systems may ignore case."""
+    """True if a folder of this name may be a lab's state. File systems may ignore case."""
     return name.lower() == STATE
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """What may leave a lab folder. ``declared``: the files (absolute) that the Compose file names
-    as secrets and configs; they leave the folder only as such.
+    """The rule which files may leave a lab folder.
+
+    ``declared``: the files (absolute) that the Compose file names as secrets and configs. They
+    leave the folder only as such.
     """
 
     declared: frozenset[Path] = frozenset()
 
     def below(self, root: Path) -> Callable[[str], bool]:
-        """Return a test for names below ``root``, relative to it with "/" between their parts: True
-        if that file or folder may leave with ``root``. "No" for a folder counts for all in it.
+        """Return a test for names below ``root``: True if that file or folder may leave together
+        with ``root``.
 
-        Any ``.hashlab`` stays, at any depth. ``root`` itself was named by the user's own file, so
-        it may be a declared file; if it lies in a lab's state, all of it stays.
+        Names are relative to ``root``, with "/" between their parts. False for a folder applies to
+        everything in it. Any ``.hashlab`` stays on the laptop, at any depth. ``root`` itself may be
+        a declared file, because the user's own file names it; if it is inside a lab's state, all of
+        it stays.
         """
         if in_state(root):
             return lambda name: False
@@ -58,8 +63,9 @@ class Boundary:
         return lambda name: name not in kept and not any(map(is_state, name.split("/")))
 
     def kept_below(self, root: Path) -> tuple[str, ...]:
-        """Return the declared files below ``root``, relative to it, sorted; not those in a state,
-        all of which stays anyway.
+        """Return the declared files below ``root``, relative to it and sorted.
+
+        Files inside a state folder are left out: all of it stays on the laptop anyway.
         """
         top = os.path.realpath(root).rstrip("/") + "/"
         names = (p.removeprefix(top) for p in self._places if p.startswith(top))
@@ -71,6 +77,6 @@ class Boundary:
 
 
 def _places(files: Iterable[Path]) -> set[str]:
-    """Return where files lie, and what they lead to if they are links."""
+    """Return the paths of files, and the targets of those that are links."""
     folders = {f"{os.path.realpath(file.parent)}/{file.name}" for file in files}
     return folders | {os.path.realpath(file) for file in files}

@@ -1,5 +1,5 @@
-"""Build contexts: one listing of what goes to the builder, from which both the hash of an image's
-inputs and the archive that is sent are made.
+"""Build contexts: one listing of the files for the builder. The hash of an image's inputs and the
+archive for the engine are both made from it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.patterns import BadPattern, Patterns, ignore_lines, is_editor_file, patterns_of
 
 IGNORE_FILE = ".dockerignore"
-# Folders in each other; Python's own limit of calls in each other is near.
+# Most levels of nested folders. Python's own recursion limit is not far above.
 DEEPEST = 200
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, folder or link of a context. ``name`` is relative to it, ``mode`` its permission
-    bits, ``content`` a file's SHA-256 or a link's target.
+    """A file, folder or link of a context.
+
+    ``name`` is relative to the context, ``mode`` its permission bits, ``content`` a file's SHA-256
+    or a link's target.
     """
 
     name: str
@@ -35,8 +37,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What Docker gets to build an image. ``recipe`` is the SHA-256 of ``dockerfile``, which may
-    lie anywhere; ``kept``: names of declared secrets and configs that stay out.
+    """The input of an image build.
+
+    ``recipe`` is the SHA-256 of ``dockerfile``, which may be outside the context. ``kept``: names
+    of declared secrets and configs that are left out.
     """
 
     root: Path
@@ -47,7 +51,7 @@ class BuildContext:
 
     @property
     def document(self) -> dict[str, object]:
-        """All that decides what is built, as a plain value."""
+        """Return everything that decides the result of the build, as a plain value."""
         entries = [[e.name, e.kind, e.mode, e.content] for e in self.entries]
         return {"dockerfile": self.recipe, "entries": entries}
 
@@ -55,11 +59,11 @@ class BuildContext:
 def read_context(
     root: Path, dockerfile: Path, *, boundary: Boundary, digests: Digests
 ) -> BuildContext:
-    """List a build context as Docker reads it: .dockerignore decides, links stay links.
+    """List a build context as Docker reads it: .dockerignore applies, links stay links.
 
-    Left out besides: what the boundary keeps, files of editors, and whatever is neither file,
-    folder nor link. Raises ConfigError for a .dockerignore that Docker refuses, LabError for what
-    cannot be read, FilesChanged.
+    Also left out: files that the boundary keeps, editors' temporary files, and anything other than
+    a file, folder or link. Raises ConfigError for a .dockerignore that Docker refuses, LabError for
+    anything unreadable, FilesChanged.
     """
 
     def read() -> BuildContext:
@@ -74,6 +78,7 @@ def read_context(
 
 def read_patterns(root: Path, dockerfile: Path) -> Patterns:
     """Return the patterns of a context's ignore file: DOCKERFILE.dockerignore, else .dockerignore.
+
     Raises ConfigError, OSError.
     """
     own = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}")
@@ -102,17 +107,17 @@ class _Walk:
     digests: Digests
 
     def below(self, folder: str, above: tuple[bool, ...]) -> Iterator[Entry]:
-        """Yield what lies in a folder, each folder before its content. ``above``: which patterns
-        match the folder.
+        """Yield the entries of a folder, each folder before its content. ``above``: for each
+        pattern, whether it matches the folder.
         """
         if folder.count("/") > DEEPEST:
             raise LabError(
-                f"more than {DEEPEST} folders lie in each other",
+                f"folders are nested more than {DEEPEST} levels deep",
                 where=str(self.root / folder),
-                next_step="leave them out by a .dockerignore",
+                next_step="exclude them in a .dockerignore",
             )
-        with os.scandir(self.root / folder) as found:
-            names = sorted(entry.name for entry in found if not is_editor_file(entry.name))
+        with os.scandir(self.root / folder) as listing:
+            names = sorted(entry.name for entry in listing if not is_editor_file(entry.name))
         for own_name in names:
             name = f"{folder}/{own_name}" if folder else own_name
             if self.allows(name):
@@ -124,8 +129,8 @@ class _Walk:
         status = path.lstat()
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISDIR(status.st_mode):
-            looked_into = not ignored or self.patterns.may_except_below(name)
-            inside = list(self.below(name, matched)) if looked_into else []
+            entered = not ignored or self.patterns.may_except_below(name)
+            inside = list(self.below(name, matched)) if entered else []
             if inside or not ignored:
                 yield Entry(name, "folder", mode)
             yield from inside

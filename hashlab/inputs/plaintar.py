@@ -1,4 +1,4 @@
-"""Reads tar files that others made: one member after another, in bounded memory."""
+"""Read tar files from elsewhere, one member after another, in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from typing import Protocol
 BLOCK = 512
 CHUNK = 1 << 20
 GZIP = b"\x1f\x8b"
-# Extended headers hold a few hundred bytes; tarfile would read one of any size into memory.
+# Extended headers hold a few hundred bytes, but tarfile would read one of any size into memory.
 HEADER_LIMIT = 64 * 1024
-# Records of an extended header that replace what the member's own header says.
+# Records of an extended header that override the member's own header.
 REPLACING = (b"path=", b"linkpath=", b"size=", b"GNU.sparse")
 EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
 class Readable(Protocol):
-    """Anything bytes can be read from."""
+    """Anything that bytes can be read from."""
 
     def read(self, size: int, /) -> bytes:
-        """Return up to ``size`` bytes, b"" at the end."""
+        """Return up to ``size`` bytes; b"" at the end."""
 
 
 class Seekable(Readable, Protocol):
-    """A file that can be read once more."""
+    """A file that can be read again."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Go to another place."""
+        """Move to another position."""
 
 
 class NotPlain(ValueError):
-    """A tar file that is damaged, cut off, or holds what a plain one does not."""
+    """A tar file that is damaged, truncated, or has features that a plain one does not have."""
 
 
 @dataclass
 class Member:
-    """One entry; its content is read at once, before the next entry is asked for."""
+    """One entry. Its content must be read before the next entry is requested."""
 
     name: str
     size: int
@@ -48,7 +48,7 @@ class Member:
     _left: int
 
     def read(self, size: int = -1) -> bytes:
-        """Read as a file does. Raises NotPlain where the file ends too early."""
+        """Read as a file does. Raises NotPlain if the file ends too early."""
         wanted = self._left if size < 0 else min(size, self._left)
         data = self._stream.read(wanted) if wanted else b""
         if wanted and not data:
@@ -58,14 +58,14 @@ class Member:
 
 
 def unpacked(stream: Seekable) -> Readable:
-    """Return the tar file in ``stream``, which may be compressed by gzip; it can be sought."""
+    """Return the tar file in ``stream``, which may be gzip-compressed."""
     packed = stream.read(len(GZIP)) == GZIP
     stream.seek(0)
     return gzip.GzipFile(fileobj=stream) if packed else stream
 
 
 def members(stream: Readable) -> Iterator[Member]:
-    """Yield the entries of a tar file in their order. Raises NotPlain, OSError, EOFError."""
+    """Yield the entries of a tar file in order. Raises NotPlain, OSError, EOFError."""
     while True:
         header = _exactly(stream, BLOCK)
         if not header.strip(b"\0"):
@@ -75,7 +75,7 @@ def members(stream: Readable) -> Iterator[Member]:
         except tarfile.HeaderError as error:
             raise NotPlain(f"a header is damaged: {error}") from error
         if info.size < 0 or info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK):
-            raise NotPlain("a header has a form that is not taken")
+            raise NotPlain("a header has an unsupported form")
         if info.type in EXTENDED:
             _pass_over_header(stream, info.size)
             continue

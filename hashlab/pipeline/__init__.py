@@ -1,4 +1,4 @@
-"""Runs steps: times them, runs independent ones at once, waits for all, cancels, loses no error."""
+"""Run steps: time them, run independent ones in parallel, wait for all, cancel, lose no error."""
 
 from hashlab.pipeline.cancelling import Cancelled, CancelToken
 from hashlab.pipeline.graph import Node, parallel, run_graph

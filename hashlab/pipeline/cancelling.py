@@ -1,4 +1,4 @@
-"""One flag for a whole run, and what is called when it is set."""
+"""One cancel flag for a whole run, with callbacks that are called when it is set."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 INTERRUPTED = 130
-LEFT = "left at once; the next run ends what is still at work, and goes on from there\n"
+LEFT = "left at once; the next run ends what is still running and continues from there\n"
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class Cancelled(Exception):
-    """Raised inside a step when the run was cancelled; never an error of its own."""
+    """Raised inside a step when the run is cancelled. It is never the cause of a failure."""
 
 
 class CancelToken:
-    """One flag for a whole run, with callbacks that stop what is blocking."""
+    """One flag for a whole run, with callbacks that stop blocking calls."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -28,7 +28,7 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was cancelled."""
+        """True if the run was cancelled."""
         return self._event.is_set()
 
     def cancel(self) -> None:
@@ -38,23 +38,25 @@ class CancelToken:
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
         for callback in callbacks:
-            # What it would have stopped is gone already; the others must still be called.
+            # The call it would have stopped has already ended; the others must still be stopped.
             with suppress(OSError):
                 callback()
 
     def check(self) -> None:
-        """Raise Cancelled when the run was cancelled."""
+        """Raise Cancelled if the run was cancelled."""
         if self._event.is_set():
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
-        """Wait ``seconds`` between two looks at a condition; raise Cancelled when cancelled."""
+        """Wait ``seconds`` before a condition is checked again. Raise Cancelled if the run is
+        cancelled.
+        """
         if self._event.wait(seconds):
             raise Cancelled
 
     @contextmanager
     def calling(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Call ``callback`` when the run is cancelled inside the block."""
+        """Call ``callback`` if the run is cancelled inside the block."""
         with self._lock:
             key, self._next = self._next, self._next + 1
             if not self._event.is_set():
@@ -69,8 +71,8 @@ class CancelToken:
 
 
 def leave_at_once() -> NoReturn:
-    """End this process without waiting for anything, as kill -9 would, but with a word about it."""
-    words = f"{SHOW_CURSOR if os.isatty(2) else ''}\n{LEFT}"
+    """End this process without waiting for anything, as kill -9 would, but print a message."""
+    message = f"{SHOW_CURSOR if os.isatty(2) else ''}\n{LEFT}"
     with suppress(OSError):
-        os.write(2, words.encode())
+        os.write(2, message.encode())
     os._exit(INTERRUPTED)

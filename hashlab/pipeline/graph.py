@@ -1,4 +1,4 @@
-"""Runs work that waits for other work: independent at once, waits for all, loses no error."""
+"""Run work with dependencies: independent work in parallel, wait for all, lose no error."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from hashlab.pipeline.cancelling import Cancelled, CancelToken, leave_at_once
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
-# Nodes that have ended, one after another: key, whether it is alone, how it ended.
+# Nodes that have ended, in order: key, whether it is alone, and its future. None: a signal arrived.
 Ends = SimpleQueue[tuple[Hashable, bool, Future[None]] | None]
 
 
 @dataclass(frozen=True)
 class Node:
-    """Work of a graph: what must be finished first, and what to call.
+    """Work in a graph: its dependencies, and the function to call.
 
-    ``after``: must be done; ``after_end``: must have ended, however it ended. A failure of a node
-    that is ``alone`` ends nothing but what must come after it.
+    ``after`` must have succeeded; ``after_end`` must have ended, successfully or not. The failure
+    of a node that is ``alone`` only prevents the nodes that come ``after`` it.
     """
 
     run: Callable[[], None]
@@ -37,15 +37,15 @@ class Node:
 
 
 def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
-    """Run every node as soon as all it waits for is done, independent ones at once.
+    """Run every node as soon as its dependencies are done, independent ones in parallel.
 
-    After the first failure nothing new starts, what runs is cancelled and waited for; after that
-    of a node that is alone, everything goes on that does not have to come after it. All errors are
-    raised together. Raises ValueError for a node that waits for an unknown one.
+    After a failure nothing new starts; running nodes are cancelled and awaited. After the failure
+    of a node that is ``alone``, everything continues that does not come after it. All errors are
+    raised together. Raises ValueError for a dependency on an unknown node.
     """
     unknown = {name for node in nodes.values() for name in node.after | node.after_end} - set(nodes)
     if unknown:
-        raise ValueError(f"unknown nodes waited for: {sorted(map(str, unknown))}")
+        raise ValueError(f"dependencies on unknown nodes: {sorted(map(str, unknown))}")
     if not nodes:
         return
     order = _Order(nodes)
@@ -78,14 +78,16 @@ def run_graph(nodes: Mapping[K, Node], cancel: CancelToken) -> None:
     _raise_all(errors)
     if order.waiting:
         cancel.check()
-        raise ValueError(f"nodes wait for each other: {sorted(map(str, order.waiting))}")
+        raise ValueError(f"nodes depend on each other: {sorted(map(str, order.waiting))}")
 
 
 @contextmanager
 def _interrupts(ended: Ends, errors: list[BaseException]) -> Iterator[None]:
-    """Take signals that would interrupt the main thread between any two steps, for whoever reads
-    ``ended``: None there stands for one. Other threads are not interrupted. The second signal ends
-    the process at once: a thread that hangs could not be waited for.
+    """Turn signals that would interrupt the main thread into entries of ``ended``: None stands for
+    a signal.
+
+    Other threads are never interrupted. The second signal ends the process at once, because a
+    thread that hangs could not be awaited.
     """
 
     def take(number: int, frame: object) -> None:
@@ -97,7 +99,7 @@ def _interrupts(ended: Ends, errors: list[BaseException]) -> Iterator[None]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {one: held for one in numbers if callable(held := signal.getsignal(one))}
+        before = {number: held for number in numbers if callable(held := signal.getsignal(number))}
     for number in before:
         signal.signal(number, take)
     try:
@@ -108,7 +110,7 @@ def _interrupts(ended: Ends, errors: list[BaseException]) -> Iterator[None]:
 
 
 class _Order(Generic[K]):
-    """Which nodes can begin, counted, so that a large graph is not looked through at each end."""
+    """Counts which nodes can start, so that a large graph is not searched at each end of a node."""
 
     def __init__(self, nodes: Mapping[K, Node]) -> None:
         self._nodes = nodes
@@ -120,20 +122,20 @@ class _Order(Generic[K]):
                 self._followers[name].append(key)
 
     def next(self) -> list[K]:
-        """Those that wait for nothing any more; each is told once."""
+        """Return the nodes that wait for nothing any more. Each is returned once."""
         ready, self._ready = self._ready, []
         for key in ready:
             del self.waiting[key]
         return ready
 
     def finished(self, key: Hashable) -> None:
-        """Let those begin that waited for nothing but this one."""
+        """Release the nodes that were waiting only for this one."""
         for follower in self._followers[key]:
             if follower in self.waiting:
                 self._count(follower)
 
     def gave_up(self, key: Hashable) -> None:
-        """Leave out what must come after this one, and what must come after that."""
+        """Drop the nodes that come after this one, and those that come after them."""
         for follower in self._followers[key]:
             if follower not in self.waiting:
                 continue
@@ -155,7 +157,7 @@ def _begin(pool: ThreadPoolExecutor, key: Hashable, node: Node, ended: Ends) -> 
 
 @contextmanager
 def _pool(size: int, cancel: CancelToken) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads are cancelled before they are waited for, whatever leaves the block."""
+    """A pool whose threads are cancelled before they are awaited if the block fails."""
     with ThreadPoolExecutor(max_workers=size) as pool:
         try:
             yield pool
@@ -165,7 +167,7 @@ def _pool(size: int, cancel: CancelToken) -> Iterator[ThreadPoolExecutor]:
 
 
 def _raise_all(errors: Sequence[BaseException]) -> None:
-    """Raise what happened: a bug first, then the failures together, then a bare cancellation."""
+    """Raise the errors: a bug first, then all failures together, then a bare cancellation."""
     real = [error for error in errors if not isinstance(error, Cancelled)]
     bugs = [error for error in real if not isinstance(error, HashlabError)]
     if bugs:
@@ -184,7 +186,7 @@ def _raise_all(errors: Sequence[BaseException]) -> None:
 
 
 def parallel(items: Iterable[T], work: Callable[[T], R], cancel: CancelToken) -> list[R]:
-    """Call ``work`` for every item at once; return the results in the items' order."""
+    """Call ``work`` for every item in parallel; return the results in the order of the items."""
     todo = list(items)
     results: dict[int, R] = {}
 

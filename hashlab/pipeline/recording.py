@@ -1,4 +1,4 @@
-"""Times steps as rows, and tells a listener how they go."""
+"""Time steps as rows, and inform a listener of their progress."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ UNIX_TIME = {"unit": "Unix time"}
 
 @dataclass(frozen=True)
 class Row:
-    """One timed step. ``started`` is Unix time in seconds; ``bytes_sent`` counts what travelled
-    to machines. The table, the JSON record and the page show these rows.
+    """One timed step.
+
+    ``started`` is Unix time in seconds, ``bytes_sent`` the bytes uploaded to machines. The table,
+    the JSON record and the page show these rows.
     """
 
     name: str
@@ -35,7 +37,7 @@ class Row:
 
 @dataclass
 class Step:
-    """A running step as a listener sees it. ``total`` None: the amount is not known."""
+    """A running step as a listener sees it. ``total`` None: the total is unknown."""
 
     id: int
     parent: int | None
@@ -53,7 +55,7 @@ class Step:
 
 
 class Listener(Protocol):
-    """Whoever shows a run. Called from several threads, never concurrently."""
+    """Shows a run. Called from several threads, but never concurrently."""
 
     def begin(self, step: Step) -> None:
         """A step started."""
@@ -65,11 +67,11 @@ class Listener(Protocol):
         """The step ended as ``row``."""
 
     def output(self, step: Step, line: str) -> None:
-        """A line a tool underneath printed."""
+        """A tool printed a line."""
 
 
 class Track:
-    """What a step uses to tell how it goes; every method may be called from any thread."""
+    """Lets a step report its progress. Every method may be called from any thread."""
 
     def __init__(self, recorder: Recorder, step: Step) -> None:
         self._recorder = recorder
@@ -81,26 +83,26 @@ class Track:
         return self._recorder.cancel
 
     def detail(self, text: str) -> None:
-        """Say in a few words what was done or is going on."""
+        """Describe in a few words what was done or is going on."""
         self._step.detail = text
         self._recorder.update(self._step)
 
     def skip(self, text: str) -> None:
-        """Say that there was nothing to do, and why."""
+        """Report that there was nothing to do, and why."""
         self._step.skipped = True
         self.detail(text)
 
     def progress(self, done: float, total: float | None, unit: str = "") -> None:
-        """Report an amount: ``done`` of ``total`` ``unit``s."""
+        """Report progress: ``done`` of ``total`` ``unit``s."""
         self._step.done, self._step.total, self._step.unit = done, total, unit
         self._recorder.update(self._step)
 
     def sent(self, count: int) -> None:
-        """Count bytes that travelled to a machine."""
+        """Count bytes uploaded to a machine."""
         self._step.bytes_sent += count
 
     def output(self, line: str) -> None:
-        """Pass on a line that a tool printed; shown only when the user asked for it."""
+        """Pass on a line that a tool printed. It is shown only if the user asked for it."""
         self._recorder.output(self._step, line)
 
     @contextmanager
@@ -113,7 +115,9 @@ class Track:
 
 
 class Recorder:
-    """Collects rows and tells the listener; the clock is passed in so tests need not wait."""
+    """Collects rows and informs the listener. The clock is passed in, so that tests need not
+    wait.
+    """
 
     def __init__(
         self,
@@ -130,18 +134,18 @@ class Recorder:
         self._next = 0
 
     def rows(self) -> tuple[Row, ...]:
-        """All rows so far, in the order their steps began, parts right after their step."""
+        """Return all rows so far in the order their steps began; parts follow their step."""
         with self._lock:
             order = sorted(self._rows, key=self._path)
             return tuple(self._rows[key] for key in order)
 
     def _path(self, key: int) -> tuple[int, ...]:
-        """A step's number behind those of the steps it is part of."""
+        """Return a step's number, preceded by those of the steps it is part of."""
         parent = self._parents.get(key)
         return (key,) if parent is None else (*self._path(parent), key)
 
     def running(self) -> tuple[str, ...]:
-        """Names of steps that were cut off, for the message after Ctrl-C."""
+        """Return the names of steps that were cut off, for the message after Ctrl-C."""
         cut = [row for row in self.rows() if row.status == "cancelled"]
         return tuple(" ".join(filter(None, (r.name, r.machine, r.service))) for r in cut)
 
@@ -154,7 +158,7 @@ class Recorder:
         service: str | None = None,
         parent: Step | None = None,
     ) -> Iterator[Track]:
-        """Time one step; whatever leaves the block decides its status."""
+        """Time one step. An exception that leaves the block decides its status."""
         step = self._begin(name, machine, service, parent)
         status: Status = "ok"
         try:
@@ -177,12 +181,12 @@ class Recorder:
             self._rows[self._next] = Row(name, machine, None, None, 0.0, "not-reached")
 
     def update(self, step: Step) -> None:
-        """Tell the listener that a step changed."""
+        """Inform the listener that a step changed."""
         with self._lock:
             self._listener.update(step)
 
     def output(self, step: Step, line: str) -> None:
-        """Tell the listener what a tool printed."""
+        """Pass a tool's line on to the listener."""
         with self._lock:
             self._listener.output(step, line)
 

@@ -1,4 +1,4 @@
-"""Workflows: phases, what each waits for, and one run of them as rows."""
+"""Workflows: phases, their dependencies, and one run of them as rows."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Part(Generic[C]):
-    """A piece of a phase that belongs to one machine; ``run`` gets the phase's own track.
+    """A piece of a phase that belongs to one machine. ``run`` gets the phase's own track.
 
-    It waits for the parts named in ``after``, until those in ``after_end`` have ended or were left
-    out with their machine, and for what its phase waits for: of what runs on each machine only for
-    its own machine's, and not for the phases named in ``without``.
+    It waits for the parts named in ``after``, and until those in ``after_end`` have ended or were
+    dropped with their machine. It also waits for its phase's dependencies; of a per-machine phase
+    only for its own machine's instance, and not for the phases named in ``without``.
     """
 
     run: Callable[[C, Track], None]
@@ -37,12 +37,14 @@ class Part(Generic[C]):
 class Phase(Generic[C]):
     """One timed step of a workflow.
 
-    ``per="machine"`` runs it once for each machine (``run`` then gets the machine's name);
-    it waits only for the same machine's instance of an earlier per-machine phase.
-    ``parts`` are run as soon as each can be, and ``run`` when all have ended, if any was run; the
-    phase is one row that lasts from the first part to the last.
-    A failure of a phase that is ``alone`` ends only what comes ``after`` it; what comes
-    ``after_end`` still runs.
+    ``per="machine"`` runs it once for each machine (``run`` then gets the machine's name). It waits
+    only for the same machine's instance of an earlier per-machine phase.
+
+    Each of the ``parts`` runs as soon as it can, then ``run``, if any part ran. The phase is one
+    row that lasts from the first part to the last.
+
+    A failure of a phase that is ``alone`` only prevents phases that come ``after`` it; those that
+    come ``after_end`` still run.
     """
 
     name: str
@@ -56,7 +58,7 @@ class Phase(Generic[C]):
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a workflow went. ``error`` None: everything is ok."""
+    """The result of a workflow. ``error`` is None on success."""
 
     rows: tuple[Row, ...]
     started: float
@@ -65,12 +67,12 @@ class RunResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every phase was ok or had nothing to do."""
+        """True if every phase succeeded or had nothing to do."""
         return self.error is None
 
 
 def joined(results: Sequence[RunResult]) -> RunResult:
-    """Runs that followed each other, at least one, as one run; the last one's error counts."""
+    """Return consecutive runs (at least one) as one run. The last run's error counts."""
     first, last = results[0], results[-1]
     return RunResult(
         rows=tuple(row for result in results for row in result.rows),
@@ -89,9 +91,9 @@ def run_workflow(
     cancel: CancelToken,
     clock: Callable[[], float] = time.time,
 ) -> RunResult:
-    """Run the phases of one workflow and return its rows; expected failures are in the result.
+    """Run the phases of one workflow and return its rows. Expected failures are in the result.
 
-    Raises whatever is not a HashlabError: a bug must stay visible.
+    Any other exception than a HashlabError is raised: a bug must stay visible.
     """
     recorder = Recorder(listener, cancel, clock)
     started = clock()
@@ -134,7 +136,7 @@ class _Graph(Generic[C]):
                     self._add(phase, machine)
 
     def never_begun(self) -> list[tuple[str, str]]:
-        """Name and machine of what was not reached."""
+        """Return name and machine of the phases that were not reached."""
         return [instance for instance in self._instances if instance not in self._begun]
 
     def close(self) -> None:
@@ -167,7 +169,7 @@ class _Graph(Generic[C]):
             phase.run(context, track, "")
 
         self._instances.append((name, ""))
-        # Some parts may have been left out with a machine; what the others did is still shown.
+        # Some parts may have been dropped with a machine; the work of the others is still shown.
         last = frozenset((name, key) for key in self._parts[name])
         ends = last | self._places_of((*phase.after, *phase.after_end), "")
         self.nodes[name, ""] = Node(self._carry_out(group, finish, last=True), after_end=ends)
@@ -180,25 +182,27 @@ class _Graph(Generic[C]):
     def _places_of(
         self, phases: Iterable[str], machine: str, *, without: frozenset[str] = frozenset()
     ) -> frozenset[Hashable]:
-        found: set[Hashable] = set()
+        places: set[Hashable] = set()
         for earlier in phases:
             if earlier not in without:
-                found.update(self._instances_of(earlier, machine))
-        return frozenset(found)
+                places.update(self._instances_of(earlier, machine))
+        return frozenset(places)
 
     def _instances_of(self, earlier: str, machine: str) -> list[Hashable]:
-        """What to wait for of an earlier phase, for work on one machine or ("") on none."""
+        """Return the nodes of an earlier phase to wait for, for work on one machine or ("") on
+        none.
+        """
         parts = self._parts.get(earlier)
         if parts is not None:
             mine = [(earlier, key) for key, part in parts.items() if machine == part.machine]
             return list(mine) or [(earlier, "")]
-        # An unknown phase stays in the graph, where run_graph names it.
+        # An unknown phase stays in the graph; run_graph reports it.
         places = self._places.get(earlier, [""])
         return [(earlier, name) for name in ([machine] if machine in places else places)]
 
 
 class _Group:
-    """The row of a phase whose parts run by themselves: open from the first to the last."""
+    """The row of a phase whose parts run independently: open from the first part to the last."""
 
     def __init__(self, recorder: Recorder, name: str, begin: Callable[[], None]) -> None:
         self._recorder = recorder
@@ -210,7 +214,7 @@ class _Group:
         self._error: BaseException | None = None
 
     def carry_out(self, run: Callable[[Track], None], *, last: bool) -> None:
-        """Run a part, or what ends the phase, with the phase's track."""
+        """Run a part, or the end of the phase, with the phase's track."""
         if last and self._track is None:
             return  # no part was run: the phase was not reached
         track = self._open()
@@ -225,7 +229,7 @@ class _Group:
             self.close()
 
     def close(self) -> None:
-        """End the row, if it was begun and has not ended: as failed by a part, or as cut off."""
+        """End the row if it has begun and not ended: as failed by a part, or as cut off."""
         with self._lock:
             step, self._step = self._step, None
         if step is None:

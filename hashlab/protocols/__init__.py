@@ -1,4 +1,6 @@
-"""What phases and providers need from outside, as Protocols and the plain values they exchange."""
+"""The Protocols through which phases and providers use the outside world, and the plain values they
+exchange.
+"""
 
 from hashlab.protocols.engine import STOP_SECONDS, ContainerState, Engine, SwarmState
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant

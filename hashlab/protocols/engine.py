@@ -11,18 +11,18 @@ from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
 
-# What Docker gives a container that names no time of its own.
+# Docker's stop timeout, in seconds, for a container that sets none.
 STOP_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container as its engine describes it. ``pid`` 0: no process; ``networks``: their ids, and
-    the names of those that it was given since it last ran; ``addresses``: its own on them, by the
-    network's name.
+    """A container as its engine describes it.
 
-    ``checked``: it has a health check, of its own or of its image; ``grace``: seconds it gets to
-    end by itself; ``restarts``: how often its restart policy has started it again.
+    ``pid`` is 0 if there is no process. ``networks``: ids of its networks, and names of those
+    attached since it last ran. ``addresses``: its own address on each, by the network's name.
+    ``checked``: it has a health check, of its own or from its image. ``grace``: seconds to stop by
+    itself. ``restarts``: number of restarts by its restart policy.
     """
 
     id: str
@@ -44,9 +44,11 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class SwarmState:
-    """An engine's part in a Swarm. ``node``: its own id there, ``address``: where it is reached;
-    ``managers``: ids of the managers it knows, which tell two Swarms at one address apart.
-    ``joined`` without ``active``: it belongs to a Swarm that does not work (its manager is gone).
+    """An engine's part in a Swarm.
+
+    ``node``: its own id there; ``address``: its address for other members; ``managers``: ids of the
+    managers it knows, which distinguish two Swarms at one address. ``joined`` without ``active``:
+    it belongs to a Swarm that does not work, for example because its manager is gone.
     """
 
     active: bool
@@ -61,71 +63,75 @@ class Engine(Protocol):
     """One Docker Engine: the laptop's or a machine's."""
 
     def answers(self, seconds: float) -> bool:
-        """Whether the engine answers within this time, which costs it nothing."""
+        """Return whether the engine answers within this many seconds. The call is cheap for the
+        engine.
+        """
 
     def info(self) -> Mapping[str, Any]:
-        """The engine's own description (``docker info``)."""
+        """Return the engine's own description (``docker info``)."""
 
     def containers(self, labels: Mapping[str, str]) -> list[ContainerState]:
-        """All containers with these labels, running or not."""
+        """Return all containers with these labels, running or not."""
 
     def container(self, name: str) -> ContainerState | None:
-        """One container by name or id, None if there is none."""
+        """Return a container by name or id, or None."""
 
     def inspect(self, name: str) -> Mapping[str, Any] | None:
-        """The engine's whole description of a container, None if there is none."""
+        """Return the engine's whole description of a container, or None if it does not exist."""
 
     def create(self, name: str, config: Mapping[str, Any]) -> str:
-        """Create a container from an Engine API body; returns its id."""
+        """Create a container from an Engine API body; return its id."""
 
     def start(self, container: str) -> None:
         """Start a container."""
 
     def stop(self, container: str, *, timeout: int) -> None:
-        """Stop a container; killed after ``timeout`` seconds."""
+        """Stop a container. It is killed after ``timeout`` seconds."""
 
     def pause(self, container: str) -> None:
-        """Let all processes of a running container stand still. Raises LabError."""
+        """Freeze all processes of a running container. Raises LabError."""
 
     def unpause(self, container: str) -> None:
-        """Let them go on; fine if they do."""
+        """Resume a paused container. A container that is not paused is no error."""
 
     def commit(self, container: str, name: str, labels: Mapping[str, str]) -> str:
-        """Make an image of a container's file system, without its volumes; returns the image's id.
+        """Make an image of a container's file system without its volumes; return the image's id.
 
-        The image has the container's labels too, unless ``labels`` say otherwise.
+        The image has the container's labels, overridden by ``labels``.
         """
 
     def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
         """Attach a container to one more network. Raises LabError."""
 
     def disconnect(self, network: str, container: str) -> None:
-        """Detach a container from a network, which may be gone. Raises LabError."""
+        """Detach a container from a network. The network may be gone. Raises LabError."""
 
     def remove(self, container: str) -> None:
-        """Remove a container with its anonymous volumes; fine if it is gone."""
+        """Remove a container with its anonymous volumes. A missing container is no error."""
 
     def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
         """Run a command inside a running container."""
 
     def logs(self, container: str, *, lines: int = 20) -> str:
-        """The last lines a container printed."""
+        """Return the last lines that a container printed."""
 
     def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
-        """Labels of those of the images that exist, by name."""
+        """Return the labels of the images that exist, by name."""
 
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
-        """Ids of those of the images that exist, by name."""
+        """Return the ids of the images that exist, by name."""
 
     def health_checked(self, names: Sequence[str]) -> list[str]:
-        """Those of the images that exist and have a health check."""
+        """Return the names of the images that exist and have a health check."""
 
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
-        """Images with these labels: their names, and the ids of those that have none."""
+        """Return the images with these labels: their names, or the id of an image without a
+        name.
+        """
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
-        """Unpacked bytes of those of the images that exist, by name. What several images share
-        counts for each.
+        """Return the unpacked bytes of the images that exist, by name. Shared layers count for each
+        image.
         """
 
     def build_image(
@@ -139,69 +145,75 @@ class Engine(Protocol):
         owner: str,
         track: Track,
     ) -> None:
-        """Build an image of exactly what was listed. Its stages are named for ``owner`` (a lab's
-        id), and replace those of the build before. Raises LabError with the output's tail,
-        FilesChanged if the files are others by now.
+        """Build an image of exactly the files that ``context`` lists.
+
+        Its stages are named after ``owner`` (a lab's id) and replace those of the previous build.
+        Raises LabError with the end of the output, FilesChanged if the files have changed since.
         """
 
     def pull(self, name: str, *, track: Track) -> None:
         """Pull an image. Raises LabError."""
 
     def import_image(self, name: str, root_filesystem: Path) -> None:
-        """Make an image of one layer from a tar of a root file system."""
+        """Make an image of one layer from a tar file of a root file system."""
 
     def held(self) -> Mapping[str, int]:
-        """Bytes that hashlab's things take on this engine: ``images``, ``volumes``, ``snapshots``,
-        each at most, for volumes may share files. The engine looks into every volume, which takes
-        seconds. Raises LabError.
+        """Return the bytes that hashlab's objects use on this engine: ``images``, ``volumes``,
+        ``snapshots``.
+
+        Each is an upper limit, because volumes may share files. The engine reads every volume,
+        which takes seconds. Raises LabError.
         """
 
     def stages(self, owner: str = "*") -> list[str]:
-        """Names of what builds for one lab, or for all, have left, each STAGES/OWNER:…"""
+        """Return the names of the stages that builds left behind, of one lab or of all:
+        STAGES/OWNER:…
+        """
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
-        """The images as one tar stream."""
+        """Return the images as one tar stream."""
 
     def load_images(self, stream: Iterator[bytes]) -> None:
-        """Take in a stream of ``save_images``."""
+        """Load a stream of ``save_images``."""
 
     def wait(self, container: str, *, timeout: int) -> int:
-        """Wait until a container ends; returns its exit code. Raises LabError on a time-out."""
+        """Wait until a container ends; return its exit code. Raises LabError on a timeout."""
 
     def remove_image(self, name: str, *, force: bool = False) -> bool:
-        """Remove an image by name or id; False if there was none. One that a container uses is
-        refused with LabError; with ``force`` it loses its name.
+        """Remove an image by name or id; return False if it does not exist.
+
+        Raises LabError if a container uses it; with ``force`` the image then only loses its name.
         """
 
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
-        """Names of the volumes with these labels."""
+        """Return the names of the volumes with these labels."""
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create a named volume; fine if it exists."""
+        """Create a named volume. An existing one is no error."""
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; fine if it is gone."""
+        """Remove a volume. A missing one is no error."""
 
     def networks(self) -> Mapping[str, tuple[str, ...]]:
-        """Subnets of every network by the network's name."""
+        """Return the subnets of every network by the network's name."""
 
     def network_id(self, name: str) -> str:
-        """The id of the network of this name; "" if there is none."""
+        """Return the id of the network of this name; "" if it does not exist."""
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """Create a bridge network with this subnet."""
 
     def networks_with(self, labels: Mapping[str, str]) -> list[str]:
-        """Names of the networks with these labels."""
+        """Return the names of the networks with these labels."""
 
     def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
-        """Create an attachable overlay network on a Swarm manager; returns its id."""
+        """Create an attachable overlay network on a Swarm manager; return its id."""
 
     def remove_network(self, name: str) -> None:
-        """Remove a network; fine if it is gone."""
+        """Remove a network. A missing one is no error."""
 
     def swarm(self) -> SwarmState:
-        """The engine's part in a Swarm."""
+        """Return the engine's part in a Swarm."""
 
     def swarm_init(self, address: str) -> None:
         """Make the engine the first manager of a new Swarm."""
@@ -213,11 +225,11 @@ class Engine(Protocol):
         """Leave the Swarm by force."""
 
     def swarm_token(self) -> str:
-        """The token workers join with."""
+        """Return the token with which workers join."""
 
     def swarm_ready(self, node: str) -> bool:
-        """Whether this manager hears of a member of its Swarm, so that containers there can be
-        attached to networks.
+        """Return whether this manager sees a member of its Swarm as ready. Only then can containers
+        there be attached to networks.
         """
 
     def close(self) -> None:

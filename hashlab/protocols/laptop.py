@@ -1,4 +1,4 @@
-"""What runs on the laptop: commands under supervision, and Vagrant."""
+"""Commands on the laptop, run under supervision, and Vagrant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashlab.pipeline import CancelToken, Track
 
 @dataclass(frozen=True)
 class Completed:
-    """What a finished command said."""
+    """Exit code and output of a finished command."""
 
     code: int
     stdout: str
@@ -21,8 +21,9 @@ class Completed:
 
 @dataclass(frozen=True)
 class KvmProbe:
-    """Whether guests really run under KVM on this laptop, and how that is known. ``next_step``:
-    what would make them run, "" where nothing is known to.
+    """Whether guests really run under KVM on this laptop, and the evidence.
+
+    ``next_step``: how to enable KVM; "" if no way is known.
     """
 
     works: bool
@@ -45,28 +46,33 @@ class Runner(Protocol):
         on_line: Callable[[str], None] | None = None,
         users: bool = False,
     ) -> Completed:
-        """Run ``command`` (a list of words), which reads ``stdin``.
+        """Run ``command`` (a list of words) with ``stdin`` as its input.
 
-        ``users``: it is a command of the user's, and gets the user's whole environment; a tool gets
-        one in which nothing of the user's leads it elsewhere. ``env`` is added to either.
+        A command of the user (``users``) gets the user's whole environment. A tool gets an
+        environment without the user's variables that would change its behaviour. ``env`` is added
+        to either.
 
         Both streams are kept and passed line by line to ``on_line``. The whole process group is
-        killed on cancel and after ``timeout`` seconds. Raises LaptopError when the command does
-        not exist, LabError on a time-out, Cancelled; an exit code other than 0 is only returned.
+        killed on cancel and after ``timeout`` seconds. Raises LaptopError if the command does not
+        exist, LabError on a timeout, Cancelled; an exit code other than 0 is only returned.
         """
 
     def end_orphans(self) -> list[str]:
-        """End what a killed run left at work; return the commands. Call it under the lab's lock."""
+        """End commands that a killed run left running; return them. Call it while holding the lab's
+        lock.
+        """
 
 
 class Vagrant(Protocol):
-    """Vagrant on one rendered Vagrantfile (or none, for box commands)."""
+    """Vagrant with one rendered Vagrantfile, or without one for box commands."""
 
     def up(self, machines: Sequence[str], *, track: Track) -> None:
-        """Boot the machines in one call, in parallel where the provider can. Raises LabError."""
+        """Boot the machines in one call, in parallel if the provider supports it. Raises
+        LabError.
+        """
 
     def destroy(self, *, track: Track) -> None:
-        """Destroy all machines Vagrant knows in this folder. Raises LabError."""
+        """Destroy all machines of this folder's Vagrant state. Raises LabError."""
 
     def box_add(self, metadata: Path, *, track: Track) -> None:
         """Register the box that a metadata.json describes. Raises LabError."""
@@ -76,11 +82,10 @@ class Vagrant(Protocol):
 
 
 class Download(Protocol):
-    """Fetches files over HTTP."""
+    """Downloads files over HTTP."""
 
     def __call__(self, url: str, target: Path, *, limit: int, track: Track) -> None:
-        """Write what ``url`` (http or https) holds to a new file, ``limit`` bytes at most.
+        """Download ``url`` (http or https) to a new file of at most ``limit`` bytes.
 
-        Nothing is left of a file that did not arrive whole. Raises LabError, LaptopError when the
-        disk is full.
+        An incomplete file is removed. Raises LabError; LaptopError if the disk is full.
         """

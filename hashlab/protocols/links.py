@@ -1,4 +1,4 @@
-"""Open ways to machines: a shell, files and an engine over one SSH connection."""
+"""Open connections to machines: a shell, files and an engine over one SSH connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashlab.protocols.laptop import Completed
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a machine's sshd answers, from the laptop."""
+    """The address, seen from the laptop, at which a machine's sshd answers."""
 
     host: str
     port: int
@@ -25,18 +25,23 @@ class Shell(Protocol):
     """An open SSH connection to one machine."""
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
-        """Run a command (list of words, quoted here). Bytes of its output that are not UTF-8 come
-        as surrogates. Raises LabError when the wire is cut, or the output passes all bounds.
+        """Run a command (a list of words, quoted here).
+
+        Bytes of its output that are not UTF-8 become surrogates. Raises LabError if the connection
+        is lost, or the output is too large.
         """
 
     def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
-        """Run a command and write what it prints to ``target``; returns the bytes. Raises LabError
-        when the command fails or the wire is cut, OSError when ``target`` cannot be written.
+        """Run a command and write its output to ``target``; return the number of bytes.
+
+        Raises LabError if the command fails or the connection is lost, OSError if ``target`` cannot
+        be written.
         """
 
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
-        """Run a command that reads all of ``source``; returns the bytes. Raises LabError when the
-        command fails or the wire is cut.
+        """Run a command that reads all of ``source``; return the number of bytes.
+
+        Raises LabError if the command fails or the connection is lost.
         """
 
     def close(self) -> None:
@@ -45,8 +50,9 @@ class Shell(Protocol):
 
 @dataclass(frozen=True)
 class Link:
-    """An open way to one machine: its shell and its engine over the same SSH connection.
-    ``kept``: it has been open since an earlier run, so the machine was not started anew meanwhile.
+    """An open connection to one machine: its shell and its engine over the same SSH connection.
+
+    ``kept``: it is open since an earlier run, so the machine has not restarted since.
     """
 
     machine: str
@@ -59,19 +65,19 @@ class Connector(Protocol):
     """Opens links to machines and copies files to them."""
 
     def answers(self, endpoint: Endpoint) -> bool:
-        """Whether an sshd greets there at this moment."""
+        """Return whether an sshd answers there at this moment."""
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
-        """Open a connection that accepts only ``host_key``. Raises LabError; EngineStopped where
-        waiting for the machine's engine would not help, EngineHangs if it runs all the same.
+        """Open a connection that accepts only ``host_key``.
+
+        Raises LabError; EngineStopped if the machine's engine is stopped, so that waiting for it
+        would not help.
         """
 
     def start_engine(
         self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
     ) -> None:
-        """Start the engine of a machine on which it is stopped; kill it first if it ``hangs``.
-        Raises LabError with its log.
-        """
+        """Start the stopped engine of a machine. Raises LabError with the engine's log."""
 
     def copy(
         self,
@@ -85,9 +91,10 @@ class Connector(Protocol):
         scratch: str,
         track: Track,
     ) -> int:
-        """Copy regular ``files`` (relative to ``root``) below ``target``, which is there, whatever
-        their names, with their modes and times. Of a file that lies below the folder ``like`` in
-        another version only the difference travels. ``scratch``: a folder for unfinished ones.
+        """Copy regular ``files`` (relative to ``root``) below the existing folder ``target``, with
+        modes and times.
 
-        Returns the bytes that travelled to the machine. Raises LabError.
+        Any file names are allowed. If the folder ``like`` contains another version of a file, only
+        the difference is uploaded. ``scratch``: a folder for unfinished files. Returns the bytes
+        uploaded to the machine. Raises LabError.
         """

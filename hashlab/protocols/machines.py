@@ -1,4 +1,4 @@
-"""A lab's machines as plain values: as they are to be made, and as their provider sees them."""
+"""A lab's machines as plain values: as planned, and as their provider observes them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Literal
 from hashlab.config.model import Machine
 from hashlab.protocols.links import Endpoint
 
-# Marks what belongs to a lab, on the laptop's engine and on those of its machines.
+# Marks objects of a lab on the laptop's engine and on those of its machines.
 LAB_LABEL = "hashlab.lab"
-SSH_PORT = 22  # of a machine, inside it
+SSH_PORT = 22  # inside the machine
 
 
 @dataclass(frozen=True)
 class ObservedMachine:
-    """A machine as its provider sees it. ``forwarded``: guest → laptop port, also of a machine that
-    is stopped where it keeps them; ``recipe``: that of its box.
+    """A machine as its provider observes it.
+
+    ``forwarded``: guest port → laptop port, also for a stopped machine that keeps them. ``recipe``:
+    the recipe of its box.
     """
 
     name: str
@@ -31,8 +33,8 @@ class ObservedMachine:
 
 @dataclass(frozen=True)
 class PlannedMachine:
-    """A machine that is to be made: where it will be, and its ports (guest → laptop), that of its
-    sshd among them.
+    """A machine to be created: its address and its ports (guest → laptop), including that of its
+    sshd.
     """
 
     machine: Machine
@@ -46,5 +48,5 @@ class PlannedMachine:
 
     @property
     def subnet(self) -> IPv4Network:
-        """The /24 of the lab, in which the machine's address lies."""
+        """The /24 of the lab, which contains the machine's address."""
         return IPv4Network(f"{self.address}/24", strict=False)

@@ -1,4 +1,6 @@
-"""What boots machines: a provider in its parts, and the plain values they exchange."""
+"""The interface of a provider, which boots machines: its parts, and the plain values they
+exchange.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,18 @@ from hashlab.pipeline import Track
 from hashlab.protocols.machines import ObservedMachine, PlannedMachine
 from hashlab.protocols.snapshots import Snapshots
 
-# The order in which Vagrant boots machines: steps that follow each other; in a step, calls of
-# `vagrant up` at once; in a call, names of machines.
+# The order in which Vagrant boots machines: a sequence of steps; each step is a set of parallel
+# calls of `vagrant up`; each call is a list of machine names.
 BootPlan = Sequence[Sequence[Sequence[str]]]
 
 
 @dataclass(frozen=True)
 class BoxManifest:
-    """What a registered box says of itself (``hashlab.json`` inside the box).
+    """The description of a registered box (``hashlab.json`` inside the box).
 
-    ``images`` maps an image's name to the hash of what it was built from. ``data`` holds what is
-    only told to people and kept: when and where the box was made, and its contents.
-    ``registered_at`` is the folder in which Vagrant keeps the box, None while it is not registered.
+    ``images`` maps an image's name to the hash of its inputs. ``data`` is only for people: when and
+    where the box was made, and its contents. ``registered_at`` is the folder in which Vagrant keeps
+    the box; None if it is not registered.
     """
 
     name: str
@@ -39,8 +41,10 @@ class BoxManifest:
 
 @dataclass(frozen=True)
 class BoxContents:
-    """What a box holds. ``parts``: bytes of what it consists of, which together are its size;
-    ``packages``: bytes of the largest packages of its system; ``kernel`` "": it has none.
+    """The contents of a box.
+
+    ``parts``: bytes of its parts, which add up to its size. ``packages``: bytes of the largest
+    packages of its system. ``kernel`` is "" if the box has none.
     """
 
     os: str
@@ -52,7 +56,7 @@ class BoxContents:
 
 @dataclass(frozen=True)
 class Tool:
-    """A program the laptop needs; ``package`` is its Debian/Ubuntu name."""
+    """A program that the laptop needs. ``package`` is its Debian/Ubuntu name."""
 
     command: str
     package: str
@@ -60,13 +64,13 @@ class Tool:
 
 
 class Rank(IntEnum):
-    """How good machines of a provider that works are: the higher, the better."""
+    """How good the machines of a working provider are. Higher is better."""
 
     # Real machines, but everything on them takes about ten times as long.
     LIBVIRT_EMULATED = 1
-    # Real machines at nearly full speed, by a provider that was never run on a real VirtualBox.
+    # Real machines at nearly full speed, but hashlab was never tested with a real VirtualBox.
     VIRTUALBOX = 2
-    # Full speed and up in seconds, but machines share the laptop's kernel.
+    # Full speed and booted in seconds, but machines share the laptop's kernel.
     DOCKER = 3
     # Each machine has a kernel of its own, as in production, at nearly full speed.
     LIBVIRT_KVM = 4
@@ -74,9 +78,10 @@ class Rank(IntEnum):
 
 @dataclass(frozen=True)
 class Probe:
-    """Whether a provider really works on this laptop. ``rank``: how good it is, or would be;
-    ``detail``: what was found; ``next_step``: what to do when it does not work, or to have it
-    work better.
+    """The result of testing whether a provider really works on this laptop.
+
+    ``rank``: how good it is, or would be; ``detail``: the findings; ``next_step``: how to make it
+    work, or work better.
     """
 
     works: bool
@@ -86,12 +91,12 @@ class Probe:
 
 
 class Boxes(Protocol):
-    """What a provider's boxes are made of, and what they stand on outside of Vagrant.
+    """A provider's boxes: their contents, and the objects outside of Vagrant that they need.
 
-    ``promised_size``: how large a box of the example may be at most, in bytes, counted as the
-    parts of its contents; ``packed``: whether its files are compressed already;
-    ``holds_images``: whether the application's images are inside; otherwise machines are sent
-    them, and ``build_store`` is not called.
+    ``promised_size``: the largest allowed size, in bytes, of a box of the example, counted as the
+    parts of its contents. ``packed``: its files are already compressed. ``holds_images``: the
+    application's images are inside; otherwise they are uploaded to machines, and ``build_store`` is
+    not called.
     """
 
     promised_size: int
@@ -99,59 +104,79 @@ class Boxes(Protocol):
     holds_images: bool
 
     def inputs(self) -> Mapping[str, str]:
-        """Everything of the provider itself that decides what is in a box, as text by name."""
+        """Return everything in the provider itself that decides the contents of a box, as text by
+        name.
+        """
 
     def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
         """Build the minimal system of the box. Raises LabError."""
 
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
-        """Put the images of ``archive`` (a saved tar) inside the box, on a seed machine that is
-        gone afterwards, also on failure. Files of the box may be made beside the archive.
+        """Put the images of ``archive`` (a saved tar file) inside the box, by means of a seed
+        machine.
+
+        The seed machine is removed afterwards, also on failure. Files of the box may be created
+        next to the archive.
         """
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
-        """The members of the .box file beside hashlab.json: texts, or files to take in;
+        """Return the members of the .box file besides hashlab.json: texts, or files to include.
+
         ``work``: the folder of ``build_store``'s archive.
         """
 
     def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
-        """The texts among the members that hashlab writes itself, also for a box from elsewhere."""
+        """Return the texts among the members that hashlab writes itself, also for a box from
+        elsewhere.
+        """
 
     def takes(self, name: str) -> bool:
-        """Whether a box from elsewhere may have a member of this name, texts aside."""
+        """Return whether a box from elsewhere may contain a member of this name, apart from
+        texts.
+        """
 
     def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
-        """Why such a member cannot be taken: "names a file outside of the box"; "" if it can.
-        ``head``: its first MiB; ``names``: those of the members so far.
+        """Return why such a member is refused, for example "names a file outside of the box"; "" if
+        it is accepted.
+
+        ``head``: its first MiB; ``names``: the names of the members so far.
         """
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
-        """What is in the box that was just built, asked of its parts; ``work``: as in ``files``."""
+        """Return the contents of the box that was just built, read from its parts. ``work``: as in
+        ``files``.
+        """
 
     def present(self, manifest: BoxManifest) -> bool:
-        """Whether what a registered box stands on (image, image store) is really there."""
+        """Return whether the objects that a registered box needs (image, image store) exist."""
 
     def users(self) -> Mapping[str, Sequence[str]]:
-        """Machines of any lab of this laptop, as "LAB_ID/MACHINE", by the recipe of their box."""
+        """Return the machines of all labs of this laptop, as "LAB_ID/MACHINE", by the recipe of
+        their box.
+        """
 
     def export_files(
         self, manifest: BoxManifest, work: Path, *, track: Track
     ) -> Mapping[str, str | Path]:
-        """The members of a .box file that needs nothing else on another laptop, hashlab.json
-        aside; large ones may be made in ``work``. Raises LabError.
+        """Return the members, besides hashlab.json, of a .box file that works on any laptop.
+
+        Large members may be created in ``work``. Raises LabError.
         """
 
     def take_in(self, manifest: BoxManifest, *, track: Track) -> bool:
-        """Make what a registered box stands on from the members of ``export_files`` in its folder,
-        which may go then; False when they are not there. Whole or not at all. Raises LabError.
+        """Create the objects that a registered box needs from the members of ``export_files`` in
+        its folder.
+
+        The members may be deleted afterwards. Returns False if they are missing. All or nothing.
+        Raises LabError.
         """
 
     def remove(self, manifest: BoxManifest) -> list[str]:
-        """Remove what a box stands on; returns what was removed."""
+        """Remove the objects that a box needs; return what was removed."""
 
 
 class Machines(Protocol):
-    """The machines of labs, as far as Vagrant does not look after them."""
+    """The machines of labs, except for the work that Vagrant does."""
 
     def prepare(
         self,
@@ -162,7 +187,7 @@ class Machines(Protocol):
         *,
         track: Track,
     ) -> None:
-        """Make what `vagrant up` of these new machines refers to: networks, empty disks."""
+        """Create what `vagrant up` of these new machines refers to: networks, empty disks."""
 
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
@@ -172,56 +197,62 @@ class Machines(Protocol):
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        """Values for this provider's part of Vagrantfile.j2."""
+        """Return the values for this provider's part of Vagrantfile.j2."""
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """How Vagrant is to boot these machines, of which there is at least one."""
+        """Return the order in which Vagrant boots these machines (at least one)."""
 
     def all(self, lab: Lab) -> list[ObservedMachine]:
-        """Machines of the lab that exist, asked from the provider itself."""
+        """Return the existing machines of the lab, as the provider itself reports them."""
 
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
-        """One machine of the lab, None if it does not exist; cheap enough to ask repeatedly."""
+        """Return one machine of the lab, None if it does not exist. Cheap enough to call
+        repeatedly.
+        """
 
     def discard_one(self, lab: Lab, machine: str) -> None:
-        """Stop one machine at once and remove it with its disk; fine if it is gone."""
+        """Stop one machine at once and remove it with its disk. A missing machine is no error."""
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """Remove machines that a killed run left unfinished; returns their names."""
+        """Remove machines that a killed run left unfinished; return their names."""
 
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
-        """Give lost local state back: Vagrant's machine ids and our key inside the machines."""
+        """Restore lost local state: Vagrant's machine ids, and hashlab's key inside the
+        machines.
+        """
 
     def host_key(self, lab: Lab, machine: str) -> str:
-        """The machine's SSH host key ("ssh-ed25519 AAAA…"), by another way than SSH where there is
-        one; "": not made yet.
+        """Return the machine's SSH host key ("ssh-ed25519 AAAA…"), if possible by another way than
+        SSH; "" if it does not exist yet.
         """
 
     def own_subnet(self, lab: Lab) -> str:
-        """The subnet the lab already has on this laptop; "" if it has none."""
+        """Return the subnet that the lab already has on this laptop; "" if it has none."""
 
     def used_subnets(self, lab: Lab) -> list[str]:
-        """Subnets the lab can't have: something else uses them, or the provider forbids them."""
+        """Return subnets that the lab cannot have, because they are in use or the provider forbids
+        them.
+        """
 
     def halt(self, lab: Lab) -> None:
         """Stop the machines at once, so that destroying them need not wait for their init."""
 
     def discard(self, lab: Lab) -> list[str]:
-        """Remove what `vagrant destroy` leaves; returns what was removed."""
+        """Remove what `vagrant destroy` leaves behind; return what was removed."""
 
     def leftovers(self, lab: Lab) -> list[str]:
-        """Whatever of the lab still exists, by name."""
+        """Return the names of all objects of the lab that still exist."""
 
     def looked_for(self) -> str:
-        """What ``leftovers`` looks for, in words."""
+        """Return a description of the objects that ``leftovers`` searches for."""
 
 
 class Provider(Protocol):
-    """What boots machines. One folder per provider implements this.
+    """Boots machines. Each provider implements this in a folder of its own.
 
-    ``publishes_ports``: whether its machines' ports are on the laptop by themselves; otherwise
-    hashlab forwards them over SSH. ``keeps_ports``: whether a machine starts only with the ports of
-    the laptop that it was made with.
+    ``publishes_ports``: its machines' ports are on the laptop without help; otherwise hashlab
+    forwards them over SSH. ``keeps_ports``: a machine starts only with the laptop ports that it was
+    created with.
     """
 
     name: str
@@ -230,27 +261,28 @@ class Provider(Protocol):
 
     @property
     def boxes(self) -> Boxes:
-        """Its boxes."""
+        """The provider's boxes."""
 
     @property
     def machines(self) -> Machines:
-        """Its machines."""
+        """The provider's machines."""
 
     @property
     def snapshots(self) -> Snapshots | None:
-        """Its snapshots; None where it has none."""
+        """The provider's snapshots; None if it has none."""
 
     @property
     def patience(self) -> float:
         """By how much longer than in a container everything on its machines may take."""
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
-        """Programs needed on the laptop; ``building``: for init-box too."""
+        """Return the programs needed on the laptop. ``building``: also those for init-box."""
 
     def check(self) -> None:
-        """Raise LaptopError when the provider can't work here, saying why."""
+        """Raise LaptopError, with the reason, if the provider cannot work here."""
 
     def probe(self) -> Probe:
-        """Does it really work here, and how good is it? Looks as closely as needed to know, which
-        may take seconds; ``tools`` are there. Raises nothing expected.
+        """Test whether the provider really works here, and how well.
+
+        May take seconds. The programs of ``tools`` are installed. No expected error is raised.
         """

@@ -1,4 +1,4 @@
-"""Snapshots of a whole lab: what a provider keeps of its machines at one instant."""
+"""Snapshots of a whole lab: the state of all its machines at one instant."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from hashlab.protocols.machines import PlannedMachine
 
 @dataclass(frozen=True)
 class MachineSnapshot:
-    """One machine in a snapshot. ``recipe``: that of its box; ``ssh_port``: where its sshd answered
-    on the laptop; ``parts``: JSON values by which the provider finds and compares what it keeps.
+    """One machine in a snapshot.
+
+    ``recipe``: the recipe of its box; ``ssh_port``: the laptop port of its sshd; ``parts``: JSON
+    values by which the provider finds and compares the saved data.
     """
 
     name: str
@@ -27,8 +29,9 @@ class MachineSnapshot:
 
 @dataclass(frozen=True)
 class SnapshotManifest:
-    """What a snapshot says of itself. ``taken``: ISO 8601 in UTC; ``size``: bytes of disk that it
-    alone takes.
+    """The description of a snapshot.
+
+    ``taken``: ISO 8601 in UTC; ``size``: bytes of disk that this snapshot alone uses.
     """
 
     name: str
@@ -43,32 +46,35 @@ class SnapshotManifest:
 
 @dataclass(frozen=True)
 class Taken:
-    """What ``Snapshots.take`` kept; ``paused``: for how many seconds the machines stood still."""
+    """The result of ``Snapshots.take``. ``paused``: for how many seconds the machines were
+    paused.
+    """
 
     machines: tuple[MachineSnapshot, ...]
     size: int
     paused: float
 
 
-# Ends the containers of machines that stay and exchanges what they have written for what the
-# snapshot holds; they are not started. Raises LabError.
+# Stops the containers of machines that stay, and replaces their written data by that of the
+# snapshot. The containers are not started again. Raises LabError.
 PutBack = Callable[[], None]
 
 
 class Snapshots(Protocol):
-    """Snapshots of labs, as far as a provider keeps them."""
+    """Snapshots of labs, as the provider keeps them."""
 
     @property
     def outlive_machines(self) -> bool:
-        """Whether they stay when their machines are removed."""
+        """True if snapshots remain when their machines are removed."""
 
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
-        """Keep all machines, which run, as they are at one instant: whole or not at all. What an
-        earlier try of this name left is removed first. Raises LabError.
+        """Save all machines, which must run, at one instant: completely or not at all.
+
+        Leftovers of an earlier attempt of this name are removed first. Raises LabError.
         """
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
-        """What of a snapshot is gone or another one, in words: a cheap look, changes nothing."""
+        """Describe the parts of a snapshot that are missing or changed. Cheap; changes nothing."""
 
     def restore(
         self,
@@ -82,17 +88,18 @@ class Snapshots(Protocol):
         about_to_change: Callable[[bool], None],
         track: Track,
     ) -> PutBack | None:
-        """Make the lab's machines those of the snapshot, started, whatever is there now; the
-        snapshot stays. Killed at any moment, it can be done again.
+        """Replace the lab's machines, whatever exists now, by those of the snapshot, started.
 
-        ``may_stay``: machines that are still those of the snapshot may go on running. Then returns
-        what has yet to be done. ``about_to_change`` is called when all that may be wrong
-        with the snapshot, or with the laptop's disk, has been looked at and nothing was changed
-        yet; it is told whether the machines go. Raises LabError.
+        The snapshot remains. If the process is killed at any moment, the restore can be repeated.
+
+        ``may_stay``: machines that still belong to the snapshot may keep running. The returned
+        function then does the remaining work. ``about_to_change`` is called once the snapshot and
+        the laptop's disk have been checked and nothing has been changed yet; its argument is true
+        if the machines will be removed. Raises LabError.
         """
 
     def kept(self, lab: Lab) -> list[str]:
-        """Names of the lab's snapshots of which anything is there, finished or not."""
+        """Return the names of the lab's snapshots of which any part exists, finished or not."""
 
     def remove(self, lab: Lab, name: str) -> list[str]:
-        """Remove what is there of a snapshot; returns what was removed."""
+        """Remove all parts of a snapshot; return what was removed."""

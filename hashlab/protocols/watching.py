@@ -1,4 +1,4 @@
-"""Being told of files that change on the laptop."""
+"""Notices of files that change on the laptop."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders to watch, all of them there: ``deep`` with everything below, also what is made later;
-    ``flat`` only for what lies directly in them.
+    """Existing folders to watch.
+
+    ``deep``: with everything below them, also what is created later; ``flat``: only their direct
+    entries.
     """
 
     deep: frozenset[Path] = frozenset()
@@ -19,17 +21,23 @@ class Folders:
 
 
 class Watcher(Protocol):
-    """Notices what is created, changed, renamed or removed in folders; reading is no change."""
+    """Notices files that are created, changed, renamed or removed in folders. Reading is not a
+    change.
+    """
 
     def watch(self, folders: Folders) -> None:
-        """Watch these from now on, and no others. What is noticed in them after this call is told;
-        nothing noticed before is lost. Raises LaptopError when the laptop cannot watch that many.
+        """Watch these folders from now on, and no others.
+
+        Changes after this call are reported; changes noticed before are not lost. Raises
+        LaptopError if the laptop cannot watch that many folders.
         """
 
     def saves(self, seconds: float) -> Mapping[Path, float]:
-        """Wait up to ``seconds`` for a change: what changed since the last call, with the Unix time
-        of each; empty when nothing did. It comes within 0.05 s.
+        """Wait up to ``seconds`` for a change; return the paths changed since the last call, with
+        the Unix time of each.
+
+        Empty if nothing changed. A change is reported within 0.05 s.
         """
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""

@@ -1,4 +1,6 @@
-"""Build tools that stay: asked over their standard input, so that a small build costs little."""
+"""Build tools that stay running and read requests from standard input, so that a small build is
+cheap.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from hashlab.pipeline import CancelToken
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """What a worker is told: paths relative to its current folder, the lab's."""
+    """A request to a worker. Paths are relative to its current folder, which is the lab folder."""
 
     target: str
     output: str
@@ -22,9 +24,11 @@ class BuildRequest:
 
 @dataclass(frozen=True)
 class BuildAnswer:
-    """What a worker says. ``done``: the output is what the inputs make; ``failed``: the source is
-    wrong, ``output`` says where, and the artifact is as it was; ``rebuild``: only a clean build
-    will do, ``detail`` says why.
+    """A worker's answer.
+
+    ``done``: the output matches the inputs. ``failed``: the source has an error, ``output`` shows
+    where, and the artifact is unchanged. ``rebuild``: only a clean build will do, ``detail`` says
+    why.
     """
 
     result: Literal["done", "failed", "rebuild"]
@@ -33,7 +37,7 @@ class BuildAnswer:
 
 
 class Workers(Protocol):
-    """Workers, one for each command and folder, started when first asked."""
+    """Workers, one for each command and folder, started on their first request."""
 
     def ask(
         self,
@@ -45,13 +49,14 @@ class Workers(Protocol):
         cancel: CancelToken,
         on_line: Callable[[str], None],
     ) -> list[BuildAnswer]:
-        """Ask the worker that ``command`` starts in ``cwd``; the answers in order of ``requests``,
-        which it gets at once. Who else asks it waits until it has answered all of them.
+        """Send requests to the worker that ``command`` starts in ``cwd``; return the answers in
+        order of ``requests``.
 
-        ``on_line`` gets what it prints for people. Raises LabError when it dies, says something
-        else than an answer, or takes longer than ``timeout`` seconds (it is ended then),
-        LaptopError when the command does not exist, Cancelled.
+        The worker gets all requests at once. Another caller waits until all of them are answered.
+        ``on_line`` gets the lines that it prints for people. Raises LabError if the worker dies,
+        sends something else than an answer, or takes longer than ``timeout`` seconds (it is then
+        ended), LaptopError if the command does not exist, Cancelled.
         """
 
     def close(self) -> None:
-        """End all workers; they are started again when asked again."""
+        """End all workers. The next request starts them again."""

@@ -1,1 +1,1 @@
-"""The folder .hashlab: where it is, whose it is, how its files are read and written."""
+"""The folder .hashlab: its place, its owner, and how its files are read and written."""

@@ -1,8 +1,7 @@
-"""The folder .hashlab: names of what is in it, and the one way to read, write and remove it.
+"""The folder .hashlab: the names of its files, and the one way to read, write and remove them.
 
-Files are written whole or not at all, links in ``.hashlab`` are not followed
-(``hashlab.state.private``),
-and what the disk refuses is a LaptopError that says what to do.
+Files are written whole or not at all. Links in ``.hashlab`` are not followed (see
+``hashlab.state.private``). Errors of the disk become a LaptopError that names the next step.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from typing import IO, Any
 from hashlab.errors import LaptopError
 from hashlab.state import private
 
-# How the name of a file ends that is not yet written whole.
+# The ending of a file's name while it is being written.
 UNFINISHED = ".new"
-# No file of text that hashlab writes comes near this size.
+# Largest text file, in bytes. Nothing that hashlab writes comes near this size.
 MOST_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class StateFolder:
-    """Paths below ``.hashlab``. All of it can be deleted; the next run makes it anew.
+    """Paths below ``.hashlab``. All of it can be deleted; the next run creates it again.
 
-    What speaks of machines lies in a folder of their provider, so that one lab can run on two
-    providers at a time.
+    Files about machines are in a folder of their provider, so that one lab can run on two providers
+    at a time.
     """
 
     root: Path
@@ -41,7 +40,7 @@ class StateFolder:
 
     @property
     def own(self) -> Path:
-        """What speaks of this provider's machines."""
+        """Files about this provider's machines."""
         return self.root / self.provider
 
     @property
@@ -91,61 +90,64 @@ class StateFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by the run that is at work."""
+        """The file that the current run keeps locked."""
         return self.root / "lock"
 
     @property
     def unverified(self) -> Path:
-        """There from the first change to the lab until it has passed verify."""
+        """Exists from the first change to the lab until verify has passed."""
         return self.own / "unverified"
 
     @property
     def disks_ready(self) -> Path:
-        """There once the disks of new machines are filled; Vagrant waits for it."""
+        """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"
 
     @property
     def kept(self) -> Path:
-        """Data of machines that are being replaced, until their successors have it."""
+        """Data of machines that are being replaced, until the new machines have it."""
         return self.own / "kept"
 
     @property
     def snapshots(self) -> Path:
-        """The manifests of snapshots. They stay when the lab is destroyed."""
+        """The manifests of snapshots. They remain when the lab is destroyed."""
         return self.own / "snapshots"
 
     def manifest(self, snapshot: str) -> Path:
-        """What a snapshot says of itself; there once it is whole."""
+        """The description of a snapshot. Exists once the snapshot is complete."""
         return self.snapshots / f"{snapshot}.json"
 
     @property
     def restoring(self) -> Path:
-        """There while machines give way to those of a snapshot, whose name it holds."""
+        """Contains the name of a snapshot; exists while machines are replaced by those of the
+        snapshot.
+        """
         return self.own / "restoring"
 
     @property
     def children(self) -> Path:
-        """One note per command that a run has at work."""
+        """One file for each running command of a run."""
         return self.root / "children"
 
     @property
     def engine(self) -> Path:
-        """What was probed of the laptop's engine."""
+        """Results of probing the laptop's engine."""
         return self.root / "engine.json"
 
     @property
     def kvm(self) -> Path:
-        """Whether guests run under KVM on this laptop, as probed."""
+        """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"
 
     def artifact(self, name: str) -> Path:
-        """What an artifact was last built from."""
+        """The inputs of the last build of an artifact."""
         return self.root / "artifacts" / f"{name}.json"
 
 
 def read_json(path: Path) -> Any:
-    """Return the file's JSON value; None if it is missing, damaged or may not be read. Only for
-    what can be made again.
+    """Return the file's JSON value; None if it is missing, damaged or unreadable.
+
+    Only for files that can be created again.
     """
     try:
         return json.loads(_read(path))
@@ -168,17 +170,17 @@ def _read(path: Path) -> bytes:
     with os.fdopen(private.open_file(str(path), os.O_RDONLY), "rb") as stream:
         data = stream.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise OSError(errno.EFBIG, "it is larger than all that hashlab writes", str(path))
+        raise OSError(errno.EFBIG, "it is larger than any file of hashlab", str(path))
     return data
 
 
 def write_json(path: Path, value: object, *, lasting: bool = False) -> None:
-    """Write a JSON value as ``write_text`` writes a text."""
+    """Write a JSON value; see ``write_text``."""
     write_text(path, json_text(value) + "\n", lasting=lasting)
 
 
 def save_cache(path: Path, value: object) -> None:
-    """Save what can be found out again. Where it cannot be saved, the next run finds it out."""
+    """Save a value that can be determined again. If saving fails, the next run determines it."""
     with suppress(LaptopError):
         write_json(path, value)
 
@@ -200,10 +202,10 @@ def _member(value: object) -> str:
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None, lasting: bool = False) -> None:
-    """Write a text file so that a reader sees the old file or the new one, never half.
+    """Write a text file so that a reader sees the old file or the new one, never a part.
 
-    ``mode``: that of a new file; without it 0600 in ``.hashlab`` and 0644 elsewhere. ``lasting``:
-    after a power cut it is still there. Raises LaptopError; then the old file stays.
+    ``mode``: permissions of a new file; by default 0600 in ``.hashlab`` and 0644 elsewhere.
+    ``lasting``: the file survives a power cut. Raises LaptopError; the old file is then unchanged.
     """
     with explained(path), replacing(path, mode=mode, lasting=lasting) as stream:
         stream.write(text.encode())
@@ -211,26 +213,28 @@ def write_text(path: Path, text: str, *, mode: int | None = None, lasting: bool 
 
 @contextmanager
 def replacing(path: Path, *, mode: int | None = None, lasting: bool = False) -> Iterator[IO[bytes]]:
-    """Gives a stream whose content becomes the file when the block ends well; see ``write_text``.
+    """Yield a stream. Its content becomes the file if the block succeeds; see ``write_text``.
+
     Raises OSError.
     """
     if mode is None:
         mode = private.FILE_MODE if private.is_private(str(path)) else 0o644
     with private.parent(str(path), make=True) as (folder, name):
-        half = f"{name}.{os.getpid()}{UNFINISHED}"
+        unfinished = f"{name}.{os.getpid()}{UNFINISHED}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(FileNotFoundError):
-            os.unlink(half, dir_fd=folder)  # of a killed process that had this one's number
+            # left by a killed process with the same process id
+            os.unlink(unfinished, dir_fd=folder)
         try:
-            with os.fdopen(os.open(half, flags, mode, dir_fd=folder), "wb") as stream:
+            with os.fdopen(os.open(unfinished, flags, mode, dir_fd=folder), "wb") as stream:
                 yield stream
                 stream.flush()
                 if lasting:
                     os.fsync(stream.fileno())
-            os.replace(half, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.replace(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
         except BaseException:
             with suppress(OSError):
-                os.unlink(half, dir_fd=folder)
+                os.unlink(unfinished, dir_fd=folder)
             raise
         if lasting:
             os.fsync(folder)
@@ -244,23 +248,25 @@ def append(path: Path, text: str) -> None:
 
 
 def open_binary(path: Path, *, write: bool = False) -> IO[bytes]:
-    """Open a file to read it, or to write it from its beginning. Raises OSError."""
+    """Open a file to read it, or with ``write`` to overwrite it. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC if write else os.O_RDONLY
     return os.fdopen(private.open_file(str(path), flags), "wb" if write else "rb")
 
 
 def is_file(path: Path) -> bool:
-    """True for a file; in ``.hashlab`` a link is none."""
+    """True for a file. In ``.hashlab`` a link is not a file."""
     return private.kind(str(path)) == stat.S_IFREG
 
 
 def is_folder(path: Path) -> bool:
-    """True for a folder; in ``.hashlab`` a link is none."""
+    """True for a folder. In ``.hashlab`` a link is not a folder."""
     return private.kind(str(path)) == stat.S_IFDIR
 
 
 def names(path: Path) -> list[str]:
-    """Names of all that is in a folder, in order; none if it is missing, or something else."""
+    """Return the sorted names in a folder; none if it is missing or not a folder. Raises
+    LaptopError.
+    """
     try:
         with private.folder(str(path)) as folder:
             return sorted(os.listdir(folder))  # noqa: PTH208 - Path cannot list a descriptor
@@ -271,14 +277,14 @@ def names(path: Path) -> list[str]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and all above it. Raises LaptopError."""
+    """Create a folder and all folders above it. Raises LaptopError."""
     with explained(path), private.folder(str(path), make=True):
         pass
 
 
 def make_tool_folder(path: Path) -> None:
-    """Make a folder that another program will write in: by a link, it would write elsewhere.
-    Raises LaptopError if there is one.
+    """Create a folder that another program will write in. Raises LaptopError if it contains a link,
+    through which the program would write elsewhere.
     """
     make_folder(path)
     with explained(path), private.folder(str(path)) as folder:
@@ -289,7 +295,7 @@ def make_tool_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a link itself; fine if it is missing. Raises LaptopError."""
+    """Remove a file, or a link itself. A missing file is no error. Raises LaptopError."""
     with explained(path):
         try:
             with private.parent(str(path)) as (folder, name):
@@ -299,7 +305,7 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all in it, or whatever else is there; fine if it is missing. Raises
+    """Remove a folder and everything in it, or a file or link. A missing path is no error. Raises
     LaptopError.
     """
     if not is_folder(path):
@@ -310,7 +316,7 @@ def remove_tree(path: Path) -> None:
 
 
 def make_lasting(path: Path) -> None:
-    """Let a file that another program wrote survive a power cut. Raises LaptopError."""
+    """Make sure that a file written by another program survives a power cut. Raises LaptopError."""
     with explained(path), private.parent(str(path)) as (folder, name):
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
         try:
@@ -322,7 +328,7 @@ def make_lasting(path: Path) -> None:
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn an OSError of the block, which deals with ``path``, into a LaptopError with advice."""
+    """Turn an OSError of the block, which works on ``path``, into a LaptopError with advice."""
     try:
         yield
     except OSError as error:
@@ -330,29 +336,29 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def trouble(error: OSError, path: Path | None = None) -> LaptopError:
-    """What a person can do about a file that cannot be read or written."""
+    """Return the error for a file that cannot be read or written, with advice."""
     where = Path(os.fsdecode(error.filename)) if error.filename else path
-    said = error.strerror or str(error)
-    what = said if said.startswith("it is") else f"it cannot be used: {said}"
+    reason = error.strerror or str(error)
+    what = reason if reason.startswith("it is") else f"it cannot be used: {reason}"
     return LaptopError(what, where=str(where or ""), next_step=_advice(error.errno, where))
 
 
 def _advice(number: int | None, where: Path | None) -> str:
     if number in (errno.EACCES, errno.EPERM) and where is not None:
         mine = f"sudo chown -R {os.geteuid()} {shlex.quote(str(_state_of(where)))}"
-        return f"run hashlab as the user to whom it belongs, or make it yours: {mine}"
+        return f"run hashlab as the user who owns it, or make it yours: {mine}"
     return _ADVICE.get(number or 0, "move it away, then run it again")
 
 
 def _state_of(path: Path) -> Path:
-    """The ``.hashlab`` that a path is in, else the path's folder."""
+    """Return the ``.hashlab`` that contains a path, else the path's folder."""
     inside = [each for each in (path, *path.parents) if each.name == private.STATE]
     return inside[0] if inside else path.parent
 
 
 _ADVICE = {
     errno.ENOSPC: "free space on that disk, then run it again; hashlab box prune and docker system "
-    "df show what can go",
+    "df show what can be removed",
     errno.EDQUOT: "your quota is used up: remove files, then run it again",
     errno.EROFS: "the disk is mounted read-only: mount it for writing, or copy the lab elsewhere",
     errno.ENAMETOOLONG: "move the lab to a folder with a shorter path",

@@ -1,7 +1,8 @@
-"""Whose lab a folder is. A lab's files name commands that run as the caller, so hashlab obeys only
-those that nobody else could have written (as git does since CVE-2022-24765).
+"""Check the owner of a lab folder.
 
-Imports next to nothing: the client needs it first.
+A lab's files name commands that run as the caller, so hashlab only uses labs that no other user
+could have written (git does the same since CVE-2022-24765). Imports next to nothing, because the
+client needs it first.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ CONFIG_KEY = "safe_directories"
 
 
 class Distrust:
-    """Why a folder is not trusted: what is wrong with which path, and what to type. A plain class:
-    a NamedTuple takes 4 ms to define, a dataclass longer.
+    """The reason why a folder is not trusted, its path, and the next command to type.
+
+    A plain class: defining a NamedTuple takes 4 ms, a dataclass takes longer.
     """
 
     def __init__(self, what: str, where: str, next_step: str) -> None:
@@ -30,17 +32,17 @@ class Distrust:
 
 
 def distrusted(lab: str) -> Distrust | None:
-    """Why the lab in a folder, and the state beside it, must not be used; None if it may.
+    """Return why the lab in a folder, or the state next to it, must not be used; None if it may be.
 
-    A folder that the user has named as safe may belong to anyone and be writable by anyone, but a
-    ``.hashlab`` that is a link or a file is refused all the same: files in it could be anywhere.
+    A folder that the user has declared safe may belong to anyone and be writable by anyone. A
+    ``.hashlab`` that is a link or a file is still refused: files in it could be anywhere.
     """
     state = os.path.join(lab, STATE)
     misplaced = _misplaced(state)
     if misplaced is not None:
         return misplaced
-    found = _foreign(lab, lab) or _foreign(state, lab)
-    return None if found is None or _named_safe(lab) else found
+    distrust = _foreign(lab, lab) or _foreign(state, lab)
+    return None if distrust is None or _named_safe(lab) else distrust
 
 
 def _misplaced(state: str) -> Distrust | None:
@@ -60,21 +62,21 @@ def _mode_of(path: str) -> int:
 
 
 def _foreign(path: str, lab: str) -> Distrust | None:
-    """Why somebody else than the caller decides what is in a folder; None if nobody does."""
+    """Return why another user controls the content of a folder; None if no other user does."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
-        return None  # not there: whoever reads the lab says so
+        return None  # it is missing; reading the lab reports that
     user = os.geteuid()
-    if found.st_uid not in _owners(user):
-        what = f"it belongs to {_user(found.st_uid)}, not to you"
+    if status.st_uid not in _owners(user):
+        what = f"it belongs to {_user(status.st_uid)}, not to you"
         take = f"make it yours: sudo chown -R {user} {_quoted(path)}"
         return Distrust(what, path, f"{take}; or, if you trust it: {_exception(lab)}")
-    who = _other_writers(found)
-    if who is None:
+    writers = _other_writers(status)
+    if writers is None:
         return None
-    close = f"chmod {'o' if found.st_mode & stat.S_IWOTH else 'g'}-w {_quoted(path)}"
-    what = f"{who} can write to it, and its files name commands that would run as you"
+    close = f"chmod {'o' if status.st_mode & stat.S_IWOTH else 'g'}-w {_quoted(path)}"
+    what = f"{writers} can write to it, and its files name commands that would run as you"
     return Distrust(what, path, f"{close}; or, if you trust it: {_exception(lab)}")
 
 
@@ -88,8 +90,8 @@ def _quoted(path: str) -> str:
 
 
 def _owners(user: int) -> Iterator[int]:
-    """User ids whose files the caller may trust: its own; for root under sudo, also those of the
-    user who typed it.
+    """Yield the user ids whose files the caller may trust: its own and, for root under sudo, that
+    of the user who typed the command.
     """
     yield user
     before = os.environ.get("SUDO_UID", "")
@@ -97,17 +99,19 @@ def _owners(user: int) -> Iterator[int]:
         yield int(before)
 
 
-def _other_writers(found: os.stat_result) -> str | None:
-    """Who but the owner can write to a folder; None if nobody can."""
-    if found.st_mode & stat.S_IWOTH:
+def _other_writers(status: os.stat_result) -> str | None:
+    """Return who else than the owner can write to a folder; None if only the owner can."""
+    if status.st_mode & stat.S_IWOTH:
         return "every user of this computer"
-    if found.st_mode & stat.S_IWGRP and not _alone(found.st_gid, found.st_uid):
-        return f"the group {_group(found.st_gid)}, which has other members,"
+    if status.st_mode & stat.S_IWGRP and not _alone(status.st_gid, status.st_uid):
+        return f"the group {_group(status.st_gid)}, which has other members,"
     return None
 
 
 def _alone(group: int, user: int) -> bool:
-    """True if a group has no member but this user: many systems give each user such a group."""
+    """True if a group has no other member than this user. Many systems create such a group for each
+    user.
+    """
     import grp
     import pwd
 
@@ -116,7 +120,9 @@ def _alone(group: int, user: int) -> bool:
         others = set(grp.getgrgid(group).gr_mem) - {name}
     except KeyError:
         return False
-    return not others and all(one.pw_uid == user for one in pwd.getpwall() if one.pw_gid == group)
+    return not others and all(
+        entry.pw_uid == user for entry in pwd.getpwall() if entry.pw_gid == group
+    )
 
 
 def _user(number: int) -> str:
@@ -138,16 +144,16 @@ def _group(number: int) -> str:
 
 
 def _named_safe(lab: str) -> bool:
-    """True if the user's own configuration makes an exception for the lab."""
+    """True if the user's own configuration declares the lab safe."""
     named = [*os.environ.get(SAFE, "").split(os.pathsep), *_configured()]
     real = os.path.realpath(lab)
     return any(
-        one == ANY or (os.path.isabs(one) and os.path.realpath(one) == real) for one in named
+        path == ANY or (os.path.isabs(path) and os.path.realpath(path) == real) for path in named
     )
 
 
 def _configured() -> list[str]:
-    """The exceptions of the user's config.toml; none where it cannot be read."""
+    """Return the folders that the user's config.toml declares safe; none if it cannot be read."""
     import tomllib
 
     home = os.environ.get("XDG_CONFIG_HOME", "")
@@ -158,4 +164,4 @@ def _configured() -> list[str]:
     except (OSError, ValueError, RecursionError):
         return []
     named = value if isinstance(value, list) else []
-    return [os.path.expanduser(one) for one in named if isinstance(one, str)]
+    return [os.path.expanduser(path) for path in named if isinstance(path, str)]

@@ -1,9 +1,9 @@
-"""The lab's folder ``.hashlab``: makes it, and opens what is in it without following links.
+"""Create the lab's folder ``.hashlab``, and open its files without following links.
 
-A cloned repository may bring a ``.hashlab`` whose files are links to the user's own. So each part
-of a path from ``.hashlab`` downwards is opened relative to the part before it, and a link is an
-error. Above it, and in paths without it, links are followed.
-Imports next to nothing: the client needs it.
+A cloned repository may contain a ``.hashlab`` whose files are links to the user's own files.
+Therefore each part of a path from ``.hashlab`` downwards is opened relative to the part before it,
+and a link is an error. Links above it, and in paths without it, are followed. Imports next to
+nothing, because the client needs it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ IGNORE = ".gitignore"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# A pipe in the place of a file must not be waited for.
+# Opening a pipe in place of a file must not block.
 _FILE = os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -29,10 +29,11 @@ def is_private(path: str) -> bool:
 
 
 def make_state(lab: str) -> None:
-    """Make the lab's ``.hashlab``: for its owner alone, and ignored by git. One that is there, as
-    earlier versions made it, becomes so.
+    """Create the lab's ``.hashlab``, accessible to its owner alone and ignored by git.
+
+    An existing folder, as earlier versions created it, gets the same permissions and ignore file.
     """
-    with _errors_name(os.path.join(lab, STATE)):
+    with _naming_path(os.path.join(lab, STATE)):
         above = os.open(lab, _FOLDER)
         try:
             os.close(_make_state(above))
@@ -45,9 +46,9 @@ def _make_state(above: int) -> int:
         os.mkdir(STATE, FOLDER_MODE, dir_fd=above)
     folder = os.open(STATE, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
     try:
-        found = os.fstat(folder)
-        if found.st_uid == os.geteuid():
-            if stat.S_IMODE(found.st_mode) != FOLDER_MODE:
+        status = os.fstat(folder)
+        if status.st_uid == os.geteuid():
+            if stat.S_IMODE(status.st_mode) != FOLDER_MODE:
                 os.fchmod(folder, FOLDER_MODE)
             _ignore(folder)
     except BaseException:
@@ -57,7 +58,7 @@ def _make_state(above: int) -> int:
 
 
 def _ignore(folder: int) -> None:
-    """Let ``git add .`` take nothing of the folder."""
+    """Write a .gitignore, so that ``git add .`` adds nothing of the folder."""
     try:
         os.stat(IGNORE, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -72,8 +73,9 @@ def _ignore(folder: int) -> None:
 
 @contextmanager
 def folder(path: str, *, make: bool = False) -> Iterator[int]:
-    """Open a folder; ``make``: also make it and all above it that is missing. Raises OSError that
-    names the part of the path that is in the way.
+    """Open a folder; with ``make``, also create it and all missing folders above it.
+
+    Raises OSError that names the part of the path that is in the way.
     """
     opened = open_folder(path, make=make)
     try:
@@ -83,7 +85,7 @@ def folder(path: str, *, make: bool = False) -> Iterator[int]:
 
 
 def open_folder(path: str, *, make: bool = False) -> int:
-    """The descriptor of a folder, for the caller to close; see ``folder``."""
+    """Return the descriptor of a folder. The caller closes it; see ``folder``."""
     path = os.path.abspath(path)
     top, parts = _split(path)
     if make and not parts:
@@ -93,7 +95,7 @@ def open_folder(path: str, *, make: bool = False) -> int:
     for part in parts:
         above, here = opened, os.path.join(here, part)
         try:
-            with _errors_name(here):
+            with _naming_path(here):
                 opened = _enter(above, part, make=make)
         finally:
             os.close(above)
@@ -101,7 +103,9 @@ def open_folder(path: str, *, make: bool = False) -> int:
 
 
 def _split(path: str) -> tuple[str, list[str]]:
-    """The part of a path in which links are followed, and the parts in which they are not."""
+    """Return the part of a path in which links are followed, and the parts in which they are
+    not.
+    """
     parts = path.split(os.sep)
     if STATE not in parts:
         return path, []
@@ -124,17 +128,19 @@ def _enter(above: int, part: str, *, make: bool) -> int:
 
 @contextmanager
 def parent(path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-    """Open the folder of a path; gives its descriptor and the last part of the path. Errors of what
-    is done in it name the path.
+    """Open the folder of a path; yield its descriptor and the last part of the path.
+
+    OSErrors of the block name the path.
     """
     above, name = os.path.split(os.path.abspath(path))
-    with folder(above, make=make) as opened, _errors_name(path):
+    with folder(above, make=make) as opened, _naming_path(path):
         yield opened, name
 
 
 def open_file(path: str, flags: int, mode: int = FILE_MODE) -> int:
-    """The descriptor of a regular file, for the caller to close. With O_CREAT its folder is made,
-    too.
+    """Return the descriptor of a regular file. The caller closes it.
+
+    With O_CREAT its folder is created as well.
     """
     with parent(path, make=bool(flags & os.O_CREAT)) as (above, name):
         no_links = os.O_NOFOLLOW if is_private(path) else 0
@@ -146,21 +152,25 @@ def open_file(path: str, flags: int, mode: int = FILE_MODE) -> int:
 
 
 def kind(path: str) -> int:
-    """What a path is (``stat.S_IFREG``, ``S_IFDIR``, ``S_IFLNK``, …); 0 if there is nothing, or no
-    way to it. In ``.hashlab`` a link counts as a link, elsewhere as what it leads to.
+    """Return the type of a path (``stat.S_IFREG``, ``S_IFDIR``, ``S_IFLNK``, …); 0 if it is missing
+    or unreachable.
+
+    In ``.hashlab`` a link counts as a link, elsewhere as its target.
     """
     try:
         with parent(path) as (above, name):
-            found = os.stat(name, dir_fd=above, follow_symlinks=not is_private(path))
+            status = os.stat(name, dir_fd=above, follow_symlinks=not is_private(path))
     except OSError:
         return 0
-    return stat.S_IFMT(found.st_mode)
+    return stat.S_IFMT(status.st_mode)
 
 
 @contextmanager
 def inside(path: str) -> Iterator[None]:
-    """Stand in a folder: the path of a socket may have 107 characters only, so it is named from its
-    own folder.
+    """Make a folder the current one for the block.
+
+    The path of a socket may have at most 107 characters, so sockets are named relative to their
+    folder.
     """
     here = os.open(".", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -173,8 +183,8 @@ def inside(path: str) -> Iterator[None]:
 
 
 @contextmanager
-def _errors_name(path: str) -> Iterator[None]:
-    """Let an OSError name the whole path, and say what is in the way."""
+def _naming_path(path: str) -> Iterator[None]:
+    """Let an OSError name the whole path and the obstacle."""
     try:
         yield
     except OSError as error:

@@ -138,7 +138,7 @@ def test_nodes_that_wait_for_each_other_are_named() -> None:
         "egg": Node(lambda: None, frozenset({"hen"})),
         "free": Node(lambda: None),
     }
-    with pytest.raises(ValueError, match=r"wait for each other: \['egg', 'hen'\]"):
+    with pytest.raises(ValueError, match=r"depend on each other: \['egg', 'hen'\]"):
         run_graph(nodes, CancelToken())
 
 

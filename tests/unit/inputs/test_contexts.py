@@ -185,7 +185,7 @@ def test_folders_without_end_are_refused(root: Path) -> None:
     for _ in range(260):
         deep /= "d"
         deep.mkdir()
-    with pytest.raises(LabError, match="more than 200 folders"):
+    with pytest.raises(LabError, match="nested more than 200 levels"):
         context(root)
     write_files(root, {".dockerignore": "d/d\n"})
     assert "d" in names(root, "folder")
