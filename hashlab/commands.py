@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import sys
+import time
 from contextlib import suppress
-from dataclasses import astuple, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.daemon import client
@@ -15,10 +15,10 @@ from hashlab.documents import json_text
 from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.connect import reconnect, renew_ssh_files
-from hashlab.phases.doctor import all_is_well, doctor_document, examine, provider_checks
+from hashlab.phases.doctor import doctor_document, examine, provider_checks
 from hashlab.phases.kept_data import stale_machines
 from hashlab.phases.snapshots.listing import snapshots_document
-from hashlab.phases.status import all_runs, status_document
+from hashlab.phases.status import status_document
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder
 from hashlab.report import Silent, show_boxes, show_checks, show_snapshots, show_status
@@ -65,8 +65,8 @@ def status(options: Options) -> ExitCode:
     if options.json:
         print(json_text(document))
     else:
-        show_status(document, stream=sys.stdout)
-    return ExitCode.OK if all_runs(document) else ExitCode.LAB
+        show_status(document, stream=sys.stdout, now=time.time())
+    return ExitCode.OK if document.all_runs else ExitCode.LAB
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _show_boxes(options: Options) -> ExitCode:
     if options.json:
         print(json_text(document))
     else:
-        show_boxes(document, stream=sys.stdout, now=datetime.now(UTC))
+        show_boxes(document, stream=sys.stdout, now=time.time())
     return ExitCode.OK
 
 
@@ -153,7 +153,7 @@ def snapshots(options: Options) -> ExitCode:
     if options.json:
         print(json_text(document))
     else:
-        show_snapshots(document, stream=sys.stdout, now=datetime.now(UTC))
+        show_snapshots(document, stream=sys.stdout, now=time.time())
     return ExitCode.OK
 
 
@@ -174,11 +174,12 @@ def doctor(options: Options) -> ExitCode:
     checks = provider_checks(found.probes, found.kvm, own=own, why=found.why)
     if found.lab:
         checks = examine(make_world(found.lab), building=True, providers=checks)
+    document = doctor_document(checks, own=own, why=found.why)
     if options.json:
-        print(json_text(doctor_document(checks, own=own, why=found.why)))
+        print(json_text(document))
     else:
-        show_checks([astuple(check) for check in checks], stream=sys.stdout)
-    return ExitCode.OK if all_is_well(checks) else ExitCode.LAPTOP
+        show_checks(document.checks, stream=sys.stdout)
+    return ExitCode.OK if document.ok else ExitCode.LAPTOP
 
 
 def ssh(machine: str, command: str, options: Options) -> int:

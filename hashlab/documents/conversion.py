@@ -38,10 +38,10 @@ def iso_time(unix: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def unix_time(text: str | None) -> float | None:
-    """Return ISO 8601 (UTC where it names no zone) as Unix time in seconds; None for other text."""
+def unix_time(text: object) -> float | None:
+    """Return ISO 8601, by default in UTC, as Unix time in seconds; None for anything else."""
     try:
-        moment = datetime.fromisoformat(text or "")
+        moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -6,10 +6,9 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+from hashlab.documents.doctor import Check, Doctor
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.phases.boxes.registry import OWNER, SLASH, boxes_folder
 from hashlab.phases.world import World
@@ -20,19 +19,6 @@ from hashlab.protocols.tools import how_to_install, missing_tools, remedies
 MIB = 1 << 20
 DISK_NEEDED = 2 << 30
 DEFAULT_MACHINE_MEMORY = 512 * MIB
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. ``next_step`` tells what to do when it is not ok, or to have it better;
-    ``needed``: whether the lab can't do without it.
-    """
-
-    name: str
-    ok: bool
-    detail: str
-    next_step: str = ""
-    needed: bool = True
 
 
 def examine(
@@ -66,15 +52,10 @@ def provider_checks(
     return [taken if own else none, *rows, under_kvm]
 
 
-def all_is_well(checks: Sequence[Check]) -> bool:
-    """Whether everything is there that the lab can't do without."""
-    return all(check.ok for check in checks if check.needed)
-
-
-def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> dict[str, Any]:
-    """The document of `doctor --json` (docs/reference/json.md); ``own``, ``why``: as above."""
-    rows = [asdict(check) for check in checks]
-    return {"ok": all_is_well(checks), "provider": own or None, "why": why, "checks": rows}
+def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> Doctor:
+    """Return the document of `hashlab doctor`; ``own``, ``why``: as in ``provider_checks``."""
+    ok = all(check.ok for check in checks if check.needed)
+    return Doctor(ok, own or None, why, tuple(checks))
 
 
 def doctor(world: World, track: Track, _: str) -> None:
@@ -129,18 +110,19 @@ def _held(world: World) -> Check:
     boxes = boxes_folder(world.environ)
     sizes = {
         "boxes": sum(_size_of(path) for path in boxes.glob(f"{OWNER}{SLASH}*")),
-        f"state of {world.lab.name}": _size_of(world.state.root),
+        "state": _size_of(world.state.root),
     }
     try:
         held = world.laptop_engine().held()
     except HashlabError:
         told = "; the engine does not say what it holds"
     else:
-        sizes |= {"images and build stages": held["images"], "volumes": held["volumes"]}
-        sizes["snapshots"] = held["snapshots"]
+        sizes |= {name: held[name] for name in ("images", "volumes", "snapshots")}
         told = ""
-    listed = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sizes.items())
-    return Check("held", True, f"hashlab holds up to: {listed}{told}", needed=False)
+    names = {"state": f"state of {world.lab.name}", "images": "images and build stages"}
+    listed = ", ".join(f"{names.get(n, n)} {size / 1e6:.0f} MB" for n, size in sizes.items())
+    detail = f"hashlab holds up to: {listed}{told}"
+    return Check("held", True, detail, needed=False, bytes=sizes)
 
 
 def _size_of(folder: Path) -> int:
@@ -156,10 +138,11 @@ def _size_of(folder: Path) -> int:
 def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     detail = f"{free / 2**30:.1f} GiB of disk free"
+    sizes = {"free": free, "needed": DISK_NEEDED}
     if free >= DISK_NEEDED:
-        return Check("disk", True, detail)
+        return Check("disk", True, detail, bytes=sizes)
     next_step = f"free {DISK_NEEDED / 2**30:.0f} GiB on the disk of {folder}"
-    return Check("disk", False, detail, next_step)
+    return Check("disk", False, detail, next_step, bytes=sizes)
 
 
 def _memory(world: World) -> Check | None:
@@ -171,9 +154,11 @@ def _memory(world: World) -> Check | None:
     # Limits are rarely used up: half of them must fit.
     needed = sum(limits) // 2
     detail = f"{available / 2**30:.1f} GiB of memory available"
+    sizes = {"available": available, "needed": needed}
     if available >= needed:
-        return Check("memory", True, detail)
-    return Check("memory", False, detail, f"close something: {needed / 2**30:.1f} GiB are needed")
+        return Check("memory", True, detail, bytes=sizes)
+    next_step = f"close something: {needed / 2**30:.1f} GiB are needed"
+    return Check("memory", False, detail, next_step, bytes=sizes)
 
 
 def available_memory() -> int | None:

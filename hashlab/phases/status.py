@@ -1,26 +1,36 @@
-"""What ``status`` tells: machines, services, builds and addresses, asked of the machines."""
+"""Makes the document of `hashlab status`, from what provider and machines say now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from hashlab.config.model import Service
+from hashlab.documents import unix_time
+from hashlab.documents.status import (
+    BoxStatus,
+    MachineStatus,
+    ServiceState,
+    ServiceStatus,
+    SshAddress,
+    Status,
+)
 from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.phase import replica_names, wanted_builds
+from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
-from hashlab.protocols import ObservedMachine
+from hashlab.protocols import ContainerState, ObservedMachine
 
 
-def status_document(world: World, track: Track) -> dict[str, Any]:
-    """The document ``status --json`` prints (shape: docs/reference/json.md). Changes nothing."""
+def status_document(world: World, track: Track) -> Status:
+    """Return the status of the lab. Changes nothing. Raises HashlabError."""
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     running = [name for name, machine in observed.items() if machine.state == "running"]
     errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))
@@ -28,38 +38,29 @@ def status_document(world: World, track: Track) -> dict[str, Any]:
     registered = {box.recipe for box in registered_boxes(world)}
     for image in world.lab.images:
         world.facts.image_inputs[image.name] = image_inputs(world, image)
-    return {
-        "lab": world.lab.name,
-        "provider": world.provider.name,
-        "box": {
-            "name": manifest.name,
-            "version": manifest.version,
-            "recipe": manifest.recipe,
-            "registered": bool(registered),
-            "stale": bool(registered) and manifest.recipe not in registered,
-        },
-        "machines": [
+    recipes = {name: machine.recipe for name, machine in observed.items()}
+    return Status(
+        lab=world.lab.name,
+        provider=world.provider.name,
+        box=BoxStatus(
+            name=manifest.name,
+            version=manifest.version,
+            recipe=manifest.recipe,
+            registered=bool(registered),
+            stale=bool(registered) and manifest.recipe not in registered,
+        ),
+        machines=tuple(
             _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
             for name in world.machine_names()
-        ],
-        "services": _services(world, track, observed),
-        "urls": world.urls() if world.facts.endpoints else {},
-        "notes": [
+        ),
+        services=_services(world, track, observed),
+        urls=world.urls() if world.facts.endpoints else {},
+        notes=(
             *world.lab.notes,
             *world.facts.notes,
-            *stale_notes(manifest.recipe, registered, {n: m.recipe for n, m in observed.items()}),
-        ],
-    }
-
-
-def all_runs(document: Mapping[str, Any]) -> bool:
-    """Return whether all that should run runs, as far as the document says. Of a lab that was never
-    created, or whose machines are all stopped, nothing should run.
-    """
-    states = {machine["state"] for machine in document["machines"]}
-    if not states & {"running", "unreachable"}:
-        return True
-    return states == {"running"} and not any(one["problem"] for one in document["services"])
+            *stale_notes(manifest.recipe, registered, recipes),
+        ),
+    )
 
 
 def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
@@ -74,68 +75,112 @@ def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
 
 def _machine(
     world: World, name: str, machine: ObservedMachine | None, recipe: str, error: str
-) -> dict[str, Any]:
-    endpoint = machine.endpoint if machine else None
-    address = machine.address if machine and machine.address else world.machine(name).address
-    state = machine.state if machine else "not created"
-    return {
-        "name": name,
-        "address": str(address),
-        "state": "unreachable" if error else state,
-        "ssh": {"host": endpoint.host, "port": endpoint.port, "user": endpoint.user}
-        if endpoint
-        else None,
-        "recipe": (machine.recipe or None) if machine else None,
-        "stale": machine is not None and machine.recipe != recipe,
-    }
+) -> MachineStatus:
+    address = world.machine(name).address
+    if machine is None:
+        return MachineStatus(name, str(address), "not created", ssh=None, recipe=None, stale=False)
+    endpoint = machine.endpoint
+    return MachineStatus(
+        name,
+        str(machine.address or address),
+        "unreachable" if error else machine.state,
+        ssh=SshAddress(endpoint.host, endpoint.port, endpoint.user) if endpoint else None,
+        recipe=machine.recipe or None,
+        stale=machine.recipe != recipe,
+    )
 
 
 def _services(
     world: World, track: Track, observed: Mapping[str, ObservedMachine]
-) -> list[dict[str, Any]]:
+) -> tuple[ServiceStatus, ...]:
     wanted = wanted_builds(world)
     found = {
         (running.machine, running.container.name): running
         for running in read_back(world, wanted, track.cancel)
     }
-    names = {one.name: str(one) for one in astray(world, world.facts.containers, track)}
+    lost = {name.name: str(name) for name in astray(world, world.facts.containers, track)}
     rows = []
     for service in world.lab.services:
-        for name in replica_names(world.lab, service):
+        build = wanted[service.name].id
+        for number, name in enumerate(replica_names(world.lab, service), start=1):
             running = found.get((service.machine, name))
-            row = _found(running) if running else _not_found(world, service, observed)
-            row["problem"] = row["problem"] or names.get(service.name)
-            build = wanted[service.name].id
-            place = {"name": service.name, "machine": service.machine, "build": build}
-            rows.append({**place, **row})
-    return rows
+            if running:
+                row = _found(service, number, build, running)
+            else:
+                row = _not_found(world, service, number, build, observed)
+            rows.append(replace(row, problem=row.problem or lost.get(service.name)))
+    return tuple(rows)
 
 
-def _found(running: Running) -> dict[str, Any]:
-    return {
-        "state": running.container.state,
-        "health": running.container.health or None,
-        "running_build": running.build or None,
-        "stale": running.stale or None,
-        "problem": running.down or None,
-    }
+def _found(service: Service, number: int, build: str, running: Running) -> ServiceStatus:
+    container = running.container
+    state = service_state(container)
+    is_over = state in ("ended", "restarting") and container.state != "running"
+    since = unix_time(container.finished_at if is_over else container.started_at)
+    return ServiceStatus(
+        name=service.name,
+        machine=service.machine,
+        replica=number,
+        state=state,
+        # Docker's year 1 stands for "never".
+        since=since if since and since > 0 else None,
+        restarts=container.restarts,
+        exit_code=container.exit_code if state == "ended" else None,
+        stopped_by="pause" if state == "stopped" else None,
+        health=container.health or None,
+        build=build,
+        running_build=running.build or None,
+        stale=running.stale or None,
+        problem=running.down or None,
+    )
+
+
+def service_state(container: ContainerState) -> ServiceState:
+    """Return the state of a container that its engine has. Pure.
+
+    The engine does not record who ended a container, so one that was stopped by hand has "ended".
+    """
+    if container.state == "paused":
+        return "stopped"
+    if container.state == "restarting" or keeps_ending(container):
+        return "restarting"
+    if container.state == "created":
+        return "starting"
+    if container.state != "running":
+        return "ended"
+    by_health: dict[str, ServiceState] = {"starting": "starting", "unhealthy": "unhealthy"}
+    return by_health.get(container.health, "running")
 
 
 def _not_found(
-    world: World, service: Service, observed: Mapping[str, ObservedMachine]
-) -> dict[str, Any]:
-    """Describe a container that was not seen. Of one on a machine that does not answer, or is
-    stopped, nothing is known.
+    world: World,
+    service: Service,
+    number: int,
+    build: str,
+    observed: Mapping[str, ObservedMachine],
+) -> ServiceStatus:
+    """Describe a replica that was not seen: its machine is stopped or does not answer, or it does
+    not exist. Of a lab that was never created, nothing is a problem.
     """
     machine = observed.get(service.machine)
-    unknown = machine is not None and service.machine not in world.facts.links
-    problem = "its machine does not answer" if unknown else "it is not there"
+    state: ServiceState = "not created"
+    problem: str | None = "it does not exist" if observed else None
     if machine is not None and machine.state != "running":
-        problem = f"its machine is {machine.state}"
-    return {
-        "state": "unknown" if unknown else "not created",
-        "health": None,
-        "running_build": None,
-        "stale": None,
-        "problem": problem if observed else None,
-    }
+        state, problem = "stopped", f"its machine is {machine.state}"
+    elif machine is not None and service.machine not in world.facts.links:
+        state, problem = "unknown", "its machine does not answer"
+    return ServiceStatus(
+        name=service.name,
+        machine=service.machine,
+        replica=number,
+        state=state,
+        since=None,
+        restarts=None,
+        exit_code=None,
+        stopped_by="machine" if state == "stopped" else None,
+        health=None,
+        build=build,
+        running_build=None,
+        stale=None,
+        problem=problem,
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
+from hashlab.documents.boxes import Box, Boxes
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import size
+from hashlab.report.words import age, size
 
 BOX_COLUMNS = (
     Column("box"),
@@ -20,58 +20,57 @@ BOX_COLUMNS = (
     Column("used by", long=True),
 )
 PART_COLUMNS = (Column("where the bytes are"), Column("size", right=True))
-SECONDS = (("d", 86400), ("h", 3600), ("min", 60))
 
 
-def show_boxes(document: Mapping[str, Any], stream: TextIO, *, now: datetime) -> None:
-    """Show the document of ``box`` (fields: docs/reference/json.md). ``now``: with a time zone."""
+def show_boxes(document: Boxes, stream: TextIO, *, now: float) -> None:
+    """Show the boxes of this laptop. ``now``: Unix time."""
     show(boxes_page(document, now), stream)
 
 
-def boxes_page(document: Mapping[str, Any], now: datetime) -> list[Block]:
+def boxes_page(document: Boxes, now: float) -> list[Block]:
     """The blocks of the page: all boxes, then of each what is in it."""
-    boxes = document["boxes"]
-    promised = document["promised_size"]
-    said = f"provider {document['provider']}, a box of the example is promised to take "
+    boxes = document.boxes
+    promised = document.promised_bytes
+    said = f"provider {document.provider}, a box of the example is promised to take "
     head = Cell(f"{said}{size(promised)} at most")
     blocks: list[Block] = [Lines((head,), title=f"boxes of this laptop ({len(boxes)})")]
     if boxes:
         rows = tuple(_row(box, promised, now) for box in boxes)
         blocks.append(without_empty_columns(Table(BOX_COLUMNS, rows)))
-    blocks += [_contents(box) for box in boxes if box["parts"]]
-    if document["notes"]:
-        notes = tuple(Cell(f"  {note}", "warn") for note in document["notes"])
+    blocks += [_contents(box) for box in boxes if box.parts]
+    if document.notes:
+        notes = tuple(Cell(f"  {note}", "warn") for note in document.notes)
         blocks.append(Lines(notes, title="Notes"))
     return blocks
 
 
-def _row(box: Mapping[str, Any], promised: int, now: datetime) -> tuple[Cell, ...]:
-    large = bool(box["size"]) and box["size"] > promised
-    words = [box["os"], box["docker"] and f"Docker {box['docker']}"]
-    words.append(box["kernel"] and f"kernel {box['kernel']}")
+def _row(box: Box, promised: int, now: float) -> tuple[Cell, ...]:
+    large = (box.bytes or 0) > promised
+    words = [box.os, box.docker and f"Docker {box.docker}"]
+    words.append(box.kernel and f"kernel {box.kernel}")
     return (
-        Cell(box["name"], "strong"),
-        Cell(box["recipe"]),
-        Cell(size(box["size"]) if box["size"] else "", "warn" if large else "plain"),
-        Cell(age(box["created"], now)),
+        Cell(box.name, "strong"),
+        Cell(box.recipe),
+        Cell(size(box.bytes) if box.bytes else "", "warn" if large else "plain"),
+        Cell(age(box.created, now)),
         _state(box),
         Cell(", ".join(word for word in words if word)),
-        Cell(", ".join(box["machines"]) or "-"),
+        Cell(", ".join(box.machines) or "-"),
     )
 
 
-def _state(box: Mapping[str, Any]) -> Cell:
-    if not box["usable"]:
+def _state(box: Box) -> Cell:
+    if not box.usable:
         return Cell("not usable", "bad")
-    return Cell("current", "good") if box["current"] else Cell("")
+    return Cell("current", "good") if box.current else Cell("")
 
 
-def _contents(box: Mapping[str, Any]) -> Table:
+def _contents(box: Box) -> Table:
     """Parts add up to the box; images and packages say what is in them."""
-    rows = [(Cell(part, "strong"), Cell(size(count))) for part, count in box["parts"].items()]
-    rows += [(Cell(f"  image {name}"), _size(count)) for name, count in _sorted(box["images"])]
-    rows += [(Cell(f"  package {name}"), _size(count)) for name, count in _sorted(box["packages"])]
-    return Table(PART_COLUMNS, tuple(rows), title=f"{box['name']} {box['version']}")
+    rows = [(Cell(part, "strong"), Cell(size(count))) for part, count in box.parts.items()]
+    rows += [(Cell(f"  image {name}"), _size(count)) for name, count in _sorted(box.images)]
+    rows += [(Cell(f"  package {name}"), _size(count)) for name, count in _sorted(box.packages)]
+    return Table(PART_COLUMNS, tuple(rows), title=f"{box.name} {box.version}")
 
 
 def _sorted(sizes: Mapping[str, int | None]) -> list[tuple[str, int | None]]:
@@ -80,19 +79,3 @@ def _sorted(sizes: Mapping[str, int | None]) -> list[tuple[str, int | None]]:
 
 def _size(count: int | None) -> Cell:
     return Cell(size(count) if count else "", "dim")
-
-
-def age(created: str | None, now: datetime) -> str:
-    """How old a box is, in its largest unit; "" for one that does not say."""
-    if not created:
-        return ""
-    try:
-        made = datetime.fromisoformat(created)
-    except ValueError:
-        return ""
-    made = made if made.tzinfo else made.replace(tzinfo=UTC)
-    seconds = max(0.0, (now - made).total_seconds())
-    for unit, length in SECONDS:
-        if seconds >= length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
-from hashlab.report.boxes import age
+from hashlab.documents.snapshots import Snapshot, Snapshots
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import size
+from hashlab.report.words import age, moment, size
 
 COLUMNS = (
     Column("snapshot"),
@@ -21,16 +19,16 @@ COLUMNS = (
 )
 
 
-def show_snapshots(document: Mapping[str, Any], stream: TextIO, *, now: datetime) -> None:
-    """Show the document of ``snapshots`` (docs/reference/json.md). ``now``: with a time zone."""
+def show_snapshots(document: Snapshots, stream: TextIO, *, now: float) -> None:
+    """Show the snapshots of a lab. ``now``: Unix time."""
     show(snapshots_page(document, now), stream)
 
 
-def snapshots_page(document: Mapping[str, Any], now: datetime) -> list[Block]:
+def snapshots_page(document: Snapshots, now: float) -> list[Block]:
     """The blocks of the page."""
-    snapshots = document["snapshots"]
+    snapshots = document.snapshots
     said = "none yet: hashlab snapshot NAME" if not snapshots else "hashlab restore NAME"
-    title = f"snapshots of lab {document['lab']} ({len(snapshots)})"
+    title = f"snapshots of lab {document.lab} ({len(snapshots)})"
     blocks: list[Block] = [Lines((Cell(said, "dim"),), title=title)]
     if snapshots:
         rows = tuple(_row(snapshot, now) for snapshot in snapshots)
@@ -38,12 +36,12 @@ def snapshots_page(document: Mapping[str, Any], now: datetime) -> list[Block]:
     return blocks
 
 
-def _row(snapshot: Mapping[str, Any], now: datetime) -> tuple[Cell, ...]:
+def _row(snapshot: Snapshot, now: float) -> tuple[Cell, ...]:
     return (
-        Cell(snapshot["name"], "strong"),
-        Cell(snapshot["taken"] or ""),
-        Cell(age(snapshot["taken"], now)),
-        Cell(size(snapshot["bytes"]) if snapshot["bytes"] is not None else ""),
-        Cell(", ".join(snapshot["machines"])),
-        Cell(snapshot["note"], "bad"),
+        Cell(snapshot.name, "strong"),
+        Cell(moment(snapshot.taken) if snapshot.taken is not None else ""),
+        Cell(age(snapshot.taken, now)),
+        Cell(size(snapshot.bytes) if snapshot.bytes is not None else ""),
+        Cell(", ".join(snapshot.machines)),
+        Cell(snapshot.note, "bad"),
     )

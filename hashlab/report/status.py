@@ -1,14 +1,14 @@
-"""The page of `hashlab status`: machines, services with what should and does run, addresses."""
+"""The screen of `hashlab status`: machines, services with what should and does run, addresses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import TextIO
 
+from hashlab.documents.status import BoxStatus, MachineStatus, ServiceStatus, Status
 from hashlab.report.summary import addresses
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import Tone
+from hashlab.report.words import Tone, age
 
 MACHINE_COLUMNS = (
     Column("machine"),
@@ -20,87 +20,94 @@ MACHINE_COLUMNS = (
 SERVICE_COLUMNS = (
     Column("service"),
     Column("machine"),
+    Column("replica", right=True),
     Column("state"),
-    Column("health"),
+    Column("since", right=True),
+    Column("restarts", right=True),
     Column("build"),
     Column("running build"),
     Column("", long=True),
 )
 TONES: dict[str, Tone] = {
     "running": "good",
-    "healthy": "good",
     "starting": "warn",
-    "restarting": "bad",
     "unhealthy": "bad",
-    "unreachable": "bad",
+    "restarting": "bad",
+    "stopped": "bad",
+    "paused": "bad",
     "unknown": "bad",
-    "exited": "bad",
-    "dead": "bad",
+    "unreachable": "bad",
+    "not created": "dim",
 }
 
 
-def show_status(document: Mapping[str, Any], stream: TextIO) -> None:
-    """Show the status document (its fields: docs/reference/json.md)."""
-    show(status_page(document), stream)
+def show_status(status: Status, stream: TextIO, *, now: float) -> None:
+    """Show the status of a lab. ``now``: Unix time."""
+    show(status_page(status, now), stream)
 
 
-def status_page(document: Mapping[str, Any]) -> list[Block]:
-    """The blocks of the page."""
-    blocks: list[Block] = [_head(document)]
-    if document["machines"]:
-        rows = tuple(_machine(machine) for machine in document["machines"])
-        blocks.append(without_empty_columns(Table(MACHINE_COLUMNS, rows)))
-    if document["services"]:
-        rows = tuple(_service(service) for service in document["services"])
-        blocks.append(without_empty_columns(Table(SERVICE_COLUMNS, rows)))
-    if document["urls"]:
-        blocks.append(addresses(document["urls"]))
-    if document["notes"]:
-        notes = tuple(Cell(f"  {note}", "warn") for note in document["notes"])
+def status_page(status: Status, now: float) -> list[Block]:
+    """Return the blocks of the screen."""
+    several = {service.name for service in status.services if service.replica > 1}
+    machines = tuple(_machine(machine) for machine in status.machines)
+    services = tuple(_service(one, now, numbered=one.name in several) for one in status.services)
+    blocks: list[Block] = [_head(status)]
+    if machines:
+        blocks.append(without_empty_columns(Table(MACHINE_COLUMNS, machines)))
+    if services:
+        blocks.append(without_empty_columns(Table(SERVICE_COLUMNS, services)))
+    if status.urls:
+        blocks.append(addresses(status.urls))
+    if status.notes:
+        notes = tuple(Cell(f"  {note}", "warn") for note in status.notes)
         blocks.append(Lines(notes, title="Notes"))
     return blocks
 
 
-def _head(document: Mapping[str, Any]) -> Lines:
-    box = document["box"]
-    tone: Tone = "warn"
-    if box is None or not box.get("registered", True):
-        said = "no box yet: hashlab init-box"
-    elif box["stale"]:
-        said = f"box {box['version']} is not built yet, an older one is there: hashlab init-box"
-    else:
-        said, tone = f"box {box['version']}", "plain"
-    return Lines(
-        (Cell(said, tone),), title=f"lab {document['lab']}, provider {document['provider']}"
+def _head(status: Status) -> Lines:
+    title = f"lab {status.lab}, provider {status.provider}"
+    return Lines((_box(status.box),), title=title)
+
+
+def _box(box: BoxStatus) -> Cell:
+    if not box.registered:
+        return Cell("no box yet: hashlab init-box", "warn")
+    if box.stale:
+        text = f"box {box.version} is not built yet, an older one exists: hashlab init-box"
+        return Cell(text, "warn")
+    return Cell(f"box {box.version}")
+
+
+def _machine(machine: MachineStatus) -> tuple[Cell, ...]:
+    ssh = machine.ssh
+    return (
+        Cell(machine.name, "strong"),
+        Cell(machine.address),
+        Cell(machine.state, TONES[machine.state]),
+        Cell(f"{ssh.user}@{ssh.host}:{ssh.port}" if ssh else ""),
+        Cell(f"older box {machine.recipe or ''}".strip() if machine.stale else "", "warn"),
     )
 
 
-def _machine(machine: Mapping[str, Any]) -> tuple[Cell, ...]:
-    ssh = machine["ssh"]
+def _service(service: ServiceStatus, now: float, *, numbered: bool) -> tuple[Cell, ...]:
+    running = service.running_build
+    differs = bool(running) and running != service.build
     return (
-        Cell(machine["name"], "strong"),
-        Cell(machine["address"] or ""),
-        _state(machine["state"]),
-        Cell(f"{ssh['user']}@{ssh['host']}:{ssh['port']}" if ssh else ""),
-        Cell(f"older box {machine['recipe'] or ''}".strip(), "warn")
-        if machine["stale"]
-        else Cell(""),
-    )
-
-
-def _service(service: Mapping[str, Any]) -> tuple[Cell, ...]:
-    build, running = service["build"], service["running_build"]
-    differs = bool(build and running and build != running)
-    return (
-        Cell(service["name"], "strong"),
-        Cell(service["machine"]),
-        _state(service["state"]),
-        _state(service["health"]),
-        Cell(build or ""),
+        Cell(service.name, "strong"),
+        Cell(service.machine),
+        Cell(str(service.replica) if numbered else ""),
+        _state(service),
+        Cell(age(service.since, now)),
+        Cell(str(service.restarts or "")),
+        Cell(service.build),
         Cell(running or "-", "bad" if differs else "plain"),
-        Cell(service["problem"] or service["stale"] or ("differs" if differs else ""), "bad"),
+        Cell(service.problem or service.stale or ("differs" if differs else ""), "bad"),
     )
 
 
-def _state(state: str | None) -> Cell:
-    return Cell(state or "", TONES.get(state or "", "dim"))
+def _state(service: ServiceStatus) -> Cell:
+    """Return the state, what a health check adds to it, and how an ended service ended."""
+    if service.state == "ended":
+        return Cell(f"ended ({service.exit_code})", "bad" if service.problem else "dim")
+    healthy = service.state == "running" and service.health == "healthy"
+    return Cell("running, healthy" if healthy else service.state, TONES[service.state])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Literal
 
 from hashlab.pipeline import Row, Status, Step
@@ -27,6 +28,7 @@ TONES: dict[Status, Tone] = {
 # What is written instead where the terminal's encoding lacks a sign.
 ASCII = str.maketrans({"✓": "+", "·": "-", "✗": "x", "○": "o", "…": "~", "─": "-", "→": ">"})
 UNITS = ("B", "kB", "MB", "GB", "TB")
+AGES = (("d", 86400), ("h", 3600), ("min", 60))
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 # Control characters, and those that let a text be read in another order than it is written.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -43,6 +45,22 @@ def elapsed(value: float) -> str:
         return f"{max(0.0, value):.1f} s"
     minutes, rest = divmod(int(value), 60)
     return f"{minutes}:{rest:02d} min"
+
+
+def age(since: float | None, now: float) -> str:
+    """Return the time from one Unix time to another in its largest unit; "" if it is unknown."""
+    if since is None:
+        return ""
+    seconds = max(0.0, now - since)
+    for unit, length in AGES:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def moment(unix: float) -> str:
+    """Return Unix time for people: ``2026-11-24 13:46:48 UTC``."""
+    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def size(count: int) -> str:

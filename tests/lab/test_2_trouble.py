@@ -135,7 +135,7 @@ def test_a_stopped_machine_is_told_and_started_again(hello_lab: LabFolder) -> No
     status = hello_lab.status()
     states = {m["name"]: m["state"] for m in status["machines"]}
     assert states == {"front": "running", "back": "stopped"}
-    assert {s["name"]: s["state"] for s in status["services"]}["greeter"] == "unknown"
+    assert {s["name"]: s["state"] for s in status["services"]}["greeter"] == "stopped"
     assert hello_lab.run("status").code == 4
     page = hello_lab.folder / "site/index.html"
     page.write_text(page.read_text() + "<!-- while back was away -->")

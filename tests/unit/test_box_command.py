@@ -109,7 +109,7 @@ def test_dev_replace_replaces_every_stale_machine_in_one_record(
     assert document["command"] == "dev-replace"
     assert outside.machines["broker"].data == {"small_data": "orders"}
     assert {machine.recipe for machine in outside.machines.values()} == {
-        commands.box_document(outside.world())["recipe"]
+        commands.box_document(outside.world()).recipe
     }
     assert "on an older box" not in told.err.rpartition("Notes")[2]
 

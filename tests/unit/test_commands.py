@@ -345,6 +345,7 @@ def test_doctor_tells_programs_one_document(outside: Outside, capsys: Told) -> N
         "detail": "not found: virsh",
         "next_step": "install libvirt-clients",
         "needed": False,
+        "bytes": {},
     }
     assert told.err == ""
 

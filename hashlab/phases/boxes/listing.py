@@ -1,52 +1,52 @@
-"""What ``hashlab box`` tells: every box, how large it is and why, who uses it, what is stale."""
+"""Makes the document of `hashlab box`: every box, its size and its users."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from hashlab.documents import unix_time
+from hashlab.documents.boxes import Box, Boxes
 from hashlab.phases.boxes.contents import size
 from hashlab.phases.boxes.registry import all_boxes, recipe_manifest, registered_boxes
 from hashlab.phases.world import World
 from hashlab.protocols import BoxManifest
 
 
-def box_document(world: World) -> dict[str, Any]:
-    """The document ``box --json`` prints (shape: docs/reference/json.md). Changes nothing."""
+def box_document(world: World) -> Boxes:
+    """Return the boxes of this laptop. Changes nothing."""
     wanted = recipe_manifest(world)
     users = world.provider.boxes.users()
-    boxes = [_box(world, box, wanted, users) for box in all_boxes(world)]
-    return {
-        "lab": world.lab.name,
-        "provider": world.provider.name,
-        "recipe": wanted.recipe,
-        "promised_size": world.provider.boxes.promised_size,
-        "boxes": boxes,
-        "notes": _notes(world, wanted, users),
-    }
+    return Boxes(
+        lab=world.lab.name,
+        provider=world.provider.name,
+        recipe=wanted.recipe,
+        promised_bytes=world.provider.boxes.promised_size,
+        boxes=tuple(_box(world, box, wanted, users) for box in all_boxes(world)),
+        notes=tuple(_notes(world, wanted, users)),
+    )
 
 
 def _box(
     world: World, box: BoxManifest, wanted: BoxManifest, users: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
+) -> Box:
     data = box.data
-    return {
-        "name": box.name,
-        "version": box.version,
-        "recipe": box.recipe,
-        "current": (box.name, box.recipe) == (wanted.name, wanted.recipe),
-        "usable": world.provider.boxes.present(box),
-        "created": data.get("created"),
-        "folder": data.get("folder"),
-        "os": data.get("os"),
-        "docker": data.get("docker"),
-        "kernel": data.get("kernel") or None,
-        "size": size(box) or None,
-        "parts": dict(data.get("parts", {})),
-        "packages": dict(data.get("packages", {})),
-        "images": {name: data.get("images", {}).get(name) for name in box.images},
-        "machines": list(users.get(box.recipe, ())),
-    }
+    return Box(
+        name=box.name,
+        version=box.version,
+        recipe=box.recipe,
+        current=(box.name, box.recipe) == (wanted.name, wanted.recipe),
+        usable=world.provider.boxes.present(box),
+        created=unix_time(data.get("created")),
+        folder=data.get("folder"),
+        os=data.get("os"),
+        docker=data.get("docker"),
+        kernel=data.get("kernel") or None,
+        bytes=size(box) or None,
+        parts=data.get("parts", {}),
+        packages=data.get("packages", {}),
+        images={name: data.get("images", {}).get(name) for name in box.images},
+        machines=tuple(users.get(box.recipe, ())),
+    )
 
 
 def _notes(world: World, wanted: BoxManifest, users: Mapping[str, Sequence[str]]) -> list[str]:

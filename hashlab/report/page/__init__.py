@@ -9,7 +9,8 @@ from hashlab.documents.report import BudgetResult, CommandHistory, Report
 from hashlab.report.page.history import history
 from hashlab.report.page.lastrun import last_run
 from hashlab.report.page.markup import Markup, element, joined, trusted
-from hashlab.report.page.texts import lasting, moment, noted, plural
+from hashlab.report.page.texts import lasting, noted, plural
+from hashlab.report.words import moment
 
 # Nothing may be loaded or run, even if a text ever got past the escaping.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"

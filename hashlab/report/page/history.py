@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hashlab.documents.report import CommandHistory, PastRun, Trend
 from hashlab.report.history import LEAST_FOR_TREND, RECENT
 from hashlab.report.page.markup import Child, Markup, element
-from hashlab.report.page.texts import lasting, moment, plural
-from hashlab.report.words import seconds
+from hashlab.report.page.texts import lasting, plural
+from hashlab.report.words import moment, seconds
 
 HEADERS = ("command", "good runs", "not good", "median", "half lie in", "range", "trend", "")
 CHANGES = {

@@ -9,9 +9,9 @@ from hashlab.documents.run import Cause, Failure
 from hashlab.errors import ExitCode
 from hashlab.report.history import LEAST_FOR_USUAL, LONGER_FACTOR, LONGER_SECONDS
 from hashlab.report.page.markup import Child, Markup, element, joined
-from hashlab.report.page.texts import lasting, moment, noted, plural
+from hashlab.report.page.texts import lasting, noted, plural
 from hashlab.report.page.waterfall import by_machine, by_phase
-from hashlab.report.words import elapsed, title
+from hashlab.report.words import elapsed, moment, title
 
 MOST_LONGER = 8
 

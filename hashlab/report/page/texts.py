@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from hashlab.report.page.markup import Markup, element
 from hashlab.report.words import seconds
-
-
-def moment(unix: float) -> str:
-    """Return Unix time for people: ``2026-11-24 13:46:48 UTC``."""
-    return datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def lasting(value: float) -> str:

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from fakes import Outside, go, track_of
 
+from hashlab.documents.doctor import Check
 from hashlab.errors import LaptopError
 from hashlab.phases import doctor
-from hashlab.phases.doctor import Check, available_memory, examine, provider_checks
+from hashlab.phases.doctor import available_memory, examine, provider_checks
 from hashlab.protocols import KvmProbe, Probe
 from hashlab.run import workflows
 

@@ -7,7 +7,7 @@ from fakes import Outside, change_service, go, rows, run, running, track_of
 
 from hashlab.phases import names
 from hashlab.phases.names import parse_answers
-from hashlab.phases.status import all_runs, status_document
+from hashlab.phases.status import status_document
 from hashlab.run import workflows
 
 
@@ -70,8 +70,8 @@ def test_status_says_whose_name_is_lost(outside: Outside) -> None:
     running(outside).machines["broker"].engine.unheard = 10**6
     with track_of() as track:
         document = status_document(outside.world(), track)
-    assert not all_runs(document)
-    problems = {one["name"]: one["problem"] for one in document["services"]}
+    assert not document.all_runs
+    problems = {service.name: service.problem for service in document.services}
     assert problems["site"] == "broker does not find site"
 
 

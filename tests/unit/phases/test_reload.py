@@ -477,12 +477,12 @@ def test_status_tells_the_reloaded_build_and_what_the_process_says_of_it(lab: Ou
     edit(lab, "source 2\n")
     refresh(lab)
 
-    def status() -> tuple[str, str, str | None]:
+    def status() -> tuple[str, str | None, str | None]:
         lab.faults.calls.clear()
         with track_of() as track:
-            services = status_document(lab.world(), track)["services"]
-        one = next(service for service in services if service["name"] == "site")
-        return one["build"], one["running_build"], one["stale"]
+            services = status_document(lab.world(), track).services
+        one = next(service for service in services if service.name == "site")
+        return one.build, one.running_build, one.stale
 
     build, running_build, stale = status()
     assert (running_build, stale) == (build, None)

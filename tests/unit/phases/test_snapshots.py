@@ -12,6 +12,7 @@ from fakes import Outside, change_service, go, register_box, rows, run, running,
 from fakes.faults import When
 from fakes.snapshots import CUT_OFF
 
+from hashlab.documents import to_json
 from hashlab.errors import ExitCode, HashlabError, LaptopError
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.phases.snapshots.manifests import saved
@@ -48,7 +49,8 @@ def refused(outside: Outside, workflow: Any) -> HashlabError:
 
 
 def document(outside: Outside) -> dict[str, Any]:
-    return snapshots_document(outside.world())
+    told: dict[str, Any] = to_json(snapshots_document(outside.world()))
+    return told
 
 
 def containers(outside: Outside) -> dict[str, str]:

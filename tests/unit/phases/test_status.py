@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running, track_of, write_files
 
+from hashlab.documents import to_json
 from hashlab.phases import connect
-from hashlab.phases.status import status_document
+from hashlab.phases.status import service_state, status_document
+from hashlab.protocols import ContainerState
 from hashlab.run import workflows
 
 
@@ -18,7 +20,7 @@ def document(outside: Outside) -> dict[str, Any]:
     """The document; it must survive JSON."""
     world = outside.world()
     with track_of() as track:
-        made = status_document(world, track)
+        made = to_json(status_document(world, track))
     world.close()
     copied: dict[str, Any] = json.loads(json.dumps(made))
     assert copied == made
@@ -64,9 +66,9 @@ def test_a_running_lab_is_told_whole(outside: Outside) -> None:
     assert queue["state"] == "running"
     assert queue["health"] == "healthy"
     assert queue["running_build"] == queue["build"]
-    assert migrate["state"] == "exited"
+    assert (migrate["state"], migrate["exit_code"], migrate["problem"]) == ("ended", 0, None)
     assert migrate["running_build"] == migrate["build"]
-    assert [site["name"] for site in sites] == ["site", "site"]
+    assert [(site["name"], site["replica"]) for site in sites] == [("site", 1), ("site", 2)]
     assert told["urls"] == {"site": "http://127.0.0.1:8080"}
     assert told["box"]["version"] == f"1.0.0.r{told['box']['recipe']}"
     assert told["box"] | {"name": "", "version": "", "recipe": ""} == {
@@ -103,11 +105,61 @@ def test_a_one_shot_of_an_older_build_does_not_pass_for_the_new_one(outside: Out
 def test_a_service_that_ended_has_no_running_build(outside: Outside) -> None:
     running(outside).machines["broker"].engine.die("small-queue-1")
     queue = service(outside, "queue")
-    assert (queue["state"], queue["running_build"], queue["problem"]) == (
-        "exited",
+    assert (queue["state"], queue["exit_code"], queue["running_build"], queue["problem"]) == (
+        "ended",
+        1,
         None,
         "it ended with exit code 1 and was not started again",
     )
+
+
+def test_a_service_tells_since_when_it_runs_and_its_restarts(outside: Outside) -> None:
+    queue = running(outside).machines["broker"].engine.by_name("small-queue-1")
+    queue.started_at, queue.restarts = "2026-11-23T17:45:24.115123456Z", 3
+    told = service(outside, "queue")
+    assert (told["since"], told["restarts"]) == ("2026-11-23T17:45:24.115Z", 3)
+
+
+def test_an_ended_service_tells_when_it_ended(outside: Outside) -> None:
+    engine = running(outside).machines["broker"].engine
+    engine.die("small-queue-1", code=137)
+    engine.by_name("small-queue-1").finished_at = "2026-11-23T18:00:00Z"
+    told = service(outside, "queue")
+    assert (told["exit_code"], told["since"]) == (137, "2026-11-23T18:00:00.000Z")
+
+
+def test_a_container_that_is_gone_is_not_created(outside: Outside) -> None:
+    running(outside).machines["broker"].engine.remove("small-queue-1")
+    queue = service(outside, "queue")
+    assert (queue["state"], queue["since"], queue["restarts"], queue["problem"]) == (
+        "not created",
+        None,
+        None,
+        "it does not exist",
+    )
+
+
+RAN = ContainerState("1", "site", "running", "", 0, "image", {}, 1, "2026-11-23T18:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "running"),
+        ({"health": "healthy", "checked": True}, "running"),
+        ({"health": "starting", "checked": True}, "starting"),
+        ({"health": "unhealthy", "checked": True}, "unhealthy"),
+        ({"state": "created", "pid": 0, "started_at": "0001-01-01T00:00:00Z"}, "starting"),
+        ({"state": "restarting", "restarts": 2}, "restarting"),
+        ({"restarts": 2, "started_at": "2999-01-01T00:00:00Z"}, "restarting"),
+        ({"restarts": 2}, "running"),
+        ({"state": "exited", "health": "unhealthy", "exit_code": 143}, "ended"),
+        ({"state": "dead"}, "ended"),
+        ({"state": "paused"}, "stopped"),
+    ],
+)
+def test_each_state_of_an_engine_has_one_word(changes: dict[str, Any], state: str) -> None:
+    assert service_state(replace(RAN, **changes)) == state
 
 
 def test_a_service_without_health_check_has_no_health(outside: Outside) -> None:
@@ -122,8 +174,10 @@ def test_a_stopped_machine_is_told_and_the_others_are_asked(outside: Outside) ->
     assert told["machines"][1]["ssh"] is None
     services = {s["name"]: s for s in told["services"]}
     assert services["queue"]["state"] == "running"
-    assert (services["site"]["state"], services["site"]["problem"]) == (
-        "unknown",
+    site = services["site"]
+    assert (site["state"], site["stopped_by"], site["problem"]) == (
+        "stopped",
+        "machine",
         "its machine is stopped",
     )
 
@@ -136,6 +190,7 @@ def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
     outside.faults.arm("connector.connect", always=True)
     told = document(outside)
     assert {m["state"] for m in told["machines"]} == {"unreachable"}
+    assert {s["state"] for s in told["services"]} == {"unknown"}
     assert told["urls"] == {}
     assert any(note.startswith("machine web: ") for note in told["notes"])
 

@@ -3,55 +3,25 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import replace
 
 import pytest
+from fakes.documents import NOW, all_boxes, one_box
 
+from hashlab.documents import unix_time
+from hashlab.documents.boxes import Box
 from hashlab.report import show_boxes
-from hashlab.report.boxes import age
-
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+from hashlab.report.words import age
 
 
-def box(**changes: Any) -> dict[str, Any]:
-    """A box that is current and says all of itself."""
-    return {
-        "name": "hashlab/demo",
-        "version": "1.0.0.r5f0c1e9a7b21",
-        "recipe": "5f0c1e9a7b21",
-        "current": True,
-        "usable": True,
-        "created": "2026-11-20T11:00:00Z",
-        "folder": "/labs/demo",
-        "os": "Debian GNU/Linux 12 (bookworm)",
-        "docker": "20.10.24",
-        "kernel": None,
-        "size": 804_000_000,
-        "parts": {"system": 448_000_000, "image store": 356_000_000},
-        "packages": {"docker.io": 151_000_000},
-        "images": {"demo/web": 127_000_000, "demo/db": 225_000_000},
-        "machines": ["demo-1a2b3c/web"],
-        **changes,
-    }
-
-
-def shown(*boxes: dict[str, Any], notes: tuple[str, ...] = ()) -> str:
+def shown(*boxes: Box, notes: tuple[str, ...] = ()) -> str:
     stream = io.StringIO()
-    document = {
-        "lab": "demo",
-        "provider": "docker",
-        "recipe": "5f0c1e9a7b21",
-        "promised_size": 1_000_000_000,
-        "boxes": list(boxes),
-        "notes": list(notes),
-    }
-    show_boxes(document, stream, now=NOW)
+    show_boxes(all_boxes(*boxes, notes=notes), stream, now=NOW)
     return stream.getvalue()
 
 
 def test_the_page_says_what_a_box_is_how_large_how_old_and_who_uses_it() -> None:
-    said = shown(box())
+    said = shown(one_box())
     for word in (
         "hashlab/demo",
         "5f0c1e9a7b21",
@@ -66,7 +36,7 @@ def test_the_page_says_what_a_box_is_how_large_how_old_and_who_uses_it() -> None
 
 
 def test_the_page_says_where_the_bytes_are_the_largest_first() -> None:
-    lines = shown(box()).splitlines()
+    lines = shown(one_box()).splitlines()
     order = [
         next(i for i, line in enumerate(lines) if name in line)
         for name in (
@@ -81,12 +51,13 @@ def test_the_page_says_where_the_bytes_are_the_largest_first() -> None:
 
 
 def test_a_kernel_is_shown_where_a_box_has_one() -> None:
-    assert "kernel 6.1.0-37-cloud-amd64" in shown(box(kernel="6.1.0-37-cloud-amd64"))
+    assert "kernel 6.1.0-37-cloud-amd64" in shown(one_box(kernel="6.1.0-37-cloud-amd64"))
 
 
 def test_a_box_that_says_nothing_of_itself_is_shown() -> None:
-    old = box(size=None, created=None, os=None, docker=None, parts={}, packages={}, machines=[])
-    said = shown(old | {"images": {"demo/web": None}, "current": False, "usable": False})
+    old = one_box(bytes=None, created=None, os=None, docker=None, parts={}, packages={})
+    old = replace(old, machines=(), images={"demo/web": None}, current=False, usable=False)
+    said = shown(old)
     assert "hashlab/demo" in said
     assert "not usable" in said
 
@@ -110,4 +81,4 @@ def test_without_boxes_the_notes_say_what_to_do() -> None:
     ],
 )
 def test_an_age_is_told_in_its_largest_unit(created: str | None, told: str) -> None:
-    assert age(created, NOW) == told
+    assert age(unix_time(created), NOW) == told

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fakes import Outside, go, past_run, running, save_runs
+from fakes.documents import lab_status
 
 from hashlab.documents import to_json
+from hashlab.documents.doctor import Check
 from hashlab.documents.run import run_record
-from hashlab.phases.doctor import Check, doctor_document
+from hashlab.documents.status import ServiceState
+from hashlab.phases.doctor import doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
 from hashlab.report.budget import spent
@@ -49,7 +52,7 @@ def test_every_field_and_status_is_explained(bad: RunResult) -> None:
 
 def test_the_doctor_example_has_the_fields_that_are_written_and_each_is_explained() -> None:
     document = next(example for example in EXAMPLES if "checks" in example)
-    real = doctor_document([Check("disk", True, "1 GiB")], own="docker", why="so")
+    real = to_json(doctor_document([Check("disk", True, "1 GiB")], own="docker", why="so"))
     assert list(document) == list(real)
     assert all(list(check) == list(real["checks"][0]) for check in document["checks"])
     names = [*real, *(f"checks[].{field}" for field in real["checks"][0])]
@@ -83,8 +86,10 @@ def fields(value: Any) -> Any:
     return [fields(value[0])] if isinstance(value, list) and value else None
 
 
-def test_every_field_of_the_status_example_is_explained() -> None:
+def test_every_field_and_state_of_the_status_example_is_explained_and_written() -> None:
     status = next(example for example in EXAMPLES if "machines" in example)
+    assert fields(status) | {"urls": 0} == fields(to_json(lab_status())) | {"urls": 0}
+    assert [state for state in get_args(ServiceState) if f"| `{state}` |" not in PAGE] == []
     names = [*status, *(f"box.{key}" for key in status["box"])]
     names += [f"machines[].{key}" for key in status["machines"][0]]
     names += [f"services[].{key}" for key in status["services"][0]]
@@ -102,7 +107,7 @@ def test_the_snapshots_example_has_the_fields_that_are_written_and_each_is_expla
 ) -> None:
     running(outside)
     go(outside, workflows.snapshot("first"))
-    real = snapshots_document(outside.world())
+    real = to_json(snapshots_document(outside.world()))
     told = next(example for example in EXAMPLES if "snapshots" in example)
     assert list(told) == list(real)
     assert list(told["snapshots"][0]) == list(real["snapshots"][0])

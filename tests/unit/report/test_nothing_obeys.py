@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from standins import Terminal
 
+from hashlab.documents.doctor import Check
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Recorder, RunResult
 from hashlab.report import make_report, show_checks, show_error, show_result, terminal
@@ -51,7 +52,7 @@ def round_trip(stream: io.StringIO) -> None:
 SCREENS: dict[str, Show] = {
     "a run with the tools' output": run,
     "an error": lambda stream: show_error(LabError(EVIL, output=EVIL), stream),
-    "checks": lambda stream: show_checks([(EVIL, False, EVIL, EVIL, True)] * 2, stream=stream),
+    "checks": lambda stream: show_checks([Check(EVIL, False, EVIL, EVIL)] * 2, stream=stream),
     "a watch": round_trip,
     "any table": lambda stream: terminal.show(
         [

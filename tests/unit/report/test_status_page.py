@@ -3,59 +3,33 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import get_args
 
 import pytest
+from fakes.documents import BUILD, NOW, box_status, lab_status, machine_status, service_status
 from standins import Terminal
 
+from hashlab.documents.doctor import Check
+from hashlab.documents.status import ServiceState, ServiceStatus, Status
 from hashlab.report import show_checks, show_status
 
 
-def document(**changes: Any) -> dict[str, Any]:
-    """A lab of one machine with one service, up to date."""
-    whole = {
-        "lab": "demo",
-        "provider": "docker",
-        "box": {"version": "0.0.3f2a9c", "stale": False},
-        "machines": [
-            {
-                "name": "web",
-                "address": "192.168.60.6",
-                "state": "running",
-                "ssh": {"host": "127.0.0.1", "port": 2201, "user": "core"},
-                "recipe": "5f0c1e9a7b21",
-                "stale": False,
-            }
-        ],
-        "services": [
-            {
-                "name": "nginx",
-                "machine": "web",
-                "state": "running",
-                "health": "healthy",
-                "build": "91ab22cd33ef",
-                "running_build": "91ab22cd33ef",
-                "stale": None,
-                "problem": None,
-            }
-        ],
-        "urls": {"api": "http://127.0.0.1:9000", "web": "http://127.0.0.1:8080"},
-        "notes": [],
-    }
-    return {**whole, **changes}
-
-
-def shown(page: dict[str, Any]) -> str:
+def shown(status: Status) -> str:
     stream = io.StringIO()
-    show_status(page, stream)
+    show_status(status, stream, now=NOW)
     return stream.getvalue()
 
 
+def line_of(service: ServiceStatus) -> str:
+    lines = shown(lab_status(services=(service,))).splitlines()
+    return next(line for line in lines if "nginx" in line)
+
+
 def test_the_page_names_lab_box_machines_services_and_addresses() -> None:
-    said = shown(document())
+    said = shown(lab_status())
     for word in (
         "lab demo, provider docker",
-        "box 0.0.3f2a9c",
+        "box 1.0.0.r5f0c1e9a7b21",
         "192.168.60.6",
         "core@127.0.0.1:2201",
         "nginx",
@@ -67,57 +41,72 @@ def test_the_page_names_lab_box_machines_services_and_addresses() -> None:
 
 
 def test_builds_that_differ_stand_side_by_side_and_are_marked() -> None:
-    service = {**document()["services"][0], "running_build": "000000000000"}
-    line = next(one for one in shown(document(services=[service])).splitlines() if "nginx" in one)
+    line = line_of(service_status(running_build="000000000000"))
     assert line.split()[-3:] == ["91ab22cd33ef", "000000000000", "differs"]
 
 
 def test_what_is_stale_inside_a_container_is_said() -> None:
-    service = {**document()["services"][0], "stale": "runs an older /app/user.jar"}
-    assert "runs an older /app/user.jar" in shown(document(services=[service]))
+    assert "runs an older /app/user.jar" in line_of(
+        service_status(stale="runs an older /app/user.jar")
+    )
 
 
 def test_builds_that_differ_are_red_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    service = {**document()["services"][0], "running_build": "000000000000"}
     stream = Terminal()
-    show_status(document(services=[service]), stream)
+    other = service_status(running_build="000000000000")
+    show_status(lab_status(services=(other,)), stream, now=NOW)
     assert "\x1b[1;31m000000000000" in stream.getvalue()
 
 
-def test_a_lab_of_which_nothing_is_there_says_what_to_do() -> None:
-    said = shown(document(box=None, machines=[], services=[], urls={}, notes=["no machine is up"]))
+def test_a_lab_without_a_box_says_what_to_do() -> None:
+    box = box_status(registered=False)
+    said = shown(lab_status(box=box, machines=(), services=(), urls={}, notes=("no machine",)))
     assert "no box yet: hashlab init-box" in said
-    box = {"name": "demo", "version": "1", "registered": False, "stale": False}
-    assert "no box yet: hashlab init-box" in shown(document(box=box))
-    assert "no machine is up" in said
+    assert "no machine" in said
 
 
 def test_an_old_box_and_machines_made_from_it_are_marked() -> None:
-    machine = {**document()["machines"][0], "stale": True, "ssh": None, "address": None}
-    page = document(box={"version": "1", "stale": True}, machines=[machine])
-    assert "not built yet, an older one is there" in shown(page)
+    machine = machine_status(stale=True, ssh=None)
+    page = lab_status(box=box_status(stale=True), machines=(machine,))
+    assert "not built yet, an older one exists" in shown(page)
     assert "older box 5f0c1e9a7b21" in shown(page)
 
 
 def test_a_service_that_does_not_run_shows_no_running_build() -> None:
-    service = {
-        **document()["services"][0],
-        "state": "missing",
-        "health": None,
-        "running_build": None,
-    }
-    line = next(one for one in shown(document(services=[service])).splitlines() if "nginx" in one)
-    assert line.split() == ["nginx", "web", "missing", "91ab22cd33ef", "-"]
+    missing = service_status(state="not created", since=None, health=None, running_build=None)
+    assert line_of(missing).split() == ["nginx", "web", "not", "created", BUILD, "-"]
+
+
+@pytest.mark.parametrize("state", get_args(ServiceState))
+def test_the_screen_says_the_state_in_the_words_of_the_document(state: ServiceState) -> None:
+    assert f"web      {state}" in line_of(service_status(state=state, health=None, exit_code=3))
+
+
+def test_an_ended_service_shows_its_exit_code_and_when_it_ended() -> None:
+    ended = service_status(state="ended", exit_code=137, since=NOW - 300, running_build=None)
+    assert line_of(ended).split()[2:6] == ["ended", "(137)", "5", "min"]
+
+
+def test_restarts_are_shown_where_there_were_any() -> None:
+    assert "restarts" not in shown(lab_status())
+    said = shown(lab_status(services=(service_status(restarts=4),)))
+    assert "restarts" in said and "  4  " in said
+
+
+def test_replicas_have_numbers_where_a_service_has_several() -> None:
+    assert "replica" not in shown(lab_status())
+    said = shown(lab_status(services=(service_status(), service_status(replica=2))))
+    assert [line.split()[2] for line in said.splitlines() if "nginx" in line] == ["1", "2"]
 
 
 def test_a_failed_check_says_what_to_do() -> None:
     stream = io.StringIO()
     show_checks(
         [
-            ("docker", True, "20.10", "", True),
-            ("vagrant", False, "not found", "apt install vagrant", True),
+            Check("docker", True, "20.10", "", True),
+            Check("vagrant", False, "not found", "apt install vagrant", True),
         ],
         stream,
     )
@@ -130,7 +119,7 @@ def test_a_failed_check_says_what_to_do() -> None:
 
 def test_checks_that_all_pass_say_so() -> None:
     stream = io.StringIO()
-    show_checks([("docker", True, "20.10", "", True)], stream)
+    show_checks([Check("docker", True, "20.10", "", True)], stream)
     assert "All is there" in stream.getvalue()
 
 
@@ -138,9 +127,9 @@ def test_what_the_lab_does_not_need_may_be_missing_and_is_told_apart() -> None:
     stream = io.StringIO()
     show_checks(
         [
-            ("docker", True, "20.10", "", True),
-            ("libvirt", False, "not found: virsh", "apt-get install libvirt-clients", False),
-            ("virtualbox", False, "not found: VBoxManage", "", False),
+            Check("docker", True, "20.10", "", True),
+            Check("libvirt", False, "not found: virsh", "apt-get install libvirt-clients", False),
+            Check("virtualbox", False, "not found: VBoxManage", "", False),
         ],
         stream,
     )

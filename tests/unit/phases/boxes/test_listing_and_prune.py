@@ -12,6 +12,7 @@ import pytest
 from fakes import Outside, go, register_box, rows, running
 
 from hashlab.config.model import lab_id
+from hashlab.documents import to_json
 from hashlab.phases.boxes.listing import box_document
 from hashlab.phases.boxes.prune import superfluous
 from hashlab.phases.boxes.registry import boxes_folder, description, registered_boxes
@@ -29,7 +30,8 @@ def two_boxes(outside: Outside) -> None:
 
 def document(outside: Outside) -> dict[str, Any]:
     outside.vagrant_allowed = False
-    return box_document(outside.world())
+    told: dict[str, Any] = to_json(box_document(outside.world()))
+    return told
 
 
 def test_a_box_is_told_with_its_contents_and_its_users(outside: Outside) -> None:
@@ -39,7 +41,7 @@ def test_a_box_is_told_with_its_contents_and_its_users(outside: Outside) -> None
     [box] = told["boxes"]
     assert box["recipe"] == told["recipe"]
     assert (box["current"], box["usable"]) == (True, True)
-    assert box["size"] == sum(box["parts"].values()) == 700_000_000
+    assert box["bytes"] == sum(box["parts"].values()) == 700_000_000
     assert box["images"] == {"small/queue": 100_000_000, "small/site": 100_000_000}
     assert box["machines"] == [f"{outside.lab.id}/{n}" for n in ("broker", "web", "spare")]
 
@@ -64,7 +66,7 @@ def test_an_older_box_is_not_current(outside: Outside) -> None:
 def test_a_box_that_says_nothing_of_itself_is_told_all_the_same(outside: Outside) -> None:
     register_box(outside)
     [box] = document(outside)["boxes"]
-    assert (box["size"], box["created"], box["parts"]) == (None, None, {})
+    assert (box["bytes"], box["created"], box["parts"]) == (None, None, {})
     assert box["images"] == {"small/queue": None, "small/site": None}
 
 
