@@ -16,7 +16,7 @@ CHECKS = (
     ("imports", ["lint-imports"]),
     ("shellcheck", ["sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck"]),
     ("documents", ["sphinx-build", "-q", "-W", "--keep-going", "docs", "site"]),
-    ("unit tests", ["pytest", "-q", "tests/unit"]),
+    ("unit tests", ["pytest", "-q", "-n", "auto", "tests/unit"]),
 )
 
 

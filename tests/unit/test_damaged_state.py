@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fakes import Outside, go, running
 
-from hashlab import commands, reporting
+from hashlab import commands, hashing, reporting
 from hashlab.errors import ExitCode
 from hashlab.reporting import ReportOptions
 from hashlab.run import execution, workflows
@@ -129,6 +129,8 @@ CASES = [(name, damage) for name in FILES for damage in OF_FILES] + [
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A file that may never be read is read again and again, for 2.5 s each time.
+    monkeypatch.setattr(hashing, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     for module in (execution, commands):
         monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
