@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashlab.config import AUTO
+from hashlab.config.providers import AUTO, unknown_provider
 from hashlab.documents import json_text
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
 from hashlab.report import show_error
@@ -19,7 +19,6 @@ from hashlab.report.runs import Runs, read_runs
 from hashlab.report.terminal import write_value
 from hashlab.run.execution import Options, fail
 from hashlab.run.labs import state_of
-from hashlab.run.wiring import PROVIDERS
 from hashlab.state.files import StateFolder, write_text
 
 
@@ -63,11 +62,10 @@ def report(wanted: ReportOptions, options: Options) -> ExitCode:
 
 def _provider(name: str | None) -> str | None:
     """The provider of whose runs to tell; None: of all."""
-    if name in (None, AUTO):
+    if name is None or name == AUTO:
         return None
-    if name not in PROVIDERS:
-        known = ", ".join([AUTO, *PROVIDERS])
-        raise UsageError(f"unknown provider {name!r}", next_step=f"use one of: {known}")
+    if wrong := unknown_provider(name):
+        raise UsageError(wrong[0], next_step=wrong[1])
     return name
 
 

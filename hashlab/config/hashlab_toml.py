@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from hashlab.config.boxes import box_checksum, box_url
 from hashlab.config.model import ForwardedPort
 from hashlab.config.nodes import Node
+from hashlab.config.providers import unknown_provider
 from hashlab.config.readers import (
     At,
     Context,
@@ -26,8 +27,6 @@ from hashlab.config.readers import (
 from hashlab.config.report import Wrong
 from hashlab.config.units import toml_bytes
 
-PROVIDERS = ("docker", "libvirt", "virtualbox")
-AUTO = "auto"
 DEFAULT_SUBNET = "192.168.60.0/24"
 DEFAULT_COMPOSE = "compose.yaml"
 _MIN_MEMORY = 64 * 1024**2
@@ -188,11 +187,18 @@ def _command_at(node: Node, context: Context) -> At[tuple[str, ...]]:
     return At(_command(node, context), node.line)
 
 
+def _provider(node: Node, context: Context) -> str:
+    name = text(node, context)
+    if wrong := unknown_provider(name):
+        raise Wrong(node.line, *wrong)
+    return name
+
+
 _LAB_KEYS = Table(
     noun="[lab]",
     readers={
         "name": _lab_name,
-        "provider": one_of(AUTO, *PROVIDERS),
+        "provider": _provider,
         "subnet": _subnet,
         "compose": text,
     },

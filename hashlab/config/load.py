@@ -31,11 +31,12 @@ from hashlab.config.checks_service import check_service
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.service import image_name, is_active, service_of
 from hashlab.config.dotenv import read_dotenv
-from hashlab.config.hashlab_toml import AUTO, DEFAULT_COMPOSE, PROVIDERS, read_hashlab_toml
+from hashlab.config.hashlab_toml import DEFAULT_COMPOSE, read_hashlab_toml
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
 from hashlab.config.placement import check_placement, place
+from hashlab.config.providers import unknown_provider
 from hashlab.config.readers import Context, Draft
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong
@@ -74,11 +75,8 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
 
     Raises ConfigError with all problems of all files, UsageError for an unknown provider.
     """
-    known = (AUTO, *PROVIDERS)
-    if provider is not None and provider not in known:
-        raise UsageError(
-            f"unknown provider '{provider}'", next_step=f"use one of: {', '.join(known)}"
-        )
+    if provider is not None and (wrong := unknown_provider(provider)):
+        raise UsageError(wrong[0], next_step=wrong[1])
     folder = _absolute(folder)
     _check_name(folder)
     report = Report(FILE)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from hashlab.config.boxes import check_virtualbox, virtualbox_of
-from hashlab.config.hashlab_toml import AUTO, DEFAULT_SUBNET
+from hashlab.config.hashlab_toml import DEFAULT_SUBNET
 from hashlab.config.model import BoxSettings, ForwardedPort, Machine
+from hashlab.config.providers import AUTO
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report
 

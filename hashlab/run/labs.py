@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hashlab.config import find_lab_folder, load_lab
+from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
 from hashlab.state.files import StateFolder

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hashlab.config import AUTO
 from hashlab.config.model import Lab
+from hashlab.config.providers import AUTO
 from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem
 from hashlab.protocols import KvmProbe, Probe, Provider
 from hashlab.protocols.tools import how_to_install, missing_tools, remedies

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from hashlab.config import load_lab
+from hashlab.config.load import load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
 from hashlab.phases.connect import silent

@@ -139,7 +139,7 @@ def test_runs_of_one_provider_can_be_asked_for(lab: Path, capsys: Told) -> None:
     assert report(lab, "refresh=3", provider="docker") == ExitCode.OK
     assert report(lab, "refresh=3", provider="auto") == ExitCode.LAB
     assert report(lab, provider="dokcer") == ExitCode.CONFIG
-    assert "use one of: auto, docker" in capsys.readouterr().err
+    assert "Perhaps you meant 'docker'" in capsys.readouterr().err
 
 
 def test_a_folder_without_a_lab_is_told(tmp_path: Path, capsys: Told) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.config import Lab, load_lab
+from hashlab.config.load import load_lab
+from hashlab.config.model import Lab
 from hashlab.errors import ConfigError, Problem
 
 TOML = """\

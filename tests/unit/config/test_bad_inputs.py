@@ -925,7 +925,7 @@ TOML_VALUES = {
     ),
     "a provider": Bad(
         "hashlab.toml:3",
-        "'dokcer' is not an allowed value",
+        "unknown provider 'dokcer'",
         "Perhaps you meant 'docker'",
         toml=(('"small"\n', '"small"\nprovider = "dokcer"\n'),),
     ),

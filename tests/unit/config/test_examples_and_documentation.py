@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.config import Lab, load_lab
 from hashlab.config.compose.service import SERVICE_KEYS
+from hashlab.config.load import load_lab
+from hashlab.config.model import Lab
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reference" / "config.md"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.config import Lab, load_lab
+from hashlab.config.load import load_lab
 from hashlab.config.model import (
     Artifact,
     Builder,
@@ -20,6 +20,7 @@ from hashlab.config.model import (
     ForwardedPort,
     Healthcheck,
     Image,
+    Lab,
     Limits,
     Machine,
     Port,

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from hashlab.config import load_lab
+from hashlab.config.load import load_lab
 from hashlab.errors import ConfigError, Problem
 
 Problems = Callable[..., tuple[Problem, ...]]

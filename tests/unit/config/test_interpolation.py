@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
-from hashlab.config import Lab
 from hashlab.config.dotenv import read_dotenv
 from hashlab.config.interpolation import Interpolation
+from hashlab.config.model import Lab
 from hashlab.config.report import Report, Wrong
 
 ENVIRON = {"SET": "value", "EMPTY": ""}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hashlab.config import Lab
+from hashlab.config.model import Lab
 
 Load = Callable[..., Lab]
 

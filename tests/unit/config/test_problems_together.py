@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.config import find_lab_folder, load_lab
+from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.errors import ConfigError, ExitCode, Problem, UsageError
 
 Problems = Callable[..., tuple[Problem, ...]]
@@ -121,7 +121,15 @@ def test_an_unknown_provider_on_the_command_line_is_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError, match="unknown provider 'cloud'") as caught:
         load_lab(write_lab(), environ={}, provider="cloud")
-    assert caught.value.next_step == "use one of: auto, docker, libvirt, virtualbox"
+    assert caught.value.next_step == "Use one of: auto, docker, libvirt, virtualbox."
+
+
+def test_a_misspelt_provider_is_answered_with_the_right_one(
+    write_lab: Callable[..., Path],
+) -> None:
+    with pytest.raises(UsageError, match="unknown provider 'libvrt'") as caught:
+        load_lab(write_lab(), environ={}, provider="libvrt")
+    assert caught.value.next_step == "Perhaps you meant 'libvirt'."
 
 
 def test_virtualbox_refuses_a_subnet_outside_its_range(problems_of: Problems) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hashlab.config import Lab
-from hashlab.config.model import VirtualBoxBase
+from hashlab.config.model import Lab, VirtualBoxBase
 from hashlab.errors import Problem
 
 URL = "https://boxes.example/debian/12.box"

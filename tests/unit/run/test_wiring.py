@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 from fakes import FakeProvider, Outside
 
-from hashlab.config.hashlab_toml import PROVIDERS
+from hashlab.config.providers import PROVIDERS
 from hashlab.errors import ConfigError, ExitCode, Interrupted, LaptopError
 from hashlab.protocols import Endpoint, Engine, KvmProbe, Link, Probe, Shell
 from hashlab.run import wiring
@@ -97,7 +97,8 @@ def test_a_new_lab_takes_the_best_provider_and_notes_why(laptop: Laptop) -> None
     assert lab.provider == "libvirt"
     [note] = lab.notes
     assert note.startswith('provider "auto" took libvirt: libvirt is good; docker works less well')
-    assert "virtualbox does not work: hashlab.toml: the provider virtualbox has no box" in note
+    missing = "the provider virtualbox needs [box.virtualbox]"
+    assert f"virtualbox does not work: hashlab.toml: {missing}" in note
     laptop.lose("libvirt")
     assert laptop.opened() == "docker"
 
