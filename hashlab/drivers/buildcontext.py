@@ -1,4 +1,4 @@
-"""Packs a build context for Docker: exactly what was listed and hashed, or an error."""
+"""Pack a build context for Docker: exactly the files that were listed and hashed, or an error."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from hashlab.errors import FilesChanged, LaptopError
 from hashlab.hashing import GONE, open_regular, unreadable
 from hashlab.inputs.contexts import IGNORE_FILE, BuildContext, Entry
 
-# The name of a Dockerfile that is not in its context, or that .dockerignore leaves out.
+# The archive's name for a Dockerfile that is outside its context, or excluded by .dockerignore.
 EXTRA = ".hashlab.dockerfile"
 
 
 @contextmanager
 def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
-    """Give the archive of a context, and the Dockerfile's name in it.
+    """Yield the archive of a context, and the Dockerfile's name in it.
 
-    Raises FilesChanged if a file is no longer the one that was hashed.
+    Raises FilesChanged if a file has changed since it was hashed.
     """
     with tempfile.TemporaryFile() as stream:
         try:
@@ -32,7 +32,7 @@ def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
                 fileobj=stream,
                 mode="w",
                 format=tarfile.GNU_FORMAT,
-                # Names that are not UTF-8 travel as the bytes they are.
+                # Names that are not UTF-8 keep their bytes.
                 encoding="utf-8",
                 errors="surrogateescape",
             ) as archive:
@@ -50,8 +50,10 @@ def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
 
 
 def _pack(archive: tarfile.TarFile, context: BuildContext) -> str:
-    """Add all entries, and return the Dockerfile's name. One that is not among them travels under a
-    name that the .dockerignore in the archive leaves out, so that no COPY finds it.
+    """Add all entries; return the Dockerfile's name.
+
+    A Dockerfile outside the entries gets a name that the archive's .dockerignore excludes, so that
+    no COPY sees it.
     """
     listed = {entry.name: entry for entry in context.entries}
     name = os.path.relpath(context.dockerfile, context.root)
@@ -95,7 +97,7 @@ def _add(archive: tarfile.TarFile, path: Path, entry: Entry) -> None:
 
 
 def _add_file(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: BinaryIO) -> str:
-    """Add a file, and return the SHA-256 of what was added."""
+    """Add a file; return the SHA-256 of the content that was added."""
     reader = _Hashing(stream)
     try:
         archive.addfile(info, reader)
@@ -107,7 +109,7 @@ def _add_file(archive: tarfile.TarFile, info: tarfile.TarInfo, stream: BinaryIO)
 
 
 class _Hashing:
-    """A stream that hashes what is read from it."""
+    """A stream that hashes the data read from it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -25,7 +25,9 @@ class _ChannelConnection(urllib3.connection.HTTPConnection):
 
     @property
     def is_connected(self) -> bool:
-        """urllib3 would ask the channel's fileno(), which costs a pipe for every request."""
+        """True while the channel is open. urllib3's own test calls the channel's fileno(), which
+        costs a pipe for every request.
+        """
         return self.sock is not None and not getattr(self.sock, "closed", False)
 
 
@@ -41,7 +43,7 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
     def _get_conn(self, timeout: float | None = None) -> Any:
         try:
             conn = self.pool.get(block=False)  # type: ignore[union-attr]
-        except (queue.Empty, AttributeError):  # none idle; the pool was closed
+        except (queue.Empty, AttributeError):  # no idle connection, or the pool was closed
             conn = None
         if conn is not None and not conn.is_connected:
             conn.close()
@@ -50,14 +52,14 @@ class _ChannelPool(urllib3.connectionpool.HTTPConnectionPool):
 
 
 class ChannelAdapter(BaseHTTPAdapter):
-    """What Requests needs to speak HTTP over channels, one for each connection."""
+    """Lets Requests use HTTP over channels, one channel for each connection."""
 
     def __init__(self, connect: Callable[[], Any], seconds: float) -> None:
         super().__init__()
         self._pool = _ChannelPool(connect, seconds)
 
     def get_connection(self, url: str | bytes, proxies: object = None) -> _ChannelPool:
-        """Requests asks here for the pool of every request."""
+        """Return the pool of channels. Requests calls this for every request."""
         return self._pool
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Fetches a file over HTTP: within limits of time and size, whole or not at all."""
+"""Download a file over HTTP within limits of time and size, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashlab.drivers.environment import LOOPBACK
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 
-# Without a byte for so long, nobody sends any more.
+# A server that sends nothing for this long has stopped sending.
 SILENCE_SECONDS = 30.0
 CHUNK = 1 << 20
 
@@ -38,17 +38,19 @@ def download(url: str, target: Path, *, limit: int, track: Track) -> None:
 
 
 def _check_address(url: str) -> None:
-    """Raise LabError for what may be read or changed on its way, which plain http may be."""
+    """Raise LabError unless the data is safe from being read or changed on its way, which plain
+    http is not.
+    """
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme, parts.hostname or ""
     except ValueError as error:
-        raise LabError(f"it is no address: {error}", where=url) from error
+        raise LabError(f"it is not a valid address: {error}", where=url) from error
     if scheme not in ("http", "https"):
-        raise LabError(f"only https addresses are fetched, not {url}")
+        raise LabError(f"only https addresses are supported, not {url}")
     if scheme == "http" and not _is_loopback(host):
         raise LabError(
-            "plain http is not used: anybody on the way could change what comes",
+            "plain http is refused: anyone on the way could change the data",
             where=url,
             next_step="use https, or copy the files and name their folder",
         )
@@ -64,16 +66,16 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """What a server redirects to must be as safe as what was asked for."""
+    """Checks the target of a redirect like the original address."""
 
-    def redirect_request(self, req: Any, *given: Any) -> urllib.request.Request | None:
+    def redirect_request(self, req: Any, *args: Any) -> urllib.request.Request | None:
         """See HTTPRedirectHandler."""
-        _check_address(given[-1])  # fp, code, msg, headers, newurl
-        return super().redirect_request(req, *given)
+        _check_address(args[-1])  # fp, code, msg, headers, newurl
+        return super().redirect_request(req, *args)
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Know http and https, but no files and no FTP."""
+    """Return an opener for http and https only: no files and no FTP."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         _ProxyToOthers,
@@ -89,12 +91,12 @@ def _opener() -> urllib.request.OpenerDirector:
 
 
 class _ProxyToOthers(urllib.request.ProxyHandler):
-    """Asks this laptop itself for what it has, whatever proxy is set."""
+    """Connects to this laptop directly, even if a proxy is set."""
 
     def proxy_open(
         self, req: urllib.request.Request, proxy: str, type: str
     ) -> http.client.HTTPResponse | None:
-        """Return None where the request is to go without the proxy."""
+        """Return None if the request must bypass the proxy."""
         if urlsplit(req.full_url).hostname in LOOPBACK:
             return None
         return super().proxy_open(req, proxy, type)
@@ -128,4 +130,6 @@ def _refuse_beyond(limit: int, size: int, url: str) -> None:
 
 
 def _failed(url: str, why: str) -> LabError:
-    return LabError(f"cannot fetch it: {why}", where=url, next_step="look whether it is there")
+    return LabError(
+        f"cannot download it: {why}", where=url, next_step="check that the address exists"
+    )

@@ -1,4 +1,6 @@
-"""The environment of every tool that hashlab runs, and the one engine they are all led to."""
+"""The environment of every tool that hashlab runs. It leads all of them to the same Docker
+Engine.
+"""
 
 from __future__ import annotations
 
@@ -16,27 +18,29 @@ NO_SETTINGS = "/nonexistent"
 LIBVIRT_URI = "qemu:///system"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-# Variables that tools keep. All others are for the user's own calls: they could lead Vagrant to
-# another Vagrantfile, Docker's client to another engine, Ruby to other libraries.
+# Variables that tools keep. The others could lead Vagrant to another Vagrantfile, Docker's client
+# to another engine, or Ruby to other libraries; they are kept only for the user's own commands.
 KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR"),
         *("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
-        # Where Vagrant keeps boxes and plugins, and VirtualBox its machines.
+        # Folders of Vagrant's boxes and plugins, and of VirtualBox's machines.
         *("VAGRANT_HOME", "VBOX_USER_HOME", "VBOX_INSTALL_PATH"),
         *(name for proxy in PROXIES for name in (proxy, proxy.upper())),
     }
 )
 KEPT_PREFIXES = ("NIX_", "WSL", "VAGRANT_WSL_")
-# What docker-py and Docker's client need to know of an engine on a port.
+# Settings that docker-py and Docker's client need for an engine on a port.
 TLS = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 
 
 @dataclass(frozen=True)
 class EngineAddress:
-    """Where the laptop's engine is: ``host`` as in DOCKER_HOST; ``source``: what says so;
-    ``problem``: why hashlab cannot use it, "" if it can.
+    """The address of the laptop's engine.
+
+    ``host``: as in DOCKER_HOST; ``source``: the setting that names it; ``problem``: why hashlab
+    cannot use it, "" if it can.
     """
 
     host: str
@@ -68,12 +72,12 @@ def engine_address(environ: Mapping[str, str]) -> EngineAddress:
     try:
         host = str(meta["Endpoints"]["docker"]["Host"])
     except (KeyError, TypeError):
-        return EngineAddress("", source, f"there is no Docker context {name}")
+        return EngineAddress("", source, f"the Docker context {name} does not exist")
     return _checked(host, source)
 
 
 def _checked(host: str, source: str) -> EngineAddress:
-    """Refuse an engine on another computer: hashlab reaches machines at 127.0.0.1, and shares
+    """Refuse an engine on another computer: hashlab connects to machines at 127.0.0.1, and shares
     folders with the engine.
     """
     if "://" not in host:
@@ -93,12 +97,14 @@ def _on_a_port_here(host: str) -> bool:
 
 
 def _docker_folder(environ: Mapping[str, str]) -> Path:
-    """Where Docker's client keeps its settings."""
+    """Return the settings folder of Docker's client."""
     return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/")) / ".docker")
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    """A file of Docker's client; empty where it cannot be read, as the client takes it."""
+    """Return a settings file of Docker's client; empty if it is unreadable, as the client treats
+    it.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -107,8 +113,10 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 
 def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a tool (Vagrant, ssh, rsync, virsh, VBoxManage, …): what it needs
-    of the user's, answers in English, loopback past every proxy, and the one engine.
+    """Return the environment of a tool (Vagrant, ssh, rsync, virsh, VBoxManage, …).
+
+    It has the variables that tools need, English messages, no proxy for loopback, and the one
+    engine.
     """
     kept = {
         name: value
@@ -117,23 +125,25 @@ def tool_environment(environ: Mapping[str, str]) -> dict[str, str]:
     }
     engine = engine_address(environ)
     tls = {name: environ[name] for name in TLS if name in environ and not engine.socket}
-    led = {"DOCKER_HOST": engine.host} if engine.host else {}
-    # Ruby takes file names for ASCII under plain "C".
+    engine_host = {"DOCKER_HOST": engine.host} if engine.host else {}
+    # Under plain "C" Ruby would read file names as ASCII.
     fixed = {
         "LC_ALL": "C.UTF-8",
         "LIBVIRT_DEFAULT_URI": LIBVIRT_URI,
-        # Proxies, helpers and contexts of the client's settings are for the user's own calls.
+        # Proxies, helpers and contexts of the client's settings are for the user's own commands.
         "DOCKER_CONFIG": NO_SETTINGS,
     }
     if "VAGRANT_HOME" in kept:
-        # Tools run in other folders.
+        # Tools run in other folders, so the path must be absolute.
         fixed["VAGRANT_HOME"] = str(Path(kept["VAGRANT_HOME"]).expanduser().absolute())
-    return {**kept, **fixed, **led, **tls, **past_proxies(environ)}
+    return {**kept, **fixed, **engine_host, **tls, **past_proxies(environ)}
 
 
 def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep calls to this laptop from going to a proxy; empty without
-    one. Programs read the one name or the other.
+    """Return the variables that keep calls to this laptop from going to a proxy; empty if no proxy
+    is set.
+
+    Both spellings are set, because a program may read either.
     """
     if not any(environ.get(name) for proxy in PROXIES for name in (proxy, proxy.upper())):
         return {}
@@ -144,7 +154,7 @@ def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def user_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a user's own command: the user's, with loopback past every proxy,
-    for such commands ask the lab at 127.0.0.1.
+    """Return the environment of a user's own command: the user's environment, but no proxy for
+    loopback, because such commands call the lab at 127.0.0.1.
     """
     return {**environ, **past_proxies(environ)}

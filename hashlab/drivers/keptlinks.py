@@ -1,4 +1,4 @@
-"""Links to machines that stay open between runs of one process."""
+"""Links to machines that stay open between the runs of one process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, cast
 
 from hashlab.protocols import Connector, Endpoint, Engine, Link, Shell
 
-# A machine that runs answers at once; one that is gone may never.
+# Seconds to wait for an answer. A running machine answers at once; a removed one may never answer.
 ALIVE_SECONDS = 2.0
 
 
 class KeptLinks:
-    """One open link for each machine. It is closed when it does not answer any more, and when the
-    machine is found somewhere else or has another host key.
+    """Keeps one open link for each machine.
+
+    A link is closed if it no longer answers, or if the machine has a new endpoint or host key.
     """
 
     def __init__(self) -> None:
@@ -25,15 +26,15 @@ class KeptLinks:
         self._lock = threading.Lock()
 
     def through(self, connector: Connector) -> Connector:
-        """The same connector, but links it opens stay open and are used again."""
+        """Return the same connector, but with links that stay open and are used again."""
         return cast(Connector, _Keeping(self, connector))
 
     def open(self, connector: Connector, machine: str, endpoint: Endpoint, host_key: str) -> Link:
-        """The link that is open, or a new one. Raises LabError as ``connector`` does."""
+        """Return the open link, or a new one. Raises LabError as ``connector`` does."""
         with self._turn(machine):
             wanted = endpoint, host_key
-            led_to, link = self._links.get(machine, (None, None))
-            if link is not None and led_to == wanted and link.engine.answers(ALIVE_SECONDS):
+            open_for, link = self._links.get(machine, (None, None))
+            if link is not None and open_for == wanted and link.engine.answers(ALIVE_SECONDS):
                 return replace(link, kept=True)
             if link is not None:
                 del self._links[machine]
@@ -47,14 +48,14 @@ class KeptLinks:
             return self._turns[machine]
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all links."""
         while self._links:
             _, (_, link) = self._links.popitem()
             _close(link)
 
 
 def _close(link: Link) -> None:
-    """Close a link whose wire may be cut already."""
+    """Close a link whose connection may already be lost."""
     for part in (link.engine, link.shell):
         with suppress(EOFError, OSError):
             part.close()
@@ -78,7 +79,7 @@ class _Keeping:
 
 
 class _Lent:
-    """Something that whoever uses it does not close."""
+    """Wraps an object and ignores close(); its owner closes it."""
 
     def __init__(self, own: object) -> None:
         self._own = own
@@ -87,4 +88,4 @@ class _Lent:
         return getattr(self._own, name)
 
     def close(self) -> None:
-        """Nothing: its owner closes it."""
+        """Do nothing: the owner closes the object."""

@@ -1,4 +1,4 @@
-"""Whether guests run under KVM here: one that counts is booted under it, with a time limit."""
+"""Find out whether guests run under KVM here, by booting a guest that counts, with a time limit."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECONDS = 5.0
 # isa-debug-exit ends qemu with twice the value written to its port, plus one.
 PORT, VALUE = 0xF4, 0x10
 FINISHED = 2 * VALUE + 1
-# A sector that only answers does so even where a guest hangs as soon as it has work to do, so it
-# counts first: half a second by emulation, much less under KVM.
+# A guest that only answers may do so even where guests hang as soon as they have work to do. So
+# this boot sector counts first: half a second by emulation, much less under KVM.
 COUNT = 50_000_000
 SECTOR = bytes.fromhex(
     f"66B9{COUNT.to_bytes(4, 'little').hex()}"  # mov ecx, COUNT
@@ -31,9 +31,9 @@ SECTOR = bytes.fromhex(
 _MACHINE = ["-machine", "pc", "-m", "16", "-nodefaults"]
 _QUIET = ["-display", "none", "-monitor", "none", "-serial", "none"]
 _HINTS = {
-    "permission denied": "join the group that may use it (usermod -aG kvm USER), log out and in",
-    "no such file": "switch virtualisation on in the firmware, then `modprobe kvm_intel` "
-    "(or kvm_amd)",
+    "permission denied": "join the group that may use it (usermod -aG kvm USER), then log out and "
+    "in",
+    "no such file": "enable virtualisation in the firmware, then `modprobe kvm_intel` (or kvm_amd)",
 }
 
 
@@ -46,33 +46,34 @@ def probe_kvm(
     architecture: str,
     boot_id: Path = BOOT_ID,
 ) -> KvmProbe:
-    """Find out whether guests run under KVM; 5 s at most.
+    """Find out whether guests run under KVM. Takes at most 5 s.
 
     ``system`` and ``architecture``: as in sys.platform and uname; ``cache``: a file that may be
-    deleted. A guest that ran or hung is remembered there until the laptop or qemu is another;
-    what is quick to see and may be mended at any time (rights, modules) is looked at each time.
+    deleted. A guest that ran or hung is cached until the laptop is rebooted or qemu is replaced.
+    Causes that are quick to check and may be fixed at any time (permissions, modules) are checked
+    each time.
     """
     if system != "linux" or architecture not in ("x86_64", "amd64"):
-        only = f"KVM is probed on x86-64 Linux only and this is {architecture} {system}"
+        only = f"KVM is probed on x86-64 Linux only, and this is {architecture} {system}"
         return KvmProbe(False, f"{only}: emulation is assumed")
     qemu = shutil.which(QEMU, path=environ.get("PATH"))
     if qemu is None:
         package = "install qemu-system-x86 (Debian, Ubuntu: apt-get install qemu-system-x86)"
-        return KvmProbe(False, f"{QEMU}, which would probe KVM, is not found", package)
-    here = _here(Path(qemu), boot_id)
-    known = _remembered(cache, here)
+        return KvmProbe(False, f"{QEMU}, which tests KVM, is not found", package)
+    here = _valid_for(Path(qemu), boot_id)
+    known = _cached(cache, here)
     if known is not None:
         return known
-    found, lasting = _probe(runner, qemu)
+    probe, lasting = _probe(runner, qemu)
     if lasting:
-        save_cache(cache, {"here": here, "works": found.works, "why": found.why})
-    return found
+        save_cache(cache, {"here": here, "works": probe.works, "why": probe.why})
+    return probe
 
 
 def boot(runner: Runner, qemu: str, *, accelerator: str) -> Completed:
-    """Boot the guest that counts and ends qemu with the exit code FINISHED.
+    """Boot the guest that counts; it ends qemu with the exit code FINISHED.
 
-    Raises LabError when it has not done so within 5 s.
+    Raises LabError if it has not ended within 5 s.
     """
     with tempfile.TemporaryDirectory(prefix="hashlab-kvm-") as folder:
         Path(folder, "sector").write_bytes(SECTOR)
@@ -87,7 +88,7 @@ def boot(runner: Runner, qemu: str, *, accelerator: str) -> Completed:
 
 
 def _probe(runner: Runner, qemu: str) -> tuple[KvmProbe, bool]:
-    """Return what was found, and whether it stays so until the laptop is booted again."""
+    """Return the result, and whether it stays valid until the laptop is rebooted."""
     try:
         done = boot(runner, qemu, accelerator="kvm")
     except LabError:
@@ -95,17 +96,17 @@ def _probe(runner: Runner, qemu: str) -> tuple[KvmProbe, bool]:
         return KvmProbe(False, why), True
     if done.code == FINISHED:
         return KvmProbe(True, "a guest booted under KVM and counted"), True
-    said = done.stderr.strip().splitlines() or [f"{QEMU} ended with exit code {done.code}"]
+    errors = done.stderr.strip().splitlines() or [f"{QEMU} ended with exit code {done.code}"]
     hints = (hint for words, hint in _HINTS.items() if words in done.stderr.lower())
-    return KvmProbe(False, f"qemu cannot use KVM: {said[-1]}", next(hints, "")), False
+    return KvmProbe(False, f"qemu cannot use KVM: {errors[-1]}", next(hints, "")), False
 
 
-def _here(qemu: Path, boot_id: Path) -> list[object]:
-    """What an answer holds for: this boot of the laptop, and this qemu."""
+def _valid_for(qemu: Path, boot_id: Path) -> list[object]:
+    """Return what a cached answer is valid for: this boot of the laptop, and this qemu."""
     return [boot_id.read_text(encoding="ascii").strip(), str(qemu), qemu.stat().st_mtime_ns]
 
 
-def _remembered(cache: Path, here: list[object]) -> KvmProbe | None:
+def _cached(cache: Path, here: list[object]) -> KvmProbe | None:
     value: Any = read_json(cache)
     if not isinstance(value, dict) or value.get("here") != here:
         return None

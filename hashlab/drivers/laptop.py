@@ -1,4 +1,4 @@
-"""Small facts of the laptop: routes and free ports."""
+"""Facts about the laptop's network: routes, addresses and free ports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GET_ADDRESS, GET_NETMASK = 0x8915, 0x891B
 
 
 def routes() -> Sequence[IPv4Network]:
-    """Networks the laptop has a route to, without the default route."""
+    """Return the networks to which the laptop has a route, without the default route."""
     if ROUTES.exists():
         return _linux_routes(ROUTES.read_text(encoding="ascii"))
     done = subprocess.run(
@@ -28,23 +28,23 @@ def routes() -> Sequence[IPv4Network]:
 
 
 def interfaces() -> Sequence[IPv4Network]:
-    """Networks in which the laptop itself has an address, loopback aside."""
+    """Return the networks in which the laptop itself has an address, without loopback."""
     if not ROUTES.exists():
         done = subprocess.run(
             ["ifconfig", "-a", "inet"], capture_output=True, text=True, timeout=10, check=True
         )
         return _bsd_interfaces(done.stdout)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
-        found = [_linux_interface(asked, name) for _, name in socket.if_nameindex()]
-    return [network for network in found if network is not None and not network.is_loopback]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        networks = [_linux_interface(sock, name) for _, name in socket.if_nameindex()]
+    return [network for network in networks if network is not None and not network.is_loopback]
 
 
-def _linux_interface(asked: socket.socket, name: str) -> IPv4Network | None:
-    """The network of one interface; None without an address."""
+def _linux_interface(sock: socket.socket, name: str) -> IPv4Network | None:
+    """Return the network of one interface; None if it has no address."""
     request = struct.pack("256s", os.fsencode(name)[:15])
     try:
         address, mask = (
-            fcntl.ioctl(asked, question, request)[20:24] for question in (GET_ADDRESS, GET_NETMASK)
+            fcntl.ioctl(sock, code, request)[20:24] for code in (GET_ADDRESS, GET_NETMASK)
         )
     except OSError:
         return None
@@ -53,30 +53,30 @@ def _linux_interface(asked: socket.socket, name: str) -> IPv4Network | None:
 
 def _bsd_interfaces(listing: str) -> list[IPv4Network]:
     """Parse `ifconfig`: lines such as "inet 192.168.1.5 netmask 0xffffff00 broadcast …"."""
-    found = []
+    networks = []
     for line in listing.splitlines():
         words = line.split()
         if words[:1] == ["inet"] and "netmask" in words[:-1]:
             width = bin(int(words[words.index("netmask") + 1], 16)).count("1")
-            found.append(IPv4Network(f"{words[1]}/{width}", strict=False))
-    return [network for network in found if not network.is_loopback]
+            networks.append(IPv4Network(f"{words[1]}/{width}", strict=False))
+    return [network for network in networks if not network.is_loopback]
 
 
 def _linux_routes(table: str) -> list[IPv4Network]:
     """Parse /proc/net/route: destination and mask are little-endian hexadecimal."""
-    found = []
+    networks = []
     for line in table.splitlines()[1:]:
         fields = line.split()
         destination, mask = (struct.pack("<L", int(fields[i], 16)) for i in (1, 7))
         network = IPv4Network((destination, bin(int.from_bytes(mask, "big")).count("1")), False)
         if network.prefixlen > 0:
-            found.append(network)
-    return found
+            networks.append(network)
+    return networks
 
 
 def _bsd_routes(table: str) -> list[IPv4Network]:
     """Parse `netstat -rn`: destinations such as 192.168.56/24, 10.0.0.1, default."""
-    found = []
+    networks = []
     for line in table.splitlines():
         destination = (line.split() or [""])[0]
         address, _, prefix = destination.partition("/")
@@ -86,14 +86,14 @@ def _bsd_routes(table: str) -> list[IPv4Network]:
         width = prefix or str(8 * len(octets))
         full = ".".join([*octets, "0", "0", "0"][:4])
         try:
-            found.append(ipaddress.IPv4Network(f"{full}/{width}", strict=False))
+            networks.append(ipaddress.IPv4Network(f"{full}/{width}", strict=False))
         except ValueError:
             continue
-    return found
+    return networks
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nothing listens on 127.0.0.1:port."""
+    """Return whether nothing listens on 127.0.0.1:port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -104,7 +104,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
+    """Return a port of 127.0.0.1 that is free now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

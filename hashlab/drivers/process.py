@@ -1,4 +1,4 @@
-"""The one runner of commands on the laptop: both streams, a time limit, the whole group killed."""
+"""Run commands on the laptop: keep both streams, limit the time, kill the whole process group."""
 
 from __future__ import annotations
 
@@ -23,33 +23,37 @@ from hashlab.state.files import UNFINISHED, is_file, names, read_text, remove, w
 KILL_AFTER_SECONDS = 5.0
 DRAIN_SECONDS = 2.0
 ORPHAN_POLL_SECONDS = 0.05
-# Characters of each stream that are kept, the last ones; a longer line is taken in pieces.
+# Characters of each stream that are kept, the last ones. A longer line is read in pieces.
 OUTPUT_LIMIT = 16_000_000
 LINE_LIMIT = 1_000_000
 
 
 class ProcessRunner:
-    """Runs commands in a session of their own, so that Ctrl-C reaches only hashlab, which then
-    ends them in order. ``children`` is a folder that remembers what runs, so that the next run
-    can end what a killed one left behind.
+    """Runs commands in sessions of their own, so that Ctrl-C reaches only hashlab, which then ends
+    them in order.
+
+    ``children`` is a folder with a file for each running command, so that the next run can end what
+    a killed one left behind.
     """
 
     def __init__(self, *, children: Path) -> None:
         self._children = children
 
     def end_orphans(self) -> list[str]:
-        """End what a killed run left at work; return the commands. Call it under the lab's lock."""
+        """End commands that a killed run left running; return them. Call it while holding the lab's
+        lock.
+        """
         ended = []
         for name in names(self._children):
-            note = self._children / name
+            record = self._children / name
             # Other programs leave files everywhere, such as .DS_Store.
-            if not (is_file(note) and (name.isdecimal() or name.endswith(UNFINISHED))):
+            if not (is_file(record) and (name.isdecimal() or name.endswith(UNFINISHED))):
                 continue
-            started, *command = _lines(note) or [""]
+            started, *command = _lines(record) or [""]
             if name.isdecimal() and started and _started(int(name)) == started:
                 _end_group(int(name))
                 ended.append(" ".join(command))
-            remove(note)
+            remove(record)
         return ended
 
     def run(
@@ -76,7 +80,7 @@ class ProcessRunner:
         for reader in readers:
             reader.start()
         try:
-            with self._remembered(process, command), _ending(process):
+            with self._recorded(process, command), _ending(process):
                 with cancel.calling(lambda: _signal(process, signal.SIGTERM)):
                     try:
                         code = process.wait(timeout)
@@ -92,16 +96,17 @@ class ProcessRunner:
         return Completed(code, outputs[0].text(), outputs[1].text())
 
     @contextmanager
-    def _remembered(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
-        note = self._children / str(process.pid)
-        # It serves only a run that is killed; destroy must work while the disk is full.
+    def _recorded(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
+        record = self._children / str(process.pid)
+        # The file is only needed if this run is killed, and destroy must work while the disk is
+        # full.
         with suppress(LaptopError):
-            write_text(note, f"{_started(process.pid)}\n{command[0]}\n")
+            write_text(record, f"{_started(process.pid)}\n{command[0]}\n")
         try:
             yield
         finally:
             with suppress(LaptopError):
-                remove(note)
+                remove(record)
 
     def _start(
         self,
@@ -130,38 +135,40 @@ class ProcessRunner:
             raise LaptopError(f"not executable: {command[0]}") from None
 
 
-def _lines(note: Path) -> list[str]:
-    """The lines of a note; none if it is damaged."""
+def _lines(record: Path) -> list[str]:
+    """Return the lines of a record; none if it is damaged."""
     try:
-        return (read_text(note) or "").splitlines()
+        return (read_text(record) or "").splitlines()
     except LaptopError:
         return []
 
 
 def _readable(text: str) -> IO[bytes]:
-    """A file without a name that holds ``text``: nobody has to write while others read."""
-    stream = TemporaryFile()  # noqa: SIM115 - the command's own, closed when it has it
+    """Return an unnamed file that contains ``text``, so that no thread must write while others
+    read.
+    """
+    stream = TemporaryFile()  # noqa: SIM115 - closed once the command has it
     stream.write(text.encode())
     stream.seek(0)
     return stream
 
 
 class _Output:
-    """The last characters of what a command said; one that never ends says too much to keep."""
+    """The last characters of a command's output. An endless output would be too large to keep."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque()
         self._size = 0
 
     def add(self, line: str) -> None:
-        """Take in a line."""
+        """Add a line."""
         self._lines.append(line)
         self._size += len(line)
         while self._size > OUTPUT_LIMIT:
             self._size -= len(self._lines.popleft())
 
     def text(self) -> str:
-        """Return what was kept."""
+        """Return the text that was kept."""
         return "".join(tuple(self._lines))
 
 
@@ -173,8 +180,10 @@ def _drain(stream: IO[str], output: _Output, on_line: Callable[[str], None] | No
 
 
 def _close(process: subprocess.Popen[str], readers: Sequence[threading.Thread]) -> None:
-    """Read the pipes to their ends and close them. A child that outlives the command (a build
-    daemon) may keep them open: its output is not ours, and closing would wait for it.
+    """Read the pipes to their ends and close them.
+
+    A child that outlives the command (a build daemon) may keep them open. Its output is not wanted,
+    and closing would wait for it.
     """
     deadline = time.monotonic() + DRAIN_SECONDS
     for stream, reader in zip((process.stdout, process.stderr), readers, strict=True):
@@ -184,9 +193,10 @@ def _close(process: subprocess.Popen[str], readers: Sequence[threading.Thread]) 
 
 
 def _started(pid: int) -> str:
-    """When a process started, as text that tells it from a later one with its number; "" if gone.
+    """Return when a process started, as text that distinguishes it from a later process with the
+    same id; "" if it has ended.
 
-    Linux's own clock ticks where there are any, for starting ``ps`` costs 20 ms.
+    Read from Linux's /proc where it exists, because starting ``ps`` costs 20 ms.
     """
     stat = Path(f"/proc/{pid}/stat")
     if stat.parent.parent.joinpath("self").exists():
@@ -202,7 +212,7 @@ def _started(pid: int) -> str:
 
 
 def _end_group(pid: int) -> None:
-    """End a process group that is not our child: ask, wait, insist."""
+    """End a process group that is not our child: SIGTERM, then SIGKILL after a while."""
     deadline = time.monotonic() + KILL_AFTER_SECONDS
     number = signal.SIGTERM
     while _started(pid):
@@ -223,8 +233,10 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 def _lives(process: subprocess.Popen[str]) -> bool:
-    """Whether anything of a process group is still at work. Where the first process of a system
-    is slow to collect the dead (in containers), the kernel counts those too: /proc tells.
+    """Return whether any process of the group is still running.
+
+    In containers the first process may be slow to collect dead processes, and the kernel then still
+    counts them. /proc shows which are dead.
     """
     if process.poll() is None:
         return True
@@ -237,7 +249,7 @@ def _lives(process: subprocess.Popen[str]) -> bool:
 
 
 def _group(stat: Path) -> int:
-    """The process group of a process that is at work; 0 for a dead one."""
+    """Return the process group of a running process; 0 for a dead one."""
     try:
         state, _, group = stat.read_text().rpartition(")")[2].split()[:3]
     except (OSError, ValueError):
@@ -246,8 +258,9 @@ def _group(stat: Path) -> int:
 
 
 class _ending:
-    """Leaves nothing of the process group behind when the block fails. What a command that ended
-    by itself leaves running (a build daemon) is wanted.
+    """Leaves no process of the group behind if the block fails.
+
+    Processes that a successful command leaves running (a build daemon) are wanted.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""Renders Vagrantfile.j2, the one place where jinja2 is used."""
+"""Render Vagrantfile.j2, the one place where jinja2 is used."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import jinja2
 
 
 def ruby(value: object) -> str:
-    """Quote a plain value (text, number, list, None) as a Ruby literal."""
+    """Quote a plain value (string, number, list, None) as a Ruby literal."""
     if value is None:
         return "nil"
-    # JSON is Ruby, but for interpolation inside double quotes, and for surrogate pairs.
+    # JSON literals are valid Ruby, except for interpolation in double quotes and for surrogate
+    # pairs.
     return json.dumps(value, ensure_ascii=False).replace("#", "\\u0023")
 
 
 def render_vagrantfile(values: Mapping[str, Any], *, template: Path | None = None) -> str:
-    """Return the Vagrantfile for ``values``; an unset name is an error, never an empty text."""
+    """Return the Vagrantfile for ``values``. An unset name is an error, never an empty string."""
     environment = jinja2.Environment(  # noqa: S701 - the result is Ruby, quoted by |ruby
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

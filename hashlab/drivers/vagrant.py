@@ -1,4 +1,4 @@
-"""Vagrant through python-vagrant, with one supervised runner under every call."""
+"""Vagrant through python-vagrant; every call goes through one supervised runner."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BOX_SECONDS = 600.0
 
 
 class _SupervisedVagrant(vagrant.Vagrant):
-    """python-vagrant discards output and has no time limit; both come back here, in the two
-    methods through which it runs everything.
+    """Adds output and a time limit, which python-vagrant lacks, to the two methods through which it
+    runs everything.
     """
 
     def __init__(self, root: Path, runner: Runner, env: dict[str, str]) -> None:
@@ -51,7 +51,7 @@ class _SupervisedVagrant(vagrant.Vagrant):
                 f"vagrant {args[0]} failed with exit code {done.code}",
                 where=str(self.root),
                 output="\n".join(map(readable, (done.stdout + done.stderr).splitlines())),
-                next_step="run it again; hashlab destroy starts from nothing",
+                next_step="run it again, or start over: hashlab destroy",
             )
         return done.stdout
 
@@ -68,7 +68,7 @@ class VagrantDriver:
         """See protocols.Vagrant."""
         client = self._client(track, UP_SECONDS)
         client.on_line = _BootWatcher(machines, track).line
-        # python-vagrant's up() takes one machine and knows no --parallel.
+        # python-vagrant's up() takes one machine and does not support --parallel.
         client._call_vagrant_command(
             ["up", *machines, "--provider", self._provider, "--parallel", "--machine-readable"]
         )
@@ -79,7 +79,9 @@ class VagrantDriver:
         client._call_vagrant_command(["destroy", "--force", "--parallel"])
 
     def box_add(self, metadata: Path, *, track: Track) -> None:
-        """See protocols.Vagrant. As a URI: of a path Vagrant reads "%41" as another letter."""
+        """See protocols.Vagrant. The path is passed as a URI, because Vagrant would decode "%41" in
+        a path.
+        """
         client = self._client(track, BOX_SECONDS)
         client._call_vagrant_command(
             ["box", "add", metadata.resolve().as_uri(), "--provider", self._provider, "--force"]
@@ -101,8 +103,8 @@ class VagrantDriver:
             "VAGRANT_DEFAULT_PROVIDER": self._provider,
             "VAGRANT_CHECKPOINT_DISABLE": "1",
             "VAGRANT_NO_COLOR": "1",
-            # Vagrant runs docker's client thirty times a machine; copying itself for each call
-            # takes half of what it takes in all.
+            # Vagrant runs Docker's client thirty times for each machine. Copying its own process
+            # for each call would take half of the total time.
             "CHILDPROCESS_POSIX_SPAWN": "true",
         }
         make_tool_folder(self._folder / "vagrant")
@@ -112,9 +114,7 @@ class VagrantDriver:
 
 
 class _BootWatcher:
-    """Counts machines that are up, from Vagrant's machine-readable lines
-    ``time,machine,kind,data…``.
-    """
+    """Counts booted machines from Vagrant's machine-readable lines ``time,machine,kind,data…``."""
 
     def __init__(self, machines: Sequence[str], track: Track) -> None:
         self._machines = machines
@@ -122,7 +122,7 @@ class _BootWatcher:
         self._track = track
 
     def line(self, text: str) -> None:
-        """Take one line of output."""
+        """Process one line of output."""
         fields = text.split(",", 4)
         if fields[2:4] == ["action", "up"] and fields[-1] == "end":
             self._up.add(fields[1])
@@ -131,7 +131,9 @@ class _BootWatcher:
 
 
 def readable(line: str) -> str:
-    """What a line ``time,machine,ui,kind,text`` of machine-readable output says to people."""
+    """Return the text for people in a line ``time,machine,ui,kind,text`` of machine-readable
+    output.
+    """
     fields = line.split(",", 4)
     if len(fields) < 5 or fields[2] not in ("ui", "error-exit"):
         return line

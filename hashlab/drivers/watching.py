@@ -1,4 +1,4 @@
-"""protocols.Watcher on watchfiles, which asks the operating system to tell of changes."""
+"""protocols.Watcher with watchfiles, which gets notices of changes from the operating system."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from watchfiles import watch
 from hashlab.errors import LaptopError
 from hashlab.protocols import Folders
 
-# How often watchfiles looks whether something was told; two such looks are a change's way here.
+# How often watchfiles checks for new notices. A change arrives after two such checks at most.
 STEP_MILLISECONDS = 20
-# A change is told a moment after it was made. A file's own time is nearer to the truth, unless it
-# is that of another day, which some programs set.
+# A notice arrives a moment after the change. The file's own time is more precise, unless it is far
+# in the past, because some programs set it.
 RECENT_SECONDS = 1.0
 TRIES = 20
 
 
 class FileWatcher:
-    """Two threads, for watchfiles watches deep or flat; both only put into one queue."""
+    """Uses two threads, because watchfiles watches either deep or flat. Both put changes into one
+    queue.
+    """
 
     def __init__(self) -> None:
-        self._told: queue.SimpleQueue[Mapping[Path, float]] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Mapping[Path, float]] = queue.SimpleQueue()
         self._watched: list[_Watched] = []
 
     def watch(self, folders: Folders) -> None:
-        """See protocols.Watcher. The new ones are watched before the old ones are left alone."""
+        """See protocols.Watcher. The new folders are watched before the old ones are released."""
         old, self._watched = self._watched, []
         try:
             for paths, deep in ((folders.deep, True), (folders.flat, False)):
@@ -40,30 +42,30 @@ class FileWatcher:
             _stop(old)
 
     def _begun(self, paths: Iterable[Path], *, deep: bool) -> list[_Watched]:
-        """Watch those folders that are there. One may go while that begins: then it begins again
-        with the others.
+        """Watch those of the folders that exist. If one vanishes meanwhile, start again with the
+        others.
         """
         for _ in range(TRIES):
-            there = [str(path) for path in sorted(paths) if _is_folder(path)]
-            if not there:
+            existing = [str(path) for path in sorted(paths) if _is_folder(path)]
+            if not existing:
                 return []
             with suppress(FileNotFoundError):
-                return [_Watched(there, self._told, deep=deep)]
+                return [_Watched(existing, self._changes, deep=deep)]
         raise LaptopError(
-            "the folders of the lab come and go, so they cannot be watched",
-            next_step="type hashlab watch again once they stay",
+            "the folders of the lab appear and vanish, so they cannot be watched",
+            next_step="run hashlab watch again once they remain",
         )
 
     def saves(self, seconds: float) -> Mapping[Path, float]:
         """See protocols.Watcher."""
-        found: dict[Path, float] = {}
+        changes: dict[Path, float] = {}
         try:
-            found.update(self._told.get(timeout=max(seconds, 0.0)))
+            changes.update(self._changes.get(timeout=max(seconds, 0.0)))
             while True:
-                for path, moment in self._told.get_nowait().items():
-                    found.setdefault(path, moment)
+                for path, moment in self._changes.get_nowait().items():
+                    changes.setdefault(path, moment)
         except queue.Empty:
-            return found
+            return changes
 
     def close(self) -> None:
         """See protocols.Watcher."""
@@ -71,22 +73,23 @@ class FileWatcher:
         self._watched = []
 
 
-def _stop(several: Iterable[_Watched]) -> None:
-    for one in several:
-        one.stopping.set()
-    for one in several:
-        one.join()
+def _stop(threads: Iterable[_Watched]) -> None:
+    threads = list(threads)
+    for thread in threads:
+        thread.stopping.set()
+    for thread in threads:
+        thread.join()
 
 
 class _Watched(threading.Thread):
-    """Watches some folders until it is stopped. Once it is made, they are watched."""
+    """Watches some folders until it is stopped. Once it is constructed, they are being watched."""
 
     def __init__(
-        self, paths: list[str], told: queue.SimpleQueue[Mapping[Path, float]], *, deep: bool
+        self, paths: list[str], changes: queue.SimpleQueue[Mapping[Path, float]], *, deep: bool
     ) -> None:
         super().__init__(daemon=True)
         self.stopping = threading.Event()
-        self._paths, self._told, self._deep = paths, told, deep
+        self._paths, self._changes, self._deep = paths, changes, deep
         self._ready = threading.Event()
         self._failure: Exception | None = None
         self.start()
@@ -100,7 +103,7 @@ class _Watched(threading.Thread):
             )
 
     def run(self) -> None:
-        """Pass on what is told."""
+        """Put each batch of changes into the queue."""
         try:
             for changes in watch(
                 *self._paths,
@@ -113,23 +116,25 @@ class _Watched(threading.Thread):
                 ignore_permission_denied=True,
             ):
                 now = time.time()
-                self._told.put({Path(name): _moment(name, now) for _, name in changes})
+                self._changes.put({Path(name): _moment(name, now) for _, name in changes})
         except (OSError, RuntimeError) as failure:  # watchfiles' own errors are RuntimeErrors
             self._failure = failure
         finally:
             self._ready.set()
 
     def is_set(self) -> bool:
-        """Asked by watchfiles, first when it has begun to watch: whether to stop."""
+        """Return whether to stop. watchfiles calls this, the first time once it has begun to
+        watch.
+        """
         self._ready.set()
         return self.stopping.is_set()
 
 
 def advice(failure: str) -> str:
-    """Return what to type about a failure of the operating system to watch; "" if nothing helps.
+    """Return the command that fixes a failure of the operating system to watch; "" if none does.
 
-    Linux limits three things: how many folders a user watches, how many programs watch for a user,
-    and how many files a process opens. The last two fail in the same words.
+    Linux limits three things: the folders a user watches, the programs that watch for a user, and
+    the files a process opens. The last two fail with the same message.
     """
     if "watch limit" in failure or "os error 28" in failure:
         return "raise the limit of watched folders: sysctl fs.inotify.max_user_watches=524288"
@@ -144,7 +149,7 @@ def advice(failure: str) -> str:
 
 
 def _is_folder(path: Path) -> bool:
-    with suppress(OSError):  # what may not be read cannot be watched
+    with suppress(OSError):  # an unreadable folder cannot be watched
         return path.is_dir()
     return False
 
@@ -158,7 +163,9 @@ def _may_open_files() -> bool:
 
 
 def _moment(name: str, now: float) -> float:
-    """When a path was changed, as Unix time: what the file system says, if that is believable."""
+    """Return the Unix time of a change of a path: the file system's time if it is plausible, else
+    ``now``.
+    """
     try:
         changed = os.lstat(name).st_ctime
     except OSError:

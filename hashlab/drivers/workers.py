@@ -1,4 +1,6 @@
-"""Workers: build tools that are started once and asked over their standard input (JSON lines)."""
+"""Workers: build tools that are started once and read requests as JSON lines from standard
+input.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ LAST_LINES = 20
 
 
 class ProcessWorkers:
-    """protocols.Workers as child processes. They end with this process, for their input does."""
+    """protocols.Workers as child processes. They end with this process, because their input
+    ends.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +62,7 @@ class ProcessWorkers:
             worker.end()
 
     def _worker(self, command: tuple[str, ...], cwd: Path) -> _Worker:
-        """The worker of this command; a new one when it has died, or its own files changed."""
+        """Return the worker of this command; a new one if it has died, or its own files changed."""
         key = (cwd, command)
         version = _version(command, cwd)
         with self._lock:
@@ -72,19 +76,19 @@ class ProcessWorkers:
 
 
 def _version(command: Sequence[str], cwd: Path) -> tuple[tuple[int, int], ...]:
-    """What tells whether files that the command names are other ones than before."""
-    found = []
+    """Return a value that changes if files named in the command are replaced."""
+    versions = []
     for word in command:
-        # Not every word can be a name: a whole script of sh is too long for one.
+        # Not every word can be a file name: an inline shell script is too long for one.
         with suppress(OSError, ValueError):
             stat = (cwd / word).stat()
             if S_ISREG(stat.st_mode):
-                found.append((stat.st_size, stat.st_mtime_ns))
-    return tuple(found)
+                versions.append((stat.st_size, stat.st_mtime_ns))
+    return tuple(versions)
 
 
 class _Worker:
-    """One process. ``turn`` is held by whoever asks it."""
+    """One worker process. Its caller holds ``turn``."""
 
     def __init__(self, command: Sequence[str], cwd: Path, version: object) -> None:
         self.turn = threading.Lock()
@@ -92,7 +96,7 @@ class _Worker:
         self._command = command
         self._number = 0
         self._killed = False
-        self._said: list[str] = []
+        self._printed: list[str] = []
         self._on_line: Callable[[str], None] | None = None
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._process = _start(command, cwd)
@@ -102,7 +106,7 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        # One that was killed a moment ago still looks alive.
+        # A process that was killed a moment ago still looks alive.
         return not self._killed and self._process.poll() is None
 
     def ask(
@@ -116,71 +120,71 @@ class _Worker:
         first = self._number + 1
         self._number += len(requests)
         self._on_line = on_line
-        self._said.clear()
+        self._printed.clear()
         lines = [json.dumps({"id": n, **asdict(r)}) + "\n" for n, r in enumerate(requests, first)]
         deadline = time.monotonic() + timeout
-        found: dict[int, BuildAnswer] = {}
+        answers: dict[int, BuildAnswer] = {}
         try:
-            # A worker that has died does not read; its end is then the answer.
+            # A dead worker does not read. That it ended is then reported.
             with suppress(BrokenPipeError):
                 _stream(self._process.stdin).write("".join(lines))
                 _stream(self._process.stdin).flush()
-            while len(found) < len(requests):
+            while len(answers) < len(requests):
                 line = self._answers.get(timeout=max(0.0, deadline - time.monotonic()))
                 cancel.check()
                 if line is None:
                     code = self._ended()
                     self.kill()
                     raise self._failure(f"ended with exit code {code} instead of an answer")
-                open_ = [n for n in range(first, first + len(requests)) if n not in found]
+                open_ = [n for n in range(first, first + len(requests)) if n not in answers]
                 number, answer = self._understood(line, open_)
-                found[number] = answer
+                answers[number] = answer
         except queue.Empty:
             self.kill()
             raise self._failure(f"did not answer within {timeout:g} s") from None
         finally:
             self._on_line = None
-        return [found[number] for number in sorted(found)]
+        return [answers[number] for number in sorted(answers)]
 
     def _understood(self, line: str, open_: Sequence[int]) -> tuple[int, BuildAnswer]:
-        """An answer and which of the open requests it is for."""
+        """Return an answer, and the number of the open request that it belongs to."""
         try:
-            said: Any = json.loads(line)
-            number = said["id"]
-            if number in open_ and said["result"] in ("done", "failed", "rebuild"):
-                detail, output = str(said.get("detail", "")), str(said.get("output", ""))
-                return number, BuildAnswer(said["result"], detail, output)
+            fields: Any = json.loads(line)
+            number = fields["id"]
+            if number in open_ and fields["result"] in ("done", "failed", "rebuild"):
+                detail, output = str(fields.get("detail", "")), str(fields.get("output", ""))
+                return number, BuildAnswer(fields["result"], detail, output)
         except (ValueError, TypeError, KeyError):
             pass
-        # What it says next might answer an earlier question.
+        # Its next line might answer an earlier request.
         self.kill()
-        asked = " or ".join(map(str, open_))
-        raise self._failure(f"gave no answer to request {asked}: {line.strip()[:200]}")
+        numbers = " or ".join(map(str, open_))
+        raise self._failure(f"gave no answer to request {numbers}: {line.strip()[:200]}")
 
     def _failure(self, what: str) -> LabError:
-        # It has ended: what it said last of all tells why.
+        # It has ended; its last output explains why.
         self._listening.join(DRAIN_SECONDS)
         return LabError(
             f"the worker {what}",
             where=" ".join(self._command),
-            output="".join(self._said[-LAST_LINES:]),
-            next_step="run it again: the worker is started anew",
+            output="".join(self._printed[-LAST_LINES:]),
+            next_step="run it again: a new worker is started",
         )
 
     def kill(self) -> None:
-        """End it and all its children at once, whatever they do."""
+        """End the process and all its children at once."""
         self._killed = True
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Close its input, after which it ends by itself; insist after a while."""
+        """Close its input, after which it ends by itself. It is killed if it does not end."""
         with suppress(BrokenPipeError):
             _stream(self._process.stdin).close()
         self._ended()
 
     def _ended(self) -> int:
-        """Its exit code; it is killed when it lives on for a while."""
+        """Return its exit code. The process is killed if it does not end within END_SECONDS."""
         try:
             return self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -196,19 +200,19 @@ class _Worker:
     def _read_lines(self) -> None:
         with _stream(self._process.stderr) as stream:
             for line in stream:
-                self._said.append(line)
+                self._printed.append(line)
                 listener = self._on_line
                 if listener is not None:
                     listener(line.rstrip("\n"))
 
 
 def _stream(stream: IO[str] | None) -> IO[str]:
-    """One of the three streams, all of which are pipes."""
+    """Return one of the three streams, all of which are pipes."""
     return cast(IO[str], stream)
 
 
 def _start(command: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
-    """In a session of its own: Ctrl-C is for hashlab, which ends it in order."""
+    """Start the process in a session of its own: Ctrl-C is for hashlab, which ends it in order."""
     try:
         return subprocess.Popen(
             list(command),

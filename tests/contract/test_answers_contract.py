@@ -53,12 +53,12 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerEngine]:
 
 def test_an_answer_without_an_end_is_a_failure_that_says_so(engine: DockerEngine) -> None:
     for ask in (engine.info, lambda: engine.container("one"), lambda: engine.containers({})):
-        with pytest.raises(LabError, match="more than 3 MB came"):
+        with pytest.raises(LabError, match="more than 3 MB arrived"):
             ask()
 
 
 def test_what_a_command_in_a_container_says_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "OUTPUT_LIMIT", 3 * MB)
     assert answers.limited([(b"a", None), (None, b"b"), (b"c", b"")]) == (b"ac", b"b")
-    with pytest.raises(requests.RequestException, match="said more than 3 MB"):
+    with pytest.raises(requests.RequestException, match="printed more than 3 MB"):
         answers.limited((None, bytes(MB)) for _ in range(1000))

@@ -88,7 +88,7 @@ def test_a_file_that_is_too_large_is_refused(server: str, tmp_path: Path, path: 
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(LabError, match="cannot fetch"):
+    with pytest.raises(LabError, match="cannot download"):
         fetched("http://127.0.0.1:9/box", tmp_path / "box")
 
 
@@ -117,10 +117,10 @@ def test_a_cancelled_run_ends_the_download(server: str, tmp_path: Path) -> None:
     "url", ["http://192.0.2.1/box", "http://boxes.example/box", "http://127.0.0.1.example/box"]
 )
 def test_plain_http_is_used_only_on_this_laptop(url: str, tmp_path: Path) -> None:
-    with track_of() as track, pytest.raises(LabError, match="plain http is not used"):
+    with track_of() as track, pytest.raises(LabError, match="plain http is refused"):
         download(url, tmp_path / "box", limit=10_000, track=track)
 
 
 def test_a_server_cannot_lead_to_plain_http(server: str, tmp_path: Path) -> None:
-    with track_of() as track, pytest.raises(LabError, match="plain http is not used"):
+    with track_of() as track, pytest.raises(LabError, match="plain http is refused"):
         download(f"{server}/plain", tmp_path / "box", limit=10_000, track=track)

@@ -203,7 +203,7 @@ def test_a_worker_that_dies_instead_of_answering_is_a_failure_that_tells_its_las
         assert told.what == f"the worker ended with exit code {code} instead of an answer"
         assert told.output == "no memory\n"
     assert told.where == f"{sys.executable} worker.py"
-    assert told.next_step == "run it again: the worker is started anew"
+    assert told.next_step == "run it again: a new worker is started"
     assert ask(pool, folder).detail != first
 
 

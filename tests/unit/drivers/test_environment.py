@@ -100,16 +100,16 @@ def test_an_engine_that_is_not_on_this_laptop_is_refused_by_name(home: Path, hos
 @pytest.mark.parametrize("meta", [{}, [], {"Endpoints": None}, {"Endpoints": {"docker": []}}, 7])
 def test_a_context_that_says_nothing_is_refused_by_name(home: Path, meta: object) -> None:
     settings(home, currentContext="work")
-    assert "no Docker context work" in engine_address({"HOME": str(home)}).problem
+    assert "the Docker context work does not exist" in engine_address({"HOME": str(home)}).problem
     context(home, "work", meta)
-    assert "no Docker context work" in engine_address({"HOME": str(home)}).problem
+    assert "the Docker context work does not exist" in engine_address({"HOME": str(home)}).problem
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "null", "[" * 100_000, '{"currentContext": 7}'])
 def test_damaged_settings_of_dockers_client_end_in_no_traceback(home: Path, text: str) -> None:
     (home / ".docker" / "config.json").write_text(text)
     found = engine_address({"HOME": str(home)})
-    assert found.source == "the default" or "no Docker context 7" in found.problem
+    assert found.source == "the default" or "the Docker context 7 does not exist" in found.problem
 
 
 def test_tools_find_nothing_that_leads_them_elsewhere(home: Path) -> None:
