@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from invoke import Collection, Context, task
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
 
 from hashlab.tasks import namespace as hashlab_tasks
 

@@ -10,7 +10,7 @@ from pyinfra.operations import files, server
 plan = json.loads(Path(os.environ["BENCH_PLAN"]).read_text())
 payload, destination = plan["payload"], plan["destination"]
 mine = plan["machines"][host.name]
-changed: dict[str, list] = {}
+changed: dict[str, list[object]] = {}
 
 for folder in mine["folders"]:
     files.directory(

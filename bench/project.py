@@ -37,7 +37,7 @@ class Project:
         return timed(words, cwd=self.folder)[0]
 
     def output(self, service: str) -> Path:
-        return self.folder / self._outputs[service]
+        return self.folder / str(self._outputs[service])
 
     def classes(self, service: str) -> Path:
         """Where the service's own classes lie after a build."""

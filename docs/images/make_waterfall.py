@@ -45,7 +45,7 @@ def waterfall(title: str, record: dict[str, Any], top: int) -> tuple[list[str], 
     lines = [f'<text class="title" x="8" y="{top + 16}">{escape(title)}: {record["seconds"]:.1f} s']
     lines[-1] += "</text>"
     for second in range(0, int(record["seconds"]) + 2, 5):
-        x = LABEL + second * SCALE
+        x: float = LABEL + second * SCALE
         lines.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{top + 24}" y2="{bottom}"/>')
         lines.append(f'<text x="{x + 2}" y="{top + 30}">{second} s</text>')
     for number, (label, phase, began, ended) in enumerate(rows):
