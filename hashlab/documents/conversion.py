@@ -18,13 +18,17 @@ def json_text(document: object) -> str:
 
 def to_json(value: object) -> Any:
     """Return a document as objects, arrays, texts and numbers that `json` can write."""
+    if value is None or isinstance(value, str | int):
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: _field(field, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, float):
+        return round(value, 3)
     if isinstance(value, Mapping):
         return {str(key): to_json(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(inner) for inner in value]
-    return round(value, 3) if isinstance(value, float) else value
+    return value
 
 
 def _field(field: Field[Any], value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from hashlab.phases.boxes.signing import signature_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.state.files import json_text, make_folder, read_json, remove_tree, write_text
+from hashlab.state.files import make_folder, read_json, remove_tree, write_text
 
 SUFFIX = ".box"
 
@@ -56,7 +57,7 @@ def _describe(
     world: World, path: Path, said: Mapping[str, Any], sign: Path | None, track: Track
 ) -> None:
     """Write metadata.json, and its signature beside it; one of another text goes."""
-    text = json_text(said) + "\n"
+    text = json.dumps(said, indent=2) + "\n"
     signature = path.with_name(path.name + SIGNATURE)
     signed = signature_of(world, text, sign, track) if sign else ""
     if signed or not path.is_file() or path.read_bytes() != text.encode():

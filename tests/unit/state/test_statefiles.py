@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from pathlib import Path
@@ -16,7 +15,6 @@ from hashlab.state import files as statefiles
 from hashlab.state import private
 from hashlab.state.files import (
     StateFolder,
-    json_text,
     make_lasting,
     make_tool_folder,
     names,
@@ -117,28 +115,6 @@ def test_what_speaks_of_machines_lies_in_a_folder_of_their_provider(tmp_path: Pa
         assert getattr(libvirt, name).is_relative_to(tmp_path / "libvirt")
     for name in ("secrets", "runs", "lock", "children", "engine"):
         assert getattr(docker, name) == getattr(libvirt, name)
-
-
-def test_json_has_a_line_for_each_member_and_each_object_of_a_list() -> None:
-    value = {"one": [1, 2], "rows": [{"a": None}, {"b": {"c": "ü"}}], "none": [], "deep": {"d": 1}}
-    text = json_text(value)
-    assert json.loads(text) == value
-    assert text.splitlines() == [
-        "{",
-        '  "one": [1, 2],',
-        '  "rows": [',
-        '    {"a": null},',
-        '    {"b": {"c": "\\u00fc"}}',
-        "  ],",
-        '  "none": [],',
-        '  "deep": {"d": 1}',
-        "}",
-    ]
-
-
-@pytest.mark.parametrize("value", [{}, [], 1, None, "text", [{"a": 1}]])
-def test_other_json_is_written_plainly(value: object) -> None:
-    assert json_text(value) == json.dumps(value)
 
 
 @pytest.fixture
