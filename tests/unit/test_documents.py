@@ -61,3 +61,15 @@ def test_a_link_to_a_missing_file_or_heading_is_found(tmp_path: Path) -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize(
+    "page", sorted(ROOT.glob("docs/decisions/0*.md")), ids=lambda path: path.stem
+)
+def test_every_decision_has_a_number_a_date_and_a_status_and_is_listed(page: Path) -> None:
+    title, _, when = page.read_text(encoding="utf-8").splitlines()[:3]
+    assert title.startswith(f"# {int(page.stem[:4])}. ")
+    assert re.fullmatch(
+        r"Date: \d{4}-\d\d-\d\d\. Status: (accepted|superseded by \[\d+\]\(\S+\))\.", when
+    )
+    assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
