@@ -92,11 +92,8 @@ class DockerEngine:
 
     def container(self, name: str) -> ContainerState | None:
         """See protocols.Engine."""
-        with self._explained(f"cannot inspect container {name}"):
-            try:
-                return _container_state(self._client.inspect_container(name))
-            except NotFound:
-                return None
+        found = self.inspect(name)
+        return None if found is None else _container_state(found)
 
     def inspect(self, name: str) -> Mapping[str, Any] | None:
         """The engine's whole description of a container, None if there is none."""
@@ -173,55 +170,43 @@ class DockerEngine:
         with self._explained(f"cannot read the log of container {container}"):
             return _text(self._client.logs(container, tail=lines))
 
-    def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
-        """See protocols.Engine."""
-        found: dict[str, Mapping[str, str]] = {}
-        with self._explained("cannot inspect images"):
-            for name in names:
-                try:
-                    config = self._client.inspect_image(name).get("Config") or {}
-                except ImageNotFound:
-                    continue
-                found[name] = dict(config.get("Labels") or {})
-        return found
-
-    def image_ids(self, names: Sequence[str]) -> dict[str, str]:
-        """See protocols.Engine."""
-        found: dict[str, str] = {}
+    def _inspected(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the engine's descriptions of those of the images that exist, by name."""
+        found: dict[str, Mapping[str, Any]] = {}
         with self._explained("cannot inspect images"):
             for name in names:
                 with suppress(ImageNotFound):
-                    found[name] = str(self._client.inspect_image(name)["Id"])
+                    found[name] = self._client.inspect_image(name)
         return found
+
+    def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
+        """See protocols.Engine."""
+        return {
+            name: dict((image.get("Config") or {}).get("Labels") or {})
+            for name, image in self._inspected(names).items()
+        }
+
+    def image_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """See protocols.Engine."""
+        return {name: str(image["Id"]) for name, image in self._inspected(names).items()}
+
+    def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
+        """See protocols.Engine."""
+        return {name: int(image["Size"]) for name, image in self._inspected(names).items()}
 
     def health_checked(self, names: Sequence[str]) -> list[str]:
         """See protocols.Engine."""
-        found = []
-        with self._explained("cannot inspect images"):
-            for name in names:
-                try:
-                    config = self._client.inspect_image(name).get("Config") or {}
-                except ImageNotFound:
-                    continue
-                test = (config.get("Healthcheck") or {}).get("Test") or ["NONE"]
-                if test[0] != "NONE":
-                    found.append(name)
-        return found
+        return [
+            name
+            for name, image in self._inspected(names).items()
+            if _has_check(image.get("Config") or {})
+        ]
 
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):
             found = self._client.images(filters={"label": _label_list(labels)})
         return sorted(name for image in found for name in _image_names(image))
-
-    def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
-        """See protocols.Engine."""
-        found: dict[str, int] = {}
-        with self._explained("cannot inspect images"):
-            for name in names:
-                with suppress(ImageNotFound):
-                    found[name] = int(self._client.inspect_image(name)["Size"])
-        return found
 
     def build_image(
         self,
@@ -593,10 +578,15 @@ def _prepare(client: docker.APIClient) -> None:
     limit_answers(client)
 
 
+def _has_check(config: Mapping[str, Any]) -> bool:
+    """True if an image or a container has a health check."""
+    test = (config.get("Healthcheck") or {}).get("Test") or []
+    return test[:1] not in ([], ["NONE"])
+
+
 def _container_state(found: Mapping[str, Any]) -> ContainerState:
     state, config = found["State"], found["Config"]
     networks = found["NetworkSettings"].get("Networks") or {}
-    check = (config.get("Healthcheck") or {}).get("Test") or []
     grace = config.get("StopTimeout")
     return ContainerState(
         id=found["Id"],
@@ -617,7 +607,7 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         addresses={
             name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")
         },
-        checked=check[:1] not in ([], ["NONE"]),
+        checked=_has_check(config),
         grace=STOP_SECONDS if grace is None else int(grace),
         restarts=int(found.get("RestartCount") or 0),
     )

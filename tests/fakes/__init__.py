@@ -4,6 +4,7 @@ from fakes.engine import Behaviour, Cluster, FakeEngine
 from fakes.faults import Faults
 from fakes.labs import change_service, small_lab, write_files
 from fakes.machine import FakeMachine, FakeShell
+from fakes.oddnames import ODD_NAMES
 from fakes.outside import (
     FakeConnector,
     FakeProvider,
@@ -28,6 +29,7 @@ from fakes.running import (
 __all__ = [
     "CAUSE",
     "MORNING",
+    "ODD_NAMES",
     "Behaviour",
     "Cluster",
     "FakeConnector",

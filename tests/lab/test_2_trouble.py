@@ -213,35 +213,39 @@ def test_an_engine_that_never_left_its_swarm_whole_hears_of_the_others_again(
     assert "hello" in fetch(greeting(hello_lab))
 
 
-def test_a_stopped_engine_is_named_by_refresh_and_started_by_dev(hello_lab: LabFolder) -> None:
+@pytest.mark.parametrize(
+    ("command", "named", "done"),
+    [
+        (
+            "systemctl stop docker.socket docker.service",
+            "the machine's Docker Engine is stopped",
+            "was stopped, and was started",
+        ),
+        (
+            "systemctl kill --signal=STOP --kill-whom=main docker.service",
+            "the machine's Docker Engine hangs",
+            "did not answer, and was restarted",
+        ),
+    ],
+    ids=["stopped", "hanging"],
+)
+def test_an_engine_that_does_not_work_is_named_by_refresh_and_started_by_dev(
+    hello_lab: LabFolder, command: str, named: str, done: str
+) -> None:
     hello_lab.run("dev").ok()
-    hello_lab.on("back", "sudo systemctl stop docker.socket docker.service")
-    began = time.monotonic()
-    said = hello_lab.run("refresh")
-    assert time.monotonic() - began < 15 * hello_lab.patience
-    assert said.code == 4
-    assert "back: the machine's Docker Engine is stopped" in said.stdout + said.stderr
-    assert "hashlab dev" in said.stdout + said.stderr
-    said = hello_lab.run("dev").ok()
-    assert "the Docker Engine of machine back was stopped, and was started" in said.stdout
-    assert "hello" in fetch(greeting(hello_lab))
-    # Neither a stop nor a start of the engine opens the machine's network.
-    rules = hello_lab.on("back", "sudo iptables --table mangle --list-rules PREROUTING")
-    assert "-j HASHLAB" in rules
-
-
-def test_a_hanging_engine_is_named_by_refresh_and_restarted_by_dev(hello_lab: LabFolder) -> None:
-    hello_lab.run("dev").ok()
-    hello_lab.on("back", "sudo systemctl kill --signal=STOP --kill-whom=main docker.service")
+    hello_lab.on("back", f"sudo {command}")
     began = time.monotonic()
     said = hello_lab.run("refresh")
     assert time.monotonic() - began < 30 * hello_lab.patience
     assert said.code == 4
-    assert "back: the machine's Docker Engine hangs" in said.stdout + said.stderr
-    assert "hashlab dev, which restarts the engine" in said.stdout + said.stderr
+    assert f"back: {named}" in said.stdout + said.stderr
+    assert "hashlab dev" in said.stdout + said.stderr
     said = hello_lab.run("dev").ok()
-    assert "machine back did not answer, and was restarted" in said.stdout
+    assert f"the Docker Engine of machine back {done}" in said.stdout
     assert "hello" in fetch(greeting(hello_lab))
+    # Neither a stop nor a start of the engine opens the machine's network.
+    rules = hello_lab.on("back", "sudo iptables --table mangle --list-rules PREROUTING")
+    assert "-j HASHLAB" in rules
 
 
 def test_a_mounted_folder_removed_by_hand_is_back_after_a_refresh(hello_lab: LabFolder) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import Outside, change_service, connected, go, running, track_of, write_files
+from fakes import ODD_NAMES, Outside, change_service, connected, go, running, track_of, write_files
 from fakes.machine import Disk
 from fakes.outside import Silent
 
@@ -29,21 +29,6 @@ from hashlab.run import workflows
 
 FILES = "/var/lib/hashlab/small/files"
 SECRET = FileMount("password", Path("/lab/password"), "/run/secrets/password", 0o400, secret=True)
-
-NAMES = [
-    "plain",
-    "with space",
-    "new\nline",
-    "ünïcode ☃",
-    "'quote\"",
-    "-rf",
-    "$(date)",
-    "manifest",
-    "# no comment",
-    "100%",
-    "back\\slash",
-    "caf\udce9",
-]
 
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -253,7 +238,7 @@ def test_a_secret_changed_on_the_machine_is_sent_again(outside: Outside) -> None
     assert outside.machines["web"].disk.files[path].content != b"spoilt"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ODD_NAMES)
 def test_files_with_unusual_names_travel_and_leave(outside: Outside, name: str) -> None:
     running(outside)
     write_files(outside.lab.folder, {f"static/{name}": "x"})
