@@ -94,4 +94,4 @@ def _say_skipped(found: Runs) -> None:
     """The page says it too; a script that reads only stdout is not disturbed."""
     if found.skipped:
         files = "1 file" if len(found.skipped) == 1 else f"{len(found.skipped)} files"
-        print(f"{files} passed over: no whole run record", file=sys.stderr)
+        print(f"{files} skipped: not a complete run record", file=sys.stderr)

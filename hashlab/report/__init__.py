@@ -1,8 +1,8 @@
-"""Shows runs, states and checks to people and writes records; alone imports rich."""
+"""Shows runs and documents to people, and saves records. Only this package imports rich."""
 
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
-from hashlab.report.checks import show_checks
+from hashlab.report.doctor import show_checks
 from hashlab.report.record import save_record
 from hashlab.report.rounds import Round, Rounds, round_report
 from hashlab.report.snapshots import show_snapshots

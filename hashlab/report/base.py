@@ -1,4 +1,4 @@
-"""What every report of a running workflow can do, and which one suits a stream."""
+"""The interface of reports of a running workflow, and the choice of one for a stream."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hashlab.report.terminal import is_rich
 
 
 class Report(Listener, Protocol):
-    """A listener that shows a run while the ``with`` block lasts; ``show_result`` follows."""
+    """A listener that shows a run within a ``with`` block. ``show_result`` follows."""
 
     def __enter__(self) -> Self:
-        """Start to show."""
+        """Start showing the run."""
         ...
 
     def __exit__(
@@ -23,33 +23,33 @@ class Report(Listener, Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop showing; after an exception nothing that was shown is taken away."""
+        """Stop showing the run. After an exception, everything shown so far stays."""
 
 
 class Silent:
-    """A listener that shows nothing, for work too short to be watched."""
+    """A listener that shows nothing, for short work."""
 
     def begin(self, step: Step) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def update(self, step: Step) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def end(self, step: Step, row: Row) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def output(self, step: Step, line: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 def make_report(stream: TextIO, *, verbose: bool = False) -> Report:
-    """The live report where the stream is a capable terminal, else the plain one.
+    """Return the live report for a capable terminal, else the plain one.
 
-    ``verbose`` shows the lines that tools underneath print. In JSON mode pass ``sys.stderr``.
+    ``verbose`` also shows the output of tools. In JSON mode pass ``sys.stderr``.
     """
     if not is_rich(stream):
         return PlainReport(stream, verbose=verbose)
-    # Here, not above: importing rich takes longer than many a run without a terminal.
+    # Imported only here: rich takes longer to import than many a run without a terminal takes.
     from hashlab.report.live import LiveReport  # noqa: PLC0415
 
     return LiveReport(stream, verbose=verbose)

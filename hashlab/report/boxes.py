@@ -1,4 +1,4 @@
-"""The page of `hashlab box`: the boxes of this laptop, where their bytes are, who uses them."""
+"""The screen of `hashlab box`: the boxes of this laptop, their sizes, their users."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from hashlab.documents.boxes import Box, Boxes
+from hashlab.report.formats import age, size
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import age, size
 
 BOX_COLUMNS = (
     Column("box"),
@@ -28,11 +28,11 @@ def show_boxes(document: Boxes, stream: TextIO, *, now: float) -> None:
 
 
 def boxes_page(document: Boxes, now: float) -> list[Block]:
-    """The blocks of the page: all boxes, then of each what is in it."""
+    """Return the blocks of the screen: all boxes, then the contents of each."""
     boxes = document.boxes
     promised = document.promised_bytes
-    said = f"provider {document.provider}, a box of the example is promised to take "
-    head = Cell(f"{said}{size(promised)} at most")
+    limit = f"a box of the example takes {size(promised)} at most"
+    head = Cell(f"provider {document.provider}, {limit}")
     blocks: list[Block] = [Lines((head,), title=f"boxes of this laptop ({len(boxes)})")]
     if boxes:
         rows = tuple(_row(box, promised, now) for box in boxes)
@@ -46,15 +46,15 @@ def boxes_page(document: Boxes, now: float) -> list[Block]:
 
 def _row(box: Box, promised: int, now: float) -> tuple[Cell, ...]:
     large = (box.bytes or 0) > promised
-    words = [box.os, box.docker and f"Docker {box.docker}"]
-    words.append(box.kernel and f"kernel {box.kernel}")
+    system = [box.os, box.docker and f"Docker {box.docker}"]
+    system.append(box.kernel and f"kernel {box.kernel}")
     return (
         Cell(box.name, "strong"),
         Cell(box.recipe),
         Cell(size(box.bytes) if box.bytes else "", "warn" if large else "plain"),
         Cell(age(box.created, now)),
         _state(box),
-        Cell(", ".join(word for word in words if word)),
+        Cell(", ".join(part for part in system if part)),
         Cell(", ".join(box.machines) or "-"),
     )
 
@@ -66,7 +66,7 @@ def _state(box: Box) -> Cell:
 
 
 def _contents(box: Box) -> Table:
-    """Parts add up to the box; images and packages say what is in them."""
+    """Return the parts, whose sizes add up to the box's, and the images and packages in them."""
     rows = [(Cell(part, "strong"), Cell(size(count))) for part, count in box.parts.items()]
     rows += [(Cell(f"  image {name}"), _size(count)) for name, count in _sorted(box.images)]
     rows += [(Cell(f"  package {name}"), _size(count)) for name, count in _sorted(box.packages)]

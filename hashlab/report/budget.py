@@ -1,4 +1,4 @@
-"""Budgets: how long the last good run of a command may have taken."""
+"""Budgets: the most seconds that the last successful run of a command may have taken."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from hashlab.documents import iso_time
 from hashlab.documents.run import RunRecord
 from hashlab.errors import LabError, UsageError
-from hashlab.report.words import seconds, title
+from hashlab.report.formats import seconds, title
 
-# Commands that leave a record, those of docs/reference/json.md, and what is typed to run them.
+# Commands that leave a record, as in docs/reference/json.md, and how to run them.
 RECORDED = {
     "init-box": "init-box",
     "dev": "dev",
@@ -35,7 +35,7 @@ FORM = "hashlab report --budget refresh=3"
 
 @dataclass(frozen=True)
 class Spent:
-    """A budget in seconds, and the run that was measured; None: no good run is recorded."""
+    """A budget in seconds, and the run that is measured; None: no successful run is recorded."""
 
     command: str
     budget: float
@@ -43,28 +43,28 @@ class Spent:
 
     @property
     def ok(self) -> bool:
-        """Whether the run kept to it."""
+        """True if the run took no longer."""
         return self.run is not None and self.run.seconds <= self.budget
 
 
-def read_budgets(words: Sequence[str], known: Iterable[str] = ()) -> dict[str, float]:
-    """Command → seconds, of words as ``refresh=3`` or ``refresh=3,dev=30``.
+def read_budgets(arguments: Sequence[str], known: Iterable[str] = ()) -> dict[str, float]:
+    """Return seconds by command from arguments such as ``refresh=3`` or ``refresh=3,dev=30``.
 
-    ``known``: names that are commands although hashlab does not know them. Raises UsageError.
+    ``known``: further names of commands, those in records. Raises UsageError.
     """
     names = sorted({*RECORDED, *known})
     budgets: dict[str, float] = {}
-    for word in ",".join(words).split(",") if words else ():
-        name, sign, number = (part.strip() for part in word.partition("="))
+    for argument in ",".join(arguments).split(",") if arguments else ():
+        name, sign, number = (part.strip() for part in argument.partition("="))
         if not (name and sign):
-            raise UsageError(f"--budget {word!r} is not COMMAND=SECONDS", next_step=FORM)
+            raise UsageError(f"--budget {argument!r} is not COMMAND=SECONDS", next_step=FORM)
         if name not in names:
-            raise UsageError(f"--budget names no command {name!r}", next_step=_meant(name, names))
+            raise UsageError(f"--budget: unknown command {name!r}", next_step=_meant(name, names))
         if not re.fullmatch(r"\d{1,7}(\.\d{1,6})?", number, re.ASCII) or float(number) == 0:
-            what = f"--budget {word!r}: {number!r} is no number of seconds"
+            what = f"--budget {argument!r}: {number!r} is not a valid number of seconds"
             raise UsageError(what, next_step=FORM)
         if name in budgets:
-            raise UsageError(f"--budget names {name} twice", next_step=FORM)
+            raise UsageError(f"--budget has {name} twice", next_step=FORM)
         budgets[name] = float(number)
     return budgets
 
@@ -75,34 +75,34 @@ def _meant(name: str, names: Sequence[str]) -> str:
 
 
 def spent(budgets: Mapping[str, float], runs: Sequence[RunRecord]) -> list[Spent]:
-    """Hold the last good run of each command against its budget; ``runs``: oldest first."""
+    """Compare the last successful run of each command with its budget; ``runs``: oldest first."""
     last = {run.command: run for run in runs if run.ok}
     return [Spent(name, budget, last.get(name)) for name, budget in budgets.items()]
 
 
 def over_budget(all_spent: Sequence[Spent], page: str) -> LabError | None:
-    """One failure for all budgets that were not kept; None when all were."""
+    """Return one error for all budgets that were exceeded; None if none was."""
     late = [one for one in all_spent if not one.ok]
     if not late:
         return None
     missing = [one.command for one in late if one.run is None]
     return LabError(
-        "; ".join(_said(one) for one in late),
+        "; ".join(_message(one) for one in late),
         output="\n".join(_most(one) for one in late if one.run),
         next_step=_next(missing, page),
     )
 
 
-def _said(one: Spent) -> str:
+def _message(one: Spent) -> str:
     if one.run is None:
-        return f"no good run of {one.command} is recorded to hold against {one.budget:g} s"
+        return f"no successful run of {one.command} is recorded to compare with {one.budget:g} s"
     when = f"on {one.run.provider}, {iso_time(one.run.started)}"
     took = f"took {seconds(one.run.seconds)} s"
     return f"{one.command} {took}, its budget is {one.budget:g} s ({when})"
 
 
 def _most(one: Spent) -> str:
-    """The phases that took the most; parts are in their phases."""
+    """Return the phases that took the most, without their parts."""
     rows = [row for row in one.run.phases if row.depth == 0] if one.run else []
     rows = sorted(rows, key=lambda row: -row.seconds)[:SHOWN_PHASES]
     return f"most of {one.command}: " + ", ".join(
@@ -111,7 +111,7 @@ def _most(one: Spent) -> str:
 
 
 def _next(missing: Sequence[str], page: str) -> str:
-    """A run that is missing must be made; of one that was slow the page tells more."""
+    """Return the next step: run the missing command, or open the page about a slow one."""
     if missing:
-        return f"run it, then ask again: hashlab {RECORDED.get(missing[0], missing[0])}"
+        return f"run it, then repeat this command: hashlab {RECORDED.get(missing[0], missing[0])}"
     return f"see what took the time: {page}"

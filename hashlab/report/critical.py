@@ -1,4 +1,4 @@
-"""Finds what the end of a run waited for, from nothing but the times of its rows."""
+"""Finds the critical path of a run: the phases that its end waited for, from their times."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from collections.abc import Iterable, Sequence
 
 from hashlab.pipeline import Row
 
-# A step that waits begins within this of the end of the last it waited for.
+# A waiting step begins within this time after the end of the last one that it waited for.
 SLACK_SECONDS = 0.02
 
 
 def critical(rows: Sequence[Row]) -> list[int]:
-    """Places of the rows on the path to the end, as they began; parts of such a phase after it.
+    """Return the indices of the rows on the critical path, in order; parts follow their phase.
 
-    The path starts at the phase that ended last. Before a phase comes the one that ended last
-    before it began. The record does not say what waited for what, so this is what the times tell.
+    The path ends with the phase that ended last. Before each phase comes the one that ended last
+    before it began. Records do not contain dependencies, so this is inferred from the times.
     """
     return sorted(_path(rows, range(len(rows)), depth=0))
 
 
 def _path(rows: Sequence[Row], places: Iterable[int], depth: int) -> list[int]:
     level = [i for i in places if rows[i].depth == depth and rows[i].started is not None]
-    found: list[int] = []
+    path: list[int] = []
     at = max(level, key=lambda i: (_end(rows[i]), rows[i].seconds), default=None)
     while at is not None:
-        found += [at, *_path(rows, parts(rows, at), depth + 1)]
+        path += [at, *_path(rows, parts(rows, at), depth + 1)]
         at = _before(rows, level, at)
-    return found
+    return path
 
 
 def parts(rows: Sequence[Row], place: int) -> range:
-    """Places of the rows that are parts of a row, and of their parts: those that follow it."""
+    """Return the indices of a row's parts and of their parts: the deeper rows that follow it."""
     end = place + 1
     while end < len(rows) and rows[end].depth > rows[place].depth:
         end += 1
@@ -38,7 +38,7 @@ def parts(rows: Sequence[Row], place: int) -> range:
 
 
 def _before(rows: Sequence[Row], level: Sequence[int], at: int) -> int | None:
-    """The row that ended last before this one began; of several at that instant the longest."""
+    """Return the row that ended last before this one began; of several, the longest."""
     begin = rows[at].started or 0.0
     ended = [
         i

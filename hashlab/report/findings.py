@@ -22,7 +22,7 @@ from hashlab.report.runs import Runs
 
 
 def report_document(
-    found: Runs,
+    read: Runs,
     *,
     made: float,
     page: str,
@@ -33,14 +33,14 @@ def report_document(
     ``error``: the failure of the budgets.
     """
     return Report(
-        lab=found.runs[-1].lab if found.runs else "",
+        lab=read.runs[-1].lab if read.runs else "",
         made=made,
         page=page,
         ok=error is None,
-        runs=len(found.runs),
-        skipped=found.skipped,
+        runs=len(read.runs),
+        skipped=read.skipped,
         budgets=tuple(_budget(spent) for spent in budgets),
-        commands=tuple(_command(runs) for runs in _by_command(found.runs)),
+        commands=tuple(_command(runs) for runs in _by_command(read.runs)),
         error=failure(error),
     )
 

@@ -1,6 +1,6 @@
-"""Figures of earlier runs: how long they take, whether that changes, what took longer this time.
+"""Figures of earlier runs: how long they take, how that changes, what took longer this time.
 
-Pure functions of numbers and rows; docs/reference/report.md names the limits that stand here.
+Pure functions of numbers and rows. docs/reference/report.md gives the limits below.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from statistics import median, quantiles
 from hashlab.documents.report import Change, Figures, Longer, Trend
 from hashlab.pipeline import Row
 
-# The newest runs that are drawn, and of which the trend speaks.
+# The newest runs, which are drawn and whose trend is computed.
 RECENT = 50
-# Fewer runs than this have no trend: a third of them is no crowd.
+# Fewer runs than this have no trend: a third of them would be too few.
 LEAST_FOR_TREND = 9
-# What is less than both is the laptop's mood.
+# A change smaller than either limit is noise.
 TREND_SHARE = 0.10
 TREND_SECONDS = 0.1
-# A phase took longer than usual when it exceeds both, and "usual" needs some runs.
+# A phase took longer than usual if it exceeds both limits; "usual" needs some runs.
 LONGER_FACTOR = 1.5
 LONGER_SECONDS = 0.3
 LEAST_FOR_USUAL = 3
 
 
 def figures(seconds: list[float]) -> Figures | None:
-    """Median and spread; None without runs."""
+    """Return median and spread; None without runs."""
     if not seconds:
         return None
     if len(seconds) == 1:
@@ -36,7 +36,7 @@ def figures(seconds: list[float]) -> Figures | None:
 
 
 def trend(seconds: Sequence[float]) -> Trend | None:
-    """How the newest third of the newest runs compares to their oldest third; oldest come first."""
+    """Compare the newest third of the newest runs with their oldest third; oldest come first."""
     recent = seconds[-RECENT:]
     if len(recent) < LEAST_FOR_TREND:
         return None
@@ -50,13 +50,13 @@ def trend(seconds: Sequence[float]) -> Trend | None:
 
 
 def longer(rows: Sequence[Row], earlier: Iterable[Sequence[Row]]) -> list[Longer]:
-    """Rows that took longer than the same rows of earlier runs do, most seconds lost first."""
+    """Return the rows that took longer than in earlier runs, most seconds lost first."""
     before: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for run in earlier:
         for key, row in _named(run):
             if row.status in ("ok", "skipped"):
                 before[key].append(row)
-    found = []
+    slower = []
     for index, (key, row) in enumerate(_named(rows)):
         known = before.get(key, ())
         if row.started is None or len(known) < LEAST_FOR_USUAL:
@@ -64,12 +64,12 @@ def longer(rows: Sequence[Row], earlier: Iterable[Sequence[Row]]) -> list[Longer
         usual = median(other.seconds for other in known)
         if row.seconds >= usual * LONGER_FACTOR and row.seconds - usual >= LONGER_SECONDS:
             idle = sum(other.status == "skipped" for other in known)
-            found.append(Longer(index, row.seconds, usual, len(known), idle))
-    return sorted(found, key=lambda one: round(one.usual - one.seconds, 3))
+            slower.append(Longer(index, row.seconds, usual, len(known), idle))
+    return sorted(slower, key=lambda row: round(row.usual - row.seconds, 3))
 
 
 def _named(rows: Sequence[Row]) -> Iterator[tuple[tuple[object, ...], Row]]:
-    """Each row with what it is called in every run; a row that comes again is another one."""
+    """Yield each row with a key that is the same in every run; repeated rows are numbered."""
     seen: Counter[tuple[object, ...]] = Counter()
     for row in rows:
         name = (row.name, row.machine, row.service)

@@ -1,4 +1,4 @@
-"""The report for a terminal: a live tree of what runs, and the table of phases at the end."""
+"""The report for a terminal: a live tree of the running steps."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from rich.live import Live
 from rich.text import Text
 
 from hashlab.pipeline import Row, Step
+from hashlab.report.formats import clean, title
 from hashlab.report.livedraw import frame
 from hashlab.report.terminal import console as make_console
 from hashlab.report.ticker import Ticker
 from hashlab.report.tree import Tree
-from hashlab.report.words import clean, title
 
-# Five frames a second look alive; the cores are for the work that is being shown.
+# Five frames a second look smooth and leave the processors to the run itself.
 FRAME_SECONDS = 0.2
 # Lines of the terminal left free, so that a prompt or ^C does not scroll the display.
 SPARE_LINES = 2
 
 
 class LiveReport:
-    """Draws at a steady pace from its own thread, so that a flood of events costs nothing.
+    """Draws at a steady pace from its own thread, so that many events cost nothing.
 
-    ``clock`` must be the one the pipeline uses; ``console`` is passed by tests.
+    ``clock`` must be that of the pipeline. Tests pass a ``console``.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LiveReport:
             self._tree.begin(step)
 
     def update(self, step: Step) -> None:
-        """Nothing to do: each frame reads the step itself."""
+        """Do nothing: each frame reads the step itself."""
 
     def end(self, step: Step, row: Row) -> None:
         """Show how the step ended."""
@@ -73,14 +73,14 @@ class LiveReport:
             self._tree.end(step, row)
 
     def output(self, step: Step, line: str) -> None:
-        """Show a tool's line above the tree, where wanted."""
+        """With ``verbose``, show a tool's line above the tree."""
         if self._verbose:
             text = Text.assemble((f"{title(step)} ", "cyan"), ("│ ", "dim"), clean(line))
             with self._lock:
                 self._printed.append(text)
 
     def tick(self) -> None:
-        """Draw one frame, below the lines that came in since the last one."""
+        """Print the lines that arrived since the last frame, and draw a frame below them."""
         with self._lock:
             printed, self._printed = self._printed, []
             self._turn += 1
@@ -103,7 +103,7 @@ class LiveReport:
     ) -> None:
         self._ticker.stop()
         self.tick()
-        # The table of phases that follows says more than the tree. After a bug none follows.
+        # The table of phases that follows replaces the tree. After a bug, no table follows.
         self._live.transient = error is None
         with suppress(OSError):
             self._live.stop()

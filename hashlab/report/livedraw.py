@@ -8,13 +8,13 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.text import Text
 
+from hashlab.report.formats import SYMBOLS, TONES, amount, elapsed, one_line
 from hashlab.report.richview import STYLES
 from hashlab.report.tree import Line
-from hashlab.report.words import SYMBOLS, TONES, amount, elapsed, one_line
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 WIDEST = 110
-# Columns left free at the right, so that the ^C a terminal prints does not begin a new line.
+# Columns left free at the right, so that ^C from the terminal does not start a new line.
 SPARE = 3
 BAR = 20
 CLOCK = 10
@@ -23,7 +23,7 @@ LEAST_LABEL = 16
 
 
 def frame(lines: Sequence[Line], *, width: int, turn: int, spent: float) -> Group:
-    """All lines and, below them, the time of the whole run. ``turn`` moves the spinner."""
+    """Return all lines and, below them, the time of the whole run. ``turn`` moves the spinner."""
     usable = min(width, WIDEST) - SPARE
     most = max(12, usable // 3)
     needed = max((cell_len(_label(line)) for line in lines), default=0)
@@ -38,7 +38,7 @@ def _label(line: Line) -> str:
 
 
 def _line(line: Line, label: int, width: int, spin: str) -> Text:
-    """``✓ name  bar, amount, detail  seconds``: the middle takes what is left."""
+    """Return ``✓ name  bar, amount, detail  seconds``; the middle takes the remaining width."""
     text = Text(no_wrap=True, overflow="crop")
     indent = "  " * line.depth
     if line.status is None:
@@ -61,8 +61,8 @@ def _middle(line: Line, width: int) -> Text:
     if line.status is None and line.total:
         text.append_text(_bar(line.done / line.total, min(BAR, width // 3)))
         text.append(" ")
-    said = amount(line.done, line.total, line.unit) if _counts(line) else ""
-    parts = ", ".join(part for part in (said, one_line(line.detail)) if part)
+    progress = amount(line.done, line.total, line.unit) if _counts(line) else ""
+    parts = ", ".join(part for part in (progress, one_line(line.detail)) if part)
     style = STYLES["bad"] if line.status == "failed" else "dim"
     text.append(_cut(parts, width - text.cell_len), style=style)
     return text
@@ -78,7 +78,7 @@ def _bar(share: float, width: int) -> Text:
 
 
 def _cut(text: str, width: int) -> str:
-    """The text in at most ``width`` columns, with a sign where something is missing."""
+    """Return the text in at most ``width`` columns, with an ellipsis if it is cut."""
     if width <= 0:
         return ""
     if cell_len(text) <= width:

@@ -1,4 +1,4 @@
-"""The report for files, pipes and CI: a line for each finished step, signs of life in long ones."""
+"""The report for files, pipes and CI: a line for each finished step, and signs of life."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from hashlab.pipeline import Row, Step
+from hashlab.report.formats import SYMBOLS, amount, clean, one_line, seconds, title
 from hashlab.report.terminal import write
 from hashlab.report.ticker import Ticker
-from hashlab.report.words import SYMBOLS, amount, clean, one_line, seconds, title
 
 LIFE_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 
 
 class PlainReport:
-    """Lines of text that stay; nothing moves. ``clock`` must be the one the pipeline uses."""
+    """Writes lines of text that stay. ``clock`` must be that of the pipeline."""
 
     def __init__(
         self,
@@ -36,29 +36,29 @@ class PlainReport:
         self._ticker = Ticker(LOOK_SECONDS, self.signs_of_life)
 
     def begin(self, step: Step) -> None:
-        """Remember when the step will be long enough to be mentioned."""
+        """Schedule the step's first sign of life."""
         with self._lock:
             self._running[step.id] = step
             self._next_sign[step.id] = step.started + LIFE_SECONDS
 
     def update(self, step: Step) -> None:
-        """Say nothing: the detail stands in the step's last line."""
+        """Write nothing: the step's last line has the detail."""
 
     def end(self, step: Step, row: Row) -> None:
         """Write the step's line."""
         with self._lock:
             self._running.pop(step.id, None)
             self._next_sign.pop(step.id, None)
-            self._line(row.depth, SYMBOLS[row.status], row.status, row.seconds, _said(row))
+            self._line(row.depth, SYMBOLS[row.status], row.status, row.seconds, _text(row))
 
     def output(self, step: Step, line: str) -> None:
-        """Write a tool's line behind the step's name, where wanted."""
+        """With ``verbose``, write a tool's line after the step's title."""
         if self._verbose:
             with self._lock:
                 write(self._stream, f"    {title(step)} | {clean(line)}\n")
 
     def signs_of_life(self) -> None:
-        """Write a line for each step that has run for another ten seconds without parts running."""
+        """Write a line for each step without running parts that has run for another ten seconds."""
         with self._lock:
             now = self._clock()
             parents = {step.parent for step in self._running.values()}
@@ -68,8 +68,8 @@ class PlainReport:
                 while self._next_sign[step.id] <= now:
                     self._next_sign[step.id] += LIFE_SECONDS
                 if step.id not in parents:
-                    said = _said(step, _amount(step))
-                    self._line(step.depth, "…", "running", now - step.started, said)
+                    text = _text(step, _amount(step))
+                    self._line(step.depth, "…", "running", now - step.started, text)
 
     def __enter__(self) -> Self:
         self._ticker.start()
@@ -84,13 +84,13 @@ class PlainReport:
         self._ticker.stop()
         write(self._stream, "\n")
 
-    def _line(self, depth: int, symbol: str, word: str, duration: float, said: str) -> None:
+    def _line(self, depth: int, symbol: str, word: str, duration: float, text: str) -> None:
         time_taken = f"{seconds(duration):>7} s"
-        write(self._stream, f"{symbol} {word:<11} {time_taken}  {'  ' * depth}{said}\n")
+        write(self._stream, f"{symbol} {word:<11} {time_taken}  {'  ' * depth}{text}\n")
 
 
-def _said(step: Row | Step, amount_said: str = "") -> str:
-    parts = ", ".join(part for part in (amount_said, one_line(step.detail)) if part)
+def _text(step: Row | Step, progress: str = "") -> str:
+    parts = ", ".join(part for part in (progress, one_line(step.detail)) if part)
     return f"{title(step)}: {parts}" if parts else title(step)
 
 

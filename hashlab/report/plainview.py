@@ -1,4 +1,4 @@
-"""Draws a page as plain text: for files, pipes and terminals that can do no more."""
+"""Draws a screen as plain text, for files, pipes and simple terminals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RULE = "─" * 80
 
 
 def drawn(blocks: Iterable[Block]) -> str:
-    """The page as text; blocks are separated by an empty line."""
+    """Return the screen as text; empty lines separate the blocks."""
     return "".join(f"{_block(block)}\n\n" for block in blocks)[:-1]
 
 
@@ -41,8 +41,8 @@ def _table(table: Table) -> list[str]:
 
 
 def _row(columns: Sequence[Column], row: Sequence[Cell], widths: Sequence[int]) -> str:
-    words = [
+    texts = [
         cell.text.rjust(width) if column.right else cell.text.ljust(width)
         for column, cell, width in zip(columns, row, widths, strict=True)
     ]
-    return "  ".join(words).rstrip()
+    return "  ".join(texts).rstrip()

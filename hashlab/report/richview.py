@@ -1,4 +1,4 @@
-"""Draws a page in colour on a terminal, as wide as the terminal is."""
+"""Draws a screen in colour on a terminal, as wide as the terminal."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.rule import Rule
 from rich.text import Text
 
+from hashlab.report.formats import Tone
 from hashlab.report.view import Alarm, Block, Cell, Column, Lines, Table
-from hashlab.report.words import Tone
 
 STYLES: dict[Tone, str] = {
     "plain": "",
@@ -23,13 +23,13 @@ STYLES: dict[Tone, str] = {
     "dim": "dim",
     "strong": "bold",
 }
-# Columns that a long text has at least; between two columns are two.
+# The least width of a long column, and the space between two columns.
 LEAST_LONG = 10
 BETWEEN = 2
 
 
 def draw(blocks: Iterable[Block], console: Console) -> None:
-    """Print the page; blocks are separated by an empty line."""
+    """Print the screen; empty lines separate the blocks."""
     for number, block in enumerate(blocks):
         if number:
             console.print()
@@ -66,7 +66,7 @@ def _alarm(alarm: Alarm, console: Console) -> None:
 
 
 def least_width(table: Table) -> int:
-    """Columns of the terminal that the table needs, or else its texts would be cut."""
+    """Return the width that the table needs if no text is to be cut."""
     everything = [*table.rows, *([table.total] if table.total else [])]
     widths = [
         LEAST_LONG
@@ -78,7 +78,7 @@ def least_width(table: Table) -> int:
 
 
 def _upright(table: Table, console: Console) -> None:
-    """For a terminal too narrow for the table: of each row, one line under another."""
+    """Print each row as lines below each other, for a terminal too narrow for the table."""
     for row in [*table.rows, *([table.total] if table.total else [])]:
         console.print(_text(row[0]), overflow="fold")
         for column, cell in zip(table.columns[1:], row[1:], strict=True):

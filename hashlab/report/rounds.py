@@ -1,4 +1,4 @@
-"""One line for each round trip of `hashlab watch`, and its JSON document."""
+"""Shows each round trip of `hashlab watch`: a line for people, a document for programs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from hashlab.documents.run import RoundTrip, RunRecord, failure
 from hashlab.errors import HashlabError
 from hashlab.pipeline import Listener, Row
 from hashlab.report.base import Silent, make_report
+from hashlab.report.formats import Tone, one_line, seconds
 from hashlab.report.summary import show_error
 from hashlab.report.terminal import is_rich, show
 from hashlab.report.view import Cell, Lines
-from hashlab.report.words import Tone, one_line, seconds
 
 MOST_FILES = 5
 SHOWN_FILES = 2
 MOST_NAMES = 8
 SAVED = "saved"
-# What `containers` says where nothing but the build is the reason.
+# The reason that `containers` gives if only the build changed.
 USUAL = "its build changed"
 
 
 @dataclass(frozen=True)
 class Round:
-    """A round trip that is over. ``ended``: Unix time; ``seconds``: from the first save to the
-    proof; ``because``: what began it; ``files`` (relative to the lab): those that were the reason;
-    ``record``: the run's, None where none could begin.
+    """A finished round trip. ``ended``: Unix time; ``seconds``: from the first save to the end of
+    the refresh; ``because``: what started it; ``files`` (relative to the lab): those that caused
+    it; ``record``: that of the run, None if none could begin.
     """
 
     ended: float
@@ -44,36 +44,38 @@ class Round:
 
     @property
     def done(self) -> list[str]:
-        """What it did, in the words of the line; empty when nothing had changed."""
-        return [said for row in self.rows if (said := _said(row))]
+        """Return what was done, as in the line; empty if nothing had changed."""
+        return [change for row in self.rows if (change := _change(row))]
 
 
 def round_report(stream: TextIO, *, verbose: bool) -> AbstractContextManager[Listener]:
-    """What shows a refresh while it runs: on a terminal the live tree, which goes away with it."""
+    """Return the report of a running refresh: on a terminal a live tree that disappears."""
     if verbose or is_rich(stream):
         return make_report(stream, verbose=verbose)
     return nullcontext(Silent())
 
 
 class Rounds:
-    """Tells people, and where ``document`` is given, programs. A failure is told in full once."""
+    """Shows round trips to people and, if ``document`` is given, to programs. The same failure is
+    shown in full only once.
+    """
 
     def __init__(self, people: TextIO, *, document: Callable[[str], None] | None = None) -> None:
         self._people = people
         self._document = document
-        self._told: frozenset[str] = frozenset()
+        self._last_failure: frozenset[str] = frozenset()
         self._notes: set[str] = set()
 
     def tell(self, over: Round) -> None:
-        """The line of a round trip; below it what went wrong, where that is new. Nothing where
-        nobody saved and it is not.
+        """Show the line of a round trip and, below it, a new failure. Show nothing if the same
+        failure recurs without a save.
         """
-        # Of failures at the same time each may come first.
+        # Failures that happen at the same time come in any order.
         failure = frozenset() if over.error is None else frozenset(str(over.error).splitlines())
-        again = bool(failure) and failure == self._told
+        again = bool(failure) and failure == self._last_failure
         if again and over.because != SAVED:
             return
-        self._told = failure
+        self._last_failure = failure
         show([Lines((_line(over, again=again),))], self._people)
         if over.error is not None and not again:
             show_error(over.error, self._people)
@@ -81,16 +83,16 @@ class Rounds:
             self._document(json.dumps(to_json(round_document(over))))
 
     def say(self, text: str) -> None:
-        """A line that belongs to no round trip."""
+        """Show a line that belongs to no round trip."""
         show([Lines((Cell(text, "dim"),))], self._people)
 
     def watching(self, lab: str, names: Sequence[str]) -> None:
-        """What is watched, and how to leave."""
+        """Show what is watched and how to end it."""
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         self.say(f"{lab}: watching {', '.join(names[:MOST_NAMES])}{more}. Ctrl-C ends it.")
 
     def note(self, notes: Sequence[str]) -> None:
-        """What one should know, once for as long as the command runs."""
+        """Show each note once while the command runs."""
         for note in notes:
             if note not in self._notes:
                 self._notes.add(note)
@@ -131,8 +133,8 @@ def _why(over: Round) -> str:
     return f"{over.because}: {files}" if files else over.because
 
 
-def _said(row: Row) -> str:
-    """What a row did to the lab, in a few words; "" for those that only looked."""
+def _change(row: Row) -> str:
+    """Return what a row changed in the lab, in a few words; "" if it changed nothing."""
     detail = one_line(row.detail)
     if row.status != "ok" or detail == "recorded":
         return ""

@@ -1,4 +1,4 @@
-"""Reads the records of earlier runs back; what is no whole record is passed over and named."""
+"""Reads the records of earlier runs, also those of older versions; skips and names broken ones."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any, cast, get_args
 
 from hashlab.documents.run import Cause, Failure, RunRecord
 from hashlab.pipeline import Row, Status
-from hashlab.report.words import clean_text, one_line
+from hashlab.report.formats import clean_text, one_line
 from hashlab.state.files import names, read_json
 
-# Longer than any run; a larger number is no duration but a mistake.
+# Longer than any run: a larger number is a mistake.
 MOST_SECONDS = 1e7
-# The end of the year 9998; what is added to a moment stays in the calendar.
+# The end of the year 9998, so that a time plus a duration stays in the calendar.
 LATEST = 253_370_764_800.0
 
 
 @dataclass(frozen=True)
 class Runs:
-    """All runs of a folder, oldest first, and the names of the files that are no whole record."""
+    """All runs of a folder, oldest first, and the names of the files that were skipped."""
 
     runs: tuple[RunRecord, ...] = ()
     skipped: tuple[str, ...] = ()
 
 
 class _NotARecord(Exception):
-    """A value is not what a record has in its place."""
+    """A value does not belong into a record."""
 
 
 def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
-    """Read every ``*.json`` of the folder, which need not be there; keep runs of ``provider``."""
-    found, skipped = [], []
+    """Read every ``*.json`` of the folder, which may be missing; keep runs of ``provider``."""
+    runs, skipped = [], []
     for name in [name for name in names(folder) if name.endswith(".json")]:
         try:
-            found.append(_run(read_json(folder / name)))
+            runs.append(_run(read_json(folder / name)))
         except (ValueError, _NotARecord):
             skipped.append(_printable(one_line(name)))
-    kept = [run for run in found if provider in (None, run.provider)]
+    kept = [run for run in runs if provider in (None, run.provider)]
     return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
 
 
@@ -98,7 +98,7 @@ def _failure(value: Any) -> Failure:
 
 
 def _table(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _refuse("no table")
+    return value if isinstance(value, dict) else _refuse("not an object")
 
 
 def _of(record: Mapping[str, Any], key: str, kind: type) -> Any:
@@ -111,7 +111,7 @@ def _line(record: Mapping[str, Any], key: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """JSON can spell halves of characters, which no file can hold."""
+    """Replace lone surrogates, which JSON can contain and files cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -125,7 +125,7 @@ def _seconds(record: Mapping[str, Any]) -> float:
 
 
 def _count(record: Mapping[str, Any], key: str) -> int:
-    """A number that is not negative; 0 where an older record has none."""
+    """Return a number that is not negative; 0 if an older record has none."""
     value = record.get(key, 0)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         _refuse(key)

@@ -1,4 +1,4 @@
-"""The console through which everything passes that is drawn on a terminal."""
+"""The console that draws everything on a terminal."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
-from hashlab.report.words import CONTROLS, clean_text
+from hashlab.report.formats import CONTROLS, clean_text
 
 
 class SafeConsole(Console):
-    """Draws no control character but rich's own: a name or a message from outside could move the
-    cursor, change the title or make the terminal answer as if somebody typed.
+    """Draws only rich's own control characters. Others, in a name or message from outside, could
+    move the cursor, change the title or make the terminal send input.
     """
 
     def render(

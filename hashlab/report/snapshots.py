@@ -1,13 +1,13 @@
-"""The page of `hashlab snapshots`: what is kept of the lab, how old and how large it is."""
+"""The screen of `hashlab snapshots`: name, age and size of each."""
 
 from __future__ import annotations
 
 from typing import TextIO
 
 from hashlab.documents.snapshots import Snapshot, Snapshots
+from hashlab.report.formats import age, moment, size
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import age, moment, size
 
 COLUMNS = (
     Column("snapshot"),
@@ -25,11 +25,11 @@ def show_snapshots(document: Snapshots, stream: TextIO, *, now: float) -> None:
 
 
 def snapshots_page(document: Snapshots, now: float) -> list[Block]:
-    """The blocks of the page."""
+    """Return the blocks of the screen."""
     snapshots = document.snapshots
-    said = "none yet: hashlab snapshot NAME" if not snapshots else "hashlab restore NAME"
+    step = "hashlab restore NAME" if snapshots else "none yet: hashlab snapshot NAME"
     title = f"snapshots of lab {document.lab} ({len(snapshots)})"
-    blocks: list[Block] = [Lines((Cell(said, "dim"),), title=title)]
+    blocks: list[Block] = [Lines((Cell(step, "dim"),), title=title)]
     if snapshots:
         rows = tuple(_row(snapshot, now) for snapshot in snapshots)
         blocks.append(without_empty_columns(Table(COLUMNS, rows)))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TextIO
 
 from hashlab.documents.status import BoxStatus, MachineStatus, ServiceStatus, Status
+from hashlab.report.formats import Tone, age
 from hashlab.report.summary import addresses
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
-from hashlab.report.words import Tone, age
 
 MACHINE_COLUMNS = (
     Column("machine"),

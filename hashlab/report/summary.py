@@ -1,4 +1,4 @@
-"""The page at the end of a run: the table of phases, notes, addresses, and what went wrong."""
+"""The screen at the end of a run: the table of phases, notes, addresses and the error."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TextIO
 
 from hashlab.errors import HashlabError, Interrupted
 from hashlab.pipeline import Row, RunResult, Status
+from hashlab.report.formats import SYMBOLS, TONES, Tone, clean_text, one_line, seconds, size, title
 from hashlab.report.terminal import show, width
 from hashlab.report.view import Alarm, Block, Cell, Column, Lines, Table, pairs
 from hashlab.report.view import without_empty_columns as tidy
-from hashlab.report.words import SYMBOLS, TONES, Tone, clean_text, one_line, seconds, size, title
 
 MAIN_URL = "web"
 WIDE = 100
@@ -34,12 +34,12 @@ def show_result(
     notes: Sequence[str] = (),
     urls: Mapping[str, str] | None = None,
 ) -> None:
-    """Show how a run went. ``urls``: id → address; the main one, ``web``, comes first."""
+    """Show the result of a run. ``urls``: id → address; the main one, ``web``, comes first."""
     show(summary(result, notes=notes, urls=urls or {}, columns=width(stream)), stream)
 
 
 def show_error(error: HashlabError, stream: TextIO) -> None:
-    """Show an expected failure that ended a command before or outside any workflow."""
+    """Show an expected error that ended a command before or outside a workflow."""
     name = "interrupted" if isinstance(error, Interrupted) else "failed"
     show([Alarm(name, clean_text(str(error)))], stream)
 
@@ -51,7 +51,7 @@ def summary(
     urls: Mapping[str, str],
     columns: int | None,
 ) -> list[Block]:
-    """The blocks of the page for a terminal of that many columns (None: no limit)."""
+    """Return the blocks of the screen for a terminal of this width (None: no limit)."""
     blocks: list[Block] = [phase_table(result, columns)]
     if notes:
         blocks.append(Lines(tuple(Cell(f"  {note}", "warn") for note in notes), title="Notes"))
@@ -64,14 +64,14 @@ def summary(
 
 
 def addresses(urls: Mapping[str, str]) -> Lines:
-    """The addresses to open, the main one first and set off."""
+    """Return the addresses to open, the main one first and in bold."""
     ordered = dict(sorted(urls.items(), key=lambda item: item[0] != MAIN_URL))
     first, *rest = pairs(ordered)
     return Lines((Cell(first.text, "strong"), *rest), title="Open")
 
 
 def phase_table(result: RunResult, columns: int | None) -> Table:
-    """One row for each step, parts of a step indented below it; the total is wall-clock time."""
+    """Return a row for each step, its parts indented below it. The total is wall-clock time."""
     narrow = columns is not None and columns < WIDE
     make = _narrow_row if narrow else _wide_row
     total = Row("total", None, None, None, result.seconds, _status(result), _counted(result))
@@ -97,7 +97,7 @@ def _wide_row(row: Row, sent: int) -> tuple[Cell, ...]:
 
 
 def _narrow_row(row: Row, sent: int) -> tuple[Cell, ...]:
-    """Machine and service stand in the name, and the status, where it is not ok, in the detail."""
+    """Return a row whose name has machine and service, and whose detail has a bad status."""
     status = row.status if row.status != "ok" else ""
     parts = [status, row.detail, f"{size(sent)} sent" if sent else ""]
     return (
@@ -127,6 +127,6 @@ def _status(result: RunResult) -> Status:
 
 
 def _counted(result: RunResult) -> str:
-    """How many phases ended in which way; their parts are not counted."""
+    """Return the number of phases of each status, without their parts."""
     counts = Counter(row.status for row in result.rows if row.depth == 0)
     return ", ".join(f"{counts[status]} {status}" for status in SYMBOLS if counts[status])

@@ -1,4 +1,4 @@
-"""What a stream can show: a live display in colour, or lines only. Imports rich when needed."""
+"""Writes to a stream: in colour on a capable terminal, else plain. Imports rich when needed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from hashlab.report import plainview
+from hashlab.report.formats import clean, clean_text, fitting
 from hashlab.report.view import Block
-from hashlab.report.words import clean, clean_text, fitting
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def is_rich(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the stream is a terminal with a cursor that can be moved and signs for a tree.
-    NO_COLOR does not change that: it takes the colours away, and rich itself sees to it.
+    """Return True for a terminal that can move its cursor and show the signs of a tree. NO_COLOR
+    does not change that: rich removes the colours itself.
     """
     try:
         terminal = stream.isatty()
@@ -28,15 +28,15 @@ def is_rich(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool
 
 
 def console(stream: TextIO) -> Console:
-    """A rich console on the stream that takes every text literally."""
+    """Return a rich console on the stream that takes every text literally."""
     from hashlab.report.safeconsole import SafeConsole  # noqa: PLC0415 (it imports rich)
 
     return SafeConsole(file=stream, highlight=False, markup=False, emoji=False)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Write text for people, clean: names, messages and outputs come from outside. A reader that
-    went away is no reason to stop a run.
+    """Write text for people, cleaned, because it comes from outside. A reader that has
+    closed the stream does not stop the run.
     """
     with suppress(OSError, ValueError):
         stream.write(fitting(clean_text(text), stream.encoding))
@@ -44,18 +44,18 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def write_value(stream: TextIO, value: str) -> None:
-    """Write one line for programs: as it is into a pipe or a file, clean on a terminal."""
+    """Write one line for programs: unchanged to a pipe or a file, cleaned to a terminal."""
     with suppress(ValueError):
         stream.write(f"{clean(value) if stream.isatty() else value}\n")
 
 
 def width(stream: TextIO) -> int | None:
-    """Columns of the terminal; None: lines may be as long as they like."""
+    """Return the width of the terminal; None if lines may be of any length."""
     return console(stream).width if is_rich(stream) else None
 
 
 def show(blocks: Iterable[Block], stream: TextIO) -> None:
-    """Draw a page on the stream as well as the stream can."""
+    """Draw a screen on the stream."""
     if not is_rich(stream):
         write(stream, plainview.drawn(blocks))
         return

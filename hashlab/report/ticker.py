@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Ticker:
-    """A daemon thread, so that a forgotten one never keeps a process alive."""
+    """Calls from a daemon thread, which never keeps the process alive."""
 
     def __init__(self, interval: float, call: Callable[[], None]) -> None:
         self._interval = interval
@@ -16,11 +16,11 @@ class Ticker:
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
 
     def start(self) -> None:
-        """Make the first call after one interval (seconds)."""
+        """Start; the first call follows after one interval (seconds)."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Return when no call is running and none will follow. May be called again."""
+        """Stop, and return when no call is running. May be called again."""
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()

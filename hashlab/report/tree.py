@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from hashlab.pipeline import Row, Status, Step
-from hashlab.report.words import title
+from hashlab.report.formats import title
 
 
 class Rank(IntEnum):
-    """What goes first where the terminal is too short."""
+    """The order in which lines are dropped if the terminal is too short."""
 
     FINISHED_PART = 0
     FINISHED_PHASE = 1
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass
 class Branch:
-    """A step with its parts; ``row`` is there as soon as the step has ended."""
+    """A step with its parts; ``row`` is set when the step has ended."""
 
     step: Step
     row: Row | None = None
@@ -43,7 +43,7 @@ class Branch:
 
 
 class Tree:
-    """All steps so far. Not safe for threads: whoever uses it holds a lock."""
+    """All steps so far. Not thread-safe: the caller holds a lock."""
 
     def __init__(self) -> None:
         self._branches: dict[int, Branch] = {}
@@ -57,19 +57,19 @@ class Tree:
         siblings.append(branch)
 
     def end(self, step: Step, row: Row) -> None:
-        """Note how a step ended."""
+        """Set the row of a step that ended."""
         self._branches[step.id].row = row
 
     def lines(self, now: float, height: int) -> list[Line]:
-        """The tree at Unix time ``now`` in at most ``height`` lines."""
+        """Return the tree at Unix time ``now`` in at most ``height`` lines."""
         return fitted(
             [line for phase in self._phases.values() for line in _phase(phase, now)], height
         )
 
 
 def fitted(lines: Sequence[Line], height: int) -> list[Line]:
-    """Leave out finished parts, the oldest first; then fold finished phases into one line; then
-    count the running lines that still do not fit.
+    """Return at most ``height`` lines: leave out finished parts, the oldest first; then fold
+    finished phases into one line; then count the running lines that do not fit.
     """
     kept = list(lines)
     for line in lines:
@@ -95,7 +95,7 @@ def _folded(lines: list[Line], count: int) -> list[Line]:
 
 
 def _phase(instances: list[Branch], now: float) -> Iterator[Line]:
-    """A phase: one line for a lab-wide one, else a heading and a line for each machine."""
+    """Yield one line for a phase of the whole lab, else a heading and a line for each machine."""
     first = instances[0]
     if len(instances) == 1 and first.step.machine is None:
         yield from _branch(first, now, depth=0, known=())
@@ -119,7 +119,7 @@ def _heading(instances: list[Branch], now: float) -> Line:
 
 
 def _common(rows: Sequence[Row]) -> str:
-    """What all machines say; where they say different things, how many they are."""
+    """Return the detail that all machines share, or else the number of machines."""
     details = {row.detail for row in rows}
     if len(rows) == 1:
         return f"{rows[0].machine}: {rows[0].detail}" if rows[0].detail else str(rows[0].machine)

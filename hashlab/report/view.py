@@ -1,16 +1,16 @@
-"""What a page for people is made of: tables, lines and alarms, free of how they are drawn."""
+"""The parts of a screen for people: tables, lines and alarms, independent of how to draw them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hashlab.report.words import Tone
+from hashlab.report.formats import Tone
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of text and what it means."""
+    """A text and its tone."""
 
     text: str
     tone: Tone = "plain"
@@ -18,7 +18,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's header; numbers stand ``right``; a ``long`` column may take several lines."""
+    """A column. ``right``: aligned right, for numbers; ``long``: it may take several lines."""
 
     header: str
     right: bool = False
@@ -27,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; ``total`` is set off below them."""
+    """Rows of cells, and ``total`` below them."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of text under each other; never cut, so that addresses stay whole."""
+    """Lines of text, never cut, so that addresses stay whole."""
 
     cells: tuple[Cell, ...]
     title: str = ""
@@ -45,7 +45,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Alarm:
-    """A text that must not be overlooked."""
+    """A text in a frame that nobody overlooks."""
 
     title: str
     text: str
@@ -55,7 +55,7 @@ Block = Table | Lines | Alarm
 
 
 def without_empty_columns(table: Table) -> Table:
-    """The table without columns in which nothing stands."""
+    """Return the table without its empty columns."""
     everything = [*table.rows, *([table.total] if table.total else [])]
     kept = [i for i in range(len(table.columns)) if any(row[i].text for row in everything)]
 
@@ -71,6 +71,6 @@ def without_empty_columns(table: Table) -> Table:
 
 
 def pairs(values: dict[str, str]) -> tuple[Cell, ...]:
-    """Names and values as lines with the values under each other."""
+    """Return names and values as lines with aligned values."""
     width = max((len(name) for name in values), default=0)
     return tuple(Cell(f"  {name:<{width}}  {value}") for name, value in values.items())

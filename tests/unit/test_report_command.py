@@ -77,7 +77,7 @@ def test_broken_records_are_counted_on_the_page_and_on_stderr(lab: Path, capsys:
     (folder / "half.json").write_text('{"command": "re')
     (folder / "foreign.json").write_text("{}")
     assert report(lab) == ExitCode.OK
-    assert "2 files passed over" in capsys.readouterr().err
+    assert "2 files skipped" in capsys.readouterr().err
     assert "2 files in .hashlab/runs" in (lab / ".hashlab" / "report.html").read_text()
 
 
@@ -124,7 +124,7 @@ def test_wrong_words_write_no_page(lab: Path, capsys: Told) -> None:
 
 def test_a_command_without_a_good_run_keeps_no_budget(lab: Path, capsys: Told) -> None:
     assert report(lab, "dev=30") == ExitCode.LAB
-    assert "Next: run it, then ask again: hashlab dev" in capsys.readouterr().err
+    assert "Next: run it, then repeat this command: hashlab dev" in capsys.readouterr().err
 
 
 def test_the_report_waits_for_no_run_and_leaves_no_record(lab: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes the page of `hashlab report`: one HTML file, without network, script or other files."""
+"""Makes the page of `hashlab report`: one HTML file without scripts, requests or other files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from importlib import resources
 
 from hashlab.documents.report import BudgetResult, CommandHistory, Report
+from hashlab.report.formats import moment
 from hashlab.report.page.history import history
 from hashlab.report.page.lastrun import last_run
 from hashlab.report.page.markup import Markup, element, joined, trusted
 from hashlab.report.page.texts import lasting, noted, plural
-from hashlab.report.words import moment
 
-# Nothing may be loaded or run, even if a text ever got past the escaping.
+# Forbids loading and running anything, in case a text ever escapes the escaping.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
 START = ("hashlab init-box", "hashlab dev", "hashlab refresh")
 
@@ -36,19 +36,19 @@ def page(document: Report) -> str:
 
 
 def _style(commands: int) -> str:
-    """The style sheet, and for each command: which run is shown while its button is chosen."""
+    """Return the style sheet, with a rule for each command that shows its run when chosen."""
     text = resources.files("hashlab.report.page").joinpath("page.css").read_text("utf-8")
     shown = [f"section:has(#choice-{n}:checked) #run-{n}" for n in range(commands)]
     return text + (f"{','.join(shown)}{{display:block}}\n" if shown else "")
 
 
 def _top(document: Report, name: str) -> Markup:
-    said = f"{plural(document.runs, 'run')} on record, page made {moment(document.made)}"
+    summary = f"{plural(document.runs, 'run')} on record, page made {moment(document.made)}"
     return element(
         "header",
         element("p", "hashlab report", class_="kind"),
         element("h1", name),
-        element("p", said, class_="dim"),
+        element("p", summary, class_="dim"),
         *_budgets(document.budgets),
         *_skipped(document.skipped),
     )
@@ -59,18 +59,18 @@ def _budgets(budgets: Sequence[BudgetResult]) -> list[Markup]:
     for one in budgets:
         name, budget = one.command, f"{one.budget:g} s"
         if one.seconds is None:
-            said = f"Budget: no good run of {name} to hold against {budget}"
+            text = f"Budget: no successful run of {name} to compare with {budget}"
         else:
             kept = "within" if one.ok else "over"
-            said = f"Budget: {name} took {lasting(one.seconds)}, {kept} its budget of {budget}"
-        lines.append(noted("✓" if one.ok else "✗", said, "good" if one.ok else "bad"))
+            text = f"Budget: {name} took {lasting(one.seconds)}, {kept} its budget of {budget}"
+        lines.append(noted("✓" if one.ok else "✗", text, "good" if one.ok else "bad"))
     return lines
 
 
 def _skipped(names: Sequence[str]) -> list[Markup]:
     if not names:
         return []
-    count = f"{plural(len(names), 'file')} in .hashlab/runs passed over: no whole run record"
+    count = f"{plural(len(names), 'file')} in .hashlab/runs skipped: not a complete run record"
     more = f", and {len(names) - 3} more" if len(names) > 3 else ""
     return [noted("!", f"{count} ({', '.join(names[:3])}{more})", "warn")]
 
@@ -96,8 +96,8 @@ def _content(document: Report) -> list[Markup]:
 
 
 def _choice(commands: Sequence[CommandHistory]) -> Markup:
-    """Radio buttons, and the last run of each command, of which the style sheet shows one; all of
-    them in a browser that cannot choose.
+    """Return radio buttons and the last run of each command. The style sheet shows one; a browser
+    without ``:has`` shows all.
     """
     buttons: list[Markup] = []
     for n, command in enumerate(commands):
@@ -112,7 +112,7 @@ def _choice(commands: Sequence[CommandHistory]) -> Markup:
 
 
 def called(command: CommandHistory, commands: Sequence[CommandHistory]) -> str:
-    """A command's name, with its provider where others have another."""
+    """Return a command's name, with its provider if there are several."""
     several = len({other.provider for other in commands}) > 1
     return f"{command.command} ({command.provider})" if several else command.command
 
@@ -122,6 +122,6 @@ def _nothing() -> Markup:
         "section",
         element("h2", "No run is recorded yet"),
         element("p", "Every run of a command leaves a record in .hashlab/runs. Type:"),
-        element("pre", joined(element("code", f"{word}\n") for word in START)),
-        element("p", "Then ask again for this page: ", element("code", "hashlab report")),
+        element("pre", joined(element("code", f"{command}\n") for command in START)),
+        element("p", "Then make this page again: ", element("code", "hashlab report")),
     )

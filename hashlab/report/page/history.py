@@ -1,16 +1,16 @@
-"""The history of the commands: how often, how long, how that changes."""
+"""The history of the commands: how many runs, how long they took, how that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hashlab.documents.report import CommandHistory, PastRun, Trend
+from hashlab.report.formats import moment, seconds
 from hashlab.report.history import LEAST_FOR_TREND, RECENT
 from hashlab.report.page.markup import Child, Markup, element
 from hashlab.report.page.texts import lasting, plural
-from hashlab.report.words import moment, seconds
 
-HEADERS = ("command", "good runs", "not good", "median", "half lie in", "range", "trend", "")
+HEADERS = ("command", "successful", "other", "median", "middle half", "range", "trend", "")
 CHANGES = {
     "faster": ("↓", "faster than before", "good"),
     "slower": ("↑", "slower than before", "warn"),
@@ -21,7 +21,7 @@ STEP, HEIGHT, FOOT = 5.0, 28.0, 6.0
 
 
 def history(commands: Sequence[CommandHistory]) -> Markup:
-    """A row for each command."""
+    """Return a table with a row for each command."""
     head = [element("th", name, role="columnheader", scope="col") for name in HEADERS[:-1]]
     head.append(element("th", f"newest {RECENT}", role="columnheader", scope="col"))
     providers = len({command.provider for command in commands}) > 1
@@ -33,12 +33,12 @@ def history(commands: Sequence[CommandHistory]) -> Markup:
         class_="history",
         role="table",
     )
-    said = (
-        f"Seconds of good runs alone. The trend is that of the newest {RECENT} good runs, when "
-        f"there are {LEAST_FOR_TREND} or more: the median of their newest third against that of "
-        "their oldest third."
+    explanation = (
+        "Seconds of successful runs only. The trend compares the median of the newest third with "
+        f"that of the oldest third, of the newest {RECENT} successful runs. It needs "
+        f"{LEAST_FOR_TREND} of them."
     )
-    return element("div", table, element("p", said, class_="dim"))
+    return element("div", table, element("p", explanation, class_="dim"))
 
 
 def _row(command: CommandHistory, *, with_provider: bool) -> Markup:
@@ -69,8 +69,8 @@ def _kind(label: str) -> str | None:
 
 def _bad(command: CommandHistory) -> Child:
     counts = {"failed": command.failed, "interrupted": command.interrupted}
-    words = [f"{count} {what}" for what, count in counts.items() if count]
-    return element("span", f"✗ {', '.join(words)}", class_="bad") if words else "-"
+    bad = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return element("span", f"✗ {bad}", class_="bad") if bad else "-"
 
 
 def _span(low: float, high: float) -> str:
@@ -80,43 +80,43 @@ def _span(low: float, high: float) -> str:
 def _trend(trend: Trend | None) -> Child:
     if trend is None:
         return element("span", "too few runs", class_="dim")
-    arrow, words, tone = CHANGES[trend.change]
+    arrow, text, tone = CHANGES[trend.change]
     numbers = f"{lasting(trend.oldest)}, now {lasting(trend.newest)}"
     return [
-        element("span", f"{arrow} {words}", class_=tone),
+        element("span", f"{arrow} {text}", class_=tone),
         element("span", f" ({numbers})", class_="dim"),
     ]
 
 
 def sparkline(recent: Sequence[PastRun], name: str) -> Markup:
-    """A column for each run, as high as its seconds; a run that failed is a cross on the ground."""
+    """Return a drawing: a column as high as its seconds for each run, a cross for a failed one."""
     most = max((run.seconds for run in recent if run.ok), default=0.0)
     width = STEP * max(len(recent), 1)
     drawn = [_column(run, n, most) for n, run in enumerate(recent)]
     failed = sum(not run.ok for run in recent)
-    said = f"{plural(len(recent), 'run')} of {name}, oldest first; the slowest {lasting(most)}"
-    said += f"; {failed} failed" if failed else ""
+    label = f"{plural(len(recent), 'run')} of {name}, oldest first; the slowest {lasting(most)}"
+    label += f"; {failed} failed" if failed else ""
     return element(
         "svg",
-        element("title", said),
+        element("title", label),
         *drawn,
         viewBox=f"0 0 {width:g} {HEIGHT + FOOT:g}",
         width=f"{width:g}",
         preserveAspectRatio="xMinYMax",
         role="img",
-        aria_label=said,
+        aria_label=label,
         class_="spark",
     )
 
 
 def _column(run: PastRun, place: int, most: float) -> Markup:
     left = place * STEP
-    said = f"{moment(run.started)}: {lasting(run.seconds)}"
+    label = f"{moment(run.started)}: {lasting(run.seconds)}"
     if not run.ok:
         cross = f"M{left:g} {HEIGHT + 1:g}l4 4m0 -4l-4 4"
-        return element("g", element("title", f"{said}, not good"), element("path", d=cross))
+        return element("g", element("title", f"{label}, failed"), element("path", d=cross))
     high = max(1.0, HEIGHT * run.seconds / most) if most else 1.0
     box = element(
         "rect", x=f"{left:g}", y=f"{HEIGHT - high:.2f}", width=f"{STEP - 1:g}", height=f"{high:.2f}"
     )
-    return element("g", element("title", said), box)
+    return element("g", element("title", label), box)

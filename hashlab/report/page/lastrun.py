@@ -1,4 +1,4 @@
-"""One run of the page: how it went, why it ran, what took longer than usual, and its waterfall."""
+"""One run on the page: its result, its causes, what took longer than usual, and its waterfall."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from hashlab.documents.report import CommandHistory, LastRun, Longer, PlacedRow
 from hashlab.documents.run import Cause, Failure
 from hashlab.errors import ExitCode
+from hashlab.report.formats import elapsed, moment, title
 from hashlab.report.history import LEAST_FOR_USUAL, LONGER_FACTOR, LONGER_SECONDS
 from hashlab.report.page.markup import Child, Markup, element, joined
 from hashlab.report.page.texts import lasting, noted, plural
 from hashlab.report.page.waterfall import by_machine, by_phase
-from hashlab.report.words import elapsed, moment, title
 
 MOST_LONGER = 8
 
 
 def last_run(command: CommandHistory, given: str) -> Markup:
-    """The last run of a command; ``given`` is the element's id."""
+    """Return the last run of a command; ``given`` is the element's id."""
     run = command.last
     return element(
         "article",
@@ -38,8 +38,8 @@ def _how(run: LastRun) -> Markup:
     interrupted = run.error is not None and run.error.exit_code == ExitCode.INTERRUPTED
     word = "ok" if run.ok else "interrupted" if interrupted else "failed"
     sign, tone = {"ok": ("✓", "good"), "failed": ("✗", "bad")}.get(word, ("!", "warn"))
-    said = f"{word} after {elapsed(run.seconds)}, begun {moment(run.started)}"
-    return noted(sign, said, tone)
+    text = f"{word} after {elapsed(run.seconds)}, begun {moment(run.started)}"
+    return noted(sign, text, tone)
 
 
 def _failure(error: Failure | None) -> Markup | None:
@@ -48,23 +48,23 @@ def _failure(error: Failure | None) -> Markup | None:
     where = f"{error.where}: " if error.where else ""
     output = _output(error.output) if error.output else None
     step = element("p", f"Next: {error.next_step}") if error.next_step else None
-    said = element("p", element("strong", where + error.what))
-    return element("div", said, output, step, class_="failure")
+    what = element("p", element("strong", where + error.what))
+    return element("div", what, output, step, class_="failure")
 
 
 def _output(text: str) -> Markup:
-    """It may be longer than its frame, so that keys must be able to scroll it."""
+    """Return the output in a frame that can be scrolled with keys."""
     return element("pre", text, tabindex="0", role="region", aria_label="output of the tool")
 
 
 def _causes(causes: Sequence[Cause] | None) -> Markup:
     if causes is None:
-        said: Child = element("p", "Nothing is recorded.", class_="dim")
+        text: Child = element("p", "Nothing is recorded.", class_="dim")
     elif not causes:
-        said = element("p", "No changed file is recorded.", class_="dim")
+        text = element("p", "No changed file is recorded.", class_="dim")
     else:
-        said = element("ul", *(element("li", *_cause(cause)) for cause in causes))
-    return _box("Why it ran", said)
+        text = element("ul", *(element("li", *_cause(cause)) for cause in causes))
+    return _box("Why it ran", text)
 
 
 def _cause(cause: Cause) -> list[Child]:
@@ -83,8 +83,8 @@ def _longer(run: LastRun) -> Markup:
 
 def _longer_lines(run: LastRun) -> list[Markup]:
     if run.compared < LEAST_FOR_USUAL:
-        said = f"Too few earlier runs to tell: {run.compared}, {LEAST_FOR_USUAL} are needed."
-        return [element("p", said, class_="dim")]
+        text = f"Too few earlier runs: {run.compared}, {LEAST_FOR_USUAL} are needed."
+        return [element("p", text, class_="dim")]
     limit = f"{LONGER_FACTOR:g} times the median of earlier runs, and {LONGER_SECONDS:g} s more"
     if not run.longer:
         return [element("p", f"Nothing ({limit}).", class_="dim")]
@@ -108,19 +108,19 @@ def _box(heading: str, *children: Child) -> Markup:
 
 
 def _path(phases: Sequence[PlacedRow]) -> Markup | None:
-    """The path to the end in one line: each phase with its seconds, its parts in brackets."""
+    """Return the critical path in one line: each phase with its seconds, its parts in brackets."""
     steps: list[list[str]] = []
     for phase in phases:
-        said = f"{title(phase)} {lasting(phase.seconds)}"
+        text = f"{title(phase)} {lasting(phase.seconds)}"
         if phase.critical and phase.depth == 0:
-            steps.append([said])
+            steps.append([text])
         elif phase.critical and steps:
-            steps[-1].append(said)
+            steps[-1].append(text)
     if not steps:
         return None
     items = [
         _item([element("strong", first), f" ({' → '.join(inner)})" if inner else None])
         for first, *inner in steps
     ]
-    what = f"The end waited for {plural(len(items), 'phase')}, one after the other"
+    what = f"The end waited for {plural(len(items), 'phase')} in turn"
     return element("div", element("h4", what), element("ol", joined(items), class_="path"))

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hashlab.documents.report import LastRun, PlacedRow
+from hashlab.report.formats import SYMBOLS, seconds, size
 from hashlab.report.page.markup import Child, Markup, element
 from hashlab.report.page.texts import lasting
-from hashlab.report.words import SYMBOLS, seconds, size
 
 STEPS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 MOST_TICKS = 5
-# Per cent of the axis; the rest is for the words at its end.
+# Per cent of the axis; the rest is for the label at its end.
 FREE_FOR_TICKS = 78
 DEEPEST = 4
 WHOLE_LAB = "whole lab"
 COLUMNS = ("phase", "machine", "service", "", "seconds", "status", "sent", "detail")
-# As wide as the thinnest bar that is still seen.
+# The width of the thinnest visible bar.
 THIN = "2px"
 
 
 def by_machine(run: LastRun) -> Markup:
-    """What each machine was busy with: the steps that have no parts, above each other where they
-    ran at once. The table by phase says all of it in words, so this is for the eye alone.
+    """Return the steps without parts of each machine, on several levels if they ran at once. Hidden
+    from screen readers, because the table by phase has the same in words.
     """
     lanes: dict[str, list[PlacedRow]] = {}
     phases = run.phases
@@ -41,7 +41,7 @@ def by_machine(run: LastRun) -> Markup:
 def _lane(name: str, phases: Sequence[PlacedRow], total: float) -> Markup:
     placed = stacked(phases)
     bars = [
-        _bar(phase, total, _words(phase.name, phase.service), style=f"top:{level * 1.5}rem")
+        _bar(phase, total, _name(phase.name, phase.service), style=f"top:{level * 1.5}rem")
         for phase, level in placed
     ]
     height = 1.5 * (1 + max(level for _, level in placed))
@@ -50,7 +50,7 @@ def _lane(name: str, phases: Sequence[PlacedRow], total: float) -> Markup:
 
 
 def stacked(phases: Iterable[PlacedRow]) -> list[tuple[PlacedRow, int]]:
-    """Each step with the first level on which no other is at work when it begins."""
+    """Return each step with the first level on which no other runs when it begins."""
     free: list[float] = []
     placed = []
     for phase in sorted(phases, key=_begin):
@@ -67,7 +67,7 @@ def _begin(phase: PlacedRow) -> float:
 
 
 def by_phase(run: LastRun) -> Markup:
-    """A row for each step, as in the table that ends a run, with its bar."""
+    """Return a table with a row and a bar for each step, as at the end of a run."""
     total = run.seconds
     head = [
         element("th", name if name else _ticks(total), role="columnheader", scope="col")
@@ -115,31 +115,31 @@ def _cell(kind: str, *children: Child) -> Markup:
 
 
 def _bar(phase: PlacedRow, total: float, text: str = "", style: str = "") -> Markup:
-    """A bar from where the step began to where it ended, cut at the ends of the run."""
+    """Return a bar from the beginning of the step to its end, cut at the ends of the run."""
     offset = _begin(phase)
     begin = min(max(offset, 0.0), total)
     end = min(max(offset + phase.seconds, begin), total)
     left, width = share(begin, total), share(end - begin, total)
     place = f"left:min({left:.3f}%,100% - {THIN});width:{width:.3f}%;{style}"
     until = offset + phase.seconds
-    said = f"{_words(phase.name, phase.machine, phase.service)}, {phase.status}: "
-    said += f"{lasting(phase.seconds)}, from {seconds(offset)} to {lasting(until)}"
+    label = f"{_name(phase.name, phase.machine, phase.service)}, {phase.status}: "
+    label += f"{lasting(phase.seconds)}, from {seconds(offset)} to {lasting(until)}"
     kind = f"bar {phase.status}{' critical' if phase.critical else ''}"
     inner = element("span", text) if text else None
-    return element("span", inner, class_=kind, style=place, title=said)
+    return element("span", inner, class_=kind, style=place, title=label)
 
 
-def _words(*words: str | None) -> str:
-    return " ".join(word for word in words if word)
+def _name(*parts: str | None) -> str:
+    return " ".join(part for part in parts if part)
 
 
 def share(value: float, total: float) -> float:
-    """Per cent of the run."""
+    """Return the per cent of the run."""
     return 100 * value / total if total > 0 else 0.0
 
 
 def tick_step(total: float) -> float:
-    """Seconds between two marks of the axis, so that few of them fit on a phone."""
+    """Return the seconds between two marks of the axis, few enough for a phone."""
     return next((step for step in STEPS if total / step <= MOST_TICKS), total / MOST_TICKS or 1.0)
 
 

@@ -52,7 +52,7 @@ def test_before_anything_was_made_everything_is_not_created(outside: Outside) ->
     assert told["notes"] == ["no box is registered. To build it: hashlab init-box"]
 
 
-def test_a_running_lab_is_told_whole(outside: Outside) -> None:
+def test_a_running_lab_is_described_completely(outside: Outside) -> None:
     told = document(running(outside))
     assert told["machines"][1] == {
         "name": "web",
@@ -167,7 +167,7 @@ def test_a_service_without_health_check_has_no_health(outside: Outside) -> None:
     assert service(running(outside), "queue")["health"] is None
 
 
-def test_a_stopped_machine_is_told_and_the_others_are_asked(outside: Outside) -> None:
+def test_a_stopped_machine_is_reported_and_the_others_are_observed(outside: Outside) -> None:
     running(outside).machines["web"].state = "stopped"
     told = document(outside)
     assert [m["state"] for m in told["machines"]] == ["running", "stopped", "running"]
@@ -182,7 +182,7 @@ def test_a_stopped_machine_is_told_and_the_others_are_asked(outside: Outside) ->
     )
 
 
-def test_a_machine_that_does_not_answer_is_unreachable_and_the_rest_is_told(
+def test_a_machine_that_does_not_answer_is_unreachable(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
@@ -230,7 +230,7 @@ def test_status_finds_the_machines_without_any_local_state(outside: Outside) -> 
     assert machine(outside, "web")["state"] == "running"
 
 
-def test_replaced_addresses_and_ports_are_told_as_they_are(outside: Outside) -> None:
+def test_replaced_addresses_and_ports_are_reported(outside: Outside) -> None:
     outside.provider.subnets_in_use = ["192.168.60.0/24"]
     outside.ports_in_use = {8080}
     told = document(running(outside))

@@ -11,7 +11,7 @@ from fakes.documents import NOW, all_boxes, one_box
 from hashlab.documents import unix_time
 from hashlab.documents.boxes import Box
 from hashlab.report import show_boxes
-from hashlab.report.words import age
+from hashlab.report.formats import age
 
 
 def shown(*boxes: Box, notes: tuple[str, ...] = ()) -> str:
@@ -62,7 +62,7 @@ def test_a_box_that_says_nothing_of_itself_is_shown() -> None:
     assert "not usable" in said
 
 
-def test_without_boxes_the_notes_say_what_to_do() -> None:
+def test_without_boxes_the_notes_give_the_next_command() -> None:
     said = shown(notes=("lab demo has no box. To build it: hashlab init-box",))
     assert "boxes of this laptop (0)" in said
     assert "hashlab init-box" in said
@@ -80,5 +80,5 @@ def test_without_boxes_the_notes_say_what_to_do() -> None:
         ("2026-11-24T12:00:00Z", "0 s"),
     ],
 )
-def test_an_age_is_told_in_its_largest_unit(created: str | None, told: str) -> None:
+def test_an_age_is_shown_in_its_largest_unit(created: str | None, told: str) -> None:
     assert age(unix_time(created), NOW) == told

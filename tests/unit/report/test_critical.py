@@ -29,7 +29,7 @@ def test_the_path_leads_from_phase_to_phase_and_through_the_parts() -> None:
     ]
 
 
-def test_of_phases_that_run_at_once_the_one_that_ended_last_is_on_the_path() -> None:
+def test_the_path_takes_the_last_to_end_of_parallel_phases() -> None:
     rows = [row("short", 0, 1), row("long", 0, 3), row("end", 3, 1)]
     assert names(rows) == ["long", "end"]
     rows = [row("short", 0, 3), row("long", 0, 1), row("end", 3, 1)]
@@ -41,12 +41,12 @@ def test_of_phases_that_ended_together_the_longest_is_on_the_path() -> None:
     assert names(rows) == ["work", "end"]
 
 
-def test_a_phase_that_ended_while_the_next_ran_is_not_waited_for() -> None:
+def test_a_phase_that_ended_while_the_next_ran_is_not_on_the_path() -> None:
     rows = [row("early", 0, 1), row("beside", 0.5, 1), row("end", 1.2, 2)]
     assert names(rows) == ["early", "end"]
 
 
-def test_what_never_began_is_on_no_path() -> None:
+def test_a_row_that_never_began_is_not_on_the_path() -> None:
     assert names([row("first", 0, 1), row("never", None, 0)]) == ["first"]
     assert critical([]) == []
     assert critical([row("never", None, 0)]) == []

@@ -18,7 +18,7 @@ def test_median_and_spread_are_those_of_the_textbook() -> None:
     assert figures([1.0, 2.0]) == Figures(1.5, 1.0, 1.25, 1.75, 2.0)
 
 
-def test_one_run_is_its_own_median_and_no_run_has_none() -> None:
+def test_one_run_is_its_own_median_and_without_runs_there_is_none() -> None:
     assert figures([2.0]) == Figures(2.0, 2.0, 2.0, 2.0, 2.0)
     assert figures([]) is None
 
@@ -40,12 +40,12 @@ def test_the_trend_compares_the_newest_third_with_the_oldest(
     assert trend(seconds) == expected
 
 
-def test_one_outlier_makes_no_trend() -> None:
+def test_one_outlier_does_not_make_a_trend() -> None:
     found = trend([2.0] * 9 + [2.0, 2.0, 60.0])
     assert found is not None and found.change == "steady"
 
 
-def test_few_runs_have_no_trend() -> None:
+def test_few_runs_do_not_have_a_trend() -> None:
     assert trend([1.0] * 4 + [9.0] * 4) is None
 
 
@@ -62,7 +62,7 @@ def test_a_row_took_longer_when_it_exceeds_the_median_by_factor_and_by_seconds()
     assert [one.usual for one in longer(built(0.45), brief)] == [0.1]
 
 
-def test_what_usually_has_nothing_to_do_is_told_as_such() -> None:
+def test_a_row_that_usually_has_nothing_to_do_is_marked() -> None:
     earlier = [built(0.0, "skipped"), built(0.0, "skipped"), built(3.0)]
     [found] = longer(built(3.0), earlier)
     assert (found.usual, found.runs, found.idle) == (0.0, 3, 2)
@@ -72,7 +72,7 @@ def test_two_earlier_runs_are_not_what_is_usual() -> None:
     assert longer(built(9.0), [built(1.0), built(1.0)]) == []
 
 
-def test_rows_that_failed_or_never_began_say_nothing_of_what_is_usual() -> None:
+def test_failed_and_unstarted_rows_do_not_count_as_usual() -> None:
     assert longer(built(9.0), [built(1.0), built(1.0), built(1.0, "failed")]) == []
     never = [Row("artifacts", None, None, None, 0.0, "not-reached")]
     assert longer(never, [built(1.0)] * 3) == []

@@ -104,7 +104,7 @@ def test_machines_stand_below_their_phase_until_all_are_done(clock: Clock) -> No
     assert len(lines) == 2
 
 
-def test_parts_of_a_running_step_are_named_without_what_stands_above_them(clock: Clock) -> None:
+def test_parts_of_a_running_step_do_not_repeat_the_names_above_them(clock: Clock) -> None:
     screen = Screen(clock)
     with screen.recorder.step("start") as track:
         with track.child("container", machine="web", service="nginx") as part:

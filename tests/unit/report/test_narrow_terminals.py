@@ -39,7 +39,7 @@ def drawn(block: Table, width: int) -> str:
 
 @pytest.mark.parametrize("total", [False, True])
 @pytest.mark.parametrize("width", [16, 24, 40, 52, 53, 54, 55, 60, 80, 100, 200])
-def test_no_sign_of_a_table_is_lost(width: int, total: bool) -> None:
+def test_a_table_never_loses_a_character(width: int, total: bool) -> None:
     lines = drawn(table(total=total), width).splitlines()
     assert max(len(line) for line in lines) <= width
     assert "…" not in "".join(lines)
@@ -49,7 +49,7 @@ def test_no_sign_of_a_table_is_lost(width: int, total: bool) -> None:
     assert not missing
 
 
-def test_a_table_that_fits_is_a_table_and_one_that_does_not_stands_upright() -> None:
+def test_a_table_that_does_not_fit_is_printed_as_lines() -> None:
     least = richview.least_width(table(total=True))
     assert "service      machine" in drawn(table(total=True), least)
     upright = drawn(table(total=True), least - 1).splitlines()

@@ -78,7 +78,7 @@ def stream(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 
 
 @pytest.mark.parametrize("show", SCREENS.values(), ids=SCREENS)
-def test_no_screen_passes_on_what_a_terminal_obeys(show: Show, stream: io.StringIO) -> None:
+def test_a_screen_never_passes_control_characters_on(show: Show, stream: io.StringIO) -> None:
     show(stream)
     shown = OWN.sub("", stream.getvalue())
     assert "title" not in shown

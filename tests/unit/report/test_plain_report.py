@@ -37,7 +37,7 @@ def test_each_finished_step_is_one_line(stream: io.StringIO, clock: Clock) -> No
     ]
 
 
-def test_a_short_step_gives_no_sign_of_life(stream: io.StringIO, clock: Clock) -> None:
+def test_a_short_step_does_not_give_a_sign_of_life(stream: io.StringIO, clock: Clock) -> None:
     report, recorder = watched(stream, clock)
     with recorder.step("boot"):
         clock.now += 9.9
@@ -99,7 +99,7 @@ def test_leaving_the_block_ends_the_report(stream: io.StringIO, clock: Clock) ->
     assert stream.getvalue() == "\n"
 
 
-def test_a_stopped_ticker_calls_no_more() -> None:
+def test_a_stopped_ticker_stops_calling() -> None:
     calls: list[None] = []
     ticker = Ticker(0.001, lambda: calls.append(None))
     ticker.stop()

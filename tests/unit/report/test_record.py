@@ -50,7 +50,7 @@ def test_a_record_has_the_documented_shape(good: RunResult) -> None:
     assert [phase["depth"] for phase in record["phases"]] == [0, 0, 0, 1, 0]
 
 
-def test_a_record_tells_why_the_run_had_anything_to_do(good: RunResult) -> None:
+def test_a_record_has_the_causes_of_the_run(good: RunResult) -> None:
     cause = {"what": "artifact user", "files": ["user/src/main/java/Users.java"], "more": 0}
     assert written("refresh", "demo", "docker", good)["causes"] == []
     record = written(

@@ -108,7 +108,7 @@ def test_runs_of_two_providers_are_not_mixed(tmp_path: Path) -> None:
     assert "refresh (libvirt)" in read(page(told)).text
 
 
-def test_failed_runs_are_told_apart_and_are_in_no_figure(tmp_path: Path) -> None:
+def test_failed_runs_are_counted_apart_and_left_out_of_the_figures(tmp_path: Path) -> None:
     slow = [
         past_run(number=9, seconds=99.0, error=LabError("failed")),
         past_run(number=10, seconds=99.0, error=Interrupted("interrupted")),
@@ -145,7 +145,7 @@ def test_a_failure_is_shown_with_all_that_the_message_says(tmp_path: Path) -> No
     ],
     ids=["older record", "nothing changed", "files"],
 )
-def test_why_it_ran_is_told(tmp_path: Path, causes: Any, words: str) -> None:
+def test_the_page_shows_why_it_ran(tmp_path: Path, causes: Any, words: str) -> None:
     record = past_run()
     record["causes"] = causes
     if causes is None:
@@ -155,7 +155,7 @@ def test_why_it_ran_is_told(tmp_path: Path, causes: Any, words: str) -> None:
     assert words in read(page(told)).text
 
 
-def test_what_took_longer_is_told_with_what_is_usual(tmp_path: Path) -> None:
+def test_a_slow_row_is_shown_with_its_usual_time(tmp_path: Path) -> None:
     records = [past_run(number=n) for n in range(4)] + [past_run(number=9, start=4.0)]
     told = document(tmp_path, *records)
     said = read(page(told)).text
@@ -167,14 +167,14 @@ def test_what_took_longer_is_told_with_what_is_usual(tmp_path: Path) -> None:
     ]
 
 
-def test_few_earlier_runs_tell_nothing_of_what_is_usual(tmp_path: Path) -> None:
+def test_few_earlier_runs_are_too_few_for_a_comparison(tmp_path: Path) -> None:
     said = read(page(document(tmp_path, past_run(), past_run(number=1)))).text
-    assert "Too few earlier runs to tell: 1, 3 are needed." in said
+    assert "Too few earlier runs: 1, 3 are needed." in said
 
 
-def test_the_path_to_the_end_is_said_in_words(tmp_path: Path) -> None:
+def test_the_critical_path_is_written_in_words(tmp_path: Path) -> None:
     said = read(page(document(tmp_path, past_run()))).text.replace("\xa0", " ")
-    assert "The end waited for 4 phases" in said
+    assert "The end waited for 4 phases in turn" in said
     assert "containers 0.60 s (upload services 0.10 s → container services user 0.50 s)" in said
 
 
@@ -223,7 +223,7 @@ def test_an_axis_has_few_marks_and_some(total: float) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], [Row("boot", None, None, MORNING, 0.0, "ok")]])
-def test_a_run_of_no_length_has_a_page(tmp_path: Path, rows: list[Row]) -> None:
+def test_a_run_of_zero_seconds_has_a_page(tmp_path: Path, rows: list[Row]) -> None:
     read(page(document(tmp_path, past_run(rows=rows, seconds=0.0))))
 
 
@@ -246,7 +246,7 @@ def hostile(tmp_path: Path) -> str:
     return page(report_document(found, made=MORNING, page="p", budgets=budgets))
 
 
-def test_no_text_of_a_record_becomes_markup(tmp_path: Path) -> None:
+def test_text_of_a_record_never_becomes_markup(tmp_path: Path) -> None:
     reader = read(hostile(tmp_path))
     tags = {tag for tag, _ in reader.elements}
     assert tags.isdisjoint({"script", "img", "iframe", "object", "a", "form", "base"})

@@ -56,7 +56,7 @@ def test_of_many_files_a_line_names_two(capsys: pytest.CaptureFixture[str]) -> N
     assert people.getvalue().rstrip().endswith("(a, b and 5 more)")
 
 
-def test_the_same_failures_in_another_order_are_no_news() -> None:
+def test_the_same_failures_in_another_order_are_shown_once() -> None:
     people = io.StringIO()
     rounds = Rounds(people)
     for what in ("back: gone\nfront: gone", "front: gone\nback: gone"):
@@ -65,7 +65,7 @@ def test_the_same_failures_in_another_order_are_no_news() -> None:
     assert "failed as before" in people.getvalue()
 
 
-def test_the_same_failure_after_a_success_is_news() -> None:
+def test_the_same_failure_after_a_success_is_shown_again() -> None:
     people = io.StringIO()
     rounds = Rounds(people)
     for error in (LabError("gone"), None, LabError("gone")):
@@ -87,7 +87,7 @@ def test_without_a_terminal_only_the_line_is_shown_unless_more_is_asked_for() ->
         assert bool(people.getvalue()) is verbose
 
 
-def test_an_interruption_is_no_failure() -> None:
+def test_an_interruption_is_not_shown_as_a_failure() -> None:
     people = io.StringIO()
     show_error(Interrupted("interrupted. Half done: nothing"), people)
     assert "INTERRUPTED" in people.getvalue()

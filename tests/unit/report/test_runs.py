@@ -45,11 +45,11 @@ def test_runs_come_oldest_first_whatever_their_files_are_called(tmp_path: Path) 
     assert started == [MORNING + 60, MORNING + 120, MORNING + 180]
 
 
-def test_there_are_no_runs_without_a_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_runs(tmp_path: Path) -> None:
     assert read_runs(tmp_path / "missing").runs == ()
 
 
-def test_a_run_that_the_user_ended_is_told_from_a_failure(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_not_a_failure(tmp_path: Path) -> None:
     save_runs(tmp_path, [past_run(error=Interrupted("interrupted. Half done: boot"))])
     [run] = read_runs(tmp_path).runs
     assert (run.ok, run.interrupted) == (False, True)
@@ -102,7 +102,9 @@ BROKEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_what_is_no_whole_record_is_passed_over_and_named(tmp_path: Path, content: Any) -> None:
+def test_a_file_that_is_not_a_complete_record_is_skipped_and_named(
+    tmp_path: Path, content: Any
+) -> None:
     good = past_run()
     save_runs(tmp_path, [good])
     path = tmp_path / "broken.json"
@@ -123,7 +125,7 @@ def test_a_folder_in_place_of_a_record_is_passed_over(tmp_path: Path) -> None:
     assert read_runs(tmp_path).skipped == ("folder.json",)
 
 
-def test_texts_lose_what_no_page_can_show(tmp_path: Path) -> None:
+def test_texts_lose_characters_that_a_page_cannot_show(tmp_path: Path) -> None:
     record = past_run()
     record["phases"][0]["detail"] = "\x1b[31mred\x1b[0m\x00 and \ud800 half,\ntwo lines"
     (tmp_path / "a.json").write_text(json.dumps(record))

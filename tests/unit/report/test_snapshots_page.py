@@ -16,19 +16,19 @@ def shown(*snapshots: Snapshot) -> str:
     return stream.getvalue()
 
 
-def test_the_page_tells_name_time_age_size_and_machines() -> None:
+def test_the_screen_shows_name_time_age_size_and_machines() -> None:
     said = shown(one_snapshot())
     for word in ("lab hello (1)", "before-upgrade", "2026-11-21 09:00:00 UTC", "2 d", "117.2 MB"):
         assert word in said
     assert "front, back" in said
 
 
-def test_what_is_not_known_is_left_out_and_why_is_told() -> None:
+def test_unknown_values_are_left_out_and_the_reason_is_shown() -> None:
     cut_off = Snapshot("cut", None, None, (), note="unfinished")
     said = shown(one_snapshot(), cut_off)
     assert "None" not in said
     assert "unfinished" in said
 
 
-def test_a_lab_without_snapshots_is_told_how_to_take_one() -> None:
+def test_without_snapshots_the_screen_says_how_to_take_one() -> None:
     assert "hashlab snapshot NAME" in shown()

@@ -45,7 +45,7 @@ def test_builds_that_differ_stand_side_by_side_and_are_marked() -> None:
     assert line.split()[-3:] == ["91ab22cd33ef", "000000000000", "differs"]
 
 
-def test_what_is_stale_inside_a_container_is_said() -> None:
+def test_stale_files_inside_a_container_are_shown() -> None:
     assert "runs an older /app/user.jar" in line_of(
         service_status(stale="runs an older /app/user.jar")
     )
@@ -74,7 +74,7 @@ def test_an_old_box_and_machines_made_from_it_are_marked() -> None:
     assert "older box 5f0c1e9a7b21" in shown(page)
 
 
-def test_a_service_that_does_not_run_shows_no_running_build() -> None:
+def test_a_service_that_does_not_run_has_a_dash_for_its_build() -> None:
     missing = service_status(state="not created", since=None, health=None, running_build=None)
     assert line_of(missing).split() == ["nginx", "web", "not", "created", BUILD, "-"]
 
@@ -114,16 +114,16 @@ def test_a_failed_check_says_what_to_do() -> None:
     assert "✓ docker" in said
     assert "✗ vagrant" in said
     assert "vagrant: apt install vagrant" in said
-    assert "All is there" not in said
+    assert "Nothing is missing" not in said
 
 
 def test_checks_that_all_pass_say_so() -> None:
     stream = io.StringIO()
     show_checks([Check("docker", True, "20.10", "", True)], stream)
-    assert "All is there" in stream.getvalue()
+    assert "Nothing is missing" in stream.getvalue()
 
 
-def test_what_the_lab_does_not_need_may_be_missing_and_is_told_apart() -> None:
+def test_a_check_that_the_lab_does_not_need_may_fail() -> None:
     stream = io.StringIO()
     show_checks(
         [
@@ -135,7 +135,7 @@ def test_what_the_lab_does_not_need_may_be_missing_and_is_told_apart() -> None:
     )
     said = stream.getvalue()
     assert "· libvirt     no " in said
-    assert "All is there" in said
-    more = said.partition("What more could be had")[2].split("\n")
+    assert "Nothing is missing" in said
+    more = said.partition("What could be improved")[2].split("\n")
     assert more[1].strip() == "libvirt: apt-get install libvirt-clients"
     assert "virtualbox" not in " ".join(more)

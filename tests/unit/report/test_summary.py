@@ -82,7 +82,7 @@ def test_a_failure_ends_with_what_where_output_and_next_step(bad: RunResult) -> 
     assert said.index("http://") < said.index("FAILED")
 
 
-def test_what_was_not_reached_shows_no_seconds(bad: RunResult) -> None:
+def test_a_phase_that_was_not_reached_has_no_seconds(bad: RunResult) -> None:
     seed = next(line for line in plain(bad).splitlines() if "seed" in line)
     assert seed.split() == ["○", "seed", "not-reached"]
 
@@ -117,5 +117,5 @@ def test_brackets_in_details_are_shown_as_they_are() -> None:
     assert "[seed] :smile:" in on_terminal(result, 120)
 
 
-def test_an_empty_page_is_no_text() -> None:
+def test_an_empty_screen_is_an_empty_text() -> None:
     assert plainview.drawn([]) == ""

@@ -25,7 +25,7 @@ def test_a_terminal_that_lacks_the_signs_gets_plain_lines() -> None:
     assert not terminal.is_rich(Terminal("iso-8859-1"), {"TERM": "xterm"})
 
 
-def test_a_closed_stream_is_no_terminal() -> None:
+def test_a_closed_stream_is_not_a_terminal() -> None:
     stream = Terminal()
     stream.close()
     assert not terminal.is_rich(io.StringIO(), {"TERM": "xterm"})
@@ -40,7 +40,7 @@ def test_a_terminal_gets_the_live_report_and_a_pipe_the_plain_one(
     assert isinstance(make_report(io.StringIO()), PlainReport)
 
 
-def test_no_color_keeps_the_layout_and_takes_the_colours_away(
+def test_no_color_keeps_the_layout_and_removes_the_colours(
     monkeypatch: pytest.MonkeyPatch, good: RunResult
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")

@@ -34,7 +34,7 @@ def document(outside: Outside) -> dict[str, Any]:
     return told
 
 
-def test_a_box_is_told_with_its_contents_and_its_users(outside: Outside) -> None:
+def test_a_box_has_its_contents_and_its_users(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     told = document(outside)
     assert (told["lab"], told["provider"], told["notes"]) == ("small", "docker", [])
@@ -63,7 +63,7 @@ def test_an_older_box_is_not_current(outside: Outside) -> None:
     assert [bool(box["machines"]) for box in boxes if box["current"]] == [False]
 
 
-def test_a_box_that_says_nothing_of_itself_is_told_all_the_same(outside: Outside) -> None:
+def test_a_box_without_data_is_listed(outside: Outside) -> None:
     register_box(outside)
     [box] = document(outside)["boxes"]
     assert (box["bytes"], box["created"], box["parts"]) == (None, None, {})

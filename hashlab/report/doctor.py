@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from hashlab.documents.doctor import Check
+from hashlab.report.formats import SYMBOLS
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table
-from hashlab.report.words import SYMBOLS
 
 COLUMNS = (Column("check"), Column(""), Column("detail", long=True))
 
@@ -30,9 +30,9 @@ def checks_page(checks: Sequence[Check]) -> list[Block]:
         if check.next_step and check not in failed
     )
     blocks: list[Block] = [Table(COLUMNS, tuple(_row(check) for check in checks))]
-    done = Lines((Cell("All is there.", "good"),))
+    done = Lines((Cell("Nothing is missing.", "good"),))
     blocks.append(Lines(todo, title="What to do") if todo else done)
-    return [*blocks, Lines(more, title="What more could be had")] if more else blocks
+    return [*blocks, Lines(more, title="What could be improved")] if more else blocks
 
 
 def _row(check: Check) -> tuple[Cell, ...]:

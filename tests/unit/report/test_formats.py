@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hashlab.pipeline import Row
-from hashlab.report import words
+from hashlab.report import formats
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "text"),
     [
         (0, "0 B"),
         (999, "999 B"),
@@ -20,19 +20,19 @@ from hashlab.report import words
         (10**16, "10000.0 TB"),
     ],
 )
-def test_bytes_are_said_in_units_of_1000(count: int, said: str) -> None:
-    assert words.size(count) == said
+def test_bytes_are_shown_in_units_of_1000(count: int, text: str) -> None:
+    assert formats.size(count) == text
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(-1, "0.0 s"), (3.24, "3.2 s"), (65, "1:05 min"), (3600, "60:00 min")]
+    ("value", "text"), [(-1, "0.0 s"), (3.24, "3.2 s"), (65, "1:05 min"), (3600, "60:00 min")]
 )
-def test_a_running_clock_changes_to_minutes_after_one(value: float, said: str) -> None:
-    assert words.elapsed(value) == said
+def test_a_running_clock_changes_to_minutes_after_one(value: float, text: str) -> None:
+    assert formats.elapsed(value) == text
 
 
 @pytest.mark.parametrize(
-    ("done", "total", "unit", "said"),
+    ("done", "total", "unit", "text"),
     [
         (12.34, 18, "MB", "12.3 of 18.0 MB"),
         (12.34, None, "MB", "12.3 MB"),
@@ -41,9 +41,9 @@ def test_a_running_clock_changes_to_minutes_after_one(value: float, said: str) -
     ],
 )
 def test_an_amount_says_of_how_much_where_that_is_known(
-    done: float, total: float | None, unit: str, said: str
+    done: float, total: float | None, unit: str, text: str
 ) -> None:
-    assert words.amount(done, total, unit) == said
+    assert formats.amount(done, total, unit) == text
 
 
 @pytest.mark.parametrize(
@@ -58,26 +58,26 @@ def test_an_amount_says_of_how_much_where_that_is_known(
     ],
 )
 def test_a_tools_line_cannot_move_the_cursor_or_change_colours(line: str, shown: str) -> None:
-    assert words.clean(line) == shown
+    assert formats.clean(line) == shown
 
 
 def test_a_detail_of_several_lines_becomes_one() -> None:
-    assert words.one_line("  first\n\tsecond \r\n third ") == "first second third"
+    assert formats.one_line("  first\n\tsecond \r\n third ") == "first second third"
 
 
 def test_a_text_of_several_lines_keeps_them() -> None:
-    assert words.clean_text("a\x1b[0m\n\n  b") == "a\n\n  b"
+    assert formats.clean_text("a\x1b[0m\n\n  b") == "a\n\n  b"
 
 
 def test_a_step_is_called_by_name_machine_and_service_without_what_is_known() -> None:
     row = Row("container", "web", "nginx", 0.0, 0.0, "ok")
-    assert words.title(row) == "container web nginx"
-    assert words.title(row, without=("web", None)) == "container nginx"
-    assert words.title(row, without=("container", "web", "nginx")) == "container"
+    assert formats.title(row) == "container web nginx"
+    assert formats.title(row, without=("web", None)) == "container nginx"
+    assert formats.title(row, without=("container", "web", "nginx")) == "container"
 
 
 def test_signs_an_encoding_lacks_are_replaced() -> None:
-    assert words.fitting("✓ é", "utf-8") == "✓ é"
-    assert words.fitting("✓ ok… é", "ascii") == "+ ok~ ?"
-    assert words.fitting("é", "latin-1") == "é"
-    assert words.fitting("✓", None) == "✓"
+    assert formats.fitting("✓ é", "utf-8") == "✓ é"
+    assert formats.fitting("✓ ok… é", "ascii") == "+ ok~ ?"
+    assert formats.fitting("é", "latin-1") == "é"
+    assert formats.fitting("✓", None) == "✓"

@@ -1,4 +1,4 @@
-"""How numbers, texts and states are said to people: the same words and symbols in every view."""
+"""Formats numbers, texts and states for people: the same in every view."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ TONES: dict[Status, Tone] = {
     "cancelled": "warn",
     "not-reached": "dim",
 }
-# What is written instead where the terminal's encoding lacks a sign.
+# Replacements for signs that the terminal's encoding lacks.
 ASCII = str.maketrans({"✓": "+", "·": "-", "✗": "x", "○": "o", "…": "~", "─": "-", "→": ">"})
 UNITS = ("B", "kB", "MB", "GB", "TB")
 AGES = (("d", 86400), ("h", 3600), ("min", 60))
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# Control characters, and those that let a text be read in another order than it is written.
+# Control characters, and characters that change the direction of reading.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def seconds(value: float) -> str:
-    """A duration with two decimals, as the tables show it: ``14.13``."""
+    """Return a duration with two decimals, as in the tables: ``14.13``."""
     return f"{value:.2f}"
 
 
 def elapsed(value: float) -> str:
-    """A running clock: ``3.2 s``, from one minute on ``1:05 min``."""
+    """Return a duration for a running clock: ``3.2 s``, from one minute on ``1:05 min``."""
     if value < 60:
         return f"{max(0.0, value):.1f} s"
     minutes, rest = divmod(int(value), 60)
@@ -64,7 +64,7 @@ def moment(unix: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in units of 1000, three digits at most before the point: ``18.4 MB``."""
+    """Return bytes in units of 1000, with at most three digits before the point: ``18.4 MB``."""
     amount, power = float(count), 0
     while round(amount, 1) >= 1000 and power < len(UNITS) - 1:
         amount, power = amount / 1000, power + 1
@@ -72,39 +72,39 @@ def size(count: int) -> str:
 
 
 def amount(done: float, total: float | None, unit: str) -> str:
-    """How far a step is: ``12.3 of 18.0 MB``, ``2 of 3 machines``, ``12.3 MB``."""
+    """Return the progress of a step: ``12.3 of 18.0 MB``, ``2 of 3 machines``, ``12.3 MB``."""
     digits = 1 if unit == "MB" else 0
-    said = f"{done:.{digits}f}" if total is None else f"{done:.{digits}f} of {total:.{digits}f}"
-    return f"{said} {unit}".rstrip()
+    count = f"{done:.{digits}f}" if total is None else f"{done:.{digits}f} of {total:.{digits}f}"
+    return f"{count} {unit}".rstrip()
 
 
 def clean(line: str) -> str:
-    """A tool's line without escape sequences and control characters; of lines that overwrote each
-    other by carriage return, the last.
+    """Return a tool's line without escape sequences and control characters. If carriage returns
+    overwrite it, return the last version.
     """
     shown = ESCAPES.sub("", line).rstrip("\r\n").rpartition("\r")[2]
     return CONTROLS.sub(" ", shown.expandtabs(4))
 
 
 def clean_text(text: str) -> str:
-    """A text of several lines, each of them clean."""
+    """Return a text of several lines, each of them clean."""
     return "\n".join(clean(line) for line in text.split("\n"))
 
 
 def one_line(text: str) -> str:
-    """A text with all white space folded, fit for one cell of a table."""
+    """Return a clean text on one line, for a cell of a table."""
     return " ".join(clean(text.replace("\r", "\n").replace("\n", " ")).split())
 
 
 def title(step: Row | Step, *, without: Iterable[str | None] = ()) -> str:
-    """What a step is called: name, machine, service; words in ``without`` are known anyway."""
+    """Return the title of a step: name, machine and service, except those in ``without``."""
     known = set(without)
-    words = (step.name, step.machine, step.service)
-    return " ".join(word for word in words if word and word not in known) or step.name
+    parts = (step.name, step.machine, step.service)
+    return " ".join(part for part in parts if part and part not in known) or step.name
 
 
 def fitting(text: str, encoding: str | None) -> str:
-    """``text`` with signs the encoding knows; never raises UnicodeEncodeError on writing."""
+    """Return ``text`` in characters that the encoding has, so that writing it never fails."""
     name = encoding or "utf-8"
     try:
         text.encode(name)
