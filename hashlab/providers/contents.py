@@ -1,4 +1,6 @@
-"""What is inside a box's system and image store, asked in a container of that system."""
+"""Determine the contents of a box's system and image store, by a script in a container of that
+system.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +16,35 @@ PARTS = {"/": "system", "/store": "image store"}
 
 
 def ask_contents(engine: Engine, *, name: str, image: str, store: str = "") -> BoxContents:
-    """What ``image`` holds; ``store``: the volume with the image store, if that is a part."""
-    said = run_script(
+    """Return the contents of ``image``. ``store``: the volume with the image store, if it is part
+    of the box.
+    """
+    output = run_script(
         engine,
         SCRIPT,
         name=name,
         image=image,
-        words=[str(LARGEST)],
+        arguments=[str(LARGEST)],
         binds=[f"{store}:/store:ro"] if store else [],
-        failure="cannot ask the system what is in it",
+        failure="cannot read the contents of the system",
     )
-    return parse_contents(said)
+    return parse_contents(output)
 
 
-def parse_contents(said: str) -> BoxContents:
-    """Read what ``SCRIPT`` printed: lines of a word and its values, with tabs between."""
-    rows = [line.split("\t") for line in said.splitlines()]
+def parse_contents(output: str) -> BoxContents:
+    """Parse the output of ``SCRIPT``: lines of a keyword and its values, separated by tabs."""
+    rows = [line.split("\t") for line in output.splitlines()]
     texts = {row[0]: row[1] for row in rows if len(row) == 2}
     sizes = {(row[0], row[2]): int(row[1]) for row in rows if len(row) == 3}
     if "os" not in texts:
-        raise LabError("the system does not say what is in it", output=said)
+        raise LabError("the output does not describe the system", output=output)
     return BoxContents(
         os=texts["os"],
         docker=_version(texts.get("docker", "")),
         kernel=texts.get("kernel", ""),
         parts={PARTS[name]: size for (kind, name), size in sizes.items() if kind == "part"},
         packages={
-            # dpkg counts in KiB.
+            # dpkg reports KiB.
             name: size * 1024
             for (kind, name), size in sizes.items()
             if kind == "package"
@@ -49,5 +53,5 @@ def parse_contents(said: str) -> BoxContents:
 
 
 def _version(text: str) -> str:
-    """The number in "Docker version 20.10.24+dfsg1, build 297e128"."""
+    """Return the number in "Docker version 20.10.24+dfsg1, build 297e128"."""
     return text.removeprefix("Docker version ").partition(",")[0]

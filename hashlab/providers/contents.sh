@@ -1,7 +1,7 @@
 #!/bin/sh
-# Says what is in this system, and in the image store in /store if there is one: lines of a word and
-# its values, with tabs between. Sizes are what the files take on a disk; a file with several names
-# counts once. Argument: how many packages are named, the largest.
+# Prints the contents of this system, and of the image store in /store if it exists: lines of a
+# keyword and its values, separated by tabs. Sizes are disk usage; a file with several names counts
+# once. Argument: the number of packages to list, largest first.
 set -eu
 # shellcheck source=/dev/null
 . /etc/os-release

@@ -1,4 +1,4 @@
-"""Under which settings of this laptop's engine a container can be a machine."""
+"""Find the settings under which a container on this laptop's engine can be a machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hashlab.state.files import read_json, save_cache
 
 PROBE_SECONDS = 60
 
-# What `--privileged` gives, piece by piece, for an engine that itself lacks CAP_SYS_RESOURCE.
+# The parts of `--privileged`, for an engine that itself lacks CAP_SYS_RESOURCE.
 UNPRIVILEGED_CAPS = {"CapAdd": ["ALL"], "CapDrop": ["SYS_RESOURCE"]}
 SECURITY_OPTIONS = ("seccomp=unconfined", "apparmor=unconfined")
-# What the command line calls systempaths=unconfined.
+# Called systempaths=unconfined on the command line.
 OPEN_PATHS: Mapping[str, list[str]] = {"MaskedPaths": [], "ReadonlyPaths": []}
 
 
@@ -24,12 +24,12 @@ class Isolation:
     """Finds out once per engine how a container gets what systemd and an inner engine need."""
 
     def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:
-        """``cache`` is a file that may be deleted; it keeps what was probed of the engine."""
+        """``cache`` is a file that may be deleted; it holds results of probing the engine."""
         self._engine = engine
         self._cache = cache
 
     def host_config(self, image: str) -> dict[str, Any]:
-        """The HostConfig under which systemd and an inner engine work on this engine."""
+        """Return the HostConfig under which systemd and an inner engine work on this engine."""
         tmpfs = {"/run": "", "/tmp": ""}  # noqa: S108 - paths inside the machine
         host: dict[str, Any] = {"CgroupnsMode": "private", "Tmpfs": tmpfs}
         if self._privileged_works(image):
@@ -47,7 +47,7 @@ class Isolation:
         return works
 
     def _probe_privileged(self, engine: Engine, image: str) -> bool:
-        """Start one privileged container that does nothing and see whether the engine can."""
+        """Return whether the engine can start a privileged container that does nothing."""
         name = f"hashlab-probe-{secrets.token_hex(4)}"
         config = {"Image": image, "Entrypoint": ["/bin/true"], "HostConfig": {"Privileged": True}}
         engine.create(name, config)
@@ -63,7 +63,7 @@ class Isolation:
 
 
 def as_flags(host: Mapping[str, Any]) -> list[str]:
-    """The same HostConfig as words for `docker run`, which is what Vagrant calls."""
+    """Return the same HostConfig as flags of `docker run`, which Vagrant calls."""
     flags = [f"--cgroupns={host['CgroupnsMode']}"]
     flags += [word for path in host["Tmpfs"] for word in ("--tmpfs", path)]
     if host.get("Privileged"):

@@ -1,4 +1,4 @@
-"""A container on the laptop's engine that runs one shell script and is gone afterwards."""
+"""A container on the laptop's engine that runs one shell script and is then removed."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def run_script(
     *,
     name: str,
     image: str,
-    words: Sequence[str] = (),
+    arguments: Sequence[str] = (),
     binds: Sequence[str] = (),
     tmpfs: Mapping[str, str] = MappingProxyType({}),
     capabilities: Sequence[str] = (),
     may_mount: bool = False,
     failure: str,
 ) -> str:
-    """Run ``script`` in a container of ``image`` without a network; return what it printed.
+    """Run ``script`` in a container of ``image`` without a network; return its output.
 
-    ``words``: the script's arguments; ``binds``, ``tmpfs`` (options by path): as the flags of
-    ``docker run``; ``may_mount``: where AppArmor would forbid it even to one with the capability.
-    Raises LabError with ``failure`` as its text.
+    ``arguments``: the script's arguments; ``binds``, ``tmpfs`` (options by path): as the flags of
+    ``docker run``; ``may_mount``: allow mounting where AppArmor would forbid it despite the
+    capability. Raises LabError with the message ``failure``.
     """
     engine.remove(name)
     engine.create(
         name,
         {
             "Image": image,
-            "Entrypoint": ["/bin/sh", "-c", script, "sh", *words],
+            "Entrypoint": ["/bin/sh", "-c", script, "sh", *arguments],
             "HostConfig": {
                 "Binds": list(binds),
                 "Tmpfs": dict(tmpfs),
@@ -49,9 +49,9 @@ def run_script(
     try:
         engine.start(name)
         code = engine.wait(name, timeout=SECONDS)
-        said = engine.logs(name, lines=ALL_LINES)
+        output = engine.logs(name, lines=ALL_LINES)
         if code != 0:
-            raise LabError(failure, output=said)
-        return said
+            raise LabError(failure, output=output)
+        return output
     finally:
         engine.remove(name)

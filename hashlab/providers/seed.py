@@ -1,4 +1,4 @@
-"""The system of a box and its store of images, made on the laptop's engine for every provider."""
+"""The system of a box and its image store, built on the laptop's engine for every provider."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SEED_SECONDS = 60
 
 
 def system_files(*names: str) -> dict[str, str]:
-    """The text of files that describe the system, by name."""
+    """Return the text of files that describe the system, by name."""
     folder = resources.files("hashlab.providers").joinpath(SYSTEM_FOLDER)
     return {name: folder.joinpath(name).read_text("utf-8") for name in names}
 
 
 def labels(manifest: BoxManifest) -> dict[str, str]:
-    """Marks what a box stands on."""
+    """Return labels that mark the objects a box needs."""
     return {BOX_LABEL: manifest.name, RECIPE_LABEL: manifest.recipe}
 
 
@@ -44,7 +44,7 @@ class Seed:
     def build_system(
         self, lab: Lab, manifest: BoxManifest, name: str, *, target: str, track: Track
     ) -> None:
-        """Build the system as image ``name``; ``target``: the stage of its Dockerfile."""
+        """Build the system as image ``name``. ``target``: the stage of its Dockerfile."""
         folder = resources.files("hashlab.providers").joinpath(SYSTEM_FOLDER)
         with resources.as_file(folder) as root:
             context = read_context(
@@ -78,7 +78,9 @@ class Seed:
 
     @contextmanager
     def _machine(self, image: str, volume: str, folder: Path) -> Iterator[str]:
-        """A machine of the new system whose engine writes into the volume; gone afterwards."""
+        """Run a machine of the new system whose engine writes into the volume; remove it
+        afterwards.
+        """
         engine = self._engine()
         name = f"{volume}-seed"
         engine.remove(name)
@@ -88,7 +90,7 @@ class Seed:
         try:
             engine.start(name)
             yield name
-            # An engine that was stopped in order leaves its store whole.
+            # An engine that is stopped cleanly leaves a consistent store.
             done = engine.execute(name, ["systemctl", "stop", "docker.service", "docker.socket"])
             if done.code != 0:
                 raise LabError("the seed machine's engine does not stop", output=done.stderr)

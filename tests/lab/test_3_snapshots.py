@@ -148,7 +148,7 @@ def test_data_comes_back_in_machines_that_stay_as_long_as_only_data_changed(
     assert {row["status"] for row in rows(document, "containers")} == {"skipped"}
     write(lab, "now")
     document = lab.json("restore", "first")
-    assert "made anew: front: /etc" in rows(document, "restore")[0]["detail"]
+    assert "recreated: front: /etc" in rows(document, "restore")[0]["detail"]
     assert machine_ids(lab) != machines
     assert read(lab) == ["then"] * 3
 

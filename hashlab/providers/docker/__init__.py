@@ -23,7 +23,9 @@ class DockerProvider:
     patience = 1.0
 
     def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:
-        """``cache`` is a file that may be deleted; it keeps what was probed of the engine."""
+        """Make a provider. ``cache`` is a file that may be deleted; it holds results of probing the
+        engine.
+        """
         self._engine = engine
         isolation = Isolation(engine=engine, cache=cache)
         self.boxes = DockerBoxes(engine=engine, seed=Seed(engine=engine, isolation=isolation))

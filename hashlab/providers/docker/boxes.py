@@ -1,4 +1,4 @@
-"""Boxes of provider ``docker``: an image with the system, a volume with the image store."""
+"""Boxes of the provider ``docker``: an image with the system, and a volume with the image store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
 from hashlab.state.files import open_binary
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
-# What a box needs on a laptop where it was not built.
+# Files that a box needs on another laptop than the one that built it.
 SYSTEM_TAR = "system.tar"
 STORE_TAR = "store.tar"
 SCRIPT = resources.files("hashlab.providers.docker").joinpath("store.sh").read_text("utf-8")
@@ -60,7 +60,7 @@ class DockerBoxes:
         )
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
-        """See protocols.Boxes. There is no disk to pack: the box names an image."""
+        """See protocols.Boxes. The box names an image and contains no disk."""
         return self.own_files(manifest)
 
     def takes(self, name: str) -> bool:
@@ -68,7 +68,7 @@ class DockerBoxes:
         return name in (SYSTEM_TAR, STORE_TAR)
 
     def fault_of(self, name: str, head: bytes, names: Collection[str]) -> str:
-        """See protocols.Boxes. What the system's tar names is looked at when it is loaded."""
+        """See protocols.Boxes. The names in the system's tar file are checked when it is loaded."""
         return ""
 
     def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
@@ -92,19 +92,19 @@ class DockerBoxes:
 
     def users(self) -> Mapping[str, Sequence[str]]:
         """See protocols.Boxes."""
-        found: dict[str, list[str]] = {}
+        users: dict[str, list[str]] = {}
         for state in self._engine().containers({LAB_LABEL: "", MACHINE_LABEL: ""}):
             if not state.labels[LAB_LABEL]:
-                continue  # no machine: a container of a snapshot's image
+                continue  # not a machine, but a container of a snapshot's image
             machine = f"{state.labels[LAB_LABEL]}/{state.labels[MACHINE_LABEL]}"
-            found.setdefault(state.labels.get(RECIPE_LABEL, ""), []).append(machine)
-        return found
+            users.setdefault(state.labels.get(RECIPE_LABEL, ""), []).append(machine)
+        return users
 
     def export_files(
         self, manifest: BoxManifest, work: Path, *, track: Track
     ) -> Mapping[str, str | Path]:
-        """See protocols.Boxes. The store travels as it is: the images on the laptop's engine may
-        be newer ones by now.
+        """See protocols.Boxes. The store is exported as it is, because the laptop's engine may have
+        newer images.
         """
         engine = self._engine()
         with open_binary(work / SYSTEM_TAR, write=True) as stream:
@@ -114,7 +114,7 @@ class DockerBoxes:
         run_script(
             engine,
             SCRIPT,
-            words=["pack"],
+            arguments=["pack"],
             name=f"{image_store(manifest)}-export",
             image=system_image(manifest),
             binds=[f"{work.resolve()}:/out", f"{image_store(manifest)}:/store:ro"],
@@ -141,18 +141,20 @@ class DockerBoxes:
         return True
 
     def _load_system(self, manifest: BoxManifest, archive: Path, track: Track) -> None:
-        """Take in the system, and nothing but the system."""
+        """Load the system, and refuse any other image."""
         engine, name = self._engine(), system_image(manifest)
         held = image_names(archive)
         if held != [name]:
             raise LabError(
-                f"the box holds the images {', '.join(held) or 'of no name'}, not {name} alone",
+                f"the box contains {', '.join(held) or 'unnamed images'} instead of {name}",
                 where=str(archive),
             )
         with archive.open("rb") as stream:
             engine.load_images(_counted(iter(lambda: stream.read(CHUNK), b""), track))
         if engine.image_labels([name]).get(name, {}).get(RECIPE_LABEL) != manifest.recipe:
-            raise LabError(f"the system in the box is not that of {name}", where=str(archive))
+            raise LabError(
+                f"the system in the box has another recipe than {name}", where=str(archive)
+            )
 
     def _unpack_store(self, manifest: BoxManifest, folder: Path) -> None:
         engine, volume = self._engine(), image_store(manifest)
@@ -161,7 +163,7 @@ class DockerBoxes:
         run_script(
             engine,
             SCRIPT,
-            words=["unpack"],
+            arguments=["unpack"],
             name=f"{volume}-import",
             image=system_image(manifest),
             binds=[f"{folder.resolve()}:/in:ro", f"{volume}:/store"],
@@ -188,8 +190,9 @@ class DockerBoxes:
 
 
 def image_names(archive: Path) -> list[str]:
-    """Return the names of the images in a saved tar, by each list that an engine may go by. Raises
-    LabError when there is none.
+    """Return the names of the images in a saved tar file, from each list that an engine may use.
+
+    Raises LabError if it has no such list.
     """
     names: set[str] = set()
     lists = 0
@@ -204,9 +207,13 @@ def image_names(archive: Path) -> list[str]:
                 names.update(map(str, named(json.loads(member.read()))))
                 lists += 1
     except (NotPlain, OSError, AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise LabError(f"no image can be read from it: {error}", where=str(archive)) from error
+        raise LabError(
+            f"cannot read the names of its images: {error}", where=str(archive)
+        ) from error
     if not lists:
-        raise LabError("no image can be read from it: it lists none", where=str(archive))
+        raise LabError(
+            "cannot read the names of its images: it has no list of images", where=str(archive)
+        )
     return sorted(names)
 
 
@@ -227,7 +234,7 @@ def _names_in_repositories(repositories: Any) -> Iterator[str]:
         yield from (f"{name}:{tag}" for tag in tags)
 
 
-# Docker's own, that of engines with containerd's store, that of the oldest.
+# Docker's own list, the one of engines with containerd's store, and the one of very old engines.
 _LISTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "manifest.json": _names_in_manifest,
     "index.json": _names_in_index,

@@ -1,4 +1,6 @@
-"""Data put back under containers that are those of a snapshot: their machines, which run, stay."""
+"""Restore the data of a snapshot under containers that still belong to it. Their machines keep
+running.
+"""
 
 from __future__ import annotations
 
@@ -18,44 +20,50 @@ BOOT = "boot"
 def changed_outside(
     planned: PlannedMachine, parts: Mapping[str, Any], inspected: Mapping[str, Any] | None
 ) -> str:
-    """Why a machine can't stay, as far as the laptop's engine shows it; "" when it can. ``parts``:
-    what the manifest says of it; ``inspected``: how the engine describes it.
+    """Return why a machine cannot stay, as far as the laptop's engine shows it; "" if it can.
+
+    ``parts``: the manifest's description of it; ``inspected``: the engine's description.
     """
     if inspected is None:
-        return "it is not there"
+        return "it is missing"
     seen = observed(planned.name, inspected)
     if seen.state != "running":
         return f"it is {seen.state}"
     if not _since(parts, inspected):
-        return "it was made anew since then"
+        return "it was replaced since then"
     if seen.address != planned.address:
-        return "it gets another address"
+        return "its address changes"
     return ""
 
 
 def changed_inside(
     engine: Engine, container: str, parts: Mapping[str, Any], inspected: Mapping[str, Any]
 ) -> str:
-    """The same as far as the machine's own files show it. Raises LabError."""
+    """Return the same as ``changed_outside``, as far as the machine's own files show it. Raises
+    LabError.
+    """
     words = ("changed", "/", _since(parts, inspected))
-    return _run(engine, container, *words, failure="cannot see what has changed in it").strip()
+    return _run(
+        engine, container, *words, failure="cannot find out which of its files changed"
+    ).strip()
 
 
 def hold_network(engine: Engine, container: str, network: str) -> None:
-    """Let the machine stay on the overlay network while it has no containers. Raises LabError."""
+    """Keep the machine on the overlay network while it has no containers. Raises LabError."""
     words = ("hold", STORE, network)
     _run(engine, container, *words, failure="cannot keep the machine on its network")
 
 
 def put_back(engine: Engine, container: str, network: str) -> None:
-    """End the machine's containers and exchange their data for what was staged. Raises LabError."""
+    """Stop the machine's containers and replace their data by the staged data. Raises LabError."""
     _run(engine, container, "put", STORE, network, failure="cannot put the data back")
 
 
 def _since(parts: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
-    """From when on nothing may have changed in a machine: the instant of the snapshot in seconds
-    since 1970 for the machine that was kept, its boot for one that was made from the snapshot; ""
-    for any other.
+    """Return the time after which nothing may have changed in a machine.
+
+    For the machine that was saved, the instant of the snapshot in seconds since 1970; for one made
+    from the snapshot, its boot; "" for any other.
     """
     if parts.get("container") == inspected["Id"]:
         return str(parts["instant"])

@@ -1,16 +1,16 @@
 #!/bin/sh
-# What is done inside a machine whose containers are those of a snapshot: they stay, and get the data
-# of its instant. ENGINE is the engine's folder, in which .hashlab-new holds what was staged of the
-# snapshot: everything but the layers of images.
+# Runs inside a machine whose containers belong to a snapshot: the containers stay and get the data
+# of its instant. ENGINE is the engine's folder. Its folder .hashlab-new holds the staged part of
+# the snapshot: everything but the layers of images.
 set -eu
 
-# The container that holds a machine's place, and its image.
+# The container that keeps the machine on its network, and its image.
 ANCHOR=hashlab-anchor
 
-# changed ROOT SINCE: print one path below ROOT that has changed since then, if any: in seconds since
-# 1970, or "boot". What does not count: what programs of the system note for themselves, and what
-# hashlab writes anew with every upload. The time of a folder tells that something in it has gone;
-# those that other mounts cover, and those above them, do not count.
+# changed ROOT SINCE: print one path below ROOT that has changed since then, if any. SINCE is in
+# seconds since 1970, or "boot". Ignored are state files of the system's own programs, and files
+# that hashlab rewrites with every upload. A folder's time shows whether an entry was removed;
+# folders that are mount points, and those above them, are ignored.
 changed() {
     root=${1%/} lib=${1%/}/var/lib own=${1%/}/var/lib/hashlab
     since=$2
@@ -30,21 +30,22 @@ changed() {
     [ -z "$path" ] || echo "${path#"$root"} was changed"
 }
 
-# When the machine had booted, in seconds since 1970, rounded up; nothing while it boots.
+# booted: print when the machine had booted, in seconds since 1970, rounded up; nothing while it
+# boots.
 booted() {
     systemctl show --property=FinishTimestamp --timestamp=unix |
         sed -n 's/.*@//p' | awk '{ print $1 + 1 }'
 }
 
-# hold ENGINE NETWORK: keep the machine on the lab's network while its containers are away. The last one
-# that leaves a network takes the machine along; when several machines come back at once, some are not
-# told of each other until everything is gossiped again, half a minute later. So a program that does
-# nothing stays. A machine that is not on the network needs none.
+# hold ENGINE NETWORK: keep the machine on the lab's network while its containers are stopped. The
+# last container that leaves a network takes the machine off it. If several machines come back at
+# once, some of them learn of each other only by the next full gossip, half a minute later. So an
+# idle container stays. A machine that is not on the network needs none.
 hold() {
     ! held "$1" || return 0
     docker network inspect "$2" > /dev/null 2>&1 || return 0
     ! docker inspect "$ANCHOR" > /dev/null 2>&1 || docker rm --force "$ANCHOR" > /dev/null
-    # Of a program and its libraries, which are the machine's own.
+    # The image is empty: the program and its libraries are the machine's own.
     docker image inspect "$ANCHOR" > /dev/null 2>&1 ||
         tar --create --files-from=/dev/null | docker import - "$ANCHOR" > /dev/null
     loader=$(ldd /usr/bin/sleep | sed -n 's,^[[:space:]]*\(/[^ ]*\) (.*,\1,p')
@@ -53,8 +54,8 @@ hold() {
         "$ANCHOR" /usr/bin/sleep infinity > /dev/null
 }
 
-# held ENGINE: whether that program runs, on the network of all others that run. The engine's notes
-# tell that, which is much quicker than to ask it.
+# held ENGINE: succeed if that container runs, on the same network as all other running ones. The
+# engine's files show this much faster than its API.
 held() {
     running=$(cd "$1/containers" && grep -l -D skip '"Running":true' -- */config.v2.json) || return 1
     (
@@ -65,8 +66,8 @@ held() {
     )
 }
 
-# put ENGINE NETWORK: end all containers at once, and exchange what they have written. When hashlab is
-# killed this goes on, and what is to be staged next waits for it.
+# put ENGINE NETWORK: kill all containers and replace their written data. If hashlab is killed this
+# continues, and the next staging waits for it.
 put() {
     exec 9< "$1"
     flock 9
@@ -98,14 +99,15 @@ put() {
     rm -rf "$new" "$old"
 }
 
-# exchange PATH: what is there goes aside, what was staged comes.
+# exchange PATH: move the existing path aside and the staged one into place.
 exchange() {
     mkdir -p "$old/${1%/*}"
     [ ! -e "$1" ] || mv "$1" "$old/$1"
     [ ! -e "$new/$1" ] || mv "$new/$1" "$1"
 }
 
-# until_unmounted FOLDER: a container's file system may be held for a moment after its end.
+# until_unmounted FOLDER: wait, because a container's file system may stay mounted for a moment
+# after its end.
 until_unmounted() {
     left=200
     while grep -qF " $1 " /proc/self/mounts; do

@@ -1,4 +1,6 @@
-"""Machines of provider ``docker``: containers with systemd, sshd and their own Docker Engine."""
+"""Machines of the provider ``docker``: containers with systemd, sshd and their own Docker
+Engine.
+"""
 
 from __future__ import annotations
 
@@ -63,14 +65,16 @@ class DockerMachines:
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
     ) -> None:
-        """See protocols.Machines. A new machine's image store is the box's, by hard links."""
+        """See protocols.Machines. A new machine's image store consists of hard links to the box's
+        store.
+        """
         names = [image_store(manifest), *(volume(lab, machine.name) for machine in machines)]
         engine = self._engine()
         binds, covers = seen(engine, names)
         run_script(
             engine,
             STORE_SCRIPT,
-            words=["clone", *map(folder, names)],
+            arguments=["clone", *map(folder, names)],
             name=f"{lab.id}-clone",
             image=system_image(manifest),
             binds=binds,
@@ -81,8 +85,10 @@ class DockerMachines:
         track.detail(f"{len(machines)} image stores cloned")
 
     def make_network(self, lab: Lab, subnet: str) -> None:
-        """Make the lab's network, unless it is there. One of our own can be labelled, so that it
-        is found again whatever becomes of the machines.
+        """Create the lab's network unless it exists.
+
+        hashlab creates it, not Vagrant, because it then has a label by which it is found even
+        without machines.
         """
         engine = self._engine()
         if engine.networks().get(lab.id) == (subnet,):
@@ -111,20 +117,20 @@ class DockerMachines:
         }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines. The engine starts containers at once, in one call."""
+        """See protocols.Machines. One call starts all containers in parallel."""
         return [[machines]]
 
     def all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
         engine = self._engine()
-        found = {
+        descriptions = {
             state.labels[MACHINE_LABEL]: engine.inspect(state.id)
             for state in engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         }
         return [
             observed(machine.name, inspected)
             for machine in lab.machines
-            if (inspected := found.get(machine.name)) is not None
+            if (inspected := descriptions.get(machine.name)) is not None
         ]
 
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
@@ -139,8 +145,10 @@ class DockerMachines:
         engine.remove_volume(volume(lab, machine))
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """See protocols.Machines. A machine whose network is gone can't be reached and
-        will not start again. Those that stand still for a snapshot that was killed go on.
+        """See protocols.Machines.
+
+        A machine whose network is gone is unreachable and will not start again. Machines that a
+        killed snapshot left paused are resumed.
         """
         engine = self._engine()
         network = engine.network_id(lab.id)
@@ -156,16 +164,16 @@ class DockerMachines:
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
         """See protocols.Machines."""
         engine = self._engine()
-        there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
-        for state in there:
+        existing = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        for state in existing:
             folder = vagrant_folder / "machines" / state.labels[MACHINE_LABEL] / "docker"
             if not is_file(folder / "id"):
                 write_text(folder / "id", state.id)
-        running = [state.id for state in there if state.state == "running"]
+        running = [state.id for state in existing if state.state == "running"]
         parallel(running, lambda name: _authorize(engine, name, public_key), CancelToken())
 
     def host_key(self, lab: Lab, machine: str) -> str:
-        """See protocols.Machines. The engine's own channel into the container is the trust."""
+        """See protocols.Machines. The engine's own channel into the container is trusted."""
         path = "/etc/ssh/ssh_host_ed25519_key.pub"
         done = self._engine().execute(container(lab, machine), ["cat", path])
         return " ".join(done.stdout.split()[:2]) if done.code == 0 else ""
@@ -200,7 +208,7 @@ class DockerMachines:
             engine.remove_network(network)
             removed.append(f"network {network}")
         for image in engine.images_with({SNAPSHOT_OF: lab.id}):
-            # Of a snapshot that was removed while a machine stood on it.
+            # Left by a snapshot that was removed while a machine still used it.
             if image.startswith("sha256:"):
                 engine.remove_image(image)
         return removed
@@ -230,10 +238,10 @@ def _limits(machine: Machine) -> list[str]:
 
 
 def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
-    """A machine as the engine's description of its container shows it."""
+    """Return a machine as described by the engine's description of its container."""
     settings = inspected["NetworkSettings"]
     up = bool(settings.get("Ports"))
-    # A machine that does not run has its ports, its sshd's too, only in what it was asked to have.
+    # For a stopped machine the engine shows ports only in the requested settings.
     published = settings["Ports"] if up else (inspected.get("HostConfig") or {}).get("PortBindings")
     ports = {
         int(guest.split("/")[0]): int(bindings[0]["HostPort"])
@@ -256,9 +264,11 @@ def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
 
 
 def _address(network: Mapping[str, Any]) -> IPv4Address | None:
-    """A stopped container keeps its address only in what it was asked to have."""
-    asked = (network.get("IPAMConfig") or {}).get("IPv4Address")
-    text = network.get("IPAddress") or asked
+    """Return the address; for a stopped container the engine shows it only in the requested
+    settings.
+    """
+    requested = (network.get("IPAMConfig") or {}).get("IPv4Address")
+    text = network.get("IPAddress") or requested
     return IPv4Address(text) if text else None
 
 
@@ -267,4 +277,6 @@ def _authorize(engine: Engine, container: str, public_key: str) -> None:
     script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
     done = engine.execute(container, ["sh", "-c", script, public_key, path])
     if done.code != 0:
-        raise LabError("cannot give the machine our key", where=container, output=done.stderr)
+        raise LabError(
+            "cannot install hashlab's key on the machine", where=container, output=done.stderr
+        )

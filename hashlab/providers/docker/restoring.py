@@ -1,5 +1,5 @@
-"""Restores a snapshot of provider ``docker``: data alone where the machines are still those of the
-snapshot, whole machines otherwise.
+"""Restore a snapshot of the provider ``docker``: only the data if the machines still belong to the
+snapshot, else whole machines.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY_VARIABLE = "HASHLAB_AUTHORIZED_KEY"
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``protocols.Snapshots.restore`` is asked for."""
+    """The arguments of ``protocols.Snapshots.restore``."""
 
     lab: Lab
     manifest: SnapshotManifest
@@ -37,18 +37,22 @@ class Plan:
     may_stay: bool
 
     def parts(self, machine: str) -> Mapping[str, Any]:
-        """What the manifest says of a machine."""
-        return next(one.parts for one in self.manifest.machines if one.name == machine)
+        """Return the manifest's description of a machine."""
+        return next(saved.parts for saved in self.manifest.machines if saved.name == machine)
 
     def pair(self, machine: str) -> str:
-        """The snapshot's folder of a machine's engine, and the machine's own."""
+        """Return the snapshot's folder of a machine's engine and the machine's own, separated by
+        ":".
+        """
         kept = kept_folder(self.lab, self.manifest.name, machine)
         return f"{kept}:{folder(volume(self.lab, machine))}"
 
 
 class Restoring:
-    """One restore. Everything that can fail for want of disk is done while the machines still run;
-    the engine's API in place of Vagrant saves most of the time.
+    """One restore.
+
+    Everything that may fail for lack of disk space is done while the machines still run. Calling
+    the engine's API instead of Vagrant saves most of the time.
     """
 
     def __init__(self, engine: Engine, machines: DockerMachines, plan: Plan) -> None:
@@ -71,12 +75,12 @@ class Restoring:
             if why:
                 with track.child("exchange"):
                     self._make_way()
-                    # Each by itself: while one starts, the engine still takes down the next.
+                    # In parallel: while one machine starts, the engine can already stop the next.
                     exchange = partial(self._exchange, shell)
                     parallel(plan.machines, exchange, CancelToken())
         count, taken = len(plan.machines), plan.manifest.taken
         if why:
-            track.detail(f"{count} machines of {taken}, made anew: {why}")
+            track.detail(f"{count} machines of {taken}, recreated: {why}")
             return None
         track.detail(f"{count} machines stay and get the data of {taken}")
         return self._put_back
@@ -87,9 +91,10 @@ class Restoring:
         parallel(names, lambda name: put_back(self._engine, name, lab.overlay), CancelToken())
 
     def _prepare(self, shell: VolumeShell, track: Track) -> str:
-        """See whether the snapshot is what was taken, and why data alone would not do ("" when it
-        does), while it is copied beside what the machines use; if anything fails nothing of the
-        copy stays.
+        """Check the snapshot, and copy it next to the machines' own data.
+
+        Returns why restoring only the data is not enough; "" if it is. If anything fails, the copy
+        is removed.
         """
         pairs = [self._plan.pair(one.name) for one in self._plan.machines]
         whys: list[str] = []
@@ -109,7 +114,7 @@ class Restoring:
             works = [compare_snapshot, compare_machines, copy]
             parallel(works, lambda work: work(), CancelToken())
         except LabError:
-            # Why it failed tells more than why its remains, which the next copy removes, stay.
+            # Report the original error; the next copy removes what is left.
             with suppress(LabError):
                 shell.run(SCRIPT, ["unstage", *pairs], failure="cannot remove a copy")
             raise
@@ -120,7 +125,7 @@ class Restoring:
         if not plan.may_stay:
             return "an earlier restore was cut off"
         names = {one.name: container(plan.lab, one.name) for one in plan.machines}
-        seen = {name: engine.inspect(there) for name, there in names.items()}
+        seen = {name: engine.inspect(existing) for name, existing in names.items()}
 
         def first(whys: Iterable[tuple[str, str]]) -> str:
             return next((f"{machine}: {why}" for machine, why in whys if why), "")
@@ -139,17 +144,19 @@ class Restoring:
         )
 
     def _differ(self, shell: VolumeShell) -> dict[str, str]:
-        """In what the engines of machines differ from those of the snapshot, as far as it is not
-        data; by machine.
+        """Return by machine how its engine differs from that of the snapshot, apart from data; ""
+        if it does not.
         """
         pairs = {self._plan.pair(one.name): one.name for one in self._plan.machines}
         failure = "cannot compare the machines with the snapshot"
-        said = shell.run(SCRIPT, ["differ", *pairs], failure=failure)
-        told = dict(line.split(" ", 1) for line in said.splitlines() if line)
-        return {name: told.get(pair.partition(":")[2], "") for pair, name in pairs.items()}
+        output = shell.run(SCRIPT, ["differ", *pairs], failure=failure)
+        differences = dict(line.split(" ", 1) for line in output.splitlines() if line)
+        return {name: differences.get(pair.partition(":")[2], "") for pair, name in pairs.items()}
 
     def _make_volumes(self) -> None:
-        """A volume that a machine has started from is whole, so its layers can stay."""
+        """Create missing volumes. A volume that a machine has started from is complete, so its
+        layers can be reused.
+        """
         lab, engine = self._plan.lab, self._engine
         for one in self._plan.machines:
             state = engine.container(container(lab, one.name))
@@ -159,15 +166,15 @@ class Restoring:
             engine.create_volume(volume(lab, one.name), marks)
 
     def _make_way(self) -> None:
-        """Remove what is not replaced one by one: machines that the lab no longer has; all of them
-        when their network becomes another one.
+        """Remove objects that are not replaced one by one: machines that the lab no longer has, or
+        all machines if their network changes.
         """
         lab, engine, subnet = self._plan.lab, self._engine, str(self._plan.subnet)
-        there = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
+        existing = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         wanted = {one.name for one in self._plan.machines}
         if self._machines.own_subnet(lab) != subnet:
             wanted.clear()
-        going = [one.id for one in there if one.labels[MACHINE_LABEL] not in wanted]
+        going = [one.id for one in existing if one.labels[MACHINE_LABEL] not in wanted]
         parallel(going, engine.remove, CancelToken())
         self._machines.make_network(lab, subnet)
 

@@ -1,18 +1,17 @@
 #!/bin/sh
-# What snapshots do inside volumes. Arguments: what to do, then "FROM:TO" for each machine, which
-# are done at once. A machine's folder is its engine's /var/lib/docker. A snapshot's folder holds
-# `layers`, the names of all image layers, and `data`, everything.
-#
+# The work of snapshots inside volumes. Arguments: a function below, then "FROM:TO" for each
+# machine; all machines are done in parallel. A machine's folder is its engine's /var/lib/docker. A
+# snapshot's folder contains `layers`, the names of all image layers, and `data`, everything.
 # Layers of images never change, so their files are shared by hard links. Layers of containers and
-# all the rest change, and are copied. What the engine knows of its Swarm is left out: a new one is
-# formed, for an engine that wakes before its manager waits up to a minute for the old one. So is what
-# it knows of networks, unless somebody has made one: it would set up each container's, to take it down.
-# Whatever a machine's root has planted in its folder (links, names that look like options or paths)
-# leads nowhere else: a folder there is entered, not named, and it is looked where that led. A pipe in
-# place of a file would hold its reader for ever: only plain files are read.
+# all the rest change, and are copied. The engine's Swarm state is left out: a new Swarm is formed,
+# because an engine that starts before its manager waits up to a minute for the old one. Its network
+# state is left out as well, unless a user has created a network: the engine would set up each
+# container's network only to remove it. Links in a machine's folder, or names that look like
+# options or paths, cannot lead elsewhere: folders are entered, not named, and the result is
+# checked.
 set -eu
 
-# into FOLDER: go there, and only there.
+# into FOLDER: change to this folder, and refuse if a link leads elsewhere.
 into() {
     if ! cd -P -- "$1" || [ "$PWD" != "$1" ]; then
         echo "$1 is not a folder of its own" >&2
@@ -20,18 +19,21 @@ into() {
     fi
 }
 
-# entries [TEST…]: what is in the current folder and passes find's tests, as ./NAME, each ended by NUL.
+# entries [TEST…]: print the entries of the current folder that pass find's tests, as ./NAME, each
+# ended by NUL.
 entries() {
     find . -mindepth 1 -maxdepth 1 "$@" -print0
 }
 
-# layers: of a list of layers' names, those that are Docker's: others would be paths or options.
+# layers: filter a list of layer names; only Docker's form of names passes, because others could be
+# paths or options.
 layers() {
     sed -n '/^[0-9a-z][0-9a-z-]*$/p'
 }
 
-# Before the machines stand still: link FROM a machine TO a snapshot. A layer that is not finished
-# at this moment is no image's layer yet; it is copied with the rest.
+# link FROM TO: runs before the machines are paused. Links the layers of a machine into a snapshot.
+# A layer that is unfinished at this moment does not belong to an image yet; it is copied with the
+# rest.
 link() {
     mkdir -p "$2/data/overlay2"
     : > "$2/layers"
@@ -42,20 +44,21 @@ link() {
     (into "$1/overlay2" && xargs -r cp -al -t "$2/data/overlay2" -- < "$2/layers")
 }
 
-# While they do: copy what is not linked, FROM a machine TO a snapshot.
+# copy FROM TO: runs while the machines are paused. Copies everything that was not linked.
 copy() {
     copy_rest "$1" "$2/layers" "$2/data"
 }
 
-# own_networks ENGINE: whether it knows only networks that it makes by itself, as far as they are not
-# its Swarm's. Their names stand as text in its database, some of them after they are gone.
+# own_networks ENGINE: succeed if the engine only knows the networks that it creates itself and
+# those of its Swarm. Their names are text in its database, some of them even after their removal.
 own_networks() {
     [ ! -f "$1/network/files/local-kv.db" ] || ! grep -aoE '"name":"[^"]*","networkType":"[^"]*"' \
         "$1/network/files/local-kv.db" 2> /dev/null |
         grep -vqE '"name":"(bridge|docker_gwbridge|host|none)"|"networkType":"overlay"'
 }
 
-# copy_rest FROM LAYERS TO: the target is an open folder, whatever becomes of its name meanwhile.
+# copy_rest FROM LAYERS TO: the target is an open folder, so that renaming it meanwhile does no
+# harm.
 copy_rest() {
     (
         into "$3/overlay2"
@@ -75,9 +78,10 @@ copy_rest() {
     )
 }
 
-# Tell of the snapshot in TO: its folder, entries, bytes of its files, one hash of all names, kinds,
-# sizes, times and targets of links, and bytes of disk that nothing else uses. Whenever an engine makes
-# a container, it writes anew the empty file `committed` of the image's last layer, which is shared.
+# Describe the snapshot in TO: its folder, number of entries, bytes of its files, one hash of all
+# names, kinds, sizes, times and link targets, and bytes of disk that nothing else uses. When an
+# engine creates a container, it rewrites the empty file `committed` of the image's last layer,
+# which is shared; so the time of that file is left out.
 tell() {
     cd "$2"
     counted=$(find data -printf '%y %s\n' |
@@ -89,8 +93,8 @@ tell() {
     echo "$2 $counted ${hash%% *} $own"
 }
 
-# Say why the data of the snapshot FROM alone would not do for the machine of the folder TO, if so: its
-# folder and a reason for each machine of which it is so.
+# differ FROM TO: print why restoring only the data of the snapshot FROM would not be enough for the
+# machine of the folder TO: its folder and a reason, or nothing.
 differ() {
     why=$(difference "$1/data" "$2")
     [ -z "$why" ] || echo "$2 $why"
@@ -127,7 +131,7 @@ difference() {
             echo "its container $id is not described by files"
             return
         fi
-        # One that has ended by itself since then would not run again.
+        # A container that has stopped by itself since then would not run again.
         if [ "$(settings "$then")" != "$(settings "$now")" ] ||
             [ "$(runs "$then")" != "$(runs "$now")" ]; then
             echo "its container $(name_of "$now") differs"
@@ -143,13 +147,13 @@ plain() {
     done
 }
 
-# containers ENGINE: their ids, without that of the one that holds the machine's place on its network.
+# containers ENGINE: print their ids, without the container that keeps the machine on its network.
 containers() {
     (into "$1/containers" && grep -L -D skip '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
 }
 
-# settings CONTAINER: those it was made with. When it is started again, an engine writes some of those
-# that were not given in another way.
+# settings CONTAINER: print the settings it was created with. On a restart, an engine writes some
+# unset ones in another form.
 settings() {
     sed 's/:null/:[]/g' "$1/hostconfig.json"
 }
@@ -162,8 +166,8 @@ name_of() {
     sed 's,.*"Name":"/\([^"]*\)".*,\1,' "$1/config.v2.json"
 }
 
-# FROM a snapshot, prepare beside what the machine of the folder TO uses all that it will need.
-# Layers it has already are not linked again.
+# stage FROM TO: prepare, next to the data in use by the machine of the folder TO, everything that
+# it will need from the snapshot FROM. Layers that it already has are not linked again.
 stage() {
     exec 9< "$2"
     flock 9
@@ -183,8 +187,8 @@ stage() {
     copy_rest "$1/data" "$1/layers" "$2/.hashlab-new"
 }
 
-# Nothing uses the folder TO any more: what was staged comes, and what is not in the snapshot FROM is
-# put aside; the machine removes it when it starts.
+# swap FROM TO: the folder TO is not in use. Move the staged data into place, and everything that is
+# not in the snapshot FROM aside; the machine deletes that when it starts.
 swap() {
     into "$2"
     rm -rf .hashlab-old
@@ -202,21 +206,21 @@ swap() {
     rmdir .hashlab-new
 }
 
-# Nothing comes of it: what was staged in the folder TO goes.
+# unstage FROM TO: the restore failed; remove the staged data.
 unstage() {
     exec 9< "$2"
     flock 9
     rm -rf "$2/.hashlab-new"
 }
 
-# Whoever waits for this script takes a long silence for a broken wire.
+# A long silence would look like a lost connection to the caller.
 (while sleep 20 > /dev/null 2>&1; do echo; done) &
 beat=$!
 trap 'kill "$beat"' EXIT
 
 what=$1
 shift
-# Whatever has changed in the machines' own files by then belongs to the snapshot.
+# Every change to the machines' own files up to this time belongs to the snapshot.
 [ "$what" != copy ] || date +%s.%N
 jobs=""
 for pair in "$@"; do

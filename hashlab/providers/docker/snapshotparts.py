@@ -1,4 +1,4 @@
-"""What a snapshot of provider ``docker`` consists of, and what its manifest says of that."""
+"""The parts of a snapshot of the provider ``docker``, and their description in the manifest."""
 
 from __future__ import annotations
 
@@ -15,25 +15,28 @@ from hashlab.providers.docker.names import snapshot_image, snapshot_volume, volu
 from hashlab.providers.docker.volume_shell import VolumeShell, folder
 
 SCRIPT = resources.files("hashlab.providers.docker").joinpath("snapshot.sh").read_text("utf-8")
-# What Vagrant asked for, as the engine shows it. Its image, key, address and ports are told anew.
+# Settings that Vagrant requested, under the engine's names. Image, key, address and ports are set
+# again at each restore.
 CONFIG = ("Hostname", "Labels", "Entrypoint", "StopSignal")
 HOST_CONFIG = (
     *("Binds", "CapAdd", "CapDrop", "CgroupnsMode", "MaskedPaths", "Memory", "MemorySwap"),
     *("NanoCpus", "Privileged", "ReadonlyPaths", "RestartPolicy", "SecurityOpt", "Tmpfs"),
 )
 COMPARED = ("entries", "bytes", "listing")
-# What a manifest must say of each machine. Older ones do not say the container and the instant, by
-# which a machine is known to be still the one that was kept.
+# Keys that a manifest must have for each machine. Older manifests lack the container and the
+# instant, by which an unchanged machine is recognised.
 PARTS = ("image", "image_id", "volume", *COMPARED, "config", "host_config")
 
 
 def kept_folder(lab: Lab, name: str, machine: str) -> str:
-    """The path at which a VolumeShell sees what a snapshot keeps of a machine's engine."""
+    """Return the path at which a volume shell sees a snapshot's copy of a machine's engine
+    folder.
+    """
     return folder(snapshot_volume(lab, name, machine))
 
 
 def lab_volumes(lab: Lab, name: str, machines: Sequence[str]) -> list[str]:
-    """The volumes of machines, and those in which a snapshot keeps theirs."""
+    """Return the volumes of machines, and those of a snapshot's copies."""
     kept = [snapshot_volume(lab, name, machine) for machine in machines]
     return [*kept, *(volume(lab, machine) for machine in machines)]
 
@@ -48,8 +51,10 @@ def described(
     told: Mapping[str, str],
     instant: str,
 ) -> MachineSnapshot:
-    """A machine in the manifest. ``told``: by ``tell``; ``instant``: when it stood still, in
-    seconds since 1970 by the engine's clock. Raises LabError when it publishes no port for SSH.
+    """Return the manifest's description of a machine.
+
+    ``told``: from ``tell``; ``instant``: when it was paused, in seconds since 1970 by the engine's
+    clock. Raises LabError if it publishes no port for SSH.
     """
     seen = observed(machine, inspected)
     if seen.endpoint is None:
@@ -63,7 +68,7 @@ def described(
         "instant": instant,
         **{key: told[key] for key in COMPARED},
         "config": {key: inspected["Config"][key] for key in CONFIG if inspected["Config"].get(key)},
-        # An empty list is something else than none: it opens paths that are closed by default.
+        # An empty list differs from a missing one: it opens paths that are closed by default.
         "host_config": {key: host[key] for key in HOST_CONFIG if host.get(key) is not None},
     }
     return MachineSnapshot(
@@ -74,21 +79,21 @@ def described(
 def tell(
     shell: VolumeShell, lab: Lab, name: str, machines: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
-    """What a snapshot's volumes hold, by machine."""
+    """Return the description of a snapshot's volumes, by machine."""
     pairs = [f":{kept_folder(lab, name, machine)}" for machine in machines]
-    said = shell.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
-    lines = [line.split(" ") for line in said.splitlines() if line]
+    output = shell.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
+    lines = [line.split(" ") for line in output.splitlines() if line]
     keys = (*COMPARED, "own")
     told = {where: dict(zip(keys, values, strict=True)) for where, *values in lines}
     return {machine: told[kept_folder(lab, name, machine)] for machine in machines}
 
 
 def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
-    """Raise LabError unless the volumes hold what they held when the snapshot was taken."""
+    """Raise LabError unless the volumes have the same content as when the snapshot was taken."""
     machines = {one.name: one.parts for one in manifest.machines}
     told = tell(shell, lab, manifest.name, machines)
     wrong = [
-        f"volume {parts['volume']} holds {_difference(told[name], parts)}"
+        f"volume {parts['volume']} contains {_difference(told[name], parts)}"
         for name, parts in machines.items()
         if any(told[name][key] != parts[key] for key in COMPARED)
     ]
@@ -101,8 +106,8 @@ def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
 
 def _difference(now: Mapping[str, str], then: Mapping[str, Any]) -> str:
     if (now["entries"], now["bytes"]) == (then["entries"], then["bytes"]):
-        return "files of other names, sizes or times than were taken"
+        return "files with other names, sizes or times than when it was taken"
     return (
         f"{now['entries']} entries, {now['bytes']} bytes; "
-        f"taken were {then['entries']}, {then['bytes']}"
+        f"when taken: {then['entries']}, {then['bytes']}"
     )

@@ -1,7 +1,7 @@
-"""Snapshots of provider ``docker``: machines stand still together while what may change is copied.
+"""Snapshots of the provider ``docker``: all machines are paused while changing data is copied.
 
-A machine's own file system becomes an image, its engine's folder a volume. Both carry labels of
-their own and stay when the lab is destroyed.
+A machine's own file system becomes an image, its engine's folder a volume. Both have labels of
+their own and remain when the lab is destroyed.
 """
 
 from __future__ import annotations
@@ -58,66 +58,72 @@ class DockerSnapshots:
 
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
         """See protocols.Snapshots."""
-        there = self._running(lab)
+        running = self._running(lab)
         self.remove(lab, name)
         try:
-            return self._keep(lab, name, there, track)
+            return self._keep(lab, name, running, track)
         except BaseException:
             self.remove(lab, name)
             raise
 
     def _running(self, lab: Lab) -> dict[str, Mapping[str, Any]]:
-        """What the engine says of every machine of the lab, all of which must run."""
+        """Return the engine's description of every machine of the lab. Raises LabError unless all
+        are running.
+        """
         engine = self._engine()
         found = {m.name: engine.inspect(container(lab, m.name)) for m in lab.machines}
         still = [
-            f"{name} is {one['State']['Status'] if one else 'not there'}"
+            f"{name} is {one['State']['Status'] if one else 'missing'}"
             for name, one in found.items()
             if one is None or one["State"]["Status"] != "running"
         ]
         if still:
-            raise LabError(f"not every machine runs: {', '.join(still)}", next_step="hashlab dev")
+            raise LabError(
+                f"not all machines are running: {', '.join(still)}", next_step="hashlab dev"
+            )
         return {name: one for name, one in found.items() if one is not None}
 
     def _keep(
-        self, lab: Lab, name: str, there: Mapping[str, Mapping[str, Any]], track: Track
+        self, lab: Lab, name: str, running: Mapping[str, Mapping[str, Any]], track: Track
     ) -> Taken:
         engine = self._engine()
         marks = {SNAPSHOT_OF: lab.id, SNAPSHOT: name}
-        for machine in there:
+        for machine in running:
             engine.create_volume(snapshot_volume(lab, name, machine), marks)
-        pairs = [f"{folder(volume(lab, m))}:{kept_folder(lab, name, m)}" for m in there]
-        own = lab_volumes(lab, name, list(there))
-        recipes = sorted({observed(machine, one).recipe for machine, one in there.items()})
+        pairs = [f"{folder(volume(lab, m))}:{kept_folder(lab, name, m)}" for m in running]
+        own = lab_volumes(lab, name, list(running))
+        recipes = sorted({observed(machine, one).recipe for machine, one in running.items()})
         at = f"{lab.id}-snapshot"
         with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             track.detail("linking layers")
             self._prepare(lab, shell, pairs)
-            track.detail("copying, the machines stand still")
-            with self._standing_still([one["Id"] for one in there.values()]) as stood:
-                images, instant = self._copy(lab, name, there, shell, pairs)
-            told = tell(shell, lab, name, there)
-        sizes = self._own_sizes(there, images)
+            track.detail("copying while the machines are paused")
+            with self._paused([one["Id"] for one in running.values()]) as paused_seconds:
+                images, instant = self._copy(lab, name, running, shell, pairs)
+            descriptions = tell(shell, lab, name, running)
+        sizes = self._own_sizes(running, images)
         return Taken(
             tuple(
                 described(
                     lab,
                     name,
                     machine,
-                    inspected=there[machine],
+                    inspected=running[machine],
                     image_id=images[machine],
-                    told=told[machine],
+                    told=descriptions[machine],
                     instant=instant,
                 )
-                for machine in there
+                for machine in running
             ),
-            size=sum(int(one["own"]) for one in told.values()) + sizes,
-            paused=stood(),
+            size=sum(int(one["own"]) for one in descriptions.values()) + sizes,
+            paused=paused_seconds(),
         )
 
     def _prepare(self, lab: Lab, shell: VolumeShell, pairs: Sequence[str]) -> None:
-        """What can be done while the machines still run. That they can stay on their network
-        without containers, to have the data back, is part of the snapshot.
+        """Do the work that is possible while the machines still run.
+
+        The snapshot includes a way to keep the machines on their network without containers, which
+        a later restore of data needs.
         """
         engine = self._engine()
 
@@ -130,8 +136,10 @@ class DockerSnapshots:
         parallel(works, lambda work: work(), CancelToken())
 
     @contextmanager
-    def _standing_still(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:
-        """Gives a function that tells for how many seconds they stood still, once they go on."""
+    def _paused(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:
+        """Pause the containers during the block. Yields a function that afterwards returns for how
+        many seconds.
+        """
         engine, seconds = self._engine(), [0.0]
         began = time.monotonic()
         try:
@@ -145,33 +153,36 @@ class DockerSnapshots:
         self,
         lab: Lab,
         name: str,
-        there: Mapping[str, Mapping[str, Any]],
+        running: Mapping[str, Mapping[str, Any]],
         shell: VolumeShell,
         pairs: Sequence[str],
     ) -> tuple[dict[str, str], str]:
-        """Copy the volumes and make the images, all at once; returns the images' ids, and when this
-        began by the engine's clock.
+        """Copy the volumes and make the images, in parallel.
+
+        Returns the images' ids, and the engine's time when the copying began.
         """
         engine = self._engine()
-        # No machine may be found by what its image says.
+        # Labels of the image must not make it look like a machine.
         marks = {SNAPSHOT_OF: lab.id, SNAPSHOT: name, LAB_LABEL: "", MACHINE_LABEL: ""}
         images: dict[str, str] = {}
-        said: list[str] = []
+        output: list[str] = []
 
         def work(machine: str) -> None:
             if machine:
                 target = snapshot_image(lab, name, machine)
-                images[machine] = engine.commit(there[machine]["Id"], target, marks)
+                images[machine] = engine.commit(running[machine]["Id"], target, marks)
             else:
                 failure = "cannot copy the machines' volumes"
-                said.extend(shell.run(SCRIPT, ["copy", *pairs], failure=failure).split())
+                output.extend(shell.run(SCRIPT, ["copy", *pairs], failure=failure).split())
 
-        parallel(["", *there], work, CancelToken())
-        return images, said[0]
+        parallel(["", *running], work, CancelToken())
+        return images, output[0]
 
-    def _own_sizes(self, there: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]) -> int:
-        """Bytes that the images add to those the machines were made from."""
-        bases = [str(one["Image"]) for one in there.values()]
+    def _own_sizes(
+        self, running: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]
+    ) -> int:
+        """Return the bytes that the images add to the images that the machines were made from."""
+        bases = [str(one["Image"]) for one in running.values()]
         sizes = self._engine().image_sizes([*bases, *images.values()])
         pairs = zip(bases, images.values(), strict=True)
         return sum(max(0, sizes.get(image, 0) - sizes.get(base, 0)) for base, image in pairs)
@@ -184,13 +195,13 @@ class DockerSnapshots:
         lost = []
         for one in manifest.machines:
             if not set(PARTS) <= set(one.parts):
-                lost.append(f"its manifest says too little of {one.name}")
+                lost.append(f"its manifest lacks data of {one.name}")
                 continue
             found = images.get(one.parts["image"])
             if found is None:
                 lost.append(f"image {one.parts['image']} is gone")
             elif found != one.parts["image_id"]:
-                lost.append(f"image {one.parts['image']} is another one")
+                lost.append(f"image {one.parts['image']} is a different one")
             if one.parts["volume"] not in volumes:
                 lost.append(f"volume {one.parts['volume']} is gone")
         return lost
@@ -228,15 +239,15 @@ class DockerSnapshots:
         )
 
     def remove(self, lab: Lab, name: str) -> list[str]:
-        """See protocols.Snapshots. Of an image that a machine stands on only the name goes; the
-        rest goes with the machine.
+        """See protocols.Snapshots. An image that a machine uses only loses its name; the rest is
+        removed with the machine.
         """
         engine, marks = self._engine(), {SNAPSHOT_OF: lab.id, SNAPSHOT: name}
         removed = []
         for image in engine.images_with(marks):
             if not image.startswith("sha256:") and engine.remove_image(image, force=True):
                 removed.append(f"image {image}")
-        for one in engine.volumes(marks):
-            engine.remove_volume(one)
-            removed.append(f"volume {one}")
+        for volume_name in engine.volumes(marks):
+            engine.remove_volume(volume_name)
+            removed.append(f"volume {volume_name}")
         return removed

@@ -1,4 +1,4 @@
-"""A container on the laptop's engine that sees the volumes of a lab's machines at once."""
+"""A container on the laptop's engine that sees the volumes of a lab's machines together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hashlab.providers.docker.names import BOX_IMAGE
 from hashlab.providers.seed import RECIPE_LABEL
 
 SECONDS = 1800
-# Layers carry marks that only such a container may read and write.
+# Layers have extended attributes that need this capability.
 LAYER_CAPABILITIES = ("SYS_ADMIN",)
 
 
@@ -23,9 +23,9 @@ class VolumeShell:
         self._container = container
 
     def run(self, script: str, words: Sequence[str], *, failure: str) -> str:
-        """Run a shell script with arguments; return what it printed.
+        """Run a shell script with arguments; return its output.
 
-        Raises LabError with ``failure`` as its text.
+        Raises LabError with the message ``failure``.
         """
         command = ["timeout", str(SECONDS), "sh", "-c", script, "sh", *words]
         done = self._engine.execute(self._container, command)
@@ -35,15 +35,16 @@ class VolumeShell:
 
 
 def folder(volume: str) -> str:
-    """Where such a container sees a volume's content."""
+    """Return the path at which such a container sees a volume's content."""
     return f"/volumes/{volume}/_data"
 
 
 def seen(engine: Engine, volumes: Collection[str]) -> tuple[list[str], dict[str, str]]:
-    """The binds and tmpfs through which these volumes are seen, and no others of the engine.
+    """Return the binds and tmpfs through which a container sees these volumes, and no others of the
+    engine.
 
-    Hard links reach no further than a mount, so it is one, of all volumes; those of other labs and
-    programs are covered by something empty. One that is made meanwhile is not.
+    Hard links cannot cross mounts, so one mount contains all volumes, and those of other labs and
+    programs are covered by an empty file system. A volume that is created meanwhile is not covered.
     """
     root = engine.info()["DockerRootDir"]
     others = sorted(set(engine.volumes({})) - set(volumes))
@@ -52,15 +53,17 @@ def seen(engine: Engine, volumes: Collection[str]) -> tuple[list[str], dict[str,
 
 
 def box_image(engine: Engine, recipes: Sequence[str]) -> str:
-    """An image of a box of these recipes, or else of any: a script must not be run by programs that
-    a machine's root may have exchanged, as in the image of a snapshot. Raises LabError.
+    """Return an image of a box of these recipes, else of any box. Raises LabError.
+
+    A snapshot's image would not do: a machine's root may have replaced the programs in it, and they
+    would run the script.
     """
     wanted = [f"{BOX_IMAGE}{recipe}" for recipe in recipes]
     found = [name for name in wanted if name in engine.image_ids(wanted)]
     found = found or [n for n in engine.images_with({RECIPE_LABEL: ""}) if n.startswith(BOX_IMAGE)]
     if not found:
         raise LabError(
-            "no box is on this laptop, whose tools can be used", next_step="hashlab init-box"
+            "this laptop has no box whose tools could be used", next_step="hashlab init-box"
         )
     return found[0]
 

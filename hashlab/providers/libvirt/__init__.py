@@ -15,9 +15,10 @@ from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.seed import Seed
 
 PLUGIN = "vagrant-libvirt"
-# Where Debian's package says that it is there; other installations say it in Vagrant's home.
+# The file by which Debian's package announces the plugin. Other installations list it in Vagrant's
+# home.
 DEBIAN_PLUGIN = Path("/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json")
-# By measure of the example application; emulation runs its JVMs about ten times slower.
+# Measured with the example application: emulation runs its JVMs about ten times slower.
 KVM_PATIENCE = 2.0
 EMULATION_PATIENCE = 10.0
 
@@ -40,9 +41,11 @@ class LibvirtProvider:
         work: Path,
         cores: int,
     ) -> None:
-        """``kvm``: what a guest that was booted under it showed; ``cache``: what was probed of the
-        engine; ``work``: a folder for snapshots and files passed to libvirt; ``cores``: those of
-        the laptop.
+        """Make a provider.
+
+        ``kvm``: the result of booting a guest under KVM; ``cache``: a file for results of probing
+        the engine; ``work``: a folder for snapshots and files passed to libvirt; ``cores``: the
+        number of the laptop's cores.
         """
         self._engine = engine
         self._virsh = Virsh(runner)
@@ -76,8 +79,8 @@ class LibvirtProvider:
 
     def check(self) -> None:
         """See protocols.Provider."""
-        self._engine().info()  # boxes and images are built there
-        if not self._plugin_is_there():
+        self._engine().info()  # boxes and images are built on this engine
+        if not self._plugin_is_installed():
             raise LaptopError(
                 f"Vagrant's plugin {PLUGIN} is not installed",
                 next_step=f"apt-get install {PLUGIN}, or: vagrant plugin install {PLUGIN}",
@@ -102,8 +105,10 @@ class LibvirtProvider:
         how = "with KVM" if kvm.works else "by emulation, about ten times slower"
         return Probe(True, rank, f"virtual machines {how}: {kvm.why}", kvm.next_step)
 
-    def _plugin_is_there(self) -> bool:
-        """Asking Vagrant itself would cost a second."""
+    def _plugin_is_installed(self) -> bool:
+        """Return whether Vagrant's plugin is installed. Calling Vagrant itself would take a
+        second.
+        """
         home = self._environ.get("VAGRANT_HOME")
         own = Path(home) if home else Path(self._environ.get("HOME", "~")) / ".vagrant.d"
         for path in (DEBIAN_PLUGIN, own.expanduser() / "plugins.json"):

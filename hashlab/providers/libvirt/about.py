@@ -1,4 +1,6 @@
-"""What hashlab writes into a domain's description, so that machines are found without our state."""
+"""The description that hashlab writes into a domain, so that machines are recognised without local
+state.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,13 @@ from hashlab.protocols import BoxManifest, PlannedMachine
 from hashlab.providers.libvirt.virsh import Virsh
 
 KEY_WORD = "hashlab.key="
-# Words of the kernel's command line by which a machine learns whom its network is open to.
+# Words of the kernel's command line that give a machine the addresses for which its network is
+# open.
 NETWORK_WORDS = ("hashlab.subnet=", "hashlab.gateway=")
 
 
 def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
-    """The description of a machine that is to be made, as vagrant-libvirt puts it into XML."""
+    """Return the description of a planned machine, escaped for vagrant-libvirt's XML."""
     about = {
         "hashlab": lab.id,
         "machine": planned.name,
@@ -29,24 +32,26 @@ def describe(lab: Lab, planned: PlannedMachine, manifest: BoxManifest) -> str:
 
 
 def key_word(public_key: str) -> str:
-    """The word of the kernel's command line by which a machine learns the lab's public key."""
+    """Return the word of the kernel's command line that gives a machine the lab's public key."""
     return f"{KEY_WORD}{public_key.split()[1]}"
 
 
 def network_words(planned: PlannedMachine) -> list[str]:
-    """The words by which a machine learns the lab's subnet and the laptop's address in it."""
+    """Return the words that give a machine the lab's subnet and the laptop's address in it."""
     subnet = planned.subnet
     values = (subnet, next(subnet.hosts()))
     return [f"{word}{value}" for word, value in zip(NETWORK_WORDS, values, strict=True)]
 
 
 def has_key(described: Element, public_key: str) -> bool:
-    """Whether a domain tells its machine this key."""
+    """Return whether a domain gives its machine this key."""
     return key_word(public_key) in described.findtext("os/cmdline", "").split()
 
 
 def move(described: Element, planned: PlannedMachine, public_key: str) -> None:
-    """Say in a domain's XML (changed in place) where its machine is to be now, and whose."""
+    """Change a domain's XML in place: set its machine's planned address and ports, and the lab's
+    key.
+    """
     line = described.find("os/cmdline")
     if line is not None:
         old = (KEY_WORD, *NETWORK_WORDS)
@@ -58,19 +63,21 @@ def move(described: Element, planned: PlannedMachine, public_key: str) -> None:
 
 
 def moved(about: Mapping[str, Any], planned: PlannedMachine) -> str:
-    """A domain's description, saying where its machine is to be now."""
+    """Return a domain's description with its machine's planned address and ports."""
     return json.dumps({**about, **_place(planned)})
 
 
 def _place(planned: PlannedMachine) -> dict[str, Any]:
-    # SSH goes to the machine's own address: a port planned for it is not forwarded.
+    # SSH goes to the machine's own address, so a port planned for it is not forwarded.
     guests = [port.guest for port in planned.machine.forwarded_ports]
     ports = {str(guest): planned.ports[guest] for guest in guests}
     return {"address": str(planned.address), "ports": ports}
 
 
 def read_about(virsh: Virsh, domain: str) -> Mapping[str, Any]:
-    """What ``describe`` wrote; empty for a domain that is not hashlab's, or is gone."""
+    """Return the data written by ``describe``; empty for a domain that is missing or not
+    hashlab's.
+    """
     try:
         about = json.loads(virsh.ask("desc", domain) or "")
     except ValueError:

@@ -1,4 +1,6 @@
-"""Boxes of provider ``libvirt``: a bootable disk with its kernel beside it, images inside."""
+"""Boxes of the provider ``libvirt``: a bootable disk with images inside, and its kernel next
+to it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ SYSTEM_FILES = (
     *("Dockerfile", "setup.sh", "firewall.sh"),
     *("virtual-machine.sh", "first-boot.sh", "make-disk.sh"),
 )
-# What a machine may fill; the file holds only what was written.
+# Size of a machine's disk. The file only takes the space that was written.
 DISK_GIB = 20
 DISK_SECONDS = 600
 PARTS = {"box.img": "disk, compressed", "vmlinuz": "kernel", "initrd.img": "initial ram disk"}
@@ -47,7 +49,7 @@ end
 
 
 class LibvirtBoxes:
-    """protocols.Boxes: made on the laptop's Docker Engine, kept by Vagrant and libvirt."""
+    """protocols.Boxes: built on the laptop's Docker Engine, kept by Vagrant and libvirt."""
 
     promised_size = 600_000_000
     packed = True
@@ -66,7 +68,7 @@ class LibvirtBoxes:
         return system_files(*SYSTEM_FILES)
 
     def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
-        """See protocols.Boxes. The seed machine is the same system in its other form."""
+        """See protocols.Boxes. The seed machine is the same system as a container."""
         for name, target in (
             (system_image(manifest), "virtual-machine"),
             (seed_image(manifest), "container"),
@@ -74,9 +76,10 @@ class LibvirtBoxes:
             self._seed.build_system(lab, manifest, name, target=target, track=track)
 
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
-        """See protocols.Boxes. A container of the same system fills the store: it boots in a
-        second also where virtual machines are emulated, and the disk never knew a boot that would
-        have to be cleaned away.
+        """See protocols.Boxes.
+
+        A container of the same system fills the store. It boots in a second even where virtual
+        machines are emulated, and the disk needs no clean-up after a boot.
         """
         engine = self._engine()
         store = seed_store(manifest)
@@ -94,11 +97,11 @@ class LibvirtBoxes:
         run_script(
             self._engine(),
             system_files("make-disk.sh")["make-disk.sh"],
-            words=[f"{DISK_GIB}G"],
+            arguments=[f"{DISK_GIB}G"],
             name=f"{store}-disk",
             image=system_image(manifest),
             binds=[f"{work.resolve()}:/out", f"{store}:/store:ro"],
-            # For mounting the root beside itself.
+            # Needed to mount the root a second time.
             capabilities=["SYS_ADMIN"],
             may_mount=True,
             failure="cannot make the box's disk",
@@ -137,40 +140,40 @@ class LibvirtBoxes:
         return fault_of_qcow2(head) if name == "box.img" else ""
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
-        """See protocols.Boxes. Its parts are files, of which the disk is compressed."""
-        found = ask_contents(
+        """See protocols.Boxes. Its parts are files; the disk among them is compressed."""
+        contents = ask_contents(
             self._engine(),
             name=f"{seed_store(manifest)}-contents",
             image=system_image(manifest),
         )
         parts = {PARTS[name]: (work / name).stat().st_size for name in DISK_FILES}
-        return replace(found, parts=parts)
+        return replace(contents, parts=parts)
 
     def users(self) -> Mapping[str, Sequence[str]]:
         """See protocols.Boxes."""
-        found: dict[str, list[str]] = {}
+        users: dict[str, list[str]] = {}
         for name in self._virsh.domain_states():
             about = read_about(self._virsh, name)
             if "recipe" in about:
                 machine = f"{about.get('hashlab')}/{about.get('machine')}"
-                found.setdefault(str(about["recipe"]), []).append(machine)
-        return found
+                users.setdefault(str(about["recipe"]), []).append(machine)
+        return users
 
     def export_files(
         self, manifest: BoxManifest, work: Path, *, track: Track
     ) -> Mapping[str, str | Path]:
-        """See protocols.Boxes. The registered box is whole by itself."""
+        """See protocols.Boxes. The registered box is complete by itself."""
         folder = manifest.registered_at
         if folder is None or not self.present(manifest):
-            raise LabError(f"the box {manifest.name} {manifest.version} is not whole")
+            raise LabError(f"the box {manifest.name} {manifest.version} is incomplete")
         return self.files(manifest, folder)
 
     def take_in(self, manifest: BoxManifest, *, track: Track) -> bool:
-        """See protocols.Boxes. Nothing is to be unpacked."""
+        """See protocols.Boxes. Nothing has to be unpacked."""
         return self.present(manifest)
 
     def present(self, manifest: BoxManifest) -> bool:
-        """See protocols.Boxes. All that a box stands on lies in Vagrant's own folder."""
+        """See protocols.Boxes. All files of a box are in Vagrant's own folder."""
         folder = manifest.registered_at
         return folder is not None and all((folder / name).exists() for name in DISK_FILES)
 
@@ -178,9 +181,9 @@ class LibvirtBoxes:
         """See protocols.Boxes. vagrant-libvirt leaves its copy of the disk behind."""
         engine = self._engine()
         removed = []
-        there = self._virsh.volumes()
+        volumes = self._virsh.volumes()
         for name in (box_disk(manifest), kernel(manifest), initrd(manifest)):
-            if name in there:
+            if name in volumes:
                 self._virsh.remove_volume(name)
                 removed.append(f"volume {name}")
         for name in (system_image(manifest), seed_image(manifest)):

@@ -1,4 +1,6 @@
-"""Machines of provider ``libvirt``: domains on linked clones of the box, one network per lab."""
+"""Machines of the provider ``libvirt``: domains on linked clones of the box, one network per
+lab.
+"""
 
 from __future__ import annotations
 
@@ -56,8 +58,8 @@ class LibvirtMachines:
     """protocols.Machines on the laptop's libvirt."""
 
     def __init__(self, *, virsh: Virsh, kvm: Callable[[], bool], work: Path, cores: int) -> None:
-        """``kvm``: whether a guest boots under it; ``work``: a folder for passing files;
-        ``cores``: how many the laptop has.
+        """``kvm``: whether a guest boots under KVM; ``work``: a folder for passing files;
+        ``cores``: the number of the laptop's cores.
         """
         self._virsh = virsh
         self._kvm = kvm
@@ -73,15 +75,19 @@ class LibvirtMachines:
         *,
         track: Track,
     ) -> None:
-        """See protocols.Machines. vagrant-libvirt would make the network as well, but not twice at
-        a time; one that is there it only uses.
+        """See protocols.Machines.
+
+        vagrant-libvirt would create the network as well, but two calls at a time would conflict. It
+        only uses an existing network.
         """
         self.ensure_network(lab, machines, subnet)
 
     def ensure_network(
         self, lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network
     ) -> None:
-        """Have a network of this subnet that gives these machines their addresses."""
+        """Make sure that a network of this subnet exists and gives these machines their
+        addresses.
+        """
         network = self._virsh.network(lab.id)
         if network is not None and _subnet(network) != subnet:
             self._virsh.remove_network(lab.id)
@@ -96,8 +102,10 @@ class LibvirtMachines:
     def _add_hosts(
         self, lab: Lab, machines: Sequence[PlannedMachine], network: ElementTree.Element
     ) -> None:
-        """Tell the network's DHCP server of machines that are new in an existing lab. What it has
-        for their cards, names or addresses, also of machines that are no more, goes before.
+        """Add machines that are new in an existing lab to the network's DHCP server.
+
+        Existing entries for their MAC addresses, names or addresses are removed first, including
+        those of former machines.
         """
         active = ["--live"] if lab.id in self._virsh.names("net-list", "--name") else []
         wanted = [_host(lab, planned) for planned in machines]
@@ -116,8 +124,10 @@ class LibvirtMachines:
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
     ) -> None:
-        """See protocols.Machines. The box's disk is put where machines' disks are cloned from, once
-        per box: vagrant-libvirt would do it too, but two machines at once would do it twice.
+        """See protocols.Machines.
+
+        The box's disk is copied once per box to the pool from which machines' disks are cloned.
+        vagrant-libvirt would do this too, but two machines booting in parallel would do it twice.
         """
         folder = manifest.registered_at
         if folder is None:
@@ -131,7 +141,7 @@ class LibvirtMachines:
                 ("box.img", box_disk(manifest), "qcow2"),
             )
         ]
-        track.detail("box put into libvirt's pool" if any(new) else "the box is in libvirt's pool")
+        track.detail("box copied to libvirt's pool" if any(new) else "the box is in libvirt's pool")
 
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
@@ -163,29 +173,34 @@ class LibvirtMachines:
         }
 
     def _cpus(self, machine: Machine, *, emulated: bool) -> int:
-        """Without a limit all that the laptop has, as with containers. Emulated ones wait for each
-        other: with two for each of three machines on two cores the boot takes a fifth longer, which
-        is as much as JVMs then gain; more than the laptop has never help.
+        """Return the number of a machine's CPUs; without a limit all of the laptop's cores, as with
+        containers.
+
+        Emulated CPUs wait for each other. Three machines with two CPUs each on two cores boot a
+        fifth slower, which equals the gain for JVMs afterwards. More CPUs than the laptop has never
+        help.
         """
         if emulated:
             return min(self._cores, math.ceil(machine.cpus or 1))
         return math.ceil(machine.cpus or self._cores)
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines. Network and box are there already, and the Vagrantfile loads all
-        classes before Vagrant starts its threads: nothing is left to race for.
+        """See protocols.Machines.
+
+        Booting in parallel is safe: network and box exist already, and the Vagrantfile loads all
+        classes before Vagrant starts its threads.
         """
         return [[machines]]
 
     def all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
         states = self._virsh.domain_states()
-        found = []
+        machines = []
         for machine in lab.machines:
             state = states.get(domain(lab, machine.name))
             if state is not None:
-                found.append(self._observed(lab, machine.name, state))
-        return found
+                machines.append(self._observed(lab, machine.name, state))
+        return machines
 
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
         """See protocols.Machines."""
@@ -210,7 +225,7 @@ class LibvirtMachines:
         self._virsh.remove_volume(disk(lab, machine))
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """See protocols.Machines. Vagrant makes disk, domain and network card in this order."""
+        """See protocols.Machines. Vagrant creates disk, domain and network card in this order."""
         states = self._virsh.domain_states()
         volumes = self._virsh.volumes()
         half = []
@@ -241,7 +256,7 @@ class LibvirtMachines:
                 self._authorize(name, public_key)
 
     def _authorize(self, name: str, public_key: str) -> None:
-        """Put our key into a machine, unless it was made with it."""
+        """Install hashlab's key on a machine, unless the machine was created with it."""
         described = self._virsh.domain(name)
         if described is not None and has_key(described, public_key):
             return
@@ -249,14 +264,16 @@ class LibvirtMachines:
         words = ["/bin/sh", "-c", script, public_key, AUTHORIZED_KEYS]
         done = self._virsh.execute(name, words)
         if done.code != 0:
-            raise LabError("cannot give the machine our key", where=name, output=done.stderr)
+            raise LabError(
+                "cannot install hashlab's key on the machine", where=name, output=done.stderr
+            )
 
     def host_key(self, lab: Lab, machine: str) -> str:
         """See protocols.Machines. The agent inside answers over the hypervisor's own channel."""
         try:
             text = self._virsh.read_file(domain(lab, machine), HOST_KEY)
         except LabError:
-            # The agent starts together with sshd: it may not be there yet.
+            # The agent starts together with sshd, so it may not answer yet.
             return ""
         return " ".join(text.split()[:2])
 
@@ -266,7 +283,7 @@ class LibvirtMachines:
         return str(subnet) if subnet else ""
 
     def subnet(self, lab: Lab) -> IPv4Network | None:
-        """The subnet of the lab's network; None if there is none."""
+        """Return the subnet of the lab's network; None if it does not exist."""
         network = self._virsh.network(lab.id)
         return None if network is None else _subnet(network)
 
@@ -319,7 +336,9 @@ class LibvirtMachines:
 
 
 def network_xml(lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Network) -> str:
-    """A network with NAT to the outside, whose DHCP server knows each machine's address."""
+    """Return the XML of a network with NAT to the outside and a DHCP server with a fixed address
+    for each machine.
+    """
     gateway = next(subnet.hosts())
     hosts = "".join(_host_xml(_host(lab, planned)) for planned in machines)
     return (
@@ -329,7 +348,7 @@ def network_xml(lab: Lab, machines: Sequence[PlannedMachine], subnet: IPv4Networ
 
 
 def _host(lab: Lab, planned: PlannedMachine) -> dict[str, str]:
-    """What the DHCP server knows of a machine."""
+    """Return the DHCP server's entry of a machine."""
     return {"mac": mac(lab, planned.name), "name": planned.name, "ip": str(planned.address)}
 
 

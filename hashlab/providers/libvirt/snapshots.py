@@ -1,7 +1,7 @@
-"""Snapshots of provider ``libvirt``: machines stand still together while libvirt keeps them.
+"""Snapshots of the provider ``libvirt``: all machines are paused while libvirt saves them.
 
-What Vagrant calls a snapshot holds disk and memory, and dies with its machine. So a copy of each
-disk, which is only what the machine has written beyond its box, is kept beside it.
+A snapshot of libvirt holds disk and memory, and is deleted with its machine. So hashlab also keeps
+a copy of each disk, which only contains the machine's changes to its box.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hashlab.state.files import is_file, is_folder, make_folder, names, remove_t
 
 
 class LibvirtSnapshots:
-    """protocols.Snapshots on the laptop's libvirt; copies of disks lie in ``folder``."""
+    """protocols.Snapshots on the laptop's libvirt. Copies of disks are in ``folder``."""
 
     outlive_machines = True
 
@@ -47,7 +47,9 @@ class LibvirtSnapshots:
         states = self._virsh.domain_states()
         still = [m.name for m in lab.machines if states.get(domain(lab, m.name)) != "running"]
         if still:
-            raise LabError(f"not every machine runs: {', '.join(still)}", next_step="hashlab dev")
+            raise LabError(
+                f"not all machines are running: {', '.join(still)}", next_step="hashlab dev"
+            )
         self.remove(lab, name)
         try:
             return self._keep(lab, name, track)
@@ -60,26 +62,28 @@ class LibvirtSnapshots:
         make_folder(folder)
         machines = [machine.name for machine in lab.machines]
         before = sum(self._virsh.stored_size(disk(lab, machine)) for machine in machines)
-        with self._standing_still([domain(lab, machine) for machine in machines]) as stood:
-            track.detail("copying disks, the machines stand still")
+        with self._paused([domain(lab, machine) for machine in machines]) as paused_seconds:
+            track.detail("copying disks while the machines are paused")
             parallel(
                 machines,
                 lambda one: self._virsh.download(disk(lab, one), _copy(folder, one)),
                 CancelToken(),
             )
-            track.detail("keeping memory, the machines stand still")
+            track.detail("saving memory while the machines are paused")
             parallel(machines, lambda one: self._save(domain(lab, one), name), CancelToken())
         after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in machines)
         copies = sum(_copy(folder, machine).stat().st_size for machine in machines)
         described = tuple(self._described(lab, machine, folder) for machine in machines)
-        return Taken(described, size=copies + max(0, after - before), paused=stood())
+        return Taken(described, size=copies + max(0, after - before), paused=paused_seconds())
 
     def _save(self, name: str, snapshot: str) -> None:
         self._virsh.call("snapshot-create-as", name, snapshot, "--atomic")
 
     @contextmanager
-    def _standing_still(self, domains: Sequence[str]) -> Iterator[Callable[[], float]]:
-        """Gives a function that tells for how many seconds they stood still, once they go on."""
+    def _paused(self, domains: Sequence[str]) -> Iterator[Callable[[], float]]:
+        """Pause the domains during the block. Yields a function that afterwards returns for how
+        many seconds.
+        """
         seconds = [0.0]
         began = time.monotonic()
         try:
@@ -111,7 +115,9 @@ class LibvirtSnapshots:
         )
 
     def _stands_on(self, name: str) -> list[str]:
-        """Volumes without which the domain's disk is nothing: the box's disk, kernel, ram disk."""
+        """Return the volumes that the domain's disk needs: the box's disk, its kernel and RAM
+        disk.
+        """
         described = self._virsh.domain(name)
         if described is None:
             return []
@@ -129,7 +135,7 @@ class LibvirtSnapshots:
             if not is_file(copy):
                 lost.append(f"{copy} is gone")
             elif copy.stat().st_size != one.parts["bytes"]:
-                lost.append(f"{copy} is another one")
+                lost.append(f"{copy} is a different one")
             gone = [name for name in one.parts["stands_on"] if name not in volumes]
             lost += [f"volume {name} is gone" for name in gone]
         return sorted(set(lost))
@@ -146,8 +152,10 @@ class LibvirtSnapshots:
         about_to_change: Callable[[bool], None],
         track: Track,
     ) -> PutBack | None:
-        """See protocols.Snapshots. Where all machines still have the snapshot, their memory comes
-        back too; otherwise they are made anew and boot from their disks of that instant.
+        """See protocols.Snapshots.
+
+        If all machines still have the snapshot, their memory is restored too. Otherwise they are
+        recreated and boot from their disks of that instant.
         """
         domains = [domain(lab, planned.name) for planned in machines]
         if self._machines.subnet(lab) == subnet and all(
@@ -155,7 +163,7 @@ class LibvirtSnapshots:
         ):
             track.detail("going back to that instant")
             about_to_change(True)
-            # Also started, which it is not after a restart of the laptop.
+            # Also starts the network, which is stopped after a restart of the laptop.
             self._machines.ensure_network(lab, machines, subnet)
             parallel(machines, lambda one: self._revert(lab, one, manifest.name), CancelToken())
             parallel(domains, self._resume, CancelToken())
@@ -164,13 +172,13 @@ class LibvirtSnapshots:
         track.detail("comparing")
         self._compare(manifest)
         about_to_change(True)
-        track.detail("making the machines anew")
+        track.detail("recreating the machines")
         self._machines.discard(lab)
         self._virsh.ensure_pool()
         self._machines.ensure_network(lab, machines, subnet)
-        there = {one.name: one for one in manifest.machines}
+        saved = {one.name: one for one in manifest.machines}
         for planned in machines:
-            self._recreate(lab, manifest, planned, there[planned.name], public_key)
+            self._recreate(lab, manifest, planned, saved[planned.name], public_key)
         parallel(domains, lambda name: self._virsh.call("start", name), CancelToken())
         return None
 
@@ -180,14 +188,14 @@ class LibvirtSnapshots:
 
     def _revert(self, lab: Lab, planned: PlannedMachine, snapshot: str) -> None:
         name = domain(lab, planned.name)
-        # Forced, as Vagrant does it: otherwise libvirt refuses a domain that runs.
+        # Forced, as Vagrant does it; otherwise libvirt refuses to revert a running domain.
         self._virsh.call("snapshot-revert", name, snapshot, "--paused", "--force")
-        # Its description went back as well.
+        # The revert also restored an old description.
         text = moved(read_about(self._virsh, name), planned)
         self._virsh.call("desc", name, "--live", "--config", "--new-desc", text)
 
     def _set_clock(self, name: str) -> None:
-        """The machine's clock went back with it."""
+        """Set the machine's clock, which was reverted too."""
         self._virsh.set_clock(name)
 
     def _compare(self, manifest: SnapshotManifest) -> None:
@@ -195,7 +203,7 @@ class LibvirtSnapshots:
             copy = self._folder / manifest.name / one.parts["disk"]
             if file_digest(copy) != one.parts["sha256"]:
                 raise LabError(
-                    f"snapshot {manifest.name} is broken: {copy} is not as it was taken",
+                    f"snapshot {manifest.name} is broken: {copy} has changed since it was taken",
                     next_step=f"hashlab snapshots --remove {manifest.name}",
                 )
 

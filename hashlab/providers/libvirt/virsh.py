@@ -22,35 +22,37 @@ AGENT_SECONDS = 30.0
 AGENT_POLL_SECONDS = 0.1
 POOL = "hashlab"
 POOL_FOLDER = "/var/lib/libvirt/hashlab"
-# What virsh says of a thing that is not there.
+# Messages of virsh for a missing object.
 ABSENT = ("not found", "failed to get", "no domain with", "no network with", "no storage vol")
 
 NOT_RUNNING = "domain is not running"
 
 
 class Virsh:
-    """The commands of virsh that hashlab needs. Everything raises LabError when libvirt refuses."""
+    """The commands of virsh that hashlab needs. All methods raise LabError if libvirt refuses."""
 
     def __init__(self, runner: Runner, *, pool: str = POOL, folder: str = POOL_FOLDER) -> None:
-        """``pool``: where volumes are, in ``folder``; no volume of another pool is touched."""
+        """``pool``: the pool of hashlab's volumes, in ``folder``. Volumes of other pools are never
+        touched.
+        """
         self._runner = runner
         self.pool = pool
         self.folder = folder
 
     def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
-        """Run one command; return what it printed."""
+        """Run one command; return its output."""
         done = self._run(words, timeout)
         if done.code != 0:
             raise LabError(
                 f"virsh {words[0]} failed with exit code {done.code}",
                 where=" ".join(words[1:2]),
                 output=done.stderr.strip(),
-                next_step="hashlab doctor tells whether libvirt works",
+                next_step="hashlab doctor shows whether libvirt works",
             )
         return done.stdout
 
     def ask(self, *words: str) -> str | None:
-        """Run one command about one thing; None when there is no such thing."""
+        """Run one command about one object; return None if the object does not exist."""
         done = self._run(words, CALL_SECONDS)
         if done.code == 0:
             return done.stdout
@@ -66,21 +68,23 @@ class Virsh:
         )
 
     def names(self, *listing: str) -> list[str]:
-        """Names that a listing command (``net-list --all --name``) prints, one a line."""
+        """Return the names that a listing command (``net-list --all --name``) prints, one per
+        line.
+        """
         return [line.strip() for line in self.call(*listing).splitlines() if line.strip()]
 
     def domain_states(self) -> dict[str, str]:
-        """State of every domain by its name ("running", "shut off", "paused", …)."""
+        """Return the state of every domain by its name ("running", "shut off", "paused", …)."""
         rows = (line.split(None, 2) for line in self.call("list", "--all").splitlines())
         return {row[1]: row[2].strip() for row in rows if len(row) == 3}
 
     def domain(self, name: str) -> ElementTree.Element | None:
-        """A domain's description; None if there is none."""
+        """Return a domain's description; None if it does not exist."""
         text = self.ask("dumpxml", name)
         return None if text is None else parse(text)
 
     def network(self, name: str) -> ElementTree.Element | None:
-        """A network's description; None if there is none."""
+        """Return a network's description; None if it does not exist."""
         text = self.ask("net-dumpxml", name)
         return None if text is None else parse(text)
 
@@ -94,30 +98,34 @@ class Virsh:
             remove(path)
 
     def power_off(self, name: str) -> None:
-        """Stop a domain at once; fine if it does not run."""
+        """Stop a domain at once. A stopped domain is no error."""
         done = self._run(["destroy", name], CALL_SECONDS)
         if done.code != 0 and not any(sign in done.stderr for sign in (*ABSENT, NOT_RUNNING)):
             raise LabError(f"cannot stop {name}", output=done.stderr.strip())
 
     def remove_domain(self, name: str) -> None:
-        """Stop a domain and forget it; its disk stays."""
+        """Stop and undefine a domain; its disk stays."""
         self.power_off(name)
         self.ask("undefine", name, "--managed-save", "--snapshots-metadata")
 
     def remove_network(self, name: str) -> None:
-        """Stop a network and forget it; fine if it is gone."""
+        """Stop and undefine a network. A missing one is no error."""
         if name in self.names("net-list", "--name"):
             self.ask("net-destroy", name)
         self.ask("net-undefine", name)
 
     def ensure_pool(self) -> None:
-        """Make the folder in which everything of hashlab's lies on libvirt's side."""
+        """Make sure that the pool exists, the folder for all of hashlab's files on libvirt's
+        side.
+        """
         if not self._start_pool():
             self.call("pool-define-as", self.pool, "dir", "--target", self.folder)
             self._start_pool()
 
     def _start_pool(self) -> bool:
-        """Have the pool at work, as after a restart of the laptop; False where there is none."""
+        """Start the pool if it is stopped, as after a restart of the laptop; return False if it
+        does not exist.
+        """
         if self.ask("pool-info", self.pool) is None:
             return False
         if self.pool not in self.names("pool-list", "--name"):
@@ -126,23 +134,25 @@ class Virsh:
         return True
 
     def volumes(self) -> list[str]:
-        """Names of the volumes in hashlab's pool; none where there is no pool."""
+        """Return the names of the volumes in hashlab's pool; empty if the pool does not exist."""
         if not self._start_pool():
             return []
         rows = (line.split() for line in self.call("vol-list", self.pool).splitlines())
         return [row[0] for row in rows if row]
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume; fine if it is gone."""
+        """Remove a volume. A missing one is no error."""
         self.ask("vol-delete", name, "--pool", self.pool)
 
     def upload(self, source: Path, name: str, *, kind: str) -> bool:
-        """Make a volume from a file, whole; False if it is there already. ``kind``: its format."""
+        """Create a volume from a file, completely; return False if it already exists. ``kind``: its
+        format.
+        """
         size = source.stat().st_size
         if self.stored_size(name) == size:
             return False
         self.remove_volume(name)
-        # Empty, so that its size tells an upload that was cut off. qcow2 is never empty.
+        # Created empty, so that its size shows whether an upload was cut off. qcow2 is never empty.
         room = 0 if kind == "raw" else size
         self.call("vol-create-as", self.pool, name, str(room), "--format", kind)
         words = ["vol-upload", name, str(source), "--pool", self.pool, "--sparse"]
@@ -150,20 +160,21 @@ class Virsh:
         return True
 
     def download(self, name: str, target: Path) -> None:
-        """Copy a volume's file as it is, also while a machine that stands still uses it."""
+        """Copy a volume's file as it is. A paused machine may be using it."""
         words = ["vol-download", name, str(target), "--pool", self.pool, "--sparse"]
         self.call(*words, timeout=UPLOAD_SECONDS)
 
     def stored_size(self, name: str) -> int:
-        """Bytes of a volume's file, -1 if there is none; less than its source's while an upload was
-        cut off.
+        """Return the bytes of a volume's file, -1 if it does not exist.
+
+        After an upload that was cut off, it is smaller than the source.
         """
         text = self.ask("vol-dumpxml", name, "--pool", self.pool)
         physical = None if text is None else parse(text).findtext("physical")
         return int(physical or -1)
 
     def remove_empty_pool(self) -> bool:
-        """Remove the pool when nothing is in it any more."""
+        """Remove the pool if it is empty; return whether it was removed."""
         if not self._start_pool() or self.volumes():
             return False
         for command in ("pool-destroy", "pool-delete", "pool-undefine"):
@@ -171,12 +182,14 @@ class Virsh:
         return True
 
     def agent(self, domain: str, command: str, **arguments: object) -> Any:
-        """Ask the agent inside a machine. Raises LabError while it does not answer."""
+        """Send a command to the agent inside a machine; return its answer. Raises LabError while it
+        does not answer.
+        """
         request = {"execute": command, "arguments": arguments}
         return json.loads(self.call("qemu-agent-command", domain, json.dumps(request)))["return"]
 
     def read_file(self, domain: str, path: str) -> str:
-        """The text of a small file inside a machine, read by its agent."""
+        """Return the text of a small file inside a machine, read by its agent."""
         handle = self.agent(domain, "guest-file-open", path=path, mode="r")
         try:
             answer = self.agent(domain, "guest-file-read", handle=handle, count=65536)
@@ -185,7 +198,9 @@ class Virsh:
         return base64.b64decode(answer["buf-b64"]).decode()
 
     def set_clock(self, domain: str) -> None:
-        """Give a machine that was just resumed the laptop's time, as soon as its agent answers."""
+        """Set the clock of a machine that was just resumed to the laptop's time, once its agent
+        answers.
+        """
         deadline = time.monotonic() + AGENT_SECONDS
         while True:
             try:
@@ -216,7 +231,7 @@ class Virsh:
 
 
 def parse(text: str) -> ElementTree.Element:
-    """Read libvirt's own output, which is not hostile."""
+    """Parse libvirt's own output, which is trusted."""
     return ElementTree.fromstring(text)  # noqa: S314
 
 

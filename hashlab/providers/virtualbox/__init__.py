@@ -1,4 +1,6 @@
-"""Provider ``virtualbox``: virtual machines of a box by URL. Never run on a real VirtualBox yet."""
+"""Provider ``virtualbox`` (experimental): virtual machines of a box by URL. Not yet tested with a
+real VirtualBox.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class VirtualBoxProvider:
     name = "virtualbox"
     publishes_ports = True
     keeps_ports = False
-    # The others boot only after the first, and a Debian box installs Docker at its first boot.
+    # The other machines boot only after the first one, and a Debian box installs Docker at its
+    # first boot.
     patience = 5.0
 
     def __init__(
@@ -34,7 +37,9 @@ class VirtualBoxProvider:
         work: Path,
         platform: str,
     ) -> None:
-        """``base``: [box.virtualbox]; ``work``: where boxes are made; ``platform``: as in sys."""
+        """``base``: [box.virtualbox]; ``work``: the folder in which boxes are made; ``platform``:
+        as in sys.
+        """
         self._vbox = VBoxManage(runner, macos=platform == MACOS)
         self.boxes = VirtualBoxBoxes(vbox=self._vbox, download=download, base=base, work=work)
         self.machines = VirtualBoxMachines(vbox=self._vbox, runner=runner)
@@ -52,16 +57,18 @@ class VirtualBoxProvider:
         )
 
     def check(self) -> None:
-        """See protocols.Provider. Without its kernel driver VBoxManage answers, with a warning."""
+        """See protocols.Provider. Without its kernel driver VBoxManage answers, but with a
+        warning.
+        """
         try:
-            said = self._vbox.call("--version")
+            output = self._vbox.call("--version")
         except HashlabError as error:
             raise LaptopError(
                 f"VirtualBox does not answer: {error.output.strip() or error.what}",
-                next_step="install VirtualBox and see that `VBoxManage --version` works",
+                next_step="install VirtualBox and check that `VBoxManage --version` works",
             ) from error
-        if "WARNING" in said:
-            warning = " ".join(said.split())
+        if "WARNING" in output:
+            warning = " ".join(output.split())
             raise LaptopError(
                 f"VirtualBox's kernel driver is not loaded: {warning}",
                 next_step="run `sudo /sbin/vboxconfig`, or with Debian's package "

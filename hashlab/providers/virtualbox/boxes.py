@@ -1,4 +1,6 @@
-"""Boxes of provider ``virtualbox``: a .box file by address and checksum, packed under our name."""
+"""Boxes of the provider ``virtualbox``: a .box file by address and checksum, repacked under
+hashlab's name.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,20 @@ from hashlab.providers.virtualbox.names import LAB, MACHINE, RECIPE
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
 from hashlab.state.files import make_tool_folder
 
-# Of a box, in bytes.
+# Largest box, in bytes.
 LIMIT = 16_000_000_000
 OVF = "box.ovf"
 MASTER = "master_id"
-# In a registered box's folder: what hashlab packs itself, and what Vagrant writes there.
+# Files in a registered box's folder that are not exported: hashlab packs one itself, Vagrant writes
+# the others.
 NOT_EXPORTED = ("hashlab.json", MASTER, "box_update_check")
 
 
 def base_of(lab: Lab) -> VirtualBoxBase:
-    """The lab's [box.virtualbox]; config sees that there is one."""
+    """Return the lab's [box.virtualbox]. The configuration check makes sure that it exists."""
     if lab.box.virtualbox is None:
         raise LaptopError(
-            "the provider virtualbox has no box of its own",
+            "the provider virtualbox needs [box.virtualbox]",
             where=str(lab.folder),
             next_step="write [box.virtualbox] in hashlab.toml",
         )
@@ -39,7 +42,9 @@ def base_of(lab: Lab) -> VirtualBoxBase:
 
 
 def master_of(manifest: BoxManifest) -> str:
-    """The id of the machine that Vagrant imported a registered box as; "" if it has not yet."""
+    """Return the id of the machine as which Vagrant imported a registered box; "" if it has not
+    been imported.
+    """
     if manifest.registered_at is None:
         return ""
     try:
@@ -49,7 +54,7 @@ def master_of(manifest: BoxManifest) -> str:
 
 
 class VirtualBoxBoxes:
-    """protocols.Boxes: nothing is built; the box of another maker is fetched and registered."""
+    """protocols.Boxes: nothing is built; a box of another maker is downloaded and registered."""
 
     holds_images = False
     packed = True
@@ -65,52 +70,56 @@ class VirtualBoxBoxes:
         self._work = work
 
     def inputs(self) -> Mapping[str, str]:
-        """See protocols.Boxes. The checksum says what is in the box, wherever it comes from."""
+        """See protocols.Boxes. The checksum identifies the box, wherever it comes from."""
         base = self._base
         return {"checksum": base.checksum, "kind": base.kind, "user": base.user} if base else {}
 
     def build_system(self, lab: Lab, manifest: BoxManifest, *, track: Track) -> None:
-        """See protocols.Boxes: the base box is on the laptop, and is what its checksum says."""
+        """See protocols.Boxes. Makes sure that the base box is on the laptop and matches its
+        checksum.
+        """
         base = base_of(lab)
         box = self._source(base)
-        if box != self._fetched:
+        if box != self._downloaded:
             _check(box, base)
-            track.detail(f"{box} is what its checksum says")
+            track.detail(f"{box} matches its checksum")
             return
         make_tool_folder(self._work)
         if box.exists() and _digest(box, base.checksum) == base.checksum:
-            track.skip("fetched already")
+            track.skip("already downloaded")
             return
-        track.detail(f"fetching {base.url}")
+        track.detail(f"downloading {base.url}")
         self._download(base.url, box, limit=LIMIT, track=track)
         try:
             _check(box, base)
         except LabError:
             box.unlink()
             raise
-        track.detail(f"{box.stat().st_size / 1e6:.0f} MB fetched, and what its checksum says")
+        track.detail(f"{box.stat().st_size / 1e6:.0f} MB downloaded, checksum matches")
 
     @property
-    def _fetched(self) -> Path:
+    def _downloaded(self) -> Path:
         return self._work / "base.box"
 
     def _source(self, base: VirtualBoxBase) -> Path:
-        """Where the base box lies, or will: a file of the laptop is not copied."""
+        """Return the path of the base box. A file on the laptop is not copied."""
         parts = urlsplit(base.url)
-        return Path(unquote(parts.path)) if parts.scheme == "file" else self._fetched
+        return Path(unquote(parts.path)) if parts.scheme == "file" else self._downloaded
 
     def build_store(self, lab: Lab, manifest: BoxManifest, archive: Path, *, track: Track) -> None:
-        """See protocols.Boxes. Not called: the box holds no images, machines are sent theirs."""
-        raise AssertionError("a VirtualBox box holds no images")
+        """See protocols.Boxes. Not called: the box contains no images, they are uploaded to
+        machines.
+        """
+        raise AssertionError("a VirtualBox box contains no images")
 
     def files(self, manifest: BoxManifest, work: Path) -> Mapping[str, str | Path]:
-        """See protocols.Boxes. What the maker of the box put into it stays as it is."""
+        """See protocols.Boxes. The members of the base box stay as they are."""
         return self._members(work)
 
     def _members(self, work: Path) -> dict[str, Path]:
-        """The base box, unpacked in ``work``."""
+        """Return the members of the base box, unpacked in ``work``."""
         folder = work / "members"
-        box = self._source(self._base) if self._base else self._fetched
+        box = self._source(self._base) if self._base else self._downloaded
         if not folder.exists():
             try:
                 with tarfile.open(box) as archive:
@@ -121,15 +130,15 @@ class VirtualBoxBoxes:
         files = _files_of(folder)
         if OVF not in files or _provider_of(files.get("metadata.json")) != "virtualbox":
             raise LabError(
-                "this is no box for VirtualBox",
+                "this is not a box for VirtualBox",
                 where=self._base.url if self._base else str(box),
-                output=f"it holds: {', '.join(files)}",
+                output=f"it contains: {', '.join(files)}",
                 next_step="name a box that was made for the provider virtualbox",
             )
         return files
 
     def own_files(self, manifest: BoxManifest) -> Mapping[str, str]:
-        """See protocols.Boxes. Of a box from elsewhere only the machine itself counts."""
+        """See protocols.Boxes. Of a box from elsewhere only the machine itself is used."""
         return {
             "metadata.json": json.dumps({"provider": "virtualbox"}),
             "Vagrantfile": 'Vagrant.configure("2") { |config| }\n',
@@ -144,7 +153,7 @@ class VirtualBoxBoxes:
         return fault_of_ovf(head) if name == OVF else fault_of_vmdk(head)
 
     def contents(self, manifest: BoxManifest, work: Path, *, track: Track) -> BoxContents:
-        """See protocols.Boxes. Nobody has looked inside: only its files are known."""
+        """See protocols.Boxes. Only the files of the box are known, not its system."""
         base = self._base
         return BoxContents(
             os=f"{base.kind}, from {_shown(base.url)}" if base else "",
@@ -155,35 +164,35 @@ class VirtualBoxBoxes:
         )
 
     def present(self, manifest: BoxManifest) -> bool:
-        """See protocols.Boxes. All that a box stands on lies in Vagrant's own folder."""
+        """See protocols.Boxes. All files of a box are in Vagrant's own folder."""
         folder = manifest.registered_at
         return folder is not None and (folder / OVF).exists()
 
     def users(self) -> Mapping[str, Sequence[str]]:
         """See protocols.Boxes."""
-        found: dict[str, list[str]] = {}
+        users: dict[str, list[str]] = {}
         for name in self._vbox.machines():
             notes = self._vbox.notes(name)
             if RECIPE in notes:
                 user = f"{notes.get(LAB, '?')}/{notes.get(MACHINE, '?')}"
-                found.setdefault(notes[RECIPE], []).append(user)
-        return found
+                users.setdefault(notes[RECIPE], []).append(user)
+        return users
 
     def export_files(
         self, manifest: BoxManifest, work: Path, *, track: Track
     ) -> Mapping[str, str | Path]:
-        """See protocols.Boxes. Vagrant's own notes stay here."""
+        """See protocols.Boxes. Vagrant's own files are left out."""
         folder = manifest.registered_at
         if folder is None:
             raise LabError(f"the box {manifest.name} {manifest.version} is not registered")
         return {name: path for name, path in _files_of(folder).items() if name not in NOT_EXPORTED}
 
     def take_in(self, manifest: BoxManifest, *, track: Track) -> bool:
-        """See protocols.Boxes. A registered box is all there is."""
+        """See protocols.Boxes. A registered box is complete."""
         return self.present(manifest)
 
     def remove(self, manifest: BoxManifest) -> list[str]:
-        """See protocols.Boxes. Vagrant leaves behind what linked clones were made of."""
+        """See protocols.Boxes. Vagrant leaves the master of the linked clones behind."""
         master = master_of(manifest)
         names = [name for name, known in self._vbox.machines().items() if known == master]
         for name in names:
@@ -192,7 +201,7 @@ class VirtualBoxBoxes:
 
 
 def _shown(url: str) -> str:
-    """The address of a box; of a file of this laptop only its name."""
+    """Return the address of a box; for a file of this laptop only its name."""
     parts = urlsplit(url)
     return Path(unquote(parts.path)).name if parts.scheme == "file" else url
 
@@ -204,18 +213,18 @@ def _files_of(folder: Path) -> dict[str, Path]:
 
 def _check(box: Path, base: VirtualBoxBase) -> None:
     """Raise LabError unless a file is the box that hashlab.toml names."""
-    found = _digest(box, base.checksum)
-    if found != base.checksum:
+    actual = _digest(box, base.checksum)
+    if actual != base.checksum:
         raise LabError(
             "the box is not the one that hashlab.toml names",
             where=base.url,
-            output=f"expected {base.checksum}\nfound    {found}",
+            output=f"expected {base.checksum}\nfound    {actual}",
             next_step="take url and checksum of [box.virtualbox] from the same place",
         )
 
 
 def _digest(path: Path, like: str) -> str:
-    """The checksum of a file, of the same kind and in the same form as ``like``."""
+    """Return the checksum of a file, of the same kind and in the same form as ``like``."""
     kind = like.partition(":")[0]
     try:
         with path.open("rb") as stream:

@@ -8,20 +8,22 @@ from urllib.parse import quote
 from hashlab.errors import LabError
 from hashlab.protocols import PlannedMachine
 
-# VirtualBox keeps it as a guest property, of 1,024 bytes with the zero that ends it.
+# VirtualBox stores it as a guest property of at most 1,024 bytes, including the terminating zero.
 LIMIT = 1023
 PROPERTY = "/Ignition/Config"
 FILES = "/var/lib/hashlab"
 PREFIX_LENGTH = 24
-# An update would restart the machine in the middle of work.
+# An update would restart a machine in use.
 MASKED = ("update-engine.service", "locksmithd.service")
 
 
 def ignition(planned: PlannedMachine, *, mac: str, user: str, public_key: str) -> str:
-    """The file's text, as short as it goes; ``mac``: that of the machine's card in the lab's
-    network. Raises LabError when the text is over ``LIMIT`` bytes.
+    """Return the file's text, as short as possible.
+
+    ``mac``: the address of the machine's card in the lab's network. Raises LabError if the text is
+    longer than ``LIMIT`` bytes.
     """
-    # Of several files that match a card, the first by name counts; Flatcar's own is "zz-default".
+    # If several files match a card, the first by name applies; Flatcar's own is "zz-default".
     network = f"[Match]\nMACAddress={mac}\n[Network]\nAddress={planned.address}/{PREFIX_LENGTH}\n"
     value = {
         "ignition": {"version": "3.3.0"},
@@ -39,7 +41,7 @@ def ignition(planned: PlannedMachine, *, mac: str, user: str, public_key: str) -
     size = len(text.encode())
     if size > LIMIT:
         raise LabError(
-            f"its Ignition file has {size} bytes, and VirtualBox takes {LIMIT}",
+            f"its Ignition file has {size} bytes, but VirtualBox accepts at most {LIMIT}",
             where=planned.name,
             next_step="give the machine and box.virtualbox.user shorter names, or delete "
             ".hashlab/virtualbox/ssh if its key is not one that hashlab made (ed25519)",
@@ -52,6 +54,6 @@ def _without_comment(public_key: str) -> str:
 
 
 def _file(path: str, content: str) -> dict[str, object]:
-    # Ruby, VBoxManage and JSON in turn read it: nothing in it may need quoting by any of them.
+    # Ruby, VBoxManage and JSON read it in turn, so it must not need quoting in any of them.
     source = f"data:,{quote(content, safe='/=:')}"
     return {"path": path, "overwrite": True, "mode": 0o644, "contents": {"source": source}}

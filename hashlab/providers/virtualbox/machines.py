@@ -1,4 +1,6 @@
-"""Machines of provider ``virtualbox``: linked clones of the box, one host-only network per lab."""
+"""Machines of the provider ``virtualbox``: linked clones of the box, one host-only network
+per lab.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ DEFAULT_MEMORY = 1024 * MIB
 ALLOWED = IPv4Network("192.168.56.0/21")
 FIRST_BOOT = "virtualbox-first-boot.sh"
 FIREWALL = "firewall.sh"
-# Where the script of the first boot takes in the text of the firewall's.
+# Placeholder for the text of the firewall script in the script of the first boot.
 FIREWALL_TEXT = "# firewall.sh is put here.\n"
 SCAN_SECONDS = 10.0
 
@@ -70,8 +72,10 @@ class VirtualBoxMachines:
         *,
         track: Track,
     ) -> None:
-        """See protocols.Machines. Vagrant would make the network as well, but several at once would
-        each make one; a network that holds a machine's address it only uses.
+        """See protocols.Machines.
+
+        Vagrant would create the network as well, but parallel calls would each create one. It only
+        uses an existing network that contains a machine's address.
         """
         name, known = self._network(lab)
         if known == subnet and name in self._network_names():
@@ -83,14 +87,18 @@ class VirtualBoxMachines:
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
     ) -> None:
-        """See protocols.Machines. A linked clone shares the disk of the box; Vagrant makes it."""
+        """See protocols.Machines. Vagrant creates linked clones, which share the disk of the
+        box.
+        """
         track.detail("disks are linked clones")
 
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        """See protocols.Machines. Flatcar sets itself up by its Ignition file, before its sshd
-        starts; a Debian box is set up by Vagrant, which enters it by Vagrant's own well-known key.
+        """See protocols.Machines.
+
+        Flatcar configures itself from its Ignition file before its sshd starts. A Debian box is
+        configured by Vagrant, which logs in with its own well-known key.
         """
         base = base_of(lab)
         flatcar = base.kind == "flatcar"
@@ -121,9 +129,11 @@ class VirtualBoxMachines:
         }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines. The first `vagrant up` imports the box as the master of all
-        linked clones, which VirtualBox 7.1 can't do twice at a time; VirtualBox has no parallel
-        `up`, so the others are one call each, at once.
+        """See protocols.Machines.
+
+        The first `vagrant up` imports the box as the master of all linked clones, which VirtualBox
+        7.1 cannot do twice at a time. VirtualBox has no parallel `up`, so the other machines boot
+        by parallel calls of one machine each.
         """
         alone = [[name] for name in machines]
         if master_of(manifest) in self._vbox.machines().values():
@@ -132,17 +142,19 @@ class VirtualBoxMachines:
 
     def all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
-        there = self._vbox.machines()
-        found = [
+        existing = self._vbox.machines()
+        machines = [
             self.one(lab, machine.name)
             for machine in lab.machines
-            if vm(lab, machine.name) in there
+            if vm(lab, machine.name) in existing
         ]
-        return [machine for machine in found if machine is not None]
+        return [machine for machine in machines if machine is not None]
 
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
-        """See protocols.Machines. A machine has its address, and is used, when `vagrant up` has
-        come to its end: before that, it may still let in whoever has Vagrant's own key.
+        """See protocols.Machines.
+
+        A machine has an address, and is used, only once `vagrant up` has ended. Before that it may
+        still accept Vagrant's well-known key.
         """
         info = self._vbox.info(vm(lab, name))
         if info is None:
@@ -166,27 +178,29 @@ class VirtualBoxMachines:
             self._vbox.remove_machine(vm(lab, machine))
 
     def discard_half_built(self, lab: Lab) -> list[str]:
-        """See protocols.Machines. Machines for which `vagrant up` has never come to its end."""
-        there = self._vbox.machines()
-        mine = [machine.name for machine in lab.machines if vm(lab, machine.name) in there]
+        """See protocols.Machines. Removes machines for which `vagrant up` never ended."""
+        existing = self._vbox.machines()
+        mine = [machine.name for machine in lab.machines if vm(lab, machine.name) in existing]
         half = [name for name in mine if READY not in self._vbox.notes(vm(lab, name))]
         for name in half:
             self._vbox.remove_machine(vm(lab, name))
         return half
 
     def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
-        """See protocols.Machines. Without guest additions there is no way into a machine but SSH: a
-        key that is lost can't be replaced. Raises LabError then, with the ids given back.
+        """See protocols.Machines.
+
+        Without guest additions SSH is the only way into a machine, so a lost key cannot be
+        replaced. Raises LabError in that case, after restoring the ids.
         """
-        there = self._vbox.machines()
+        existing = self._vbox.machines()
         lost = []
         for machine in lab.machines:
             name = vm(lab, machine.name)
-            if name not in there:
+            if name not in existing:
                 continue
             folder = vagrant_folder / "machines" / machine.name / "virtualbox"
             if not is_file(folder / "id"):
-                write_text(folder / "id", there[name])
+                write_text(folder / "id", existing[name])
             ready = self._vbox.notes(name).get(READY, "")
             if ready and ready.partition(" ")[2] != _key(public_key):
                 lost.append(machine.name)
@@ -198,20 +212,22 @@ class VirtualBoxMachines:
             )
 
     def host_key(self, lab: Lab, machine: str) -> str:
-        """See protocols.Machines. VirtualBox can't look inside: the key that is shown first, on a
-        port of the laptop's own 127.0.0.1, is written down at the machine and holds from then on.
+        """See protocols.Machines.
+
+        VirtualBox cannot read files of a machine. The first key seen, on a port of the laptop's own
+        127.0.0.1, is stored at the machine and required from then on.
         """
         name = vm(lab, machine)
         known = self._vbox.notes(name).get(HOST_KEY, "")
         if known:
             return known
-        found = self.one(lab, machine)
-        if found is None or found.endpoint is None or found.address is None:
+        observed = self.one(lab, machine)
+        if observed is None or observed.endpoint is None or observed.address is None:
             return ""
-        shown = self._scan(found.endpoint)
-        if shown:
-            self._vbox.note(name, HOST_KEY, shown)
-        return shown
+        scanned = self._scan(observed.endpoint)
+        if scanned:
+            self._vbox.note(name, HOST_KEY, scanned)
+        return scanned
 
     def _scan(self, endpoint: Endpoint) -> str:
         done = self._runner.run(
@@ -228,7 +244,7 @@ class VirtualBoxMachines:
         return str(subnet) if subnet and name in self._network_names() else ""
 
     def used_subnets(self, lab: Lab) -> list[str]:
-        """See protocols.Machines; with everything that VirtualBox does not allow."""
+        """See protocols.Machines. Includes every subnet that VirtualBox does not allow."""
         own, _ = self._network(lab)
         networks = self._vbox.host_networks()
         used = [net.subnet for net in networks if net.subnet and net.name != own]
@@ -257,7 +273,7 @@ class VirtualBoxMachines:
         name, _ = self._network(lab)
         return [
             *(f"machine {name}" for name in self._machines(lab)),
-            *(f"network {there}" for there in self._network_names() if there == name),
+            *(f"network {existing}" for existing in self._network_names() if existing == name),
         ]
 
     def looked_for(self) -> str:
@@ -268,7 +284,9 @@ class VirtualBoxMachines:
         return [name for name in self._vbox.machines() if name.startswith(prefix(lab))]
 
     def _network(self, lab: Lab) -> tuple[str, IPv4Network | None]:
-        """Name and subnet of the network that was made for the lab, as written down."""
+        """Return name and subnet of the network that was created for the lab, as stored in
+        VirtualBox.
+        """
         subnet, _, name = self._vbox.notes(GLOBAL).get(network(lab), "").partition(" ")
         return (name, IPv4Network(subnet)) if name else ("", None)
 
@@ -279,11 +297,11 @@ class VirtualBoxMachines:
         name, _ = self._network(lab)
         if not name:
             return []
-        there = name in self._network_names()
-        if there:
+        existing = name in self._network_names()
+        if existing:
             self._vbox.remove_host_network(name)
         self._vbox.note(GLOBAL, network(lab), "")
-        return [f"network {name}"] if there else []
+        return [f"network {name}"] if existing else []
 
 
 def _state(info: Mapping[str, str]) -> Literal["running", "stopped", "paused"]:
@@ -292,11 +310,13 @@ def _state(info: Mapping[str, str]) -> Literal["running", "stopped", "paused"]:
 
 
 def _key(public_key: str) -> str:
-    """A public key without its comment."""
+    """Return a public key without its comment."""
     return " ".join(public_key.split()[:2])
 
 
 def _first_boot() -> str:
-    """The script of the first boot with the firewall's script in it: Vagrant carries one file."""
+    """Return the script of the first boot with the firewall script inserted, because Vagrant
+    uploads one file.
+    """
     files = system_files(FIRST_BOOT, FIREWALL)
     return files[FIRST_BOOT].replace(FIREWALL_TEXT, files[FIREWALL])

@@ -1,7 +1,7 @@
-"""Snapshots of provider ``virtualbox``: machines stand still together while VirtualBox keeps them.
+"""Snapshots of the provider ``virtualbox``: all machines are paused while VirtualBox saves them.
 
-They hold disk and memory, lie inside their machines, and are removed with them: there is no way
-back from them to a machine that is gone.
+Snapshots hold disk and memory, are part of their machines, and are removed with them. A removed
+machine cannot be restored from them.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from hashlab.providers.virtualbox.vboxmanage import Kept, VBoxManage, forwards_o
 
 
 class VirtualBoxSnapshots:
-    """protocols.Snapshots on the laptop's VirtualBox. Those that somebody took without hashlab
-    lack its mark, and are left alone.
+    """protocols.Snapshots on the laptop's VirtualBox. Snapshots without hashlab's mark were taken
+    by others and are never touched.
     """
 
     outlive_machines = False
@@ -44,7 +44,9 @@ class VirtualBoxSnapshots:
         running = {m.name: m for m in self._machines.all(lab) if m.state == "running" and m.address}
         still = [machine.name for machine in lab.machines if machine.name not in running]
         if still:
-            raise LabError(f"not every machine runs: {', '.join(still)}", next_step="hashlab dev")
+            raise LabError(
+                f"not all machines are running: {', '.join(still)}", next_step="hashlab dev"
+            )
         self._refuse_foreign(lab, name)
         self.remove(lab, name)
         try:
@@ -60,7 +62,7 @@ class VirtualBoxSnapshots:
                 raise LabError(
                     f"{machine.name} has a snapshot {name!r} that hashlab did not take",
                     where=vm(lab, machine.name),
-                    next_step="take another name; `vagrant snapshot list` shows whose it is",
+                    next_step="choose another name; `vagrant snapshot list` shows them all",
                 )
 
     def _keep(
@@ -68,8 +70,8 @@ class VirtualBoxSnapshots:
     ) -> Taken:
         vms = [vm(lab, machine.name) for machine in lab.machines]
         before = sum(map(self._stored, vms))
-        with self._standing_still(vms) as stood:
-            track.detail("keeping disks and memory, the machines stand still")
+        with self._paused(vms) as paused_seconds:
+            track.detail("saving disks and memory while the machines are paused")
             parallel(
                 vms, lambda one: self._vbox.take_snapshot(one, name, SNAPSHOT_MARK), CancelToken()
             )
@@ -78,17 +80,19 @@ class VirtualBoxSnapshots:
         described = tuple(
             self._described(lab, name, running[machine.name], ids) for machine in lab.machines
         )
-        return Taken(described, size=size, paused=stood())
+        return Taken(described, size=size, paused=paused_seconds())
 
     def _stored(self, name: str) -> int:
-        """Bytes in the folder in which VirtualBox keeps a machine's snapshots."""
+        """Return the number of bytes in the folder of a machine's snapshots."""
         folder = (self._vbox.info(name) or {}).get("SnapFldr", "")
         files = Path(folder).glob("*") if folder else ()
         return sum(path.stat().st_size for path in files if path.is_file())
 
     @contextmanager
-    def _standing_still(self, vms: Sequence[str]) -> Iterator[Callable[[], float]]:
-        """Gives a function that tells for how many seconds they stood still, once they go on."""
+    def _paused(self, vms: Sequence[str]) -> Iterator[Callable[[], float]]:
+        """Pause the machines during the block. Yields a function that afterwards returns for how
+        many seconds.
+        """
         seconds = [0.0]
         began = time.monotonic()
         try:
@@ -108,7 +112,7 @@ class VirtualBoxSnapshots:
     ) -> MachineSnapshot:
         kept = self._of(vm(lab, machine.name), name)
         if not kept or machine.address is None or machine.endpoint is None:
-            raise LabError(f"VirtualBox did not keep {machine.name}", where=vm(lab, machine.name))
+            raise LabError(f"VirtualBox did not save {machine.name}", where=vm(lab, machine.name))
         return MachineSnapshot(
             machine.name,
             machine.address,
@@ -118,26 +122,26 @@ class VirtualBoxSnapshots:
         )
 
     def _of(self, machine: str, name: str) -> list[Kept]:
-        """Snapshots of this name at a machine that hashlab took."""
+        """Return the snapshots of this name that hashlab took of a machine."""
         kept = self._vbox.snapshots(machine)
         return [one for one in kept if one.name == name and one.description == SNAPSHOT_MARK]
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
         """See protocols.Snapshots."""
         ids = self._vbox.machines()
-        there = {
+        existing = {
             one.name: ids.get(vm(lab, one.name), "") == one.parts.get("machine")
             for one in manifest.machines
         }
-        gone = [name for name, same in there.items() if not same]
+        gone = [name for name, same in existing.items() if not same]
         lost = []
         if gone:
             lost.append(
                 f"VirtualBox removed it with its machines, which are gone: {', '.join(gone)}"
             )
         for one in manifest.machines:
-            kept = self._of(vm(lab, one.name), manifest.name) if there[one.name] else []
-            if there[one.name] and one.parts.get("snapshot") not in [each.id for each in kept]:
+            kept = self._of(vm(lab, one.name), manifest.name) if existing[one.name] else []
+            if existing[one.name] and one.parts.get("snapshot") not in [each.id for each in kept]:
                 lost.append(f"{one.name} no longer has it")
         if not gone and self._machines.own_subnet(lab) != str(manifest.subnet):
             lost.append(f"the network {manifest.subnet} of its machines is gone")
@@ -155,8 +159,8 @@ class VirtualBoxSnapshots:
         about_to_change: Callable[[bool], None],
         track: Track,
     ) -> PutBack | None:
-        """See protocols.Snapshots. The machines are the same ones as before, so that what Vagrant
-        knows of them stays true.
+        """See protocols.Snapshots. The machines stay the same, so Vagrant's state of them remains
+        valid.
         """
         self._check(lab, manifest, subnet)
         kept = {vm(lab, one.name): str(one.parts["snapshot"]) for one in manifest.machines}
@@ -178,17 +182,17 @@ class VirtualBoxSnapshots:
             )
         if subnet != manifest.subnet:
             raise LabError(
-                f"snapshot {manifest.name} needs the subnet {manifest.subnet}, and another "
-                "network of this laptop overlaps it by now",
-                next_step="take that network away, and restore again; the lab is as it was",
+                f"snapshot {manifest.name} needs the subnet {manifest.subnet}, but another "
+                "network of this laptop now overlaps it",
+                next_step="remove that network, then restore again; the lab is unchanged",
             )
 
     def _forward(self, lab: Lab, planned: PlannedMachine) -> None:
-        """Forwarded ports went back as well; those of today hold."""
+        """Set the current port forwarding, because the revert also restored the old one."""
         name = vm(lab, planned.name)
-        there = forwards_of(self._vbox.info(name) or {})
+        existing = forwards_of(self._vbox.info(name) or {})
         wanted = dict(planned.ports)
-        for forward in there:
+        for forward in existing:
             if wanted.get(forward.guest) == forward.host:
                 del wanted[forward.guest]
             else:
@@ -201,29 +205,31 @@ class VirtualBoxSnapshots:
     def kept(self, lab: Lab) -> list[str]:
         """See protocols.Snapshots."""
         names = set()
-        for machine in self._there(lab):
+        for machine in self._existing(lab):
             kept = self._vbox.snapshots(machine)
             names |= {one.name for one in kept if one.description == SNAPSHOT_MARK}
         return sorted(names)
 
-    def _there(self, lab: Lab) -> list[str]:
-        there = self._vbox.machines()
-        return [name for m in lab.machines if (name := vm(lab, m.name)) in there]
+    def _existing(self, lab: Lab) -> list[str]:
+        existing = self._vbox.machines()
+        return [name for m in lab.machines if (name := vm(lab, m.name)) in existing]
 
     def remove(self, lab: Lab, name: str) -> list[str]:
-        """See protocols.Snapshots. VirtualBox cannot remove one on which two others stand: raises
-        LabError then, and removes nothing.
+        """See protocols.Snapshots. VirtualBox cannot remove a snapshot on which two others are
+        based: raises LabError in that case, and removes nothing.
         """
-        found = [(machine, one) for machine in self._there(lab) for one in self._of(machine, name)]
-        for machine, one in found:
+        marked = [
+            (machine, one) for machine in self._existing(lab) for one in self._of(machine, name)
+        ]
+        for machine, one in marked:
             if len(one.children) + one.current > 1:
                 later = ", ".join(one.children)
                 raise LabError(
-                    f"VirtualBox cannot remove snapshot {name} yet: more than one thing "
-                    f"stands on it, with {later}",
+                    f"VirtualBox cannot remove snapshot {name} yet: it is the base "
+                    f"of several states, among them {later}",
                     where=machine,
                     next_step=f"hashlab snapshots --remove each of {later}; then {name} again",
                 )
-        for machine, one in found:
+        for machine, one in marked:
             self._vbox.delete_snapshot(machine, one.id)
-        return [f"snapshot {name} of {machine}" for machine, _ in found]
+        return [f"snapshot {name} of {machine}" for machine, _ in marked]

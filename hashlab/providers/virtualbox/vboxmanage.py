@@ -1,4 +1,6 @@
-"""VirtualBox through its own command: what it is asked, and what its answers say."""
+"""VirtualBox through its own command VBoxManage: the commands that hashlab needs, and parsers of
+their output.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,9 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, Runner
 
 CALL_SECONDS = 60.0
-# A machine's memory is written or read, or a disk is merged into another.
+# For saving or restoring a machine's memory, or merging a disk into another.
 SNAPSHOT_SECONDS = 900.0
-# After its power was cut, a machine is held for a moment by the process that ran it.
+# After power-off, a machine stays locked for a moment by the process that ran it.
 UNLOCKING = "being unlocked"
 UNLOCK_SECONDS = 30.0
 UNLOCK_POLL_SECONDS = 0.1
@@ -29,7 +31,7 @@ FIRST_WITH_NETWORKS = 7
 
 @dataclass(frozen=True)
 class Forward:
-    """A port of the laptop (``host``) that leads to one of a machine (``guest``)."""
+    """A port of the laptop (``host``) that is forwarded to a port of a machine (``guest``)."""
 
     name: str
     host_ip: str
@@ -39,7 +41,7 @@ class Forward:
 
 @dataclass(frozen=True)
 class HostNetwork:
-    """A network between the laptop and machines; ``subnet`` None: it has no address."""
+    """A network between the laptop and machines. ``subnet`` None: it has no address."""
 
     name: str
     subnet: IPv4Network | None
@@ -47,8 +49,10 @@ class HostNetwork:
 
 @dataclass(frozen=True)
 class Kept:
-    """A snapshot of one machine. ``children``: the names of those that stand on it; ``current``:
-    the machine as it is now does.
+    """A snapshot of one machine.
+
+    ``children``: the names of the snapshots based on it; ``current``: the machine's present state
+    is based on it.
     """
 
     id: str
@@ -59,10 +63,10 @@ class Kept:
 
 
 class VBoxManage:
-    """The commands that hashlab needs. Everything raises LabError when VirtualBox refuses.
+    """The commands that hashlab needs. All methods raise LabError if VirtualBox refuses.
 
-    From version 7 on, VirtualBox on macOS has host-only *networks* in place of host-only
-    *interfaces*; Vagrant looks for the one or the other in the same way.
+    From version 7 on, VirtualBox on macOS has host-only *networks* instead of host-only
+    *interfaces*. Vagrant chooses in the same way.
     """
 
     def __init__(self, runner: Runner, *, macos: bool) -> None:
@@ -70,18 +74,20 @@ class VBoxManage:
         self._macos = macos
 
     def run(self, *words: str, timeout: float = CALL_SECONDS) -> Completed:
-        """Run one command, whatever comes of it."""
+        """Run one command; return its result even if it fails."""
         return self._runner.run(["VBoxManage", *words], timeout=timeout, cancel=CancelToken())
 
     def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
-        """Run one command; return what it printed."""
+        """Run one command; return its output."""
         done = self._run_unlocked(*words, timeout=timeout)
         if done.code != 0:
             raise _refusal(words, done)
         return done.stdout
 
     def _run_unlocked(self, *words: str, timeout: float) -> Completed:
-        """Run one command, again while the machine is held by the process that last ran it."""
+        """Run one command; repeat it while the machine is locked by the process that last ran
+        it.
+        """
         deadline = time.monotonic() + UNLOCK_SECONDS
         while True:
             done = self.run(*words, timeout=timeout)
@@ -90,7 +96,7 @@ class VBoxManage:
             CancelToken().wait(UNLOCK_POLL_SECONDS)
 
     def ask(self, *words: str) -> str | None:
-        """Run one command about one machine; None when there is no such machine."""
+        """Run one command about one machine; return None if the machine does not exist."""
         done = self._run_unlocked(*words, timeout=CALL_SECONDS)
         if done.code == 0:
             return done.stdout
@@ -103,40 +109,42 @@ class VBoxManage:
         return self._macos and version_of(self.call("--version")) >= FIRST_WITH_NETWORKS
 
     def machines(self) -> dict[str, str]:
-        """The ids of all machines of this user, by name."""
+        """Return the ids of all machines of this user, by name."""
         return read_machines(self.call("list", "vms"))
 
     def info(self, machine: str) -> Mapping[str, str] | None:
-        """Everything VirtualBox says of a machine; None when there is none."""
+        """Return VirtualBox's description of a machine; None if it does not exist."""
         text = self.ask("showvminfo", machine, "--machinereadable")
         return None if text is None else read_info(text)
 
     def notes(self, machine: str) -> dict[str, str]:
-        """What was written down about a machine, or about VirtualBox as a whole (``GLOBAL``)."""
+        """Return the notes stored at a machine, or at VirtualBox as a whole (``GLOBAL``)."""
         return read_notes(self.ask("getextradata", machine, "enumerate") or "")
 
     def note(self, machine: str, key: str, value: str) -> None:
-        """Write something down; "" forgets it."""
+        """Store a note; "" removes it."""
         self.call("setextradata", machine, key, *([value] if value else []))
 
     def power_off(self, machine: str) -> None:
-        """Cut a machine's power; fine if it is off."""
+        """Power a machine off. A stopped machine is no error."""
         done = self.run("controlvm", machine, "poweroff")
         info = self.info(machine) if done.code != 0 else None
         if info is not None and state_of(info) != "stopped":
             raise _refusal(("controlvm", machine), done)
 
     def remove_machine(self, machine: str) -> None:
-        """Remove a machine with its disks; fine if it is gone."""
+        """Remove a machine with its disks. A missing machine is no error."""
         self.power_off(machine)
         self.ask("unregistervm", machine, "--delete")
 
     def start(self, machine: str) -> None:
-        """Start a machine without a window, out of its saved state where it has one."""
+        """Start a machine without a window, from its saved state if it has one."""
         self.call("startvm", machine, "--type", "headless", timeout=SNAPSHOT_SECONDS)
 
     def snapshots(self, machine: str) -> list[Kept]:
-        """Every snapshot of a machine, whoever took it; a parent comes before its children."""
+        """Return all snapshots of a machine, hashlab's and others; parents precede their
+        children.
+        """
         words = ("snapshot", machine, "list", "--machinereadable")
         done = self.run(*words)
         if done.code == 0:
@@ -146,35 +154,35 @@ class VBoxManage:
         raise _refusal(words, done)
 
     def take_snapshot(self, machine: str, name: str, description: str) -> None:
-        """Keep a machine's disk and memory; one that is paused stays so."""
+        """Save a machine's disk and memory. A paused machine stays paused."""
         words = ("snapshot", machine, "take", name, "--description", description)
         self.call(*words, timeout=SNAPSHOT_SECONDS)
 
     def restore_snapshot(self, machine: str, known: str) -> None:
-        """Bring a machine that is off back to a snapshot, by its id; it is not started."""
+        """Revert a stopped machine to a snapshot, given by its id. The machine is not started."""
         self.call("snapshot", machine, "restore", known, timeout=SNAPSHOT_SECONDS)
 
     def delete_snapshot(self, machine: str, known: str) -> None:
-        """Remove a snapshot, by its id; the machine may run."""
+        """Remove a snapshot, given by its id. The machine may be running."""
         self.call("snapshot", machine, "delete", known, timeout=SNAPSHOT_SECONDS)
 
     def host_networks(self) -> list[HostNetwork]:
-        """Every network between the laptop and machines."""
+        """Return all networks between the laptop and machines."""
         kind = "hostonlynets" if self._networks else "hostonlyifs"
         return read_host_networks(self.call("list", kind))
 
     def add_host_network(self, name: str, subnet: IPv4Network) -> str:
-        """Make such a network; return the name that VirtualBox knows it by."""
+        """Create such a network; return VirtualBox's name of it."""
         if self._networks:
-            # As Vagrant writes it: the laptop then takes the first address.
+            # The same form as Vagrant's: the laptop then takes the first address.
             first = str(subnet.network_address)
             bounds = ("--lower-ip", first, "--upper-ip", first)
             self.call("hostonlynet", "add", "--name", name, "--netmask", NETMASK, *bounds)
             return name
-        said = self.call("hostonlyif", "create")
-        found = re.search(r"^Interface '(.+?)' was successfully created", said, re.MULTILINE)
+        output = self.call("hostonlyif", "create")
+        found = re.search(r"^Interface '(.+?)' was successfully created", output, re.MULTILINE)
         if not found:
-            raise LabError("VirtualBox does not name the interface that it made", output=said)
+            raise LabError("VirtualBox did not print the name of the new interface", output=output)
         address = str(subnet[1])
         self.call("hostonlyif", "ipconfig", found[1], "--ip", address, "--netmask", NETMASK)
         return found[1]
@@ -192,37 +200,39 @@ def _refusal(words: Sequence[str], done: Completed) -> LabError:
         f"VBoxManage {words[0]} failed with exit code {done.code}",
         where=" ".join(words[1:2]),
         output=done.stderr.strip() or done.stdout.strip(),
-        next_step="hashlab doctor tells whether VirtualBox works",
+        next_step="hashlab doctor shows whether VirtualBox works",
     )
 
 
 def version_of(text: str) -> int:
-    """``--version``: warnings, then a line such as 7.0.20r163906; the first number of it."""
+    """Parse ``--version``: warnings, then a line such as 7.0.20r163906. Return its first number."""
     found = re.search(r"^(\d+)\.\d+", text, re.MULTILINE)
     if not found:
-        raise LabError("VBoxManage does not tell its version", output=text)
+        raise LabError("VBoxManage does not print its version", output=text)
     return int(found[1])
 
 
 def read_machines(text: str) -> dict[str, str]:
-    """``list vms``: lines of "NAME" {ID}."""
+    """Parse ``list vms``: lines of "NAME" {ID}."""
     return dict(re.findall(r'^"(.+)" \{([0-9a-f-]+)\}$', text, re.MULTILINE))
 
 
 def read_info(text: str) -> dict[str, str]:
-    """``showvminfo --machinereadable``: lines of KEY="VALUE", KEY=VALUE or "KEY"="VALUE"."""
+    """Parse ``showvminfo --machinereadable``: lines of KEY="VALUE", KEY=VALUE or "KEY"="VALUE"."""
     lines = re.findall(r'^"?([^"=\n]+)"?=(.*)$', text, re.MULTILINE)
     return {key: value.strip('"') for key, value in lines}
 
 
 def read_notes(text: str) -> dict[str, str]:
-    """``getextradata … enumerate``: lines of Key: KEY, Value: VALUE."""
+    """Parse ``getextradata … enumerate``: lines of Key: KEY, Value: VALUE."""
     return dict(re.findall(r"^Key: (.+?), Value: (.*)$", text, re.MULTILINE))
 
 
 def read_snapshots(text: str) -> list[Kept]:
-    """``snapshot … list --machinereadable``: SnapshotName="first", its children SnapshotName-1,
-    SnapshotName-2, theirs SnapshotName-1-1; SnapshotUUID and SnapshotDescription likewise.
+    """Parse ``snapshot … list --machinereadable``.
+
+    It prints SnapshotName="first", its children SnapshotName-1, SnapshotName-2, theirs
+    SnapshotName-1-1; SnapshotUUID and SnapshotDescription likewise.
     """
     info = read_info(text)
     nodes = [key.removeprefix("SnapshotName") for key in info if key.startswith("SnapshotName")]
@@ -243,18 +253,20 @@ def read_snapshots(text: str) -> list[Kept]:
 
 
 def forwards_of(info: Mapping[str, str]) -> list[Forward]:
-    """The forwarded ports of a machine: Forwarding(0)="ssh,tcp,127.0.0.1,2222,,22"."""
-    found = []
+    """Return the forwarded ports of a machine, from Forwarding(0)="ssh,tcp,127.0.0.1,2222,,22"."""
+    forwards = []
     for key, value in info.items():
         parts = value.split(",")
         if key.startswith("Forwarding(") and len(parts) == 6:
             name, _, host_ip, host, _, guest = parts
-            found.append(Forward(name, host_ip, int(host), int(guest)))
-    return found
+            forwards.append(Forward(name, host_ip, int(host), int(guest)))
+    return forwards
 
 
 def state_of(info: Mapping[str, str]) -> str:
-    """Whether a machine is "running", "paused", or "stopped": all states in which nothing runs."""
+    """Return whether a machine is "running", "paused", or "stopped", which includes all other
+    states.
+    """
     state = info.get("VMState", "")
     if state in ("running", "starting", "restoring", "stopping", "saving", "livesnapshotting"):
         return "running"
@@ -262,15 +274,17 @@ def state_of(info: Mapping[str, str]) -> str:
 
 
 def read_host_networks(text: str) -> list[HostNetwork]:
-    """``list hostonlyifs`` or ``list hostonlynets``: blocks of KEY: VALUE; Name is the first."""
-    found: list[dict[str, str]] = []
+    """Parse ``list hostonlyifs`` or ``list hostonlynets``: blocks of KEY: VALUE that begin with
+    Name.
+    """
+    blocks: list[dict[str, str]] = []
     for line in text.splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "Name":
-            found.append({})
-        if found and value:
-            found[-1].setdefault(key.strip(), value.strip())
-    return [HostNetwork(block["Name"], _subnet(block)) for block in found]
+            blocks.append({})
+        if blocks and value:
+            blocks[-1].setdefault(key.strip(), value.strip())
+    return [HostNetwork(block["Name"], _subnet(block)) for block in blocks]
 
 
 def _subnet(block: Mapping[str, str]) -> IPv4Network | None:

@@ -84,7 +84,7 @@ def test_a_whole_vmdk_disk_is_taken() -> None:
     ("head", "why"),
     [
         (PLAIN.encode(), "own data"),
-        (b"KDMV" + bytes(508), "describe itself"),
+        (b"KDMV" + bytes(508), "contain its description"),
         (vmdk(""), "another file"),
         (vmdk(PLAIN.replace("streamOptimized", "monolithicFlat")), "another file"),
         (vmdk(PLAIN.replace("SPARSE", "FLAT")), "another file"),

@@ -206,5 +206,5 @@ def test_names_count_in_every_list_that_an_engine_may_go_by(tmp_path: Path) -> N
 def test_an_archive_without_a_list_of_images_is_refused(
     tmp_path: Path, lists: dict[str, object]
 ) -> None:
-    with pytest.raises(LabError, match="no image can be read"):
+    with pytest.raises(LabError, match="cannot read the names of its images"):
         image_names(image_tar(tmp_path, lists))

@@ -254,7 +254,7 @@ def test_a_machine_that_takes_no_key_is_named(
 ) -> None:
     web = machine(engine, lab, "web")
     engine.executes["sh", "-c", GIVE_KEY, KEY, "/home/core/.ssh/authorized_keys"] = broken
-    with pytest.raises(LabError, match="cannot give the machine our key") as failure:
+    with pytest.raises(LabError, match="cannot install hashlab's key on the machine") as failure:
         provider.machines.adopt(lab, tmp_path / "vagrant", KEY)
     assert (failure.value.where, failure.value.output) == (web, "no\n")
 

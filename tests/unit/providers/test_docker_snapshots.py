@@ -247,7 +247,7 @@ def test_every_machine_must_run(
     {"stopped": lambda: engine.stop(web, timeout=0), "gone": lambda: engine.remove(web)}.get(
         state, lambda: engine.pause(web)
     )()
-    with pytest.raises(LabError, match="not every machine runs: web is"):
+    with pytest.raises(LabError, match="not all machines are running: web is"):
         take(provider, lab, track)
     assert provider.snapshots.kept(lab) == []
 
@@ -369,7 +369,7 @@ def test_another_image_of_the_same_name_is_named(
     manifest = take(provider, lab, track)
     image = str(manifest.machines[0].parts["image"])
     engine.commit(f"{lab.id}-web", image, {})
-    assert provider.snapshots.missing(lab, manifest) == [f"image {image} is another one"]
+    assert provider.snapshots.missing(lab, manifest) == [f"image {image} is a different one"]
 
 
 def test_a_manifest_that_says_too_little_is_named(
@@ -379,7 +379,7 @@ def test_a_manifest_that_says_too_little_is_named(
     manifest = take(provider, lab, track)
     broker, *others = manifest.machines
     manifest = replace(manifest, machines=(replace(broker, parts={}), *others))
-    assert provider.snapshots.missing(lab, manifest) == ["its manifest says too little of broker"]
+    assert provider.snapshots.missing(lab, manifest) == ["its manifest lacks data of broker"]
 
 
 @pytest.mark.parametrize("what", ["differs", "listing", "tell", "stage"])
@@ -398,11 +398,11 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
         restore(provider, lab, manifest, track)
     if what == "differs":
         volume = snapshot_volume(lab, "first", "broker")
-        told = f"snapshot first is broken: volume {volume} holds 11 entries, 3400 bytes"
+        told = f"snapshot first is broken: volume {volume} contains 11 entries, 3400 bytes"
         assert failure.value.what.startswith(told)
     if what == "listing":
-        told = f"volume {snapshot_volume(lab, 'first', 'broker')} holds files of other names, sizes"
-        assert told in failure.value.what
+        volume = snapshot_volume(lab, "first", "broker")
+        assert f"volume {volume} contains files with other names, sizes" in failure.value.what
     assert ("unstage", False) in volumes.ran
     assert ids(engine, lab) == before
     assert set(states(engine, lab).values()) == {"running"}
@@ -489,8 +489,8 @@ def test_why_machines_are_made_anew_is_told(
     with recorder.step("restore") as track:
         restore(provider, lab, manifest, track, may_stay=True)
     changed, gone = [row.detail for row in recorder.rows() if row.name == "restore"]
-    assert changed.endswith(", made anew: web: /etc/word was changed")
-    assert gone.endswith(", made anew: broker: it is not there")
+    assert changed.endswith(", recreated: web: /etc/word was changed")
+    assert gone.endswith(", recreated: broker: it is missing")
 
 
 @pytest.mark.parametrize("what", ["differ", "changed", "stage", "tell"])
@@ -618,6 +618,6 @@ def test_where_the_machines_box_is_gone_that_of_another_does(
     [body] = helpers(engine, f"{lab.id}-snapshot")
     assert body["Image"] == "hashlab-box:other"
     del engine.images["hashlab-box:other"]
-    with pytest.raises(LabError, match="no box is on this laptop") as failure:
+    with pytest.raises(LabError, match="this laptop has no box") as failure:
         take(provider, lab, track, "second")
     assert failure.value.next_step == "hashlab init-box"

@@ -212,7 +212,7 @@ def test_a_box_that_is_not_whole_cannot_be_exported(laptop: Laptop, track: Track
     assert manifest.registered_at
     (manifest.registered_at / "box.img").unlink()
     for lost in (manifest, MANIFEST):
-        with pytest.raises(LabError, match="is not whole"):
+        with pytest.raises(LabError, match="is incomplete"):
             laptop.boxes.export_files(lost, laptop.folder, track=track)
 
 

@@ -384,7 +384,7 @@ def test_a_machine_that_cannot_take_our_key_is_told(
     laptop.up(track, "web")
     agent = Agent(run=lambda words: Completed(1, "", "disk full\n"))
     laptop.libvirt.agents[domain(laptop.lab, "web")] = agent
-    with pytest.raises(LabError, match="cannot give the machine our key") as failure:
+    with pytest.raises(LabError, match="cannot install hashlab's key on the machine") as failure:
         laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", NEW_KEY)
     assert failure.value.where == domain(laptop.lab, "web")
     assert "disk full" in failure.value.output

@@ -196,7 +196,7 @@ def test_with_a_machine_that_does_not_run_nothing_is_kept_and_nothing_touched(
 ) -> None:
     laptop.libvirt.domains[domain(laptop.lab, "web")].state = "paused"
     del laptop.libvirt.domains[domain(laptop.lab, "spare")]
-    with pytest.raises(LabError, match="not every machine runs: web, spare") as caught:
+    with pytest.raises(LabError, match="not all machines are running: web, spare") as caught:
         snapshots.take(laptop.lab, "first", track=track)
     assert caught.value.next_step == "hashlab dev"
     assert changes(laptop) == []
@@ -208,7 +208,7 @@ def test_an_earlier_snapshot_stays_when_one_of_its_name_cannot_be_begun(
 ) -> None:
     manifest = take(snapshots, laptop, track)
     laptop.libvirt.domains[domain(laptop.lab, "web")].state = "shut off"
-    with pytest.raises(LabError, match="not every machine runs: web"):
+    with pytest.raises(LabError, match="not all machines are running: web"):
         snapshots.take(laptop.lab, "first", track=track)
     assert snapshots.missing(laptop.lab, manifest) == []
     assert changes(laptop) == []
@@ -429,7 +429,7 @@ def test_what_a_snapshot_misses_is_told(
     (kept / "first/spare.qcow2").write_bytes(b"short")
     del laptop.libvirt.pools[POOL].volumes["abc-vmlinuz"]
     assert snapshots.missing(laptop.lab, manifest) == [
-        f"{kept / 'first/spare.qcow2'} is another one",
+        f"{kept / 'first/spare.qcow2'} is a different one",
         f"{kept / 'first/web.qcow2'} is gone",
         "volume abc-vmlinuz is gone",
     ]

@@ -141,7 +141,7 @@ def test_the_version_is_the_line_after_all_warnings(text: str, version: int) -> 
 
 
 def test_a_program_that_is_no_vboxmanage_is_told() -> None:
-    with pytest.raises(LabError, match="does not tell its version"):
+    with pytest.raises(LabError, match="does not print its version"):
         version_of("usage: …\n")
 
 
@@ -195,5 +195,5 @@ def test_an_interface_that_is_made_but_not_named_is_told(
     vbox: VBoxManage, virtualbox: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(virtualbox, "run", lambda words: (0, "done\n", ""))
-    with pytest.raises(LabError, match="does not name the interface"):
+    with pytest.raises(LabError, match="did not print the name"):
         vbox.add_host_network("lab", IPv4Network("192.168.60.0/24"))

@@ -167,7 +167,7 @@ def test_a_box_for_something_else_is_refused(
     bench = Bench(virtualbox, tmp_path, base(content))
     bench.web.content = content
     bench.boxes.build_system(bench.lab, MANIFEST, track=track)
-    with pytest.raises(LabError, match="no box for VirtualBox"):
+    with pytest.raises(LabError, match="not a box for VirtualBox"):
         bench.boxes.files(MANIFEST, bench.work)
 
 

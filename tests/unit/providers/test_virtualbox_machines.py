@@ -152,7 +152,7 @@ def test_an_ignition_file_that_virtualbox_would_refuse_is_told_with_its_size(lab
         ignition(planned(lab), mac="08:00:27:aa:bb:cc", user="core", public_key=key)
     size = int(failure.value.what.split("has ")[1].split(" ")[0])
     assert size > LIMIT
-    assert "takes 1023" in failure.value.what
+    assert "at most 1023" in failure.value.what
     assert failure.value.where == "web"
 
 

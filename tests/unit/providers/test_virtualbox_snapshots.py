@@ -376,7 +376,7 @@ def test_no_snapshot_is_taken_while_a_machine_does_not_run(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track, state: str
 ) -> None:
     virtualbox.state["vms"][f"{lab.id}-web"]["state"] = state
-    with pytest.raises(LabError, match="not every machine runs: web") as failure:
+    with pytest.raises(LabError, match="not all machines are running: web") as failure:
         provider.snapshots.take(lab, "first", track=track)
     assert failure.value.next_step == "hashlab dev"
 
