@@ -23,10 +23,14 @@ class Listener:
         self._sock.listen()
         self.received = b""
         self.met = threading.Event()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
-        wire, _ = self._sock.accept()
+        try:
+            wire, _ = self._sock.accept()
+        except OSError:
+            return  # closed, and no client came
         with wire:
             while piece := wire.recv(1 << 16):
                 self.received += piece
@@ -34,6 +38,8 @@ class Listener:
         self.met.set()
 
     def close(self) -> None:
+        self._sock.shutdown(socket.SHUT_RDWR)  # wakes the thread
+        self._thread.join()
         self._sock.close()
 
 
