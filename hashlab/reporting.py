@@ -12,7 +12,7 @@ from hashlab.config.providers import AUTO, unknown_provider
 from hashlab.documents import json_text
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
 from hashlab.report import show_error
-from hashlab.report.budget import over_budget, read_budgets, spent
+from hashlab.report.budget import compare, over_budget, read_budgets
 from hashlab.report.findings import report_document
 from hashlab.report.page import page
 from hashlab.report.runs import Runs, read_runs
@@ -41,10 +41,10 @@ def report(wanted: ReportOptions, options: Options) -> ExitCode:
         found = read_runs(state.runs, provider=_provider(options.provider))
         budgets = read_budgets(wanted.budgets, known=[run.command for run in found.runs])
         path = _target(wanted.output, state)
-        held = spent(budgets, found.runs)
-        late = over_budget(held, page=str(path))
+        compared = compare(budgets, found.runs)
+        late = over_budget(compared, page=str(path))
         document = report_document(
-            found, made=time.time(), page=str(path), budgets=held, error=late
+            found, made=time.time(), page=str(path), budgets=compared, error=late
         )
         _write(path, page(document))
     except HashlabError as error:

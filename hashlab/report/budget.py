@@ -34,7 +34,7 @@ FORM = "hashlab report --budget refresh=3"
 
 
 @dataclass(frozen=True)
-class Spent:
+class Comparison:
     """A budget in seconds, and the run that is measured; None: no successful run is recorded."""
 
     command: str
@@ -74,38 +74,38 @@ def _meant(name: str, names: Sequence[str]) -> str:
     return f"perhaps you meant: {close[0]}" if close else f"one of: {', '.join(names)}"
 
 
-def spent(budgets: Mapping[str, float], runs: Sequence[RunRecord]) -> list[Spent]:
+def compare(budgets: Mapping[str, float], runs: Sequence[RunRecord]) -> list[Comparison]:
     """Compare the last successful run of each command with its budget; ``runs``: oldest first."""
     last = {run.command: run for run in runs if run.ok}
-    return [Spent(name, budget, last.get(name)) for name, budget in budgets.items()]
+    return [Comparison(name, budget, last.get(name)) for name, budget in budgets.items()]
 
 
-def over_budget(all_spent: Sequence[Spent], page: str) -> LabError | None:
+def over_budget(comparisons: Sequence[Comparison], page: str) -> LabError | None:
     """Return one error for all budgets that were exceeded; None if none was."""
-    late = [one for one in all_spent if not one.ok]
+    late = [each for each in comparisons if not each.ok]
     if not late:
         return None
-    missing = [one.command for one in late if one.run is None]
+    missing = [each.command for each in late if each.run is None]
     return LabError(
-        "; ".join(_message(one) for one in late),
-        output="\n".join(_most(one) for one in late if one.run),
+        "; ".join(_message(each) for each in late),
+        output="\n".join(_most(each) for each in late if each.run),
         next_step=_next(missing, page),
     )
 
 
-def _message(one: Spent) -> str:
-    if one.run is None:
-        return f"no successful run of {one.command} is recorded to compare with {one.budget:g} s"
-    when = f"on {one.run.provider}, {iso_time(one.run.started)}"
-    took = f"took {seconds(one.run.seconds)} s"
-    return f"{one.command} {took}, its budget is {one.budget:g} s ({when})"
+def _message(late: Comparison) -> str:
+    if late.run is None:
+        return f"no successful run of {late.command} is recorded to compare with {late.budget:g} s"
+    when = f"on {late.run.provider}, {iso_time(late.run.started)}"
+    took = f"took {seconds(late.run.seconds)} s"
+    return f"{late.command} {took}, its budget is {late.budget:g} s ({when})"
 
 
-def _most(one: Spent) -> str:
+def _most(late: Comparison) -> str:
     """Return the phases that took the most, without their parts."""
-    rows = [row for row in one.run.phases if row.depth == 0] if one.run else []
+    rows = [row for row in late.run.phases if row.depth == 0] if late.run else []
     rows = sorted(rows, key=lambda row: -row.seconds)[:SHOWN_PHASES]
-    return f"most of {one.command}: " + ", ".join(
+    return f"most of {late.command}: " + ", ".join(
         f"{title(row)} {seconds(row.seconds)} s" for row in rows
     )
 

@@ -15,7 +15,7 @@ from hashlab.documents.report import (
 from hashlab.documents.run import RunRecord, failure
 from hashlab.errors import HashlabError
 from hashlab.pipeline import Row
-from hashlab.report.budget import Spent
+from hashlab.report.budget import Comparison
 from hashlab.report.critical import critical
 from hashlab.report.history import RECENT, figures, longer, trend
 from hashlab.report.runs import Runs
@@ -26,7 +26,7 @@ def report_document(
     *,
     made: float,
     page: str,
-    budgets: Sequence[Spent] = (),
+    budgets: Sequence[Comparison] = (),
     error: HashlabError | None = None,
 ) -> Report:
     """Return the report of the runs. ``made``: Unix time; ``page``: the file it is written to;
@@ -39,7 +39,7 @@ def report_document(
         ok=error is None,
         runs=len(read.runs),
         skipped=read.skipped,
-        budgets=tuple(_budget(spent) for spent in budgets),
+        budgets=tuple(_budget(budget) for budget in budgets),
         commands=tuple(_command(runs) for runs in _by_command(read.runs)),
         error=failure(error),
     )
@@ -55,15 +55,15 @@ def _by_command(runs: Sequence[RunRecord]) -> list[list[RunRecord]]:
     return sorted(groups.values(), key=lambda group: -group[-1].started)
 
 
-def _budget(spent: Spent) -> BudgetResult:
-    run = spent.run
+def _budget(budget: Comparison) -> BudgetResult:
+    run = budget.run
     return BudgetResult(
-        command=spent.command,
-        budget=spent.budget,
+        command=budget.command,
+        budget=budget.budget,
         provider=run.provider if run else None,
         started=run.started if run else None,
         seconds=run.seconds if run else None,
-        ok=spent.ok,
+        ok=budget.ok,
     )
 
 

@@ -50,7 +50,7 @@ def status_page(status: Status, now: float) -> list[Block]:
     """Return the blocks of the screen."""
     several = {service.name for service in status.services if service.replica > 1}
     machines = tuple(_machine(machine) for machine in status.machines)
-    services = tuple(_service(one, now, numbered=one.name in several) for one in status.services)
+    services = tuple(_service(row, now, numbered=row.name in several) for row in status.services)
     blocks: list[Block] = [_head(status)]
     if machines:
         blocks.append(without_empty_columns(Table(MACHINE_COLUMNS, machines)))

@@ -56,14 +56,14 @@ def _top(document: Report, name: str) -> Markup:
 
 def _budgets(budgets: Sequence[BudgetResult]) -> list[Markup]:
     lines = []
-    for one in budgets:
-        name, budget = one.command, f"{one.budget:g} s"
-        if one.seconds is None:
-            text = f"Budget: no successful run of {name} to compare with {budget}"
+    for result in budgets:
+        limit = f"{result.budget:g} s"
+        if result.seconds is None:
+            text = f"Budget: no successful run of {result.command} to compare with {limit}"
         else:
-            kept = "within" if one.ok else "over"
-            text = f"Budget: {name} took {lasting(one.seconds)}, {kept} its budget of {budget}"
-        lines.append(noted("✓" if one.ok else "✗", text, "good" if one.ok else "bad"))
+            took = f"{result.command} took {lasting(result.seconds)}"
+            text = f"Budget: {took}, {'within' if result.ok else 'over'} its budget of {limit}"
+        lines.append(noted("✓" if result.ok else "✗", text, "good" if result.ok else "bad"))
     return lines
 
 

@@ -88,19 +88,19 @@ def _longer_lines(run: LastRun) -> list[Markup]:
     limit = f"{LONGER_FACTOR:g} times the median of earlier runs, and {LONGER_SECONDS:g} s more"
     if not run.longer:
         return [element("p", f"Nothing ({limit}).", class_="dim")]
-    rows = [_longer_line(one, run.phases) for one in run.longer[:MOST_LONGER]]
+    rows = [_longer_line(longer, run.phases) for longer in run.longer[:MOST_LONGER]]
     more = len(run.longer) - len(rows)
     rows += [element("li", f"and {more} more")] if more > 0 else []
     return [element("ul", *rows), element("p", f"At least {limit}.", class_="dim")]
 
 
-def _longer_line(one: Longer, phases: Sequence[PlacedRow]) -> Markup:
-    phase = phases[one.index]
-    usual = f"usually {lasting(one.usual)}"
-    if one.idle * 2 > one.runs:
-        usual += f", nothing to do in {one.idle} of {one.runs} runs"
+def _longer_line(longer: Longer, phases: Sequence[PlacedRow]) -> Markup:
+    phase = phases[longer.index]
+    usual = f"usually {lasting(longer.usual)}"
+    if longer.idle * 2 > longer.runs:
+        usual += f", nothing to do in {longer.idle} of {longer.runs} runs"
     name = element("strong", title(phase))
-    return element("li", name, f" {lasting(one.seconds)} ({usual})")
+    return element("li", name, f" {lasting(longer.seconds)} ({usual})")
 
 
 def _box(heading: str, *children: Child) -> Markup:

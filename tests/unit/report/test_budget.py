@@ -11,7 +11,7 @@ from fakes import past_run
 
 from hashlab.documents.run import RunRecord
 from hashlab.errors import ExitCode, LabError, UsageError
-from hashlab.report.budget import RECORDED, over_budget, read_budgets, spent
+from hashlab.report.budget import RECORDED, compare, over_budget, read_budgets
 from hashlab.report.runs import read_runs
 
 PAGE = "/lab/.hashlab/report.html"
@@ -72,19 +72,19 @@ def test_the_known_commands_are_those_of_the_documentation() -> None:
 def test_the_last_good_run_is_measured(tmp_path: Path) -> None:
     late = past_run(number=2, seconds=9.0, error=LabError("failed"))
     found = runs(tmp_path, past_run(seconds=9.0), past_run(number=1, seconds=2.0), late)
-    [one] = spent({"refresh": 3.0}, found)
+    [one] = compare({"refresh": 3.0}, found)
     assert (one.ok, one.run) == (True, found[1])
     assert over_budget([one], PAGE) is None
 
 
 def test_a_run_that_took_exactly_its_budget_kept_to_it(tmp_path: Path) -> None:
-    [one] = spent({"refresh": 2.5}, runs(tmp_path, past_run()))
+    [one] = compare({"refresh": 2.5}, runs(tmp_path, past_run()))
     assert one.ok
 
 
 def test_a_slow_run_is_reported_with_its_phases_and_the_next_step(tmp_path: Path) -> None:
     found = runs(tmp_path, past_run(build=4.0, start=1.5))
-    error = over_budget(spent({"refresh": 3.0}, found), PAGE)
+    error = over_budget(compare({"refresh": 3.0}, found), PAGE)
     assert error is not None
     assert error.exit_code == ExitCode.LAB
     assert error.what == (
@@ -99,7 +99,7 @@ def test_a_slow_run_is_reported_with_its_phases_and_the_next_step(tmp_path: Path
 
 def test_a_command_without_a_successful_run_exceeds_its_budget(tmp_path: Path) -> None:
     found = runs(tmp_path, past_run("dev-replace", seconds=1.0, error=LabError("failed")))
-    error = over_budget(spent({"dev-replace": 30.0}, found), PAGE)
+    error = over_budget(compare({"dev-replace": 30.0}, found), PAGE)
     assert error is not None
     assert error.what == "no successful run of dev-replace is recorded to compare with 30 s"
     assert error.next_step == "run it, then repeat this command: hashlab dev --replace"
@@ -107,7 +107,7 @@ def test_a_command_without_a_successful_run_exceeds_its_budget(tmp_path: Path) -
 
 def test_several_late_runs_are_one_message(tmp_path: Path) -> None:
     found = runs(tmp_path, past_run(), past_run("dev", number=1, seconds=40.0))
-    error = over_budget(spent({"refresh": 1.0, "dev": 30.0, "seed": 5.0}, found), PAGE)
+    error = over_budget(compare({"refresh": 1.0, "dev": 30.0, "seed": 5.0}, found), PAGE)
     assert error is not None
     assert error.what.count(";") == 2
     assert [line.split(":")[0] for line in error.output.splitlines()] == [

@@ -17,7 +17,7 @@ from hashlab.documents.status import ServiceState
 from hashlab.phases.doctor import doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
-from hashlab.report.budget import spent
+from hashlab.report.budget import compare
 from hashlab.report.findings import report_document
 from hashlab.report.runs import read_runs
 from hashlab.run import workflows
@@ -64,7 +64,7 @@ def test_the_report_example_has_the_fields_that_are_written_and_each_is_explaine
 ) -> None:
     records = [past_run(number=n) for n in range(9)] + [past_run(number=9, build=4.0)]
     found = read_runs(save_runs(tmp_path, records))
-    budgets = spent({"refresh": 4.0}, found.runs)
+    budgets = compare({"refresh": 4.0}, found.runs)
     real = to_json(report_document(found, made=0.0, page="report.html", budgets=budgets))
     told = next(example for example in EXAMPLES if "commands" in example)
     assert fields(told) == fields(real)

@@ -16,7 +16,7 @@ from hashlab.documents import to_json
 from hashlab.documents.report import PlacedRow, Report
 from hashlab.errors import Interrupted, LabError
 from hashlab.pipeline import Row
-from hashlab.report.budget import spent
+from hashlab.report.budget import compare
 from hashlab.report.findings import report_document
 from hashlab.report.page import page
 from hashlab.report.page.markup import Markup, element
@@ -242,7 +242,7 @@ def hostile(tmp_path: Path) -> str:
     (tmp_path / "bad.json").write_text(json.dumps({**bad, "lab": HOSTILE}))
     (tmp_path / "<script>alert(3)<&.json").write_text("{")
     found = read_runs(tmp_path)
-    budgets = spent({found.runs[0].command: 0.5}, found.runs)
+    budgets = compare({found.runs[0].command: 0.5}, found.runs)
     return page(report_document(found, made=MORNING, page="p", budgets=budgets))
 
 
