@@ -72,6 +72,13 @@ def build_artifacts(world: World, track: Track, _: str) -> None:
     track.detail("built " + ", ".join(done + [change.artifact.name for change in clean]))
 
 
+def feed_images(world: World, machine: str = "") -> bool:
+    """True if an image is built from an artifact's output, so that the artifact comes first."""
+    outputs = [artifact.output for artifact in world.lab.artifacts]
+    contexts = [image.build.context for image in world.lab.images if image.build]
+    return any(o.is_relative_to(c) or c.is_relative_to(o) for o in outputs for c in contexts)
+
+
 def recipe_of(folder: Path, artifact: Artifact, digests: Digests) -> Recipe:
     """Everything that decides what an artifact's output is."""
     how = digest([artifact.builder, artifact.target, list(artifact.command)])

@@ -3,7 +3,7 @@
 from hashlab.pipeline.cancelling import Cancelled, CancelToken
 from hashlab.pipeline.graph import Node, parallel, run_graph
 from hashlab.pipeline.recording import UNIX_TIME, Listener, Recorder, Row, Status, Step, Track
-from hashlab.pipeline.workflow import Part, Phase, RunResult, joined, run_workflow
+from hashlab.pipeline.workflow import Part, Phase, RunResult, Where, joined, run_workflow
 
 __all__ = [
     "UNIX_TIME",
@@ -19,6 +19,7 @@ __all__ = [
     "Status",
     "Step",
     "Track",
+    "Where",
     "joined",
     "parallel",
     "run_graph",

@@ -18,19 +18,29 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True)
+class Where(Generic[C]):
+    """A phase that another waits for only on machines for which ``condition`` is true; a phase
+    that runs once for the lab asks about the machine "".
+    """
+
+    phase: str
+    condition: Callable[[C, str], bool]
+
+
+@dataclass(frozen=True)
 class Part(Generic[C]):
     """A piece of a phase that belongs to one machine. ``run`` gets the phase's own track.
 
     It waits for the parts named in ``after``, and until those in ``after_end`` have ended or were
-    dropped with their machine. It also waits for its phase's dependencies; of a per-machine phase
-    only for its own machine's instance, and not for the phases named in ``without``.
+    dropped with their machine. It also waits for the phases that the workflow names for its
+    ``kind``; of a per-machine phase only for its own machine's instance.
     """
 
     run: Callable[[C, Track], None]
     machine: str
     after: frozenset[Hashable] = field(default_factory=frozenset)
     after_end: frozenset[Hashable] = field(default_factory=frozenset)
-    without: frozenset[str] = field(default_factory=frozenset)
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,19 +51,30 @@ class Phase(Generic[C]):
     only for the same machine's instance of an earlier per-machine phase.
 
     Each of the ``parts`` runs as soon as it can, then ``run``, if any part ran. The phase is one
-    row that lasts from the first part to the last.
+    row that lasts from the first part to the last. ``parts_after`` names the phases that parts wait
+    for, by their kind; without it, all parts wait for ``after``.
 
     A failure of a phase that is ``alone`` only prevents phases that come ``after`` it; those that
     come ``after_end`` still run.
+
+    The workflow has the phase only if ``where`` is true; nothing waits for a missing phase.
     """
 
     name: str
     run: Callable[[C, Track, str], None]
-    after: tuple[str, ...] = ()
+    after: tuple[str | Where[C], ...] = ()
     after_end: tuple[str, ...] = ()
     alone: bool = False
     per: Literal["lab", "machine"] = "lab"
     parts: Callable[[C], Mapping[Hashable, Part[C]]] | None = None
+    parts_after: Mapping[str, tuple[str | Where[C], ...]] = field(default_factory=dict)
+    where: Callable[[C], bool] | None = None
+
+    @property
+    def earlier(self) -> frozenset[str]:
+        """Names of all phases that this one, or a part of it, may wait to be done."""
+        entries = (*self.after, *(one for after in self.parts_after.values() for one in after))
+        return frozenset(one.phase if isinstance(one, Where) else one for one in entries)
 
 
 @dataclass(frozen=True)
@@ -122,6 +143,8 @@ class _Graph(Generic[C]):
     ) -> None:
         self._context = context
         self._recorder = recorder
+        self._missing = {p.name for p in phases if p.where and not p.where(context)}
+        phases = [phase for phase in phases if phase.name not in self._missing]
         self._begun: set[tuple[str, str]] = set()
         self._instances: list[tuple[str, str]] = []
         self._parts = {p.name: dict(p.parts(context)) for p in phases if p.parts}
@@ -161,7 +184,8 @@ class _Graph(Generic[C]):
         self._groups.append(group)
         for key, part in self._parts[name].items():
             own = frozenset((name, other) for other in part.after)
-            others = self._places_of(phase.after, part.machine, without=part.without)
+            earlier = phase.parts_after[part.kind] if phase.parts_after else phase.after
+            others = self._places_of(earlier, part.machine)
             ended = frozenset((name, other) for other in part.after_end)
             self.nodes[name, key] = Node(self._carry_out(group, part.run), own | others, ended)
 
@@ -171,7 +195,7 @@ class _Graph(Generic[C]):
         self._instances.append((name, ""))
         # Some parts may have been dropped with a machine; the work of the others is still shown.
         last = frozenset((name, key) for key in self._parts[name])
-        ends = last | self._places_of((*phase.after, *phase.after_end), "")
+        ends = last | self._places_of((*phase.earlier, *phase.after_end), "")
         self.nodes[name, ""] = Node(self._carry_out(group, finish, last=True), after_end=ends)
 
     def _carry_out(
@@ -179,13 +203,15 @@ class _Graph(Generic[C]):
     ) -> Callable[[], None]:
         return lambda: group.carry_out(lambda track: run(self._context, track), last=last)
 
-    def _places_of(
-        self, phases: Iterable[str], machine: str, *, without: frozenset[str] = frozenset()
-    ) -> frozenset[Hashable]:
+    def _places_of(self, phases: Iterable[str | Where[C]], machine: str) -> frozenset[Hashable]:
         places: set[Hashable] = set()
         for earlier in phases:
-            if earlier not in without:
-                places.update(self._instances_of(earlier, machine))
+            if isinstance(earlier, Where):
+                waits, name = earlier.condition(self._context, machine), earlier.phase
+            else:
+                waits, name = True, earlier
+            if waits and name not in self._missing:
+                places.update(self._instances_of(name, machine))
         return frozenset(places)
 
     def _instances_of(self, earlier: str, machine: str) -> list[Hashable]:

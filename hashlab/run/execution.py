@@ -20,7 +20,6 @@ from hashlab.run.lock import held
 from hashlab.run.provider import open_lab
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
-from hashlab.run.workflows import fitted
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
@@ -100,7 +99,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             for orphan in world.runner.end_orphans():
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
-            waiting = [fitted(workflow, world.lab) for workflow in plan(world)]
+            waiting = list(plan(world))
             repeats = REPEATS
             while waiting:
                 if results:

@@ -1,13 +1,10 @@
-"""The workflows as data: which phases, and what each waits for."""
+"""The workflows as data: their phases, and what each phase waits for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hashlab.config.model import Lab
 from hashlab.phases import (
     artifacts,
     boot,
@@ -33,12 +30,13 @@ from hashlab.phases.containers import phase as containers
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
-from hashlab.pipeline import Phase
+from hashlab.pipeline import Phase, Where
 
 P = Phase[World]
 
 INIT_BOX: tuple[P, ...] = (
-    P("recipe", recipe.check_recipe),
+    P("artifacts", artifacts.build_artifacts, after=("doctor",), where=artifacts.feed_images),
+    P("recipe", recipe.check_recipe, after=("artifacts",)),
     P("doctor", doctor.doctor_building),
     P("base", base.make_bases, after=("doctor", "recipe")),
     P("system", system.build_system, after=("base",)),
@@ -48,44 +46,66 @@ INIT_BOX: tuple[P, ...] = (
 )
 
 # What runs on machines that are connected, in a new lab as in a running one.
-APPLICATION: tuple[P, ...] = (
-    P("network", network.join_network, after=("connect",), parts=network.parts),
-    P("ports", ports.forward_ports, after=("connect",)),
-    P("kept data", kept_data.restore_data, after=("connect",), per="machine"),
-    P("images", images.bring_images, after=("connect", "hash images"), per="machine"),
-    P(
+NETWORK = P("network", network.join_network, after=("connect",), parts=network.parts)
+PORTS = P("ports", ports.forward_ports, after=("connect",))
+KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
+IMAGES = P("images", images.bring_images, after=("connect", "hash images"), per="machine")
+NAMES = P("names", names.await_names, after_end=("containers",))
+PROOF = P("proof", proof.prove, after=("hash images",), after_end=("containers",))
+# An image that is built from an artifact is hashed after the artifact is built.
+FED = Where("artifacts", artifacts.feed_images)
+
+
+def _containers(*, builds: str | Where[World] = "artifacts", data: str = "kept data") -> P:
+    """Start the services after ``builds``, the phase that builds what they mount, and ``data``, the
+    phase that puts their data back.
+    """
+    files = ("images", builds, "secrets", data)
+    return P(
         "containers",
         containers.start_containers,
-        after=("network", "images", "artifacts", "secrets", "kept data"),
         parts=containers.parts,
-    ),
-    P("names", names.await_names, after_end=("containers",)),
-    P("proof", proof.prove, after=("hash images",), after_end=("containers",)),
-)
+        parts_after={
+            "conditions": ("images",),
+            # Files need no network: in a new lab they are uploaded while it is made.
+            "observe": files,
+            "upload": files,
+            "start": ("network", *files),
+            "ready": ("network", *files),
+        },
+    )
 
-DEV: tuple[P, ...] = (
-    P("doctor", doctor.doctor),
-    P("artifacts", artifacts.build_artifacts, after=("doctor",)),
-    P("hash images", images.hash_images, after=("doctor",)),
-    P("prepare", prepare.prepare, after=("doctor",)),
-    P("disks", disks.make_disks, after=("prepare",)),
-    P("boot", boot.boot, after=("prepare",)),
-    P("connect", connect.connect, after=("prepare",), per="machine"),
-    P("secrets", secrets.make_secrets, after=("prepare",)),
-    *(
-        replace(phase, parts=partial(containers.parts, early=True))
-        if phase.name == "containers"
-        else phase
-        for phase in APPLICATION
-    ),
-    P("seed", seed.seed, after=("names", "ports")),
-    P("verify", verify.verify, after=("seed",)),
-)
+
+def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
+    """Bring the lab up. ``removed``: the phases that remove machines which it makes again."""
+    return (
+        P("doctor", doctor.doctor),
+        P("artifacts", artifacts.build_artifacts, after=("doctor",)),
+        P("hash images", images.hash_images, after=("doctor", FED)),
+        P("prepare", prepare.prepare, after=("doctor", *removed)),
+        P("disks", disks.make_disks, after=("prepare",)),
+        P("boot", boot.boot, after=("prepare",)),
+        P("connect", connect.connect, after=("prepare",), per="machine"),
+        P("secrets", secrets.make_secrets, after=("prepare",)),
+        NETWORK,
+        PORTS,
+        KEPT_DATA,
+        IMAGES,
+        # Machines that mount no artifact do not wait for builds, though one may still fail.
+        _containers(builds=Where("artifacts", containers.mounts_artifacts)),
+        NAMES,
+        PROOF,
+        P("seed", seed.seed, after=("names", "ports")),
+        P("verify", verify.verify, after=("seed",)),
+    )
+
+
+DEV = _dev()
 
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
-    P("hash images", images.hash_images),
-    # What the other machines can do without one that does not answer is done.
+    P("hash images", images.hash_images, after=(FED,)),
+    # If one machine does not answer, the work on the others is still done.
     P("connect", connect.reconnect, per="machine", alone=True),
     P(
         "recipe",
@@ -94,7 +114,13 @@ REFRESH: tuple[P, ...] = (
         after_end=("connect",),
     ),
     P("secrets", secrets.make_secrets, after_end=("connect",)),
-    *APPLICATION,
+    NETWORK,
+    PORTS,
+    KEPT_DATA,
+    IMAGES,
+    _containers(),
+    NAMES,
+    PROOF,
     P("seed", seed.seed_after_change, after=("connect", "names", "ports")),
     P("verify", verify.verify_after_change, after=("seed",)),
 )
@@ -137,27 +163,7 @@ def replacing(machine: str) -> tuple[P, ...]:
         P(keep, partial(kept_data.keep_data, machine=machine), after=ready),
         P(remove, partial(kept_data.remove_machine, machine=machine), after=(keep,)),
     )
-    later = (replace(p, after=(*p.after, remove)) if p.name == "prepare" else p for p in DEV)
-    return (*first, *later)
-
-
-def fitted(workflow: Sequence[P], lab: Lab) -> tuple[P, ...]:
-    """Return the workflow for this lab. Where an image is built from what an artifact makes, the
-    artifact is built before the image's inputs are hashed; elsewhere both go on at once.
-    """
-    outputs = [artifact.output for artifact in lab.artifacts]
-    contexts = [image.build.context for image in lab.images if image.build]
-    if not any(o.is_relative_to(c) or c.is_relative_to(o) for o in outputs for c in contexts):
-        return tuple(workflow)
-    names = {phase.name for phase in workflow}
-    build = P("artifacts", artifacts.build_artifacts, after=("doctor",))
-    added = (build,) if "recipe" in names and "base" in names else ()
-    hashing = "recipe" if added else "hash images"
-    needed = ("artifacts",) if added or "artifacts" in names else ()
-    return added + tuple(
-        replace(phase, after=(*phase.after, *needed)) if phase.name == hashing else phase
-        for phase in workflow
-    )
+    return (*first, *_dev(removed=(remove,)))
 
 
 def snapshot(name: str) -> tuple[P, ...]:
@@ -186,25 +192,23 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
     return (
         check,
         P("artifacts", artifacts.build_artifacts, after=("check",)),
-        P("hash images", images.hash_images, after=("check",)),
+        P("hash images", images.hash_images, after=("check", FED)),
         P(
             "restore",
             partial(restoring.restore_machines, name=name),
             after=("artifacts", "hash images"),
         ),
-        # On all machines before any container starts: none may meet one of another instant.
+        # On all machines before any container starts: all data must be from one point in time.
         P("data", restoring.put_back, after=("restore",)),
         P("connect", connect.connect_restored, after=("restore",), per="machine"),
         P("secrets", secrets.recover_secrets, after=("connect",)),
-        *(
-            replace(
-                phase,
-                after=tuple("data" if name == "kept data" else name for name in phase.after),
-            )
-            for phase in APPLICATION
-            # What an interrupted replacement kept is of another instant.
-            if phase.name != "kept data"
-        ),
+        NETWORK,
+        PORTS,
+        IMAGES,
+        # Data that an interrupted replacement kept is from a different point in time.
+        _containers(data="data"),
+        NAMES,
+        PROOF,
         P("verify", verify.verify, after=("names", "proof", "ports")),
     )
 

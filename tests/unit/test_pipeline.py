@@ -22,6 +22,7 @@ from hashlab.pipeline import (
     RunResult,
     Step,
     Track,
+    Where,
     parallel,
     run_graph,
     run_workflow,
@@ -407,27 +408,46 @@ def test_a_part_waits_only_for_its_own_machines_parts_of_an_earlier_phase() -> N
     assert result.ok
 
 
-def test_a_part_may_do_without_what_its_phase_waits_for() -> None:
+def test_parts_wait_for_the_phases_named_for_their_kind_where_a_condition_holds() -> None:
     started = threading.Event()
 
     def build(_: None, track: Track, machine: str) -> None:
         assert started.wait(PATIENCE)
 
-    without = frozenset({"build"})
+    order: list[object] = []
+
+    def ended(_: None, track: Track, machine: str) -> None:
+        order.append("end")
+
+    parts: dict[Hashable, Part[None]] = {
+        "free": Part(lambda _, track: order.append("free"), "web", kind="free"),
+        "broker": Part(lambda _, track: started.set(), "broker", kind="bound"),
+        "web": Part(doing("web", order), "web", kind="bound"),
+    }
+    where = Where[None]("build", lambda _, machine: machine == "web")
+    after = {"free": (), "bound": (where,)}
+    containers = Phase("containers", ended, parts=lambda _: parts, parts_after=after)
+    result = run(Phase("build", build), containers)
+    assert result.ok
+    assert order == ["free", "web", "end"]
+    assert containers.earlier == {"build"}
+
+
+def test_a_part_whose_kind_the_workflow_does_not_name_is_a_bug() -> None:
+    parts: dict[Hashable, Part[None]] = {"web": Part(doing("web", []), "web", kind="new")}
+    with pytest.raises(KeyError, match="new"):
+        run(Phase("containers", nothing, parts=lambda _: parts, parts_after={"old": ()}))
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_phase_may_be_in_a_workflow_only_where_a_condition_holds(there: bool) -> None:
     order: list[object] = []
     result = run(
-        Phase("build", build),
-        of_parts(
-            {
-                "broker": Part(lambda _, track: started.set(), "broker", without=without),
-                "web": Part(doing("web", order), "web"),
-            },
-            lambda _, track, machine: order.append("end"),
-            after=("build",),
-        ),
+        Phase("build", lambda *_: order.append("build"), where=lambda _: there),
+        Phase("hash", lambda *_: order.append("hash"), after=("build",)),
     )
-    assert result.ok
-    assert order == ["web", "end"]
+    assert order == (["build", "hash"] if there else ["hash"])
+    assert set(statuses(result)) == set(order)
 
 
 def test_a_failure_that_is_alone_ends_only_what_must_come_after_it() -> None:

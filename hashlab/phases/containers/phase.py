@@ -35,9 +35,6 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
 
-# What a question to an image need not wait for.
-ALL_BUT_IMAGES = frozenset({"network", "artifacts", "secrets", "kept data", "data"})
-
 
 def wanted_builds(world: World) -> dict[str, Build]:
     """What every service of the lab should be running."""
@@ -62,66 +59,72 @@ def observe_containers(world: World) -> dict[str, list[ContainerState]]:
     return {link.machine: containers for link, containers in zip(links, found, strict=True)}
 
 
-def parts(world: World, *, early: bool = False) -> Mapping[Hashable, Part[World]]:
-    """The work of phase ``containers``, each piece of which waits only for what it needs.
+def parts(world: World) -> Mapping[Hashable, Part[World]]:
+    """Return the work of phase ``containers`` in pieces; the workflow names the phases that each
+    kind waits for.
 
-    For each machine a look at its containers and the upload of its files; for each service two,
-    for Compose lets others wait for its start or for its health. Where only an image knows whether
-    a service can get healthy, no container of the lab starts before that image was asked.
-    ``early``: machines that mount no artifact do not wait for builds, though one may still fail.
+    For each machine: read its containers (``observe``), upload its files (``upload``). For each
+    service two, because Compose lets others wait for its start (``start``) or its health
+    (``ready``). Where only an image knows whether a service can get healthy (``conditions``), no
+    container of the lab starts before that image was asked.
     """
-    names = {service.name for service in world.lab.services}
     found: dict[Hashable, Part[World]] = {}
-    early_for: dict[str, frozenset[str]] = {}
     checks: frozenset[Hashable] = frozenset(
         ("conditions", machine) for machine in machines_to_check(world.lab)
     )
     for machine in world.machine_names():
-        waits = not early or _mounts_artifacts(world, machine)
-        early_for[machine] = frozenset() if waits else frozenset({"artifacts"})
-        # Files need no network, and of a new lab they are on their way while it is made.
-        without = early_for[machine] | {"network"}
         if ("conditions", machine) in checks:
             found["conditions", machine] = Part(
-                partial(_check_conditions, machine=machine), machine, without=ALL_BUT_IMAGES
+                partial(_check_conditions, machine=machine), machine, kind="conditions"
             )
-        found["look", machine] = Part(partial(_look, machine=machine), machine, without=without)
+        found["observe", machine] = Part(
+            partial(_observe, machine=machine), machine, kind="observe"
+        )
         found["upload", machine] = Part(
             partial(_upload, machine=machine),
             machine,
-            after=frozenset({("look", machine)}),
-            without=without,
+            after=frozenset({("observe", machine)}),
+            kind="upload",
         )
     for service in world.lab.services:
-        machine = service.machine
-        wanted = [d for d in service.depends_on if d.service in names]
-        after = {
-            ("start" if one.condition == "service_started" else "ready", one.service)
-            for one in wanted
-        }
-        found["start", service.name] = Part(
-            partial(_start, service=service),
-            machine,
-            after=frozenset(after | {("upload", machine)}),
-            after_end=checks,
-            without=early_for[machine],
-        )
-        # Nobody is asked for its health before those it depends on are well: asking costs them.
-        asked_after = {("ready", one.service) for one in wanted}
-        found["ready", service.name] = Part(
-            partial(_await_ready, service=service),
-            machine,
-            after=frozenset({("start", service.name), *asked_after}),
-            without=early_for[machine],
-        )
+        found |= _parts_of(world, service, checks)
     return found
 
 
-def _mounts_artifacts(world: World, machine: str) -> bool:
+def _parts_of(
+    world: World, service: Service, checks: frozenset[Hashable]
+) -> dict[Hashable, Part[World]]:
+    names = {other.name for other in world.lab.services}
+    needed = [d for d in service.depends_on if d.service in names]
+    after = {
+        ("start" if one.condition == "service_started" else "ready", one.service) for one in needed
+    }
+    # A service is asked for its health after those it depends on are healthy: asking costs them.
+    asked_after = {("ready", one.service) for one in needed}
+    return {
+        ("start", service.name): Part(
+            partial(_start, service=service),
+            service.machine,
+            after=frozenset(after | {("upload", service.machine)}),
+            after_end=checks,
+            kind="start",
+        ),
+        ("ready", service.name): Part(
+            partial(_await_ready, service=service),
+            service.machine,
+            after=frozenset({("start", service.name), *asked_after}),
+            kind="ready",
+        ),
+    }
+
+
+def mounts_artifacts(world: World, machine: str) -> bool:
+    """True if a service of the machine mounts an artifact's output; "": if any service does."""
     outputs = [artifact.output for artifact in world.lab.artifacts]
+    services = world.services_on(machine) if machine else world.lab.services
     return any(
         output.is_relative_to(bind.source) or bind.source.is_relative_to(output)
-        for service in world.services_on(machine)
+        for service in services
         for bind in service.binds
         for output in outputs
     )
@@ -158,7 +161,7 @@ def _check_conditions(world: World, track: Track, *, machine: str) -> None:
     check_conditions(world, machine)
 
 
-def _look(world: World, track: Track, *, machine: str) -> None:
+def _observe(world: World, track: Track, *, machine: str) -> None:
     """See what a machine has, and remove containers that are not wanted there any more."""
     engine = world.link(machine).engine
     there = engine.containers({LAB_LABEL: world.lab.id})
