@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hashlab.errors import LabError
-from hashlab.phases.boxes.registry import require_box
+from hashlab.phases.facts import filled
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
@@ -14,7 +14,8 @@ from hashlab.protocols import ObservedMachine
 
 def boot(world: World, track: Track, _: str) -> None:
     """Promise: Vagrant says that every machine is up."""
-    observed = world.facts.observed or {}
+    prepared = filled(world.facts.prepared, "prepare")
+    observed = prepared.observed
     running = [m.name for m in observed.values() if m.state == "running"]
     missing = [name for name in world.machine_names() if name not in running]
     if not missing:
@@ -24,8 +25,7 @@ def boot(world: World, track: Track, _: str) -> None:
     for name in missing:
         # It would look open for some seconds, though what it leads to is gone.
         close_ports_of(world, track, name)
-    box = world.facts.box or require_box(world, track)
-    for calls in world.provider.machines.boot_plan(missing, box):
+    for calls in world.provider.machines.boot_plan(missing, prepared.box):
         if len(calls) == 1:
             world.vagrant.up(calls[0], track=track)
         else:

@@ -9,8 +9,9 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from hashlab.errors import EngineHangs, EngineStopped, LabError
+from hashlab.phases.facts import MachineEndpoint
 from hashlab.phases.keys import ensure_key, write_ssh_files
-from hashlab.phases.world import MachineEndpoint, World
+from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, Endpoint
 from hashlab.state.files import is_file, read_json, write_json
@@ -45,7 +46,7 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
             track.detail(error.what)
         # Looking costs the engine that boots the machines: not more often than people notice.
         track.cancel.wait(POLL_SECONDS)
-    endpoint = world.facts.endpoints[machine]
+    endpoint = world.facts.machines.endpoints[machine]
     track.detail(f"{endpoint.address}, SSH on port {endpoint.ssh.port}")
 
 
@@ -72,7 +73,7 @@ def _connect_once(world: World, machine: str) -> None:
         raise LabError("the machine has no host key yet", where=machine)
     link = world.connector.connect(machine, found.endpoint, host_key)
     with world.lock:
-        world.facts.endpoints[machine] = MachineEndpoint(
+        world.facts.machines.endpoints[machine] = MachineEndpoint(
             found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
         )
         remember(world)
@@ -85,7 +86,7 @@ def remember(world: World) -> None:
     """
     endpoints: dict[str, MachineEndpoint] = {}
     for name in world.machine_names():
-        known = world.facts.endpoints.get(name) or _cached(world, name)
+        known = world.facts.machines.endpoints.get(name) or _cached(world, name)
         if known:
             endpoints[name] = known
     write_json(world.state.machines, {name: _to_json(one) for name, one in endpoints.items()})
@@ -98,7 +99,7 @@ def renew_ssh_files(world: World) -> None:
     """
     cached = ((name, _cached(world, name)) for name in world.machine_names())
     write_ssh_files(world, {name: endpoint for name, endpoint in cached if endpoint})
-    world.facts.ssh_files = True
+    world.facts.machines.ssh_files = True
 
 
 def reconnect(world: World, track: Track, machine: str) -> None:
@@ -115,8 +116,8 @@ def reconnect(world: World, track: Track, machine: str) -> None:
             track.detail(f"cache is old: {error.what}")
         else:
             with world.lock:
-                world.facts.endpoints[machine] = endpoint
-                if not world.facts.ssh_files:
+                world.facts.machines.endpoints[machine] = endpoint
+                if not world.facts.machines.ssh_files:
                     renew_ssh_files(world)
             world.add_link(link)
             track.detail(f"{endpoint.address}, SSH on port {endpoint.ssh.port}")
@@ -136,7 +137,7 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
 
 def connect_restored(world: World, track: Track, machine: str) -> None:
     """Promise: as ``connect``; as ``reconnect`` if the restore kept the machines."""
-    (reconnect if world.facts.put_back else connect)(world, track, machine)
+    (reconnect if world.facts.restored.put_back else connect)(world, track, machine)
 
 
 def silent(world: World) -> list[str]:
@@ -160,7 +161,7 @@ def _answers(world: World, machine: str) -> bool:
         return False
     except LabError:
         return True  # another machine answers there: whoever connects asks the provider
-    world.facts.links[machine] = link
+    world.facts.machines.links[machine] = link
     try:
         link.engine.containers({LAB_LABEL: world.lab.id})
     except LabError:

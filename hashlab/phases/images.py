@@ -32,7 +32,7 @@ def _inputs(build: Build, context: BuildContext) -> str:
 def hash_images(world: World, track: Track, _: str) -> None:
     """Promise: the facts hold the inputs' hash of every image of the Compose file."""
     for image in world.lab.images:
-        world.facts.image_inputs[image.name] = image_inputs(world, image)
+        world.facts.images.inputs[image.name] = image_inputs(world, image)
     track.detail(f"{len(world.lab.images)} images")
 
 
@@ -49,7 +49,7 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     """
     needed = sorted({service.image for service in world.services_on(machine)})
     there = world.link(machine).engine.image_labels(needed)
-    inputs = world.facts.image_inputs
+    inputs = world.facts.images.inputs
     missing = [name for name in needed if not satisfied(there.get(name), inputs[name])]
     if not missing:
         track.skip(f"{len(needed)} there")
@@ -76,7 +76,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
     """Build or pull those of the images that the laptop's engine lacks; return their names."""
     engine = world.laptop_engine()
     there = engine.image_labels(names)
-    inputs = world.facts.image_inputs
+    inputs = world.facts.images.inputs
     missing = [name for name in names if not satisfied(there.get(name), inputs[name])]
     by_name = {image.name: image for image in world.lab.images}
     for name in missing:
@@ -104,7 +104,7 @@ def _same_context(world: World, name: str, build: Build) -> BuildContext:
     for a label must never name other inputs than the image was built from.
     """
     context = world.build_context(build)
-    if _inputs(build, context) != world.facts.image_inputs[name]:
+    if _inputs(build, context) != world.facts.images.inputs[name]:
         raise FilesChanged(
             f"what image {name} is built from changed during the run",
             where=str(build.context),

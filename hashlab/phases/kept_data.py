@@ -88,7 +88,7 @@ def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
     reconnect(world, track, machine)
     link, state = world.link(machine), world.state
     kept = load_kept(state, machine)
-    if kept is not None and kept.host_key != world.facts.endpoints[machine].host_key:
+    if kept is not None and kept.host_key != world.facts.machines.endpoints[machine].host_key:
         track.skip(f"kept by an earlier run in {archive_path(state, machine)}")
         return
     world.about_to_change(restart=True)
@@ -121,7 +121,7 @@ def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> i
     command = ["sudo", "tar", "--create", *ARCHIVE, "--directory", _volumes_folder(link)]
     with replacing(archive_path(state, machine), lasting=True) as stream:
         size = link.shell.save([*command, "--", *_folders(volumes)], stream, track=track)
-    kept = Kept(world.facts.endpoints[machine].host_key, volumes)
+    kept = Kept(world.facts.machines.endpoints[machine].host_key, volumes)
     write_json(note_path(state, machine), asdict(kept), lasting=True)
     return size
 
@@ -136,13 +136,13 @@ def _folders(volumes: tuple[str, ...]) -> list[str]:
 
 def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
     """Promise: the machine is gone, with its disk; nothing speaks of it any more."""
-    link = world.facts.links.pop(machine)
+    link = world.facts.machines.links.pop(machine)
     # The others would take it for lost, and wait for it.
     with suppress(LabError):
         link.engine.swarm_leave()
     link.engine.close()
     link.shell.close()
-    world.facts.endpoints.pop(machine)
+    world.facts.machines.endpoints.pop(machine)
     close_ports_of(world, track, machine)
     world.provider.machines.discard_one(world.lab, machine)
     track.detail("removed")
@@ -156,7 +156,7 @@ def restore_data(world: World, track: Track, machine: str) -> None:
     if kept is None:
         track.skip("none are kept")
         return
-    same = kept.host_key == world.facts.endpoints[machine].host_key
+    same = kept.host_key == world.facts.machines.endpoints[machine].host_key
     if not same:
         world.about_to_change(restart=True)
         size = _put_back(world, kept, machine, track)

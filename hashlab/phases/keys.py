@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hashlab.errors import LabError
-from hashlab.phases.world import MachineEndpoint, World
+from hashlab.phases.facts import MachineEndpoint
+from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken
 from hashlab.state.files import make_lasting, make_tool_folder, read_text, remove, write_text
 

@@ -43,9 +43,9 @@ def await_names(world: World, track: Track, _: str) -> None:
     """
     started = time.monotonic()
     limit = WAIT_SECONDS * world.provider.patience
-    facts = world.facts
-    seen = set(facts.links) <= set(facts.containers) and not facts.unsettled
-    containers = facts.containers if seen else observe_containers(world)
+    links, known = world.facts.machines.links, world.facts.containers
+    current = set(links) <= set(known.found) and not known.unsettled
+    containers = known.found if current else observe_containers(world)
     while wrong := astray(world, containers, track):
         waited = time.monotonic() - started
         if waited > limit:
@@ -54,7 +54,7 @@ def await_names(world: World, track: Track, _: str) -> None:
         track.cancel.wait(min(POLL_SECONDS, max(FIRST_POLL_SECONDS, waited / 2)))
         containers = observe_containers(world)
     count = len(_places(world, containers))
-    track.detail(f"{count} names on {len(world.facts.links)} machines")
+    track.detail(f"{count} names on {len(world.facts.machines.links)} machines")
 
 
 def astray(
@@ -68,7 +68,7 @@ def astray(
     askers = {
         machine: asker.pid
         for machine, there in containers.items()
-        if (asker := _asker(world, there)) and machine in world.facts.links
+        if (asker := _asker(world, there)) and machine in world.facts.machines.links
     }
     answers = parallel(
         askers, lambda machine: ask(world.link(machine), askers[machine], places), track.cancel

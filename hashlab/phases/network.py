@@ -67,7 +67,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
 
 def join_network(world: World, track: Track, _: str) -> None:
     """Promise: every machine is in the first machine's Swarm and the overlay network exists."""
-    if world.facts.joined:
+    if world.facts.network.joined:
         track.detail(f"{len(world.lab.machines)} machines, network {world.lab.overlay}")
     else:
         track.skip("joined already")
@@ -75,11 +75,11 @@ def join_network(world: World, track: Track, _: str) -> None:
 
 def _lead(world: World, track: Track, *, machine: str) -> None:
     """Make the first machine the manager of a Swarm, and the overlay network in it."""
-    address = world.facts.endpoints[machine].address
+    address = world.facts.machines.endpoints[machine].address
     link = world.link(machine)
     engine = link.engine
-    world.facts.network = _network_there(world, link)
-    if world.facts.network:
+    world.facts.network.id = _network_there(world, link)
+    if world.facts.network.id:
         return
     state = engine.swarm()
     if not is_leader(state, address):
@@ -91,23 +91,23 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
         engine.swarm_init(str(address))
         state = engine.swarm()
         _await_ready(world, track, engine, state.node)
-        world.facts.joined.add(machine)
-    world.facts.swarm = state
-    world.facts.network = engine.network_id(world.lab.overlay)
-    if not world.facts.network:
+        world.facts.network.joined.add(machine)
+    world.facts.network.swarm = state
+    world.facts.network.id = engine.network_id(world.lab.overlay)
+    if not world.facts.network.id:
         labels = {LAB_LABEL: world.lab.id}
-        world.facts.network = engine.create_overlay(world.lab.overlay, labels)
-        world.facts.joined.add(machine)
+        world.facts.network.id = engine.create_overlay(world.lab.overlay, labels)
+        world.facts.network.joined.add(machine)
 
 
 def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
     """Let another machine join the first one's Swarm, and leave any other."""
     link = world.link(machine)
     engine = link.engine
-    if _network_there(world, link) == world.facts.network:
+    if _network_there(world, link) == world.facts.network.id:
         return
     leader = world.link(world.machine_names()[0]).engine
-    manager, state = world.facts.swarm or leader.swarm(), engine.swarm()
+    manager, state = world.facts.network.swarm or leader.swarm(), engine.swarm()
     if is_member(state, manager):
         return
     with leaving if state.joined else nullcontext():
@@ -116,7 +116,7 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
         _free_gossip_port(world, track, machine)
         _join(world, machine, leader, manager)
     _await_ready(world, track, leader, engine.swarm().node)
-    world.facts.joined.add(machine)
+    world.facts.network.joined.add(machine)
 
 
 def _free_gossip_port(world: World, track: Track, machine: str) -> None:
@@ -153,7 +153,7 @@ def _join(world: World, name: str, leader: Engine, manager: SwarmState) -> None:
     engine = world.link(name).engine
     token = leader.swarm_token()
     try:
-        address = str(world.facts.endpoints[name].address)
+        address = str(world.facts.machines.endpoints[name].address)
         engine.swarm_join(address, manager=f"{manager.address}:{PORT}", token=token)
     except LabError as error:
         error.next_step = error.next_step or "run it again; if it stays: hashlab destroy"

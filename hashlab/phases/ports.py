@@ -72,14 +72,14 @@ def _led(world: World, track: Track, machine: str) -> dict[int, int]:
     if _ssh(world, track, machine, "-O", "check"):
         return {}
     # One that an earlier version of hashlab opened left no list.
-    return world.led_ports(machine) or dict(world.facts.endpoints[machine].forwarded)
+    return world.led_ports(machine) or dict(world.facts.machines.endpoints[machine].forwarded)
 
 
 def _wanted(world: World, machine: str, led: Mapping[int, int]) -> dict[int, int]:
     """What a machine's connection should forward: the port of hashlab.toml wherever it is free,
     else the one that the machine was made with.
     """
-    made_with = world.facts.endpoints[machine].forwarded
+    made_with = world.facts.machines.endpoints[machine].forwarded
     found: dict[int, int] = {}
     for port in world.machine(machine).forwarded_ports:
         published = made_with.get(port.guest) if world.provider.publishes_ports else None

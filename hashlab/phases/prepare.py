@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlab.errors import LabError
 from hashlab.phases.addresses import plan_machines, subnet_of
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, require_box
+from hashlab.phases.facts import Prepared
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.recipe import stale_notes
 from hashlab.phases.vagrantfile import vagrantfile_text
@@ -23,7 +24,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     for name in world.provider.machines.discard_half_built(world.lab):
         world.note(f"machine {name} was half built by an earlier run and is made anew")
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
-    world.facts.observed = observed
+    world.facts.prepared = Prepared(box, observed)
     planned = plan_machines(world, observed)
     public_key = ensure_key(world)
     new = [machine for machine in world.lab.machines if machine.name not in observed]

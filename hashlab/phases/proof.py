@@ -71,11 +71,11 @@ def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) ->
     """What the containers of all machines run. Every machine is asked once in a run: now, unless
     what it told before still holds because nothing was changed or waited for since.
     """
-    facts = world.facts
-    if facts.unsettled or not set(facts.links) <= set(facts.inside):
-        facts.containers = observe_containers(world)
-        parallel(facts.links, lambda machine: read_machine(world, machine, wanted), cancel)
-    found = parallel(facts.links, lambda one: _judge_machine(world, one, wanted, cancel), cancel)
+    facts, links = world.facts, world.facts.machines.links
+    if facts.containers.unsettled or not set(links) <= set(facts.uploads.inside):
+        facts.containers.found.update(observe_containers(world))
+        parallel(links, lambda machine: read_machine(world, machine, wanted), cancel)
+    found = parallel(links, lambda name: _judge_machine(world, name, wanted, cancel), cancel)
     return [running for machine in found for running in machine]
 
 
@@ -85,7 +85,7 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
     return [
         f"{service.name} on {service.machine}: {name} is not there"
         for service in world.lab.services
-        if service.machine in world.facts.links
+        if service.machine in world.facts.machines.links
         for name in replica_names(world.lab, service)
         if (service.machine, name) not in there
     ]
@@ -94,8 +94,8 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
 def _judge_machine(
     world: World, machine: str, wanted: Mapping[str, Build], cancel: CancelToken
 ) -> list[Running]:
-    files, inside = world.facts.files[machine], world.facts.inside[machine]
-    there = world.facts.containers[machine]
+    files, inside = world.facts.uploads.files[machine], world.facts.uploads.inside[machine]
+    there = world.facts.containers.found[machine]
     known = [c for c in there if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
     found = [
@@ -189,9 +189,9 @@ def _has_done_its_work(world: World, machine: str, container: ContainerState) ->
     service = next(s for s in world.lab.services if s.name == container.labels[SERVICE_LABEL])
     if container.state != "exited" or not is_job(world.lab, service, container):
         return False
-    if is_done(container, world.facts.files[machine]):
+    if is_done(container, world.facts.uploads.files[machine]):
         return True
-    if container.id not in world.facts.started or container.exit_code != 0:
+    if container.id not in world.facts.containers.started or container.exit_code != 0:
         return False
     record_completion(world, machine, container)
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from hashlab.phases.boxes.registry import made_ready, recipe_manifest, registered_boxes
+from hashlab.phases.facts import WantedBox
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -25,7 +26,7 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
 def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
     """Promise: a refresh tells when the box or a machine is stale; it changes neither."""
     registered = {box.recipe for box in registered_boxes(world)}
-    machines = {name: endpoint.recipe for name, endpoint in world.facts.endpoints.items()}
+    machines = {name: endpoint.recipe for name, endpoint in world.facts.machines.endpoints.items()}
     notes = stale_notes(recipe_manifest(world).recipe, registered, machines)
     for note in notes:
         world.note(note)
@@ -36,17 +37,17 @@ def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
 
 
 def check_recipe(world: World, track: Track, _: str) -> None:
-    """Promise: the facts hold the manifest of the wanted box; ``facts.box_current`` tells whether
-    it is registered already, and then the later phases have nothing to do.
+    """Promise: the facts hold the wanted box. If it is registered already, the later phases have
+    nothing to do.
     """
     manifest = recipe_manifest(world)
-    world.facts.box = manifest
-    world.facts.image_inputs.update(manifest.images)
+    world.facts.images.inputs.update(manifest.images)
     registered = registered_boxes(world)
-    there = next((box for box in registered if box.recipe == manifest.recipe), None)
-    if there is not None and made_ready(world, there, track):
-        world.facts.box_current = True
+    same = next((box for box in registered if box.recipe == manifest.recipe), None)
+    ready = same is not None and made_ready(world, same, track)
+    world.facts.wanted_box = WantedBox(manifest, registered=ready)
+    if ready:
         track.skip(f"{manifest.name} {manifest.version} is registered")
         return
-    why = "its recipe changed" if registered and there is None else "no box yet"
+    why = "its recipe changed" if registered and same is None else "no box yet"
     track.detail(f"{why}: building {manifest.version}")

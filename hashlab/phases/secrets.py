@@ -53,9 +53,9 @@ def _saved(world: World, name: str) -> str:
 
 def _held_by_a_machine(world: World, name: str, track: Track) -> str:
     """What one of the machines that this run has not made holds; "" if none does."""
-    observed = world.facts.observed
-    there = world.machine_names() if observed is None else list(observed)
-    lost = world.lost_machines() if observed is None else []
+    prepared = world.facts.prepared
+    there = world.machine_names() if prepared is None else list(prepared.observed)
+    lost = world.lost_machines() if prepared is None else []
     if lost:
         raise LabError(
             f"secret {name} is not on the laptop, and {', '.join(lost)}, which may hold it, did "

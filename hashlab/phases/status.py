@@ -37,7 +37,7 @@ def status_document(world: World, track: Track) -> Status:
     manifest = recipe_manifest(world)
     registered = {box.recipe for box in registered_boxes(world)}
     for image in world.lab.images:
-        world.facts.image_inputs[image.name] = image_inputs(world, image)
+        world.facts.images.inputs[image.name] = image_inputs(world, image)
     recipes = {name: machine.recipe for name, machine in observed.items()}
     return Status(
         lab=world.lab.name,
@@ -54,7 +54,7 @@ def status_document(world: World, track: Track) -> Status:
             for name in world.machine_names()
         ),
         services=_services(world, track, observed),
-        urls=world.urls() if world.facts.endpoints else {},
+        urls=world.urls() if world.facts.machines.endpoints else {},
         notes=(
             *world.lab.notes,
             *world.facts.notes,
@@ -98,7 +98,7 @@ def _services(
         (running.machine, running.container.name): running
         for running in read_back(world, wanted, track.cancel)
     }
-    lost = {name.name: str(name) for name in astray(world, world.facts.containers, track)}
+    lost = {name.name: str(name) for name in astray(world, world.facts.containers.found, track)}
     rows = []
     for service in world.lab.services:
         build = wanted[service.name].id
@@ -167,7 +167,7 @@ def _not_found(
     problem: str | None = "it does not exist" if observed else None
     if machine is not None and machine.state != "running":
         state, problem = "stopped", f"its machine is {machine.state}"
-    elif machine is not None and service.machine not in world.facts.links:
+    elif machine is not None and service.machine not in world.facts.machines.links:
         state, problem = "unknown", "its machine does not answer"
     return ServiceStatus(
         name=service.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,16 @@ from hashlab.config.model import Lab, Machine, Service
 from hashlab.documents.run import Cause
 from hashlab.hashing import Digests
 from hashlab.inputs.contexts import BuildContext
-from hashlab.phases.builds import Build
+from hashlab.phases.facts import Facts
 from hashlab.phases.upload.laptop import LaptopFiles
-from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
-    BoxManifest,
     Connector,
-    ContainerState,
     Download,
-    Endpoint,
     Engine,
     Link,
-    ObservedMachine,
     Provider,
-    PutBack,
     Runner,
-    SwarmState,
     Vagrant,
     Workers,
 )
@@ -39,49 +32,6 @@ from hashlab.state.files import StateFolder, append, read_json, read_text
 RESTARTED = "restarted\n"
 # How soon whoever waits for a link notices that the run was cancelled.
 LOOK_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class MachineEndpoint:
-    """How SSH reaches one machine, and what else is cached of it between runs. ``forwarded``: guest
-    → laptop port; ``recipe``: the recipe of the box it was made from.
-    """
-
-    ssh: Endpoint
-    host_key: str
-    address: IPv4Address
-    forwarded: Mapping[int, int]
-    recipe: str = ""
-
-
-@dataclass
-class Facts:
-    """What phases found out in this run; each field names the phase that fills it."""
-
-    observed: dict[str, ObservedMachine] | None = None  # prepare: what there was before
-    endpoints: dict[str, MachineEndpoint] = field(default_factory=dict)  # connect
-    links: dict[str, Link] = field(default_factory=dict)  # connect
-    ssh_files: bool = False  # connect: OpenSSH's files say what is cached
-    network: str = ""  # network: the overlay's id
-    swarm: SwarmState | None = None  # network: the first machine's
-    joined: set[str] = field(default_factory=set)  # network: machines it had to change
-    image_inputs: dict[str, str] = field(default_factory=dict)  # images
-    box: BoxManifest | None = None  # recipe, prepare
-    box_current: bool = False  # recipe
-    laptop_files: LaptopFiles | None = None  # whoever asks first
-    builds: dict[str, Build] = field(default_factory=dict)  # whoever asks first
-    put_back: PutBack | None = None  # restore: what has yet to be done if the machines stayed
-    files: dict[str, MachineFiles] = field(default_factory=dict)  # containers, proof
-    inside: dict[str, Inside] = field(default_factory=dict)  # containers, proof
-    containers: dict[str, list[ContainerState]] = field(default_factory=dict)  # containers
-    turns: dict[str, threading.Semaphore] = field(default_factory=dict)  # containers
-    changed: dict[str, str] = field(default_factory=dict)  # containers: service → why
-    started: set[str] = field(default_factory=set)  # containers: ids of those that it started
-    settled: set[str] = field(default_factory=set)  # containers: services that it is done with
-    removed: list[str] = field(default_factory=list)  # containers
-    unsettled: bool = False  # something was changed or waited for since containers were looked at
-    causes: list[Cause] = field(default_factory=list)  # artifacts, images, containers
-    notes: list[str] = field(default_factory=list)  # anything to tell at the end
 
 
 @dataclass(frozen=True)
@@ -113,26 +63,26 @@ class World:
 
     def link(self, machine: str) -> Link:
         """The open link to a machine (KeyError before phase connect)."""
-        return self.facts.links[machine]
+        return self.facts.machines.links[machine]
 
     def add_link(self, link: Link) -> None:
         """Keep an open link, and wake whoever waits for it."""
         with self.linked:
-            self.facts.links[link.machine] = link
+            self.facts.machines.links[link.machine] = link
             self.linked.notify_all()
 
     def await_links(self, machines: Iterable[str], cancel: CancelToken) -> list[Link]:
         """The links to machines, once phase connect has opened them all. Raises Cancelled."""
         wanted = list(machines)
         with self.linked:
-            while not set(wanted) <= set(self.facts.links):
+            while not set(wanted) <= set(self.facts.machines.links):
                 cancel.check()
                 self.linked.wait(LOOK_SECONDS)
-            return [self.facts.links[name] for name in wanted]
+            return [self.facts.machines.links[name] for name in wanted]
 
     def lost_machines(self) -> list[str]:
         """Machines that this run does not reach, once phase connect has ended."""
-        return [name for name in self.machine_names() if name not in self.facts.links]
+        return [name for name in self.machine_names() if name not in self.facts.machines.links]
 
     def note(self, text: str) -> None:
         """Keep a sentence for the end of the run, once."""
@@ -148,15 +98,15 @@ class World:
     def laptop_files(self) -> LaptopFiles:
         """The laptop's files as this run sees them."""
         with self.lock:
-            if self.facts.laptop_files is None:
-                self.facts.laptop_files = LaptopFiles(self.lab, self.digests)
-            return self.facts.laptop_files
+            if self.facts.wanted.laptop_files is None:
+                self.facts.wanted.laptop_files = LaptopFiles(self.lab, self.digests)
+            return self.facts.wanted.laptop_files
 
     def about_to_change(self, *, restart: bool = False) -> None:
         """Remember, also beyond this run, that the lab has changed since it was last verified;
         ``restart``: in a way that may have lost data.
         """
-        self.facts.unsettled = True
+        self.facts.containers.unsettled = True
         append(self.state.unverified, RESTARTED if restart else "")
 
     def may_have_lost_data(self) -> bool:
@@ -195,7 +145,7 @@ class World:
         """Address of every forwarded port on the laptop, by its id."""
         found: dict[str, str] = {}
         for machine in self.lab.machines:
-            endpoint = self.facts.endpoints.get(machine.name)
+            endpoint = self.facts.machines.endpoints.get(machine.name)
             known = {**endpoint.forwarded, **self.led_ports(machine.name)} if endpoint else {}
             for port in machine.forwarded_ports:
                 host = known.get(port.guest, port.host)
@@ -205,7 +155,7 @@ class World:
     def close(self) -> None:
         """Close every open link, end every worker."""
         self.workers.close()
-        for link in self.facts.links.values():
+        for link in self.facts.machines.links.values():
             link.engine.close()
             link.shell.close()
-        self.facts.links.clear()
+        self.facts.machines.links.clear()

@@ -124,7 +124,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             )
             _save(world, record)
     notes = (*world.lab.notes, *world.facts.notes)
-    urls = world.urls() if world.facts.endpoints else {}
+    urls = world.urls() if world.facts.machines.endpoints else {}
     return Run(result, record, notes, urls, tuple(world.facts.causes))
 
 

@@ -24,9 +24,10 @@ from hashlab.config.model import ForwardedPort
 from hashlab.drivers.laptop import free_port, port_is_free
 from hashlab.drivers.process import ProcessRunner
 from hashlab.errors import LabError
+from hashlab.phases.facts import MachineEndpoint
 from hashlab.phases.keys import write_ssh_files
 from hashlab.phases.ports import close_ports, forward_ports
-from hashlab.phases.world import MachineEndpoint, World
+from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import Endpoint
 
@@ -123,8 +124,10 @@ def world(server: Server, tmp_path: Path) -> Iterator[World]:
     port = server.listener.getsockname()[1]
     key = f"{HOST_KEY.get_name()} {HOST_KEY.get_base64()}"
     ssh = Endpoint("127.0.0.1", port, "core")
-    made.facts.endpoints["web"] = MachineEndpoint(ssh, key, IPv4Address("127.0.0.1"), forwarded, "")
-    write_ssh_files(made, made.facts.endpoints)
+    made.facts.machines.endpoints["web"] = MachineEndpoint(
+        ssh, key, IPv4Address("127.0.0.1"), forwarded, ""
+    )
+    write_ssh_files(made, made.facts.machines.endpoints)
     yield made
     close(made)
 
@@ -149,7 +152,7 @@ def said(port: int) -> str:
 
 
 def ports(world: World) -> list[int]:
-    return list(world.facts.endpoints["web"].forwarded.values())
+    return list(world.facts.machines.endpoints["web"].forwarded.values())
 
 
 def wait_until_free(port: int) -> None:
@@ -216,7 +219,7 @@ def test_a_port_that_is_taken_at_the_last_moment_is_a_failure_with_the_words_of_
 
 def test_a_machine_that_shows_another_host_key_is_not_connected_to(world: World) -> None:
     other = paramiko.ECDSAKey.generate()
-    endpoint = world.facts.endpoints["web"]
+    endpoint = world.facts.machines.endpoints["web"]
     wrong = replace(endpoint, host_key=f"{other.get_name()} {other.get_base64()}")
     write_ssh_files(world, {"web": wrong})
     with pytest.raises(LabError, match="cannot forward ports") as failure:

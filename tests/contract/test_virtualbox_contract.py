@@ -222,7 +222,7 @@ def test_the_first_machine_imports_the_box_and_is_set_up_as_the_lab_says(
     assert machine["modify"]["hostonlyadapter2"] == "vboxnet0"
     assert machine["modify"]["macaddress2"].startswith("080027")
     assert machine["forwards"]["ssh"].startswith("tcp,127.0.0.1,")
-    assert machine["notes"]["hashlab/recipe"] == world.facts.box.recipe  # type: ignore[union-attr]
+    assert machine["notes"]["hashlab/recipe"] == world.facts.prepared.box.recipe  # type: ignore[union-attr]
     assert verbs.count("hostonlyif") == 2, "hashlab made the one network there is"
     assert state["interfaces"] == {"vboxnet0": "192.168.60.1"}
     assert "sharedfolder" not in verbs

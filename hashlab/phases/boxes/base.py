@@ -6,7 +6,7 @@ import re
 import shutil
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.boxes.registry import work_folder
+from hashlab.phases.boxes.registry import wanted_box, work_folder
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.state.files import remove
@@ -21,9 +21,8 @@ def make_bases(world: World, track: Track, _: str) -> None:
     the Compose file are built from: pulled, or made from Debian packages where no registry answers.
     """
     bases = base_images(world)
-    there = (
-        set(bases) if world.facts.box_current else set(world.laptop_engine().image_labels(bases))
-    )
+    registered = wanted_box(world).registered
+    there = set(bases) if registered else set(world.laptop_engine().image_labels(bases))
     told = [_bring(world, base, track) for base in bases if base not in there]
     if told:
         track.detail(", ".join(told))

@@ -10,10 +10,11 @@ from hashlab.pipeline import Track
 
 def build_box_images(world: World, track: Track, _: str) -> None:
     """Promise: every image of the Compose file is on the laptop's engine, up to date."""
-    if world.facts.box_current:
+    wanted = wanted_box(world)
+    if wanted.registered:
         track.skip("unchanged")
         return
-    built = build_images(world, list(wanted_box(world).images), track)
+    built = build_images(world, list(wanted.manifest.images), track)
     if built:
         track.detail(f"{len(built)} built")
     else:

@@ -15,10 +15,11 @@ from hashlab.state.files import remove_tree, write_text
 
 def register(world: World, track: Track, _: str) -> None:
     """Promise: `vagrant box add` knows the box under its recipe's version."""
-    if world.facts.box_current:
+    wanted = wanted_box(world)
+    if wanted.registered:
         track.skip("unchanged")
         return
-    manifest = wanted_box(world)
+    manifest = wanted.manifest
     folder = work_folder(world)
     try:
         manifest = described(world, manifest, folder, track)

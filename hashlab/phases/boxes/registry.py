@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashlab.errors import LabError, LaptopError
+from hashlab.errors import LaptopError
 from hashlab.hashing import digest, short
+from hashlab.phases.facts import WantedBox, filled
 from hashlab.phases.images import image_inputs
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -34,7 +35,7 @@ def box_version(recipe: str) -> str:
 
 def recipe_manifest(world: World) -> BoxManifest:
     """What the box should be, from everything that goes into it; nothing is built."""
-    known = world.facts.image_inputs
+    known = world.facts.images.inputs
     inside = world.lab.images if world.provider.boxes.holds_images else ()
     images = {image.name: known.get(image.name) or image_inputs(world, image) for image in inside}
     recipe = short(
@@ -53,11 +54,9 @@ def recipe_manifest(world: World) -> BoxManifest:
     return BoxManifest(box_name(world), box_version(recipe), recipe, world.provider.name, images)
 
 
-def wanted_box(world: World) -> BoxManifest:
-    """The manifest found by ``check_recipe``."""
-    if world.facts.box is None:
-        raise LabError("the recipe was not read")
-    return world.facts.box
+def wanted_box(world: World) -> WantedBox:
+    """Return the box that phase ``recipe`` of ``init-box`` found to be wanted."""
+    return filled(world.facts.wanted_box, "recipe")
 
 
 def boxes_folder(environ: Mapping[str, str]) -> Path:
@@ -150,7 +149,6 @@ def require_box(world: World, track: Track) -> BoxManifest:
             f"what the box {box.name} {box.version} stands on is gone from this laptop",
             next_step="hashlab init-box",
         )
-    world.facts.box = box
     return box
 
 

@@ -11,10 +11,11 @@ from hashlab.state.files import open_binary, remove
 
 def put_images_inside(world: World, track: Track, _: str) -> None:
     """Promise: where a box can hold images, its machines start with all of them in their store."""
-    if world.facts.box_current:
+    wanted = wanted_box(world)
+    if wanted.registered:
         track.skip("unchanged")
         return
-    manifest = wanted_box(world)
+    manifest = wanted.manifest
     if not manifest.images:
         track.skip("this provider's boxes hold none: machines are sent theirs")
         return

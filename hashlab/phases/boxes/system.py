@@ -9,7 +9,8 @@ from hashlab.pipeline import Track
 
 def build_system(world: World, track: Track, _: str) -> None:
     """Promise: the minimal system of the box is built."""
-    if world.facts.box_current:
+    wanted = wanted_box(world)
+    if wanted.registered:
         track.skip("unchanged")
         return
-    world.provider.boxes.build_system(world.lab, wanted_box(world), track=track)
+    world.provider.boxes.build_system(world.lab, wanted.manifest, track=track)

@@ -21,6 +21,7 @@ from hashlab.phases.containers.reload import (
     started,
     swap,
 )
+from hashlab.phases.facts import filled
 from hashlab.phases.upload.machine import MachineFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -141,7 +142,7 @@ def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
 def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tuple[str, str]:
     """Put changed files into the running process: what was taken, or "" and why not."""
     world, machine = job.world, job.service.machine
-    process = process_of(container, world.facts.files[machine])
+    process = process_of(container, world.facts.uploads.files[machine])
     if process is None:
         return "", "its process is another one"
     job.step.detail("reloading")
@@ -170,7 +171,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
         world.lab, job.service, build=build.start_id, patience=world.provider.patience
     )
     identifier = engine.create(name, body)
-    world.facts.started.add(identifier)
+    world.facts.containers.started.add(identifier)
     _start_attached(engine, identifier, job.step, world.provider.patience)
     if build.reloadable:
         container = engine.container(identifier)
@@ -182,7 +183,8 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
     """Give a container that stopped with its machine the network that is there now: it remembers
     another one by its id. Then start it, unless it had completed.
     """
-    world, engine, network = job.world, job.engine, job.world.facts.network
+    world, engine = job.world, job.engine
+    network = filled(world.facts.network.id, "network")
     world.about_to_change(restart=start)
     if network not in old.networks:
         if old.networks:
@@ -190,7 +192,7 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
         engine.connect(world.lab.overlay, old.id, aliases=[job.service.name])
     if start:
         job.step.detail("starting")
-        world.facts.started.add(old.id)
+        world.facts.containers.started.add(old.id)
         _start_attached(engine, old.id, job.step, world.provider.patience)
 
 

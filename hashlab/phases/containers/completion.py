@@ -26,7 +26,7 @@ def is_done(container: ContainerState, files: MachineFiles) -> bool:
 
 def record_completion(world: World, machine: str, container: ContainerState) -> None:
     """Let the machine keep that this run saw a container end with 0. Raises LabError."""
-    if is_done(container, world.facts.files[machine]):
+    if is_done(container, world.facts.uploads.files[machine]):
         return
     build = container.labels.get(BUILD_LABEL, "")
     seen = Process(

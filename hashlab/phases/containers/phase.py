@@ -29,6 +29,7 @@ from hashlab.phases.containers.readiness import (
     keeps_ending,
     wait_ready,
 )
+from hashlab.phases.facts import filled
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
@@ -43,16 +44,16 @@ def wanted_builds(world: World) -> dict[str, Build]:
 
 def wanted_build(world: World, service: Service) -> Build:
     """What a service should be running; hashed once in a run."""
-    builds = world.facts.builds
+    builds = world.facts.wanted.builds
     if service.name not in builds:
-        inputs = world.facts.image_inputs[service.image]
+        inputs = world.facts.images.inputs[service.image]
         builds[service.name] = service_build(world.lab, service, inputs, world.laptop_files())
     return builds[service.name]
 
 
 def observe_containers(world: World) -> dict[str, list[ContainerState]]:
     """All containers of the lab by the machine each lies on; machines are asked at once."""
-    links = list(world.facts.links.values())
+    links = list(world.facts.machines.links.values())
     found = parallel(
         links, lambda link: link.engine.containers({LAB_LABEL: world.lab.id}), CancelToken()
     )
@@ -133,7 +134,7 @@ def mounts_artifacts(world: World, machine: str) -> bool:
 def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
     _note_left_out(world)
-    changed, removed = world.facts.changed, world.facts.removed
+    changed, removed = world.facts.containers.changed, world.facts.containers.removed
     if not world.facts.causes:
         # Nobody edited a file: then it is the definition of the services, or how they were found.
         world.because(*(Cause(f"service {name}: {reason}") for name, reason in changed.items()))
@@ -148,7 +149,7 @@ def start_containers(world: World, track: Track, _: str) -> None:
 def _note_left_out(world: World) -> None:
     """Name what this run did nothing about, because a machine does not answer."""
     lost = world.lost_machines()
-    left = [one for one in world.lab.services if one.name not in world.facts.settled]
+    left = [one for one in world.lab.services if one.name not in world.facts.containers.settled]
     if not lost or not left:
         return
     there = [one.name for one in left if one.machine in lost]
@@ -165,15 +166,15 @@ def _observe(world: World, track: Track, *, machine: str) -> None:
     """See what a machine has, and remove containers that are not wanted there any more."""
     engine = world.link(machine).engine
     there = engine.containers({LAB_LABEL: world.lab.id})
-    world.facts.containers[machine] = there
-    world.facts.turns[machine] = turns(there)
+    world.facts.containers.found[machine] = there
+    world.facts.containers.turns[machine] = turns(there)
     services = world.services_on(machine)
     wanted = {name for service in services for name in replica_names(world.lab, service)}
     for container in there:
         if container.name not in wanted:
             world.about_to_change(restart=True)
             stop_and_remove(engine, container)
-            world.facts.removed.append(container.name)
+            world.facts.containers.removed.append(container.name)
     read_machine(world, machine, {one.name: wanted_build(world, one) for one in services})
 
 
@@ -184,7 +185,8 @@ def _upload(world: World, track: Track, *, machine: str) -> None:
 
 def _start(world: World, track: Track, *, service: Service) -> None:
     """Bring all replicas of one service to its build."""
-    by_name = {container.name: container for container in world.facts.containers[service.machine]}
+    found = world.facts.containers.found[service.machine]
+    by_name = {container.name: container for container in found}
     build = wanted_build(world, service)
     actions = _actions(world, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
@@ -192,10 +194,10 @@ def _start(world: World, track: Track, *, service: Service) -> None:
         if not todo:
             step.skip("unchanged")
             return
-        job = Job(world, service, build, step, world.facts.turns[service.machine])
+        job = Job(world, service, build, step, world.facts.containers.turns[service.machine])
         reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
         with world.lock:
-            world.facts.changed[service.name] = reasons[0]
+            world.facts.containers.changed[service.name] = reasons[0]
         step.detail(reasons[0])
 
 
@@ -203,14 +205,15 @@ def _actions(
     world: World, service: Service, build: Build, there: Mapping[str, ContainerState]
 ) -> dict[str, Action]:
     """What must happen to each replica of a service; ``there``: its machine's containers."""
-    files, inside = world.facts.files[service.machine], world.facts.inside[service.machine]
+    uploads = world.facts.uploads
+    files, inside = uploads.files[service.machine], uploads.inside[service.machine]
     detached = {name: inside.detached.get(one.pid, "") for name, one in there.items()}
     return {
         name: decide(
             build,
             service,
             there.get(name),
-            world.facts.network,
+            filled(world.facts.network.id, "network"),
             network_name=world.lab.overlay,
             files=files,
             detached=detached.get(name, ""),
@@ -230,14 +233,14 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
     machine lost its power, a container may wake on a network that is no longer there.
     """
     names = replica_names(world.lab, service)
-    how = world.facts.changed.get(service.name, "")
+    how = world.facts.containers.changed.get(service.name, "")
     if not how and all(
         state is not None and is_ready(world.lab, service, state) and not keeps_ending(state)
         for state in _states(world, service, names)
     ):
-        world.facts.settled.add(service.name)
+        world.facts.containers.settled.add(service.name)
         return
-    world.facts.unsettled = True
+    world.facts.containers.unsettled = True
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         if not how or (how.startswith(STARTED_AGAIN) and not completes(world.lab, service)):
             _renew_unwell(world, service, step)
@@ -246,7 +249,7 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
             if state.state == "exited":
                 record_completion(world, service.machine, state)
         step.detail(next((_what_it_is(state) for state in ready), ""))
-    world.facts.settled.add(service.name)
+    world.facts.containers.settled.add(service.name)
 
 
 def _what_it_is(state: ContainerState) -> str:
@@ -259,10 +262,10 @@ def _states(world: World, service: Service, names: list[str]) -> list[ContainerS
     """States of containers that were not touched: as this run saw them, unless something changed
     meanwhile that they may depend on.
     """
-    if world.facts.changed or world.facts.removed:
+    if world.facts.containers.changed or world.facts.containers.removed:
         engine = world.link(service.machine).engine
         return [engine.container(name) for name in names]
-    there = {one.name: one for one in world.facts.containers[service.machine]}
+    there = {one.name: one for one in world.facts.containers.found[service.machine]}
     return [there.get(name) for name in names]
 
 
@@ -271,7 +274,7 @@ def _renew_unwell(world: World, service: Service, step: Track) -> None:
     would cancel the run.
     """
     engine = world.link(service.machine).engine
-    turn = world.facts.turns[service.machine]
+    turn = world.facts.containers.turns[service.machine]
     for name in replica_names(world.lab, service):
         try:
             wait_ready(world, service, name, step, seconds=KEPT_SECONDS)
@@ -281,4 +284,4 @@ def _renew_unwell(world: World, service: Service, step: Track) -> None:
             job = Job(world, service, wanted_build(world, service), step, turn)
             carry_out(job, Action("replace", reason), engine.container(name) or name)
             with world.lock:
-                world.facts.changed[service.name] = reason
+                world.facts.containers.changed[service.name] = reason

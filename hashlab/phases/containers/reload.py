@@ -69,16 +69,16 @@ def remember(world: World, machine: str, container: str, process: Process) -> No
     """Let the machine remember what a process runs; processes that are gone are forgotten."""
     link = world.link(machine)
     with world.lock:
-        files = world.facts.files[machine]
+        files = world.facts.uploads.files[machine]
         there = {name: p for name, p in files.processes.items() if link.engine.container(name)}
         there[container] = process
         write_processes(link.shell, world.lab, machine, there)
-        world.facts.files[machine] = replace(files, processes=there)
+        world.facts.uploads.files[machine] = replace(files, processes=there)
 
 
 def distrust(world: World, machine: str, container: ContainerState) -> None:
     """A process that took files in and does not run them is replaced by the next run."""
-    process = world.facts.files[machine].processes.get(container.id)
+    process = world.facts.uploads.files[machine].processes.get(container.id)
     if process is not None and process.reloaded:
         remember(world, machine, container.id, replace(process, build="", fixed=""))
 

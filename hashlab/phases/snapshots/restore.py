@@ -44,7 +44,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
     subnet = _subnet(world, manifest)
     planned = _plan(world, manifest, observed, subnet)
     public_key = ensure_key(world)
-    world.facts.put_back = snapshots_of(world).restore(
+    world.facts.restored.put_back = snapshots_of(world).restore(
         world.lab,
         manifest,
         planned,
@@ -55,7 +55,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
     )
-    if not world.facts.put_back:
+    if not world.facts.restored.put_back:
         world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
         remove(world.state.restoring)
 
@@ -78,10 +78,10 @@ def put_back(world: World, track: Track, _: str) -> None:
     """Promise: what the containers of machines that stayed have written is the snapshot's, and none
     of them runs.
     """
-    if not world.facts.put_back:
+    if not world.facts.restored.put_back:
         track.skip("came with the machines")
         return
-    world.facts.put_back()
+    world.facts.restored.put_back()
     remove(world.state.restoring)
 
 

@@ -40,7 +40,7 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     one round trip; ``builds``: what services should be running. Raises LabError.
     """
     facts, link = world.facts, world.link(machine)
-    there = facts.containers[machine]
+    there = facts.containers.found[machine]
     alive = [
         (c, builds[c.labels[SERVICE_LABEL]])
         for c in there
@@ -74,9 +74,9 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     for path, digest in _hash(link, strange.values()).items():
         content = plain(Placed(listing.identities[path]).holding(digest).content)
         seen |= {key: content for key, other in strange.items() if other == path}
-    facts.files[machine] = files
+    facts.uploads.files[machine] = files
     detached = {c.pid: find_detached(listing, c.pid, build, files, folders) for c, build in alive}
-    facts.inside[machine] = Inside(listing.started, seen, detached)
+    facts.uploads.inside[machine] = Inside(listing.started, seen, detached)
 
 
 def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles) -> Placed | str:

@@ -106,10 +106,10 @@ def _deepest_first(name: str) -> tuple[int, tuple[str, str]]:
 def upload(world: World, track: Track, machine: str) -> None:
     """Promise: every file, secret and config that services of the machine mount is there, whole."""
     wanted = world.wanted_on(machine)
-    there = world.facts.files.get(machine) or _observe(world, machine, wanted)
+    there = world.facts.uploads.files.get(machine) or _observe(world, machine, wanted)
     todo = difference(wanted, there)
     if todo.nothing and there.manifest == _record(there, wanted):
-        world.facts.files[machine] = there
+        world.facts.uploads.files[machine] = there
         track.skip(f"{_count(wanted, wanted)} files unchanged")
         return
     world.about_to_change()
@@ -127,7 +127,7 @@ def upload(world: World, track: Track, machine: str) -> None:
         )
     record = _record(there, wanted)
     write_manifest(world.link(machine).shell, world.lab, machine, record)
-    world.facts.files[machine] = there
+    world.facts.uploads.files[machine] = there
     counts = {"sent": _count(todo.send, wanted), "deleted": len(todo.delete)}
     parts = [f"{count} {word}" for word, count in counts.items() if count]
     track.detail(", ".join(parts) or "recorded")
@@ -298,7 +298,7 @@ def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> in
     top = home(world.lab)
     return world.connector.copy(
         machine,
-        world.facts.endpoints[machine].ssh,
+        world.facts.machines.endpoints[machine].ssh,
         root=upload_root(world.lab),
         files=[name.removeprefix("files/") for name in names],
         target=f"{top}/scratch/new/files",

@@ -110,8 +110,8 @@ def test_hashing_tells_the_inputs_of_every_image_of_the_file(outside: Outside) -
     world = outside.world()
     with track_of() as track:
         hash_images(world, track, "")
-    assert set(world.facts.image_inputs) == {"small/queue", "small/site", "redis:7"}
-    assert world.facts.image_inputs["redis:7"] == "pulled"
+    assert set(world.facts.images.inputs) == {"small/queue", "small/site", "redis:7"}
+    assert world.facts.images.inputs["redis:7"] == "pulled"
 
 
 def bring(outside: Outside, machine: str = "web") -> Row:

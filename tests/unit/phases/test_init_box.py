@@ -20,6 +20,7 @@ from hashlab.phases.boxes.registry import (
     registered_box,
     registered_boxes,
 )
+from hashlab.phases.recipe import check_recipe
 from hashlab.run import workflows
 
 
@@ -302,6 +303,7 @@ def test_without_mmdebstrap_a_base_that_cannot_be_pulled_is_a_failure(outside: O
     (outside.root / "bin/mmdebstrap").unlink()
     world = outside.world()
     with pytest.raises(LaptopError, match="cannot pull the base image"), track_of() as track:
+        check_recipe(world, track, "")
         make_bases(world, track, "")
 
 

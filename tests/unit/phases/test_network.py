@@ -61,7 +61,7 @@ def join(outside: Outside) -> tuple[Row, str]:
     recorder = Recorder(Silent(), CancelToken())
     with recorder.step("network") as track:
         carry_out(world, phase_of(workflows.REFRESH, "network"), track)
-    return recorder.rows()[0], world.facts.network
+    return recorder.rows()[0], world.facts.network.id
 
 
 def connected_without_network(outside: Outside) -> World:
@@ -108,7 +108,7 @@ def test_engines_of_machines_that_run_since_an_earlier_run_are_not_asked_for_the
     world = joined_before(running(outside), kept=kept)
     calls = [call for call in outside.faults.calls if call.name == "engine.swarm"]
     assert {call.words[0] for call in calls} == asked
-    assert world.facts.network == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert world.facts.network.id == outside.clusters["192.168.60.5"].overlays["small"].id
     assert changes(outside) == []
 
 
@@ -121,7 +121,7 @@ def test_a_kept_machine_that_left_the_swarm_joins_it_again(outside: Outside) -> 
 def joined_before(outside: Outside, *, kept: bool) -> World:
     """Run the phase over links that were open before, or were not; return its world."""
     world = connected_without_network(outside)
-    links = world.facts.links
+    links = world.facts.machines.links
     links.update({name: replace(link, kept=kept) for name, link in links.items()})
     with track_of() as track:
         carry_out(world, phase_of(workflows.REFRESH, "network"), track)
@@ -230,4 +230,4 @@ def test_a_failed_join_tells_what_to_type(outside: Outside) -> None:
 
 def test_the_phase_tells_its_network_to_those_that_follow(outside: Outside) -> None:
     world = connected(running(outside))
-    assert world.facts.network == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert world.facts.network.id == outside.clusters["192.168.60.5"].overlays["small"].id

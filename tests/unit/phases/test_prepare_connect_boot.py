@@ -289,7 +289,7 @@ def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Out
     with track_of() as track:
         prepare(world, track, "")
     assert "machine web was half built by an earlier run and is made anew" in world.facts.notes
-    assert "web" not in world.facts.observed
+    assert "web" not in world.facts.prepared.observed
 
 
 def test_without_a_box_dev_says_init_box(outside: Outside) -> None:
