@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib import resources
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
@@ -48,16 +49,8 @@ RSYNC = [
 RELAY = "exec socat -t 0.01 STDIO UNIX-CONNECT:/run/docker.sock"
 
 
-# By its own log, where it fails. A unit that failed too often must be told to forget it.
 START_SECONDS = 90.0
-START_ENGINE = """\
-sudo systemctl reset-failed docker.service docker.socket 2> /dev/null
-sudo systemctl start docker.socket docker.service && exit 0
-sudo journalctl --unit docker --no-pager --lines 10
-exit 1
-"""
-# An engine that hangs would not end in order. The next one ends its containers in order.
-KILL_ENGINE = "sudo systemctl kill --kill-whom=main --signal=KILL docker.service\n"
+START_ENGINE = resources.files("hashlab.drivers").joinpath("start-engine.sh").read_text("utf-8")
 
 # Paramiko prints a traceback for a connection refused half-way, which connecting again answers.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -283,9 +276,9 @@ class SshConnector:
     ) -> None:
         """See protocols.Connector."""
         shell = self._shell(machine, endpoint, host_key)
-        script = KILL_ENGINE + START_ENGINE if hangs else START_ENGINE
+        argv = ["sh", "-c", START_ENGINE, "sh", *(["kill"] if hangs else [])]
         try:
-            done = shell.run(["sh", "-c", script], timeout=START_SECONDS)
+            done = shell.run(argv, timeout=START_SECONDS)
         finally:
             shell.close()
         if done.code != 0:

@@ -10,6 +10,7 @@ from functools import partial
 from ipaddress import IPv4Address
 
 from hashlab.errors import LabError
+from hashlab.phases.programs import FREE_GOSSIP_PORT
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
 from hashlab.protocols import LAB_LABEL, Engine, Link, SwarmState
@@ -18,18 +19,6 @@ PORT = 2377
 READY_SECONDS = 30.0
 POLL_SECONDS = 0.05
 RESTART_SECONDS = 60.0
-
-# An engine that leaves a Swarm tells the other members, and must have told them four times, one
-# each 0.2 s, within one second. On a busy laptop it sometimes has not; then Docker 20.10 gives up
-# ("Could not close DB: timeout waiting for leave broadcast") and keeps listening on port 7946
-# (1F0A) until it is restarted. It joins the next Swarm, but hears of no other machine's containers.
-FREE_GOSSIP_PORT = """\
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    grep -qs ':1F0A [0-9A-F]*:0000 0A' /proc/net/tcp /proc/net/tcp6 || exit 0
-    sleep 0.1
-done
-sudo systemctl restart docker.service && echo restarted
-"""
 
 
 def is_leader(state: SwarmState, address: IPv4Address) -> bool:
@@ -56,7 +45,7 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
     """One part for each machine: the first makes Swarm and network, the others join it."""
     first, *others = world.machine_names()
     # Of two that leave another Swarm at the same moment each waits for the other to hear of it,
-    # and gives up: see FREE_GOSSIP_PORT.
+    # and gives up: see programs/free-gossip-port.sh.
     leaving = threading.Lock()
     found: dict[Hashable, Part[World]] = {first: Part(partial(_lead, machine=first), first)}
     for name in others:
@@ -121,8 +110,8 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
 
 def _free_gossip_port(world: World, track: Track, machine: str) -> None:
     """Before an engine joins a Swarm: restart it if it still listens for the one it left."""
-    script = ["sh", "-c", FREE_GOSSIP_PORT, "sh"]
-    done = world.link(machine).shell.run(script, timeout=RESTART_SECONDS * world.provider.patience)
+    argv = ["sh", "-c", FREE_GOSSIP_PORT, "sh"]
+    done = world.link(machine).shell.run(argv, timeout=RESTART_SECONDS * world.provider.patience)
     if done.code != 0:
         raise LabError(
             "the engine still listens for a Swarm it left, and could not be restarted",

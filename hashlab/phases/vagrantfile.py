@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hashlab.config.model import Machine
+from hashlab.phases.programs import WAIT_FOR_FILE
 from hashlab.phases.world import World
 from hashlab.protocols import BoxManifest, PlannedMachine
 
@@ -45,7 +46,5 @@ def vagrantfile_text(
 
 
 def wait_for(path: Path) -> str:
-    """A shell command that ends well when the file is there, within a minute."""
-    quoted = shlex.quote(str(path))
-    look = f"n=0; until [ -e {quoted} ]; do n=$((n+1)); [ $n -lt 600 ] || exit 1; sleep 0.1; done"
-    return shlex.join(["sh", "-c", look])
+    """Return a shell command that waits until the file exists, and fails after a minute."""
+    return shlex.join(["sh", "-c", WAIT_FOR_FILE, "sh", str(path)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from types import MappingProxyType
 
 from hashlab.errors import LabError
@@ -10,6 +11,8 @@ from hashlab.protocols import Engine
 
 SECONDS = 600
 ALL_LINES = 10_000
+# Lets the lab's key into a machine: arguments are the public key and the file for it.
+AUTHORIZE = resources.files("hashlab.providers").joinpath("authorize.sh").read_text("utf-8")
 
 
 def run_script(

@@ -17,7 +17,7 @@ from typing import IO, Any, Literal
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
-from hashlab.phases import network, programs
+from hashlab.phases import programs
 from hashlab.phases.kept_data import ARCHIVE
 from hashlab.phases.upload import inside, machine
 from hashlab.pipeline import Track
@@ -229,7 +229,7 @@ class FakeShell:
             programs.READ_INSIDE: self._read_inside,
             inside.READ_ALL: self._read_all,
             programs.HASH_INSIDE: self._hash_inside,
-            network.FREE_GOSSIP_PORT: self._free_gossip_port,
+            programs.FREE_GOSSIP_PORT: self._free_gossip_port,
             programs.ASK_NAMES: self._ask_names,
         }
 

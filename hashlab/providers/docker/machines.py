@@ -33,7 +33,7 @@ from hashlab.providers.docker.names import (
 )
 from hashlab.providers.docker.volume_shell import LAYER_CAPABILITIES, folder, seen
 from hashlab.providers.isolation import Isolation, as_flags
-from hashlab.providers.scripts import run_script
+from hashlab.providers.scripts import AUTHORIZE, run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
 from hashlab.state.files import is_file, write_text
 
@@ -274,8 +274,7 @@ def _address(network: Mapping[str, Any]) -> IPv4Address | None:
 
 def _authorize(engine: Engine, container: str, public_key: str) -> None:
     path = "/home/core/.ssh/authorized_keys"
-    script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
-    done = engine.execute(container, ["sh", "-c", script, public_key, path])
+    done = engine.execute(container, ["sh", "-c", AUTHORIZE, "sh", public_key, path])
     if done.code != 0:
         raise LabError(
             "cannot install hashlab's key on the machine", where=container, output=done.stderr

@@ -40,6 +40,7 @@ from hashlab.providers.libvirt.names import (
     prefix,
 )
 from hashlab.providers.libvirt.virsh import Virsh
+from hashlab.providers.scripts import AUTHORIZE
 from hashlab.state.files import is_file, write_text
 
 MIB = 1 << 20
@@ -260,9 +261,8 @@ class LibvirtMachines:
         described = self._virsh.domain(name)
         if described is not None and has_key(described, public_key):
             return
-        script = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
-        words = ["/bin/sh", "-c", script, public_key, AUTHORIZED_KEYS]
-        done = self._virsh.execute(name, words)
+        argv = ["/bin/sh", "-c", AUTHORIZE, "sh", public_key, AUTHORIZED_KEYS]
+        done = self._virsh.execute(name, argv)
         if done.code != 0:
             raise LabError(
                 "cannot install hashlab's key on the machine", where=name, output=done.stderr

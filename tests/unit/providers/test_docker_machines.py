@@ -18,9 +18,9 @@ from hashlab.pipeline import Track
 from hashlab.protocols import SSH_PORT, Completed, Endpoint, PlannedMachine
 from hashlab.providers.docker import DockerProvider
 from hashlab.providers.docker.machines import observed
+from hashlab.providers.scripts import AUTHORIZE
 
 KEY = "ssh-ed25519 AAAA hashlab"
-GIVE_KEY = 'printf "%s\\n" "$0" > "$1" && chown core:core "$1" && chmod 0600 "$1"'
 
 
 def plan(machine: Machine, ports: Mapping[int, int] | None = None) -> PlannedMachine:
@@ -238,7 +238,7 @@ def test_lost_ids_and_keys_are_given_back(
     web, broker = machine(engine, lab, "web"), machine(engine, lab, "broker")
     engine.stop(broker, timeout=0)
     given: list[str] = []
-    words = ("sh", "-c", GIVE_KEY, KEY, "/home/core/.ssh/authorized_keys")
+    words = ("sh", "-c", AUTHORIZE, "sh", KEY, "/home/core/.ssh/authorized_keys")
     engine.executes[words] = lambda c: given.append(c.id) or Completed(0, "", "")  # type: ignore[func-returns-value]
     kept = tmp_path / "vagrant/machines/broker/docker"
     kept.mkdir(parents=True)
@@ -253,7 +253,7 @@ def test_a_machine_that_takes_no_key_is_named(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, tmp_path: Path
 ) -> None:
     web = machine(engine, lab, "web")
-    engine.executes["sh", "-c", GIVE_KEY, KEY, "/home/core/.ssh/authorized_keys"] = broken
+    engine.executes["sh", "-c", AUTHORIZE, "sh", KEY, "/home/core/.ssh/authorized_keys"] = broken
     with pytest.raises(LabError, match="cannot install hashlab's key on the machine") as failure:
         provider.machines.adopt(lab, tmp_path / "vagrant", KEY)
     assert (failure.value.where, failure.value.output) == (web, "no\n")
