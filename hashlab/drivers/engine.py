@@ -42,13 +42,13 @@ CHUNK = 1 << 20
 
 
 class DockerEngine:
-    """protocols.Engine. ``where`` names the engine in messages; ``patience``: by how much longer
+    """protocols.Engine. ``where`` names the engine in messages; ``time_factor``: by how much longer
     than on the laptop an answer may take.
     """
 
-    def __init__(self, where: str, client: docker.APIClient, *, patience: float = 1.0) -> None:
+    def __init__(self, where: str, client: docker.APIClient, *, time_factor: float = 1.0) -> None:
         self._where = where
-        self._patience = patience
+        self._time_factor = time_factor
         self._client = checked(client)
 
     @contextmanager
@@ -70,7 +70,7 @@ class DockerEngine:
 
     def answers(self, seconds: float) -> bool:
         """See protocols.Engine. docker-py's own ping has no time limit of its own."""
-        url, timeout = f"{self._client.base_url}/_ping", seconds * self._patience
+        url, timeout = f"{self._client.base_url}/_ping", seconds * self._time_factor
         try:
             return bool(self._client.get(url, timeout=timeout).ok)
         except (requests.RequestException, OSError, EOFError):
@@ -532,18 +532,18 @@ def _unanswered(address: EngineAddress, error: Exception) -> LaptopError:
 
 
 def channel_engine(
-    where: str, connect: Callable[[], Any], *, patience: float = 1.0
+    where: str, connect: Callable[[], Any], *, time_factor: float = 1.0
 ) -> DockerEngine:
     """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection).
 
-    ``patience``: by how much longer than on the laptop a call may take. Raises LabError;
+    ``time_factor``: by how much longer than on the laptop a call may take. Raises LabError;
     EngineHangs where the engine accepts the first question and does not answer it.
     """
-    adapter = ChannelAdapter(connect, CALL_SECONDS * patience)
+    adapter = ChannelAdapter(connect, CALL_SECONDS * time_factor)
 
     def client(version: str, seconds: float = CALL_SECONDS) -> docker.APIClient:
         made = docker.APIClient(
-            base_url="tcp://machine:2375", version=version, timeout=round(seconds * patience)
+            base_url="tcp://machine:2375", version=version, timeout=round(seconds * time_factor)
         )
         # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
@@ -555,11 +555,11 @@ def channel_engine(
         # The version must be known to make a client, and asking for it needs one.
         first = checked(client(FIRST_VERSION, FIRST_ANSWER_SECONDS))
         version = first.version(api_version=False)["ApiVersion"]
-        return DockerEngine(where, client(version), patience=patience)
+        return DockerEngine(where, client(version), time_factor=time_factor)
     except requests.Timeout as error:
         raise EngineHangs(
             "the machine's Docker Engine hangs: "
-            f"no answer within {FIRST_ANSWER_SECONDS * patience:.0f} s",
+            f"no answer within {FIRST_ANSWER_SECONDS * time_factor:.0f} s",
             where=where,
             next_step=f"hashlab ssh {where} --command 'systemctl status docker'; "
             "then hashlab dev, which restarts the engine",

@@ -59,10 +59,10 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 class SshShell:
     """protocols.Shell over one Fabric connection that is already open."""
 
-    def __init__(self, machine: str, connection: fabric.Connection, patience: float) -> None:
+    def __init__(self, machine: str, connection: fabric.Connection, time_factor: float) -> None:
         self._machine = machine
         self._connection = connection
-        self._patience = patience
+        self._time_factor = time_factor
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         """See protocols.Shell.
@@ -152,7 +152,7 @@ class SshShell:
 
     def session(self, timeout: float) -> paramiko.Channel:
         """Open a new session on the connection; ``timeout`` as on a machine in a container."""
-        seconds = timeout * self._patience
+        seconds = timeout * self._time_factor
         transport = self._connection.transport
         if transport is None:
             raise paramiko.SSHException("not connected")
@@ -233,16 +233,16 @@ def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
 
 class SshConnector:
     """protocols.Connector with the lab's key; ``config`` is the OpenSSH file rsync uses;
-    ``patience`` tells by how much longer than a container machines may take.
+    ``time_factor`` tells by how much longer than a container machines may take.
     """
 
     def __init__(
-        self, *, key: Path, config: Path, runner: Runner, patience: Callable[[], float]
+        self, *, key: Path, config: Path, runner: Runner, time_factor: Callable[[], float]
     ) -> None:
         self._key = key
         self._config = config
         self._runner = runner
-        self._patience = patience
+        self._time_factor = time_factor
 
     def answers(self, endpoint: Endpoint) -> bool:
         """See protocols.Connector. A forwarded port accepts before the machine does, so only the
@@ -257,9 +257,11 @@ class SshConnector:
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
         shell = self._shell(machine, endpoint, host_key)
-        patience = self._patience()
+        time_factor = self._time_factor()
         try:
-            return Link(machine, shell, channel_engine(machine, shell.relay, patience=patience))
+            return Link(
+                machine, shell, channel_engine(machine, shell.relay, time_factor=time_factor)
+            )
         except LabError as error:
             state = _engine_state(shell)
             shell.close()
@@ -291,8 +293,8 @@ class SshConnector:
 
     def _shell(self, machine: str, endpoint: Endpoint, host_key: str) -> SshShell:
         """Open a connection that accepts only this host key. Raises LabError."""
-        patience = self._patience()
-        seconds = CONNECT_SECONDS * patience
+        time_factor = self._time_factor()
+        seconds = CONNECT_SECONDS * time_factor
         connection = fabric.Connection(
             endpoint.host,
             user=endpoint.user,
@@ -317,7 +319,7 @@ class SshConnector:
                 f"no SSH connection to {endpoint.host}:{endpoint.port}: {error}", where=machine
             ) from error
         _no_delay(connection)
-        return SshShell(machine, connection, patience)
+        return SshShell(machine, connection, time_factor)
 
     def copy(
         self,
@@ -346,7 +348,7 @@ class SshConnector:
                     f"{root}/",
                     f"{machine}:{target}/",
                 ],
-                timeout=COPY_SECONDS * self._patience(),
+                timeout=COPY_SECONDS * self._time_factor(),
                 cancel=track.cancel,
                 on_line=track.output,
             )

@@ -31,7 +31,7 @@ def connect(world: World, track: Track, machine: str) -> None:
 
 
 def _connect(world: World, track: Track, machine: str, *, starting: bool) -> None:
-    deadline = time.monotonic() + CONNECT_SECONDS * world.provider.patience
+    deadline = time.monotonic() + CONNECT_SECONDS * world.provider.time_factor
     while True:
         try:
             _connect_once(world, machine)

@@ -42,7 +42,7 @@ def await_names(world: World, track: Track, _: str) -> None:
     to its containers, all of them and nothing else. Waits, and fails after two minutes.
     """
     started = time.monotonic()
-    limit = WAIT_SECONDS * world.provider.patience
+    limit = WAIT_SECONDS * world.provider.time_factor
     links, known = world.facts.machines.links, world.facts.containers
     current = set(links) <= set(known.found) and not known.unsettled
     containers = known.found if current else observe_containers(world)

@@ -111,7 +111,7 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
 def _free_gossip_port(world: World, track: Track, machine: str) -> None:
     """Before an engine joins a Swarm: restart it if it still listens for the one it left."""
     argv = ["sh", "-c", FREE_GOSSIP_PORT, "sh"]
-    done = world.link(machine).shell.run(argv, timeout=RESTART_SECONDS * world.provider.patience)
+    done = world.link(machine).shell.run(argv, timeout=RESTART_SECONDS * world.provider.time_factor)
     if done.code != 0:
         raise LabError(
             "the engine still listens for a Swarm it left, and could not be restarted",
@@ -127,7 +127,7 @@ def _await_ready(world: World, track: Track, leader: Engine, node: str) -> None:
     """Wait until the manager hears of a member. A container that is started before is attached to
     no network: its engine waits for half a minute, and gives up.
     """
-    deadline = time.monotonic() + READY_SECONDS * world.provider.patience
+    deadline = time.monotonic() + READY_SECONDS * world.provider.time_factor
     while not leader.swarm_ready(node):
         if time.monotonic() > deadline:
             raise LabError(

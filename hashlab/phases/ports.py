@@ -126,7 +126,7 @@ def _ssh(world: World, track: Track, machine: str, *words: str) -> str:
         ["ssh", "-F", str(world.state.ssh_config), "-S", _socket(machine), *words, machine],
         # The path of a socket may have 107 characters only, so it is named from its own folder.
         cwd=world.state.ssh,
-        timeout=SSH_SECONDS * world.provider.patience,
+        timeout=SSH_SECONDS * world.provider.time_factor,
         cancel=track.cancel,
     )
     return "" if done.code == 0 else done.stderr.strip() or f"exit code {done.code}"

@@ -20,7 +20,7 @@ def run_step(world: World, track: Track, step: Step | None, name: str) -> None:
         command_of(world, step.command),
         cwd=world.lab.folder,
         env=step_environment(world),
-        timeout=STEP_SECONDS * world.provider.patience,
+        timeout=STEP_SECONDS * world.provider.time_factor,
         cancel=track.cancel,
         on_line=track.output,
         users=True,
@@ -47,10 +47,10 @@ def step_environment(world: World) -> dict[str, str]:
     urls = {
         f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
     }
-    patience = f"{world.provider.patience:g}"
+    time_factor = f"{world.provider.time_factor:g}"
     return {
         "HASHLAB_LAB": world.lab.name,
-        "HASHLAB_PATIENCE": patience,
+        "HASHLAB_PATIENCE": time_factor,
         "HASHLAB_SSH_CONFIG": str(world.state.ssh_config),
         **urls,
     }

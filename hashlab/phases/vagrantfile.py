@@ -37,7 +37,7 @@ def vagrantfile_text(
             "provider": world.provider.name,
             "box": {"name": box.name, "version": box.version},
             "user": "core",
-            "boot_seconds": round(BOOT_SECONDS * world.provider.patience),
+            "boot_seconds": round(BOOT_SECONDS * world.provider.time_factor),
             "private_key": str(world.state.key),
             "wait_for_disk": wait_for(world.state.disks_ready),
             "machines": [values(machine) for machine in world.lab.machines],

@@ -272,7 +272,7 @@ class Provider(Protocol):
         """The provider's snapshots; None if it has none."""
 
     @property
-    def patience(self) -> float:
+    def time_factor(self) -> float:
         """By how much longer than in a container everything on its machines may take."""
 
     def tools(self, *, building: bool) -> Sequence[Tool]:

@@ -235,7 +235,7 @@ def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object
         key=state.key,
         config=state.ssh_config,
         runner=runner,
-        patience=lambda: provider.patience,
+        time_factor=lambda: provider.time_factor,
     )
 
 

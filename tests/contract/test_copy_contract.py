@@ -85,7 +85,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
         key=tmp_path / "key",
         config=tmp_path / "config",
         runner=ProcessRunner(children=tmp_path / "children"),
-        patience=lambda: 1.0,
+        time_factor=lambda: 1.0,
     )
     return Bench(connector, tmp_path / "root", str(tmp_path / "machine"), None)
 

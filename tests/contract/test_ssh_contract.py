@@ -164,7 +164,7 @@ def connector(tmp_path: Path) -> SshConnector:
         key=tmp_path / "key",
         config=tmp_path / "config",
         runner=FakeRunner(Faults()),
-        patience=lambda: 1.0,
+        time_factor=lambda: 1.0,
     )
 
 

@@ -321,7 +321,7 @@ class FakeProvider:
     holds_images = True
     packed = False
     promised_size = 1_000_000_000
-    patience = 1.0
+    time_factor = 1.0
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside

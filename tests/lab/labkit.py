@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 HASHLAB = Path(sys.executable).with_name("hashlab")
 COMMAND_SECONDS = 900
 # By how much longer than on machines in containers things may take here.
-PATIENCE = {"docker": 1, "libvirt": 6}
+TIME_FACTOR = {"docker": 1, "libvirt": 6}
 
 
 @dataclass
@@ -56,9 +56,9 @@ class LabFolder:
     provider: str = "docker"
 
     @property
-    def patience(self) -> int:
+    def time_factor(self) -> int:
         """By how much longer than on the docker provider anything may take."""
-        return PATIENCE[self.provider]
+        return TIME_FACTOR[self.provider]
 
     @property
     def state(self) -> Path:
@@ -72,7 +72,7 @@ class LabFolder:
             env={**os.environ, **self.environ, **environ},
             capture_output=True,
             text=True,
-            timeout=timeout * self.patience,
+            timeout=timeout * self.time_factor,
             check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)

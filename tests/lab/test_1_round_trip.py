@@ -17,7 +17,7 @@ MACHINES = ("broker", "services", "web")
 
 def settled(lab: LabFolder) -> dict[str, Any]:
     """The status once the engines' own health checks, 5 s apart, have all looked."""
-    deadline = time.monotonic() + 60 * lab.patience
+    deadline = time.monotonic() + 60 * lab.time_factor
     while True:
         status = lab.status()
         if {service["health"] for service in status["services"]} == {"healthy"}:

@@ -28,7 +28,7 @@ def watched(lab: LabFolder) -> Iterator[Running]:
     """`hashlab watch` after its first refresh; ended by Ctrl-C unless the test did it."""
     run = lab.start("watch")
     try:
-        run.wait_for("(start)", timeout=120 * lab.patience)
+        run.wait_for("(start)", timeout=120 * lab.time_factor)
         yield run
     finally:
         if run.process.poll() is None:
@@ -51,7 +51,7 @@ def told_of(run: Running, name: str, lab: LabFolder) -> str:
     """The line of the first round trip that went well for this file."""
     return run.wait_until(
         lambda line: name in line and " s  " in line and "failed" not in line,
-        timeout=120 * lab.patience,
+        timeout=120 * lab.time_factor,
         what=name,
     )
 
@@ -62,7 +62,7 @@ def at_work(lab: LabFolder) -> bool:
 
 
 def until_at_work(lab: LabFolder) -> None:
-    deadline = time.monotonic() + 30 * lab.patience
+    deadline = time.monotonic() + 30 * lab.time_factor
     while not at_work(lab):
         assert time.monotonic() < deadline, "no refresh began"
         time.sleep(0.005)
@@ -87,7 +87,7 @@ def test_a_saved_page_is_served_without_a_restart(lab: LabFolder, watched: Runni
     add(lab, PAGE, "<!-- saved once -->")
     line = told_of(watched, PAGE, lab)
     assert "1 file sent to front" in line
-    assert float(line.split()[1]) < 5 * lab.patience
+    assert float(line.split()[1]) < 5 * lab.time_factor
     assert "saved once" in fetch(url(lab))
     assert lab.containers("front") == before
 
@@ -119,7 +119,7 @@ def test_many_saves_at_once_are_one_round_trip(lab: LabFolder, watched: Running)
     assert len(list((lab.folder / ".hashlab/runs").glob("*-refresh.json"))) == known + 1
     for name in names:
         (lab.folder / name).unlink()
-    watched.wait_for("50 files deleted on front", timeout=120 * lab.patience)
+    watched.wait_for("50 files deleted on front", timeout=120 * lab.time_factor)
 
 
 def test_a_broken_file_is_told_and_waited_for(lab: LabFolder, watched: Running) -> None:
@@ -129,7 +129,7 @@ def test_a_broken_file_is_told_and_waited_for(lab: LabFolder, watched: Running) 
     watched.wait_for("not valid TOML")
     add(lab, PAGE, "<!-- saved while a file was broken -->")
     toml.write_text(text, encoding="utf-8")
-    watched.wait_until(lambda line: "1 file sent to front" in line, timeout=120 * lab.patience)
+    watched.wait_until(lambda line: "1 file sent to front" in line, timeout=120 * lab.time_factor)
     assert "while a file was broken" in fetch(url(lab))
 
 
@@ -140,7 +140,7 @@ def test_a_lab_that_another_run_holds_is_waited_for(lab: LabFolder, watched: Run
         held.flush()
         add(lab, PAGE, "<!-- saved while the lab was held -->")
         watched.wait_for("dev (process 4711) since 2026-01-01T10:00:00; waiting for its end")
-    watched.wait_for("(the lab is free again", timeout=120 * lab.patience)
+    watched.wait_for("(the lab is free again", timeout=120 * lab.time_factor)
     assert "while the lab was held" in fetch(url(lab))
 
 
@@ -149,12 +149,12 @@ def test_a_machine_that_lost_its_power_is_told_and_refreshed_when_it_is_back(
 ) -> None:
     kill_machine(lab, "back")
     add(lab, PROGRAM, "\n# saved while a machine was away\n")
-    watched.wait_for("or for back to answer", timeout=180 * lab.patience)
+    watched.wait_for("or for back to answer", timeout=180 * lab.time_factor)
     assert "hashlab dev" in "".join(watched.lines)
     power_on(lab, "back")
     watched.wait_until(
         lambda line: ("(back answers" in line or "(tried again" in line) and "failed" not in line,
-        timeout=300 * lab.patience,
+        timeout=300 * lab.time_factor,
         what="a round trip after the machine came back",
     )
     assert "hello" in fetch(f"{url(lab)}/greeting")
@@ -165,7 +165,7 @@ def test_ctrl_c_leaves_at_once_and_everything_as_it_was(lab: LabFolder, watched:
     before = {**lab.containers("front"), **lab.containers("back")}
     began = time.monotonic()
     assert watched.signal(signal.SIGINT) == 0
-    assert time.monotonic() - began < 5 * lab.patience
+    assert time.monotonic() - began < 5 * lab.time_factor
     assert "Traceback" not in "".join(watched.lines)
     assert {**lab.containers("front"), **lab.containers("back")} == before
     well(lab)

@@ -168,11 +168,11 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
     body = container_body(
-        world.lab, job.service, build=build.start_id, patience=world.provider.patience
+        world.lab, job.service, build=build.start_id, time_factor=world.provider.time_factor
     )
     identifier = engine.create(name, body)
     world.facts.containers.started.add(identifier)
-    _start_attached(engine, identifier, job.step, world.provider.patience)
+    _start_attached(engine, identifier, job.step, world.provider.time_factor)
     if build.reloadable:
         container = engine.container(identifier)
         if container is not None:
@@ -193,15 +193,15 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
     if start:
         job.step.detail("starting")
         world.facts.containers.started.add(old.id)
-        _start_attached(engine, old.id, job.step, world.provider.patience)
+        _start_attached(engine, old.id, job.step, world.provider.time_factor)
 
 
-def _start_attached(engine: Engine, identifier: str, step: Track, patience: float) -> None:
+def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: float) -> None:
     """Start a container. A machine knows an overlay network only while a container is on it; when
     the last one has just left, the engine is still forgetting the network and finds it a moment
     later.
     """
-    deadline = time.monotonic() + ATTACH_SECONDS * patience
+    deadline = time.monotonic() + ATTACH_SECONDS * time_factor
     while True:
         try:
             engine.start(identifier)

@@ -21,11 +21,11 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
 
 
 def container_body(
-    lab: Lab, service: Service, *, build: str = "", patience: float = 1.0
+    lab: Lab, service: Service, *, build: str = "", time_factor: float = 1.0
 ) -> dict[str, Any]:
     """The create request of one replica; with ``build`` also marked and told its build id.
 
-    ``patience``: by how much longer its health check may take, and how much rarer it is run.
+    ``time_factor``: by how much longer its health check may take, and how much rarer it is run.
     """
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}
@@ -51,7 +51,7 @@ def container_body(
         "Hostname": service.hostname or None,
         "StopSignal": service.stop_signal or None,
         "StopTimeout": _whole(service.stop_grace_period),
-        "Healthcheck": _healthcheck(service.healthcheck, patience),
+        "Healthcheck": _healthcheck(service.healthcheck, time_factor),
     }
     return {**body, **_set(optional)}
 
@@ -129,12 +129,12 @@ def _restart_policy(restart: str) -> dict[str, Any]:
     return policy
 
 
-def _healthcheck(check: Healthcheck | None, patience: float) -> dict[str, Any] | None:
+def _healthcheck(check: Healthcheck | None, time_factor: float) -> dict[str, Any] | None:
     if check is None:
         return None
 
     def scaled(seconds: float | None) -> int | None:
-        return None if seconds is None else _nanoseconds(seconds * patience)
+        return None if seconds is None else _nanoseconds(seconds * time_factor)
 
     return _set(
         {

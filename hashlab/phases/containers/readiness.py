@@ -74,13 +74,13 @@ def wait_ready(
     engine = world.link(service.machine).engine
     started = time.monotonic()
     steady = _Steady()
-    limit = (READY_SECONDS if seconds is None else seconds) * world.provider.patience
+    limit = (READY_SECONDS if seconds is None else seconds) * world.provider.time_factor
     while True:
         asked = time.monotonic()
         state = engine.container(name)
         if state is not None and (
             (is_ready(world.lab, service, state) and steady.enough(state, asked))
-            or _passes(engine, state, service, step.cancel, world.provider.patience)
+            or _passes(engine, state, service, step.cancel, world.provider.time_factor)
         ):
             return state
         failure = _failure(world.lab, service, state) or steady.failure(state)
@@ -106,7 +106,7 @@ def _passes(
     state: ContainerState,
     service: Service,
     cancel: CancelToken,
-    patience: float,
+    time_factor: float,
 ) -> bool:
     """Whether the service's own health check passes at this moment. The engine would look only
     after the check's interval, which is chosen for the long run and not for the start.
@@ -133,7 +133,7 @@ def _passes(
     # A check may hang for longer than it is allowed to; then it has simply not passed.
     threading.Thread(target=ask, daemon=True).start()
     with cancel.calling(ended.set):
-        ended.wait((check.timeout or CHECK_SECONDS) * patience)
+        ended.wait((check.timeout or CHECK_SECONDS) * time_factor)
     return passed.is_set()
 
 

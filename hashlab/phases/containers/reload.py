@@ -108,7 +108,7 @@ def _ask(
         cwd=world.lab.folder,
         env=step_environment(world),
         stdin=json.dumps(question),
-        timeout=RELOAD_SECONDS * world.provider.patience,
+        timeout=RELOAD_SECONDS * world.provider.time_factor,
         cancel=cancel,
         users=True,
     )

@@ -20,7 +20,7 @@ class DockerProvider:
     name = "docker"
     publishes_ports = True
     keeps_ports = True
-    patience = 1.0
+    time_factor = 1.0
 
     def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:
         """Make a provider. ``cache`` is a file that may be deleted; it holds results of probing the

@@ -19,8 +19,8 @@ PLUGIN = "vagrant-libvirt"
 # home.
 DEBIAN_PLUGIN = Path("/usr/share/vagrant-plugins/plugins.d/vagrant-libvirt.json")
 # Measured with the example application: emulation runs its JVMs about ten times slower.
-KVM_PATIENCE = 2.0
-EMULATION_PATIENCE = 10.0
+KVM_TIME_FACTOR = 2.0
+EMULATION_TIME_FACTOR = 10.0
 
 
 class LibvirtProvider:
@@ -61,9 +61,9 @@ class LibvirtProvider:
         )
 
     @property
-    def patience(self) -> float:
+    def time_factor(self) -> float:
         """See protocols.Provider."""
-        return KVM_PATIENCE if self._kvm().works else EMULATION_PATIENCE
+        return KVM_TIME_FACTOR if self._kvm().works else EMULATION_TIME_FACTOR
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         """See protocols.Provider."""

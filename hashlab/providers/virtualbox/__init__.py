@@ -26,7 +26,7 @@ class VirtualBoxProvider:
     keeps_ports = False
     # The other machines boot only after the first one, and a Debian box installs Docker at its
     # first boot.
-    patience = 5.0
+    time_factor = 5.0
 
     def __init__(
         self,

@@ -19,7 +19,9 @@ STATS = "Number of files: 2\nTotal bytes sent: 1,234,567\nTotal bytes received: 
 
 
 def copy(runner: FakeRunner, config: Path, files: list[str]) -> int:
-    connector = SshConnector(key=Path("/key"), config=config, runner=runner, patience=lambda: 1.0)
+    connector = SshConnector(
+        key=Path("/key"), config=config, runner=runner, time_factor=lambda: 1.0
+    )
     with track_of() as track:
         return connector.copy(
             "web",

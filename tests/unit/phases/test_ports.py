@@ -157,7 +157,7 @@ def test_the_connection_to_a_machine_that_is_booted_again_is_not_taken_for_an_op
 
 def test_a_slow_machine_may_take_its_time_to_open_the_connection(forwarded: Outside) -> None:
     [usual] = calls(forwarded)
-    forwarded.provider.patience = 10.0
+    forwarded.provider.time_factor = 10.0
     (forwarded.state.ssh / "web.tunnel").unlink()
     forward(forwarded)
     [slow] = calls(forwarded)

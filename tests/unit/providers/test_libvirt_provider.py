@@ -110,9 +110,9 @@ def test_without_kvm_it_works_but_is_the_last_choice_and_says_what_would_help(
 
 
 def test_by_emulation_everything_may_take_longer_than_with_kvm(laptop: Laptop) -> None:
-    with_kvm = laptop.provider.patience
+    with_kvm = laptop.provider.time_factor
     laptop.kvm = KvmProbe(False, "")
-    assert laptop.provider.patience == 10.0 > with_kvm > 1.0
+    assert laptop.provider.time_factor == 10.0 > with_kvm > 1.0
 
 
 def test_ports_are_not_on_the_laptop_by_themselves(laptop: Laptop) -> None:

@@ -32,7 +32,7 @@ def queue(outside: Outside) -> Service:
 def slow(outside: Outside) -> Outside:
     """The lab runs, on machines that take ten times as long."""
     outside.lab = change_service(outside.lab, "queue", healthcheck=CHECK)
-    outside.provider.patience = 10.0
+    outside.provider.time_factor = 10.0
     return running(outside)
 
 
@@ -49,7 +49,7 @@ def test_a_health_check_may_take_longer_and_is_asked_more_rarely(outside: Outsid
 def test_what_a_health_check_does_not_say_stays_unsaid(outside: Outside) -> None:
     bare = change_service(outside.lab, "queue", healthcheck=Healthcheck(("CMD", "ready")))
     service = next(one for one in bare.services if one.name == "queue")
-    body = container_body(bare, service, patience=10.0)
+    body = container_body(bare, service, time_factor=10.0)
     assert body["Healthcheck"] == {"Test": ["CMD", "ready"]}
 
 
@@ -57,7 +57,7 @@ def test_a_container_keeps_its_build_when_its_machine_gets_faster(outside: Outsi
     slow(outside)
     engine = outside.machines["broker"].engine
     before = engine.by_name("small-queue-1")
-    outside.provider.patience = 1.0
+    outside.provider.time_factor = 1.0
     go(outside, workflows.REFRESH)
     after = engine.by_name("small-queue-1")
     assert after.id == before.id
