@@ -1,4 +1,4 @@
-"""The archive of a build context holds exactly what was listed, or nothing is sent."""
+"""The archive of a build context contains exactly the listed files, or nothing is sent."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def content(context: BuildContext, name: str) -> bytes:
         return file.read()
 
 
-def test_the_archive_holds_what_was_listed(root: Path) -> None:
+def test_the_archive_contains_the_listed_files(root: Path) -> None:
     context = listed(root)
     found = members(context)
     assert set(found) == {entry.name for entry in context.entries}
@@ -54,13 +54,13 @@ def test_the_archive_holds_what_was_listed(root: Path) -> None:
     assert content(context, "bin/run") == b"go"
 
 
-def test_a_name_that_is_not_utf_8_travels_as_it_is(root: Path) -> None:
+def test_a_name_that_is_not_utf_8_keeps_its_bytes(root: Path) -> None:
     name = os.fsdecode(b"a\xff\nb")
     (root / name).write_text("odd")
     assert name in members(listed(root))
 
 
-def test_a_dockerfile_among_the_entries_is_used_as_it_is(root: Path) -> None:
+def test_a_dockerfile_among_the_entries_is_used_unchanged(root: Path) -> None:
     with packed(listed(root)) as (_, name):
         assert name == "Dockerfile"
 
@@ -78,11 +78,11 @@ def test_a_dockerfile_from_elsewhere_is_hidden_from_the_image(
     assert content(context, EXTRA) == b"FROM b\n"
     hidden = content(context, ".dockerignore").decode().splitlines()
     assert EXTRA in hidden
-    # What was not to be seen before is not seen now.
+    # Files that were hidden from the image before are still hidden.
     assert (".dockerignore" in hidden) is (rules is None or rules.startswith("*"))
 
 
-def test_a_dockerfile_that_dockerignore_leaves_out_is_sent_all_the_same(root: Path) -> None:
+def test_a_dockerfile_that_dockerignore_excludes_is_sent_anyway(root: Path) -> None:
     write_files(root, {".dockerignore": "Dockerfile\n"})
     context = listed(root)
     assert "Dockerfile" not in members(context)

@@ -1,4 +1,4 @@
-"""The engine driver's own thinking: descriptions into states, build events into progress."""
+"""The logic of the engine driver: descriptions become states, build events become progress."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_description_becomes_a_state() -> None:
     )
 
 
-def test_what_an_engine_leaves_out_is_empty() -> None:
+def test_values_missing_from_an_answer_are_empty() -> None:
     bare = {
         "Id": "1",
         "Name": "/x",
@@ -84,7 +84,7 @@ def test_what_an_engine_leaves_out_is_empty() -> None:
     assert (state.checked, state.grace, state.restarts) == (False, 10, 0)
 
 
-def test_a_label_without_value_is_asked_for_by_its_key() -> None:
+def test_a_label_without_value_is_filtered_by_its_key() -> None:
     assert _label_list({"a": "1", "b": ""}) == ["a=1", "b"]
 
 
@@ -97,7 +97,7 @@ class Amounts(Silent):
         self.seen.append((step.done, step.total, step.unit))
 
 
-def test_a_builds_steps_move_the_bar_and_its_lines_are_passed_on() -> None:
+def test_the_steps_of_a_build_are_progress_and_its_lines_are_passed_on() -> None:
     listener = Amounts()
     events = [
         {"stream": "Step 1/3 : FROM scratch\n"},
@@ -113,7 +113,7 @@ def test_a_builds_steps_move_the_bar_and_its_lines_are_passed_on() -> None:
     assert "Step 2/3 : COPY a /" in listener.lines
 
 
-def test_a_build_that_fails_tells_everything_it_printed() -> None:
+def test_a_failed_build_reports_its_whole_output() -> None:
     events = [{"stream": "compiling\n"}, {"error": "returned a non-zero code: 1"}]
     with pytest.raises(LabError) as failure, track_of() as track:
         _follow_build("small/site", iter(events), track, Stages())
@@ -129,7 +129,7 @@ def test_a_cancelled_run_stops_following_its_build() -> None:
 
 
 class Client:
-    """A docker-py client whose every call fails, or answers what it was given."""
+    """A docker-py client whose every call fails, or returns a prepared answer."""
 
     def __init__(self, error: Exception | None = None, **answers: Any) -> None:
         self._error = error
@@ -176,7 +176,7 @@ def refused() -> APIError:
         lambda engine: engine.remove_image("x"),
     ],
 )
-def test_every_error_of_the_wire_or_the_engine_is_one_of_the_lab_that_names_the_engine(
+def test_every_error_of_connection_or_engine_becomes_a_lab_error_that_names_the_engine(
     call: Any, error: Exception, told: str
 ) -> None:
     engine = DockerEngine("web", Client(error))  # type: ignore[arg-type]
@@ -210,7 +210,9 @@ def test_every_error_of_the_wire_or_the_engine_is_one_of_the_lab_that_names_the_
         ({"LocalNodeState": "error"}, SwarmState(False, False, joined=True)),
     ],
 )
-def test_what_an_engine_says_of_its_swarm(said: dict[str, Any], expected: SwarmState) -> None:
+def test_the_swarm_state_is_read_from_the_engines_description(
+    said: dict[str, Any], expected: SwarmState
+) -> None:
     engine = DockerEngine("web", Client(info={"Swarm": said, "DockerRootDir": "/d"}))  # type: ignore[arg-type]
     assert engine.swarm() == expected
 
@@ -237,13 +239,13 @@ def test_a_pull_names_repository_and_tag(name: str, repository: str, tag: str) -
     assert asked == [(repository, tag)]
 
 
-def test_a_pull_that_fails_half_way_is_a_failure() -> None:
+def test_a_pull_that_fails_midway_is_a_failure() -> None:
     engine = DockerEngine("laptop", Client(pull=[{"status": "x"}, {"error": "denied"}]))  # type: ignore[arg-type]
     with pytest.raises(LabError, match="cannot pull image redis:7: denied"), track_of() as track:
         engine.pull("redis:7", track=track)
 
 
-def test_a_laptop_without_an_engine_is_told_how_to_start_it(
+def test_without_an_engine_the_error_says_how_to_start_it(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(LaptopError, match=r"none.sock does not answer") as failure:
@@ -252,7 +254,7 @@ def test_a_laptop_without_an_engine_is_told_how_to_start_it(
     assert failure.value.where == "DOCKER_HOST"
 
 
-def test_a_machine_whose_engine_cannot_be_reached_is_named() -> None:
+def test_the_error_for_an_unreachable_engine_names_its_machine() -> None:
     def refuse() -> object:
         raise EOFError
 
@@ -267,7 +269,7 @@ def test_every_call_has_a_time_limit() -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The settings of Docker's client, which are not there yet."""
+    """The path of the settings of Docker's client; the file does not exist yet."""
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     return tmp_path / "config.json"
@@ -291,13 +293,13 @@ NOWHERE = {"DOCKER_HOST": "tcp://127.0.0.1:1"}
         "{",
     ],
 )
-def test_whatever_dockers_settings_say_ends_in_no_traceback(settings: Path, text: str) -> None:
+def test_no_settings_of_dockers_client_end_in_a_traceback(settings: Path, text: str) -> None:
     settings.write_text(text)
     with pytest.raises(LaptopError, match=r"does not answer|cannot be read"):
         local_engine(NOWHERE)
 
 
-def test_credential_helpers_that_are_not_there_are_not_asked(settings: Path) -> None:
+def test_missing_credential_helpers_are_not_called(settings: Path) -> None:
     helpers = {"gone.example": "gone", "there.example": "there"}
     settings.write_text(json.dumps({"credsStore": "desktop", "credHelpers": helpers}))
     helper = settings.parent / "bin" / "docker-credential-there"
@@ -310,7 +312,7 @@ def test_credential_helpers_that_are_not_there_are_not_asked(settings: Path) -> 
     assert known.cred_helpers == {"there.example": "there"}
 
 
-def test_a_socket_without_permission_is_not_an_engine_that_does_not_run() -> None:
+def test_a_socket_without_permission_is_reported_as_such() -> None:
     error = requests.ConnectionError("aborted", PermissionError(13, "Permission denied"))
     address = EngineAddress("unix:///var/run/docker.sock", "the default")
     failure = driver._unanswered(address, error)
@@ -320,7 +322,7 @@ def test_a_socket_without_permission_is_not_an_engine_that_does_not_run() -> Non
     assert "does not answer" in gone.what and "start Docker" in gone.next_step
 
 
-def test_an_engine_elsewhere_is_refused_before_it_is_asked() -> None:
+def test_a_remote_engine_is_refused_before_it_is_called() -> None:
     with pytest.raises(LaptopError, match="ssh://me@build is not on this laptop") as failure:
         local_engine({"DOCKER_HOST": "ssh://me@build"})
     assert "unset DOCKER_HOST" in failure.value.next_step

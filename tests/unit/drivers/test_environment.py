@@ -1,4 +1,4 @@
-"""What tools find in their environment, and which engine they are led to."""
+"""The environment that tools get, and the engine that it leads them to."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def leads_to(home: Path, host: str, name: str = "work") -> None:
     context(home, name, {"Name": name, "Endpoints": {"docker": {"Host": host}}})
 
 
-def test_without_anything_set_the_engine_is_that_of_the_default_socket(home: Path) -> None:
+def test_without_settings_the_engine_is_at_the_default_socket(home: Path) -> None:
     found = engine_address({"HOME": str(home)})
     assert found == EngineAddress("unix:///var/run/docker.sock", "the default")
     assert found.socket == "/var/run/docker.sock"
 
 
-def test_docker_host_goes_before_contexts_and_the_variable_before_the_settings(home: Path) -> None:
+def test_docker_host_overrides_contexts_and_the_variable_overrides_settings(home: Path) -> None:
     environ = {"HOME": str(home)}
     settings(home, currentContext="work")
     leads_to(home, WORK)
@@ -62,7 +62,7 @@ def test_docker_host_goes_before_contexts_and_the_variable_before_the_settings(h
     assert engine_address(environ).source == "the default"
 
 
-def test_settings_may_lie_elsewhere(home: Path, tmp_path: Path) -> None:
+def test_settings_may_be_in_another_folder(home: Path, tmp_path: Path) -> None:
     leads_to(home, WORK)
     environ = {"HOME": "/nonexistent", "DOCKER_CONFIG": str(home / ".docker")}
     assert engine_address({**environ, "DOCKER_CONTEXT": "work"}).host == WORK
@@ -72,7 +72,7 @@ def test_settings_may_lie_elsewhere(home: Path, tmp_path: Path) -> None:
     "host",
     ["tcp://127.0.0.1:2375", "tcp://localhost:2376", "127.0.0.1:2375", "tcp://[::1]:2375"],
 )
-def test_a_port_of_this_laptop_will_do(host: str) -> None:
+def test_an_engine_on_a_port_of_this_laptop_is_accepted(host: str) -> None:
     assert engine_address({"DOCKER_HOST": host}).problem == ""
 
 
@@ -98,7 +98,7 @@ def test_an_engine_that_is_not_on_this_laptop_is_refused_by_name(home: Path, hos
 
 
 @pytest.mark.parametrize("meta", [{}, [], {"Endpoints": None}, {"Endpoints": {"docker": []}}, 7])
-def test_a_context_that_says_nothing_is_refused_by_name(home: Path, meta: object) -> None:
+def test_a_context_without_a_host_is_refused_by_name(home: Path, meta: object) -> None:
     settings(home, currentContext="work")
     assert "the Docker context work does not exist" in engine_address({"HOME": str(home)}).problem
     context(home, "work", meta)
@@ -112,7 +112,7 @@ def test_damaged_settings_of_dockers_client_end_in_no_traceback(home: Path, text
     assert found.source == "the default" or "the Docker context 7 does not exist" in found.problem
 
 
-def test_tools_find_nothing_that_leads_them_elsewhere(home: Path) -> None:
+def test_tools_get_no_variable_that_redirects_them(home: Path) -> None:
     user = {
         "HOME": str(home),
         "PATH": "/bin",
@@ -147,7 +147,7 @@ def test_an_engine_on_a_port_keeps_its_certificates() -> None:
     assert user.items() <= tool_environment(user).items()
 
 
-def test_calls_to_this_laptop_pass_every_proxy() -> None:
+def test_calls_to_this_laptop_bypass_every_proxy() -> None:
     assert past_proxies({"PATH": "/bin", "http_proxy": ""}) == {}
     user = {"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": "intern.example, 127.0.0.1"}
     value = "intern.example,127.0.0.1,localhost,::1"
@@ -157,6 +157,6 @@ def test_calls_to_this_laptop_pass_every_proxy() -> None:
         assert environment["no_proxy"] == value
 
 
-def test_a_users_own_command_finds_what_the_user_has_set() -> None:
+def test_a_users_own_command_gets_the_users_variables() -> None:
     user = {"LANG": "de_DE", "DOCKER_CONTEXT": "work", "JAVA_HOME": "/jdk"}
     assert user_environment(user) == user

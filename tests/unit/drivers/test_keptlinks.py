@@ -1,4 +1,6 @@
-"""Links that stay open between runs: used while they answer, closed by their owner alone."""
+"""Links stay open between runs: they are used while they answer, and closed by their owner
+alone.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ MOVED = Endpoint("127.0.0.1", 2202, "core")
 
 
 class Part:
-    """One half of a link, which a test may cut."""
+    """One half of a link, which a test may disconnect."""
 
     def __init__(self) -> None:
         self.closed = 0
@@ -34,7 +36,7 @@ class Part:
 
 
 class Dialler:
-    """A connector that counts what it opened."""
+    """A connector that counts the links it opened."""
 
     def __init__(self) -> None:
         self.opened: list[tuple[str, Endpoint, str]] = []
@@ -87,7 +89,7 @@ def test_links_are_the_same_for_another_connector_of_a_later_run(kept: Kept) -> 
     assert later.opened == []
 
 
-def test_a_link_that_does_not_answer_is_closed_and_opened_anew(kept: Kept) -> None:
+def test_a_link_that_does_not_answer_is_closed_and_opened_again(kept: Kept) -> None:
     kept.connect()
     kept.dialler.links[0][1].cut = True
     assert not kept.connect().kept
@@ -95,7 +97,7 @@ def test_a_link_that_does_not_answer_is_closed_and_opened_anew(kept: Kept) -> No
     assert kept.dialler.closed == [(1, 1), (0, 0)]
 
 
-def test_a_cut_link_that_cannot_even_be_closed_is_opened_anew(kept: Kept) -> None:
+def test_a_lost_link_that_cannot_be_closed_is_opened_again(kept: Kept) -> None:
     kept.connect()
     shell, engine = kept.dialler.links[0]
     engine.cut = shell.breaks_when_closed = engine.breaks_when_closed = True
@@ -106,7 +108,7 @@ def test_a_cut_link_that_cannot_even_be_closed_is_opened_anew(kept: Kept) -> Non
 @pytest.mark.parametrize(
     "other", [{"endpoint": MOVED}, {"key": "other"}], ids=["endpoint", "host key"]
 )
-def test_a_machine_found_elsewhere_or_with_another_key_gets_another_link(
+def test_a_machine_with_another_endpoint_or_key_gets_another_link(
     kept: Kept, other: dict[str, Any]
 ) -> None:
     kept.connect()
@@ -122,7 +124,7 @@ def test_each_machine_has_a_link_of_its_own(kept: Kept) -> None:
     assert [machine for machine, _, _ in kept.dialler.opened] == ["web", "broker"]
 
 
-def test_whoever_uses_a_link_cannot_close_it(kept: Kept) -> None:
+def test_a_user_of_a_link_cannot_close_it(kept: Kept) -> None:
     link = kept.connect()
     link.shell.close()
     link.engine.close()
@@ -130,7 +132,7 @@ def test_whoever_uses_a_link_cannot_close_it(kept: Kept) -> None:
     assert link.engine.answers(ALIVE_SECONDS)
 
 
-def test_close_closes_them_all_and_what_is_asked_for_later_is_opened_anew(kept: Kept) -> None:
+def test_close_closes_all_links_and_later_ones_are_opened_again(kept: Kept) -> None:
     kept.connect("web")
     kept.connect("broker")
     kept.dialler.links[0][1].breaks_when_closed = True
@@ -141,7 +143,7 @@ def test_close_closes_them_all_and_what_is_asked_for_later_is_opened_anew(kept: 
     assert len(kept.dialler.opened) == 3
 
 
-def test_a_refused_connection_is_told_and_nothing_is_kept(kept: Kept) -> None:
+def test_a_refused_connection_is_reported_and_nothing_is_kept(kept: Kept) -> None:
     kept.dialler.refuses = True
     with pytest.raises(LabError, match="refused"):
         kept.connect()
@@ -170,12 +172,12 @@ def test_two_threads_that_want_one_machine_share_a_link(kept: Kept) -> None:
     assert len(kept.dialler.opened) == 1
 
 
-def test_two_machines_are_connected_at_once(kept: Kept) -> None:
-    kept.dialler.slow = threading.Barrier(2)  # breaks unless both are there together
+def test_two_machines_are_connected_in_parallel(kept: Kept) -> None:
+    kept.dialler.slow = threading.Barrier(2)  # breaks unless both threads arrive
     together(lambda: kept.connect("web"), lambda: kept.connect("broker"))
     assert len(kept.dialler.opened) == 2
 
 
-def test_everything_else_is_the_connectors_own(kept: Kept) -> None:
+def test_all_other_methods_are_the_connectors_own(kept: Kept) -> None:
     assert kept.connector.answers(WEB)
     assert not kept.connector.answers(MOVED)

@@ -1,4 +1,4 @@
-"""KVM is believed when a guest ran under it; what was found is kept as long as it holds."""
+"""KVM counts as working if a guest ran under it; the result is cached as long as it is valid."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_sector_can_be_booted_and_counts_before_it_answers() -> None:
 
 
 @pytest.mark.parametrize("end", ["ran", "hung"])
-def test_an_answer_is_paid_for_once_per_boot_of_the_laptop(laptop: Laptop, end: str) -> None:
+def test_the_probe_runs_once_per_boot_of_the_laptop(laptop: Laptop, end: str) -> None:
     if end == "ran":
         laptop.ends(FINISHED)
     else:
@@ -112,7 +112,7 @@ def test_an_answer_is_paid_for_once_per_boot_of_the_laptop(laptop: Laptop, end: 
     assert laptop.probed == 2
 
 
-def test_another_qemu_is_probed_anew(laptop: Laptop) -> None:
+def test_another_qemu_is_probed_again(laptop: Laptop) -> None:
     laptop.hangs()
     laptop.probe()
     laptop.qemu.write_text("#!/bin/false\n# newer\n")
@@ -121,7 +121,7 @@ def test_another_qemu_is_probed_anew(laptop: Laptop) -> None:
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", "null"])
-def test_a_broken_cache_is_not_believed(laptop: Laptop, broken: str) -> None:
+def test_a_damaged_cache_is_ignored(laptop: Laptop, broken: str) -> None:
     laptop.ends(FINISHED)
     laptop.probe()
     laptop.cache.write_text(broken)
@@ -129,7 +129,7 @@ def test_a_broken_cache_is_not_believed(laptop: Laptop, broken: str) -> None:
     assert laptop.probed == 2
 
 
-def test_a_cache_that_does_not_say_yes_or_no_is_not_believed(laptop: Laptop) -> None:
+def test_a_cache_without_yes_or_no_is_ignored(laptop: Laptop) -> None:
     laptop.ends(FINISHED)
     laptop.probe()
     laptop.cache.write_text(json.dumps({**json.loads(laptop.cache.read_text()), "works": "yes"}))
@@ -146,7 +146,7 @@ def test_a_cache_that_does_not_say_yes_or_no_is_not_believed(laptop: Laptop) -> 
         ("", "qemu-system-x86_64 ended with exit code 1", ""),
     ],
 )
-def test_what_may_be_mended_at_any_time_is_told_with_a_remedy_and_looked_at_each_time(
+def test_a_fixable_cause_is_reported_with_its_remedy_and_checked_each_time(
     laptop: Laptop, stderr: str, why: str, hint: str
 ) -> None:
     laptop.ends(1, stderr)
@@ -160,13 +160,13 @@ def test_what_may_be_mended_at_any_time_is_told_with_a_remedy_and_looked_at_each
     assert laptop.probe() == RAN
 
 
-def test_a_guest_that_was_killed_from_outside_is_no_answer_to_keep(laptop: Laptop) -> None:
+def test_the_result_of_a_killed_guest_is_not_cached(laptop: Laptop) -> None:
     laptop.ends(-15)
     assert not laptop.probe().works
     assert not laptop.cache.exists()
 
 
-def test_without_qemu_nothing_is_believed_and_its_package_is_named(laptop: Laptop) -> None:
+def test_without_qemu_kvm_does_not_count_and_the_package_is_named(laptop: Laptop) -> None:
     laptop.qemu.unlink()
     found = laptop.probe()
     assert (found.works, laptop.probed) == (False, 0)
@@ -177,7 +177,7 @@ def test_without_qemu_nothing_is_believed_and_its_package_is_named(laptop: Lapto
 @pytest.mark.parametrize(
     ("system", "architecture"), [("linux", "aarch64"), ("darwin", "x86_64"), ("darwin", "arm64")]
 )
-def test_elsewhere_than_on_x86_linux_emulation_is_assumed(
+def test_on_other_systems_than_x86_linux_emulation_is_assumed(
     laptop: Laptop, system: str, architecture: str
 ) -> None:
     found = laptop.probe(system=system, architecture=architecture)

@@ -1,4 +1,4 @@
-"""The laptop's routes and ports, from the tables its system prints."""
+"""The laptop's routes and ports, read from the tables that its system prints."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_routes_of_macos_are_read_from_netstat() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "link#4 x", "fe80::1 x", "1.2.3.4.5 x", "999.1 x", "/ x"])
-def test_lines_that_are_no_routes_are_passed_over(line: str) -> None:
+def test_lines_that_are_not_routes_are_skipped(line: str) -> None:
     assert _bsd_routes(line + "\n") == []
 
 
-def test_a_port_somebody_listens_on_is_not_free() -> None:
+def test_a_port_with_a_listener_is_not_free() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

@@ -1,4 +1,4 @@
-"""Rendering: the Vagrantfile as text; what Ruby makes of it is tested in tests/contract."""
+"""The text of the rendered Vagrantfile; tests/contract checks how Ruby reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hashlab.drivers.rendering import render_vagrantfile, ruby
 
 
 def values(**changes: Any) -> dict[str, Any]:
-    """What phase prepare renders, for one machine."""
+    """The values that the phase prepare renders, for one machine."""
     machine = {
         "name": "web",
         "address": "192.168.60.6",
@@ -53,9 +53,7 @@ def values(**changes: Any) -> dict[str, Any]:
         ("line\nend", '"line\\nend"'),
     ],
 )
-def test_a_value_becomes_a_literal_in_which_nothing_is_evaluated(
-    value: object, literal: str
-) -> None:
+def test_a_value_becomes_a_literal_without_interpolation(value: object, literal: str) -> None:
     assert ruby(value) == literal
 
 
@@ -86,7 +84,7 @@ def test_another_template_can_be_given(tmp_path: Path) -> None:
     assert render_vagrantfile(values(), template=tmp_path / "one.j2") == 'name = "small"'
 
 
-def test_no_key_but_the_labs_own_gets_into_a_machine() -> None:
+def test_only_the_labs_own_key_is_installed_on_a_machine() -> None:
     text = render_vagrantfile(values())
     assert "insert_key = false" in text
     assert "synced_folder" in text

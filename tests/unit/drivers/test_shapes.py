@@ -1,5 +1,5 @@
-"""Answers of wrong types, as a machine's root or another engine may give them, end in an error that
-names the engine and the part that is wrong.
+"""Answers of wrong types, which a machine's root or another engine may send, end in an error that
+names the engine and the wrong part.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ INFO = {
         "RemoteManagers": [{"NodeID": "N1"}],
     },
 }
-# An answer in order to each method of docker-py whose result is read.
+# A valid answer to each method of docker-py whose result is read.
 GOOD: dict[str, Any] = {
     "version": {"ApiVersion": "1.41"},
     "info": INFO,
@@ -114,7 +114,7 @@ def inspected(engine: DockerEngine) -> None:
     observed("web", found)
 
 
-# Each question that reads something of an answer.
+# Each call that reads part of an answer.
 QUESTIONS: list[Callable[[DockerEngine], object]] = [
     lambda engine: engine.info(),
     lambda engine: engine.containers({}),
@@ -148,7 +148,9 @@ WRONG: list[Any] = [None, True, 5, 1.5, "text", "", [], [5], [None], {}, {"a": 5
 
 
 class Engine:
-    """docker-py's client of an engine that answers what it was given, and accepts all else."""
+    """docker-py's client of an engine that returns a prepared answer and accepts all other
+    calls.
+    """
 
     def __init__(self, answers: dict[str, Any]) -> None:
         self._answers = answers
@@ -158,7 +160,7 @@ class Engine:
 
 
 def variants(value: Any) -> Iterator[Any]:
-    """The value with each of its parts in turn replaced by each wrong one, or gone."""
+    """Return the value with each of its parts in turn replaced by each wrong one, or removed."""
     yield from (wrong for wrong in WRONG if type(wrong) is not type(value) or wrong != value)
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -169,7 +171,7 @@ def variants(value: Any) -> Iterator[Any]:
             yield from ([*value[:number], v, *value[number + 1 :]] for v in variants(inner))
 
 
-def test_answers_in_order_are_read() -> None:
+def test_valid_answers_are_read() -> None:
     engine = DockerEngine("web", Engine(GOOD))  # type: ignore[arg-type]
     for ask in QUESTIONS:
         ask(engine)
@@ -204,7 +206,7 @@ def test_no_version_of_an_engine_ends_in_a_traceback(
             assert failure.value.where
 
 
-def test_the_shape_of_everything_that_is_read_is_known() -> None:
+def test_every_result_that_is_read_has_a_shape() -> None:
     """A method of docker-py whose result is used must be in the table."""
     text = resources.files(driver.__package__ or "").joinpath("engine.py").read_text("utf-8")
     used = set(re.findall(r"(?:=|return|in|\w\() ?\(?self\._client\.(\w+)\(", text))
@@ -235,14 +237,14 @@ def test_a_message_names_the_part_that_is_wrong(path: tuple[str, ...], told: str
     )
 
 
-def test_a_value_without_an_end_is_shown_short() -> None:
+def test_a_long_value_is_shortened() -> None:
     with pytest.raises(UnexpectedAnswer) as failure:
         check("x" * 1000, int)
     assert len(str(failure.value)) < 120
 
 
 @pytest.mark.parametrize("error", [KeyError("message"), TypeError("list"), RecursionError()])
-def test_what_docker_py_cannot_read_is_an_unexpected_answer(error: Exception) -> None:
+def test_an_answer_that_docker_py_cannot_read_is_unexpected(error: Exception) -> None:
     class Broken:
         def info(self) -> object:
             raise error
@@ -257,7 +259,7 @@ def test_what_docker_py_cannot_read_is_an_unexpected_answer(error: Exception) ->
         list(checked(Broken()).pull())  # type: ignore[arg-type]
 
 
-def test_an_error_of_the_wire_stays_what_it_is() -> None:
+def test_a_connection_error_is_passed_on() -> None:
     class Cut:
         def info(self) -> object:
             raise requests.exceptions.InvalidJSONError("not JSON")

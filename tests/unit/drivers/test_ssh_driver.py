@@ -1,4 +1,6 @@
-"""The SSH driver's own thinking: rsync's words and counts; the wire is tested in contract tests."""
+"""The logic of the SSH driver: rsync's arguments and counts. Connections are tested in
+tests/contract.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,7 @@ def copy(runner: FakeRunner, config: Path, files: list[str]) -> int:
         )
 
 
-def test_rsync_is_told_its_files_by_a_list_and_its_ssh_by_the_labs_config(tmp_path: Path) -> None:
+def test_rsync_gets_its_files_by_a_list_and_its_ssh_by_the_labs_config(tmp_path: Path) -> None:
     runner = FakeRunner(Faults())
     listed: list[bytes] = []
 
@@ -54,7 +56,7 @@ def test_rsync_is_told_its_files_by_a_list_and_its_ssh_by_the_labs_config(tmp_pa
     assert "--temp-dir=/var/lib/hashlab/small/scratch" in ran.command
 
 
-def test_the_list_of_files_is_gone_afterwards(tmp_path: Path) -> None:
+def test_the_list_of_files_is_removed_afterwards(tmp_path: Path) -> None:
     runner = FakeRunner(Faults())
     runner.prepare("rsync", code=23, stderr="rsync: some files could not be transferred\n")
     with pytest.raises(LabError, match="rsync failed with exit code 23") as failure:
@@ -78,7 +80,7 @@ def test_the_bytes_sent_are_read_from_rsyncs_own_count(stats: str, count: int) -
     assert _bytes_sent(stats) == count
 
 
-def test_ciphers_that_need_no_checksum_in_python_come_first_and_the_others_stay() -> None:
+def test_ciphers_without_a_checksum_in_python_come_first_and_the_others_stay() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         usual = paramiko.Transport(ours).get_security_options().ciphers

@@ -1,4 +1,4 @@
-"""Which images a build leaves, from what the classic builder prints."""
+"""The images that a build leaves behind, read from the output of the classic builder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_last_image_of_each_stage_is_known() -> None:
     assert stages_of(without) == ["bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd"]
 
 
-def test_what_a_command_prints_may_name_one_image_too_many_but_loses_none() -> None:
+def test_a_commands_output_may_add_an_image_but_loses_none() -> None:
     assert {"bbbbbbbbbbbb", "cccccccccccc", "dddddddddddd"} <= set(stages_of(SAID))
 
 

@@ -1,4 +1,4 @@
-"""Vagrant: the words it is called with, and what becomes of its machine-readable output."""
+"""Vagrant: the arguments of its calls, and the reading of its machine-readable output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 
 @pytest.fixture
 def vagrant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The vagrant that is found first on this laptop."""
+    """The path of the vagrant that is found first on this laptop."""
     program = tmp_path / "bin/vagrant"
     program.parent.mkdir()
     program.write_text("#!/bin/false\n")
@@ -73,7 +73,7 @@ def test_each_call_names_its_provider_and_works_in_the_labs_folder(
 
 
 @pytest.mark.parametrize(("call", "words"), CALLS)
-def test_each_call_that_fails_tells_what_vagrant_said(
+def test_each_failed_call_reports_vagrants_output(
     driver: VagrantDriver, runner: FakeRunner, vagrant: str, call: Call, words: list[str]
 ) -> None:
     runner.prepare(vagrant, code=1, stdout="bringing up\n", stderr="no such box\n")
@@ -84,7 +84,7 @@ def test_each_call_that_fails_tells_what_vagrant_said(
 
 
 class Watcher(Silent):
-    """Remembers amounts."""
+    """Records reported amounts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def up(driver: VagrantDriver, runner: FakeRunner, vagrant: str, output: str) -> 
     return watcher
 
 
-def test_machines_that_are_up_are_counted_while_vagrant_runs(
+def test_booted_machines_are_counted_while_vagrant_runs(
     driver: VagrantDriver, runner: FakeRunner, vagrant: str
 ) -> None:
     output = (
@@ -130,7 +130,7 @@ def test_machines_that_are_up_are_counted_while_vagrant_runs(
         (",,,,", ",,,,"),
     ],
 )
-def test_what_vagrant_says_to_people_is_shown_as_they_would_see_it(
+def test_vagrants_messages_are_shown_as_people_see_them(
     driver: VagrantDriver, runner: FakeRunner, vagrant: str, line: str, shown: str
 ) -> None:
     assert up(driver, runner, vagrant, f"{line}\n").lines == [shown]
@@ -146,7 +146,7 @@ def test_the_output_of_other_calls_is_passed_on(
     assert listener.lines == ["==> box: Adding box"]
 
 
-def test_without_vagrant_doctor_is_named(
+def test_without_vagrant_the_error_names_doctor(
     driver: VagrantDriver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))

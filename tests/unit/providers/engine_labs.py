@@ -1,4 +1,4 @@
-"""Boxes and machines on a fake engine, and what the containers behind them answer."""
+"""Boxes and machines on a fake engine, and the answers of the containers behind them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IMAGE = "hashlab-box:abc"
 STORE = "hashlab-box-abc"
 # The files that a box's system is built from.
 SYSTEM = Path(providers.__file__).parent / "system"
-# What the container runs that finds out whether privileged ones work; its name is random.
+# The command of the container that probes for privileges; its name is random.
 PROBE = ("/bin/true",)
 
 
@@ -34,7 +34,7 @@ def broken(_: Container) -> Completed:
 
 
 def seed_answers(engine: FakeEngine, **answers: Any) -> None:
-    """What the seed machine says to what it is asked."""
+    """Return the seed machine's answers to its commands."""
     load = ("docker", "load", "--quiet", "--input", "/images/images.tar")
     engine.executes[("docker", "info")] = answers.get("info", fine)
     engine.executes[load] = answers.get("load", fine)
@@ -43,7 +43,7 @@ def seed_answers(engine: FakeEngine, **answers: Any) -> None:
 
 
 def built(engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track) -> None:
-    """The box's image is there."""
+    """Make the box's image exist."""
     engine.images["debian:trixie-slim"] = {}
     provider.boxes.build_system(lab, MANIFEST, track=track)
 
@@ -51,7 +51,7 @@ def built(engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track) 
 def with_store(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, folder: Path
 ) -> None:
-    """The box is there whole."""
+    """Make the complete box exist."""
     built(engine, provider, lab, track)
     seed_answers(engine)
     provider.boxes.build_store(lab, MANIFEST, folder / "images.tar", track=track)
@@ -59,7 +59,7 @@ def with_store(
 
 
 def machine(engine: FakeEngine, lab: Lab, name: str, **labels: str) -> str:
-    """A machine's container that runs."""
+    """Make a running container that is a machine."""
     if lab.id not in engine.networks():
         engine.create_bridge(lab.id, str(SUBNET), {"hashlab.lab": lab.id})
     engine.images[IMAGE] = {}
@@ -75,7 +75,7 @@ def machine(engine: FakeEngine, lab: Lab, name: str, **labels: str) -> str:
 
 
 def copied_into(target: str) -> set[str]:
-    """The files that a stage of the system's Dockerfile is built from, itself included."""
+    """Return the files that a stage of the system's Dockerfile is built from, including itself."""
     stages: dict[str, set[str]] = {}
     stage = ""
     for line in (SYSTEM / "Dockerfile").read_text().splitlines():

@@ -26,11 +26,11 @@ BOX_VOLUMES = {
     "abc-initrd.img",
     "hashlab-VAGRANTSLASH-small_vagrant_box_image_1.0.0.rabc_box.img",
 }
-# A disk in qcow2 is larger than an empty one.
+# A qcow2 disk is larger than an empty one.
 BOX = {"box.img": b"disk" * 100_000, "vmlinuz": b"kernel", "initrd.img": b"initrd"}
 
 
-# How many the laptop has.
+# The number of the laptop's cores.
 CORES = 6
 
 
@@ -58,7 +58,7 @@ class Laptop:
         self.boxes = self.provider.boxes
 
     def registered(self) -> BoxManifest:
-        """The box as Vagrant keeps it."""
+        """Return the box as Vagrant keeps it."""
         folder = self.folder / "registered"
         folder.mkdir(exist_ok=True)
         for name, content in BOX.items():
@@ -66,7 +66,7 @@ class Laptop:
         return replace(MANIFEST, registered_at=folder)
 
     def plan(self, *names: str) -> list[PlannedMachine]:
-        """Machines at the addresses and ports of hashlab.toml."""
+        """Return machines at the addresses and ports of hashlab.toml."""
         found = [self.lab.machine(name) for name in names]
         return [
             PlannedMachine(m, m.address, {port.guest: port.host for port in m.forwarded_ports})
@@ -74,14 +74,14 @@ class Laptop:
         ]
 
     def prepare(self, track: Track, *names: str, subnet: IPv4Network = SUBNET) -> None:
-        """Do all that comes before `vagrant up` of these machines."""
+        """Do all the work that precedes `vagrant up` of these machines."""
         manifest = self.registered()
         self.machines.prepare(self.lab, self.plan(*names), manifest, subnet, track=track)
         found = [self.lab.machine(name) for name in names]
         self.machines.fill_disks(self.lab, found, manifest, track=track)
 
     def up(self, track: Track, *names: str) -> None:
-        """Make machines as Vagrant does by the rendered Vagrantfile."""
+        """Create machines as Vagrant does from the rendered Vagrantfile."""
         self.prepare(track, *names)
         for planned in self.plan(*names):
             settings = self.machines.settings(self.lab, planned, MANIFEST, KEY)
@@ -103,12 +103,12 @@ class Laptop:
             )
 
     def hosts(self) -> set[tuple[str | None, str | None]]:
-        """Names and addresses that the DHCP server of the lab's network knows."""
+        """Return names and addresses in the DHCP server of the lab's network."""
         described = self.libvirt.networks[self.lab.id].described
         return {(host.get("name"), host.get("ip")) for host in described.iter("host")}
 
     def about(self, machine: str) -> Mapping[str, object]:
-        """What a machine's description says."""
+        """Return the content of a machine's description."""
         described = self.libvirt.domains[domain(self.lab, machine)].described
         found: Mapping[str, object] = json.loads(described.findtext("description", ""))
         return found

@@ -1,4 +1,4 @@
-"""Disks from elsewhere: only those that hold their own data are taken."""
+"""Disks from elsewhere are accepted only if they hold their own data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def qcow2(*, version: int = 3, backing: int = 0, features: int = 0) -> bytes:
 
 
 @pytest.mark.parametrize("head", [qcow2(), qcow2(version=2), qcow2(features=1), qcow2(features=8)])
-def test_a_whole_qcow2_disk_is_taken(head: bytes) -> None:
+def test_a_complete_qcow2_disk_is_accepted(head: bytes) -> None:
     assert fault_of_qcow2(head) == ""
 
 
@@ -38,12 +38,12 @@ def test_a_whole_qcow2_disk_is_taken(head: bytes) -> None:
         (qcow2(features=1 << 40), "another file"),
     ],
 )
-def test_a_disk_that_shows_other_files_is_refused(head: bytes, why: str) -> None:
+def test_a_disk_that_refers_to_other_files_is_refused(head: bytes, why: str) -> None:
     assert why in fault_of_qcow2(head)
 
 
 @pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img makes the disks")
-def test_real_disks_are_told_apart(tmp_path: Path) -> None:
+def test_real_disks_are_distinguished(tmp_path: Path) -> None:
     def make(name: str, *words: str) -> bytes:
         command = ["qemu-img", "create", "-q", "-f", "qcow2", *words, str(tmp_path / name), "1M"]
         subprocess.run(command, check=True, cwd=tmp_path)
@@ -76,7 +76,7 @@ def vmdk(text: str) -> bytes:
     return bytes(header) + text.encode().ljust(20 * 512, b"\0")
 
 
-def test_a_whole_vmdk_disk_is_taken() -> None:
+def test_a_complete_vmdk_disk_is_accepted() -> None:
     assert fault_of_vmdk(vmdk(PLAIN)) == ""
 
 
@@ -93,7 +93,7 @@ def test_a_whole_vmdk_disk_is_taken() -> None:
         (vmdk(PLAIN + 'parentFileNameHint="/dev/sda"\n'), "parent"),
     ],
 )
-def test_a_vmdk_disk_that_shows_other_files_is_refused(head: bytes, why: str) -> None:
+def test_a_vmdk_disk_that_refers_to_other_files_is_refused(head: bytes, why: str) -> None:
     assert why in fault_of_vmdk(head)
 
 
@@ -111,5 +111,5 @@ def test_a_vmdk_disk_that_shows_other_files_is_refused(head: bytes, why: str) ->
         (b"\xff", True),
     ],
 )
-def test_a_machines_description_names_only_files_beside_it(text: bytes, fault: bool) -> None:
+def test_a_machines_description_may_only_name_files_in_its_folder(text: bytes, fault: bool) -> None:
     assert bool(fault_of_ovf(text)) is fault

@@ -1,4 +1,6 @@
-"""A box of provider docker leaves a laptop, and is taken in on another; what is in it."""
+"""A box of the provider docker is exported from one laptop and imported on another; its contents
+are read.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def arrived(engine: FakeEngine, folder: Path, images: bytes | None = None) -> Bo
     return replace(MANIFEST, registered_at=folder)
 
 
-def test_the_members_that_travel_are_system_and_store(
+def test_the_exported_members_are_system_and_store(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
 ) -> None:
     files = whole.boxes.export_files(MANIFEST, tmp_path, track=track)
@@ -63,7 +65,7 @@ def test_the_members_that_travel_are_system_and_store(
     assert f"{STORE}-export" not in [c.name for c in engine.all.values()]
 
 
-def test_the_store_that_travels_is_the_boxs_own_and_is_only_read(
+def test_the_exported_store_is_the_boxs_own_and_is_only_read(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
 ) -> None:
     whole.boxes.export_files(MANIFEST, tmp_path, track=track)
@@ -82,7 +84,7 @@ def test_a_store_that_cannot_be_packed_fails_the_export(
     assert failure.value.output == "tar: no space\n"
 
 
-def test_a_box_is_taken_in_whole_and_its_tars_go(
+def test_a_box_is_imported_completely_and_its_tar_files_are_removed(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
 ) -> None:
     box = arrived(engine, tmp_path / "box")
@@ -93,7 +95,7 @@ def test_a_box_is_taken_in_whole_and_its_tars_go(
 
 
 @pytest.mark.parametrize("missing", ["system.tar", "store.tar"])
-def test_a_box_without_what_it_stands_on_is_not_taken_in(
+def test_a_box_without_its_tar_files_is_not_imported(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path, missing: str
 ) -> None:
     box = arrived(engine, tmp_path / "box")
@@ -114,7 +116,7 @@ def test_a_box_without_what_it_stands_on_is_not_taken_in(
     ],
     ids=["another image", "one more image", "none", "another recipe", "no archive"],
 )
-def test_nothing_but_the_boxs_own_system_is_taken_in(
+def test_only_the_boxs_own_system_is_imported(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path, images: bytes
 ) -> None:
     engine.images["debian:trixie-slim"] = {"mine": "yes"}
@@ -137,7 +139,7 @@ def test_a_box_that_cannot_be_unpacked_leaves_nothing_behind(
     assert STORE not in engine.volume_labels
 
 
-def test_the_system_itself_says_what_is_in_a_box(
+def test_the_system_itself_lists_the_contents_of_a_box(
     whole: DockerProvider, engine: FakeEngine, track: Track, tmp_path: Path
 ) -> None:
     engine.behave(f"{STORE}-contents", Behaviour(exits=0, log=SAID))
@@ -148,11 +150,11 @@ def test_the_system_itself_says_what_is_in_a_box(
     assert inside.packages["docker.io"] == 147_576 * 1024
 
 
-def test_a_kernel_is_told_where_there_is_one() -> None:
+def test_a_kernel_is_listed_if_the_box_has_one() -> None:
     assert parse_contents(f"{SAID}kernel\t6.1.0-37-cloud-amd64\n").kernel == "6.1.0-37-cloud-amd64"
 
 
-def test_a_system_that_says_nothing_is_a_failure() -> None:
+def test_a_system_without_output_is_a_failure() -> None:
     with pytest.raises(LabError):
         parse_contents("sh: not found\n")
 
@@ -179,7 +181,7 @@ def image_tar(folder: Path, lists: dict[str, object]) -> Path:
     return path
 
 
-def test_names_count_in_every_list_that_an_engine_may_go_by(tmp_path: Path) -> None:
+def test_names_are_read_from_every_list_that_an_engine_may_use(tmp_path: Path) -> None:
     own = {"manifest.json": [{"RepoTags": [IMAGE]}]}
     named = {"annotations": {"io.containerd.image.name": "docker.io/library/debian:trixie"}}
     index = {"manifests": [named, {"annotations": None}]}

@@ -1,4 +1,6 @@
-"""Boxes of provider docker on a fake engine: an image with the system, a volume with the store."""
+"""Boxes of the provider docker on a fake engine: an image with the system, a volume with the
+store.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def test_a_linux_engine_with_overlay_works(
         ("Driver", "btrfs", "stores images with 'btrfs'"),
     ],
 )
-def test_an_engine_that_cannot_hold_a_lab_is_refused_with_a_next_step(
+def test_an_unsuitable_engine_is_refused_with_a_next_step(
     engine: FakeEngine, provider: DockerProvider, fact: str, value: str, told: str
 ) -> None:
     engine.host[fact] = value
@@ -52,7 +54,7 @@ def test_an_engine_that_cannot_hold_a_lab_is_refused_with_a_next_step(
     assert failure.value.next_step
 
 
-def test_the_tools_are_those_that_phases_call(provider: DockerProvider) -> None:
+def test_the_tools_are_the_ones_that_phases_call(provider: DockerProvider) -> None:
     commands = {tool.command for tool in provider.tools(building=False)}
     assert commands == {"vagrant", "ssh", "ssh-keygen", "rsync"}
 
@@ -60,7 +62,7 @@ def test_the_tools_are_those_that_phases_call(provider: DockerProvider) -> None:
 # The box
 
 
-def test_the_recipe_holds_every_file_the_system_is_built_from(provider: DockerProvider) -> None:
+def test_the_recipe_contains_every_file_of_the_system(provider: DockerProvider) -> None:
     inputs = provider.boxes.inputs()
     assert set(inputs) == copied_into("container")
     assert {"setup.sh", "container-init.sh"} <= set(inputs)
@@ -76,7 +78,7 @@ def test_the_system_of_a_box_boots_as_a_container(
     assert (call.words[1], call.words[3]) == (IMAGE, "container")
 
 
-def test_a_box_is_present_once_image_and_store_are(
+def test_a_box_is_present_once_image_and_store_exist(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
 ) -> None:
     assert not provider.boxes.present(MANIFEST)

@@ -1,4 +1,4 @@
-"""Machines of provider docker on a fake engine: networks, stores, states, keys, leftovers."""
+"""Machines of the provider docker on a fake engine: networks, stores, states, keys, leftovers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ KEY = "ssh-ed25519 AAAA hashlab"
 
 
 def plan(machine: Machine, ports: Mapping[int, int] | None = None) -> PlannedMachine:
-    """The machine where hashlab.toml wants it."""
+    """Return the machine at the address and ports of hashlab.toml."""
     return PlannedMachine(machine, machine.address, {SSH_PORT: 22001, **(ports or {})})
 
 
-def test_a_machine_is_told_its_limits_and_labels(
+def test_a_machine_is_created_with_its_limits_and_labels(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     engine.images[IMAGE] = {}
@@ -57,7 +57,7 @@ def prepare(provider: DockerProvider, lab: Lab, track: Track, subnet: IPv4Networ
     provider.machines.fill_disks(lab, lab.machines, MANIFEST, track=track)
 
 
-def test_new_machines_get_a_network_and_a_store_cloned_from_the_boxs(
+def test_new_machines_get_a_network_and_a_clone_of_the_boxs_store(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
 ) -> None:
     with_store(engine, provider, lab, track, tmp_path)
@@ -91,7 +91,7 @@ def test_a_clone_that_fails_is_a_failure_with_its_log(
     assert not engine.all
 
 
-def test_a_network_that_fits_is_kept_and_another_is_made_anew(
+def test_a_suitable_network_is_kept_and_another_is_replaced(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
 ) -> None:
     with_store(engine, provider, lab, track, tmp_path)
@@ -103,7 +103,7 @@ def test_a_network_that_fits_is_kept_and_another_is_made_anew(
     assert engine.networks()[lab.id] == ("192.168.61.0/24",)
 
 
-def test_a_store_left_by_a_machine_that_is_gone_is_made_anew(
+def test_a_store_left_by_a_removed_machine_is_replaced(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, tmp_path: Path
 ) -> None:
     with_store(engine, provider, lab, track, tmp_path)
@@ -112,7 +112,7 @@ def test_a_store_left_by_a_machine_that_is_gone_is_made_anew(
     assert "old" not in engine.volume_labels[f"{lab.id}-broker-images"]
 
 
-def test_the_labs_own_subnet_is_told_apart_from_those_of_others(
+def test_the_labs_own_subnet_is_distinguished_from_others(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     assert provider.machines.own_subnet(lab) == ""
@@ -124,7 +124,7 @@ def test_the_labs_own_subnet_is_told_apart_from_those_of_others(
 
 
 def inspected(status: str = "running", **settings: Any) -> dict[str, Any]:
-    """What the engine says of a machine's container."""
+    """Return the engine's description of a machine's container."""
     return {
         "State": {"Status": status},
         "Config": {"Labels": {"hashlab.recipe": "abc"}},
@@ -152,7 +152,7 @@ def test_a_running_machine_is_reached_by_its_forwarded_port() -> None:
     assert found.recipe == "abc"
 
 
-def test_a_stopped_machine_keeps_the_address_it_was_asked_to_have() -> None:
+def test_a_stopped_machine_keeps_its_requested_address() -> None:
     networks = {
         "bridge": {"IPAddress": ""},
         "small-1": {"IPAddress": "", "IPAMConfig": {"IPv4Address": "192.168.60.6"}},
@@ -173,11 +173,11 @@ def test_a_stopped_machine_keeps_the_address_it_was_asked_to_have() -> None:
         ("restarting", "stopped"),
     ],
 )
-def test_every_state_of_a_container_is_one_of_a_machine(status: str, state: str) -> None:
+def test_every_state_of_a_container_maps_to_a_state_of_a_machine(status: str, state: str) -> None:
     assert observed("web", inspected(status)).state == state
 
 
-def test_a_machine_that_is_on_no_network_yet_has_no_address() -> None:
+def test_a_machine_without_a_network_has_no_address() -> None:
     only_bridge = {"bridge": {"IPAddress": "172.17.0.2"}}
     assert observed("web", inspected(Networks=only_bridge)).address is None
     assert observed("web", inspected(Networks=None, Ports=None)).address is None
@@ -196,7 +196,7 @@ def test_machines_are_those_of_the_lab_in_the_files_order(
     assert (one.name, one.recipe) == ("web", "abc")
 
 
-def test_machines_that_never_started_or_are_on_no_network_are_half_built(
+def test_machines_that_never_started_or_lack_a_network_are_half_built(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     machine(engine, lab, "broker")
@@ -216,7 +216,7 @@ def test_a_stopped_machine_is_not_half_built(
     assert provider.machines.discard_half_built(lab) == []
 
 
-def test_one_discarded_machine_takes_its_disk_along_and_the_others_stay(
+def test_discarding_one_machine_removes_its_disk_and_keeps_the_others(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     for name in ("web", "broker"):
@@ -232,7 +232,7 @@ def test_all_machines_boot_in_one_call(provider: DockerProvider) -> None:
     assert provider.machines.boot_plan(["broker", "web"], MANIFEST) == [[["broker", "web"]]]
 
 
-def test_lost_ids_and_keys_are_given_back(
+def test_lost_ids_and_keys_are_restored(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, tmp_path: Path
 ) -> None:
     web, broker = machine(engine, lab, "web"), machine(engine, lab, "broker")
@@ -249,7 +249,7 @@ def test_lost_ids_and_keys_are_given_back(
     assert given == [web]
 
 
-def test_a_machine_that_takes_no_key_is_named(
+def test_a_machine_that_refuses_the_key_is_named(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, tmp_path: Path
 ) -> None:
     web = machine(engine, lab, "web")
@@ -300,7 +300,7 @@ def test_leftovers_are_everything_with_the_labs_label_and_nothing_else(
     assert "containers, volumes and networks" in provider.machines.looked_for()
 
 
-def test_a_stopped_machine_keeps_the_ports_it_was_asked_to_have() -> None:
+def test_a_stopped_machine_keeps_its_requested_ports() -> None:
     """The engine lists a container's published ports only while it runs."""
     inspected = {
         "NetworkSettings": {"Ports": {}, "Networks": {}},

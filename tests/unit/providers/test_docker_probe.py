@@ -1,4 +1,4 @@
-"""Provider docker probes the engine by what a lab needs of it, and raises nothing."""
+"""The provider docker probes whether the engine is suitable for a lab, and raises nothing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from hashlab.protocols import Rank
 from hashlab.providers.docker import DockerProvider
 
 
-def test_an_engine_that_can_hold_a_lab_works(provider: DockerProvider) -> None:
+def test_a_suitable_engine_works(provider: DockerProvider) -> None:
     found = provider.probe()
     assert (found.works, found.rank, found.next_step) == (True, Rank.DOCKER, "")
     assert "share the laptop's kernel" in found.detail
 
 
-def test_an_engine_that_cannot_hold_a_lab_does_not_work_and_says_why(
+def test_an_unsuitable_engine_does_not_work_and_the_reason_is_given(
     engine: FakeEngine, provider: DockerProvider
 ) -> None:
     engine.host["Driver"] = "vfs"
@@ -25,7 +25,7 @@ def test_an_engine_that_cannot_hold_a_lab_does_not_work_and_says_why(
     assert "storage-driver" in found.next_step
 
 
-def test_an_engine_that_does_not_answer_does_not_work_and_says_what_to_do(
+def test_an_engine_that_does_not_answer_gives_a_next_step(
     engine: FakeEngine, provider: DockerProvider
 ) -> None:
     engine.faults.arm(f"{engine.kind}.info", LaptopError("no answer", next_step="start Docker"))

@@ -1,4 +1,4 @@
-"""Snapshots of provider docker on a fake engine: what is kept, compared, exchanged and removed."""
+"""Snapshots of the provider docker on a fake engine: saved, compared, restored and removed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ from hashlab.providers.docker.volume_shell import SECONDS, folder
 from hashlab.providers.seed import STORE
 
 KEY = "ssh-ed25519 BBBB hashlab"
-# When the machines of a snapshot stood still.
+# The time at which the machines of a snapshot were paused.
 INSTANT = "1767225600.125"
 
 
 class Volumes:
-    """Answers the scripts beside the volumes and in the machines; ``ran``: what they were asked to
-    do, and whether all machines stood still meanwhile; ``broken``: what fails; ``differ``,
-    ``changed``: why the engine, or the files, of machine web are not those of the snapshot.
+    """Answers the scripts of the volume shell and inside machines.
+
+    ``ran``: each function called, and whether all machines were paused at the time; ``broken``: the
+    function that fails; ``differ``, ``changed``: why the engine, or the files, of machine web
+    differ from the snapshot.
     """
 
     def __init__(self, engine: FakeEngine, lab: Lab, snapshot: str = "first") -> None:
@@ -90,7 +92,7 @@ class Volumes:
 
 
 def running_lab(engine: FakeEngine, lab: Lab) -> Volumes:
-    """All machines of the lab as Vagrant made them."""
+    """Make all machines of the lab, as Vagrant makes them."""
     engine.images[IMAGE] = {}
     engine.create_bridge(lab.id, str(SUBNET), {"hashlab.lab": lab.id})
     for number, one in enumerate(lab.machines):
@@ -142,7 +144,7 @@ def restore(
     ports: Mapping[int, int] | None = None,
     may_stay: bool = False,
 ) -> list[str]:
-    """Restore; returns the machines that were there when it was said that they will go."""
+    """Restore; return the machines that existed when their removal was announced."""
     planned = [
         PlannedMachine(one, subnet.network_address + number, ports or {22: 2300 + number})
         for number, one in enumerate(lab.machines, start=5)
@@ -180,7 +182,7 @@ def states(engine: FakeEngine, lab: Lab) -> dict[str, str]:
     return {state.name.removeprefix(f"{lab.id}-"): state.state for state in found}
 
 
-def test_machines_stand_still_together_while_what_may_change_is_copied(
+def test_all_machines_are_paused_while_changing_data_is_copied(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -197,7 +199,7 @@ def test_machines_stand_still_together_while_what_may_change_is_copied(
     assert all(last_pause < at < first_wake for at in commits)
 
 
-def test_what_is_kept_is_marked_as_the_snapshots_and_not_as_the_labs(
+def test_saved_objects_are_labelled_with_the_snapshot_and_not_with_the_lab(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -211,7 +213,7 @@ def test_what_is_kept_is_marked_as_the_snapshots_and_not_as_the_labs(
     assert provider.snapshots.kept(lab) == ["first"]
 
 
-def test_the_manifest_says_where_machines_were_and_how_they_are_made(
+def test_the_manifest_has_addresses_and_settings_of_machines(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -226,7 +228,7 @@ def test_the_manifest_says_where_machines_were_and_how_they_are_made(
     assert (broker.parts["entries"], broker.parts["bytes"]) == ("12", "3400")
 
 
-def test_names_that_look_alike_are_two_snapshots(
+def test_similar_names_are_two_snapshots(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -239,7 +241,7 @@ def test_names_that_look_alike_are_two_snapshots(
 
 
 @pytest.mark.parametrize("state", ["stopped", "gone", "paused"])
-def test_every_machine_must_run(
+def test_all_machines_must_be_running(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, state: str
 ) -> None:
     running_lab(engine, lab)
@@ -254,7 +256,7 @@ def test_every_machine_must_run(
 
 @pytest.mark.parametrize("call", ["pause", "commit", "create_volume", "image_sizes"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_whatever_fails_the_machines_go_on_and_nothing_half_is_left(
+def test_after_any_failure_the_machines_resume_and_nothing_is_left(
     engine: FakeEngine,
     provider: DockerProvider,
     lab: Lab,
@@ -272,7 +274,7 @@ def test_whatever_fails_the_machines_go_on_and_nothing_half_is_left(
 
 
 @pytest.mark.parametrize("what", ["link", "copy", "tell"])
-def test_a_copy_that_fails_says_why_and_the_machines_go_on(
+def test_a_failed_copy_gives_its_reason_and_the_machines_resume(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
     running_lab(engine, lab).broken = what
@@ -283,7 +285,7 @@ def test_a_copy_that_fails_says_why_and_the_machines_go_on(
     assert provider.snapshots.kept(lab) == []
 
 
-def test_what_a_killed_try_left_is_removed_first(
+def test_leftovers_of_a_killed_attempt_are_removed_first(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -293,7 +295,7 @@ def test_what_a_killed_try_left_is_removed_first(
     assert snapshot_volume(lab, "first", "gone") not in engine.volumes(marks)
 
 
-def test_machines_that_a_killed_snapshot_left_standing_still_go_on(
+def test_machines_that_a_killed_snapshot_left_paused_are_resumed(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     running_lab(engine, lab)
@@ -302,7 +304,7 @@ def test_machines_that_a_killed_snapshot_left_standing_still_go_on(
     assert set(states(engine, lab).values()) == {"running"}
 
 
-def test_restored_machines_are_as_vagrant_made_them_but_for_image_key_and_ports(
+def test_restored_machines_have_vagrants_settings_except_image_key_and_ports(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -352,7 +354,7 @@ def test_the_layers_of_a_machine_that_never_started_are_not_trusted(
 
 
 @pytest.mark.parametrize("lost", ["image", "volume"])
-def test_a_part_that_is_gone_is_named(
+def test_a_missing_part_is_named(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, lost: str
 ) -> None:
     running_lab(engine, lab)
@@ -362,7 +364,7 @@ def test_a_part_that_is_gone_is_named(
     assert provider.snapshots.missing(lab, manifest) == [f"{lost} {part} is gone"]
 
 
-def test_another_image_of_the_same_name_is_named(
+def test_a_different_image_of_the_same_name_is_named(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -372,7 +374,7 @@ def test_another_image_of_the_same_name_is_named(
     assert provider.snapshots.missing(lab, manifest) == [f"image {image} is a different one"]
 
 
-def test_a_manifest_that_says_too_little_is_named(
+def test_an_incomplete_manifest_is_named(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -383,7 +385,7 @@ def test_a_manifest_that_says_too_little_is_named(
 
 
 @pytest.mark.parametrize("what", ["differs", "listing", "tell", "stage"])
-def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
+def test_a_failure_before_the_exchange_leaves_the_machines_unchanged(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -408,7 +410,7 @@ def test_what_fails_before_the_exchange_leaves_the_machines_as_they_are(
     assert set(states(engine, lab).values()) == {"running"}
 
 
-# Restoring by data alone
+# Restoring only the data
 
 
 def test_machines_of_the_snapshot_stay_and_get_its_data(
@@ -445,7 +447,7 @@ def test_machines_made_from_the_snapshot_stay_as_long_as_nothing_changed_since_t
 @pytest.mark.parametrize(
     "happened", ["differ", "changed", "anew", "stopped", "paused", "moved", "old manifest"]
 )
-def test_machines_that_are_not_those_of_the_snapshot_are_made_anew(
+def test_machines_that_do_not_belong_to_the_snapshot_are_recreated(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, happened: str
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -476,7 +478,7 @@ def test_machines_that_are_not_those_of_the_snapshot_are_made_anew(
     assert set(states(engine, lab).values()) == {"running"}
 
 
-def test_why_machines_are_made_anew_is_told(
+def test_the_reason_for_recreating_machines_is_reported(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -494,7 +496,7 @@ def test_why_machines_are_made_anew_is_told(
 
 
 @pytest.mark.parametrize("what", ["differ", "changed", "stage", "tell"])
-def test_what_fails_while_looking_leaves_machines_and_their_containers_as_they_are(
+def test_a_failure_while_comparing_leaves_machines_and_containers_unchanged(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
     volumes = running_lab(engine, lab)
@@ -508,7 +510,7 @@ def test_what_fails_while_looking_leaves_machines_and_their_containers_as_they_a
     assert ids(engine, lab) == before
 
 
-def test_a_machine_that_cannot_keep_its_place_is_told_and_no_snapshot_is_taken(
+def test_a_machine_that_cannot_stay_on_its_network_prevents_the_snapshot(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab).broken = "hold"
@@ -519,7 +521,7 @@ def test_a_machine_that_cannot_keep_its_place_is_told_and_no_snapshot_is_taken(
 
 @pytest.mark.parametrize("call", ["remove", "create", "start", "create_bridge"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_after_any_failure_in_the_exchange_a_restore_can_be_done_again(
+def test_after_any_failure_in_the_exchange_the_restore_can_be_repeated(
     engine: FakeEngine,
     provider: DockerProvider,
     lab: Lab,
@@ -538,7 +540,7 @@ def test_after_any_failure_in_the_exchange_a_restore_can_be_done_again(
     assert states(engine, lab) == {machine.name: "running" for machine in lab.machines}
 
 
-def test_a_snapshot_can_be_removed_while_its_machines_run_and_nothing_stays_after_them(
+def test_a_snapshot_can_be_removed_while_its_machines_run_without_leftovers(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -553,7 +555,7 @@ def test_a_snapshot_can_be_removed_while_its_machines_run_and_nothing_stays_afte
     assert engine.images_with(marks) == []
 
 
-def test_snapshots_of_another_lab_are_not_seen(
+def test_snapshots_of_another_lab_are_not_listed(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
@@ -575,7 +577,7 @@ def test_destroying_the_lab_leaves_its_snapshots(
     assert provider.snapshots.missing(lab, manifest) == []
 
 
-def test_a_container_beside_the_volumes_is_no_user_of_a_box(
+def test_a_volume_shell_does_not_count_as_a_user_of_a_box(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
     running_lab(engine, lab)
@@ -587,18 +589,18 @@ def test_a_container_beside_the_volumes_is_no_user_of_a_box(
 
 
 def helpers(engine: FakeEngine, name: str) -> list[Mapping[str, object]]:
-    """How the containers of this name were asked for."""
+    """Return the create requests of the containers of this name."""
     made = [call.words for call in engine.faults.calls if call.name == "laptop.create"]
     return [body for _, named, body in made if named == name]
 
 
-def test_scripts_run_by_the_boxs_tools_and_see_no_volume_of_others(
+def test_scripts_use_the_boxs_tools_and_see_no_other_volumes(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)
     engine.create_volume("a-database-of-somebody", {})
     manifest = take(provider, lab, track)
-    # A machine's root decides what is in the images of a snapshot.
+    # A machine's root controls the content of a snapshot's images.
     restore(provider, lab, manifest, track, may_stay=False)
     for what in ("snapshot", "restore"):
         [body] = helpers(engine, f"{lab.id}-{what}")
@@ -608,7 +610,7 @@ def test_scripts_run_by_the_boxs_tools_and_see_no_volume_of_others(
         assert host["NetworkMode"] == "none"
 
 
-def test_where_the_machines_box_is_gone_that_of_another_does(
+def test_if_the_machines_box_is_gone_another_box_is_used(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
 ) -> None:
     running_lab(engine, lab)

@@ -1,4 +1,4 @@
-"""Isolation: which settings a container gets to be a machine, probed once for each engine."""
+"""Isolation: the settings with which a container can be a machine, probed once for each engine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def isolation(engine: FakeEngine, tmp_path: Path) -> Isolation:
 
 
 def probes(engine: FakeEngine) -> list[Any]:
-    """The create requests that were made: name and body."""
+    """Return the create requests that were made: name and body."""
     return [call.words[1:] for call in engine.faults.calls if call.name == "laptop.create"]
 
 
-def test_where_privileged_containers_work_machines_are_privileged(isolation: Isolation) -> None:
+def test_machines_are_privileged_if_privileged_containers_work(isolation: Isolation) -> None:
     args = as_flags(isolation.host_config(IMAGE))
     assert "--privileged" in args
     assert "--cap-add" not in args
@@ -35,7 +35,7 @@ def test_where_privileged_containers_work_machines_are_privileged(isolation: Iso
 @pytest.mark.parametrize(
     "message", ["unable to apply caps: operation not permitted", "operation not permitted"]
 )
-def test_where_they_do_not_the_same_is_given_piece_by_piece(
+def test_otherwise_machines_get_single_privileges(
     engine: FakeEngine, isolation: Isolation, message: str
 ) -> None:
     engine.faults.arm("laptop.start", LabError(message))
@@ -47,14 +47,14 @@ def test_where_they_do_not_the_same_is_given_piece_by_piece(
     assert "--security-opt systempaths=unconfined" in args
 
 
-def test_where_the_probe_ends_badly_machines_are_not_privileged(
+def test_machines_are_not_privileged_if_the_probe_fails(
     engine: FakeEngine, isolation: Isolation
 ) -> None:
     engine.behave(PROBE, Behaviour(exits=1))
     assert "Privileged" not in isolation.host_config(IMAGE)
 
 
-def test_what_is_given_piece_by_piece_is_remembered_with_the_engine(
+def test_the_result_of_the_probe_is_cached_with_the_engine(
     engine: FakeEngine, isolation: Isolation
 ) -> None:
     engine.faults.arm("laptop.start", LabError("operation not permitted"))
@@ -71,7 +71,7 @@ def test_what_is_given_piece_by_piece_is_remembered_with_the_engine(
     assert isolation.host_config(IMAGE) == host
 
 
-def test_the_probe_is_made_once_and_its_container_is_gone(
+def test_the_probe_runs_once_and_its_container_is_removed(
     engine: FakeEngine, isolation: Isolation
 ) -> None:
     isolation.host_config(IMAGE)
@@ -82,9 +82,7 @@ def test_the_probe_is_made_once_and_its_container_is_gone(
     assert not engine.all
 
 
-def test_two_labs_that_probe_at_once_are_not_in_each_others_way(
-    engine: FakeEngine, tmp_path: Path
-) -> None:
+def test_two_labs_can_probe_at_the_same_time(engine: FakeEngine, tmp_path: Path) -> None:
     engine.images[IMAGE] = {}
     for lab in ("one", "two"):
         Isolation(engine=lambda: engine, cache=tmp_path / lab).host_config(IMAGE)
@@ -92,7 +90,7 @@ def test_two_labs_that_probe_at_once_are_not_in_each_others_way(
     assert first != second
 
 
-def test_another_engine_is_probed_anew(engine: FakeEngine, isolation: Isolation) -> None:
+def test_another_engine_is_probed_again(engine: FakeEngine, isolation: Isolation) -> None:
     isolation.host_config(IMAGE)
     engine.host["ID"] = "another"
     isolation.host_config(IMAGE)
@@ -100,7 +98,7 @@ def test_another_engine_is_probed_anew(engine: FakeEngine, isolation: Isolation)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_a_broken_cache_means_probing_again(
+def test_a_damaged_cache_causes_another_probe(
     isolation: Isolation, tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "state").mkdir()
@@ -108,7 +106,7 @@ def test_a_broken_cache_means_probing_again(
     assert "--privileged" in as_flags(isolation.host_config(IMAGE))
 
 
-def test_a_probe_that_fails_for_another_reason_is_a_failure_and_not_remembered(
+def test_a_probe_that_fails_for_another_reason_is_a_failure_and_not_cached(
     engine: FakeEngine, isolation: Isolation, tmp_path: Path
 ) -> None:
     engine.faults.arm("laptop.start", LabError("no space left on device"))

@@ -1,4 +1,6 @@
-"""Boxes of provider libvirt: a disk made in a container, kept by Vagrant, removed from libvirt."""
+"""Boxes of the provider libvirt: a disk made in a container, kept by Vagrant, removed from
+libvirt.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ def laptop(lab: Lab, engine: FakeEngine, tmp_path: Path) -> Laptop:
 
 
 def convert(words: Sequence[str]) -> Completed:
-    """qemu-img makes a file of a file."""
+    """Let qemu-img write one file from another."""
     assert words[:4] == ["qemu-img", "convert", "-O", "qcow2"], words
     assert "-c" in words and "compression_type=zstd" in words
     raw, packed = Path(words[-2]), Path(words[-1])
@@ -47,10 +49,10 @@ def convert(words: Sequence[str]) -> Completed:
 
 
 def built(laptop: Laptop, track: Track) -> Path:
-    """The box is built; returns the folder of its parts."""
+    """Build the box; return the folder of its parts."""
     work = laptop.folder / "box"
     work.mkdir(exist_ok=True)
-    # What the container writes there.
+    # The files that the container writes there.
     for name in ("disk.raw", "vmlinuz", "initrd.img"):
         (work / name).write_text(f"{name}, whole")
     laptop.boxes.build_system(laptop.lab, MANIFEST, track=track)
@@ -58,7 +60,9 @@ def built(laptop: Laptop, track: Track) -> Path:
     return work
 
 
-def test_the_recipe_holds_every_file_that_decides_what_is_in_the_box(laptop: Laptop) -> None:
+def test_the_recipe_contains_every_file_that_decides_the_contents_of_the_box(
+    laptop: Laptop,
+) -> None:
     inputs = laptop.boxes.inputs()
     both = copied_into("virtual-machine") | {"make-disk.sh"}
     assert set(inputs) == both
@@ -106,13 +110,13 @@ def test_the_disk_is_made_of_the_system_and_the_store_and_is_then_compressed(
 def test_nothing_but_the_system_is_left_on_the_engine(laptop: Laptop, track: Track) -> None:
     built(laptop, track)
     assert laptop.engine.volume_labels == {}
-    # What probed for privileges keeps no container either.
+    # The probe for privileges leaves no container either.
     assert laptop.engine.containers({}) == []
     left = {name for name in laptop.engine.images if not name.startswith("hashlab-stage/")}
     assert left == {"debian:trixie-slim", SYSTEM, SEED}
 
 
-def test_a_disk_that_cannot_be_made_is_told_and_leaves_nothing(
+def test_a_failure_to_make_the_disk_is_reported_and_leaves_nothing(
     laptop: Laptop, track: Track
 ) -> None:
     laptop.engine.behave(MAKE_DISK, Behaviour(exits=1, log="mke2fs: No space left on device\n"))
@@ -123,7 +127,7 @@ def test_a_disk_that_cannot_be_made_is_told_and_leaves_nothing(
     assert laptop.engine.containers({}) == []
 
 
-def test_a_disk_that_cannot_be_compressed_is_told_and_the_large_one_is_gone(
+def test_a_failure_to_compress_the_disk_is_reported_and_the_raw_disk_is_removed(
     laptop: Laptop, track: Track
 ) -> None:
     laptop.runner.programs["qemu-img"] = lambda words: Completed(1, "", "qemu-img: no zstd\n")
@@ -156,7 +160,7 @@ def test_the_box_is_a_disk_with_its_kernel_and_a_vagrantfile_that_boots_it(
     assert all(path.exists() for path in paths.values())
 
 
-def test_the_contents_of_a_box_are_its_files_and_what_its_system_says(
+def test_the_contents_of_a_box_are_its_files_and_its_systems_description(
     laptop: Laptop, track: Track
 ) -> None:
     work = built(laptop, track)
@@ -180,7 +184,7 @@ def test_the_users_of_a_box_are_machines_of_any_lab(laptop: Laptop, track: Track
 
 
 @pytest.mark.parametrize("lost", ["", "box.img", "vmlinuz", "initrd.img"])
-def test_a_box_is_there_when_vagrant_has_all_its_files(laptop: Laptop, lost: str) -> None:
+def test_a_box_is_present_if_vagrant_has_all_its_files(laptop: Laptop, lost: str) -> None:
     manifest = laptop.registered()
     assert manifest.registered_at
     (manifest.registered_at / (lost or "nothing")).unlink(missing_ok=True)
@@ -198,7 +202,7 @@ def packed(laptop: Laptop, manifest: BoxManifest, track: Track, target: Path) ->
             (target / name).write_text(content)
 
 
-def test_an_exported_box_is_whole_on_another_laptop(laptop: Laptop, track: Track) -> None:
+def test_an_exported_box_is_complete_on_another_laptop(laptop: Laptop, track: Track) -> None:
     there = laptop.folder / "there"
     packed(laptop, laptop.registered(), track, there)
     assert {name: (there / name).read_bytes() for name in BOX} == BOX
@@ -207,7 +211,7 @@ def test_an_exported_box_is_whole_on_another_laptop(laptop: Laptop, track: Track
     assert not laptop.boxes.take_in(replace(MANIFEST, registered_at=there), track=track)
 
 
-def test_a_box_that_is_not_whole_cannot_be_exported(laptop: Laptop, track: Track) -> None:
+def test_an_incomplete_box_cannot_be_exported(laptop: Laptop, track: Track) -> None:
     manifest = laptop.registered()
     assert manifest.registered_at
     (manifest.registered_at / "box.img").unlink()
@@ -227,7 +231,7 @@ def test_a_removed_box_leaves_nothing_and_other_boxes_stay(laptop: Laptop, track
     assert laptop.boxes.remove(MANIFEST) == []
 
 
-def test_the_pool_goes_with_the_last_box_also_when_it_stands_still(
+def test_the_pool_is_removed_with_the_last_box_even_if_it_is_stopped(
     laptop: Laptop, track: Track
 ) -> None:
     laptop.prepare(track)
@@ -237,7 +241,7 @@ def test_the_pool_goes_with_the_last_box_also_when_it_stands_still(
     assert laptop.boxes.remove(MANIFEST) == []
 
 
-def test_a_pool_with_a_machines_disk_in_it_stays(laptop: Laptop, track: Track) -> None:
+def test_a_pool_that_contains_a_machines_disk_stays(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "web")
     laptop.boxes.remove(MANIFEST)
     assert set(laptop.libvirt.pools[POOL].volumes) == {disk(laptop.lab, "web")}

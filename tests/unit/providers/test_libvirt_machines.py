@@ -1,4 +1,6 @@
-"""Machines of provider libvirt on a libvirt in memory: network, box, settings, keys, ends."""
+"""Machines of the provider libvirt on a libvirt in memory: network, box, settings, keys,
+removal.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ def with_machine(lab: Lab, name: str, /, **changes: object) -> Lab:
 # Names
 
 
-def test_names_ids_and_cards_are_the_same_at_each_boot_and_differ_between_labs(
+def test_names_ids_and_macs_are_the_same_at_each_boot_and_differ_between_labs(
     lab: Lab, tmp_path: Path
 ) -> None:
     other = small_lab(tmp_path / "other")
@@ -71,7 +73,7 @@ def test_the_network_is_made_once_and_knows_each_machines_address(
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_a_machine_that_is_new_in_a_lab_is_told_to_its_network(
+def test_a_new_machine_of_a_lab_is_added_to_its_network(
     laptop: Laptop, track: Track, active: bool
 ) -> None:
     laptop.prepare(track, "broker")
@@ -83,7 +85,7 @@ def test_a_machine_that_is_new_in_a_lab_is_told_to_its_network(
     assert laptop.libvirt.networks[laptop.lab.id].active
 
 
-def test_a_machine_with_another_address_than_before_gets_it(laptop: Laptop, track: Track) -> None:
+def test_a_machine_gets_its_changed_address(laptop: Laptop, track: Track) -> None:
     laptop.prepare(track, "broker", "web")
     laptop.lab = with_machine(laptop.lab, "web", address=IPv4Address("192.168.60.9"))
     laptop.prepare(track, "web")
@@ -98,16 +100,14 @@ def test_machines_may_swap_their_addresses(laptop: Laptop, track: Track) -> None
     assert laptop.hosts() == {("broker", "192.168.60.6"), ("web", "192.168.60.5")}
 
 
-def test_a_new_machine_may_have_the_address_of_one_that_is_no_more(
-    laptop: Laptop, track: Track
-) -> None:
+def test_a_new_machine_may_have_the_address_of_a_removed_one(laptop: Laptop, track: Track) -> None:
     laptop.prepare(track, "broker", "web")
     laptop.lab = with_machine(laptop.lab, "web", name="site")
     laptop.prepare(track, "site")
     assert laptop.hosts() == {("broker", "192.168.60.5"), ("site", "192.168.60.6")}
 
 
-def test_a_lab_that_moves_to_another_subnet_takes_its_network_along(
+def test_a_lab_that_moves_to_another_subnet_gets_a_new_network(
     laptop: Laptop, track: Track
 ) -> None:
     laptop.prepare(track, "web")
@@ -119,7 +119,7 @@ def test_a_lab_that_moves_to_another_subnet_takes_its_network_along(
     assert laptop.libvirt.networks[laptop.lab.id].active
 
 
-def test_subnets_of_other_networks_are_used_and_the_labs_own_is_not(
+def test_subnets_of_other_networks_count_as_used_and_the_labs_own_does_not(
     laptop: Laptop, track: Track
 ) -> None:
     assert laptop.machines.own_subnet(laptop.lab) == ""
@@ -165,7 +165,7 @@ def test_a_part_of_the_box_whose_upload_was_cut_off_is_uploaded_again_and_no_oth
 
 
 @pytest.mark.parametrize("part", ["vmlinuz", "box.img"])
-def test_a_volume_that_was_made_but_not_filled_is_not_taken_for_the_box(
+def test_an_unfilled_volume_does_not_count_as_the_box(
     laptop: Laptop, track: Track, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(Exception):
@@ -185,7 +185,7 @@ def test_a_volume_that_was_made_but_not_filled_is_not_taken_for_the_box(
     assert contents == set(BOX.values())
 
 
-def test_a_pool_that_stands_still_after_a_restart_of_the_laptop_is_started(
+def test_a_pool_that_is_stopped_after_a_restart_of_the_laptop_is_started(
     laptop: Laptop, track: Track
 ) -> None:
     laptop.up(track, "web")
@@ -196,12 +196,12 @@ def test_a_pool_that_stands_still_after_a_restart_of_the_laptop_is_started(
     assert len(laptop.runner.commands("vol-upload")) == 3
 
 
-def test_a_box_that_vagrant_does_not_have_is_told(laptop: Laptop, track: Track) -> None:
+def test_a_box_that_vagrant_does_not_have_is_reported(laptop: Laptop, track: Track) -> None:
     with pytest.raises(LabError, match=r"hashlab/small .* is not registered"):
         laptop.machines.fill_disks(laptop.lab, [], MANIFEST, track=track)
 
 
-# What the Vagrantfile says
+# Settings in the Vagrantfile
 
 
 def test_with_kvm_a_machine_has_the_laptops_processor_and_whole_cores(laptop: Laptop) -> None:
@@ -232,7 +232,7 @@ def test_a_machine_without_limits_has_one_gibibyte_and_all_cores(laptop: Laptop)
     assert (found["memory"], found["cpus"]) == (1024, CORES)
 
 
-def test_key_name_and_network_come_by_the_command_line_of_the_boxs_kernel(laptop: Laptop) -> None:
+def test_key_name_and_network_are_on_the_kernels_command_line(laptop: Laptop) -> None:
     [planned] = laptop.plan("web")
     found = laptop.machines.settings(laptop.lab, planned, MANIFEST, KEY)
     words = found["cmd_line"].split()
@@ -260,7 +260,7 @@ def test_all_machines_boot_in_one_call_of_vagrant(laptop: Laptop) -> None:
     assert laptop.machines.boot_plan(["a", "b"], MANIFEST) == [[["a", "b"]]]
 
 
-# What is there
+# Observed machines
 
 
 def test_a_machine_is_found_with_address_ports_and_recipe(laptop: Laptop, track: Track) -> None:
@@ -300,7 +300,7 @@ def test_every_state_of_libvirt_is_one_of_three(
 
 
 @pytest.mark.parametrize("text", ["", "made by hand", '"text"', '{"other": 1}'])
-def test_a_domain_that_says_nothing_of_hashlab_has_no_address(laptop: Laptop, text: str) -> None:
+def test_a_domain_without_hashlabs_description_has_no_address(laptop: Laptop, text: str) -> None:
     laptop.libvirt.add_domain(domain(laptop.lab, "web"), description=text)
     found = laptop.machines.one(laptop.lab, "web")
     assert found is not None
@@ -321,14 +321,14 @@ def test_machines_that_vagrant_left_without_a_card_or_without_a_domain_are_remov
     assert laptop.machines.discard_half_built(laptop.lab) == []
 
 
-def test_where_libvirt_has_no_pool_nothing_is_half_built(laptop: Laptop) -> None:
+def test_without_a_pool_nothing_is_half_built(laptop: Laptop) -> None:
     assert laptop.machines.discard_half_built(laptop.lab) == []
 
 
-# State that was lost
+# Lost state
 
 
-def test_lost_ids_are_given_back_to_vagrant(laptop: Laptop, track: Track, tmp_path: Path) -> None:
+def test_lost_ids_of_vagrant_are_restored(laptop: Laptop, track: Track, tmp_path: Path) -> None:
     laptop.up(track, "web")
     laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", KEY)
     found = tmp_path / "vagrant/machines/web/libvirt/id"
@@ -340,7 +340,7 @@ def test_lost_ids_are_given_back_to_vagrant(laptop: Laptop, track: Track, tmp_pa
     assert found.read_text() == "as Vagrant wrote it"
 
 
-def test_a_machine_that_was_made_with_our_key_is_not_asked_to_take_it(
+def test_a_machine_created_with_the_labs_key_does_not_get_it_again(
     laptop: Laptop, track: Track, tmp_path: Path
 ) -> None:
     laptop.up(track, "web")
@@ -351,7 +351,7 @@ def test_a_machine_that_was_made_with_our_key_is_not_asked_to_take_it(
 NEW_KEY = "ssh-ed25519 AAAANEW hashlab small-123456"
 
 
-def test_a_machine_that_was_made_with_another_key_gets_ours_by_its_agent(
+def test_a_machine_created_with_another_key_gets_the_labs_key_from_its_agent(
     laptop: Laptop, track: Track, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = tmp_path / "authorized_keys"
@@ -378,7 +378,7 @@ def test_a_machine_that_was_made_with_another_key_gets_ours_by_its_agent(
     assert AUTHORIZED_KEYS == "/home/core/.ssh/authorized_keys"
 
 
-def test_a_machine_that_cannot_take_our_key_is_told(
+def test_a_machine_that_refuses_the_key_is_reported(
     laptop: Laptop, track: Track, tmp_path: Path
 ) -> None:
     laptop.up(track, "web")
@@ -404,7 +404,7 @@ def test_a_command_that_never_ends_inside_a_machine_is_a_failure(
 # Host keys
 
 
-def test_the_host_key_is_read_by_the_agent_once_it_is_there(laptop: Laptop, track: Track) -> None:
+def test_the_agent_reads_the_host_key_once_it_exists(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "web")
     name = domain(laptop.lab, "web")
     assert laptop.machines.host_key(laptop.lab, "web") == "", "the agent has not started"
@@ -418,12 +418,10 @@ def test_the_host_key_is_read_by_the_agent_once_it_is_there(laptop: Laptop, trac
     assert laptop.machines.host_key(laptop.lab, "web") == ""
 
 
-# The end
+# Removal
 
 
-def test_destroying_leaves_nothing_of_the_lab_and_all_of_others(
-    laptop: Laptop, track: Track
-) -> None:
+def test_destroying_removes_all_of_the_lab_and_nothing_else(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "broker", "web")
     laptop.libvirt.add_domain("someone-elses")
     laptop.libvirt.add_volume(POOL, "someone-elses.img")
@@ -445,7 +443,7 @@ def test_destroying_leaves_nothing_of_the_lab_and_all_of_others(
     assert set(laptop.libvirt.pools[POOL].volumes) == {*BOX_VOLUMES, "someone-elses.img"}
 
 
-def test_machines_that_still_run_are_discarded_too(laptop: Laptop, track: Track) -> None:
+def test_running_machines_are_discarded_too(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "web")
     laptop.machines.discard(laptop.lab)
     assert laptop.libvirt.domains == {}
@@ -461,13 +459,13 @@ def test_one_machine_alone_can_be_removed(laptop: Laptop, track: Track) -> None:
     assert laptop.lab.id in laptop.libvirt.networks
 
 
-def test_nothing_is_left_of_a_lab_that_never_was(laptop: Laptop) -> None:
+def test_a_lab_that_never_existed_has_no_leftovers(laptop: Laptop) -> None:
     assert laptop.machines.leftovers(laptop.lab) == []
     assert laptop.machines.discard(laptop.lab) == []
     assert "libvirt" in laptop.machines.looked_for()
 
 
-def test_what_libvirt_refuses_is_a_failure_with_its_words(laptop: Laptop) -> None:
+def test_a_refusal_of_libvirt_is_a_failure_with_its_message(laptop: Laptop) -> None:
     laptop.libvirt.broken = "Failed to connect socket to '/var/run/libvirt/libvirt-sock'"
     for ask in (laptop.machines.all, laptop.machines.own_subnet, laptop.machines.leftovers):
         with pytest.raises(LabError) as failure:
@@ -476,7 +474,7 @@ def test_what_libvirt_refuses_is_a_failure_with_its_words(laptop: Laptop) -> Non
 
 
 def _conforms(runner: LibvirtRunner) -> None:
-    """Never called: mypy reads here that the fake is what a provider asks for."""
+    """Never called: lets mypy check the fake against the Protocol."""
     from hashlab.protocols import Runner  # noqa: PLC0415
 
     real: Runner = runner

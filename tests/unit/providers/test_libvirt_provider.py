@@ -1,4 +1,4 @@
-"""Provider libvirt: whether it works here, how good it is, and how much longer it may take."""
+"""The provider libvirt: whether it works here, its rank, and its time factor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def laptop(lab: Lab, engine: FakeEngine, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def install(home: Path) -> Path:
-    """What Vagrant writes when it installs the plugin."""
+    """Write what Vagrant writes when it installs the plugin."""
     home.mkdir(parents=True)
     path = home / "plugins.json"
     path.write_text(json.dumps({"version": "1", "installed": {PLUGIN: {"ruby_version": "3"}}}))
@@ -46,7 +46,7 @@ def test_the_plugin_is_found_where_debian_puts_it(
     laptop.provider.check()
 
 
-def test_the_plugin_is_looked_for_in_the_vagrant_home_that_is_set(
+def test_the_plugin_is_searched_in_the_configured_vagrant_home(
     laptop: Laptop, tmp_path: Path
 ) -> None:
     laptop.environ["VAGRANT_HOME"] = str(tmp_path / "elsewhere")  # type: ignore[index]
@@ -57,7 +57,7 @@ def test_the_plugin_is_looked_for_in_the_vagrant_home_that_is_set(
 
 
 @pytest.mark.parametrize("text", [None, '{"installed": {"vagrant-other": {}}}'])
-def test_a_vagrant_without_the_plugin_is_told_what_to_install(
+def test_without_the_plugin_the_error_says_what_to_install(
     laptop: Laptop, tmp_path: Path, text: str | None
 ) -> None:
     path = tmp_path / "home/.vagrant.d/plugins.json"
@@ -70,7 +70,7 @@ def test_a_vagrant_without_the_plugin_is_told_what_to_install(
     assert probe.next_step == failure.value.next_step
 
 
-def test_a_libvirt_that_does_not_answer_is_told_with_its_words(laptop: Laptop) -> None:
+def test_a_libvirt_that_does_not_answer_is_reported_with_its_message(laptop: Laptop) -> None:
     laptop.libvirt.broken = "Failed to connect socket to '/var/run/libvirt/libvirt-sock'"
     with pytest.raises(LaptopError, match="libvirt does not answer") as failure:
         laptop.provider.check()
@@ -79,7 +79,7 @@ def test_a_libvirt_that_does_not_answer_is_told_with_its_words(laptop: Laptop) -
     assert not laptop.provider.probe().works
 
 
-def test_a_laptop_without_a_docker_engine_can_build_no_box(
+def test_a_laptop_without_a_docker_engine_cannot_build_a_box(
     laptop: Laptop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone() -> None:
@@ -91,14 +91,14 @@ def test_a_laptop_without_a_docker_engine_can_build_no_box(
     assert not laptop.provider.probe().works
 
 
-def test_with_kvm_it_is_the_best_there_is(laptop: Laptop) -> None:
+def test_with_kvm_it_has_the_best_rank(laptop: Laptop) -> None:
     probe = laptop.provider.probe()
     assert (probe.works, probe.rank) == (True, Rank.LIBVIRT_KVM)
     assert "with KVM: a guest ran under KVM" in probe.detail
     assert probe.rank == max(Rank)
 
 
-def test_without_kvm_it_works_but_is_the_last_choice_and_says_what_would_help(
+def test_without_kvm_it_is_the_last_choice_and_gives_a_next_step(
     laptop: Laptop,
 ) -> None:
     laptop.kvm = KvmProbe(False, "there is no /dev/kvm", "modprobe kvm_intel")
@@ -115,7 +115,7 @@ def test_by_emulation_everything_may_take_longer_than_with_kvm(laptop: Laptop) -
     assert laptop.provider.time_factor == 10.0 > with_kvm > 1.0
 
 
-def test_ports_are_not_on_the_laptop_by_themselves(laptop: Laptop) -> None:
+def test_ports_are_not_published_on_the_laptop(laptop: Laptop) -> None:
     assert not laptop.provider.publishes_ports
     assert {"virsh", "qemu-img", "vagrant", "ssh"} <= {
         tool.command for tool in laptop.provider.tools(building=False)

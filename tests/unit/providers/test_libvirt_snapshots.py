@@ -1,4 +1,4 @@
-"""Snapshots of provider libvirt on a libvirt in memory: taken, restored, refused, removed."""
+"""Snapshots of the provider libvirt on a libvirt in memory: taken, restored, refused, removed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CHANGES = {
 
 @pytest.fixture
 def laptop(lab: Lab, engine: FakeEngine, tmp_path: Path, track: Track) -> Laptop:
-    """With the lab's three machines up."""
+    """A laptop with the lab's three machines running."""
     made = Laptop(lab, tmp_path, engine)
     made.up(track, *NAMES)
     for name in NAMES:
@@ -47,7 +47,7 @@ def laptop(lab: Lab, engine: FakeEngine, tmp_path: Path, track: Track) -> Laptop
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """Where copies of disks lie."""
+    """The folder of copies of disks."""
     return tmp_path / "kept"
 
 
@@ -61,12 +61,12 @@ def volume(laptop: Laptop, name: str) -> Volume:
 
 
 def written(what: str) -> list[bytes]:
-    """The disk of each machine after ``work``; in qcow2, it is larger than an empty one."""
+    """The disk of each machine after ``work``. In qcow2 it is larger than an empty one."""
     return [f"{what} of {name}".encode().ljust(EMPTY_QCOW2 + 1, b".") for name in NAMES]
 
 
 def work(laptop: Laptop, what: str) -> None:
-    """Each machine has something else in its memory and on its disk from now on."""
+    """Change memory and disk of each machine."""
     for name, content in zip(NAMES, written(what), strict=True):
         laptop.libvirt.domains[domain(laptop.lab, name)].memory = f"{what} in {name}"
         volume(laptop, name).content = content
@@ -85,12 +85,12 @@ def states(laptop: Laptop) -> set[str]:
 
 
 def changes(laptop: Laptop) -> list[str]:
-    """What was changed in libvirt, in order."""
+    """Return the changes made in libvirt, in order."""
     return [words[0] for words in laptop.runner.ran if words[0] in CHANGES]
 
 
 def failing(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, *start: str) -> None:
-    """Commands that begin with these words fail from now on."""
+    """Let commands that begin with these words fail from now on."""
     plain = laptop.libvirt.run
 
     def run(words: Sequence[str]) -> Completed:
@@ -106,7 +106,7 @@ def failing(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, *start: str) -> Non
 def take(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track, name: str = "first"
 ) -> SnapshotManifest:
-    """Keep the lab, and forget which commands that took."""
+    """Take a snapshot, and forget the commands that it needed."""
     taken = snapshots.take(laptop.lab, name, track=track)
     laptop.runner.ran.clear()
     return SnapshotManifest(
@@ -122,7 +122,9 @@ def take(
 
 
 def plan(laptop: Laptop, *, site: int = 8080, subnet: IPv4Network = SUBNET) -> list[PlannedMachine]:
-    """As a restore plans: each machine with a port for SSH too, which libvirt does not forward."""
+    """Return machines as a restore plans them: with a port for SSH too, which libvirt does not
+    forward.
+    """
     shift = int(subnet.network_address) - int(SUBNET.network_address)
     return [
         PlannedMachine(
@@ -160,7 +162,7 @@ def restore(
 # Taking
 
 
-def test_all_machines_stand_still_before_any_is_copied_and_run_on_after(
+def test_all_machines_are_paused_before_any_is_copied_and_resumed_afterwards(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     snapshots.take(laptop.lab, "first", track=track)
@@ -171,7 +173,7 @@ def test_all_machines_stand_still_before_any_is_copied_and_run_on_after(
     assert snapshots.kept(laptop.lab) == ["first"]
 
 
-def test_what_was_kept_is_told_with_its_size_and_what_it_stands_on(
+def test_the_saved_disk_is_described_with_its_size_and_its_base(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     taken = snapshots.take(laptop.lab, "first", track=track)
@@ -191,7 +193,7 @@ def test_what_was_kept_is_told_with_its_size_and_what_it_stands_on(
     assert taken.paused > 0
 
 
-def test_with_a_machine_that_does_not_run_nothing_is_kept_and_nothing_touched(
+def test_with_a_stopped_machine_nothing_is_saved_and_nothing_touched(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     laptop.libvirt.domains[domain(laptop.lab, "web")].state = "paused"
@@ -203,7 +205,7 @@ def test_with_a_machine_that_does_not_run_nothing_is_kept_and_nothing_touched(
     assert snapshots.kept(laptop.lab) == []
 
 
-def test_an_earlier_snapshot_stays_when_one_of_its_name_cannot_be_begun(
+def test_an_earlier_snapshot_stays_if_a_new_one_of_its_name_cannot_start(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -215,7 +217,7 @@ def test_an_earlier_snapshot_stays_when_one_of_its_name_cannot_be_begun(
 
 
 @pytest.mark.parametrize("command", ["vol-download", "snapshot-create-as", "suspend"])
-def test_when_one_machine_cannot_be_kept_none_is_and_all_run_on(
+def test_if_one_machine_cannot_be_saved_none_is_and_all_resume(
     snapshots: LibvirtSnapshots,
     laptop: Laptop,
     kept: Path,
@@ -236,7 +238,7 @@ def test_when_one_machine_cannot_be_kept_none_is_and_all_run_on(
         assert volume(laptop, name).inside == {}
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_any_machine_stands_still(
+def test_a_folder_that_cannot_be_made_is_reported_before_any_machine_is_paused(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     kept.write_text("not a folder")
@@ -245,7 +247,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_machine_stands_still(
     assert changes(laptop) == []
 
 
-def test_what_an_earlier_try_left_makes_way(
+def test_leftovers_of_an_earlier_attempt_are_removed(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     (kept / "first").mkdir(parents=True)
@@ -260,7 +262,7 @@ def test_what_an_earlier_try_left_makes_way(
     assert contents(laptop) == written("later")
 
 
-# Restoring to the machines that are there
+# Restoring to existing machines
 
 
 def test_restore_brings_memory_and_disk_of_that_instant_back_to_the_same_machines(
@@ -279,7 +281,7 @@ def test_restore_brings_memory_and_disk_of_that_instant_back_to_the_same_machine
         assert {agent.clock_set for agent in laptop.libvirt.agents.values()} == {again}
 
 
-def test_machines_that_were_off_as_their_network_was_get_both_back(
+def test_stopped_machines_and_their_stopped_network_are_restored(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -291,7 +293,7 @@ def test_machines_that_were_off_as_their_network_was_get_both_back(
     assert states(laptop) == {"running"}
 
 
-def test_machines_that_went_back_have_the_ports_of_today(
+def test_reverted_machines_have_the_current_ports(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -318,7 +320,7 @@ def test_nothing_was_changed_when_the_change_is_announced(
     assert seen == [[]]
 
 
-# Restoring by making machines anew
+# Restoring by recreating machines
 
 
 def lose_machine(laptop: Laptop) -> None:
@@ -334,7 +336,7 @@ def lose_all(laptop: Laptop) -> None:
 
 
 @pytest.mark.parametrize("lose", [lose_machine, lose_snapshot, lose_all])
-def test_where_a_machine_lacks_the_snapshot_all_boot_from_their_disks_of_that_instant(
+def test_if_a_machine_lacks_the_snapshot_all_boot_from_their_saved_disks(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track, lose: Callable[[Laptop], None]
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -370,7 +372,7 @@ def test_box_volumes_are_not_touched_by_a_restore(
     assert touched == {disk(laptop.lab, name) for name in NAMES}
 
 
-def test_in_another_subnet_machines_are_made_anew_at_their_addresses_there(
+def test_in_another_subnet_machines_are_recreated_at_their_new_addresses(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -385,7 +387,7 @@ def test_in_another_subnet_machines_are_made_anew_at_their_addresses_there(
     assert states(laptop) == {"running"}
 
 
-def test_a_restore_that_ended_half_way_can_be_done_again(
+def test_a_restore_that_ended_midway_can_be_repeated(
     snapshots: LibvirtSnapshots, laptop: Laptop, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -400,7 +402,7 @@ def test_a_restore_that_ended_half_way_can_be_done_again(
     assert states(laptop) == {"running"}
 
 
-def test_a_copy_that_changed_is_named_before_anything_is_given_up(
+def test_a_changed_copy_is_named_before_anything_is_removed(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -417,10 +419,10 @@ def test_a_copy_that_changed_is_named_before_anything_is_given_up(
     assert states(laptop) == {"running"}
 
 
-# What is there of a snapshot
+# Parts of a snapshot
 
 
-def test_what_a_snapshot_misses_is_told(
+def test_missing_parts_of_a_snapshot_are_named(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     manifest = take(snapshots, laptop, track)
@@ -446,7 +448,7 @@ def test_snapshots_stay_when_their_machines_are_removed(
     assert snapshots.missing(laptop.lab, manifest) == []
 
 
-def test_kept_ones_are_named_finished_or_not(
+def test_saved_snapshots_are_listed_finished_or_not(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     assert snapshots.kept(laptop.lab) == []
@@ -456,7 +458,7 @@ def test_kept_ones_are_named_finished_or_not(
     assert snapshots.kept(laptop.lab) == ["half", "second"]
 
 
-def test_one_is_removed_with_all_its_parts_and_the_others_stay(
+def test_a_snapshot_is_removed_with_all_its_parts_and_the_others_stay(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     take(snapshots, laptop, track)
@@ -471,7 +473,7 @@ def test_one_is_removed_with_all_its_parts_and_the_others_stay(
     assert snapshots.remove(laptop.lab, "first") == []
 
 
-def test_one_is_removed_also_when_its_machines_are_gone(
+def test_a_snapshot_is_removed_even_if_its_machines_are_gone(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     take(snapshots, laptop, track)
@@ -480,10 +482,10 @@ def test_one_is_removed_also_when_its_machines_are_gone(
     assert snapshots.kept(laptop.lab) == []
 
 
-# Where a machine is, and whose
+# A machine's address and key
 
 
-def test_a_domain_is_moved_without_losing_what_else_it_says(laptop: Laptop) -> None:
+def test_a_domain_is_moved_without_losing_other_settings(laptop: Laptop) -> None:
     described = laptop.libvirt.domains[domain(laptop.lab, "web")].described
     before = dict(laptop.about("web"))
     line = described.findtext("os/cmdline", "")
@@ -501,7 +503,7 @@ def test_a_domain_is_moved_without_losing_what_else_it_says(laptop: Laptop) -> N
     assert not has_key(described, KEY)
 
 
-def test_a_key_counts_only_as_a_whole_word_of_the_command_line() -> None:
+def test_a_key_must_be_a_whole_word_of_the_command_line() -> None:
     def told(line: str) -> bool:
         text = f"<domain><os><cmdline>{line}</cmdline></os></domain>"
         return has_key(ElementTree.fromstring(text), KEY)

@@ -1,4 +1,4 @@
-"""Seed: a box's system as an image, and its image store filled by a machine that is gone then."""
+"""Seed: builds a box's system as an image, and fills its image store on a temporary machine."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def seed(engine: FakeEngine, tmp_path: Path) -> Seed:
 
 
 def fill(seed: Seed, folder: Path, track: Track) -> None:
-    """Fill the store of the box, whose image is there."""
+    """Fill the store of the box, whose image exists."""
     archive = folder / "images.tar"
     seed.fill_store(MANIFEST, image=IMAGE, volume=STORE, archive=archive, track=track)
 
 
-def test_a_file_of_the_system_is_read_as_it_is() -> None:
+def test_a_file_of_the_system_is_read_unchanged() -> None:
     folder = Path(seed_module.__file__).parent / "system"
     assert system_files("setup.sh") == {"setup.sh": (folder / "setup.sh").read_text()}
 
@@ -45,7 +45,7 @@ def test_the_system_is_built_from_the_labs_base_and_packages(
     assert engine.images[IMAGE] == {"hashlab.recipe": "abc", "hashlab.box": "hashlab/small"}
 
 
-def test_the_seed_machine_is_gone_after_the_store_was_filled(
+def test_the_seed_machine_is_removed_after_the_store_was_filled(
     engine: FakeEngine, seed: Seed, track: Track, tmp_path: Path
 ) -> None:
     engine.images[IMAGE] = {}
@@ -56,7 +56,7 @@ def test_the_seed_machine_is_gone_after_the_store_was_filled(
     assert [words[0] for words in asked] == ["docker", "docker", "systemctl"]
 
 
-def test_the_seed_machine_has_the_store_and_the_archive_and_may_not_write_the_latter(
+def test_the_seed_machine_has_the_store_and_a_read_only_archive(
     engine: FakeEngine, seed: Seed, track: Track, tmp_path: Path
 ) -> None:
     engine.images[IMAGE] = {}
@@ -71,7 +71,7 @@ def test_the_seed_machine_has_the_store_and_the_archive_and_may_not_write_the_la
 
 
 @pytest.mark.parametrize("step", ["load", "stop"])
-def test_a_seed_machine_that_fails_leaves_neither_itself_nor_half_a_store(
+def test_a_failed_seed_machine_leaves_neither_itself_nor_a_partial_store(
     engine: FakeEngine, seed: Seed, track: Track, tmp_path: Path, step: str
 ) -> None:
     engine.images[IMAGE] = {}
@@ -100,7 +100,7 @@ def test_a_seed_machine_whose_engine_never_answers_is_given_up_with_its_log(
     assert not engine.all
 
 
-def test_a_store_is_begun_anew_not_added_to(
+def test_a_store_is_replaced_not_extended(
     engine: FakeEngine, seed: Seed, track: Track, tmp_path: Path
 ) -> None:
     engine.create_volume(STORE, {"left": "by a killed run"})

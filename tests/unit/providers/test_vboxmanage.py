@@ -1,4 +1,4 @@
-"""What VBoxManage prints, read: samples of versions 6.1 and 7.0, as on Linux and macOS."""
+"""The output of VBoxManage is parsed: samples of versions 6.1 and 7.0, as on Linux and macOS."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_machines_are_listed_with_their_ids() -> None:
     assert read_machines("") == {}
 
 
-def test_what_is_said_of_a_machine_is_read_whatever_is_quoted() -> None:
+def test_a_machines_description_is_read_with_or_without_quotes() -> None:
     info = read_info(INFO)
     assert info["name"] == "shop-1a2b3c-web"
     assert info["memory"] == "1024"
@@ -117,7 +117,7 @@ def test_notes_are_read_with_spaces_in_them() -> None:
     assert read_notes("") == {}
 
 
-def test_interfaces_and_networks_are_read_alike() -> None:
+def test_interfaces_and_networks_are_read_in_the_same_way() -> None:
     assert read_host_networks(INTERFACES) == [
         HostNetwork("vboxnet0", IPv4Network("192.168.56.0/24")),
         HostNetwork("vboxnet1", None),
@@ -140,7 +140,7 @@ def test_the_version_is_the_line_after_all_warnings(text: str, version: int) -> 
     assert version_of(text) == version
 
 
-def test_a_program_that_is_no_vboxmanage_is_told() -> None:
+def test_a_program_that_is_not_vboxmanage_is_reported() -> None:
     with pytest.raises(LabError, match="does not print its version"):
         version_of("usage: …\n")
 
@@ -155,7 +155,7 @@ def vbox(virtualbox: FakeVirtualBox) -> VBoxManage:
     return VBoxManage(VirtualBoxRunner(virtualbox), macos=False)
 
 
-def test_a_machine_that_is_not_there_is_no_failure_and_anything_else_is(
+def test_a_missing_machine_is_not_a_failure_and_anything_else_is(
     vbox: VBoxManage, virtualbox: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert vbox.info("web") is None
@@ -166,9 +166,7 @@ def test_a_machine_that_is_not_there_is_no_failure_and_anything_else_is(
     assert failure.value.output == "E_ACCESSDENIED"
 
 
-def test_power_is_cut_and_cutting_it_again_is_fine(
-    vbox: VBoxManage, virtualbox: FakeVirtualBox
-) -> None:
+def test_powering_off_twice_is_not_an_error(vbox: VBoxManage, virtualbox: FakeVirtualBox) -> None:
     virtualbox.add_vm("web", state="running")
     for _ in range(2):
         vbox.power_off("web")
@@ -176,7 +174,7 @@ def test_power_is_cut_and_cutting_it_again_is_fine(
     vbox.power_off("gone")
 
 
-def test_a_machine_whose_power_cannot_be_cut_is_told(
+def test_a_machine_that_cannot_be_powered_off_is_reported(
     vbox: VBoxManage, virtualbox: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     virtualbox.add_vm("web", state="running")
@@ -191,7 +189,7 @@ def test_a_machine_whose_power_cannot_be_cut_is_told(
     assert failure.value.where == "web"
 
 
-def test_an_interface_that_is_made_but_not_named_is_told(
+def test_an_interface_that_is_created_without_a_name_is_reported(
     vbox: VBoxManage, virtualbox: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(virtualbox, "run", lambda words: (0, "done\n", ""))

@@ -1,4 +1,4 @@
-"""Boxes of provider virtualbox: fetched, checked, packed under our name, removed whole."""
+"""Boxes of the provider virtualbox: downloaded, checked, repacked under hashlab's name, removed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def virtualbox() -> FakeVirtualBox:
 
 
 class Bench:
-    """A provider, its lab, and the web it fetches from."""
+    """A provider, its lab, and the web from which it downloads."""
 
     def __init__(self, virtualbox: FakeVirtualBox, folder: Path, box: VirtualBoxBase) -> None:
         self.web = Web(BOX)
@@ -92,7 +92,7 @@ def bench(virtualbox: FakeVirtualBox, tmp_path: Path) -> Bench:
     return Bench(virtualbox, tmp_path, base())
 
 
-def test_a_box_is_fetched_once_and_its_checksum_is_looked_at(bench: Bench, track: Track) -> None:
+def test_a_box_is_downloaded_once_and_its_checksum_is_verified(bench: Bench, track: Track) -> None:
     for _ in range(2):
         bench.boxes.build_system(bench.lab, MANIFEST, track=track)
     assert bench.web.fetched == ["https://boxes.example/a.box"]
@@ -107,14 +107,14 @@ def test_a_box_with_another_checksum_is_refused_and_removed(bench: Bench, track:
     assert list(bench.work.iterdir()) == []
 
 
-def test_a_half_fetched_box_is_fetched_again(bench: Bench, track: Track) -> None:
+def test_a_partly_downloaded_box_is_downloaded_again(bench: Bench, track: Track) -> None:
     bench.work.mkdir()
     (bench.work / "base.box").write_bytes(BOX[:100])
     bench.boxes.build_system(bench.lab, MANIFEST, track=track)
     assert (bench.work / "base.box").read_bytes() == BOX
 
 
-def test_a_box_on_the_laptop_is_checked_and_used_where_it_lies(
+def test_a_box_on_the_laptop_is_checked_and_used_in_place(
     virtualbox: FakeVirtualBox, tmp_path: Path, track: Track
 ) -> None:
     path = tmp_path / "my boxes/a.box"
@@ -133,7 +133,7 @@ def test_a_box_on_the_laptop_is_checked_and_used_where_it_lies(
         bench.boxes.build_system(bench.lab, MANIFEST, track=track)
 
 
-def test_a_sha512_checksum_is_looked_at_as_well(
+def test_a_sha512_checksum_is_verified_as_well(
     virtualbox: FakeVirtualBox, tmp_path: Path, track: Track
 ) -> None:
     longer = replace(base(), checksum=f"sha512:{hashlib.sha512(BOX).hexdigest()}")
@@ -142,7 +142,7 @@ def test_a_sha512_checksum_is_looked_at_as_well(
     assert bench.web.fetched
 
 
-def test_all_that_the_maker_put_into_the_box_stays_in_it(bench: Bench, track: Track) -> None:
+def test_all_members_of_the_base_box_are_kept(bench: Bench, track: Track) -> None:
     bench.boxes.build_system(bench.lab, MANIFEST, track=track)
     files = bench.boxes.files(MANIFEST, bench.work)
     assert {name: Path(path).read_text() for name, path in files.items()} == MEMBERS
@@ -174,7 +174,7 @@ def test_a_box_for_something_else_is_refused(
 @pytest.mark.parametrize(
     "content", [b"not a tar", packed({"../out": "x"})], ids=["no tar", "a path that leads out"]
 )
-def test_a_file_that_is_no_box_is_refused(
+def test_a_file_that_is_not_a_box_is_refused(
     virtualbox: FakeVirtualBox, tmp_path: Path, track: Track, content: bytes
 ) -> None:
     bench = Bench(virtualbox, tmp_path, base(content))
@@ -206,7 +206,9 @@ def registered(bench: Bench, folder: Path) -> BoxManifest:
     return replace(MANIFEST, registered_at=folder)
 
 
-def test_a_registered_box_is_there_as_long_as_its_files_are(bench: Bench, tmp_path: Path) -> None:
+def test_a_registered_box_is_present_as_long_as_its_files_exist(
+    bench: Bench, tmp_path: Path
+) -> None:
     manifest = registered(bench, tmp_path / "box")
     assert bench.boxes.present(manifest)
     (tmp_path / "box/box.ovf").unlink()
@@ -214,7 +216,7 @@ def test_a_registered_box_is_there_as_long_as_its_files_are(bench: Bench, tmp_pa
     assert not bench.boxes.present(MANIFEST)
 
 
-def test_what_is_exported_is_the_box_without_notes_of_this_laptop(
+def test_the_exported_box_has_no_files_of_this_laptops_vagrant(
     bench: Bench, tmp_path: Path, track: Track
 ) -> None:
     manifest = registered(bench, tmp_path / "box")
@@ -223,7 +225,7 @@ def test_what_is_exported_is_the_box_without_notes_of_this_laptop(
     assert bench.boxes.take_in(manifest, track=track)
 
 
-def test_with_a_box_goes_the_machine_that_clones_were_made_of(
+def test_removing_a_box_removes_the_master_of_its_clones(
     bench: Bench, virtualbox: FakeVirtualBox, tmp_path: Path
 ) -> None:
     manifest = registered(bench, tmp_path / "box")
@@ -236,7 +238,7 @@ def test_with_a_box_goes_the_machine_that_clones_were_made_of(
     assert bench.boxes.remove(MANIFEST) == []
 
 
-def test_machines_that_use_a_box_are_known_by_their_notes(
+def test_machines_that_use_a_box_are_recognised_by_their_notes(
     bench: Bench, virtualbox: FakeVirtualBox
 ) -> None:
     notes = {"hashlab/lab": "small-1", "hashlab/machine": "web", "hashlab/recipe": "abc"}

@@ -1,4 +1,4 @@
-"""Provider virtualbox on a VirtualBox in memory: machines, their network, keys, leftovers."""
+"""The provider virtualbox on a VirtualBox in memory: machines, their network, keys, leftovers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def up(
     ssh: int = 2222,
     ended: bool = True,
 ) -> None:
-    """Do what Vagrant does by the rendered Vagrantfile."""
+    """Do what Vagrant does with the rendered Vagrantfile."""
     settings = provider.machines.settings(lab, planned(lab, name), MANIFEST, KEY)
     ports = {"ssh": f"tcp,127.0.0.1,{ssh},,22", "site": "tcp,127.0.0.1,8080,,80"}
     virtualbox.add_vm(
@@ -107,7 +107,7 @@ def config_of(settings: Mapping[str, Any]) -> Any:
     return json.loads(settings["properties"][PROPERTY])
 
 
-def test_flatcar_is_told_by_ignition_who_it_is_before_its_sshd_starts(
+def test_flatcar_is_configured_by_ignition_before_its_sshd_starts(
     provider: VirtualBoxProvider, lab: Lab
 ) -> None:
     settings = provider.machines.settings(lab, planned(lab), MANIFEST, KEY)
@@ -131,7 +131,7 @@ def pairs(mac: str) -> list[str]:
     return [mac[at : at + 2] for at in range(0, len(mac), 2)]
 
 
-def test_an_update_of_flatcar_cannot_restart_a_machine_at_work(
+def test_an_update_of_flatcar_cannot_restart_a_machine_in_use(
     provider: VirtualBoxProvider, lab: Lab
 ) -> None:
     config = config_of(provider.machines.settings(lab, planned(lab), MANIFEST, KEY))
@@ -146,7 +146,7 @@ def test_the_longest_names_fit_into_the_ignition_file(lab: Lab) -> None:
     assert len(text.encode()) <= LIMIT
 
 
-def test_an_ignition_file_that_virtualbox_would_refuse_is_told_with_its_size(lab: Lab) -> None:
+def test_an_ignition_file_that_is_too_large_is_reported_with_its_size(lab: Lab) -> None:
     key = "ssh-rsa " + "A" * 720
     with pytest.raises(LabError) as failure:
         ignition(planned(lab), mac="08:00:27:aa:bb:cc", user="core", public_key=key)
@@ -156,7 +156,7 @@ def test_an_ignition_file_that_virtualbox_would_refuse_is_told_with_its_size(lab
     assert failure.value.where == "web"
 
 
-def test_an_ignition_file_of_exactly_the_limit_is_taken_by_virtualbox_and_one_more_is_not(
+def test_virtualbox_accepts_an_ignition_file_of_the_limit_and_no_larger_one(
     virtualbox: FakeVirtualBox,
 ) -> None:
     virtualbox.add_vm("m")
@@ -164,7 +164,7 @@ def test_an_ignition_file_of_exactly_the_limit_is_taken_by_virtualbox_and_one_mo
     assert virtualbox.run(["guestproperty", "set", "m", PROPERTY, "x" * (LIMIT + 1)])[0] == 1
 
 
-def test_a_debian_box_is_set_up_by_vagrant_and_gets_the_labs_key_and_packages(
+def test_vagrant_sets_up_a_debian_box_with_the_labs_key_and_packages(
     provider: VirtualBoxProvider, lab: Lab
 ) -> None:
     settings = provider.machines.settings(debian(lab), planned(lab), MANIFEST, KEY)
@@ -185,7 +185,7 @@ def test_the_script_of_the_first_boot_brings_the_firewall(
     assert firewall == system_files("firewall.sh")["firewall.sh"]
 
 
-def test_memory_is_told_in_mib_and_cores_as_whole_ones(
+def test_memory_is_in_mib_and_cores_are_whole_numbers(
     provider: VirtualBoxProvider, lab: Lab
 ) -> None:
     plan = planned(lab)
@@ -197,7 +197,7 @@ def test_memory_is_told_in_mib_and_cores_as_whole_ones(
     assert (settings["memory"], settings["cpus"]) == (1024, 1)
 
 
-def test_machines_of_a_lab_have_cards_of_their_own(provider: VirtualBoxProvider, lab: Lab) -> None:
+def test_machines_of_a_lab_have_different_macs(provider: VirtualBoxProvider, lab: Lab) -> None:
     macs = {
         provider.machines.settings(lab, planned(lab, m.name), MANIFEST, KEY)["mac"]
         for m in lab.machines
@@ -206,7 +206,7 @@ def test_machines_of_a_lab_have_cards_of_their_own(provider: VirtualBoxProvider,
     assert {mac[:6] for mac in macs} == {"080027"}
 
 
-def test_the_first_machine_imports_the_box_alone_and_the_others_boot_at_once(
+def test_the_first_machine_imports_the_box_and_the_others_boot_in_parallel(
     provider: VirtualBoxProvider, tmp_path: Path
 ) -> None:
     manifest = replace(MANIFEST, registered_at=tmp_path)
@@ -215,7 +215,7 @@ def test_the_first_machine_imports_the_box_alone_and_the_others_boot_at_once(
     assert provider.machines.boot_plan(["a"], manifest) == [[["a"]]]
 
 
-def test_with_the_box_imported_all_machines_boot_at_once(
+def test_with_the_box_imported_all_machines_boot_in_parallel(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, tmp_path: Path
 ) -> None:
     manifest = replace(MANIFEST, registered_at=tmp_path)
@@ -240,7 +240,7 @@ def test_a_machine_that_is_up_is_reached_by_its_forwarded_ssh_port(
     assert provider.machines.one(lab, "spare") is None
 
 
-def test_a_machine_is_not_used_before_vagrant_has_come_to_its_end(
+def test_a_machine_is_not_used_before_vagrant_has_ended(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, runner: VirtualBoxRunner
 ) -> None:
     up(virtualbox, provider, lab, ended=False)
@@ -272,7 +272,7 @@ def test_every_state_of_virtualbox_is_one_of_three(
     assert found.state == seen
 
 
-def test_machines_for_which_vagrant_never_came_to_its_end_are_made_anew(
+def test_machines_for_which_vagrant_never_ended_are_recreated(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab
 ) -> None:
     up(virtualbox, provider, lab, "broker")
@@ -282,7 +282,7 @@ def test_machines_for_which_vagrant_never_came_to_its_end_are_made_anew(
     assert set(virtualbox.state["vms"]) == {f"{lab.id}-broker", "someone-elses"}
 
 
-def test_the_host_key_that_is_shown_first_is_written_down_and_holds(
+def test_the_first_host_key_seen_is_stored_and_required(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, runner: VirtualBoxRunner
 ) -> None:
     up(virtualbox, provider, lab, ssh=2201)
@@ -293,7 +293,7 @@ def test_the_host_key_that_is_shown_first_is_written_down_and_holds(
     assert provider.machines.host_key(lab, "web") == HOST_KEY
 
 
-def test_lost_ids_are_given_back_to_vagrant(
+def test_lost_ids_of_vagrant_are_restored(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, tmp_path: Path
 ) -> None:
     up(virtualbox, provider, lab)
@@ -303,7 +303,7 @@ def test_lost_ids_are_given_back_to_vagrant(
     assert not (tmp_path / "vagrant/machines/broker").exists()
 
 
-def test_a_lost_key_is_told_for_there_is_no_other_way_into_a_machine(
+def test_a_lost_key_is_reported_because_it_cannot_be_replaced(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, tmp_path: Path
 ) -> None:
     up(virtualbox, provider, lab)
@@ -324,7 +324,7 @@ def test_one_network_is_made_and_found_again(
     assert provider.machines.own_subnet(lab) == "192.168.60.0/24"
 
 
-def test_a_network_that_someone_removed_is_made_anew(
+def test_a_removed_network_is_created_again(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     provider.machines.prepare(lab, [planned(lab)], MANIFEST, SUBNET, track=track)
@@ -334,7 +334,7 @@ def test_a_network_that_someone_removed_is_made_anew(
     assert virtualbox.state["interfaces"] == {"vboxnet0": "192.168.60.1"}
 
 
-def test_on_another_subnet_the_old_network_goes(
+def test_on_another_subnet_the_old_network_is_removed(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     provider.machines.prepare(lab, [planned(lab)], MANIFEST, SUBNET, track=track)
@@ -343,7 +343,7 @@ def test_on_another_subnet_the_old_network_goes(
     assert virtualbox.state["interfaces"] == {"vboxnet0": "192.168.61.1"}
 
 
-def test_a_lab_takes_only_subnets_that_virtualbox_allows_and_nobody_has(
+def test_a_lab_uses_only_free_subnets_that_virtualbox_allows(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab
 ) -> None:
     virtualbox.state["interfaces"] |= {"vboxnet0": "192.168.60.1", "vboxnet1": ""}
@@ -362,7 +362,7 @@ def test_the_labs_own_network_does_not_count_as_used(
     assert not any(SUBNET.overlaps(other) for other in taken)
 
 
-def test_destroying_leaves_nothing_of_the_lab_and_all_of_others(
+def test_destroying_removes_all_of_the_lab_and_nothing_else(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     virtualbox.add_vm("someone-elses")
@@ -389,7 +389,7 @@ def test_one_machine_alone_can_be_removed(
         assert set(virtualbox.state["vms"]) == {f"{lab.id}-broker"}
 
 
-def test_without_a_box_by_url_the_key_to_write_is_named(
+def test_without_a_box_the_error_names_the_key_to_write(
     provider: VirtualBoxProvider, lab: Lab
 ) -> None:
     bare = replace(lab, box=BoxSettings())
@@ -398,7 +398,7 @@ def test_without_a_box_by_url_the_key_to_write_is_named(
     assert "[box.virtualbox]" in failure.value.next_step
 
 
-def test_a_virtualbox_without_its_kernel_driver_is_told(
+def test_a_virtualbox_without_its_kernel_driver_is_reported(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox
 ) -> None:
     provider.check()
@@ -414,7 +414,7 @@ def test_a_virtualbox_without_its_kernel_driver_is_told(
     assert not provider.probe().works
 
 
-def test_a_virtualbox_that_fails_is_the_laptops_fault(
+def test_a_failing_virtualbox_is_an_error_of_the_laptop(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(virtualbox, "run", lambda words: (1, "", "no permission\n"))

@@ -1,4 +1,6 @@
-"""Snapshots of provider virtualbox on a VirtualBox in memory: taken, restored, refused, removed."""
+"""Snapshots of the provider virtualbox on a VirtualBox in memory: taken, restored, refused,
+removed.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,7 @@ def track() -> Iterator[Track]:
 def provider(
     runner: VirtualBoxRunner, virtualbox: FakeVirtualBox, lab: Lab, tmp_path: Path, track: Track
 ) -> VirtualBoxProvider:
-    """With the lab's three machines up."""
+    """The provider with the lab's three machines running."""
     made = VirtualBoxProvider(
         runner=runner, download=no_download, base=FLATCAR, work=tmp_path / "box", platform="linux"
     )
@@ -88,7 +90,7 @@ def plan(lab: Lab) -> list[PlannedMachine]:
 
 
 def up(virtualbox: FakeVirtualBox, lab: Lab, planned: PlannedMachine, folder: Path) -> None:
-    """Make a machine as `vagrant up` leaves it."""
+    """Create a machine as `vagrant up` leaves it."""
     kept = folder / f"snapshots-{planned.name}"
     kept.mkdir(exist_ok=True)
     ports = planned.ports
@@ -156,14 +158,14 @@ def write(virtualbox: FakeVirtualBox, lab: Lab, data: str) -> None:
 
 
 def commands(runner: VirtualBoxRunner) -> list[str]:
-    """What was done to machines, in order: "pause", "take", …"""
+    """Return the commands given to machines, in order: "pause", "take", …"""
     verbs = {"controlvm": 3, "snapshot": 3, "startvm": 1}
     done = [ran[verbs[ran[1]]] for ran in runner.ran if ran[1] in verbs]
     return [verb for verb in done if verb != "list"]
 
 
 def failing(virtualbox: FakeVirtualBox, *fragment: str) -> Callable[[Sequence[str]], object]:
-    """VirtualBox, but a command that begins with these words fails."""
+    """A VirtualBox on which a command that begins with these words fails."""
     plain = virtualbox.run
 
     def run(words: Sequence[str]) -> tuple[int, str, str]:
@@ -174,7 +176,7 @@ def failing(virtualbox: FakeVirtualBox, *fragment: str) -> Callable[[Sequence[st
     return run
 
 
-def test_all_machines_stand_still_while_each_is_kept_and_run_on_after(
+def test_all_machines_are_paused_while_each_is_saved_and_resumed_afterwards(
     provider: VirtualBoxProvider,
     virtualbox: FakeVirtualBox,
     runner: VirtualBoxRunner,
@@ -206,7 +208,7 @@ def test_restore_brings_back_the_data_of_that_instant_to_the_same_machines(
     assert provider.snapshots.missing(lab, manifest) == []
 
 
-def test_machines_that_virtualbox_has_not_let_go_of_yet_are_waited_for(
+def test_machines_that_virtualbox_still_locks_are_awaited(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     manifest = take(provider, lab, "first", track)
@@ -218,7 +220,7 @@ def test_machines_that_virtualbox_has_not_let_go_of_yet_are_waited_for(
     assert provider.machines.leftovers(lab) == []
 
 
-def test_a_machine_that_virtualbox_never_lets_go_of_is_told(
+def test_a_machine_that_virtualbox_never_unlocks_is_reported(
     provider: VirtualBoxProvider,
     virtualbox: FakeVirtualBox,
     lab: Lab,
@@ -243,7 +245,7 @@ def test_stopped_machines_are_restored_and_run(
 
 
 @pytest.mark.parametrize("step", ["restore", "startvm"])
-def test_a_restore_that_was_cut_off_can_be_done_again(
+def test_a_restore_that_was_cut_off_can_be_repeated(
     provider: VirtualBoxProvider,
     virtualbox: FakeVirtualBox,
     lab: Lab,
@@ -279,7 +281,7 @@ def test_ports_forwarded_since_then_are_forwarded_after_a_restore(
         assert machine.forwarded == {80: 8080 + at}
 
 
-def test_a_destroyed_lab_is_told_to_have_taken_its_snapshots_with_it(
+def test_after_destroy_the_snapshots_are_reported_as_removed(
     provider: VirtualBoxProvider, lab: Lab, track: Track
 ) -> None:
     manifest = take(provider, lab, "first", track)
@@ -290,7 +292,7 @@ def test_a_destroyed_lab_is_told_to_have_taken_its_snapshots_with_it(
     assert provider.snapshots.remove(lab, "first") == []
 
 
-def test_a_machine_made_anew_is_not_the_one_of_the_snapshot_and_nothing_is_changed(
+def test_a_recreated_machine_does_not_belong_to_the_snapshot_and_nothing_changes(
     provider: VirtualBoxProvider,
     virtualbox: FakeVirtualBox,
     runner: VirtualBoxRunner,
@@ -309,7 +311,7 @@ def test_a_machine_made_anew_is_not_the_one_of_the_snapshot_and_nothing_is_chang
     assert (changed, commands(runner)) == ([], [])
 
 
-def test_a_snapshot_that_one_machine_has_lost_is_missing_there(
+def test_a_snapshot_that_one_machine_lost_is_missing(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     manifest = take(provider, lab, "first", track)
@@ -319,7 +321,7 @@ def test_a_snapshot_that_one_machine_has_lost_is_missing_there(
     assert provider.snapshots.missing(lab, manifest) == ["web no longer has it"]
 
 
-def test_a_manifest_that_names_no_machine_and_no_snapshot_is_broken(
+def test_a_manifest_without_machine_and_snapshot_is_broken(
     provider: VirtualBoxProvider, lab: Lab, track: Track
 ) -> None:
     manifest = take(provider, lab, "first", track)
@@ -340,7 +342,7 @@ def test_a_network_that_is_gone_is_missing(
     assert lost == "the network 192.168.60.0/24 of its machines is gone"
 
 
-def test_machines_cannot_move_to_another_subnet_and_stay_as_they_are(
+def test_machines_cannot_move_to_another_subnet_and_stay_unchanged(
     provider: VirtualBoxProvider, runner: VirtualBoxRunner, lab: Lab, track: Track
 ) -> None:
     manifest = take(provider, lab, "first", track)
@@ -351,7 +353,7 @@ def test_machines_cannot_move_to_another_subnet_and_stay_as_they_are(
 
 
 @pytest.mark.parametrize("action", ["pause", "take"])
-def test_a_snapshot_that_one_machine_refuses_is_none_and_all_machines_run_on(
+def test_if_one_machine_cannot_be_saved_none_is_and_all_resume(
     provider: VirtualBoxProvider,
     virtualbox: FakeVirtualBox,
     lab: Lab,
@@ -372,7 +374,7 @@ def test_a_snapshot_that_one_machine_refuses_is_none_and_all_machines_run_on(
 
 
 @pytest.mark.parametrize("state", ["poweroff", "paused", "saved"])
-def test_no_snapshot_is_taken_while_a_machine_does_not_run(
+def test_no_snapshot_is_taken_while_a_machine_is_stopped(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track, state: str
 ) -> None:
     virtualbox.state["vms"][f"{lab.id}-web"]["state"] = state
@@ -381,7 +383,7 @@ def test_no_snapshot_is_taken_while_a_machine_does_not_run(
     assert failure.value.next_step == "hashlab dev"
 
 
-def test_what_an_earlier_try_left_gives_way(
+def test_leftovers_of_an_earlier_attempt_are_removed(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     web = f"{lab.id}-web"
@@ -390,7 +392,7 @@ def test_what_an_earlier_try_left_gives_way(
     assert [one["name"] for one in virtualbox.vm(web)["snapshots"]] == ["first"]
 
 
-def test_a_snapshot_that_somebody_took_without_hashlab_is_left_alone(
+def test_a_snapshot_taken_without_hashlab_is_not_touched(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     web = f"{lab.id}-web"
@@ -402,7 +404,7 @@ def test_a_snapshot_that_somebody_took_without_hashlab_is_left_alone(
     assert [one["name"] for one in virtualbox.vm(web)["snapshots"]] == ["mine"]
 
 
-def test_a_removed_snapshot_is_gone_and_the_data_of_now_stay(
+def test_removing_a_snapshot_keeps_the_current_data(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:
     take(provider, lab, "first", track)
@@ -414,7 +416,7 @@ def test_a_removed_snapshot_is_gone_and_the_data_of_now_stay(
     assert told(virtualbox, lab, "state") == ["running"] * 3
 
 
-def test_a_snapshot_on_which_two_things_stand_is_removed_after_the_later_one(
+def test_a_snapshot_with_two_successors_is_removed_after_the_later_one(
     provider: VirtualBoxProvider, runner: VirtualBoxRunner, lab: Lab, track: Track
 ) -> None:
     first = take(provider, lab, "first", track)
