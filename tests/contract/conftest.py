@@ -1,4 +1,6 @@
-"""Each kind of engine for the contract of engines; what was made is removed, and nothing else."""
+"""Each kind of engine for the contract of engines. All objects made are removed, and nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from fakes import FakeEngine
 
 @pytest.fixture(scope="session")
 def _base_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A tiny image on the real engine, gone after the last test."""
+    """A tiny image on the real engine, removed after the last test."""
     engine = real_engine()
     engine.import_image(BASE, root_filesystem(tmp_path_factory.mktemp("root")))
     yield BASE

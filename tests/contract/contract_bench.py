@@ -1,4 +1,4 @@
-"""The real engines behind the contract, and a reason to skip where a laptop has none."""
+"""The real engines for the contract tests, and a reason to skip on laptops without one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOCKET = "/var/run/docker.sock"
 
 
 def static_busybox() -> Path:
-    """A static busybox (Debian package busybox-static); skips the test when there is none."""
+    """A static busybox (Debian package busybox-static). Skips the test if there is none."""
     found = shutil.which("busybox")
     if found is None:
         pytest.skip("no busybox on the PATH: apt-get install busybox-static")
@@ -36,7 +36,7 @@ def static_busybox() -> Path:
 
 
 def root_filesystem(folder: Path) -> Path:
-    """A tar of a root file system that holds busybox and little else."""
+    """A tar file of a root file system that contains busybox and little else."""
     archive = folder / "root.tar"
     busybox = static_busybox()
     with tarfile.open(archive, "w") as tar:
@@ -53,7 +53,7 @@ def root_filesystem(folder: Path) -> Path:
 
 
 def real_engine() -> DockerEngine:
-    """This laptop's engine; skips the test when there is none."""
+    """This laptop's engine. Skips the test if there is none."""
     try:
         return local_engine(os.environ)
     except HashlabError as error:
@@ -61,7 +61,7 @@ def real_engine() -> DockerEngine:
 
 
 def channelled_engine() -> DockerEngine:
-    """The same engine behind channels, as machines' engines are."""
+    """The same engine through channels, as machines' engines are used."""
     if os.environ.get("DOCKER_HOST") or not Path(SOCKET).exists():
         pytest.skip(f"the Docker Engine of this laptop is not at {SOCKET}")
 
@@ -74,7 +74,7 @@ def channelled_engine() -> DockerEngine:
 
 
 class Channel(socket.socket):
-    """A socket in the role of Paramiko's channel, whose files know their channel."""
+    """A socket in the role of Paramiko's channel. Its files know their channel."""
 
     def makefile(self, mode: str = "r", *_: object, **__: object) -> ChannelFile:  # type: ignore[override]
         made = ChannelFile(super().makefile("rb", buffering=0))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ class Channel(socket.socket):
 
 
 class ChannelFile(io.BufferedReader):
-    """As Paramiko's ChannelFile."""
+    """A file like Paramiko's ChannelFile."""
 
     channel: Channel
 
@@ -97,16 +97,16 @@ class Bench:
     run: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def name(self, what: str) -> str:
-        """A name nobody else has."""
+        """Return a unique name."""
         return f"{PREFIX}{self.run}-{what}"
 
     @property
     def labels(self) -> dict[str, str]:
-        """What everything made here is labelled with."""
+        """Return the labels of all objects made here."""
         return {"hashlab-contract": self.run}
 
     def clean(self) -> None:
-        """Remove all that was made, and nothing else."""
+        """Remove all objects that were made, and nothing else."""
         for container in self.engine.containers(self.labels):
             self.engine.remove(container.id)
         for volume in self.engine.volumes(self.labels):

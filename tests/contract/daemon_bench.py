@@ -1,4 +1,4 @@
-"""A lab folder without machines, an engine that answers when told to, clients, and their daemon."""
+"""A lab folder without machines, an engine that answers on demand, clients, and their daemon."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# -P: as the console script does, which does not look for modules where one stands.
+# -P, as in the console script: Python does not import modules from the current folder.
 HASHLAB = [sys.executable, "-P", "-c", "from hashlab.entry import main; main()"]
 SECONDS = 30.0
 TOML = """\
@@ -49,7 +49,7 @@ fi
 
 
 def until(true: Callable[[], Any], what: str = "") -> Any:
-    """Wait for a condition; fails when it does not come."""
+    """Wait for a condition; fail if it is not met in time."""
     deadline = time.monotonic() + SECONDS
     while not (value := true()):
         assert time.monotonic() < deadline, f"in vain: {what or true}"
@@ -58,7 +58,7 @@ def until(true: Callable[[], Any], what: str = "") -> Any:
 
 
 class Engine:
-    """The API of a Docker Engine that has nothing. What comes while it holds waits for release."""
+    """The API of an empty Docker Engine. While it holds, requests wait for their release."""
 
     def __init__(self) -> None:
         self._holding: threading.Event | None = None
@@ -99,7 +99,7 @@ class Engine:
 
     @contextmanager
     def holding(self) -> Iterator[None]:
-        """Whoever asks for containers in the block waits for its end, or for ``let_others``."""
+        """Requests for containers wait for the end of the block, or for ``let_others``."""
         event = self._holding = threading.Event()
         self.waiting = False
         try:
@@ -109,7 +109,7 @@ class Engine:
             event.set()
 
     def let_others(self) -> None:
-        """Whoever asks from now on is answered; who waits goes on waiting."""
+        """Answer new requests from now on; waiting ones continue to wait."""
         self._holding = None
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Engine:
 
 
 class Bench:
-    """One lab without machines, and everything that was started on it."""
+    """One lab without machines, and everything that was started for it."""
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.folder = folder
@@ -143,7 +143,7 @@ class Bench:
         return (self.folder / ".hashlab/daemon.log").read_text()
 
     def start(self, *words: str, cwd: Path | None = None, **given: Any) -> subprocess.Popen[str]:
-        """A client at work. ``environ``: more of its environment; the rest is for Popen."""
+        """Start a client. ``environ``: additional variables; the rest is for Popen."""
         environ = {**self.environ, **given.pop("environ", {})}
         streams = {
             "stdin": subprocess.DEVNULL,
@@ -163,24 +163,24 @@ class Bench:
     def run(
         self, *words: str, cwd: Path | None = None, **environ: str
     ) -> subprocess.CompletedProcess[str]:
-        """A client, to its end."""
+        """Run a client to its end."""
         process = self.start(*words, cwd=cwd, environ=environ)
         out, err = process.communicate(timeout=SECONDS)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def direct(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """The same without a daemon."""
+        """Run the same without a daemon."""
         return self.run(*words, **{**environ, "HASHLAB_DAEMON": "0"})
 
     def status(self, **environ: str) -> dict[str, Any]:
-        """The document of ``status``, which must end well."""
+        """Return the document of ``status``, which must succeed."""
         done = self.run("status", "--json", **environ)
         assert done.returncode == 0, done.stderr
         value: dict[str, Any] = json.loads(done.stdout)
         return value
 
     def daemons(self) -> list[int]:
-        """Processes that are a daemon of this lab, asked past hashlab."""
+        """Return the processes that are a daemon of this lab, found without hashlab."""
         found = []
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -198,7 +198,7 @@ class Bench:
         return pid
 
     def in_the_middle(self, *words: str, **given: Any) -> subprocess.Popen[str]:
-        """A refresh whose build has begun, and which waits for the engine besides."""
+        """Start a refresh whose build has begun, and which also waits for the engine."""
         (self.folder / "slow").touch()
         (self.folder / "page.txt").write_text(str(time.time_ns()))
         process = self.start(*(words or ("refresh",)), **given)
@@ -209,14 +209,14 @@ class Bench:
 
     @property
     def building(self) -> bool:
-        """Whether the slow build is at work."""
+        """Return whether the slow build is running."""
         pid = (self.folder / "building").read_text().strip()
         with suppress(OSError):
             return b"sleep" in Path(f"/proc/{pid}/cmdline").read_bytes()
         return False
 
     def serve(self, **seconds: float) -> subprocess.Popen[str]:
-        """A daemon with other times than the usual ones, which listens."""
+        """Start a daemon with other time limits than usual, and wait until it listens."""
         script = (
             "import sys; from pathlib import Path; from hashlab.daemon import serve\n"
             f"serve(Path(sys.argv[1]), ready=lambda: print('ready', flush=True), **{seconds})"
@@ -234,7 +234,7 @@ class Bench:
         return process
 
     def close(self) -> None:
-        """Nothing of it is left, whatever happened."""
+        """Leave no process behind, whatever happened."""
         for pid in self.daemons():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

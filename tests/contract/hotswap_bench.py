@@ -1,4 +1,6 @@
-"""For the tests of the hot-swap tool: a compiler that stays up, a small shop in a JVM, the tool."""
+"""For the tests of the hot-swap tool: a compiler that stays running, a small shop in a JVM, the
+tool.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ FIRST, SECOND = "000000000001", "000000000002"
 
 Found = TypeVar("Found")
 
-# Compiles on request, so that a test pays for javac and not for the start of a JVM as well.
+# Compiles on request, so that a test needs time for javac but not for the start of a JVM.
 COMPILER = """
 import java.nio.file.*; import java.util.*; import javax.tools.*;
 public class Compiler {
@@ -123,7 +125,7 @@ public class Shop {
 TILL = 'package shop; final class Till { int coins = 1; static String open() { return "till 1"; } }'
 LATE = 'package shop; class Late { int coins = 1; static String text() { return "late 1"; } }'
 
-# One thread after another is at work in pass(); there always is one, and none stays.
+# One thread after another runs pass(). At any time one is in it, and none stays.
 RELAY = """
 package shop;
 final class Relay extends Thread {
@@ -144,7 +146,9 @@ final class Relay extends Thread {
 
 
 def many(word: str, count: int) -> str:
-    """A class with so many constants that their numbers need two bytes, and jumps across them."""
+    """Return a class with so many constants that their numbers need two bytes, with jumps across
+    them.
+    """
     cases = "".join(f'case {n}: total += "{word}{n}".length(); break;\n' for n in range(count))
     far = "".join(f'case {n * 1000}: total += "{word}".length(); break;\n' for n in range(9))
     return (
@@ -166,7 +170,7 @@ SOURCES = {
 
 
 def until(look: Callable[[], Found | None]) -> Found:
-    """What a look finds, as soon as it finds anything."""
+    """Return the first result of a function that is not empty."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         found = look()
@@ -191,7 +195,7 @@ class Compiler:
         )
 
     def __call__(self, sources: dict[str, str]) -> Path:
-        """The folder of classes that sources of the package `shop` make, together with Build."""
+        """Return the folder of classes of the package `shop`, compiled together with Build."""
         self._count += 1
         source, classes = (self._folder / f"{one}{self._count}" for one in ("source", "classes"))
         source.mkdir()
@@ -211,7 +215,7 @@ class Compiler:
 
 
 class Talk:
-    """One connection to the shop, held open."""
+    """One open connection to the shop."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=SECONDS)
@@ -227,12 +231,12 @@ class Talk:
 
 
 class Shop:
-    """The shop in a JVM of its own, which takes a debugger and shows build FIRST."""
+    """The shop in a JVM of its own, which accepts a debugger and shows build FIRST."""
 
     def __init__(self, classes: Path, log: Path, *words: str) -> None:
         self.classes = classes
         self._log = log
-        # A port that the JVM chooses by itself is another one after each debugger.
+        # A port chosen by the JVM changes after each debugger.
         self.debug_port = free_port()
         agent = "-agentlib:jdwp=transport=dt_socket,server=y,suspend=n,quiet=y"
         agent += f",address=127.0.0.1:{self.debug_port}"
@@ -244,14 +248,14 @@ class Shop:
                 env=os.environ | {"HASHLAB_BUILD": FIRST},
             )
         try:
-            self.talk_port = self._told("shop: ")
+            self.talk_port = self._printed_number("shop: ")
             self.talk = Talk(self.talk_port)
         except BaseException:
             self._end()
             raise
 
-    def _told(self, before: str) -> int:
-        """The number after some words in what the JVM printed."""
+    def _printed_number(self, before: str) -> int:
+        """Return the number after a text in the output of the JVM."""
 
         def look() -> str | None:
             assert self.process.poll() is None, self._log.read_text()
@@ -274,7 +278,7 @@ class Shop:
 
 
 def order(classes: Path, *names: str, build: str = SECOND) -> dict[str, Any]:
-    """What hashlab says on stdin for some classes of the shop."""
+    """Return hashlab's input for some classes of the shop."""
     files = {
         f"/app/classes/shop/{name}.class": str(classes / "shop" / f"{name}.class") for name in names
     }
@@ -284,7 +288,7 @@ def order(classes: Path, *names: str, build: str = SECOND) -> dict[str, Any]:
 def run(
     *words: str, given: str, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """One run of the tool."""
+    """Run the tool once."""
     return subprocess.run(
         [sys.executable, str(TOOLS / "hotswap.py"), *words],
         input=given,
@@ -297,7 +301,7 @@ def run(
 
 
 def ask(port: int, word: str, what: dict[str, Any]) -> dict[str, Any]:
-    """The tool's answer, which it gives with exit code 0 and nothing on stderr."""
+    """Return the tool's answer; it must end with exit code 0 and print nothing to stderr."""
     ran = run(f"127.0.0.1:{port}", word, given=json.dumps(what))
     assert (ran.returncode, ran.stderr) == (0, "")
     answer: dict[str, Any] = json.loads(ran.stdout)

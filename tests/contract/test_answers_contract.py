@@ -1,4 +1,6 @@
-"""An engine that answers without an end: what is read as a whole is limited, streams are not."""
+"""An engine whose answers do not end: answers that are read as a whole are limited, streams are
+not.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -51,13 +53,13 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerEngine]:
         thread.join()
 
 
-def test_an_answer_without_an_end_is_a_failure_that_says_so(engine: DockerEngine) -> None:
+def test_an_endless_answer_is_a_failure_with_a_clear_message(engine: DockerEngine) -> None:
     for ask in (engine.info, lambda: engine.container("one"), lambda: engine.containers({})):
         with pytest.raises(LabError, match="more than 3 MB arrived"):
             ask()
 
 
-def test_what_a_command_in_a_container_says_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_output_of_a_command_in_a_container_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "OUTPUT_LIMIT", 3 * MB)
     assert answers.limited([(b"a", None), (None, b"b"), (b"c", b"")]) == (b"ac", b"b")
     with pytest.raises(requests.RequestException, match="printed more than 3 MB"):

@@ -1,4 +1,4 @@
-"""What the example's services rely on when they start: the scripts that make class archives."""
+"""The example's scripts that make class archives, on which its services rely when they start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "hash-collision" / "images" / "jre"
 NAMES = ("start-java", "archive-classes", "archive-is-sound")
-# Dumps by writing a file, finds an archive sound that says so, and otherwise shows its words.
+# A stand-in for the JVM: it dumps by writing a file, accepts an archive that says it is sound, and
+# otherwise prints its arguments.
 JAVA = """#!/bin/sh
 for word; do case $word in -XX:SharedArchiveFile=*) archive=${word#*=} ;; esac; done
 case "$*" in
@@ -40,7 +41,7 @@ class Container:
     jar: Path
 
     def call(self, *words: str, **environment: str) -> str:
-        """Run a script and return what it said."""
+        """Run a script and return its output."""
         path = f"{self.folder}:{os.environ['PATH']}"
         done = subprocess.run(
             words,
@@ -54,11 +55,11 @@ class Container:
         return done.stdout
 
     def start(self, **environment: str) -> str:
-        """Start the service; return the words that Java was given."""
+        """Start the service; return the arguments that Java got."""
         return self.call("start-java", "-cp", f"{self.jar}:/app/classes", "Main", **environment)
 
     def make(self, name: str) -> str:
-        """Let the archive of that name be made, of a process that lives."""
+        """Let the archive of that name be made from a running process."""
         words = (str(os.getpid()), "user", str(self.jar), str(self.archives / name))
         return self.call("archive-classes", *words)
 
@@ -86,10 +87,10 @@ def container(tmp_path: Path) -> Container:
     return Container(programs, archives, jar)
 
 
-def test_a_first_start_notes_classes_and_the_archive_made_of_them_is_used(
+def test_a_first_start_lists_classes_and_their_archive_is_used(
     container: Container,
 ) -> None:
-    # The background work holds the output open: its end is the end of the call.
+    # The background work holds the output open until it ends, so the call ends with it.
     first = container.start()
     assert f"-XX:DumpLoadedClassList={container.archives}/user." in first
     assert "SharedArchiveFile" not in first
@@ -102,7 +103,7 @@ def test_a_first_start_notes_classes_and_the_archive_made_of_them_is_used(
     assert "DumpLoadedClassList" not in second
 
 
-def test_an_archive_is_checked_once_and_again_when_it_is_another_file(container: Container) -> None:
+def test_an_archive_is_checked_once_and_again_if_the_file_changes(container: Container) -> None:
     container.start()
     checks = container.folder / "java.checks"
     assert checks.read_text() == "checked\n"
@@ -122,7 +123,9 @@ def test_a_broken_archive_is_removed_and_made_again(container: Container) -> Non
     assert "SharedArchiveFile" in container.start()
 
 
-def test_other_libraries_get_another_archive_and_the_old_one_goes(container: Container) -> None:
+def test_other_libraries_get_another_archive_and_the_old_one_is_removed(
+    container: Container,
+) -> None:
     container.start()
     old = container.kept()
     (container.archives / "qa-1.jsa").write_text("of another service")
@@ -135,14 +138,14 @@ def test_other_libraries_get_another_archive_and_the_old_one_goes(container: Con
     assert "qa-1.jsa" in kept
 
 
-def test_a_failed_dump_is_told_as_json_and_leaves_nothing(container: Container) -> None:
+def test_a_failed_dump_is_reported_as_json_and_leaves_nothing(container: Container) -> None:
     (container.folder / "java.broken").touch()
     said = container.make("user-1.jsa")
     assert '"formattedMessage":"no class archive for user: no memory"' in said
     assert container.kept() == set()
 
 
-def test_archives_of_services_that_share_no_folder_are_made_in_turn(
+def test_archives_of_services_without_a_common_folder_are_made_in_turn(
     container: Container, tmp_path: Path
 ) -> None:
     turns = tmp_path / "turns"
@@ -178,14 +181,14 @@ def until_locked(folder: Path) -> None:
         time.sleep(0.01)
 
 
-def test_an_archive_that_is_there_meanwhile_is_not_made_again(container: Container) -> None:
+def test_an_archive_that_exists_meanwhile_is_not_made_again(container: Container) -> None:
     (container.archives / "user-1.jsa").write_text("made by another container")
     assert container.make("user-1.jsa") == ""
     assert (container.archives / "user-1.jsa").read_text() == "made by another container"
 
 
 @pytest.mark.parametrize("folder", ["", "/nowhere"])
-def test_without_a_folder_for_archives_java_starts_as_ever(
+def test_without_a_folder_for_archives_java_starts_as_usual(
     container: Container, folder: str
 ) -> None:
     said = container.start(CLASS_ARCHIVES=folder)

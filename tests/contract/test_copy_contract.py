@@ -1,4 +1,6 @@
-"""What phase upload expects of a connector's copy: the fake one, and rsync behind a local `ssh`."""
+"""The contract of a connector's copy, for the phase upload: the fake one, and rsync with a local
+`ssh`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from hashlab.drivers.ssh import SshConnector
 from hashlab.errors import LabError
 from hashlab.protocols import Connector, Endpoint
 
-# In place of a client that logs in: the words for the machine are run here.
+# Replaces an SSH client: the remote command runs locally.
 LOCAL_SSH = """#!/bin/sh
 shift 3
 exec sh -c "$*"
@@ -26,7 +28,7 @@ exec sh -c "$*"
 
 @dataclass
 class Bench:
-    """A connector, the laptop's folder, and a look at the machine's."""
+    """A connector, the laptop's folder, and a view of the machine's."""
 
     connector: Connector
     root: Path
@@ -46,8 +48,8 @@ class Bench:
                 track=track,
             )
 
-    def there(self) -> Mapping[str, bytes]:
-        """Content by name of what lies on the machine."""
+    def content(self) -> Mapping[str, bytes]:
+        """Return the content of files on the machine by name."""
         if self.machine:
             files = self.machine.disk.below(f"{self.target}/files")
             return {name: file.content for name, file in files.items()}
@@ -98,24 +100,24 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_file_is_copied_whatever_its_name(bench: Bench, name: str) -> None:
+def test_a_file_with_any_name_is_copied(bench: Bench, name: str) -> None:
     write_files(bench.root, {name: "content"})
     assert bench.copy(name) > 0
-    assert bench.there() == {name: b"content"}
+    assert bench.content() == {name: b"content"}
 
 
 def test_only_the_named_files_are_copied(bench: Bench) -> None:
     write_files(bench.root, {"a": "1", "b": "2", "c/d": "3"})
     bench.copy("a", "c/d")
-    assert bench.there() == {"a": b"1", "c/d": b"3"}
+    assert bench.content() == {"a": b"1", "c/d": b"3"}
 
 
-def test_a_folder_that_is_a_link_on_the_way_is_followed(bench: Bench) -> None:
+def test_a_link_to_a_folder_on_the_way_is_followed(bench: Bench) -> None:
     """The source of a mount may be a link."""
     write_files(bench.root, {"real/a": "1"})
     (bench.root / "link").symlink_to("real")
     bench.copy("link/a")
-    assert bench.there() == {"link/a": b"1"}
+    assert bench.content() == {"link/a": b"1"}
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o600, 0o444, 0o4755])
@@ -127,7 +129,7 @@ def test_files_keep_their_modes(bench: Bench, mode: int) -> None:
     assert bench.mode("a/run.sh") == mode
 
 
-def test_of_a_file_that_is_like_another_only_the_difference_travels(
+def test_only_the_difference_to_a_similar_file_is_uploaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = real(tmp_path, monkeypatch)
@@ -136,7 +138,7 @@ def test_of_a_file_that_is_like_another_only_the_difference_travels(
     Path(bench.target, "like/app.jar").write_bytes(content)
     (bench.root / "app.jar").write_bytes(content[:1000] + b"changed" + content[1000:])
     assert bench.copy("app.jar") < 100_000
-    assert bench.there()["app.jar"] == (bench.root / "app.jar").read_bytes()
+    assert bench.content()["app.jar"] == (bench.root / "app.jar").read_bytes()
     assert Path(bench.target, "like/app.jar").read_bytes() == content
 
 

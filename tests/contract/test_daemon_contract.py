@@ -81,7 +81,7 @@ def test_every_exit_code_and_both_streams_are_those_of_the_command(lab: Bench) -
     assert lab.daemon == pid
 
 
-def test_the_lab_counts_from_where_the_client_stands(lab: Bench, tmp_path: Path) -> None:
+def test_the_lab_is_resolved_from_the_clients_folder(lab: Bench, tmp_path: Path) -> None:
     lab.status()
     pid, wanted = lab.daemon, lab.direct("status").stdout
     (lab.folder / "sub").mkdir()
@@ -93,7 +93,7 @@ def test_the_lab_counts_from_where_the_client_stands(lab: Bench, tmp_path: Path)
     ):
         done = lab.run("status", *words, cwd=cwd)
         assert (done.returncode, done.stdout) == (0, wanted), done.stderr
-    # From inside of one lab another one is named, in the form that the client does not know.
+    # From inside one lab another one is named, in a form that the client does not parse.
     (tmp_path / "other").mkdir()
     done = lab.run("status", "-l../other")
     assert (done.returncode, done.stdout) == (2, "")
@@ -117,7 +117,7 @@ def test_from_a_folder_that_was_removed_a_lab_can_still_be_named(
     assert (done.returncode, done.stdout) == (0, lab.direct("status").stdout), done.stderr
 
 
-def test_the_environment_is_that_of_the_client_however_long_it_is(lab: Bench) -> None:
+def test_the_environment_is_the_clients_however_long_it_is(lab: Bench) -> None:
     long = {f"LONG_{number}": "x" * 100_000 for number in range(8)}
     builds = {tag: lab.status(TAG=tag, **long)["services"][0]["build"] for tag in ("a", "b")}
     assert builds["a"] != builds["b"]
@@ -128,7 +128,9 @@ def test_the_environment_is_that_of_the_client_however_long_it_is(lab: Bench) ->
 
 
 @pytest.mark.parametrize("mask", [0o077, 0o022])
-def test_what_a_run_writes_has_the_mode_the_client_would_give_it(lab: Bench, mask: int) -> None:
+def test_files_of_a_run_have_the_mode_that_the_client_would_give_them(
+    lab: Bench, mask: int
+) -> None:
     lab.status()
     with lab.engine.holding():
         process = lab.start("refresh", umask=mask)
@@ -138,13 +140,13 @@ def test_what_a_run_writes_has_the_mode_the_client_would_give_it(lab: Bench, mas
 
 
 def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
-    """What a command writes on a terminal that is its standard output, and no pipe is."""
+    """Return the output of a command on a terminal; no stream is a pipe."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = lab.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, environ=environ)
     os.close(theirs)
     said = b""
-    with suppress(OSError):  # the last who had the terminal is gone
+    with suppress(OSError):  # the last process with the terminal has ended
         while piece := os.read(ours, 65536):
             said += piece
     os.close(ours)
@@ -152,7 +154,7 @@ def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
     return said.decode()
 
 
-def test_the_terminal_is_that_of_the_client(lab: Bench) -> None:
+def test_the_run_uses_the_clients_terminal(lab: Bench) -> None:
     lab.status()
     pid = lab.daemon
     pages = {width: on_terminal(lab, width, "status") for width in (50, 160)}
@@ -160,13 +162,13 @@ def test_the_terminal_is_that_of_the_client(lab: Bench) -> None:
     assert pages[50] != pages[160]
     for width, page in pages.items():
         assert page == on_terminal(lab, width, "status", HASHLAB_DAEMON="0")
-    # At once the terminal is the client's alone again.
+    # The terminal belongs to the client alone again at once.
     assert not [fd for fd in Path(f"/proc/{pid}/fd").iterdir() if "/pts/" in str(fd.readlink())]
     assert "\x1b[" not in lab.run("status").stdout
 
 
 @pytest.mark.parametrize("how", ["typed Ctrl-C", "hangup"])
-def test_what_happens_to_the_terminal_of_a_run_reaches_it(lab: Bench, how: str) -> None:
+def test_terminal_events_reach_the_run(lab: Bench, how: str) -> None:
     ours, theirs = pty.openpty()
     with lab.engine.holding():
         process = lab.in_the_middle(
@@ -184,7 +186,7 @@ def test_what_happens_to_the_terminal_of_a_run_reaches_it(lab: Bench, how: str) 
             os.write(ours, b"\x03")
         until(lambda: not lab.building, "the build is ended")
     said = b""
-    with suppress(OSError):  # nobody has the terminal any more
+    with suppress(OSError):  # no process has the terminal any more
         while how != "hangup" and (piece := os.read(ours, 65536)):
             said += piece
     if how == "hangup":
@@ -215,7 +217,7 @@ def test_a_signal_to_the_client_interrupts_the_run_and_the_daemon_lives_on(
     assert lab.daemon == pid
 
 
-def test_what_a_script_runs_in_the_background_goes_on_not_hearing_ctrl_c(lab: Bench) -> None:
+def test_a_run_in_the_background_of_a_script_ignores_ctrl_c(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -239,7 +241,7 @@ def test_the_run_of_a_client_that_was_killed_is_interrupted_and_the_daemon_lives
     assert lab.daemon == pid
 
 
-def test_a_daemon_killed_in_the_middle_is_told_and_the_next_call_works(lab: Bench) -> None:
+def test_a_daemon_killed_midway_is_reported_and_the_next_call_works(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle("refresh", "--json")
         pid = lab.daemon
@@ -248,14 +250,14 @@ def test_a_daemon_killed_in_the_middle_is_told_and_the_next_call_works(lab: Benc
     assert process.returncode == 4
     assert "background process is gone" in err
     assert "daemon.log" in err
-    assert lab.socket.exists()  # nobody was left to remove it
+    assert lab.socket.exists()  # no process was left to remove it
     done = lab.run("refresh")
     assert "left at work by a run that was killed" in done.stdout
     assert not lab.building
     assert lab.daemon != pid
 
 
-def test_while_the_daemon_is_at_work_a_second_client_does_it_itself(lab: Bench) -> None:
+def test_while_the_daemon_is_busy_a_second_client_does_the_work_itself(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle()
         pid = lab.daemon
@@ -283,13 +285,13 @@ def test_changed_code_ends_the_daemon_and_a_bug_is_shown(lab: Bench, tmp_path: P
     bad = good.replace('"lab": world.lab.name,', '"lab": 1 // 0,')
     assert bad != good
     module.write_text(bad)
-    for _ in range(2):  # what is warm may be in any state after a bug: it is not used again
+    for _ in range(2):  # after a bug the daemon may be in any state, so it is not used again
         broken = lab.run("status", "--json")
         assert (broken.returncode, broken.stdout) == (1, "")
         assert "Traceback" in broken.stderr
         assert "ZeroDivisionError" in broken.stderr
         assert first not in lab.daemons()
-        # The client has its answer a moment before the daemon says that it ends.
+        # The client gets its answer a moment before the daemon logs its end.
         until(lambda: "ZeroDivisionError" in lab.log, "the bug is in the log")
         assert "Traceback" not in lab.log
     module.write_text(good)
@@ -303,7 +305,7 @@ def test_a_daemon_that_is_not_wanted_is_not_started(lab: Bench, word: str) -> No
     assert lab.daemons() == []
 
 
-def test_a_lab_that_nothing_was_done_with_has_no_daemon(lab: Bench) -> None:
+def test_a_lab_without_any_run_has_no_daemon(lab: Bench) -> None:
     (lab.folder / ".hashlab").rmdir()
     lab.status()
     assert lab.daemons() == []
@@ -316,7 +318,7 @@ def test_a_daemon_ends_with_the_folder_of_its_lab(lab: Bench) -> None:
     assert process.wait(SECONDS) == 0
 
 
-def test_a_daemon_ends_whose_socket_is_another_ones_and_leaves_that_alone(lab: Bench) -> None:
+def test_a_daemon_whose_socket_was_replaced_ends_and_leaves_the_new_one(lab: Bench) -> None:
     process = lab.serve(look=0.02)
     other = lab.folder / "other.sock"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -326,7 +328,7 @@ def test_a_daemon_ends_whose_socket_is_another_ones_and_leaves_that_alone(lab: B
     assert lab.socket.exists()
 
 
-def test_a_daemon_ends_that_nobody_asks(lab: Bench) -> None:
+def test_a_daemon_without_requests_ends(lab: Bench) -> None:
     process = lab.serve(idle=0.05)
     assert process.wait(SECONDS) == 0
     assert not lab.socket.exists()
@@ -342,7 +344,7 @@ def test_a_polite_kill_ends_an_idle_daemon_and_ctrl_c_does_not(lab: Bench) -> No
     assert not lab.socket.exists()
 
 
-def test_stop_waits_until_the_daemon_is_gone(lab: Bench) -> None:
+def test_stop_waits_until_the_daemon_has_ended(lab: Bench) -> None:
     lab.status()
     client.stop(str(lab.folder))
     assert lab.daemons() == []
@@ -357,7 +359,7 @@ def test_destroy_ends_the_daemon(lab: Bench) -> None:
     assert lab.daemons() == []
 
 
-def test_a_daemon_that_is_stopped_at_work_ends_after_it(lab: Bench) -> None:
+def test_a_daemon_that_is_stopped_during_a_run_ends_after_it(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle()
         client.stop(str(lab.folder))
@@ -368,7 +370,7 @@ def test_a_daemon_that_is_stopped_at_work_ends_after_it(lab: Bench) -> None:
     until(lambda: lab.daemons() == [], "the daemon is gone")
 
 
-def test_a_path_longer_than_a_sockets_may_be_works(tmp_path: Path, engine: Engine) -> None:
+def test_a_path_longer_than_a_sockets_limit_works(tmp_path: Path, engine: Engine) -> None:
     lab = Bench(tmp_path / ("long-" * 20) / ("path-" * 20), engine)
     try:
         lab.status()
@@ -387,7 +389,7 @@ def test_clients_that_start_at_once_have_one_daemon(lab: Bench) -> None:
     lab.status()
 
 
-def test_a_closed_or_broken_stream_is_no_trouble(lab: Bench) -> None:
+def test_a_closed_or_broken_stream_is_no_problem(lab: Bench) -> None:
     lab.status()
     pid, wanted = lab.daemon, lab.direct("status").stdout
     line = '"$@" status'
@@ -407,12 +409,12 @@ def test_a_closed_or_broken_stream_is_no_trouble(lab: Bench) -> None:
     assert (closed.returncode, closed.stdout) == (0, wanted), closed.stderr
     assert shell(f"{line} >&-").returncode == 0
     assert shell(f"{line} <&- >&- 2>&-").returncode == 0
-    # The reader goes away before anything is written; refresh still ends with its own code.
+    # The reader closes before anything is written; refresh still ends with its own code.
     broken = shell('{ "$@" refresh; echo code $? >&2; } | true')
     assert broken.stderr == "code 4\n"
     assert lab.status()
     assert lab.daemon == pid
-    assert "machine" not in lab.log  # what a client did not read goes nowhere
+    assert "machine" not in lab.log  # unread output of a client is discarded
 
 
 def test_the_daemon_holds_nothing_its_first_client_had_open(lab: Bench) -> None:
@@ -433,7 +435,7 @@ def test_files_of_the_lab_named_like_modules_of_python_are_not_imported(lab: Ben
     assert lab.daemon
 
 
-def test_the_log_tells_what_was_done_and_no_secret(lab: Bench) -> None:
+def test_the_log_shows_the_work_and_no_secret(lab: Bench) -> None:
     lab.status(SECRET="hunter2")
     lab.run("refresh", SECRET="hunter2")
     lines = lab.log.splitlines()
@@ -445,7 +447,7 @@ def test_the_log_tells_what_was_done_and_no_secret(lab: Bench) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away")
-def test_another_users_daemon_is_not_asked(lab: Bench) -> None:
+def test_another_users_daemon_is_not_used(lab: Bench) -> None:
     lab.status()
     os.chown(lab.socket, 12345, -1)
     lab.status()
@@ -453,10 +455,10 @@ def test_another_users_daemon_is_not_asked(lab: Bench) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can listen as another user")
-def test_what_another_user_listens_with_is_sent_nothing(lab: Bench) -> None:
+def test_another_users_listener_gets_no_data(lab: Bench) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(lab.socket))
-        os.seteuid(12345)  # the kernel keeps whose process it was that called listen()
+        os.seteuid(12345)  # the kernel records which process called listen()
         try:
             listener.listen()
         finally:
@@ -472,7 +474,7 @@ def descriptors(pid: int) -> list[str]:
     return sorted(str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def test_fifty_requests_leak_no_descriptor_nor_do_clients_that_talk_rubbish(
+def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
     lab: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", lab.environ["DOCKER_HOST"])
@@ -504,7 +506,7 @@ def connected(lab: Bench) -> socket.socket:
 
 
 def asked(lab: Bench) -> dict[str, object]:
-    """What a client asks for that stands in the lab's folder."""
+    """Return the request of a client in the lab's folder."""
     return {
         "words": ["status", "--json"],
         "folder": str(lab.folder),
@@ -565,7 +567,7 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
         with connected(lab) as wire:
             client._send(wire, body)
             assert b"refused" in wire.recv(100), body[:20]
-    with connected(lab) as wire:  # larger than it takes: nothing of it is read
+    with connected(lab) as wire:  # larger than the limit: none of it is read
         wire.sendall((client.REQUEST_LIMIT + 1).to_bytes(4, "big"))
         assert b"refused" in wire.recv(100)
     lab.status()
@@ -581,19 +583,19 @@ def test_an_environment_larger_than_a_request_may_be_is_used_without_the_daemon(
     assert lab.log.count("status: 0") == 2
 
 
-def test_half_a_request_keeps_others_waiting_only_until_they_do_it_themselves(lab: Bench) -> None:
+def test_half_a_request_delays_others_only_until_they_do_the_work_themselves(lab: Bench) -> None:
     lab.status()
     pid = lab.daemon
     with connected(lab) as first, connected(lab) as second:
         first.sendall(b"\0\0\1\0half")
         second.sendall(b"\0\0")
         assert lab.status()["services"]
-        assert first.recv(100) == b""  # after its time
+        assert first.recv(100) == b""  # after its time limit
     lab.status()
     assert lab.daemon == pid
 
 
-def test_a_daemon_that_does_not_answer_is_not_waited_for(lab: Bench) -> None:
+def test_a_client_does_not_wait_for_a_daemon_that_does_not_answer(lab: Bench) -> None:
     lab.status()
     pid = lab.daemon
     os.kill(pid, signal.SIGSTOP)
@@ -607,7 +609,7 @@ def test_a_daemon_that_does_not_answer_is_not_waited_for(lab: Bench) -> None:
     assert lab.daemon == pid
 
 
-def test_without_a_free_descriptor_clients_do_it_themselves_and_the_daemon_lives_on(
+def test_without_a_free_descriptor_clients_do_the_work_and_the_daemon_survives(
     lab: Bench,
 ) -> None:
     lab.status()
@@ -633,7 +635,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.parametrize("switch", ["1", "0"])
-def test_a_second_ctrl_c_leaves_whatever_hangs(lab: Bench, switch: str) -> None:
+def test_a_second_ctrl_c_leaves_at_once_even_if_something_hangs(lab: Bench, switch: str) -> None:
     if switch == "1":
         lab.status()
     with lab.engine.holding():

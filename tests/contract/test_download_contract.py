@@ -1,4 +1,4 @@
-"""Fetching files over HTTP from a server on 127.0.0.1: whole, within limits, and nothing else."""
+"""Downloads over HTTP from a server on 127.0.0.1: complete, within limits, and nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(CONTENT)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def fetched(url: str, target: Path, limit: int = 10_000) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["box", "moved", "endless"])
-def test_a_file_arrives_whole(server: str, tmp_path: Path, path: str) -> None:
+def test_a_file_arrives_completely(server: str, tmp_path: Path, path: str) -> None:
     assert fetched(f"{server}/{path}", tmp_path / "box") == CONTENT
 
 
@@ -72,7 +72,7 @@ def test_a_file_arrives_whole(server: str, tmp_path: Path, path: str) -> None:
         ("file", "file"),
     ],
 )
-def test_a_failure_is_told_and_leaves_no_file(
+def test_a_failure_is_reported_and_leaves_no_file(
     server: str, tmp_path: Path, path: str, told: str
 ) -> None:
     with pytest.raises(LabError, match=told):
@@ -87,20 +87,18 @@ def test_a_file_that_is_too_large_is_refused(server: str, tmp_path: Path, path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_server_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="cannot download"):
         fetched("http://127.0.0.1:9/box", tmp_path / "box")
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/box", "box"])
-def test_only_http_is_fetched(tmp_path: Path, url: str) -> None:
+def test_only_http_is_supported(tmp_path: Path, url: str) -> None:
     with pytest.raises(HashlabError, match="only http"):
         fetched(url, tmp_path / "box")
 
 
-def test_a_target_that_cannot_be_written_is_the_laptops_failure(
-    server: str, tmp_path: Path
-) -> None:
+def test_an_unwritable_target_is_an_error_of_the_laptop(server: str, tmp_path: Path) -> None:
     with pytest.raises(LaptopError, match="cannot write"):
         fetched(f"{server}/box", tmp_path / "missing" / "box")
 
@@ -116,11 +114,11 @@ def test_a_cancelled_run_ends_the_download(server: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "url", ["http://192.0.2.1/box", "http://boxes.example/box", "http://127.0.0.1.example/box"]
 )
-def test_plain_http_is_used_only_on_this_laptop(url: str, tmp_path: Path) -> None:
+def test_plain_http_is_accepted_only_on_this_laptop(url: str, tmp_path: Path) -> None:
     with track_of() as track, pytest.raises(LabError, match="plain http is refused"):
         download(url, tmp_path / "box", limit=10_000, track=track)
 
 
-def test_a_server_cannot_lead_to_plain_http(server: str, tmp_path: Path) -> None:
+def test_a_server_cannot_redirect_to_plain_http(server: str, tmp_path: Path) -> None:
     with track_of() as track, pytest.raises(LabError, match="plain http is refused"):
         download(f"{server}/plain", tmp_path / "box", limit=10_000, track=track)

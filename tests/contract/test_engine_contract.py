@@ -1,4 +1,6 @@
-"""What phases expect of an engine: the fake one, this laptop's, the same through channels."""
+"""The contract of an engine, for phases: the fake one, this laptop's, and the same through
+channels.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ EXECUTED = ["sh", "-c", "echo out; echo err >&2; exit 4"]
 
 
 def create(bench: Bench, what: str = "one", **body: Any) -> str:
-    """Create a container of the base image; on the fake, prepared as the real one behaves."""
+    """Create a container of the base image. On the fake, prepare the behaviour of the real one."""
     if bench.fake:
         bench.fake.behave(tuple(SAYS), Behaviour(exits=3, log="line 1\nline 2\nline 3\n"))
         bench.fake.behave(("true",), Behaviour(exits=0))
@@ -49,14 +51,14 @@ def started(bench: Bench, what: str = "one", **body: Any) -> str:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Look until something is so."""
+    """Wait until a condition is met."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.02)
 
 
-def test_info_tells_what_providers_ask_for(bench: Bench) -> None:
+def test_info_has_the_values_that_providers_need(bench: Bench) -> None:
     info = bench.engine.info()
     assert info["OSType"] == "linux"
     assert {"ID", "Driver", "DockerRootDir", "Swarm"} <= set(info)
@@ -80,18 +82,18 @@ def test_a_container_is_found_by_its_name_and_by_its_id(bench: Bench) -> None:
     assert bench.engine.container(made) == bench.engine.container(bench.name("one"))
 
 
-def test_what_is_not_there_is_none(bench: Bench) -> None:
+def test_a_missing_container_is_none(bench: Bench) -> None:
     assert bench.engine.container(bench.name("none")) is None
     assert bench.engine.inspect(bench.name("none")) is None
 
 
-def test_a_name_is_given_once(bench: Bench) -> None:
+def test_a_name_can_be_used_once(bench: Bench) -> None:
     create(bench)
     with pytest.raises(LabError, match=bench.name("one")):
         create(bench)
 
 
-def test_a_container_of_no_image_is_refused(bench: Bench) -> None:
+def test_a_container_of_a_missing_image_is_refused(bench: Bench) -> None:
     with pytest.raises(LabError, match=r"(?i)no such image"):
         create(bench, Image=f"{bench.name('nothing')}:1")
 
@@ -104,7 +106,7 @@ def test_a_started_container_runs_and_has_a_process(bench: Bench) -> None:
     assert state.started_at
 
 
-def test_starting_twice_is_fine_and_starting_nothing_is_not(bench: Bench) -> None:
+def test_starting_twice_is_fine_and_starting_a_missing_container_fails(bench: Bench) -> None:
     bench.engine.start(started(bench))
     with pytest.raises(LabError):
         bench.engine.start(bench.name("none"))
@@ -119,7 +121,7 @@ def test_a_stopped_container_is_still_there_without_a_process(bench: Bench) -> N
     bench.engine.stop(made, timeout=0)
 
 
-def test_stopping_nothing_is_a_failure(bench: Bench) -> None:
+def test_stopping_a_missing_container_is_a_failure(bench: Bench) -> None:
     with pytest.raises(LabError):
         bench.engine.stop(bench.name("none"), timeout=0)
 
@@ -131,7 +133,7 @@ def test_a_running_container_can_be_removed_and_a_gone_one_again(bench: Bench) -
     bench.engine.remove(made)
 
 
-def test_a_container_that_ended_tells_its_exit_code_and_its_last_lines(bench: Bench) -> None:
+def test_a_container_that_ended_has_its_exit_code_and_last_lines(bench: Bench) -> None:
     made = started(bench, Cmd=SAYS)
     assert bench.engine.wait(made, timeout=20) == 3
     state = bench.engine.container(made)
@@ -147,12 +149,12 @@ def test_waiting_for_a_container_that_does_not_end_is_a_failure(bench: Bench) ->
         bench.engine.wait(made, timeout=1)
 
 
-def test_a_command_inside_tells_its_code_and_both_streams(bench: Bench) -> None:
+def test_a_command_inside_returns_its_code_and_both_streams(bench: Bench) -> None:
     made = started(bench)
     assert bench.engine.execute(made, EXECUTED) == Completed(4, "out\n", "err\n")
 
 
-def test_nothing_can_be_run_inside_a_container_that_does_not_run(bench: Bench) -> None:
+def test_no_command_runs_inside_a_stopped_container(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot run sh"):
         bench.engine.execute(create(bench), EXECUTED)
     with pytest.raises(LabError, match="cannot run sh"):
@@ -173,7 +175,7 @@ def test_containers_are_found_by_label_with_or_without_value(bench: Bench) -> No
     assert found({"role": "c"}) == set()
 
 
-def test_health_is_told_until_it_is_healthy(bench: Bench) -> None:
+def test_health_is_reported_until_it_is_healthy(bench: Bench) -> None:
     check = {"Test": ["CMD", "true"], "Interval": 50_000_000}
     made = started(bench, Healthcheck=check)
 
@@ -185,13 +187,13 @@ def test_health_is_told_until_it_is_healthy(bench: Bench) -> None:
     until(lambda: health() == "healthy")
 
 
-def test_a_health_check_that_is_switched_off_tells_nothing(bench: Bench) -> None:
+def test_a_disabled_health_check_reports_nothing(bench: Bench) -> None:
     state = bench.engine.container(started(bench, Healthcheck={"Test": ["NONE"]}))
     assert state is not None
     assert state.health == ""
 
 
-def test_the_environment_and_limits_that_were_asked_for_are_kept(bench: Bench) -> None:
+def test_the_requested_environment_and_limits_are_set(bench: Bench) -> None:
     host = {
         "NanoCpus": 500_000_000,
         "Memory": 64 << 20,
@@ -218,7 +220,7 @@ def test_the_environment_and_limits_that_were_asked_for_are_kept(bench: Bench) -
     assert kept == host
 
 
-def test_a_bind_mount_of_nothing_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_a_bind_mount_of_a_missing_path_is_refused(bench: Bench, tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     if bench.fake:
         bench.fake.path_exists = lambda path: Path(path).exists()
@@ -247,7 +249,7 @@ def test_a_mounted_volume_is_made_with_its_labels_and_outlives_the_container(
     assert bench.engine.volumes(bench.labels) == [name]
 
 
-def test_volumes_are_made_found_by_label_and_removed_however_often(bench: Bench) -> None:
+def test_volumes_are_made_found_by_label_and_removed_repeatedly(bench: Bench) -> None:
     one, two = bench.name("one"), bench.name("two")
     bench.engine.create_volume(two, {**bench.labels, "role": "b"})
     bench.engine.create_volume(one, bench.labels)
@@ -263,7 +265,7 @@ SUBNETS = ["10.213.77.0/24", "10.213.78.0/24", "10.213.79.0/24"]
 
 
 def bridge(bench: Bench, what: str = "net") -> tuple[str, str]:
-    """Make a network on a subnet that is free; its name and subnet."""
+    """Make a network on a free subnet; return its name and subnet."""
     taken = {subnet for subnets in bench.engine.networks().values() for subnet in subnets}
     subnet = next(subnet for subnet in SUBNETS if subnet not in taken)
     bench.engine.create_bridge(bench.name(what), subnet, bench.labels)
@@ -292,7 +294,7 @@ def test_a_network_is_not_made_twice(bench: Bench) -> None:
         bench.engine.create_bridge(name, subnet, bench.labels)
 
 
-def test_a_container_tells_the_networks_it_is_on_by_their_ids(bench: Bench) -> None:
+def test_a_container_lists_its_networks_by_their_ids(bench: Bench) -> None:
     name, _ = bridge(bench)
     body = {
         "HostConfig": {"NetworkMode": name},
@@ -306,14 +308,14 @@ def test_a_container_tells_the_networks_it_is_on_by_their_ids(bench: Bench) -> N
         bench.engine.remove_network(name)
 
 
-def test_the_built_in_networks_are_there(bench: Bench) -> None:
+def test_the_built_in_networks_exist(bench: Bench) -> None:
     assert {"bridge", "host", "none"} <= set(bench.engine.networks())
 
 
 def build(
     bench: Bench, folder: Path, dockerfile: str, what: str = "image", listener: Silent | None = None
 ) -> str:
-    """Build an image from a Dockerfile; its name."""
+    """Build an image from a Dockerfile; return its name."""
     write_files(folder, {"context/file": "content", "context/Dockerfile": dockerfile})
     name = f"{bench.name(what)}:1"
     with track_of(listener or Silent()) as track:
@@ -334,7 +336,7 @@ def build(
     return name
 
 
-def test_an_image_is_built_with_its_labels_and_its_steps_are_told(
+def test_an_image_is_built_with_its_labels_and_its_steps_are_reported(
     bench: Bench, tmp_path: Path
 ) -> None:
     listener = Silent()
@@ -347,8 +349,8 @@ def test_an_image_is_built_with_its_labels_and_its_steps_are_told(
 
 
 @pytest.mark.usefixtures("_base_image")
-def test_an_image_gets_its_context_as_it_was_listed(tmp_path: Path) -> None:
-    """Links, modes, empty folders and odd names arrive; state and declared files do not."""
+def test_an_image_gets_its_listed_context(tmp_path: Path) -> None:
+    """Links, modes, empty folders and odd names are included; state and declared files are not."""
     odd = os.fsdecode(b"odd \xff\n#%")
     files = {
         "run.sh": "",
@@ -394,7 +396,7 @@ def test_an_image_gets_its_context_as_it_was_listed(tmp_path: Path) -> None:
         "*\n!docs\n! a/b/c\nx?d\n./b/../docs/*.md \n",
     ],
 )
-def test_a_context_holds_what_dockers_own_client_sends(tmp_path: Path, rules: str) -> None:
+def test_a_context_contains_what_dockers_own_client_sends(tmp_path: Path, rules: str) -> None:
     """The classic builder's client, which packs contexts by itself."""
     files = ["a/f", "a/b/f", "a/b/c/f.txt", "docs/one.md", "docs/keep.md", "x.d/y", "#hash", "z z"]
     write_files(tmp_path, dict.fromkeys(files, "") | {".dockerignore": rules})
@@ -453,7 +455,7 @@ def test_a_build_with_one_stage_leaves_none(bench: Bench, tmp_path: Path) -> Non
         assert bench.engine.stages(bench.run) == []
 
 
-def test_what_a_failed_build_leaves_is_named_until_the_next_one_ends_well(
+def test_the_stages_of_a_failed_build_are_named_until_the_next_one_succeeds(
     bench: Bench, tmp_path: Path
 ) -> None:
     if bench.fake is not None:
@@ -466,7 +468,9 @@ def test_what_a_failed_build_leaves_is_named_until_the_next_one_ends_well(
     assert bench.engine.stages(bench.run) == []
 
 
-def test_images_travel_as_one_stream_with_their_labels(bench: Bench, tmp_path: Path) -> None:
+def test_images_are_saved_and_loaded_as_one_stream_with_their_labels(
+    bench: Bench, tmp_path: Path
+) -> None:
     one = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
     other = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /other\n", "other")
     stream = list(bench.engine.save_images([one, other]))
@@ -478,23 +482,23 @@ def test_images_travel_as_one_stream_with_their_labels(bench: Bench, tmp_path: P
     assert bench.engine.image_labels([one, other]) == {one: labels, other: labels}
 
 
-def test_an_image_that_is_not_there_cannot_be_saved(bench: Bench) -> None:
+def test_a_missing_image_cannot_be_saved(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot save images"):
         list(bench.engine.save_images([f"{bench.name('none')}:1"]))
 
 
-def test_removing_an_image_tells_whether_there_was_one(bench: Bench, tmp_path: Path) -> None:
+def test_removing_an_image_returns_whether_it_existed(bench: Bench, tmp_path: Path) -> None:
     name = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
     assert bench.engine.remove_image(name) is True
     assert bench.engine.remove_image(name) is False
 
 
-def test_an_image_that_no_registry_gives_is_a_failure(bench: Bench) -> None:
+def test_an_image_that_no_registry_has_is_a_failure(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot pull image"), track_of() as track:
         bench.engine.pull("127.0.0.1:1/hashlab-contract/none:1", track=track)
 
 
-def test_an_engine_that_is_in_no_swarm_says_so_and_gives_no_token(bench: Bench) -> None:
+def test_an_engine_without_a_swarm_reports_that_and_has_no_token(bench: Bench) -> None:
     if bench.engine.swarm().joined:
         pytest.skip("this laptop's Docker Engine is in a Swarm, which is none of our business")
     assert bench.engine.swarm() == SwarmState(active=False, manager=False)
@@ -504,7 +508,7 @@ def test_an_engine_that_is_in_no_swarm_says_so_and_gives_no_token(bench: Bench) 
         bench.engine.create_overlay(bench.name("overlay"), bench.labels)
 
 
-def test_many_threads_can_ask_one_engine_at_once(bench: Bench) -> None:
+def test_many_threads_can_use_one_engine_at_once(bench: Bench) -> None:
     made = started(bench)
 
     def ask(_: int) -> str:
@@ -514,7 +518,7 @@ def test_many_threads_can_ask_one_engine_at_once(bench: Bench) -> None:
     assert parallel(range(24), ask, CancelToken()) == ["running"] * 24
 
 
-def test_a_paused_container_stands_still_until_it_is_woken(bench: Bench) -> None:
+def test_a_paused_container_stays_frozen_until_it_is_resumed(bench: Bench) -> None:
     made = started(bench)
     bench.engine.pause(made)
     state = bench.engine.container(made)
@@ -527,7 +531,7 @@ def test_a_paused_container_stands_still_until_it_is_woken(bench: Bench) -> None
     assert state.state == "running"
 
 
-def test_only_what_runs_can_be_paused(bench: Bench) -> None:
+def test_only_running_containers_can_be_paused(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot pause"):
         bench.engine.pause(create(bench))
     with pytest.raises(LabError, match="cannot pause"):
@@ -590,7 +594,7 @@ def test_a_container_is_made_on_a_network_at_an_address_and_detached(bench: Benc
     assert bench.engine.network_id(name) not in state.networks
 
 
-def test_a_container_that_stands_still_changes_its_networks_too(bench: Bench) -> None:
+def test_a_paused_container_can_change_its_networks(bench: Bench) -> None:
     made = create(bench)
     name, _ = bridge(bench)
     bench.engine.connect(name, made, aliases=["one"])
@@ -612,14 +616,14 @@ def test_a_container_that_stands_still_changes_its_networks_too(bench: Bench) ->
         bench.engine.disconnect(name, bench.name("none"))
 
 
-def test_what_builds_left_counts_as_held(bench: Bench, tmp_path: Path) -> None:
+def test_images_left_by_builds_count_as_held(bench: Bench, tmp_path: Path) -> None:
     before = bench.engine.held()
     assert set(before) == {"images", "volumes", "snapshots"}
     build(bench, tmp_path, TWO_STAGES.format(base=BASE, name="one"))
     assert bench.engine.held()["images"] > before["images"]
 
 
-def test_which_images_have_a_health_check(bench: Bench, tmp_path: Path) -> None:
+def test_images_with_a_health_check_are_recognised(bench: Bench, tmp_path: Path) -> None:
     plain = build(bench, tmp_path, f"FROM {BASE}\n", "plain")
     check = "HEALTHCHECK --interval=1h CMD true\n"
     checked = build(bench, tmp_path, f"FROM {BASE}\n{check}", "checked")

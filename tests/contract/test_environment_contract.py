@@ -1,4 +1,4 @@
-"""Real tools in an environment that would lead them elsewhere."""
+"""Real tools in an environment that would redirect them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ELSEWHERE = {
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such an environment; its Docker context is that of the engine which really is there."""
+    """Such an environment. Its Docker context names the engine that really exists."""
     if os.environ.get("DOCKER_HOST") or not Path(SOCKET).exists():
         pytest.skip(f"the Docker Engine of this laptop is not at {SOCKET}")
     settings = tmp_path / "docker"
@@ -47,7 +47,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context.mkdir(parents=True)
     meta = {"Name": "work", "Endpoints": {"docker": {"Host": f"unix://{SOCKET}"}}}
     (context / "meta.json").write_text(json.dumps(meta))
-    # As Docker Desktop leaves it behind.
+    # Docker Desktop leaves such a setting behind.
     (settings / "config.json").write_text('{"credsStore": "no-such-helper"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(settings))
     for name, value in ELSEWHERE.items():
@@ -60,7 +60,7 @@ def carried_out(folder: Path, *command: str) -> Completed:
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_dockers_client_and_ours_ask_the_same_engine(tmp_path: Path) -> None:
+def test_dockers_client_and_hashlab_use_the_same_engine(tmp_path: Path) -> None:
     done = carried_out(tmp_path, "docker", "info", "--format", "{{.ID}}")
     engine = local_engine(os.environ)
     assert done.stdout.strip() == engine.info()["ID"], done.stderr
@@ -102,7 +102,7 @@ def test_vagrant_reads_the_vagrantfile_where_it_is_started(tmp_path: Path) -> No
     assert (done.code, "this one" in done.stdout) == (0, True), done.stderr
 
 
-def test_an_engine_that_runs_is_found_by_every_name_of_it(tmp_path: Path) -> None:
+def test_a_running_engine_is_found_by_every_name(tmp_path: Path) -> None:
     real_engine().close()
     if not Path(SOCKET).exists():
         pytest.skip(f"the Docker Engine of this laptop is not at {SOCKET}")

@@ -72,7 +72,7 @@ def shop(classes: Path, tmp_path: Path) -> Iterator[Shop]:
 
 @pytest.fixture
 def edit(compiler: Compiler) -> Edit:
-    """Classes of the sources after some words of one were replaced."""
+    """Return the classes of the sources after texts of one of them were replaced."""
 
     def edited(old: str, new: str, source: str = SHOP, name: str = "Shop") -> Path:
         assert source.count(old) == 1
@@ -83,17 +83,17 @@ def edit(compiler: Compiler) -> Edit:
 
 @pytest.fixture
 def jdwp(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The tool's own protocol, as another debugger."""
+    """Speak the tool's protocol as another debugger."""
     monkeypatch.syspath_prepend(str(TOOLS))
     yield import_module("jdwp")
     for name in MODULES:
         sys.modules.pop(name, None)
 
 
-# What is taken.
+# Accepted changes
 
 
-def test_a_changed_body_is_taken_and_memory_threads_and_connections_stay(
+def test_a_changed_body_is_swapped_and_memory_threads_and_connections_stay(
     shop: Shop, edit: Edit
 ) -> None:
     other = Talk(shop.talk_port)
@@ -106,7 +106,7 @@ def test_a_changed_body_is_taken_and_memory_threads_and_connections_stay(
     other.close()
 
 
-def test_the_process_shows_its_new_build_id_and_is_asked_for_it(shop: Shop, edit: Edit) -> None:
+def test_the_process_shows_its_new_build_id_when_checked(shop: Shop, edit: Edit) -> None:
     new = edit("1 coin", "2 coins")
     assert shop.talk("build") == FIRST
     assert prove(shop.debug_port, order(shop.classes, "Shop", build=FIRST)) == {}
@@ -130,7 +130,7 @@ def test_the_process_shows_its_new_build_id_and_is_asked_for_it(shop: Shop, edit
         ("static int visits;", "static int visits, stock;", "it adds the field stock (int)"),
     ],
 )
-def test_what_the_process_does_not_run_is_seen(
+def test_code_that_the_process_does_not_run_is_detected(
     shop: Shop, edit: Edit, old: str, new: str, where: str
 ) -> None:
     stale = prove(shop.debug_port, order(edit(old, new), "Shop", build=FIRST))
@@ -138,10 +138,8 @@ def test_what_the_process_does_not_run_is_seen(
     assert where in stale["/app/classes/shop/Shop.class"]
 
 
-def test_a_text_that_was_swapped_away_is_seen_although_the_jvm_still_knows_it(
-    shop: Shop, edit: Edit
-) -> None:
-    """Its old constants stay, and it does not tell which of them a concatenation uses."""
+def test_a_replaced_text_is_detected_although_the_jvm_still_has_it(shop: Shop, edit: Edit) -> None:
+    """Its old constants remain, and the JVM does not report which of them a concatenation uses."""
     new = edit('"Hello " +', '"Good day " +')
     assert swap(shop.debug_port, order(new, "Shop"))["taken"]
     assert shop.talk("greet") == "Good day Ada"
@@ -152,7 +150,7 @@ def test_a_text_that_was_swapped_away_is_seen_although_the_jvm_still_knows_it(
     assert prove(shop.debug_port, order(shop.classes, "Shop")) == {}
 
 
-def test_constants_that_are_numbered_anew_and_jumps_that_grow_are_the_same_code(
+def test_renumbered_constants_and_longer_jumps_are_the_same_code(
     shop: Shop, compiler: Compiler, jdwp: ModuleType
 ) -> None:
     assert shop.talk("many") == "10"
@@ -169,7 +167,7 @@ def test_constants_that_are_numbered_anew_and_jumps_that_grow_are_the_same_code(
 
 
 def code_of_many(port: int, jdwp: ModuleType) -> bytes:
-    """The bytes of Many.count in the running process."""
+    """Return the bytes of Many.count in the running process."""
     connection = jdwp.Connection(jdwp.Port("127.0.0.1", port), 1.0)
     process = import_module("running").Process(connection)
     (many,) = process.read(process.loaded(["shop.Many"])["shop.Many"])
@@ -192,7 +190,7 @@ def test_a_class_that_is_not_loaded_yet_needs_nothing(
         assert prove(shop.debug_port, order(new, "Late")) == {}
 
 
-# What is refused.
+# Refused changes
 
 
 @pytest.mark.parametrize(
@@ -225,7 +223,7 @@ def test_a_class_that_is_not_loaded_yet_needs_nothing(
         ),
     ],
 )
-def test_what_cannot_be_swapped_is_named(
+def test_a_change_that_cannot_be_swapped_is_named(
     shop: Shop, edit: Edit, old: str, new: str, why: str
 ) -> None:
     answer = swap(shop.debug_port, order(edit(old, new), "Shop"))
@@ -235,7 +233,7 @@ def test_what_cannot_be_swapped_is_named(
     assert [shop.talk("build"), shop.talk("price")] == [FIRST, "1 coin"]
 
 
-def test_of_two_classes_none_is_swapped_when_one_cannot_be(shop: Shop, compiler: Compiler) -> None:
+def test_if_one_of_two_classes_cannot_be_swapped_neither_is(shop: Shop, compiler: Compiler) -> None:
     assert [shop.talk("price"), shop.talk("till")] == ["1 coin", "till 1"]
     prices = SHOP.replace("1 coin", "2 coins")
     tills = TILL.replace("int coins = 1;", "int coins = 1; int x;")
@@ -248,9 +246,7 @@ def test_of_two_classes_none_is_swapped_when_one_cannot_be(shop: Shop, compiler:
     assert [shop.talk("price"), shop.talk("till")] == ["2 coins", "till 2"]
 
 
-def test_a_method_that_is_at_work_and_does_not_return_is_not_swapped(
-    shop: Shop, edit: Edit
-) -> None:
+def test_a_running_method_that_does_not_return_is_not_swapped(shop: Shop, edit: Edit) -> None:
     new = edit("DOOR.wait();", "DOOR.wait(0);")
     assert shop.talk("work") == "started"
     answer = swap(shop.debug_port, order(new, "Shop"))
@@ -263,14 +259,14 @@ def test_a_method_that_is_at_work_and_does_not_return_is_not_swapped(
     assert swap(shop.debug_port, order(other, "Shop"))["taken"]
 
 
-def test_a_method_that_is_always_at_work_but_returns_is_swapped(shop: Shop, edit: Edit) -> None:
+def test_a_method_that_always_runs_but_returns_is_swapped(shop: Shop, edit: Edit) -> None:
     assert shop.talk("relay") == "begun"
     new = edit("Thread.sleep(5)", "Thread.sleep(6)", RELAY, "Relay")
     assert swap(shop.debug_port, order(new, "Relay"))["taken"]
     assert prove(shop.debug_port, order(new, "Relay")) == {}
 
 
-def test_what_is_no_class_file_is_not_swapped(shop: Shop, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_class_file_is_not_swapped(shop: Shop, tmp_path: Path) -> None:
     whole = (shop.classes / "shop" / "Shop.class").read_bytes()
     (tmp_path / "shop").mkdir()
     broken = tmp_path / "shop" / "Shop.class"
@@ -296,7 +292,9 @@ def test_a_process_that_does_not_know_its_build_id_yet_is_left_alone(
         assert shop.talk("price") == "1 coin"
 
 
-def test_what_fields_begin_as_is_swapped_where_no_object_has_begun(shop: Shop, edit: Edit) -> None:
+def test_initial_values_of_fields_are_swapped_if_there_is_no_object_yet(
+    shop: Shop, edit: Edit
+) -> None:
     assert [shop.talk("till"), shop.talk("late")] == ["till 1", "late 1"]
     final = edit("int coins = 1", "int coins = 2", TILL, "Till")
     assert swap(shop.debug_port, order(final, "Till"))["taken"]
@@ -306,7 +304,7 @@ def test_what_fields_begin_as_is_swapped_where_no_object_has_begun(shop: Shop, e
     assert "objects of its subclasses may be there already" in answer["why"]
 
 
-# Other debuggers, and none.
+# Other debuggers, and no debugger
 
 
 def test_a_debugger_that_is_attached_keeps_the_tool_out_and_the_next_one_gets_in(
@@ -327,8 +325,8 @@ def test_a_debugger_that_is_attached_keeps_the_tool_out_and_the_next_one_gets_in
 
 
 @pytest.mark.parametrize("hangs_up", [False, True])
-def test_a_port_without_a_debugger_says_what_to_do(classes: Path, hangs_up: bool) -> None:
-    """Of a machine's port that is forwarded, the near end takes connections all the same."""
+def test_a_port_without_a_debugger_gives_a_next_step(classes: Path, hangs_up: bool) -> None:
+    """The near end of a machine's forwarded port accepts connections anyway."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         if hangs_up:
@@ -342,7 +340,7 @@ def test_a_port_without_a_debugger_says_what_to_do(classes: Path, hangs_up: bool
 
 
 def hang_up(server: socket.socket) -> None:
-    """Ends every connection at once, until the server is closed."""
+    """End every connection at once, until the server is closed."""
     while True:
         try:
             server.accept()[0].close()
@@ -359,7 +357,7 @@ def test_a_port_that_is_silent_is_given_up(
         jdwp.Connection(jdwp.Port("127.0.0.1", silent.getsockname()[1]), 1.0)
 
 
-def test_a_tool_that_dies_while_threads_stand_leaves_none_standing(
+def test_a_tool_that_dies_while_threads_are_suspended_leaves_none_suspended(
     shop: Shop, jdwp: ModuleType
 ) -> None:
     connection = jdwp.Connection(jdwp.Port("127.0.0.1", shop.debug_port), 1.0)
@@ -370,7 +368,7 @@ def test_a_tool_that_dies_while_threads_stand_leaves_none_standing(
 
 
 class Between(threading.Thread):
-    """Passes one connection on to a JVM, and kills the JVM when it is told to take new code."""
+    """Forwards one connection to a JVM, and kills the JVM when new code is sent."""
 
     def __init__(self, shop: Shop) -> None:
         super().__init__(daemon=True)
@@ -399,7 +397,7 @@ class Between(threading.Thread):
             onward.sendall(received)
 
 
-def test_a_jvm_that_is_killed_midway_has_not_taken_anything(shop: Shop, edit: Edit) -> None:
+def test_a_jvm_that_is_killed_midway_has_swapped_nothing(shop: Shop, edit: Edit) -> None:
     between = Between(shop)
     between.start()
     answer = swap(between.port, order(edit("1 coin", "2 coins"), "Shop"))
@@ -409,10 +407,10 @@ def test_a_jvm_that_is_killed_midway_has_not_taken_anything(shop: Shop, edit: Ed
     assert "connection" in answer["why"]
 
 
-def test_a_call_that_cannot_be_understood_fails(shop: Shop) -> None:
+def test_an_unparsable_call_fails(shop: Shop) -> None:
     place, order = f"127.0.0.1:{shop.debug_port}", '{"build": "", "files": {}}'
     for words, given in (
-        (("services/shop", "swap"), order),  # without what hashlab sets
+        (("services/shop", "swap"), order),  # without the variables that hashlab sets
         (("somewhere", "swap"), order),
         (("-oProxyCommand=x/shop", "swap"), order),
         ((place, "look"), "{}"),

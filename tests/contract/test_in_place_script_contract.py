@@ -1,4 +1,6 @@
-"""The script that puts data back in a machine that stays, on folders that look like its own."""
+"""The script that restores data in a machine that stays, on folders that look like the
+machine's.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from hashlab.providers.docker.inplace import SCRIPT
 from hashlab.providers.docker.snapshotparts import SCRIPT as BESIDE
 
 pytestmark = pytest.mark.skipif(shutil.which("sha256sum") is None, reason="needs GNU's tools")
-# Notes down what it is asked, and ends as it was prepared to.
+# Records its calls, and ends as prepared.
 DOCKER = """#!/bin/sh
 echo "$@" >> "$NOTES/asked"
 exit "$(cat "$NOTES/code-$1" 2> /dev/null || echo 0)"
@@ -38,7 +40,7 @@ def run(*words: str | Path, env: dict[str, str] | None = None) -> subprocess.Com
     )
 
 
-# What has changed in a machine
+# Changes in a machine
 
 
 @pytest.fixture
@@ -57,10 +59,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def now(root: Path) -> str:
-    """An instant after all that was done below ROOT so far and before all that will be."""
+    """Return a time after all changes below ROOT so far and before all later ones."""
     made = max(path.lstat().st_ctime_ns for path in [root, *root.rglob("*")])
     probe = root.parent / "probe"
-    # File systems have a clock of their own, which ticks every few milliseconds.
+    # File systems have a clock of their own, which advances every few milliseconds.
     while not probe.exists() or probe.stat().st_ctime_ns <= made:
         write(probe)
     return f"{made // 10**9}.{made % 10**9:09d}"
@@ -85,9 +87,7 @@ def test_a_machine_in_which_nothing_happened_has_not_changed(root: Path) -> None
         *("var/lib/hashlab/small/processes", "var/lib/hashlab/small/scratch/new"),
     ],
 )
-def test_what_the_system_and_hashlab_note_for_themselves_does_not_count(
-    root: Path, name: str
-) -> None:
+def test_state_files_of_the_system_and_hashlab_do_not_count(root: Path, name: str) -> None:
     since = now(root)
     write(root / name, "noted\n")
     assert changed(root, since) == ""
@@ -101,7 +101,7 @@ def test_what_the_system_and_hashlab_note_for_themselves_does_not_count(
         "var/lib/hashlab/small/secrets/password",
     ],
 )
-def test_any_other_file_that_was_written_is_told(root: Path, name: str) -> None:
+def test_any_other_written_file_is_reported(root: Path, name: str) -> None:
     since = now(root)
     write(root / name, "changed\n")
     assert changed(root, since).endswith(" was changed")
@@ -119,7 +119,7 @@ def test_any_other_file_that_was_written_is_told(root: Path, name: str) -> None:
         ),
     ],
 )
-def test_what_was_removed_or_only_looks_old_is_told(
+def test_a_removed_file_and_one_with_an_old_time_are_reported(
     root: Path, happened: Callable[[Path], None], told: str
 ) -> None:
     since = now(root)
@@ -127,7 +127,7 @@ def test_what_was_removed_or_only_looks_old_is_told(
     assert changed(root, since) == told
 
 
-# Where the engine of a machine differs from that of the snapshot
+# Differences between the engine of a machine and that of the snapshot
 
 
 def container(engine: Path, identifier: str, *, name: str = "", running: bool = True) -> None:
@@ -173,16 +173,16 @@ def differ(snapshot: Path, engine: Path) -> str:
     return done.stdout.strip().removeprefix(f"{engine} ")
 
 
-def test_an_engine_that_only_wrote_data_does_not_differ(snapshot: Path, engine: Path) -> None:
+def test_an_engine_with_only_new_data_does_not_differ(snapshot: Path, engine: Path) -> None:
     write(engine / "volumes/v/_data/rows", "now\n")
     write(engine / "overlay2/layer-aaa/diff/written", "now\n")
     write(engine / "containers/aaa/aaa-json.log", "now\n")
-    # As it is written anew when the container is started again.
+    # The engine rewrites it like this when the container is started again.
     write(engine / "containers/aaa/hostconfig.json", '{"Dns":[],"Memory":0}')
     assert differ(snapshot, engine) == ""
 
 
-def test_the_container_that_holds_the_machines_place_may_be_another(
+def test_the_container_that_keeps_the_machine_on_its_network_may_differ(
     snapshot: Path, engine: Path
 ) -> None:
     shutil.rmtree(engine / "containers/eee")
@@ -222,7 +222,7 @@ def end(engine: Path) -> None:
         ),
     ],
 )
-def test_an_engine_that_differs_says_in_what(
+def test_the_difference_of_an_engine_is_named(
     snapshot: Path, engine: Path, happened: Callable[[Path], None], told: str
 ) -> None:
     happened(engine)
@@ -230,7 +230,7 @@ def test_an_engine_that_differs_says_in_what(
 
 
 def pipe(path: Path) -> None:
-    """Put a pipe, which holds its reader for ever, in place of a file."""
+    """Put a pipe, which blocks its reader for ever, in place of a file."""
     path.unlink()
     os.mkfifo(path)
 
@@ -244,23 +244,23 @@ def pipe(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("kept", [False, True])
-def test_a_pipe_in_place_of_a_file_of_the_engine_holds_no_comparison(
+def test_a_pipe_in_place_of_a_file_does_not_block_the_comparison(
     snapshot: Path, engine: Path, name: str, told: str, kept: bool
 ) -> None:
     pipe((snapshot / "data" if kept else engine) / name)
     assert differ(snapshot, engine) == told
 
 
-def test_a_network_that_somebody_had_made_is_told(snapshot: Path, engine: Path) -> None:
+def test_a_users_network_in_the_snapshot_is_reported(snapshot: Path, engine: Path) -> None:
     write(snapshot / "data/network/files/local-kv.db")
     assert differ(snapshot, engine) == "somebody had made a network then"
 
 
-# Putting data back
+# Restoring data
 
 
 class Docker:
-    """Stands in for Docker's command."""
+    """A stand-in for Docker's command."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -297,7 +297,7 @@ def later(engine: Path) -> None:
     write(engine / "containers/aaa/hosts", "now\n")
 
 
-def test_what_containers_wrote_is_exchanged_and_nothing_else(
+def test_the_containers_data_is_replaced_and_nothing_else(
     snapshot: Path, engine: Path, docker: Docker
 ) -> None:
     stage(snapshot, engine)
@@ -327,7 +327,7 @@ def test_what_containers_wrote_is_exchanged_and_nothing_else(
         ".hashlab-new/image/overlay2/layerdb/mounts/aaa/mount-id",
     ],
 )
-def test_a_pipe_in_a_machine_or_a_snapshot_does_not_hold_the_exchange(
+def test_a_pipe_in_a_machine_or_a_snapshot_does_not_block_the_exchange(
     snapshot: Path, engine: Path, docker: Docker, name: str
 ) -> None:
     stage(snapshot, engine)
@@ -336,7 +336,7 @@ def test_a_pipe_in_a_machine_or_a_snapshot_does_not_hold_the_exchange(
     assert done.returncode == (1 if "mount-id" in name else 0), done.stderr
 
 
-def test_containers_that_cannot_be_ended_keep_what_they_wrote(
+def test_containers_that_cannot_be_stopped_keep_their_data(
     snapshot: Path, engine: Path, docker: Docker
 ) -> None:
     stage(snapshot, engine)
@@ -346,7 +346,7 @@ def test_containers_that_cannot_be_ended_keep_what_they_wrote(
     assert (engine / "volumes/v/_data/rows").read_text() == "now\n"
 
 
-def test_a_machine_without_the_container_that_holds_its_place_gets_one_first(
+def test_a_machine_gets_a_container_that_keeps_it_on_its_network_first(
     snapshot: Path, engine: Path, docker: Docker
 ) -> None:
     shutil.rmtree(engine / "containers/eee")
@@ -359,7 +359,7 @@ def test_a_machine_without_the_container_that_holds_its_place_gets_one_first(
     assert asked.index(held) < asked.index("kill aaa")
 
 
-def test_one_that_holds_its_place_on_another_network_is_replaced(
+def test_such_a_container_on_another_network_is_replaced(
     snapshot: Path, engine: Path, docker: Docker
 ) -> None:
     stage(snapshot, engine)
@@ -369,7 +369,7 @@ def test_one_that_holds_its_place_on_another_network_is_replaced(
     assert f"rm --force {ANCHOR}" in docker.asked
 
 
-def test_a_machine_that_is_not_on_the_network_needs_none(
+def test_a_machine_that_is_not_on_the_network_needs_no_container(
     snapshot: Path, engine: Path, docker: Docker
 ) -> None:
     shutil.rmtree(engine / "containers/eee")

@@ -24,7 +24,7 @@ DOCTOR_FOUND_A_LACK = 3
 
 
 def run(*argv: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does whose shell knows nothing of this checkout."""
+    """Run a command as a user whose shell has no variables of this checkout."""
     environ = {name: os.environ[name] for name in os.environ if not name.startswith("PYTHON")}
     environ.pop("VIRTUAL_ENV", None)
     return subprocess.run(
@@ -39,7 +39,7 @@ def run(*argv: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
 
 
 def must_run(*argv: str | Path, cwd: Path = ROOT) -> str:
-    """Run a command that has to succeed, and return its output."""
+    """Run a command that must succeed, and return its output."""
     done = run(*argv, cwd=cwd)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -87,7 +87,7 @@ def hello(installed: Installed, tmp_path: Path) -> Path:
 
 
 def tracked(folder: str) -> dict[str, Path]:
-    """Return the files of a folder that git knows, by their paths in that folder."""
+    """Return the files of a folder that git tracks, by their paths in that folder."""
     listed = must_run("git", "ls-files", "-z", folder).split("\0")
     return {name.removeprefix(f"{folder}/"): ROOT / name for name in listed if name}
 
@@ -102,14 +102,14 @@ def test_every_file_of_the_repository_arrives_with_its_mode(
         assert os.access(there, os.X_OK) == os.access(source, os.X_OK), name
 
 
-def test_the_wheel_has_nothing_that_git_does_not_know(wheel: Path) -> None:
+def test_the_wheel_has_only_files_that_git_tracks(wheel: Path) -> None:
     known = {*tracked("hashlab"), *(f"examples/{name}" for name in tracked("examples"))}
     names = zipfile.ZipFile(wheel).namelist()
     packed = {name.removeprefix("hashlab/") for name in names if name.startswith("hashlab/")}
     assert packed - known == set()
 
 
-def test_what_is_installed_is_what_runs(installed: Installed, tmp_path: Path) -> None:
+def test_the_installed_package_is_the_one_that_runs(installed: Installed, tmp_path: Path) -> None:
     where = "import hashlab, pathlib; print(pathlib.Path(hashlab.__file__).parent)"
     python = installed.environment / "bin/python"
     assert must_run(python, "-c", where, cwd=tmp_path).strip() == str(installed.package)

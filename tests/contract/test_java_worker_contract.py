@@ -1,4 +1,4 @@
-"""What hashlab expects of an incremental builder: the example's Java worker against Maven."""
+"""The contract of an incremental builder: the example's Java worker against Maven."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 
 class Example:
-    """A copy of the example with a worker at work, and a second copy that only Maven builds."""
+    """A copy of the example with a running worker, and a second copy that only Maven builds."""
 
     def __init__(self, folder: Path, truth: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Example:
         return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Replace a text that is there exactly once."""
+        """Replace a text that occurs exactly once."""
         path = self.folder / name
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1
@@ -60,12 +60,12 @@ class Example:
         path.write_text(text, encoding="utf-8")
 
     def ask(self, target: str = "user") -> dict[str, Any]:
-        """Ask the worker for what changed since the last answer "done", as hashlab does."""
+        """Send the worker the changes since its last answer "done", as hashlab does."""
         [answer] = self.ask_at_once([target])
         return answer
 
     def ask_at_once(self, targets: list[str]) -> list[dict[str, Any]]:
-        """Ask for several targets before the first is answered."""
+        """Request several targets before the first is answered."""
         now = {target: self.inputs(target) for target in targets}
         for target in targets:
             before = self.built[target]
@@ -78,13 +78,13 @@ class Example:
         return answers
 
     def request(self, target: str, changed: list[str], removed: list[str]) -> dict[str, Any]:
-        """Send one request as it is given, and wait for its answer."""
+        """Send one request unchanged, and wait for its answer."""
         self.send(target, changed, removed)
         [answer] = self.answers(1)
         return answer
 
     def send(self, target: str, changed: list[str], removed: list[str]) -> None:
-        """Send one request as it is given."""
+        """Send one request unchanged."""
         assert self.worker.stdin is not None
         self.asked += 1
         output = f"{target}/target/app"
@@ -94,7 +94,7 @@ class Example:
         self.worker.stdin.flush()
 
     def answers(self, count: int) -> list[dict[str, Any]]:
-        """Return the answers to the last requests, in the order of asking."""
+        """Return the answers to the last requests, in the order of the requests."""
         assert self.worker.stdout is not None
         answers = [json.loads(self.worker.stdout.readline()) for _ in range(count)]
         answers.sort(key=lambda answer: int(answer["id"]))
@@ -103,11 +103,11 @@ class Example:
         return answers
 
     def classes(self, target: str = "user") -> dict[str, bytes]:
-        """Return what the worker's output folder holds."""
+        """Return the content of the worker's output folder."""
         return contents(self.folder / target / "target" / "app" / "classes")
 
     def mavens(self, target: str = "user") -> dict[str, bytes]:
-        """Return what Maven's clean build makes of the same sources."""
+        """Return the result of Maven's clean build of the same sources."""
         for module in MODULES:
             shutil.rmtree(self.truth / module / "src")
             shutil.copytree(self.folder / module / "src", self.truth / module / "src")
@@ -150,7 +150,7 @@ def _built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Example]:
 
 @pytest.fixture
 def example(_built: Example) -> Iterator[Example]:
-    """The example as it is in the repository, its output built from that."""
+    """The example as it is in the repository, with its output built from it."""
     yield _built
     for module in MODULES:
         shutil.rmtree(_built.folder / module / "src")
@@ -190,7 +190,7 @@ def test_an_edited_body_changes_one_class(example: Example) -> None:
     assert after == example.mavens()
 
 
-def test_services_built_at_once_are_what_maven_makes(example: Example) -> None:
+def test_services_built_in_one_call_equal_mavens(example: Example) -> None:
     health = "common/src/main/java/hashcollision/common/Health.java"
     example.edit(
         health,
@@ -243,7 +243,7 @@ def test_a_syntax_error_is_shown_with_file_and_line(example: Example) -> None:
     assert example.classes() == before
 
 
-def test_a_class_comes_is_renamed_and_goes_with_all_that_is_nested_in_it(example: Example) -> None:
+def test_a_class_is_added_renamed_and_removed_with_its_nested_classes(example: Example) -> None:
     before = example.classes()
     body = """
         enum Kind { ONE, TWO }
@@ -301,7 +301,7 @@ def test_a_module_does_not_see_those_that_are_built_on_it(example: Example) -> N
     assert f"{COMMON}/Backoff.java:" in answer["output"]
 
 
-def test_resources_come_change_and_go(example: Example) -> None:
+def test_resources_are_added_changed_and_removed(example: Example) -> None:
     migration = "user/src/main/resources/db/service/V1__users.sql"
     example.write(migration, "SELECT 1;\n")
     example.write("common/src/main/resources/texts/de/hello.txt", "Hallo\n")
@@ -315,7 +315,7 @@ def test_resources_come_change_and_go(example: Example) -> None:
     assert not (example.folder / "user/target/app/classes/texts").exists()
 
 
-def test_targets_are_built_in_turn_from_what_they_share(example: Example) -> None:
+def test_targets_are_built_in_turn_from_shared_modules(example: Example) -> None:
     example.edit(f"{COMMON}/Build.java", '"unknown"', '"not known"')
     for target in TARGETS:
         assert example.ask(target)["detail"] == "1 class"
@@ -335,7 +335,7 @@ def test_an_edit_that_is_taken_back_and_made_again_is_not_mixed_up(example: Exam
     assert all(b"not known" in one["hashcollision/common/Build.class"] for one in made[0].values())
 
 
-def test_without_libraries_or_output_maven_is_asked_for(example: Example) -> None:
+def test_without_libraries_or_output_a_clean_build_is_requested(example: Example) -> None:
     app = example.folder / "user" / "target" / "app"
     for folder in (app / "lib", app / "classes"):
         away = folder.rename(folder.with_name("away"))
@@ -346,7 +346,7 @@ def test_without_libraries_or_output_maven_is_asked_for(example: Example) -> Non
 
 
 @pytest.mark.parametrize("name", ["user/src/main/resources/.hidden", "user/src/main/other/x.txt"])
-def test_what_only_maven_knows_is_left_to_maven(example: Example, name: str) -> None:
+def test_changes_that_only_maven_understands_are_left_to_maven(example: Example, name: str) -> None:
     assert example.request("user", [name], [])["result"] == "rebuild"
 
 

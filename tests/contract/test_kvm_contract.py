@@ -1,4 +1,4 @@
-"""The guest that probes KVM is a real one: qemu boots it, by emulation, and it ends qemu."""
+"""The guest that probes KVM is real: qemu boots it, by emulation, and it ends qemu."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashlab.drivers.process import KILL_AFTER_SECONDS, ProcessRunner
 
 @pytest.fixture
 def qemu() -> str:
-    """The laptop's qemu; skips the test when there is none."""
+    """The laptop's qemu. Skips the test if there is none."""
     found = shutil.which(QEMU)
     if found is None:
         pytest.skip(f"no {QEMU} on the PATH: apt-get install qemu-system-x86")
@@ -40,7 +40,7 @@ def test_the_guest_counts_and_ends_qemu_well_within_the_time_limit(
 @pytest.mark.skipif(
     (sys.platform, os.uname().machine) != ("linux", "x86_64"), reason="KVM is of x86-64 Linux here"
 )
-def test_whatever_this_laptop_can_the_probe_ends_and_its_answer_is_kept_or_explained(
+def test_on_any_laptop_the_probe_ends_and_its_answer_is_cached_or_explained(
     qemu: str, runner: ProcessRunner, tmp_path: Path
 ) -> None:
     def probe() -> tuple[object, float]:

@@ -1,6 +1,8 @@
-"""What hashlab asks of libvirt, asked of the fake and the real one; what Vagrant makes of the rest.
+"""hashlab's calls of libvirt, on the fake and on the real one, and Vagrant's reading of the
+Vagrantfile.
 
-Networks, pools and domains have names of the test's own and are gone afterwards. No machine boots.
+Networks, pools and domains have names of the test's own and are removed afterwards. No machine
+boots.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ KEY = "ssh-ed25519 AAAAKEY hashlab"
 
 
 class CutOff:
-    """A runner whose uploads are cut off after some bytes, while ``after`` says so."""
+    """A runner whose uploads are cut off after some bytes, while ``after`` is set."""
 
     def __init__(self, runner: Runner, folder: Path) -> None:
         self._runner = runner
@@ -111,7 +113,7 @@ class Bench:
 
 
 def real_runner(folder: Path) -> Runner:
-    """Commands of virsh to the libvirt that runs here; skips the test where there is none."""
+    """Runs commands of virsh with this laptop's libvirt. Skips the test if there is none."""
     if shutil.which("virsh") is None:
         pytest.skip("no virsh here")
     runner = ProcessRunner(children=folder / "children")
@@ -171,7 +173,7 @@ def test_a_network_is_made_active_and_found_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("active", [True, False])
-def test_machines_are_added_and_moved_in_a_network_at_work_or_not(
+def test_machines_are_added_and_moved_in_a_running_or_stopped_network(
     bench: Bench, active: bool
 ) -> None:
     bench.prepare("broker", "web")
@@ -189,7 +191,7 @@ def test_machines_are_added_and_moved_in_a_network_at_work_or_not(
     assert bench.lab.id in bench.virsh.names("net-list", "--name")
 
 
-def test_an_address_may_go_from_a_machine_to_its_successor_by_another_name(bench: Bench) -> None:
+def test_a_successor_of_another_name_may_get_a_machines_address(bench: Bench) -> None:
     bench.prepare("broker", "web")
     renamed = [replace(m, name="site") if m.name == "web" else m for m in bench.lab.machines]
     bench.lab = replace(bench.lab, machines=tuple(renamed))
@@ -227,7 +229,7 @@ def stored(bench: Bench, name: str) -> bytes:
     return copy.read_bytes()
 
 
-def test_a_file_is_uploaded_whole_and_once(bench: Bench) -> None:
+def test_a_file_is_uploaded_completely_and_once(bench: Bench) -> None:
     bench.virsh.ensure_pool()
     source = file_of(bench, "kernel", 300_000)
     assert bench.virsh.upload(source, "a", kind="raw")
@@ -237,7 +239,7 @@ def test_a_file_is_uploaded_whole_and_once(bench: Bench) -> None:
     assert stored(bench, "a") == source.read_bytes()
 
 
-def test_a_disk_is_uploaded_whole_and_once(bench: Bench) -> None:
+def test_a_disk_is_uploaded_completely_and_once(bench: Bench) -> None:
     bench.virsh.ensure_pool()
     source = bench.folder / "disk.qcow2"
     if shutil.which("qemu-img"):
@@ -252,7 +254,7 @@ def test_a_disk_is_uploaded_whole_and_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
 @pytest.mark.parametrize("after", [0, 250_000])
-def test_what_was_cut_off_is_uploaded_again(bench: Bench, kind: str, after: int) -> None:
+def test_an_upload_that_was_cut_off_is_repeated(bench: Bench, kind: str, after: int) -> None:
     bench.virsh.ensure_pool()
     source = bench.folder / "disk"
     header = b"QFI\xfb\x00\x00\x00\x03" if kind == "qcow2" else b""
@@ -266,7 +268,7 @@ def test_what_was_cut_off_is_uploaded_again(bench: Bench, kind: str, after: int)
     assert not bench.virsh.upload(source, "a", kind=kind)
 
 
-def test_what_is_not_there_is_removed_without_complaint(bench: Bench) -> None:
+def test_removing_a_missing_volume_is_not_an_error(bench: Bench) -> None:
     assert bench.virsh.volumes() == []
     bench.virsh.remove_volume("none")
     assert not bench.virsh.remove_empty_pool()
@@ -278,7 +280,7 @@ def test_what_is_not_there_is_removed_without_complaint(bench: Bench) -> None:
     assert bench.machines.host_key(bench.lab, "web") == ""
 
 
-def test_a_pool_goes_only_when_it_is_empty_and_comes_back_after_a_restart(bench: Bench) -> None:
+def test_a_pool_is_removed_only_if_empty_and_started_after_a_restart(bench: Bench) -> None:
     for _ in range(2):
         bench.virsh.ensure_pool()
     bench.virsh.upload(file_of(bench, "kernel", 1000), "a", kind="raw")
@@ -310,7 +312,7 @@ def define(bench: Bench, name: str, *, card: bool) -> None:
     )
 
 
-def test_a_domain_is_found_with_all_that_was_written_into_it(bench: Bench) -> None:
+def test_a_domain_is_found_with_its_whole_description(bench: Bench) -> None:
     bench.prepare("web")
     define(bench, "web", card=True)
     found = bench.machines.one(bench.lab, "web")
@@ -327,7 +329,7 @@ def test_a_domain_is_found_with_all_that_was_written_into_it(bench: Bench) -> No
     bench.machines.halt(bench.lab)
 
 
-def test_half_built_machines_are_told_from_whole_ones(bench: Bench) -> None:
+def test_half_built_machines_are_distinguished_from_complete_ones(bench: Bench) -> None:
     bench.prepare("web", "broker")
     bench.virsh.ensure_pool()
     define(bench, "web", card=True)
@@ -344,12 +346,12 @@ def test_half_built_machines_are_told_from_whole_ones(bench: Bench) -> None:
     assert bench.machines.leftovers(bench.lab) == []
 
 
-# What Vagrant makes of it
+# Vagrant's reading of the Vagrantfile
 
 
 @pytest.fixture
 def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The rendered Vagrantfile of a lab on provider libvirt, its key beside it."""
+    """The rendered Vagrantfile of a lab with the provider libvirt, and its key next to it."""
     vagrant = shutil.which("vagrant")
     if vagrant is None:
         pytest.skip("no vagrant here")
@@ -414,7 +416,7 @@ BROKEN = {
 }
 
 
-def test_vagrant_refuses_a_vagrantfile_that_is_broken_in_any_of_these_ways(
+def test_vagrant_refuses_a_broken_vagrantfile(
     vagrantfile: Path,
 ) -> None:
     good = vagrantfile.read_text()
@@ -428,7 +430,7 @@ def test_vagrant_refuses_a_vagrantfile_that_is_broken_in_any_of_these_ways(
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SYSTEM.glob("*.sh")))
-def test_a_machines_own_shell_takes_every_script_of_its_system(script: str) -> None:
+def test_a_machines_own_shell_accepts_every_script_of_its_system(script: str) -> None:
     shell = next(shell for shell in ("dash", "sh") if shutil.which(shell))
     done = subprocess.run(
         [shell, "-n", SYSTEM / script], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Phase ports with the real OpenSSH client, against a server in this process."""
+"""The phase ports with the real OpenSSH client, against a server in this process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="no OpenSSH 
 
 
 class Session(paramiko.ServerInterface):
-    """Lets the one key in and answers on every port of the machine with that port's number."""
+    """Accepts the one key and answers on every port of the machine with that port's number."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -61,7 +61,7 @@ class Session(paramiko.ServerInterface):
 
 @dataclass
 class Server:
-    """An sshd on a port of its own. ``asked``: the machine's port that each channel leads to."""
+    """An sshd on a port of its own. ``asked``: the machine's port of each channel."""
 
     listener: socket.socket
     asked: dict[int, int] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Server:
             try:
                 transport.start_server(server=Session(self))
             except (paramiko.SSHException, EOFError, OSError):
-                transport.close()  # the client did not like our host key
+                transport.close()  # the client rejected our host key
                 continue
             threading.Thread(target=self._answer, args=(transport,), daemon=True).start()
 
@@ -91,7 +91,7 @@ class Server:
                 channel.close()
 
     def cut(self) -> None:
-        """Let every connection end, as when the machine is gone."""
+        """End every connection, as when the machine vanishes."""
         for transport in self.transports:
             transport.close()
         self.transports.clear()
@@ -145,7 +145,7 @@ def close(world: World) -> None:
 
 
 def said(port: int) -> str:
-    """What answers at a port of the laptop."""
+    """Return the answer at a port of the laptop."""
     with socket.create_connection(("127.0.0.1", port), SECONDS) as wire:
         wire.settimeout(SECONDS)
         return wire.makefile("r").read()
@@ -156,7 +156,7 @@ def ports(world: World) -> list[int]:
 
 
 def wait_until_free(port: int) -> None:
-    """Wait until nothing listens on a port of the laptop any more."""
+    """Wait until nothing listens on a port of the laptop."""
     deadline = time.monotonic() + SECONDS
     while not port_is_free(port):
         assert time.monotonic() < deadline, f"port {port} is still taken"
@@ -164,7 +164,7 @@ def wait_until_free(port: int) -> None:
 
 
 def master(world: World) -> int:
-    """The process that forwards, as ssh itself tells it."""
+    """Return the forwarding process, as ssh itself reports it."""
     done = subprocess.run(
         ["ssh", "-F", str(world.state.ssh_config), "-S", "web.tunnel", "-O", "check", "web"],
         cwd=world.state.ssh,
@@ -203,7 +203,7 @@ def test_a_port_that_is_taken_is_replaced_and_taken_back_when_it_is_free(world: 
     assert port_is_free(other)
 
 
-def test_a_port_that_is_taken_at_the_last_moment_is_a_failure_with_the_words_of_ssh(
+def test_a_port_that_is_taken_at_the_last_moment_is_a_failure_with_sshs_message(
     world: World,
 ) -> None:
     unaware = replace(world, port_is_free=lambda _: True)
@@ -237,9 +237,7 @@ def test_a_killed_connection_leaves_a_socket_that_the_next_run_replaces(world: W
     assert said(ports(world)[0]) == "port 80\n"
 
 
-def test_a_connection_to_a_machine_that_went_away_is_opened_again(
-    world: World, server: Server
-) -> None:
+def test_a_lost_connection_to_a_machine_is_opened_again(world: World, server: Server) -> None:
     forward(world)
     server.cut()
     wait_until_free(ports(world)[0])

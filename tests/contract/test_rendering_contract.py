@@ -1,4 +1,6 @@
-"""What Ruby makes of the rendered Vagrantfile: it is Ruby, and no value is more than a value."""
+"""Ruby's reading of the rendered Vagrantfile: it is valid Ruby, and every value stays a plain
+value.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ HOSTILE = [
 
 
 def run_ruby(script: str, folder: Path) -> str:
-    """What Ruby prints for a script in a file; skips the test without Ruby."""
+    """Return Ruby's output for a script in a file. Skips the test without Ruby."""
     program = shutil.which("ruby") or "/opt/vagrant/embedded/bin/ruby"
     if not Path(program).exists():
         pytest.skip("no ruby on this laptop; it comes with Debian's vagrant")
@@ -53,7 +55,7 @@ def run_ruby(script: str, folder: Path) -> str:
     return done.stdout.decode()
 
 
-def test_a_quoted_value_is_to_ruby_exactly_that_value(tmp_path: Path) -> None:
+def test_ruby_reads_a_quoted_value_as_exactly_that_value(tmp_path: Path) -> None:
     values = [*HOSTILE, HOSTILE, 7, 1.5, None, True]
     lines = "\n".join(f"puts JSON.generate([{ruby(value)}])" for value in values)
     printed = run_ruby(f'require "json"\n{lines}\n', tmp_path).split("\n")
@@ -61,7 +63,7 @@ def test_a_quoted_value_is_to_ruby_exactly_that_value(tmp_path: Path) -> None:
     assert not (tmp_path / "HACKED").exists()
 
 
-# Enough of Vagrant to run a Vagrantfile and tell every setting that was made.
+# A stand-in for Vagrant that runs a Vagrantfile and prints every setting.
 RECORDER = """
 require "json"
 class Told
@@ -91,14 +93,14 @@ puts JSON.generate(Told.said)
 
 
 def rendered(lab: Lab, tmp_path: Path) -> str:
-    """The Vagrantfile of a lab, by the real provider and template."""
+    """Return the Vagrantfile of a lab, by the real provider and template."""
     outside = Outside(lab, tmp_path / "laptop")
     engine = FakeEngine()
     provider = DockerProvider(engine=lambda: engine, cache=tmp_path / "engine.json")
     world = outside.world()
     box = recipe_manifest(world)
     engine.images[f"hashlab-box:{box.recipe}"] = {}
-    # What finds out whether privileged containers work.
+    # The probe for privileged containers.
     engine.behave(("/bin/true",), Behaviour(exits=0))
     world = replace(
         world, provider=provider, render=render_vagrantfile, interfaces=list, routes=list
@@ -106,7 +108,7 @@ def rendered(lab: Lab, tmp_path: Path) -> str:
     return vagrantfile_text(world, plan_machines(world, {}), box, "ssh-ed25519 AAAA hashlab")
 
 
-def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_path: Path) -> None:
+def test_the_vagrantfile_is_ruby_and_configures_every_machine(tmp_path: Path) -> None:
     lab = small_lab(tmp_path / "lab")
     assert lab.subnet == IPv4Network("192.168.60.0/24")
     (tmp_path / "Vagrantfile").write_text(rendered(lab, tmp_path))
@@ -132,7 +134,7 @@ def test_the_vagrantfile_is_ruby_and_makes_the_settings_of_every_machine(tmp_pat
     assert f"hashlab.lab={lab.id}" in json.dumps(said)
 
 
-# Says what Vagrant connects to, and whether it paused, after the Vagrantfile was read twice.
+# Prints Vagrant's connections, and whether it paused, after the Vagrantfile was read twice.
 PAUSES = """
 load "Vagrantfile"
 class Vagrant::Communicator

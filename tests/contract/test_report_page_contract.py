@@ -1,4 +1,4 @@
-"""The page of past runs in a real browser: layout, bars, keys, and that it needs nothing else."""
+"""The page of past runs in a real browser: layout, bars, keys, and no outside requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONG = "x" * 300
 WORDS = "several words of a detail " * 12
 SCRIPT = "<script>document.title='taken'</script><img src=http://127.0.0.1:9/x onerror=alert(1)>"
 
-# Elements that stand out of the window, but for those hidden from the eye.
+# Elements that extend beyond the window, except visually hidden ones.
 OUTSIDE = """
 const wide = document.documentElement.clientWidth;
 return [...document.body.querySelectorAll('*')].filter(one => {
@@ -76,7 +76,7 @@ def records() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def told(tmp_path: Path) -> Report:
-    """The document of a page with all there can be on it."""
+    """The document of a page with every kind of content."""
     folder = save_runs(tmp_path / "runs", records())
     (folder / f"{'y' * 200}.json").write_text("{")
     return report_document(read_runs(folder), made=MORNING, page="report.html")
@@ -84,7 +84,7 @@ def told(tmp_path: Path) -> Report:
 
 @pytest.fixture
 def shown(driver: WebDriver, tmp_path: Path, told: Report) -> Iterator[WebDriver]:
-    """A browser with the page open; afterwards nothing may stand in its console."""
+    """A browser with the page open. Afterwards its console must be empty."""
     path = tmp_path / "report.html"
     path.write_text(page(told), encoding="utf-8")
     messages(driver)
@@ -95,13 +95,13 @@ def shown(driver: WebDriver, tmp_path: Path, told: Report) -> Iterator[WebDriver
 
 
 def wide(driver: WebDriver, width: int) -> None:
-    """Give the page a window of this many CSS pixels."""
+    """Give the window this many CSS pixels of width."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def visible_run(driver: WebDriver) -> str:
-    """The heading of the one run that is shown."""
+    """Return the heading of the one visible run."""
     shown = [one for one in driver.find_elements(By.CSS_SELECTOR, ".run") if one.is_displayed()]
     assert len(shown) == 1
     return shown[0].find_element(By.TAG_NAME, "h3").text
@@ -114,7 +114,7 @@ def choose(driver: WebDriver, number: int) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("run", range(3))
-def test_nothing_stands_out_of_the_window(shown: WebDriver, width: int, run: int) -> None:
+def test_nothing_extends_beyond_the_window(shown: WebDriver, width: int, run: int) -> None:
     wide(shown, width)
     choose(shown, run)
     whole, window = shown.execute_script(
@@ -127,7 +127,9 @@ def test_nothing_stands_out_of_the_window(shown: WebDriver, width: int, run: int
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_bars_lie_where_the_seconds_say(shown: WebDriver, told: Report, width: int) -> None:
+def test_bars_are_at_the_position_of_their_seconds(
+    shown: WebDriver, told: Report, width: int
+) -> None:
     wide(shown, width)
     last = told.commands[0].last
     bars = shown.execute_script(BARS)
@@ -141,7 +143,7 @@ def test_bars_lie_where_the_seconds_say(shown: WebDriver, told: Report, width: i
         assert bar["width"] == pytest.approx(max(long, 2), abs=2.5), phase.name
 
 
-def test_the_page_asks_nobody_for_anything(shown: WebDriver) -> None:
+def test_the_page_makes_no_requests(shown: WebDriver) -> None:
     asked = [
         one["params"]["request"]["url"]
         for one in messages(shown)
@@ -170,7 +172,7 @@ def test_a_long_output_is_scrolled_by_keys(shown: WebDriver) -> None:
     assert shown.switch_to.active_element.tag_name == "pre"
 
 
-def test_every_row_is_a_row_for_those_who_hear_the_page(shown: WebDriver) -> None:
+def test_every_row_is_a_row_for_screen_readers(shown: WebDriver) -> None:
     wide(shown, 360)
     nodes = shown.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     seen = [node for node in nodes if not node["ignored"]]
@@ -184,7 +186,7 @@ def test_every_row_is_a_row_for_those_who_hear_the_page(shown: WebDriver) -> Non
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_is_light_or_dark_as_the_reader_likes(shown: WebDriver, scheme: str) -> None:
+def test_the_page_follows_the_readers_light_or_dark_mode(shown: WebDriver, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     colour = "return getComputedStyle(document.documentElement).backgroundColor.match(/\\d+/g)"

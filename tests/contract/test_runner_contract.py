@@ -1,4 +1,4 @@
-"""What phases expect of a runner: the fake and the real one; then what only the real one can."""
+"""The contract of a runner: the fake and the real one; then what only the real one can do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
 
 @pytest.fixture
 def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ProcessRunner:
-    """The real runner, quick to insist."""
+    """The real runner, with a short delay before it kills."""
     monkeypatch.setattr(process, "KILL_AFTER_SECONDS", 0.3)
     monkeypatch.setattr(process, "DRAIN_SECONDS", 0.3)
     return ProcessRunner(children=tmp_path / "children")
@@ -46,20 +46,20 @@ def test_an_exit_code_and_both_streams_are_returned(runner: Runner) -> None:
     assert done == Completed(3, "out\n", "err\n")
 
 
-def test_lines_of_both_streams_are_passed_on_as_they_come(runner: Runner) -> None:
+def test_lines_of_both_streams_are_passed_on_at_once(runner: Runner) -> None:
     lines: list[str] = []
     runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken(), on_line=lines.append)
     assert sorted(lines) == ["err", "out"]
 
 
-def test_nothing_is_run_when_the_run_was_cancelled_already(runner: Runner) -> None:
+def test_nothing_runs_after_a_cancellation(runner: Runner) -> None:
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(Cancelled):
         runner.run(SPEAKS, timeout=PATIENCE, cancel=cancel)
 
 
-def test_a_command_that_is_given_something_to_read_says_the_same(runner: Runner) -> None:
+def test_a_command_with_input_gives_the_same_output(runner: Runner) -> None:
     done = runner.run(SPEAKS, stdin='{"a": 1}', timeout=PATIENCE, cancel=CancelToken())
     assert done == Completed(3, "out\n", "err\n")
 
@@ -81,21 +81,21 @@ def test_a_users_command_runs_in_its_folder_with_the_users_environment_and_more(
     words, more = 'echo "$PWD|$FROM_LAPTOP|$ADDED"', {"ADDED": "2"}
     done = say(real, words, cwd=tmp_path, env=more, users=True)
     assert done.stdout == f"{tmp_path}|1|2\n"
-    # A tool does not see what it was not meant to.
+    # A tool does not get variables that are not meant for it.
     assert say(real, words, cwd=tmp_path, env=more).stdout == f"{tmp_path}||2\n"
 
 
 @pytest.mark.parametrize("text", ["{}", "a b\nü ☃\n", "no line's end", "x" * 1_000_000])
-def test_a_command_reads_what_it_is_given_to_its_end(real: ProcessRunner, text: str) -> None:
+def test_a_command_reads_its_input_to_the_end(real: ProcessRunner, text: str) -> None:
     assert say(real, "cat; echo; echo end", stdin=text).stdout == f"{text}\nend\n"
 
 
-def test_what_a_command_does_not_read_is_no_failure(real: ProcessRunner) -> None:
+def test_unread_input_is_not_a_failure(real: ProcessRunner) -> None:
     done = say(real, "head -c 3; exit 3", stdin="x" * 1_000_000)
     assert (done.code, done.stdout) == (3, "xxx")
 
 
-def test_what_is_read_is_in_no_file_that_others_could_find(
+def test_input_is_in_no_file_that_others_could_find(
     real: ProcessRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "temporary"
@@ -105,7 +105,7 @@ def test_what_is_read_is_in_no_file_that_others_could_find(
     assert list(folder.iterdir()) == []
 
 
-def test_words_are_passed_as_they_are(real: ProcessRunner) -> None:
+def test_arguments_are_passed_unchanged(real: ProcessRunner) -> None:
     words = ["a b", "$HOME", "'", '"', "*", "new\nline", "ü", ""]
     done = real.run(
         ["sh", "-c", 'for w; do printf "[%s]" "$w"; done', "sh", *words],
@@ -119,29 +119,29 @@ def test_a_command_never_waits_for_the_keyboard(real: ProcessRunner) -> None:
     assert say(real, "read -r line; echo $?").stdout == "1\n"
 
 
-def test_output_that_is_no_text_is_no_failure(real: ProcessRunner) -> None:
+def test_output_that_is_not_text_is_not_a_failure(real: ProcessRunner) -> None:
     assert say(real, r"printf '\377ok\n'").stdout == "\ufffdok\n"
 
 
-def test_a_flood_on_both_streams_is_read_whole(real: ProcessRunner) -> None:
+def test_large_output_on_both_streams_is_read_completely(real: ProcessRunner) -> None:
     done = say(real, "seq 1 40000; seq 1 40000 >&2")
     assert done.stdout == done.stderr
     assert len(done.stdout.splitlines()) == 40000
 
 
-def test_a_last_line_without_an_end_is_passed_on_too(real: ProcessRunner) -> None:
+def test_a_last_line_without_a_newline_is_passed_on_too(real: ProcessRunner) -> None:
     lines: list[str] = []
     assert say(real, "printf 'one\ntwo'", on_line=lines.append).stdout == "one\ntwo"
     assert lines == ["one", "two"]
 
 
-def test_a_command_that_is_not_there_is_a_failure_of_the_laptop(real: ProcessRunner) -> None:
+def test_a_missing_command_is_an_error_of_the_laptop(real: ProcessRunner) -> None:
     with pytest.raises(LaptopError, match="command not found: no-such-command") as failure:
         real.run(["no-such-command", "-x"], timeout=1, cancel=CancelToken())
     assert failure.value.next_step == "hashlab doctor"
 
 
-def test_a_file_that_may_not_be_executed_is_a_failure_of_the_laptop(
+def test_a_file_that_is_not_executable_is_an_error_of_the_laptop(
     real: ProcessRunner, tmp_path: Path
 ) -> None:
     (tmp_path / "script").write_text("#!/bin/sh\n")
@@ -150,7 +150,7 @@ def test_a_file_that_may_not_be_executed_is_a_failure_of_the_laptop(
 
 
 def lives(pid: int) -> bool:
-    """Whether a process is still at work."""
+    """Return whether a process is still running."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -166,12 +166,12 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def pids(path: Path, count: int) -> list[int]:
-    """The numbers that processes wrote down, once all have."""
+    """Return the ids that processes wrote to a file, once all have."""
     until(lambda: path.exists() and len(path.read_text().split()) == count)
     return [int(word) for word in path.read_text().split()]
 
 
-# A command with a child and a grandchild, each in the words of a build tool that starts others.
+# A command with a child and a grandchild, as build tools have them.
 FAMILY = (
     'echo $$ >> "$0"; '
     'sh -c \'echo $$ >> "$0"; {trap} sleep 60 & echo $! >> "$0"; wait\' "$0" & wait'
@@ -182,7 +182,7 @@ STUBBORN = FAMILY.replace("{trap}", 'trap "" TERM;')
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc to see what lives")
 @pytest.mark.parametrize("script", [POLITE, STUBBORN], ids=["polite", "stubborn"])
-def test_after_its_time_a_command_ends_with_all_its_children(
+def test_after_its_time_limit_a_command_ends_with_all_its_children(
     real: ProcessRunner, tmp_path: Path, script: str
 ) -> None:
     began = time.monotonic()
@@ -192,7 +192,7 @@ def test_after_its_time_a_command_ends_with_all_its_children(
     until(lambda: not any(lives(pid) for pid in pids(tmp_path / "pids", 3)))
 
 
-def test_a_time_out_tells_what_was_printed_so_far(real: ProcessRunner) -> None:
+def test_a_timeout_reports_the_output_so_far(real: ProcessRunner) -> None:
     with pytest.raises(LabError) as failure:
         real.run(["sh", "-c", "echo so far; sleep 60"], timeout=0.5, cancel=CancelToken())
     assert failure.value.output == "so far\n"
@@ -221,10 +221,10 @@ def test_a_cancelled_command_ends_with_all_its_children(
     until(lambda: not any(lives(pid) for pid in family))
 
 
-def test_a_command_that_ends_in_order_when_asked_is_given_the_time(
+def test_a_command_gets_time_to_end_cleanly(
     tmp_path: Path,
 ) -> None:
-    """Maven and Vagrant clean up behind themselves when they are told to end."""
+    """Maven and Vagrant clean up when they get SIGTERM."""
     runner = ProcessRunner(children=tmp_path / "children")
     script = 'trap "sleep 0.3; echo cleaned > \\"$0\\"; exit" TERM; sleep 60 & wait'
     with pytest.raises(LabError):
@@ -234,14 +234,14 @@ def test_a_command_that_ends_in_order_when_asked_is_given_the_time(
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Path]:
-    """Where a daemon writes its number; it is ended afterwards."""
+    """The file in which a daemon writes its process id; the daemon is ended afterwards."""
     path = tmp_path / "daemon"
     yield path
     if path.exists():
         os.kill(int(path.read_text()), 9)
 
 
-def test_a_daemon_that_a_command_leaves_behind_is_neither_waited_for_nor_ended(
+def test_a_daemon_left_by_a_command_is_neither_awaited_nor_ended(
     real: ProcessRunner, daemon: Path
 ) -> None:
     """Build tools keep daemons, some of which keep the pipes."""
@@ -252,9 +252,7 @@ def test_a_daemon_that_a_command_leaves_behind_is_neither_waited_for_nor_ended(
     assert lives(int(daemon.read_text()))
 
 
-def test_a_command_is_remembered_while_it_runs_and_forgotten_afterwards(
-    real: ProcessRunner, tmp_path: Path
-) -> None:
+def test_a_command_is_recorded_while_it_runs(real: ProcessRunner, tmp_path: Path) -> None:
     children = tmp_path / "children"
     waits = f"until ls '{children}' | grep .; do sleep 0.01; done 2> /dev/null; echo $$"
     note, own = say(real, waits).stdout.split()
@@ -276,7 +274,7 @@ ProcessRunner(children=Path(sys.argv[1])).run(
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc to see what lives")
-def test_what_a_killed_run_left_at_work_is_ended_by_the_next(
+def test_commands_left_by_a_killed_run_are_ended_by_the_next(
     real: ProcessRunner, tmp_path: Path
 ) -> None:
     children, numbers = tmp_path / "children", tmp_path / "pids"
@@ -292,7 +290,7 @@ def test_what_a_killed_run_left_at_work_is_ended_by_the_next(
 
 
 @pytest.mark.parametrize("started", ["", "1", "0"])
-def test_a_stranger_that_has_the_number_of_an_orphan_is_left_alone(
+def test_another_process_with_the_id_of_an_orphan_is_left_alone(
     real: ProcessRunner, tmp_path: Path, started: str
 ) -> None:
     children = tmp_path / "children"
@@ -302,7 +300,7 @@ def test_a_stranger_that_has_the_number_of_an_orphan_is_left_alone(
     assert list(children.iterdir()) == []
 
 
-def test_of_a_command_that_says_very_much_only_the_end_is_kept(
+def test_of_very_large_output_only_the_end_is_kept(
     real: ProcessRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "OUTPUT_LIMIT", 10_000)

@@ -1,4 +1,4 @@
-"""The scripts hashlab runs on machines: the fake machine answers them as a real shell does."""
+"""The scripts that hashlab runs on machines: the fake machine answers them as a real shell does."""
 
 from __future__ import annotations
 
@@ -107,12 +107,12 @@ def listed(shell: Shell) -> MachineFiles:
 
 
 def files_of(found: MachineFiles) -> set[str]:
-    """Paths of files and links."""
+    """Return paths of files and links."""
     return {name for name, placed in found.files.items() if placed.kind != "d"}
 
 
 def kinds(shell: Shell) -> dict[str, str]:
-    """Kind by path of everything below the folder of files."""
+    """Return the kind of everything below the folder of files, by path."""
     return {n: p.kind for n, p in listed(shell).files.items() if n.startswith("files/")}
 
 
@@ -122,7 +122,7 @@ def hashed(shell: Shell, names: Sequence[str]) -> dict[str, str]:
 
 
 def contents(shell: Shell) -> dict[str, str]:
-    """Content hash by path of every file and secret."""
+    """Return the content hash of every file and secret, by path."""
     return hashed(shell, [n for n, p in listed(shell).files.items() if p.kind == "f"])
 
 
@@ -139,7 +139,7 @@ def archive(
     mode: int = 0o644,
     mtime: int = 0,
 ) -> bytes:
-    """What PLACE takes: as ``files.packed`` makes it, but of bytes."""
+    """Return the input of PLACE, as ``files.packed`` makes it, but from bytes."""
     folders, links = folders or {}, links or {}
     names = [*folders, *links, *(new or {}), *copies[1::2]]
     units = [n for n in names if not any(n.startswith(f"{folder}/") for folder in folders)]
@@ -171,22 +171,22 @@ def put(shell: Shell, new: Mapping[str, bytes] | None = None, **more: Any) -> No
     fine(shell, PLACE, HOME, WALK, "all", stdin=archive(new, **more))
 
 
-def test_a_machine_nobody_wrote_to_has_nothing(shell: Shell) -> None:
+def test_a_fresh_machine_has_nothing(shell: Shell) -> None:
     assert listed(shell) == MachineFiles()
 
 
-def test_placing_nothing_makes_the_labs_own_folders_alone(shell: Shell) -> None:
+def test_placing_nothing_makes_only_the_labs_own_folders(shell: Shell) -> None:
     put(shell)
     assert set(listed(shell).files) == {"files", "secrets"}
 
 
-def test_what_a_killed_run_left_in_scratch_is_gone(shell: Shell) -> None:
+def test_leftovers_of_a_killed_run_in_scratch_are_removed(shell: Shell) -> None:
     fine(shell, PLACE, HOME, WALK, "empty")
     put(shell, {"files/one": b"1"})
     assert contents(shell) == {"files/one": sha(b"1")}
 
 
-def test_copies_are_made_of_what_has_come_whatever_the_names(shell: Shell) -> None:
+def test_copies_are_made_of_uploaded_files_with_any_names(shell: Shell) -> None:
     pairs = [word for name in ODD_NAMES for word in (f"files/{name}", f"files/copies/{name}")]
     put(
         shell,
@@ -201,18 +201,16 @@ def test_copies_are_made_of_what_has_come_whatever_the_names(shell: Shell) -> No
     assert modes == {0o755}, "a copy has the mode of the first"
 
 
-def test_a_copy_of_what_has_not_come_is_a_failure(shell: Shell) -> None:
+def test_a_copy_of_a_file_that_was_not_uploaded_is_a_failure(shell: Shell) -> None:
     put(shell, {"files/other": b"1"})
     broken = archive(copies=["files/missing", "files/other"])
-    with suppress(KeyError):  # that is how the fake machine says it
+    with suppress(KeyError):  # the message of the fake machine
         assert script(shell, PLACE, HOME, WALK, "all", stdin=broken).code != 0
     assert contents(shell) == {"files/other": sha(b"1")}
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, LONG])
-def test_files_are_put_listed_hashed_and_deleted_whatever_their_names(
-    shell: Shell, name: str
-) -> None:
+def test_files_with_any_names_are_put_listed_hashed_and_deleted(shell: Shell, name: str) -> None:
     put(shell, {f"files/{name}": b"content", "files/zero": b"0"})
     assert files_of(listed(shell)) == {f"files/{name}", "files/zero"}
     assert contents(shell)[f"files/{name}"] == sha(b"content")
@@ -223,7 +221,7 @@ def test_files_are_put_listed_hashed_and_deleted_whatever_their_names(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_links_are_put_and_listed_whatever_their_names_and_targets(shell: Shell, name: str) -> None:
+def test_links_with_any_names_and_targets_are_put_and_listed(shell: Shell, name: str) -> None:
     put(shell, links={f"files/{name}": name, f"files/other {name}": f"/{name}"})
     found = listed(shell).files
     assert found[f"files/{name}"].content == f"link:{name}"
@@ -233,7 +231,7 @@ def test_links_are_put_and_listed_whatever_their_names_and_targets(shell: Shell,
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, LONG])
-def test_folders_are_made_get_modes_and_go_whatever_their_names(shell: Shell, name: str) -> None:
+def test_folders_with_any_names_are_made_get_modes_and_are_removed(shell: Shell, name: str) -> None:
     folder = f"files/{name}"
     put(shell, {f"{folder}/in it": b"1"}, folders={folder: 0o700, f"{folder}/empty": 0o755})
     assert listed(shell).files[folder].mode == 0o700
@@ -254,7 +252,7 @@ def test_files_arrive_with_their_modes(shell: Shell, mode: int) -> None:
     assert [found[name].mode for name in ("files/a", "files/b", "files/b/c")] == [mode, 0o555, mode]
 
 
-def test_a_link_takes_the_place_of_a_file_or_a_folder_and_the_other_way_round(shell: Shell) -> None:
+def test_a_link_replaces_a_file_or_a_folder_and_vice_versa(shell: Shell) -> None:
     put(shell, {"files/a": b"1", "files/b/c": b"2"}, folders={"files/b": 0o755})
     put(shell, links={"files/a": "b", "files/b": "nowhere"})
     assert kinds(shell) == {"files/a": "l", "files/b": "l"}
@@ -263,14 +261,14 @@ def test_a_link_takes_the_place_of_a_file_or_a_folder_and_the_other_way_round(sh
     assert contents(shell) == {"files/a": sha(b"3"), "files/b/c": sha(b"4")}
 
 
-def test_a_folder_is_placed_into_one_that_is_there(shell: Shell) -> None:
+def test_a_folder_is_placed_into_an_existing_one(shell: Shell) -> None:
     put(shell, {"files/a/b": b"1"}, folders={"files/a": 0o755})
     put(shell, {"files/a/new/c": b"2"}, folders={"files/a/new": 0o700})
     assert contents(shell) == {"files/a/b": sha(b"1"), "files/a/new/c": sha(b"2")}
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_records_are_read_back_whatever_they_name(shell: Shell, name: str) -> None:
+def test_records_with_any_names_are_read_back(shell: Shell, name: str) -> None:
     put(shell, {f"files/{name}": b"content"})
     fine(shell, RECORD, HOME, "manifest", stdin=json.dumps({f"files/{name}": ["i", "c"]}).encode())
     fine(
@@ -297,7 +295,7 @@ def test_records_are_read_back_whatever_they_name(shell: Shell, name: str) -> No
     assert found.processes == {"id": Process("now", "b", "f", {name: "1"}, (name,))}
 
 
-def test_a_record_can_be_written_before_anything_else_and_replaced(shell: Shell) -> None:
+def test_a_record_can_be_written_first_and_replaced(shell: Shell) -> None:
     for text in ("one", "two"):
         fine(shell, RECORD, HOME, "manifest", stdin=json.dumps({"files/a": [text, ""]}).encode())
         assert listed(shell).manifest == {"files/a": Placed(text, "")}
@@ -319,7 +317,7 @@ def test_secrets_are_files_by_kind_name_and_mode(shell: Shell) -> None:
     assert contents(shell)["secrets/config/password/400"] == sha(b"config")
 
 
-def test_a_secret_is_read_back_whole_under_any_mode_and_from_an_earlier_hashlabs_lab(
+def test_a_secret_is_read_back_under_any_mode_and_from_a_lab_of_an_earlier_hashlab(
     shell: Shell,
 ) -> None:
     assert script(shell, READ_SECRET, HOME, "password").code != 0
@@ -338,13 +336,13 @@ def test_a_file_of_an_earlier_lab_makes_way_for_the_folder_of_its_name(shell: Sh
     assert contents(shell) == {"secrets/secret/secret/400": sha(b"new")}
 
 
-def test_what_may_not_be_written_is_replaced_all_the_same(shell: Shell) -> None:
+def test_a_read_only_file_is_replaced_too(shell: Shell) -> None:
     put(shell, {f"{SECRET}/400": b"one"}, mode=0o400)
     put(shell, {f"{SECRET}/400": b"two"}, mode=0o400)
     assert contents(shell) == {f"{SECRET}/400": sha(b"two")}
 
 
-def test_folders_that_are_missing_are_made(shell: Shell) -> None:
+def test_missing_folders_are_made(shell: Shell) -> None:
     put(shell, {"files/new/folder/one": b"1"})
     assert contents(shell) == {"files/new/folder/one": sha(b"1")}
 
@@ -374,12 +372,12 @@ def test_a_folder_does_not_silently_take_the_place_of_a_file(shell: Shell) -> No
     assert contents(shell) == {"files/a": sha(b"1")}
 
 
-def test_deleting_what_is_not_there_is_fine(shell: Shell) -> None:
+def test_deleting_a_missing_file_is_not_an_error(shell: Shell) -> None:
     put(shell, delete=["files/a", "files/b/c"], empty=["files/d"])
     assert kinds(shell) == {}
 
 
-def test_deleting_below_what_became_a_file_is_fine(shell: Shell) -> None:
+def test_deleting_below_a_folder_that_became_a_file_is_not_an_error(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
     put(shell, delete=["files/a/b"])
     assert contents(shell) == {"files/a": sha(b"1")}
@@ -407,14 +405,14 @@ def test_an_archive_that_was_cut_off_anywhere_changes_nothing(shell: Shell) -> N
     assert files_of(listed(shell)) == {"files/a", "files/b"}
 
 
-def test_what_is_no_archive_is_refused(shell: Shell) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
     done = script(shell, PLACE, HOME, WALK, "all", stdin=b"no archive at all" * 100)
     assert done.code != 0
     assert contents(shell) == {"files/a": sha(b"1")}
 
 
-def test_a_file_has_another_identity_after_any_change_and_the_same_without(shell: Shell) -> None:
+def test_a_file_has_another_identity_after_any_change(shell: Shell) -> None:
     put(shell, {"files/a": b"1", "files/b": b"2"})
     before = listed(shell).files
     put(shell, {"files/a": b"3"})
@@ -426,7 +424,7 @@ def test_a_file_has_another_identity_after_any_change_and_the_same_without(shell
     assert listed(shell).files["files/a"].mode == 0o755
 
 
-def test_hashing_leaves_out_what_is_gone_and_tells_the_rest(shell: Shell) -> None:
+def test_hashing_skips_missing_files_and_reports_the_rest(shell: Shell) -> None:
     put(shell, {"files/a": b"1"})
     names = ["files/gone", "files/a", "files/none/b"]
     assert hashed(shell, names) == {"files/a": sha(b"1")}
@@ -443,9 +441,7 @@ def observed(shell: Shell, lab: Lab, *wanted: str) -> MachineFiles:
     return observe_files(shell, lab, "web", wanted=[f"files/{name}" for name in wanted])
 
 
-def test_what_was_written_down_is_believed_while_the_file_is_the_same_one(
-    shell: Shell, tmp_path: Path
-) -> None:
+def test_recorded_hashes_are_used_while_the_file_is_the_same(shell: Shell, tmp_path: Path) -> None:
     lab = small_lab(tmp_path / "lab")
     put(shell, {"files/a": b"1", "files/by hand": b"2"})
     first = observed(shell, lab, "a")
@@ -458,7 +454,7 @@ def test_what_was_written_down_is_believed_while_the_file_is_the_same_one(
     assert observed(shell, lab, "a").files["files/a"].content == f"{sha(b'2')}:755"
 
 
-def test_what_is_known_of_processes_is_read_again(shell: Shell, tmp_path: Path) -> None:
+def test_recorded_processes_are_read_again(shell: Shell, tmp_path: Path) -> None:
     lab = small_lab(tmp_path / "lab")
     known = {"id": Process("now", "b", "f", {"/app/a": "1", "/app/ü": "2"}, ("/app/a",))}
     write_processes(shell, lab, "web", known)
@@ -493,10 +489,10 @@ def test_on_a_real_disk_files_have_their_modes_and_times(tmp_path: Path) -> None
     assert [path.name for path in (top(tmp_path) / SECRET).iterdir()] == ["400"]
 
 
-def test_on_a_real_disk_what_rsync_brought_takes_its_place_with_the_archive(
+def test_on_a_real_disk_files_from_rsync_are_placed_with_the_archive(
     tmp_path: Path,
 ) -> None:
-    """In a folder that its owner may not write to, too."""
+    """This also works in a folder that its owner may not write to."""
     shell = LocalShell(tmp_path)
     put(shell, {"files/old/jar": b"1"}, folders={"files/old": 0o555})
     fine(shell, PLACE, HOME, WALK, "empty")
@@ -524,7 +520,7 @@ def test_on_a_real_disk_no_content_is_left_in_the_scratch_folder(tmp_path: Path)
     assert all(b"s3cret" not in path.read_bytes() for path in left)
 
 
-# What a container can plant in a mount that it may write to.
+# A link that a container can plant in a mount that it may write to.
 
 
 @pytest.fixture
@@ -569,7 +565,7 @@ def test_on_a_real_disk_no_upload_goes_through_a_planted_link(
     assert untouched(precious)
 
 
-def test_on_a_real_disk_what_takes_the_place_of_a_link_to_a_folder_does_not_go_into_it(
+def test_on_a_real_disk_a_link_to_a_folder_is_replaced_and_not_entered(
     tmp_path: Path, precious: Path
 ) -> None:
     shell = LocalShell(tmp_path)
@@ -582,7 +578,7 @@ def test_on_a_real_disk_what_takes_the_place_of_a_link_to_a_folder_does_not_go_i
 
 
 def test_on_a_real_disk_only_regular_files_are_hashed(tmp_path: Path) -> None:
-    """A pipe would wait for ever."""
+    """A pipe would block for ever."""
     shell = LocalShell(tmp_path)
     put(shell, {"files/a": b"1"})
     os.mkfifo(top(tmp_path) / "files/pipe")
@@ -607,10 +603,10 @@ def test_on_a_real_disk_a_link_in_place_of_the_labs_own_folders_is_refused(
     assert untouched(precious)
 
 
-def test_on_a_real_disk_an_upload_keeps_out_of_links_that_come_and_go(
+def test_on_a_real_disk_an_upload_does_not_follow_links_that_appear_meanwhile(
     tmp_path: Path, precious: Path
 ) -> None:
-    """A container may exchange a folder for a link between two steps of an upload."""
+    """A container may replace a folder by a link between two steps of an upload."""
     shell = LocalShell(tmp_path)
     put(shell, {"files/a/key": b"1"}, folders={"files/a": 0o755})
     swapping = f"""
@@ -632,7 +628,7 @@ def test_on_a_real_disk_an_upload_keeps_out_of_links_that_come_and_go(
 
 
 def test_on_a_real_disk_a_reader_that_holds_the_old_file_keeps_it(tmp_path: Path) -> None:
-    """Files are replaced, never written over: nobody reads half of one."""
+    """Files are replaced, never overwritten, so no process reads a partial one."""
     shell = LocalShell(tmp_path)
     put(shell, {"files/a": b"old"})
     with (top(tmp_path) / "files/a").open("rb") as held:
@@ -656,12 +652,12 @@ def test_on_a_real_disk_a_link_in_the_place_of_a_file_is_replaced_and_not_follow
     assert (outside / "precious").read_text() == "1"
 
 
-def test_on_a_real_disk_a_touched_or_renamed_over_file_is_another_one(tmp_path: Path) -> None:
+def test_on_a_real_disk_a_touched_or_replaced_file_is_a_different_one(tmp_path: Path) -> None:
     shell = LocalShell(tmp_path)
     put(shell, {"files/a": b"1", "files/b": b"1"})
     before = listed(shell).files
     a, b = top(tmp_path) / "files/a", top(tmp_path) / "files/b"
-    # The same content, size and time: only the inode or the time of the change tells.
+    # Same content, size and time: only the inode or the time of the change differs.
     stat = a.stat()
     (tmp_path / "other").write_bytes(b"2")
     os.utime(tmp_path / "other", ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -739,7 +735,7 @@ def inside(shell: Shell, text: str, *words: str, paths: Sequence[str] = ()) -> s
 NOBODY = "mounts\0\0places\0entries\0"
 
 
-def test_a_real_process_tells_its_build_and_what_is_mounted(
+def test_a_real_process_shows_its_build_and_its_mounts(
     process: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     (tmp_path / "with space\n").write_bytes(b"content")
@@ -761,10 +757,10 @@ def test_a_real_process_tells_its_build_and_what_is_mounted(
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_real_process_sees_the_very_entry_that_the_machine_has(
+def test_a_real_process_sees_the_same_entry_as_the_machine(
     process: subprocess.Popen[bytes], tmp_path: Path, name: str
 ) -> None:
-    """One text for one entry from both sides: that is why it need not be hashed again."""
+    """The same identity from both sides shows that it need not be hashed again."""
     shell = LocalShell(tmp_path)
     put(shell, {f"files/{name}": b"1"})
     path = f"{top(tmp_path)}/files/{name}"
@@ -801,8 +797,8 @@ exec unshare --mount --propagation private chroot image /busybox sleep 60
 
 @pytest.fixture
 def container(tmp_path: Path) -> Iterator[int]:
-    """The process of a container made by hand; the folder "static" and the file "one" of the
-    machine are mounted in it.
+    """The process of a container made by hand. The machine's folder "static" and file "one" are
+    mounted in it.
     """
     busybox = shutil.which("busybox")
     static = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
@@ -842,22 +838,22 @@ def test_links_of_an_image_are_followed_within_the_container(
     assert listed(shell).files["files/static"].is_same_folder(found.identities[place])
 
 
-def test_what_is_not_in_a_container_is_not_looked_for_on_the_machine(
+def test_a_file_missing_in_a_container_is_not_searched_on_the_machine(
     container: int, tmp_path: Path
 ) -> None:
-    """The machine has /etc/passwd; the container has neither that nor an end of its loop."""
+    """The machine has /etc/passwd. The container does not, and has an endless loop of links."""
     (tmp_path / "machine").write_text("of the machine")
     paths = ["/etc/passwd", f"{tmp_path}/machine", "/loop", "/absolute/none", "/busybox/none"]
     words = [word for path in paths for word in (str(container), path)]
     assert read_listing(inside(LocalShell(tmp_path), READ_INSIDE, *words)).identities == {}
 
 
-def test_a_mount_below_a_mount_is_told(container: int, tmp_path: Path) -> None:
+def test_a_mount_below_a_mount_is_reported(container: int, tmp_path: Path) -> None:
     found = read_listing(inside(LocalShell(tmp_path), READ_INSIDE, str(container), ""))
     assert {"/srv/www", "/srv/www/below", "/etc/one", "/data/a b"} <= found.mounted[container]
 
 
-def test_a_mount_of_one_file_shows_the_old_one_when_that_is_replaced(
+def test_a_mount_of_one_file_shows_the_old_file_after_it_is_replaced(
     container: int, tmp_path: Path
 ) -> None:
     shell = LocalShell(tmp_path)
@@ -875,7 +871,7 @@ def test_a_mount_of_one_file_shows_the_old_one_when_that_is_replaced(
     assert inside(shell, HASH_INSIDE, paths=[path]) == f"{sha(b'3')}  {path}\0"
 
 
-def test_the_fake_machine_tells_of_processes_in_the_same_words(tmp_path: Path) -> None:
+def test_the_fake_machine_reports_processes_in_the_same_form(tmp_path: Path) -> None:
     shell = FakeShell(FakeMachine("web", IPv4Address("192.168.60.6")))
     paths = ["/proc/999999999/root/etc/passwd"]
     for one in (shell, LocalShell(tmp_path)):
@@ -885,7 +881,7 @@ def test_the_fake_machine_tells_of_processes_in_the_same_words(tmp_path: Path) -
         assert inside(one, HASH_INSIDE, paths=paths) == ""
 
 
-def test_files_and_processes_are_told_in_one_program(shell: Shell) -> None:
+def test_one_program_reports_files_and_processes(shell: Shell) -> None:
     assert parse(inside(shell, READ_ALL, HOME)) == (MachineFiles(), NOBODY)
     put(shell, {"files/a b": b"1", f"{SECRET}/400": b"2"}, links={"files/link": "hashlab"})
     fine(shell, RECORD, HOME, "manifest", stdin=b'{"files/a b": ["i", "c"]}')
@@ -897,7 +893,7 @@ def test_files_and_processes_are_told_in_one_program(shell: Shell) -> None:
     assert rest == NOBODY
 
 
-def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:
+def test_a_process_without_a_build_is_reported_as_such(tmp_path: Path) -> None:
     if not Path("/proc/self/environ").exists():
         pytest.skip("no /proc on this system")
     started = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"]})
@@ -910,11 +906,9 @@ def test_a_process_without_a_build_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "it's", '"', "$(touch HACKED)", "#{1}"])
-def test_waiting_for_a_file_ends_when_it_is_there_whatever_its_name(
-    tmp_path: Path, name: str
-) -> None:
+def test_waiting_for_a_file_with_any_name_ends_once_it_exists(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    words = shlex.split(wait_for(path))  # Vagrant splits it in the same way
+    words = shlex.split(wait_for(path))  # Vagrant splits the command in the same way
     waiting = subprocess.Popen(words, cwd=tmp_path)
     with pytest.raises(subprocess.TimeoutExpired):
         waiting.wait(0.2)

@@ -46,7 +46,7 @@ def checked(world: World, text: str, signature: str, signers: Path, folder: Path
         return check_signature(world, text, path, signers, where="here", track=track)
 
 
-def test_a_box_is_known_by_who_signed_it(world: World, tmp_path: Path) -> None:
+def test_a_box_is_identified_by_its_signer(world: World, tmp_path: Path) -> None:
     key = keys(tmp_path, "ann key")
     with track_of() as track:
         signature = signature_of(world, TEXT, key, track)
@@ -65,7 +65,7 @@ def test_a_box_is_known_by_who_signed_it(world: World, tmp_path: Path) -> None:
         checked(world, TEXT, "rubbish", signers, tmp_path)
 
 
-def test_a_signature_for_something_else_does_not_count(world: World, tmp_path: Path) -> None:
+def test_a_signature_of_another_file_does_not_count(world: World, tmp_path: Path) -> None:
     key = keys(tmp_path, "ann")
     words = ["ssh-keygen", "-Y", "sign", "-f", str(key), "-n", "git"]
     done = subprocess.run(words, input=TEXT, capture_output=True, text=True, check=True)
@@ -74,7 +74,7 @@ def test_a_signature_for_something_else_does_not_count(world: World, tmp_path: P
         checked(world, TEXT, done.stdout, allowed(tmp_path, key), tmp_path)
 
 
-def test_a_key_that_cannot_sign_is_told(world: World, tmp_path: Path) -> None:
+def test_a_key_that_cannot_sign_is_reported(world: World, tmp_path: Path) -> None:
     locked = keys(tmp_path, "locked", "secret passphrase")
     (tmp_path / "no key").write_text("no key")
     expected: list[tuple[Path, type[HashlabError]]] = [

@@ -1,4 +1,4 @@
-"""The script of snapshots on real folders that look like an engine's."""
+"""The script of snapshots, on real folders that look like an engine's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(path: Path, text: str = "x\n") -> None:
 def engine_folder(folder: Path) -> Path:
     """An engine with two image layers, a container, a volume and a Swarm."""
     for number, layer in enumerate(LAYERS):
-        # As Docker writes it: without a line's end.
+        # As Docker writes it, without a newline at the end.
         write(folder / f"image/overlay2/layerdb/sha256/{number}/cache-id", layer)
         write(folder / f"overlay2/{layer}/diff/file", layer)
     write(folder / "overlay2/l/SHORT")
@@ -60,12 +60,12 @@ def take(engine: Path, snapshot: Path) -> None:
 def restore(snapshot: Path, engine: Path) -> None:
     run("stage", (snapshot, engine))
     run("swap", (snapshot, engine))
-    # The machine does that when it starts.
+    # The machine does this when it starts.
     shutil.rmtree(engine / ".hashlab-old")
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Content by path of everything but the Swarm."""
+    """Return the content of everything but the Swarm, by path."""
     return {
         path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else ""
         for path in sorted(folder.rglob("*"))
@@ -93,9 +93,7 @@ def test_layers_of_images_are_shared_and_all_else_is_copied(engine: Path, snapsh
     assert not (data / "swarm").exists()
 
 
-def test_a_layer_that_comes_while_machines_still_run_is_copied(
-    engine: Path, tmp_path: Path
-) -> None:
+def test_a_layer_that_appears_before_the_pause_is_copied(engine: Path, tmp_path: Path) -> None:
     (tmp_path / "snapshot").mkdir()
     run("link", (engine, tmp_path / "snapshot"))
     write(engine / "image/overlay2/layerdb/sha256/9/cache-id", "zzz")
@@ -107,7 +105,7 @@ def test_a_layer_that_comes_while_machines_still_run_is_copied(
 
 
 def database(engine: Path, *networks: tuple[str, str]) -> Path:
-    """The engine's database of networks, as far as it is text."""
+    """The text of the engine's database of networks."""
     kinds = (
         f'{{"name":"{name}","networkType":"{kind}","persist":true}}' for name, kind in networks
     )
@@ -122,7 +120,7 @@ OWN = (
 )
 
 
-def test_networks_are_left_out_unless_somebody_has_made_one(engine: Path, tmp_path: Path) -> None:
+def test_networks_are_left_out_unless_a_user_created_one(engine: Path, tmp_path: Path) -> None:
     database(engine, *OWN)
     take(engine, tmp_path / "without")
     assert not (tmp_path / "without/data/network").exists()
@@ -131,7 +129,7 @@ def test_networks_are_left_out_unless_somebody_has_made_one(engine: Path, tmp_pa
     assert (tmp_path / "with/data/network/files/local-kv.db").exists()
 
 
-def test_an_engine_without_images_is_kept_too(tmp_path: Path) -> None:
+def test_an_engine_without_images_is_saved_too(tmp_path: Path) -> None:
     write(tmp_path / "engine/overlay2/l/SHORT")
     take(tmp_path / "engine", tmp_path / "snapshot")
     assert (tmp_path / "snapshot/layers").read_text() == ""
@@ -139,7 +137,7 @@ def test_an_engine_without_images_is_kept_too(tmp_path: Path) -> None:
 
 
 def later(engine: Path) -> None:
-    """What happens to an engine after a snapshot."""
+    """Change an engine after a snapshot."""
     write(engine / "volumes/v/_data/rows", "now\n")
     write(engine / "volumes/w/_data/rows")
     write(engine / "overlay2/ccc/diff/written", "again\n")
@@ -151,13 +149,13 @@ def later(engine: Path) -> None:
 
 
 def gone(engine: Path) -> None:
-    """As for a machine that is made anew."""
+    """Remove an engine, as for a machine that is recreated."""
     shutil.rmtree(engine)
     engine.mkdir()
 
 
 @pytest.mark.parametrize("happened", [later, gone, lambda _: None], ids=["later", "gone", "none"])
-def test_a_restored_engine_is_that_of_the_snapshot_however_often(
+def test_a_restored_engine_equals_the_snapshot_after_any_number_of_restores(
     engine: Path, snapshot: Path, happened: Callable[[Path], None]
 ) -> None:
     before = tree(engine)
@@ -170,7 +168,7 @@ def test_a_restored_engine_is_that_of_the_snapshot_however_often(
     assert tree(snapshot) == kept
 
 
-def test_what_a_restored_engine_writes_does_not_reach_the_snapshot(
+def test_writes_of_a_restored_engine_do_not_change_the_snapshot(
     engine: Path, snapshot: Path
 ) -> None:
     restore(snapshot, engine)
@@ -181,7 +179,7 @@ def test_what_a_restored_engine_writes_does_not_reach_the_snapshot(
     assert tree(snapshot) == kept
 
 
-def test_layers_that_are_there_are_not_linked_again(engine: Path, snapshot: Path) -> None:
+def test_existing_layers_are_not_linked_again(engine: Path, snapshot: Path) -> None:
     run("stage", (snapshot, engine))
     staged = {path.name for path in (engine / ".hashlab-new/overlay2").iterdir()}
     assert staged == {"ccc", "ccc-init", "l"}
@@ -195,14 +193,14 @@ def test_staging_changes_nothing_that_a_running_engine_uses(engine: Path, snapsh
     assert now == before
 
 
-def test_of_a_copy_that_is_not_wanted_nothing_stays(engine: Path, snapshot: Path) -> None:
+def test_an_unwanted_copy_is_removed_completely(engine: Path, snapshot: Path) -> None:
     before = tree(engine)
     run("stage", (snapshot, engine))
     run("unstage", (snapshot, engine))
     assert tree(engine) == before
 
 
-def test_a_restore_that_was_cut_off_can_be_done_again(engine: Path, snapshot: Path) -> None:
+def test_a_restore_that_was_cut_off_can_be_repeated(engine: Path, snapshot: Path) -> None:
     before = tree(engine)
     later(engine)
     run("stage", (snapshot, engine))
@@ -213,7 +211,7 @@ def test_a_restore_that_was_cut_off_can_be_done_again(engine: Path, snapshot: Pa
     assert tree(engine) == before
 
 
-def test_what_is_staged_waits_for_data_that_a_killed_run_still_puts_back(
+def test_staging_waits_for_a_killed_run_that_still_restores_data(
     engine: Path, snapshot: Path
 ) -> None:
     held = os.open(engine, os.O_RDONLY)
@@ -249,7 +247,7 @@ def test_a_container_that_an_engine_makes_later_breaks_no_snapshot(engine: Path)
     assert told(snapshot) != before
 
 
-def test_a_snapshot_tells_its_entries_bytes_hash_and_its_own_disk(
+def test_a_snapshot_is_described_by_entries_bytes_hash_and_own_disk(
     engine: Path, snapshot: Path
 ) -> None:
     entries, size, digest, own = told(snapshot)
@@ -261,7 +259,7 @@ def test_a_snapshot_tells_its_entries_bytes_hash_and_its_own_disk(
     assert int(own) == sum(p.stat().st_blocks * 512 for p in copied)
 
 
-def test_sharing_a_layer_once_more_does_not_change_what_is_told(
+def test_sharing_a_layer_again_does_not_change_the_description(
     engine: Path, snapshot: Path
 ) -> None:
     before = told(snapshot)
@@ -293,20 +291,22 @@ def link(data: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [remove, rename, rewrite, add, link])
-def test_every_change_to_a_snapshot_is_told(snapshot: Path, change: Callable[[Path], None]) -> None:
+def test_every_change_to_a_snapshot_changes_its_description(
+    snapshot: Path, change: Callable[[Path], None]
+) -> None:
     before = told(snapshot)
     change(snapshot / "data")
     assert told(snapshot)[:3] != before[:3]
 
 
-def test_a_changed_list_of_layers_is_told(snapshot: Path) -> None:
+def test_a_changed_list_of_layers_changes_the_description(snapshot: Path) -> None:
     before = told(snapshot)
     (snapshot / "layers").write_text("aaa\n")
     assert told(snapshot) != before
 
 
 @pytest.mark.parametrize("what", ["link", "copy", "tell", "stage", "swap"])
-def test_one_folder_that_is_not_there_fails_the_whole(
+def test_one_missing_folder_fails_the_whole(
     engine: Path, snapshot: Path, tmp_path: Path, what: str
 ) -> None:
     pairs = [f"{engine}:{tmp_path / 'other'}", f"{tmp_path}/no:{tmp_path}/never"]
@@ -321,7 +321,7 @@ def test_one_folder_that_is_not_there_fails_the_whole(
 
 
 def test_the_script_leaves_no_process_behind_that_holds_its_output(snapshot: Path) -> None:
-    # communicate() returns only when nobody holds the pipe any more.
+    # communicate() returns only when no process holds the pipe any more.
     subprocess.run(
         ["sh", "-c", SCRIPT, "sh", "tell", f":{snapshot}"],
         stdout=subprocess.PIPE,
@@ -331,7 +331,7 @@ def test_the_script_leaves_no_process_behind_that_holds_its_output(snapshot: Pat
     )
 
 
-# What a machine's root may plant in its own folder, to reach what is elsewhere.
+# Entries that a machine's root may plant in its own folder to reach other files.
 
 
 def fails(what: str, *pairs: tuple[Path | str, Path]) -> str:
@@ -344,7 +344,7 @@ def fails(what: str, *pairs: tuple[Path | str, Path]) -> str:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """The folder of another machine, of which nothing may get into a snapshot or be changed."""
+    """The folder of another machine. Nothing of it may get into a snapshot or be changed."""
     write(tmp_path / "elsewhere/secret", "secret\n")
     write(tmp_path / "elsewhere/overlay2/aaa/diff/secret", "secret\n")
     return tmp_path / "elsewhere"
@@ -367,14 +367,15 @@ def test_a_layers_name_is_no_path_and_no_option(
     take(engine, tmp_path / "snapshot")
     assert (tmp_path / "snapshot/layers").read_text().split() == list(LAYERS)
     assert "secret" not in "".join(tree(tmp_path / "snapshot").values())
-    (tmp_path / "snapshot/layers").write_text(f"{name}\naaa\nbbb\n")  # of an older hashlab
+    # a snapshot of an older hashlab
+    (tmp_path / "snapshot/layers").write_text(f"{name}\naaa\nbbb\n")
     restore(tmp_path / "snapshot", engine)
     assert untouched(elsewhere)
 
 
 @pytest.mark.parametrize("name", ["-v", "--target-directory=x", "a b", "new\nline", "'", "ü*"])
 @pytest.mark.parametrize("where", [".", "overlay2"])
-def test_names_that_look_like_something_else_travel_as_names(
+def test_names_that_look_like_options_or_paths_stay_names(
     engine: Path, tmp_path: Path, name: str, where: str
 ) -> None:
     write(engine / where / name / "file", "kept\n")
@@ -396,7 +397,7 @@ def test_names_that_look_like_something_else_travel_as_names(
         "engine-id",
     ],
 )
-def test_a_pipe_is_kept_and_put_back_without_being_read(
+def test_a_pipe_is_saved_and_restored_without_being_read(
     engine: Path, tmp_path: Path, name: str
 ) -> None:
     (engine / name).parent.mkdir(parents=True, exist_ok=True)
@@ -406,7 +407,7 @@ def test_a_pipe_is_kept_and_put_back_without_being_read(
     run("tell", ("", tmp_path / "snapshot"))
     (engine / name).unlink()
     restore(tmp_path / "snapshot", engine)
-    # Networks are left out unless somebody has made one.
+    # Networks are left out unless a user created one.
     assert (engine / name).is_fifo() is not name.startswith("network")
 
 

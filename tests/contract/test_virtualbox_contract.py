@@ -1,7 +1,7 @@
-"""What Vagrant itself makes of a VirtualBox lab: it runs for real, on a VirtualBox that is not one.
+"""Vagrant's real behaviour in a VirtualBox lab, on a stand-in for VirtualBox.
 
-A program VBoxManage that answers as VirtualBox does, and boots nothing, stands on the PATH. So
-Vagrant's provider is loaded, reads the box and the Vagrantfile, and gives its commands.
+A program VBoxManage on the PATH answers as VirtualBox does, and boots nothing. So Vagrant loads its
+provider, reads the box and the Vagrantfile, and gives its commands.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def virtualbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.parent.mkdir()
     state = tmp_path / "virtualbox"
     state.mkdir()
-    # Tools get an environment of their own, in which no variable of a test's arrives.
+    # Tools get a clean environment without the test's variables.
     program.write_text(
         f'#!/bin/sh\nexport FAKE_VIRTUALBOX="{state}"\n'
         f'exec "{sys.executable}" -I -S "{STANDIN}" "$@"\n'
@@ -80,7 +80,7 @@ def base_box(folder: Path, kind: str) -> VirtualBoxBase:
 
 
 def make_world(lab: Lab, folder: Path) -> World:
-    """A world whose laptop is real but for its VirtualBox and its Docker Engine."""
+    """Make a world whose laptop is real except for its VirtualBox and its Docker Engine."""
     world = Outside(lab, folder / "laptop").world()
     runner = ProcessRunner(children=folder / "children")
     return replace(
@@ -126,7 +126,7 @@ def prepared(virtualbox: Path, tmp_path: Path) -> Prepare:
 
 
 def vagrant(world: World, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run Vagrant by hand beside the rendered Vagrantfile."""
+    """Run Vagrant by hand with the rendered Vagrantfile."""
     return subprocess.run(
         ["vagrant", *words],
         cwd=world.state.own,
@@ -143,7 +143,7 @@ def vagrant(world: World, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def logged(virtualbox: Path) -> list[tuple[int, list[str]]]:
-    """The commands VBoxManage got, with the process that gave each."""
+    """Return the commands that VBoxManage got, each with the process that gave it."""
     lines = (virtualbox / "log").read_text().splitlines()
     return [(entry["parent"], entry["words"]) for entry in map(json.loads, lines)]
 
@@ -171,7 +171,7 @@ BROKEN = {
 }
 
 
-def test_vagrant_refuses_a_vagrantfile_that_is_broken_in_any_of_these_ways(
+def test_vagrant_refuses_a_broken_vagrantfile(
     prepared: Prepare,
 ) -> None:
     world = prepared("debian")
@@ -185,7 +185,7 @@ def test_vagrant_refuses_a_vagrantfile_that_is_broken_in_any_of_these_ways(
     assert passed == []
 
 
-def test_where_virtualbox_is_missing_vagrant_validates_nothing(
+def test_without_virtualbox_vagrant_validates_nothing(
     prepared: Prepare, virtualbox: Path, tmp_path: Path
 ) -> None:
     world = prepared("flatcar")
@@ -202,7 +202,7 @@ def failing_boot(world: World) -> LabError:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_first_machine_imports_the_box_and_is_set_up_as_the_lab_says(
+def test_the_first_machine_imports_the_box_and_is_configured_as_in_the_lab(
     prepared: Prepare, virtualbox: Path, kind: str
 ) -> None:
     world = prepared(kind)
@@ -234,7 +234,7 @@ def test_the_first_machine_imports_the_box_and_is_set_up_as_the_lab_says(
         assert machine["properties"] == {}
 
 
-def test_once_the_box_is_imported_machines_are_cloned_from_it_at_once(
+def test_once_the_box_is_imported_machines_are_cloned_in_parallel(
     prepared: Prepare, virtualbox: Path
 ) -> None:
     world = prepared("flatcar")
@@ -261,7 +261,9 @@ def test_once_the_box_is_imported_machines_are_cloned_from_it_at_once(
     assert web["forwards"]["site"] == f"tcp,127.0.0.1,{port},,80"
 
 
-def test_the_box_is_registered_with_all_its_maker_put_in(prepared: Prepare, tmp_path: Path) -> None:
+def test_the_box_is_registered_with_all_members_of_the_base_box(
+    prepared: Prepare, tmp_path: Path
+) -> None:
     world = prepared("debian")
     [registered] = (tmp_path / "vagrant.d/boxes").glob("*/*/virtualbox")
     for name, text in MEMBERS.items():

@@ -1,4 +1,4 @@
-"""The real watcher on a real folder tells what the unit tests' fake was told to tell."""
+"""The real watcher on a real folder reports what the unit tests' fake was prepared to report."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def watcher(folder: Path) -> Iterator[FileWatcher]:
     made.close()
 
 
-def told(watcher: FileWatcher, path: Path) -> dict[Path, float]:
-    """Everything up to and with a change of ``path``."""
+def changes_until(watcher: FileWatcher, path: Path) -> dict[Path, float]:
+    """Return all changes up to and including a change of ``path``."""
     found: dict[Path, float] = {}
     end = time.monotonic() + SECONDS
     while path not in found:
@@ -52,7 +52,7 @@ def told(watcher: FileWatcher, path: Path) -> dict[Path, float]:
 
 
 def settle(watcher: FileWatcher, folder: Path) -> dict[Path, float]:
-    """Everything told so far: one more change, which comes after all others, ends the list."""
+    """Return all changes so far. One more change, which comes after all others, ends the list."""
     last = {folder / "deep/last", folder / "flat/last"}
     for path in last:
         path.write_text(str(time.monotonic()))
@@ -65,14 +65,14 @@ def settle(watcher: FileWatcher, folder: Path) -> dict[Path, float]:
 
 
 @pytest.mark.parametrize("name", ["deep/a.txt", "deep/sub/b.txt", "flat/c.txt"])
-def test_an_edit_is_told_with_its_time(watcher: FileWatcher, folder: Path, name: str) -> None:
+def test_an_edit_is_reported_with_its_time(watcher: FileWatcher, folder: Path, name: str) -> None:
     before = time.time()
     (folder / name).write_text("2")
-    moment = told(watcher, folder / name)[folder / name]
+    moment = changes_until(watcher, folder / name)[folder / name]
     assert before - 0.05 < moment <= time.time()
 
 
-def test_a_file_replaced_by_rename_as_editors_do_is_told_again_and_again(
+def test_a_file_replaced_by_rename_is_reported_each_time(
     watcher: FileWatcher, folder: Path
 ) -> None:
     for name in ("deep/a.txt", "flat/c.txt"):
@@ -81,50 +81,48 @@ def test_a_file_replaced_by_rename_as_editors_do_is_told_again_and_again(
             fresh = path.with_name(path.name + "~")
             fresh.write_text(content)
             fresh.replace(path)
-            told(watcher, path)
+            changes_until(watcher, path)
 
 
-def test_a_file_that_is_made_or_deleted_is_told(watcher: FileWatcher, folder: Path) -> None:
+def test_a_new_or_deleted_file_is_reported(watcher: FileWatcher, folder: Path) -> None:
     for parent in ("deep", "deep/sub", "flat"):
         path = folder / parent / "new.txt"
         path.touch()
-        told(watcher, path)
+        changes_until(watcher, path)
         path.unlink()
-        told(watcher, path)
+        changes_until(watcher, path)
 
 
-def test_a_new_folder_is_watched_with_all_that_comes_into_it(
-    watcher: FileWatcher, folder: Path
-) -> None:
+def test_a_new_folder_is_watched_with_its_later_content(watcher: FileWatcher, folder: Path) -> None:
     new = folder / "deep/new/inner"
     new.mkdir(parents=True)
     (new / "e.txt").write_text("1")
-    told(watcher, folder / "deep/new")
-    # What was written before the folder was watched is under it, and the folder itself was told.
+    changes_until(watcher, folder / "deep/new")
+    # A file written before the folder was watched is below it, and the folder itself was reported.
     settle(watcher, folder)
     (new / "e.txt").write_text("2")
-    told(watcher, new / "e.txt")
+    changes_until(watcher, new / "e.txt")
 
 
-def test_a_folder_that_is_moved_away_and_another_in_its_place_are_told(
+def test_a_moved_folder_and_its_replacement_are_reported(
     watcher: FileWatcher, folder: Path
 ) -> None:
     (folder / "deep/sub").rename(folder / "elsewhere")
-    told(watcher, folder / "deep/sub")
+    changes_until(watcher, folder / "deep/sub")
     (folder / "deep/sub").mkdir()
     (folder / "deep/sub/b.txt").write_text("another")
-    told(watcher, folder / "deep/sub")
+    changes_until(watcher, folder / "deep/sub")
     settle(watcher, folder)
     (folder / "deep/sub/b.txt").write_text("more")
-    told(watcher, folder / "deep/sub/b.txt")
+    changes_until(watcher, folder / "deep/sub/b.txt")
 
 
-def test_a_removed_tree_is_told(watcher: FileWatcher, folder: Path) -> None:
+def test_a_removed_tree_is_reported(watcher: FileWatcher, folder: Path) -> None:
     shutil.rmtree(folder / "deep/sub")
-    told(watcher, folder / "deep/sub")
+    changes_until(watcher, folder / "deep/sub")
 
 
-def test_in_a_linked_folder_changes_are_told_under_the_name_of_the_link(
+def test_changes_in_a_linked_folder_are_reported_under_the_links_name(
     watcher: FileWatcher, folder: Path
 ) -> None:
     (folder / "real").mkdir()
@@ -132,24 +130,24 @@ def test_in_a_linked_folder_changes_are_told_under_the_name_of_the_link(
     (folder / "link").symlink_to(folder / "real")
     watcher.watch(Folders(frozenset({folder / "link"}), frozenset({folder})))
     (folder / "real/f.txt").write_text("2")
-    told(watcher, folder / "link/f.txt")
+    changes_until(watcher, folder / "link/f.txt")
     (folder / "link").unlink()
-    told(watcher, folder / "link")
+    changes_until(watcher, folder / "link")
 
 
-def test_a_flat_folder_tells_nothing_from_below(watcher: FileWatcher, folder: Path) -> None:
+def test_a_flat_folder_reports_nothing_from_below(watcher: FileWatcher, folder: Path) -> None:
     (folder / "flat/sub/d.txt").write_text("2")
     assert folder / "flat/sub/d.txt" not in settle(watcher, folder)
 
 
-def test_reading_is_no_change(watcher: FileWatcher, folder: Path) -> None:
+def test_reading_is_not_a_change(watcher: FileWatcher, folder: Path) -> None:
     settle(watcher, folder)
     for path in folder.rglob("*.txt"):
         path.read_text()
     assert settle(watcher, folder) == {}
 
 
-def test_nothing_is_lost_while_nobody_asks_or_other_folders_are_named(
+def test_no_change_is_lost_between_calls_or_while_folders_are_replaced(
     watcher: FileWatcher, folder: Path
 ) -> None:
     (folder / "deep/a.txt").write_text("2")
@@ -162,39 +160,39 @@ def test_nothing_is_lost_while_nobody_asks_or_other_folders_are_named(
     assert folder / "deep/sub/b.txt" in found
 
 
-def test_a_time_of_another_day_is_not_believed(watcher: FileWatcher, folder: Path) -> None:
-    """The time of content may be set by anybody; that of the change of it is the kernel's."""
+def test_an_implausible_time_is_ignored(watcher: FileWatcher, folder: Path) -> None:
+    """Any program may set the time of the content; the time of the change is the kernel's."""
     path = folder / "deep/a.txt"
     path.write_text("2")
     os.utime(path, (1.0, 1.0))
-    assert told(watcher, path)[path] > time.time() - 60
+    assert changes_until(watcher, path)[path] > time.time() - 60
 
 
-def test_silence_lasts_as_long_as_was_asked_for(watcher: FileWatcher, folder: Path) -> None:
+def test_without_a_change_the_call_lasts_as_long_as_requested(
+    watcher: FileWatcher, folder: Path
+) -> None:
     settle(watcher, folder)
     before = time.monotonic()
     assert watcher.saves(0.2) == {}
     assert 0.2 <= time.monotonic() - before < 5
 
 
-def test_a_change_comes_soon(watcher: FileWatcher, folder: Path) -> None:
-    """The middle of several, for the machine may be busy with other things."""
+def test_a_change_is_reported_soon(watcher: FileWatcher, folder: Path) -> None:
+    """The median of several, because the machine may be busy with other things."""
     taken = []
     for number in range(9):
         settle(watcher, folder)
         before = time.monotonic()
         (folder / "deep/a.txt").write_text(str(number))
-        told(watcher, folder / "deep/a.txt")
+        changes_until(watcher, folder / "deep/a.txt")
         taken.append(time.monotonic() - before)
     assert sorted(taken)[4] < 0.1
 
 
-def test_a_folder_that_is_gone_already_is_left_to_the_next_look(
-    watcher: FileWatcher, folder: Path
-) -> None:
+def test_a_vanished_folder_is_left_to_the_next_call(watcher: FileWatcher, folder: Path) -> None:
     watcher.watch(Folders(frozenset({folder / "gone"}), frozenset({folder / "flat"})))
     (folder / "flat/c.txt").write_text("2")
-    told(watcher, folder / "flat/c.txt")
+    changes_until(watcher, folder / "flat/c.txt")
 
 
 def test_after_close_no_thread_is_left(folder: Path) -> None:
@@ -242,7 +240,7 @@ except OSError:
 
 
 def test_each_limit_of_the_laptop_has_its_own_advice() -> None:
-    """As another user, whose limits are then used up: nobody else's."""
+    """Runs as another user, whose limits are then used up without affecting others."""
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("takes another user's place, which only root may")
     with tempfile.TemporaryDirectory() as folder:
@@ -268,7 +266,7 @@ def test_advice_names_the_limit_that_was_reached(failure: str, expected: str) ->
     assert advice("something else") == ""
 
 
-def test_a_folder_that_goes_while_watching_begins_leaves_the_others_watched(
+def test_a_folder_that_vanishes_at_the_start_leaves_the_others_watched(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = watching.watch
@@ -284,11 +282,11 @@ def test_a_folder_that_goes_while_watching_begins_leaves_the_others_watched(
     watcher = FileWatcher()
     watcher.watch(Folders(frozenset({folder / "deep", folder / "gone"})))
     (folder / "deep/a.txt").write_text("2")
-    assert folder / "deep/a.txt" in told(watcher, folder / "deep/a.txt")
+    assert folder / "deep/a.txt" in changes_until(watcher, folder / "deep/a.txt")
     watcher.close()
 
 
-def test_a_laptop_that_cannot_watch_more_is_told_with_what_to_do(
+def test_a_laptop_that_cannot_watch_more_gives_a_next_step(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Workers as real processes: kept warm, started anew when they must be, and never left behind."""
+"""Workers as real processes: kept running, restarted when necessary, and never left behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hashlab.protocols import BuildAnswer, BuildRequest
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="reads /proc")
 PATIENCE = 20.0
 
-# Does what the target says, and tells its number as the detail.
+# Does what the target says, and answers with its process id as the detail.
 WORKER = """
 import json, os, subprocess, sys, time
 from pathlib import Path
@@ -69,7 +69,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProcessWorkers]:
-    """The real workers, quick to insist; none is left."""
+    """The real workers, with a short delay before they are killed; none is left."""
     monkeypatch.setattr(workers, "END_SECONDS", 0.5)
     made = ProcessWorkers()
     yield made
@@ -106,7 +106,7 @@ def ask(
 def ask_at_once(
     pool: ProcessWorkers, folder: Path, script: str, targets: Sequence[str]
 ) -> list[BuildAnswer]:
-    """Ask a worker of its own for several artifacts."""
+    """Ask a separate worker for several artifacts in one call."""
     (folder / "several.py").write_text(script)
     requests = [BuildRequest(target, "out", (), ()) for target in targets]
     command = (sys.executable, "several.py")
@@ -121,7 +121,7 @@ def ask_at_once(
 
 
 def lives(pid: int) -> bool:
-    """Whether a process is still at work."""
+    """Return whether a process is still running."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -137,14 +137,12 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def pids(folder: Path) -> list[int]:
-    """The numbers that a worker and its child wrote down."""
+    """Return the process ids that a worker and its child wrote to a file."""
     until(lambda: (folder / "pids").exists() and len((folder / "pids").read_text().split()) == 2)
     return [int(word) for word in (folder / "pids").read_text().split()]
 
 
-def test_a_worker_is_told_what_changed_in_the_labs_folder(
-    pool: ProcessWorkers, folder: Path
-) -> None:
+def test_a_worker_gets_the_changes_in_the_labs_folder(pool: ProcessWorkers, folder: Path) -> None:
     asked, cwd, session = json.loads(ask(pool, folder, "echo").output)
     assert asked == {
         "id": 1,
@@ -167,7 +165,7 @@ def test_a_worker_stays_warm_from_one_request_to_the_next(
 
 
 @pytest.mark.parametrize("result", ["failed", "rebuild"])
-def test_what_a_worker_answers_is_passed_on_and_it_stays(
+def test_a_workers_answer_is_passed_on_and_it_stays(
     pool: ProcessWorkers, folder: Path, result: str
 ) -> None:
     first = ask(pool, folder).detail
@@ -180,7 +178,7 @@ def test_detail_and_output_may_be_missing(pool: ProcessWorkers, folder: Path) ->
     assert ask(pool, folder, 'say {"id": 1, "result": "done"}') == BuildAnswer("done", "", "")
 
 
-def test_a_worker_that_died_between_two_requests_is_started_anew(
+def test_a_worker_that_died_between_two_requests_is_restarted(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     first = int(ask(pool, folder).detail)
@@ -192,7 +190,7 @@ def test_a_worker_that_died_between_two_requests_is_started_anew(
 
 
 @pytest.mark.parametrize(("word", "code"), [("die", 3), ("die in the middle", 4)])
-def test_a_worker_that_dies_instead_of_answering_is_a_failure_that_tells_its_last_words(
+def test_a_worker_that_dies_instead_of_answering_is_a_failure_with_its_last_output(
     pool: ProcessWorkers, folder: Path, word: str, code: int
 ) -> None:
     first = ask(pool, folder).detail
@@ -226,7 +224,7 @@ def test_a_worker_that_dies_instead_of_answering_is_a_failure_that_tells_its_las
         '{"id": "NUMBER", "result": "done"}',
     ],
 )
-def test_a_worker_that_says_nonsense_is_a_failure_and_is_not_believed_again(
+def test_a_worker_with_an_invalid_answer_is_a_failure_and_is_not_used_again(
     pool: ProcessWorkers, folder: Path, said: str
 ) -> None:
     first = int(ask(pool, folder).detail)
@@ -237,7 +235,7 @@ def test_a_worker_that_says_nonsense_is_a_failure_and_is_not_believed_again(
     assert int(ask(pool, folder).detail) != first
 
 
-def test_an_answer_nobody_asked_for_is_not_taken_for_the_next_one(
+def test_an_unrequested_answer_is_not_used_for_the_next_request(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     assert ask(pool, folder, "two answers").result == "done"
@@ -258,15 +256,17 @@ def test_a_worker_that_never_answers_is_ended_with_all_its_children(
     until(lambda: not any(lives(pid) for pid in pids(folder)))
 
 
-def test_right_after_it_was_ended_another_one_answers(pool: ProcessWorkers, folder: Path) -> None:
-    """One that was killed a moment ago still looks alive."""
+def test_a_new_worker_answers_right_after_the_old_one_was_killed(
+    pool: ProcessWorkers, folder: Path
+) -> None:
+    """A process that was killed a moment ago still looks alive."""
     for _ in range(5):
         with pytest.raises(LabError, match="did not answer"):
             ask(pool, folder, "never", timeout=0.05)
         assert ask(pool, folder).result == "done"
 
 
-def test_a_worker_that_closes_its_output_and_lives_on_is_no_hang(
+def test_a_worker_that_closes_its_output_and_lives_on_does_not_block(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     first = int(ask(pool, folder).detail)
@@ -298,7 +298,7 @@ def test_a_cancelled_run_ends_the_worker_with_all_its_children(
     assert int(ask(pool, folder).detail) not in family
 
 
-def test_a_run_that_was_cancelled_already_asks_nobody(pool: ProcessWorkers, folder: Path) -> None:
+def test_a_cancelled_run_sends_no_request(pool: ProcessWorkers, folder: Path) -> None:
     first = ask(pool, folder).detail
     cancel = CancelToken()
     cancel.cancel()
@@ -309,7 +309,7 @@ def test_a_run_that_was_cancelled_already_asks_nobody(pool: ProcessWorkers, fold
 
 
 def heard(pool: ProcessWorkers, folder: Path) -> list[str]:
-    """Ask a worker that answers only when its lines were passed on."""
+    """Ask a worker that answers only once its lines were passed on."""
     lines: list[str] = []
 
     def hear(line: str) -> None:
@@ -325,7 +325,7 @@ def test_lines_for_people_are_passed_on_while_it_works(pool: ProcessWorkers, fol
     assert heard(pool, folder) == ["compiling", "X.java: a warning ü"]
 
 
-def test_the_last_words_of_an_earlier_request_are_not_told_again(
+def test_the_output_of_an_earlier_request_is_not_reported_again(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     heard(pool, folder)
@@ -347,9 +347,7 @@ def test_a_flood_of_lines_does_not_block_the_worker(pool: ProcessWorkers, folder
     assert ask(pool, folder, command=command).result == "done"
 
 
-def test_a_worker_whose_own_file_changed_is_started_anew(
-    pool: ProcessWorkers, folder: Path
-) -> None:
+def test_a_worker_whose_own_file_changed_is_restarted(pool: ProcessWorkers, folder: Path) -> None:
     first = int(ask(pool, folder).detail)
     (folder / "worker.py").write_text(WORKER + "\n# another one\n")
     second = int(ask(pool, folder).detail)
@@ -359,7 +357,7 @@ def test_a_worker_whose_own_file_changed_is_started_anew(
     assert int(ask(pool, folder).detail) != second
 
 
-def test_a_file_beside_the_command_does_not_start_it_anew(
+def test_a_changed_file_next_to_the_command_does_not_restart_it(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     first = ask(pool, folder).detail
@@ -379,7 +377,7 @@ def test_each_command_and_each_folder_has_a_worker_of_its_own(
     assert first == again
 
 
-def test_two_workers_work_at_once_and_one_answers_in_turn(
+def test_two_workers_work_in_parallel_and_one_answers_in_turn(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     answers: list[str] = []
@@ -397,7 +395,7 @@ def test_two_workers_work_at_once_and_one_answers_in_turn(
     assert len(set(answers)) == 2
 
 
-# Answers when it has got three, the last one first.
+# Answers once it has three requests, the last one first.
 BACKWARDS = """
 import json, sys
 while True:
@@ -407,7 +405,7 @@ while True:
 """
 
 
-def test_several_artifacts_are_asked_for_at_once_and_answered_in_any_order(
+def test_several_artifacts_are_requested_at_once_and_answered_in_any_order(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     for _ in range(2):
@@ -415,7 +413,7 @@ def test_several_artifacts_are_asked_for_at_once_and_answered_in_any_order(
         assert [answer.detail for answer in answers] == ["a", "b", "c"]
 
 
-def test_an_answer_that_comes_twice_is_not_taken_for_another_ones(
+def test_a_repeated_answer_is_not_used_for_another_request(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     twice = BACKWARDS.replace('one["id"]', 'max(1, one["id"] - 1)')
@@ -442,7 +440,7 @@ def test_closing_ends_every_worker_and_the_next_request_starts_one(
     pool.close()
 
 
-def test_closing_insists_when_a_worker_does_not_end_by_itself(
+def test_closing_kills_a_worker_that_does_not_end_by_itself(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     answer = r'{"id": 1, "result": "done", "detail": "%s"}\n'
@@ -452,15 +450,13 @@ def test_closing_insists_when_a_worker_does_not_end_by_itself(
     assert not lives(pid)
 
 
-def test_a_command_that_is_not_there_is_a_failure_of_the_laptop(
-    pool: ProcessWorkers, folder: Path
-) -> None:
+def test_a_missing_command_is_an_error_of_the_laptop(pool: ProcessWorkers, folder: Path) -> None:
     with pytest.raises(LaptopError, match="command not found: no-such-command") as failure:
         ask(pool, folder, command=("no-such-command", "worker.py"))
     assert failure.value.next_step == "hashlab doctor"
 
 
-def test_a_file_that_may_not_be_executed_is_a_failure_of_the_laptop(
+def test_a_file_that_is_not_executable_is_an_error_of_the_laptop(
     pool: ProcessWorkers, folder: Path
 ) -> None:
     with pytest.raises(LaptopError, match="not executable"):
@@ -484,7 +480,7 @@ time.sleep(60)
 """
 
 
-def test_workers_end_when_hashlab_is_killed_for_their_input_ends(folder: Path) -> None:
+def test_workers_end_when_hashlab_is_killed_because_their_input_ends(folder: Path) -> None:
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(folder)], stdout=subprocess.PIPE, text=True
     )

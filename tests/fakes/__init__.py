@@ -1,4 +1,4 @@
-"""The outside world in memory; it refuses whatever a test did not prepare."""
+"""The outside world in memory. It refuses every call that a test did not prepare."""
 
 from fakes.engine import Behaviour, Cluster, FakeEngine
 from fakes.faults import Faults

@@ -1,4 +1,4 @@
-"""Documents that were never measured: whole ones, of which a test changes what it is about."""
+"""Complete documents that were never measured; a test changes the part that it is about."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def box_status(**changes: Any) -> BoxStatus:
 
 
 def machine_status(**changes: Any) -> MachineStatus:
-    """A machine that runs."""
+    """A running machine."""
     ssh = SshAddress("127.0.0.1", 2201, "core")
     whole = MachineStatus("web", "192.168.60.6", "running", ssh, RECIPE, stale=False)
     return replace(whole, **changes)
@@ -63,7 +63,7 @@ def lab_status(**changes: Any) -> Status:
 
 
 def one_box(**changes: Any) -> Box:
-    """A box that is current and says everything about itself."""
+    """A box that is current and fully described."""
     whole = Box(
         name="hashlab/demo",
         version=f"1.0.0.r{RECIPE}",

@@ -18,7 +18,8 @@ from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 
-# What the Engine API (1.41) knows of a create request; a misspelt name would be ignored in silence.
+# The fields of a create request in the Engine API (1.41). The API would silently ignore a misspelt
+# name.
 BODY_KEYS = frozenset(
     [
         "Image",
@@ -79,7 +80,9 @@ def _new_id() -> str:
 
 
 def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
-    """Images as a saved tar: their names where an engine writes them, their labels beside."""
+    """Images as a saved tar file: names in the places where an engine writes them, and their
+    labels.
+    """
     members = {
         "manifest.json": [{"Config": "config.json", "RepoTags": [name]} for name in images],
         "labels.json": {name: dict(labels) for name, labels in images.items()},
@@ -95,7 +98,7 @@ def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
 
 
 def loaded(data: bytes) -> dict[str, dict[str, str]]:
-    """The images in what ``saved`` made."""
+    """Return the images in the output of ``saved``."""
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         member = archive.extractfile("labels.json")
         assert member is not None
@@ -104,10 +107,10 @@ def loaded(data: bytes) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a container does once it runs.
+    """The behaviour of a running container.
 
-    ``exits`` ends it at once with this code; ``health`` is what its health check says, one word
-    for each time somebody looks, the last one for ever.
+    ``exits`` ends it at once with this code. ``health``: results of its health check, one for each
+    observation, the last one repeated.
     """
 
     exits: int | None = None
@@ -145,7 +148,7 @@ class Container:
 
 @dataclass
 class Network:
-    """A network; overlays belong to a cluster, bridges to one engine."""
+    """A network. Overlays belong to a cluster, bridges to one engine."""
 
     id: str
     name: str
@@ -186,7 +189,7 @@ class FakeEngine:
         self.path_exists = path_exists or (lambda _: True)
         self.read = read or (lambda _: None)
         self.images: dict[str, dict[str, str]] = {}
-        # Those of them that have a health check of their own.
+        # Images that have a health check of their own.
         self.checked_images: set[str] = set()
         self.ids: dict[str, str] = {}
         self.registry: set[str] = set()
@@ -211,22 +214,24 @@ class FakeEngine:
         self.closed = False
         self._lock = threading.RLock()
 
-    # What tests say
+    # Preparation by tests
 
     def behave(self, key: object, behaviour: Behaviour) -> None:
-        """Say what containers do: by service label, by image, or by their command's words."""
+        """Prepare what containers do: by service label, by image, or by the words of their
+        command.
+        """
         self.behaviours[key] = behaviour
 
     def die(self, name: str, *, code: int = 1) -> None:
-        """A container's process ends by itself."""
+        """Let a container's process end by itself."""
         self._end(self._find(name), code)
 
     def by_name(self, name: str) -> Container:
-        """A container that must be there."""
+        """Return a container that must exist."""
         return self._find(name)
 
     def addresses_of(self, name: str) -> list[str]:
-        """What a container here finds for the name of a service."""
+        """Return the addresses that a container here gets for the name of a service."""
         others = self.cluster.engines if self.cluster and not self.deaf and not self.unheard else []
         return [
             one.address
@@ -336,7 +341,7 @@ class FakeEngine:
                 raise self._error(f"{what}: network {network} not found")
             if there.id in found.networks:
                 raise self._error(f"{what}: endpoint already exists in network {network}")
-            # What does not run is told only the name; it looks for the network when it starts.
+            # A stopped container only gets the name; it looks up the network when it starts.
             found.networks |= {there.id if found.pid else there.name}
             found.aliases[there.id] = list(aliases)
 
@@ -347,7 +352,7 @@ class FakeEngine:
             if not found.networks:
                 raise self._error(f"{what}: it is not connected to the network")
             there = self.bridges.get(network) or self._member_overlays().get(network)
-            # The container knows a network that is gone by its name.
+            # The container refers to a removed network by its name.
             gone = found.networks - {n.id for n in self._all_networks()}
             known = {there.id, there.name} & found.networks if there else frozenset[str]()
             found.networks -= known or gone
@@ -587,7 +592,7 @@ class FakeEngine:
         return self.ids.setdefault(name, f"sha256:{_new_id()}")
 
     def _image(self, name: str) -> str | None:
-        """The name under which an image is there that was asked for by name or id."""
+        """Return the name of an existing image that was requested by name or id."""
         by_id = {identifier: known for known, identifier in self.ids.items()}
         found = by_id.get(name, name)
         return found if found in self.images else None
@@ -644,7 +649,7 @@ class FakeEngine:
         return self._next_health(container)
 
     def _next_health(self, container: Container) -> str:
-        """What whoever looks next is told, the engine's own check or somebody who runs it."""
+        """Return the next health result, for the engine's own check or for another caller."""
         words = self._behaviour(container).health
         return words[min(container.looks, len(words) - 1)]
 
@@ -679,7 +684,7 @@ class FakeEngine:
         }
 
     def _ports(self, container: Container) -> dict[str, Any]:
-        """As the engine does, only of a container that runs."""
+        """Return published ports; as on a real engine, only of a running container."""
         host = container.body.get("HostConfig") or {}
         return dict(host.get("PortBindings") or {}) if container.pid else {}
 
@@ -707,7 +712,9 @@ class FakeEngine:
         return frozenset(found)
 
     def _member_overlays(self) -> dict[str, Network]:
-        """The overlays this engine can use: those of the cluster that still knows it."""
+        """Return the overlays that this engine can use: those of the cluster of which it is still a
+        member.
+        """
         alive = self.cluster is not None and self.clusters.get(self.cluster.manager) is self.cluster
         return dict(self.cluster.overlays) if alive and self.cluster else {}
 
@@ -723,7 +730,9 @@ class FakeEngine:
             raise self._error(f"cannot create network {name}: network already exists")
 
     def _swarm(self) -> SwarmState:
-        """A worker whose manager began a new Swarm goes on believing in the old one."""
+        """Return the Swarm state. A worker whose manager began a new Swarm still reports the old
+        one.
+        """
         if self.cluster is None:
             return SwarmState(active=False, manager=False)
         return SwarmState(
@@ -741,7 +750,7 @@ class FakeEngine:
 
 
 def clobbered(container: Container) -> Container:
-    """A container whose process wrote over its environment, as nginx does."""
+    """A container whose process overwrote its environment, as nginx does."""
     env = [word for word in container.body["Env"] if not word.startswith("HASHLAB_BUILD=")]
     return replace(container, body={**container.body, "Env": env})
 
@@ -751,7 +760,7 @@ def _has(there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 
 def _check(container: Container) -> list[str]:
-    """A container's health check as words that can be run."""
+    """Return a container's health check as a command."""
     kind, *words = (container.body.get("Healthcheck") or {}).get("Test") or ["NONE"]
     return ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
 

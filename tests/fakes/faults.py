@@ -1,4 +1,4 @@
-"""Every call to a fake passes here: it is written down, and it fails where a test wants it to."""
+"""Every call to a fake is recorded here, and fails if a test wants it to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ When = Literal["before", "after"]
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the outside world. ``changes``: whether the world is another one afterwards."""
+    """One call of the outside world. ``changes``: whether it changes the world."""
 
     name: str
     words: tuple[object, ...]
@@ -24,7 +24,7 @@ class Call:
 
 @dataclass
 class Faults:
-    """Calls that were made, and those that are to fail."""
+    """The calls that were made, and those that will fail."""
 
     calls: list[Call] = field(default_factory=list)
     _armed: dict[str, tuple[When, HashlabError, bool]] = field(default_factory=dict)
@@ -44,12 +44,12 @@ class Faults:
         return failure
 
     def disarm(self) -> None:
-        """From now on everything works."""
+        """Let no more calls fail."""
         self._armed.clear()
 
     @contextmanager
     def call(self, name: str, *words: object, changes: bool = False) -> Iterator[None]:
-        """Write a call down; fail it before or after its effect where that was asked for."""
+        """Record a call; fail it before or after its effect if requested."""
         with self._lock:
             self.calls.append(Call(name, words, changes))
             armed = self._armed.get(name)
@@ -62,9 +62,9 @@ class Faults:
             raise armed[1]
 
     def names(self) -> list[str]:
-        """Names of all calls, in order."""
+        """Return the names of all calls, in order."""
         return [call.name for call in self.calls]
 
     def changes(self) -> list[str]:
-        """Names of the calls that changed something, in order."""
+        """Return the names of the calls that changed something, in order."""
         return [call.name for call in self.calls if call.changes]

@@ -1,4 +1,4 @@
-"""A small lab of three machines, made of values: a queue, a one-shot migration, a site."""
+"""A small lab of three machines as values: a queue, a one-shot migration, a site."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def small_lab(folder: Path, **changes: Any) -> Lab:
-    """The lab in ``folder``, its files written; ``changes`` replace fields of the Lab."""
+    """Return the lab in ``folder`` after writing its files. ``changes`` replace fields of the
+    Lab.
+    """
     write_files(folder, FILES)
     lab = Lab(
         folder=folder,
@@ -80,8 +82,9 @@ def small_lab(folder: Path, **changes: Any) -> Lab:
 
 
 def change_service(lab: Lab, name: str, **changes: Any) -> Lab:
-    """The lab with fields of one service replaced. For the health of one without a check nobody
-    waits any more.
+    """Return the lab with fields of one service replaced.
+
+    A dependency on the health of a service without a check becomes one on its start.
     """
     services = tuple(replace(s, **changes) if s.name == name else s for s in lab.services)
     if changes.get("healthcheck", True) is None:

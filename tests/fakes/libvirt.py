@@ -1,4 +1,4 @@
-"""libvirt in memory, behind a Runner that answers what virsh would print, in virsh's own words."""
+"""libvirt in memory, behind a Runner that answers with the output of virsh."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 from hashlab.providers.libvirt.virsh import URI
 
-# An empty qcow2 file is as large.
+# The size of an empty qcow2 file.
 EMPTY_QCOW2 = 196616
 NOT_RUNNING = "error: Requested operation is not valid: domain is not running"
 
 
 class Refused(Exception):
-    """virsh ends with exit code 1 and these words on stderr."""
+    """virsh ends with exit code 1 and this message on stderr."""
 
 
 @dataclass
 class Kept:
-    """A snapshot of a domain; that of its disk is inside the disk."""
+    """A snapshot of a domain. The disk's snapshot is inside the disk."""
 
     described: ElementTree.Element
     memory: str
@@ -35,7 +35,7 @@ class Kept:
 
 @dataclass
 class Domain:
-    """A virtual machine: its description, what it does, and what is in its memory."""
+    """A virtual machine: its description, its state, and the content of its memory."""
 
     described: ElementTree.Element
     state: str = "shut off"
@@ -45,7 +45,7 @@ class Domain:
 
 @dataclass
 class Network:
-    """A network, on which ``net-start`` was called or not."""
+    """A network, started by ``net-start`` or not."""
 
     described: ElementTree.Element
     active: bool = False
@@ -53,7 +53,7 @@ class Network:
 
 @dataclass
 class Volume:
-    """A file of a pool. ``inside``: what snapshots hold of its content, in the same file."""
+    """A file of a pool. ``inside``: the content saved by snapshots in the same file."""
 
     format: str
     content: bytes
@@ -61,13 +61,13 @@ class Volume:
 
     @property
     def file(self) -> bytes:
-        """All bytes of the file."""
+        """Return all bytes of the file."""
         return self.content + b"".join(self.inside.values())
 
 
 @dataclass
 class Pool:
-    """A folder of volumes. ``built``: the folder is there."""
+    """A folder of volumes. ``built``: the folder exists."""
 
     folder: str
     built: bool = False
@@ -77,20 +77,22 @@ class Pool:
 
 @dataclass
 class Agent:
-    """The agent inside a machine. ``run`` answers commands, of which none is prepared; each is
-    still at work when it is asked for ``busy`` times.
+    """The agent inside a machine.
+
+    ``run`` answers commands; none is prepared. Each command still runs when its status is requested
+    for the first ``busy`` times.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     run: Callable[[Sequence[str]], Completed] | None = None
     busy: int = 0
     open_files: dict[int, str] = field(default_factory=dict)
-    # How often it was told what time it is.
+    # Number of times its clock was set.
     clock_set: int = 0
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def answer(self, request: Mapping[str, Any]) -> Any:
-        """What the agent returns to a request."""
+        """Return the agent's answer to a request."""
         assert set(request) == {"execute", "arguments"}, request
         method = getattr(self, "_" + request["execute"].replace("-", "_"), None)
         assert method is not None, f"the fake agent does not know {request['execute']}"
@@ -139,7 +141,7 @@ def _base64(content: bytes) -> str:
 
 
 class FakeLibvirt:
-    """Answers the commands that hashlab gives; refuses every other."""
+    """Answers the commands that hashlab uses; refuses all others."""
 
     def __init__(self) -> None:
         self.domains: dict[str, Domain] = {}
@@ -149,7 +151,7 @@ class FakeLibvirt:
         self.broken = ""
 
     def run(self, words: Sequence[str]) -> Completed:
-        """Carry out one command of virsh."""
+        """Execute one command of virsh."""
         method = getattr(self, "_" + words[0].replace("-", "_"), None)
         assert method is not None, f"the fake libvirt does not know {list(words)}"
         try:
@@ -171,8 +173,10 @@ class FakeLibvirt:
         disk: str = "",
         stands_on: Sequence[str] = (),
     ) -> None:
-        """Make a domain as vagrant-libvirt does; ``description`` as XML; ``disk``: its file's path;
-        ``stands_on``: the files of the box's disk, of the kernel and of the initial ram disk.
+        """Create a domain as vagrant-libvirt does.
+
+        ``description`` is XML; ``disk``: its file's path; ``stands_on``: the files of the box's
+        disk, of the kernel and of the initial RAM disk.
         """
         source = f"<source network='{network}'/>" if network else ""
         devices = f"<interface type='network'>{source}</interface>" if interface else ""
@@ -192,7 +196,7 @@ class FakeLibvirt:
         self.domains[name].state = state
 
     def add_volume(self, pool: str, name: str, content: bytes = b"disk") -> None:
-        """Make a volume as vagrant-libvirt does."""
+        """Create a volume as vagrant-libvirt does."""
         self.pools[pool].volumes[name] = Volume("qcow2", content)
 
     # Domains
@@ -263,7 +267,7 @@ class FakeLibvirt:
         assert words in ((), ("--inactive",)), words
         described = copy.deepcopy(self._domain(name).described)
         if words or self._domain(name).state == "shut off":
-            # On what a disk stands is looked up when its domain starts.
+            # The base of a disk is looked up when its domain starts.
             for disk in described.findall("devices/disk"):
                 for backing in disk.findall("backingStore"):
                     disk.remove(backing)
@@ -518,7 +522,7 @@ class FakeLibvirt:
     def _vol_upload(self, name: str, source: str, *words: str) -> str:
         volume = self._volume(name, words, "--sparse")
         content = Path(source).read_bytes()
-        # What was there stays where nothing is written over it.
+        # Existing bytes stay unless they are overwritten.
         volume.content = content + volume.file[len(content) :]
         volume.inside = {}
         return ""
@@ -569,13 +573,13 @@ Program = Callable[[Sequence[str]], Completed]
 
 
 class LibvirtRunner:
-    """protocols.Runner on a FakeLibvirt and on prepared programs; refuses other commands."""
+    """protocols.Runner with a FakeLibvirt and prepared programs; refuses other commands."""
 
     def __init__(self, libvirt: FakeLibvirt) -> None:
         self.libvirt = libvirt
-        # What other programs do, by their name.
+        # Behaviour of other programs, by their name.
         self.programs: dict[str, Program] = {}
-        # Commands of virsh, and the others whole.
+        # Recorded commands: of virsh without its options, others complete.
         self.ran: list[tuple[str, ...]] = []
 
     def run(
@@ -600,7 +604,7 @@ class LibvirtRunner:
         return self.libvirt.run(command[4:])
 
     def commands(self, name: str) -> list[tuple[str, ...]]:
-        """The commands of this name that were run."""
+        """Return the recorded commands of this name."""
         return [words for words in self.ran if words[0] == name]
 
     def end_orphans(self) -> list[str]:

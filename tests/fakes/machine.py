@@ -1,4 +1,6 @@
-"""A machine in memory: files, an engine, and the answers to exactly the scripts hashlab runs."""
+"""A machine in memory: files, an engine, and the answers to exactly the scripts that hashlab
+runs.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ INODES = itertools.count(1)
 
 @dataclass
 class File:
-    """A file; replacing it makes a new one, as a rename does."""
+    """A file. Replacing it makes a new one, as a rename does."""
 
     content: bytes
     mode: int = 0o644
@@ -40,19 +42,19 @@ class File:
 
     @property
     def identity(self) -> str:
-        """As `find` tells it: another one after every change."""
+        """Return the identity as `find` prints it: different after every change."""
         changed = zlib.crc32(self.content)
         return f"f:1:{self.inode}:{len(self.content)}:{changed}.0:{changed}.0:{self.mode:o}"
 
     @property
     def digest(self) -> str:
-        """As `sha256sum` tells it."""
+        """Return the hash as `sha256sum` prints it."""
         return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass
 class Folder:
-    """A folder; one that is made again is another one."""
+    """A folder. One that is removed and created again is a different one."""
 
     mode: int = 0o755
     inode: int = field(default_factory=INODES.__next__)
@@ -64,7 +66,7 @@ class Folder:
 
 @dataclass
 class Symlink:
-    """A link, by what it leads to."""
+    """A link, given by its target."""
 
     target: str
     inode: int = field(default_factory=INODES.__next__)
@@ -95,13 +97,13 @@ class Disk:
         self.folders.setdefault(path, Folder(mode))
 
     def put(self, path: str, content: bytes, mode: int = 0o644) -> None:
-        """Replace a file or a link by a file; its folder must be there."""
+        """Replace a file or a link by a file. Its folder must exist."""
         self._check(path)
         self.links.pop(path, None)
         self.files[path] = File(content, mode)
 
     def link(self, path: str, target: str) -> None:
-        """Replace a file or a link by a link; its folder must be there."""
+        """Replace a file or a link by a link. Its folder must exist."""
         self._check(path)
         self.files.pop(path, None)
         self.links[path] = Symlink(target)
@@ -118,7 +120,7 @@ class Disk:
         self.links.pop(path, None)
 
     def delete_empty(self, path: str) -> None:
-        """`rmdir`, of what is empty."""
+        """`rmdir` of an empty folder."""
         if not self.entries(path):
             self.folders.pop(path, None)
 
@@ -129,7 +131,7 @@ class Disk:
                 del kind[name]
 
     def move(self, source: str, target: str) -> None:
-        """`mv` into the place of whatever is there, but no folder into the place of a file."""
+        """`mv` over an existing entry, but not of a folder over a file."""
         if source in self.folders and (target in self.files or target in self.links):
             raise NotADirectoryError(target)
         self.delete_tree(target)
@@ -138,12 +140,12 @@ class Disk:
         _move(self.links, source, target)
 
     def below(self, folder: str) -> dict[str, File]:
-        """Every file below a folder, by its path relative to it."""
+        """Return every file below a folder, by its path relative to it."""
         start = f"{folder}/"
         return {p[len(start) :]: f for p, f in sorted(self.files.items()) if p.startswith(start)}
 
     def entries(self, folder: str) -> dict[str, File | Folder | Symlink]:
-        """Everything below a folder, by its path relative to it."""
+        """Return everything below a folder, by its path relative to it."""
         start = f"{folder}/"
         every: dict[str, File | Folder | Symlink] = {**self.files, **self.folders, **self.links}
         return {
@@ -153,11 +155,11 @@ class Disk:
         }
 
     def read(self, path: str) -> File | Folder | None:
-        """A file or a folder as it is now."""
+        """Return a file or a folder as it is now."""
         return self.files.get(path) or self.folders.get(path)
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or a folder."""
+        """Return whether a file or a folder exists."""
         return path in self.files or path in self.folders
 
 
@@ -168,7 +170,7 @@ def _move(entries: dict[str, Any], source: str, target: str) -> None:
 
 @dataclass
 class FakeMachine:
-    """A machine as its provider and its sshd know it."""
+    """A machine as its provider and its sshd see it."""
 
     name: str
     address: IPv4Address
@@ -204,8 +206,8 @@ class FakeMachine:
         return Endpoint("127.0.0.1", self.port, "core")
 
     def mounted(self, container: Container, target: str) -> File | Folder | None:
-        """What a container's process finds where something is mounted: as it was when the container
-        started. ``inside`` says otherwise.
+        """Return the content of a mount as a container's process sees it: as it was when the
+        container started, unless ``inside`` says otherwise.
         """
         other = self.inside.get((container.name, target))
         if other is not None:
@@ -215,7 +217,7 @@ class FakeMachine:
 
 
 class FakeShell:
-    """protocols.Shell on a FakeMachine; refuses every command it does not know."""
+    """protocols.Shell on a FakeMachine; refuses every unknown command."""
 
     def __init__(self, machine: FakeMachine) -> None:
         self.machine = machine
@@ -244,7 +246,7 @@ class FakeShell:
             return self._scripts[script](words[words.index("-c") + 3 :], stdin)
 
     def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
-        """`tar` of volumes' data: whole, so nobody may be writing to them."""
+        """`tar` of volumes' data. It must be consistent, so no container may be writing to it."""
         with self.machine.faults.call("shell.save", self.machine.name, *command):
             self._open()
             *words, dash, first = command[: command.index("--") + 2]
@@ -257,7 +259,7 @@ class FakeShell:
             return target.write(json.dumps(held).encode())
 
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
-        """`tar` into volumes that are there."""
+        """`tar` into existing volumes."""
         with self.machine.faults.call("shell.feed", self.machine.name, *command, changes=True):
             self._open()
             assert list(command) == [*TAR, "--extract", *ARCHIVE, "--directory", VOLUMES]
@@ -349,7 +351,7 @@ class FakeShell:
         return Completed(0, "", "")
 
     def _unpack(self, scratch: str, archive: bytes) -> dict[str, list[str]] | None:
-        """Put what an archive holds below ``scratch``; return its lists, None if it has no end."""
+        """Unpack an archive below ``scratch``; return its lists, None if it is incomplete."""
         disk, lists = self.machine.disk, {}
         with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
             for entry in opened:
@@ -406,7 +408,7 @@ class FakeShell:
         return Completed(0, f"{head}mounts\0{mounts}\0places\0{places}entries\0{entries}", "")
 
     def _mounts(self, container: Container | None) -> list[str]:
-        """Where something is mounted in a container: as its body says, or a test."""
+        """Return the mounts of a container, from its body or as a test set them."""
         if container is None:
             return []
         host = container.body.get("HostConfig") or {}

@@ -1,4 +1,4 @@
-"""Names that a file system allows, and that a program may take for something else."""
+"""File names that a file system allows, and that a program may misinterpret."""
 
 ODD_NAMES = (
     "plain",

@@ -1,4 +1,4 @@
-"""Everything outside of hashlab in one object, and worlds that stand on it."""
+"""Everything outside of hashlab in one object, and worlds that use it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Effect = Callable[[Sequence[str]], None]
 
 
 class Silent:
-    """A listener that remembers the lines tools printed."""
+    """A listener that records the lines that tools printed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -76,7 +76,7 @@ class Silent:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a prepared command does and says."""
+    """The effect and output of a prepared command."""
 
     code: int = 0
     stdout: str = ""
@@ -113,7 +113,7 @@ class FakeRunner:
         stderr: str = "",
         effect: Effect | None = None,
     ) -> None:
-        """Answer commands that begin with ``words``; what was prepared last counts."""
+        """Answer commands that begin with ``words``; the latest preparation applies."""
         self._answers.insert(0, (words, Answer(code, stdout, stderr, effect)))
 
     def run(
@@ -149,7 +149,7 @@ class FakeRunner:
 
 
 class FakeWorkers:
-    """protocols.Workers: answers as a test prepared, and refuses what it was not prepared for."""
+    """protocols.Workers that answers as prepared, and refuses everything else."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -182,7 +182,7 @@ class FakeWorkers:
 
 
 class FakeVagrant:
-    """protocols.Vagrant: reads the fake Vagrantfile (JSON) and keeps boxes as Vagrant does."""
+    """protocols.Vagrant that reads the fake Vagrantfile (JSON) and keeps boxes as Vagrant does."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -198,7 +198,7 @@ class FakeVagrant:
             make_folder(self._outside.state.vagrant / "machines")
 
     def _wait_for_disks(self, track: Track) -> None:
-        """As the rendered Vagrantfile tells Vagrant to."""
+        """Wait as the rendered Vagrantfile lets Vagrant wait."""
         for _ in range(DISK_LOOKS):
             if self._outside.state.disks_ready.exists():
                 return
@@ -221,7 +221,7 @@ class FakeVagrant:
             folder.mkdir(parents=True, exist_ok=True)
             with tarfile.open(box) as archive:
                 archive.extractall(folder, filter="data")
-            # Vagrant gives what it unpacks the time at which it does so.
+            # Unpacked files get the time of unpacking, as with Vagrant.
             for path in folder.iterdir():
                 os.utime(path)
 
@@ -244,7 +244,7 @@ class FakeVagrant:
 
 
 class FakeConnector:
-    """protocols.Connector to FakeMachines; as strict about host keys as the real one."""
+    """protocols.Connector to FakeMachines, as strict about host keys as the real one."""
 
     def __init__(self, outside: Outside) -> None:
         self._outside = outside
@@ -313,7 +313,7 @@ class FakeConnector:
 
 
 class FakeProvider:
-    """protocols.Provider that boots FakeMachines; plays all of its parts."""
+    """protocols.Provider that boots FakeMachines; implements all of its parts."""
 
     name = "docker"
     publishes_ports = True
@@ -547,7 +547,7 @@ def _observed(machine: FakeMachine) -> ObservedMachine:
 
 @dataclass
 class Outside:
-    """The laptop and all machines. It stays while worlds (one per run) come and go."""
+    """The laptop and all machines. It outlives worlds, of which each run makes one."""
 
     lab: Lab
     root: Path
@@ -589,7 +589,7 @@ class Outside:
         return StateFolder(self.lab.state_folder, self.lab.provider)
 
     def world(self, lab: Lab | None = None) -> World:
-        """A new world, as each run makes one."""
+        """Make a new world, as each run does."""
         return World(
             lab=lab or self.lab,
             state=self.state,
@@ -613,7 +613,7 @@ class Outside:
         )
 
     def boot(self, machine: Mapping[str, Any], values: Mapping[str, Any]) -> FakeMachine:
-        """Make a machine as Vagrant would, or start the stopped one."""
+        """Create a machine as Vagrant would, or start the stopped one."""
         name = machine["name"]
         if name not in self.machines:
             assert name in self.provider.filled, f"{name} was booted from an empty disk"
@@ -633,7 +633,7 @@ class Outside:
             recipe=machine["settings"]["recipe"],
             authorized_key=machine["settings"]["public_key"],
         )
-        # A machine makes its host key at its first boot: its successor has another.
+        # A machine makes its host key at its first boot, so its successor has another one.
         earlier = sum(name == made.name for name in self.booted)
         made.host_key += f"-{earlier + 1}" if earlier else ""
         self.booted.append(made.name)
@@ -647,7 +647,7 @@ class Outside:
             return read_context(build.context, build.dockerfile, boundary=boundary, digests=digests)
 
     def _download(self, url: str, target: Path, *, limit: int, track: Track) -> None:
-        """protocols.Download of what a test put on the web, and of nothing else."""
+        """protocols.Download of the files that a test put on the web, and of nothing else."""
         with self.faults.call("download", url, changes=True):
             assert url in self.web, f"nothing was put on the web at {url}"
             if len(self.web[url]) > limit:
@@ -655,7 +655,9 @@ class Outside:
             target.write_bytes(self.web[url])
 
     def _routes(self) -> list[IPv4Network]:
-        """As on Linux, a bridge of the laptop's engine is an interface and a route."""
+        """Return the routes: as on Linux, a bridge of the laptop's engine is an interface and a
+        route.
+        """
         return [IPv4Network("172.17.0.0/16"), *([self.network] if self.network else [])]
 
     def _keygen(self, words: Sequence[str]) -> None:
@@ -666,7 +668,7 @@ class Outside:
         key.with_suffix(".pub").write_text(f"ssh-ed25519 KEY{count} hashlab\n")
 
     def _make(self, words: Sequence[str]) -> None:
-        """What the lab's build command does: copy the sources into the output."""
+        """Do what the lab's build command does: copy the sources into the output."""
         out = self.lab.folder / "out/app"
         out.mkdir(parents=True, exist_ok=True)
         source = (self.lab.folder / "src/main.txt").read_text()
@@ -681,12 +683,12 @@ def track_of(listener: Silent | None = None, cancel: CancelToken | None = None) 
 
 
 def make_world(tmp_path: Path, lab: Lab | None = None) -> World:
-    """A world on fakes that nothing has happened to yet."""
+    """Make a fresh world on fakes."""
     return Outside(lab or small_lab(tmp_path / "lab"), tmp_path / "laptop").world()
 
 
 def _conforms(outside: Outside, shell: FakeShell) -> None:
-    """Never called: mypy reads here that the fakes are what phases ask for."""
+    """Never called: lets mypy check the fakes against the Protocols."""
     engine: Engine = outside.laptop
     provider: Provider = outside.provider
     vagrant: Vagrant = outside.vagrant

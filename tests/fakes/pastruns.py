@@ -1,4 +1,4 @@
-"""Records of runs that were never run, written by hashlab's own writer."""
+"""Records of runs that never took place, written by hashlab's own writer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ CAUSE = {"what": "artifact user", "files": ["user/src/main/java/Users.java"], "m
 
 
 def refresh_rows(started: float, *, build: float = 1.5, start: float = 0.5) -> tuple[Row, ...]:
-    """A refresh of one service: ``connect`` runs beside ``artifacts``, whose end all wait for."""
+    """The rows of a refresh of one service. ``connect`` runs in parallel to ``artifacts``, for
+    whose end all others wait.
+    """
     begun = started + build + 0.1
     ready = begun + 0.1 + start
     return (
@@ -48,8 +50,9 @@ def past_run(
     build: float = 1.5,
     start: float = 0.5,
 ) -> dict[str, Any]:
-    """The record of the run that began ``number`` minutes after the first; a refresh of
-    ``build + start + 0.5`` seconds unless rows say otherwise.
+    """Return the record of the run that began ``number`` minutes after the first one.
+
+    It is a refresh of ``build + start + 0.5`` seconds unless rows are given.
     """
     started = MORNING + 60 * number
     rows = refresh_rows(started, build=build, start=start) if rows is None else tuple(rows)
@@ -61,7 +64,7 @@ def past_run(
 
 
 def save_runs(folder: Path, records: Sequence[dict[str, Any]]) -> Path:
-    """Save records under the names that hashlab gives them; returns the folder."""
+    """Save records under the names that hashlab gives them; return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for record in records:
         name = f"{record['started'].replace(':', '-')}-{record['command']}.json"

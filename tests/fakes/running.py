@@ -1,4 +1,4 @@
-"""Runs workflows on fakes as a command does, but for the lock, the record and the screen."""
+"""Run workflows on fakes as a command does, but without the lock, the record and the screen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Workflow = Sequence[Phase[World]]
 
 
 def run(outside: Outside, workflow: Workflow, world: World | None = None) -> RunResult:
-    """One run; expected failures are in the result, notes in ``world``."""
+    """Run once. Expected failures are in the result, notes in ``world``."""
     world = world or outside.world()
     result = run_workflow(
         workflow, world, machines=world.machine_names(), listener=Silent(), cancel=CancelToken()
@@ -38,7 +38,7 @@ def run(outside: Outside, workflow: Workflow, world: World | None = None) -> Run
 
 
 def go(outside: Outside, *several: Workflow) -> RunResult:
-    """Run workflows that must go well; return the last result, its calls alone written down."""
+    """Run workflows that must succeed; return the last result. Only its calls are recorded."""
     for workflow in several:
         outside.faults.calls.clear()
         result = run(outside, workflow)
@@ -47,7 +47,7 @@ def go(outside: Outside, *several: Workflow) -> RunResult:
 
 
 def running(outside: Outside) -> Outside:
-    """A lab that runs."""
+    """Return a running lab."""
     register_box(outside)
     go(outside, workflows.DEV)
     outside.faults.calls.clear()
@@ -55,7 +55,7 @@ def running(outside: Outside) -> Outside:
 
 
 def register_box(outside: Outside) -> None:
-    """What init-box leaves behind, without the time it takes."""
+    """Register a box as init-box does, without the time it takes."""
     box = recipe_manifest(outside.world())
     images = {
         name: {} if inputs == PULLED else {INPUTS_LABEL: inputs}
@@ -70,7 +70,7 @@ def register_box(outside: Outside) -> None:
 
 
 def connected(outside: Outside) -> World:
-    """A new world on a running lab, with links to every machine and the images hashed."""
+    """Return a new world on a running lab, with links to every machine and the images hashed."""
     world = outside.world()
     with track_of() as track:
         for name in world.machine_names():
@@ -82,7 +82,7 @@ def connected(outside: Outside) -> World:
 
 
 def carry_out(world: World, phase: Phase[World], track: Track) -> None:
-    """Run one phase of the lab by itself, its parts in their order among themselves."""
+    """Run one phase of the lab by itself, its parts in order."""
 
     def node(part: Part[World]) -> Node:
         return Node(lambda: part.run(world, track), part.after)
@@ -93,10 +93,10 @@ def carry_out(world: World, phase: Phase[World], track: Track) -> None:
 
 
 def phase_of(workflow: Workflow, name: str) -> Phase[World]:
-    """A phase of a workflow by its name."""
+    """Return a phase of a workflow by its name."""
     return next(phase for phase in workflow if phase.name == name)
 
 
 def rows(result: RunResult, name: str) -> list[Row]:
-    """The rows of one phase."""
+    """Return the rows of one phase."""
     return [row for row in result.rows if row.name == name]

@@ -1,4 +1,4 @@
-"""protocols.Snapshots in memory: machines are kept as copies, and wake as after a power cut."""
+"""protocols.Snapshots in memory: machines are saved as copies, and wake as after a power cut."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from fakes.outside import Outside
 
 SSH = 22
-# What an engine says of a container whose process was gone when it woke.
+# The engine's exit code of a container whose process was gone when it woke.
 CUT_OFF = 255
 
 
 class FakeSnapshots:
-    """Keeps FakeMachines. ``parts``: by snapshot, the machines kept so far; ``spoilt``: those that
-    are no longer as they were taken; ``stay``: whether machines that run are still those of any
-    snapshot, so that data alone is put back.
+    """Saves FakeMachines.
+
+    ``parts``: the machines saved so far, by snapshot; ``spoilt``: the changed ones; ``stay``:
+    whether running machines still belong to a snapshot, so that only their data is restored.
     """
 
     def __init__(self, outside: Outside) -> None:
@@ -106,7 +107,7 @@ class FakeSnapshots:
 
 
 def copied(machine: FakeMachine) -> FakeMachine:
-    """A machine of its own that is as this one is now, but in no Swarm."""
+    """Return an independent copy of this machine in its present state, but in no Swarm."""
     made = replace(machine, data=dict(machine.data), inside=dict(machine.inside))
     made.disk.files.update(
         {path: File(file.content, file.mode) for path, file in machine.disk.files.items()}
@@ -120,7 +121,7 @@ def copied(machine: FakeMachine) -> FakeMachine:
 
 
 def _cut_off(machine: FakeMachine) -> None:
-    """What ran ended with the power, or was killed."""
+    """Let all processes end as by a power cut or a kill."""
     for container in machine.engine.all.values():
         if container.state == "running":
             container.state, container.exit_code, container.pid = "exited", CUT_OFF, 0

@@ -1,7 +1,7 @@
-"""VBoxManage on a VirtualBox that is none: machines, notes, host-only interfaces, in memory.
+"""VBoxManage with a VirtualBox in memory: machines, notes, host-only interfaces.
 
-As a program it stands in for VBoxManage: the state lies in a file, for processes that use it at
-once, and every command is written to a log. Nothing is imported that would make it start slowly.
+As a program it replaces VBoxManage: the state is in a file, which several processes may use at
+once, and every command is written to a log. Imports are few, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ NO_SUCH = (
     "VBoxManage: error: Details: code VBOX_E_OBJECT_NOT_FOUND (0x80bb0001), "
     "component VirtualBoxWrap, interface IVirtualBox, callee nsISupports\n"
 )
-# VirtualBox counts the zero that ends a value.
+# VirtualBox counts the terminating zero of a value.
 MAX_VALUE = 1024
-# What goes back with a snapshot: the disk's data, and the hardware with its forwarded ports. What
-# was written down about a machine does not.
+# A revert restores the disk's data, and the hardware with its forwarded ports, but not the notes at
+# a machine.
 INSTANT = ("data", "forwards", "modify")
 
 
@@ -34,33 +34,33 @@ class Refused(Exception):
 
 
 class FakeVirtualBox:
-    """Answers the commands that hashlab and Vagrant give; refuses every other."""
+    """Answers the commands that hashlab and Vagrant use; refuses all others."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
-        """``state`` is what ``self.state`` was before: plain values, as JSON holds them."""
+        """``state``: an earlier value of ``self.state``, plain values as in JSON."""
         self.state: dict[str, Any] = state or {"vms": {}, "interfaces": {}, "notes": {}}
         self.boots = True
         self.version = VERSION
         self.warning = ""
-        # How often a machine whose power was cut refuses to be changed.
+        # Number of times that a powered-off machine refuses to be changed.
         self.held = 0
 
     def run(self, words: Sequence[str]) -> tuple[int, str, str]:
-        """Carry out one command; return its exit code and what it prints to both streams."""
+        """Execute one command; return its exit code and its output on both streams."""
         try:
             return 0, self._dispatch(list(words)), ""
         except Refused as refused:
             return 1, "", str(refused)
 
     def vm(self, name: str) -> dict[str, Any]:
-        """A machine by name or id."""
+        """Return a machine by name or id."""
         for known, vm in self.state["vms"].items():
             if name in (known, vm["id"]):
                 return {**vm, "name": known}
         raise Refused(NO_SUCH.format(name=name))
 
     def add_vm(self, name: str, **settings: Any) -> dict[str, Any]:
-        """Make a machine as an import does."""
+        """Create a machine as an import does."""
         self.state["vms"][name] = {
             "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}{len(self.state['vms'])}")),
             "state": "poweroff",
@@ -229,8 +229,8 @@ class FakeVirtualBox:
         return f"0%...100%\nSnapshot taken. UUID: {made['id']}\n"
 
     def _tree(self, vm: dict[str, Any], *, parent: str, number: str) -> str:
-        """As VBoxManage numbers them: the first has no number, its children are -1, -2, theirs
-        -1-1; the current one is told where it stands.
+        """Print snapshots as VBoxManage numbers them: the first has no number, its children are -1,
+        -2, theirs -1-1. The current one is marked.
         """
         text = ""
         children = [each for each in vm["snapshots"] if each["parent"] == parent]
@@ -256,8 +256,8 @@ class FakeVirtualBox:
         return "0%...100%\n"
 
     def _merge(self, vm: dict[str, Any], kept: dict[str, Any]) -> str:
-        """Disks of the snapshots, and of the machine as it is, that stand on this one become one
-        with it: VirtualBox does that for one of them.
+        """Merge a removed snapshot's disk into the disk based on it. VirtualBox supports only
+        one.
         """
         children = [each for each in vm["snapshots"] if each["parent"] == kept["id"]]
         current = vm.get("current") == kept["id"]
@@ -319,7 +319,7 @@ class FakeVirtualBox:
             )
 
     def _forward(self, vm: dict[str, Any], *words: str) -> str:
-        """Of a machine that runs."""
+        """Change the port forwarding of a running machine."""
         assert vm["state"] == "running", vm["state"]
         if words[0] == "delete":
             del vm["forwards"][words[1]]
@@ -352,7 +352,7 @@ class FakeVirtualBox:
 
 
 def main() -> int:
-    """Carry out one command on the state in the folder $FAKE_VIRTUALBOX; no machine boots."""
+    """Execute one command on the state in the folder $FAKE_VIRTUALBOX. No machine boots."""
     folder = Path(os.environ["FAKE_VIRTUALBOX"])
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -11,12 +11,12 @@ from hashlab.protocols import Completed
 
 
 class VirtualBoxRunner:
-    """protocols.Runner on a FakeVirtualBox and on machines' SSH ports; refuses other commands."""
+    """protocols.Runner with a FakeVirtualBox and SSH ports of machines; refuses other commands."""
 
     def __init__(self, virtualbox: FakeVirtualBox) -> None:
         self.virtualbox = virtualbox
         self.ran: list[tuple[str, ...]] = []
-        # What ssh-keyscan prints, by port.
+        # Output of ssh-keyscan, by port.
         self.shown: dict[int, str] = {}
 
     def run(

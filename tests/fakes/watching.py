@@ -1,4 +1,4 @@
-"""Saves that happen at times a test chose, on a clock that only they and refreshes move."""
+"""File changes at times that a test chose, on a clock that only they and refreshes advance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOON = 1_800_000_000.0
 
 @dataclass
 class FakeClock:
-    """Time in seconds; nothing waits for it."""
+    """Time in seconds. No call waits for it."""
 
     value: float = NOON
 
@@ -22,13 +22,13 @@ class FakeClock:
 
     @property
     def since(self) -> float:
-        """Seconds since the test began."""
+        """Return the seconds since the test began."""
         return round(self.value - NOON, 3)
 
 
 @dataclass
 class FakeWatcher:
-    """protocols.Watcher: at ``end`` (seconds since the test began) the user presses Ctrl-C."""
+    """protocols.Watcher. At ``end`` (seconds since the test began) the user presses Ctrl-C."""
 
     clock: FakeClock
     end: float = 60.0
@@ -38,11 +38,11 @@ class FakeWatcher:
     _acts: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
     def save(self, *paths: Path, at: float) -> None:
-        """Let these be saved ``at`` so many seconds."""
+        """Report these files as changed ``at`` this number of seconds."""
         self._plan = sorted([*self._plan, *((NOON + at, path) for path in paths)])
 
     def act(self, at: float, what: Callable[[], object]) -> None:
-        """Let something else happen."""
+        """Call a function at a time."""
         self._acts.append((NOON + at, what))
 
     def watch(self, folders: Folders) -> None:
@@ -73,6 +73,6 @@ class FakeWatcher:
 
 
 def _conforms(watcher: FakeWatcher) -> None:
-    """Never called: mypy reads here that the fake is what is asked for."""
+    """Never called: lets mypy check the fake against the Protocol."""
     asked: Watcher = watcher
     _ = asked
