@@ -11,8 +11,8 @@ from hashlab.errors import LaptopError
 from hashlab.phases.world import World
 from hashlab.protocols import SSH_PORT, ObservedMachine, PlannedMachine
 
-# Of the laptop, for the machines' sshd: a hundred for each lab, below those that systems give away
-# by themselves, so that a lab that was halted and one made meanwhile seldom want the same.
+# Laptop ports for the machines' sshd: a hundred for each lab, below the ports that systems assign
+# themselves. A halted lab and a lab made meanwhile rarely want the same port.
 SSH_PORTS = range(22000, 32000, 100)
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 
@@ -48,14 +48,14 @@ def _subnet(world: World) -> IPv4Network:
     if own:
         subnet = IPv4Network(own)
         if subnet != world.lab.subnet:
-            world.note(f"this lab has subnet {subnet}, not {world.lab.subnet}, since it was made")
+            world.note(f"this lab was created with subnet {subnet}, not {world.lab.subnet}")
         return subnet
     return free_subnet(world, world.lab.subnet, "")
 
 
 def free_subnet(world: World, wanted: IPv4Network, own: str) -> IPv4Network:
-    """Choose the lab's subnet, with a note unless it is simply ``wanted``; ``own``: the one the lab
-    has already, which is in nobody's way. Raises LaptopError when none is free.
+    """Choose the lab's subnet, and note why if it is not ``wanted``. ``own``: the subnet that the
+    lab has already, which is not in the way. Raises LaptopError if none is free.
     """
     mine = {IPv4Network(own)} if own else set()
     used = [IPv4Network(subnet) for subnet in world.provider.machines.used_subnets(world.lab)]
@@ -78,11 +78,11 @@ def free_subnet(world: World, wanted: IPv4Network, own: str) -> IPv4Network:
 def choose_subnet(
     wanted: IPv4Network, used: Sequence[IPv4Network], routes: Sequence[IPv4Network]
 ) -> IPv4Network:
-    """Return ``wanted`` where it is free, else the next free /24; one that no wider route contains
-    is preferred. Raises LaptopError when none is free. Pure.
+    """Return ``wanted`` if it is free, else the next free /24, if possible one that no wider route
+    contains. Raises LaptopError if none is free. Pure.
 
-    ``used``: networks of the laptop's interfaces and of other labs; ``routes``: where the laptop
-    sends packets, without the default route.
+    ``used``: networks of the laptop's interfaces and of other labs; ``routes``: the laptop's routes
+    without the default route.
     """
     candidates = [wanted, *CANDIDATES] if wanted.prefixlen == 24 else [wanted]
     free = [candidate for candidate in candidates if not in_use(candidate, used, routes)]
@@ -98,16 +98,16 @@ def choose_subnet(
 def in_use(
     candidate: IPv4Network, used: Sequence[IPv4Network], routes: Sequence[IPv4Network]
 ) -> bool:
-    """Whether a lab cannot have this subnet. A wider route does not count: the lab's own goes
-    before it. Pure.
+    """Return whether a lab cannot have this subnet. A wider route does not count: the lab's own
+    route takes precedence. Pure.
     """
     narrow = [route for route in routes if route.prefixlen >= candidate.prefixlen]
     return any(candidate.overlaps(other) for other in (*used, *narrow))
 
 
 def wider_route(subnet: IPv4Network, routes: Sequence[IPv4Network]) -> IPv4Network | None:
-    """The narrowest route around a subnet. A VPN for everything, which is two halves of all there
-    is, counts as little as the default route. Pure.
+    """Return the narrowest route that contains a subnet. A VPN for all traffic, which is two routes
+    of half the address space each, does not count, as the default route does not. Pure.
     """
     around = [r for r in routes if 1 < r.prefixlen < subnet.prefixlen and r.overlaps(subnet)]
     return max(around, key=lambda route: route.prefixlen, default=None)
@@ -120,26 +120,26 @@ def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Ad
 def plan_ports(
     world: World, observed: Mapping[str, ObservedMachine], ssh: Mapping[str, int]
 ) -> dict[str, dict[int, int]]:
-    """Choose the laptop port of every forwarded one: by machine, guest → laptop.
+    """Choose the laptop port of every forwarded port: by machine, guest → laptop.
 
-    ``ssh``: the port wanted for the sshd of each machine.
+    ``ssh``: the wanted port for the sshd of each machine.
     """
     ports: dict[str, dict[int, int]] = {}
     given: set[int] = set()
     for machine in world.lab.machines:
-        there = observed.get(machine.name)
+        existing = observed.get(machine.name)
         ports[machine.name] = {}
         for port in machine.forwarded_ports:
-            host = there.forwarded.get(port.guest) if there else None
+            host = existing.forwarded.get(port.guest) if existing else None
             if host is None:
                 host = free(world, port.host, given)
                 if host != port.host:
-                    world.note(f"port {port.host} ({port.id}) is taken; using {host}")
+                    world.note(f"port {port.host} ({port.id}) is in use; using {host}")
             given.add(host)
             ports[machine.name][port.guest] = host
     for name, wanted in ssh.items():
-        there = observed.get(name)
-        own = there.endpoint.port if there and there.endpoint else 0
+        existing = observed.get(name)
+        own = existing.endpoint.port if existing and existing.endpoint else 0
         host = own if own and own not in given else free(world, wanted, given)
         given.add(host)
         ports[name][SSH_PORT] = host
@@ -147,7 +147,7 @@ def plan_ports(
 
 
 def free(world: World, wanted: int, given: set[int]) -> int:
-    """``wanted`` where that port is free and not given away in this run, else another."""
+    """Return ``wanted`` if that port is free and not yet ``given`` in this run, else another."""
     if wanted not in given and world.port_is_free(wanted):
         return wanted
     while (port := world.free_port()) in given:

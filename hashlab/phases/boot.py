@@ -13,7 +13,7 @@ from hashlab.protocols import ObservedMachine
 
 
 def boot(world: World, track: Track, _: str) -> None:
-    """Promise: Vagrant says that every machine is up."""
+    """Promise: every machine is up, according to Vagrant."""
     prepared = filled(world.facts.prepared, "prepare")
     observed = prepared.observed
     running = [m.name for m in observed.values() if m.state == "running"]
@@ -23,7 +23,7 @@ def boot(world: World, track: Track, _: str) -> None:
         return
     _check_ports(world, observed)
     for name in missing:
-        # It would look open for some seconds, though what it leads to is gone.
+        # A port that leads to a machine that is gone would look open for some seconds.
         close_ports_of(world, track, name)
     for calls in world.provider.machines.boot_plan(missing, prepared.box):
         if len(calls) == 1:
@@ -34,8 +34,8 @@ def boot(world: World, track: Track, _: str) -> None:
 
 
 def _check_ports(world: World, observed: Mapping[str, ObservedMachine]) -> None:
-    """Raise LabError for a stopped machine one of whose ports another program has taken: it was
-    made with them, and does not start without.
+    """Raise LabError if another program uses a port of a stopped machine. The machine was made with
+    that port, and cannot start without it.
     """
     if not world.provider.keeps_ports:
         return
@@ -52,6 +52,6 @@ def _check_ports(world: World, observed: Mapping[str, ObservedMachine]) -> None:
 
 
 def _up(world: World, track: Track, names: Sequence[str]) -> None:
-    """One of several calls at once: a row of its own."""
+    """Make one of several calls that run at the same time, as a row of its own."""
     with track.child("vagrant up", machine=", ".join(names)) as step:
         world.vagrant.up(names, track=step)

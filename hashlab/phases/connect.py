@@ -1,4 +1,4 @@
-"""Phase ``connect``: machines are reachable over SSH; what was found out is remembered."""
+"""Phase ``connect``: connects to machines over SSH, and caches their endpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hashlab.state.files import is_file, read_json, write_json
 
 CONNECT_SECONDS = 120.0
 POLL_SECONDS = 0.2
-# What hosts, users and keys consist of; anything else could be another line of OpenSSH's files.
+# Characters of hosts, users and keys; any other could begin another line of OpenSSH's files.
 WORD = re.compile(r"[A-Za-z0-9._:+/=@-]+")
 
 
@@ -44,7 +44,7 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
             if time.monotonic() > deadline:
                 raise
             track.detail(error.what)
-        # Looking costs the engine that boots the machines: not more often than people notice.
+        # Each look costs the engine that boots the machines; a person does not notice this pause.
         track.cancel.wait(POLL_SECONDS)
     endpoint = world.facts.machines.endpoints[machine]
     track.detail(f"{endpoint.address}, SSH on port {endpoint.ssh.port}")
@@ -53,16 +53,16 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
 def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> None:
     state, act = ("hangs", "restarting") if hangs else ("is stopped", "starting")
     track.detail(f"its engine {state}; {act} it")
-    found = world.provider.machines.one(world.lab, machine)
+    observed = world.provider.machines.one(world.lab, machine)
     host_key = world.provider.machines.host_key(world.lab, machine)
-    if found is not None and found.endpoint is not None:
-        world.connector.start_engine(machine, found.endpoint, host_key, hangs=hangs)
+    if observed is not None and observed.endpoint is not None:
+        world.connector.start_engine(machine, observed.endpoint, host_key, hangs=hangs)
         what = "did not answer, and was restarted" if hangs else "was stopped, and was started"
         world.note(f"the Docker Engine of machine {machine} {what}")
 
 
 def _connect_once(world: World, machine: str) -> None:
-    """Look from cheap to dear, so that looking again and again costs little."""
+    """Try to connect. The cheap checks come first, because this is repeated often."""
     found = world.provider.machines.one(world.lab, machine)
     if found is None or found.state != "running" or found.endpoint is None or not found.address:
         raise LabError("the machine is not up yet", where=machine)
@@ -81,8 +81,8 @@ def _connect_once(world: World, machine: str) -> None:
 
 
 def remember(world: World) -> None:
-    """Keep endpoints and host keys for the next run, and for `ssh -F`: those of this run, and what
-    is cached of machines that it has not reached yet.
+    """Cache endpoints and host keys for the next run and for `ssh -F`: those of this run, and the
+    cached ones of machines that it has not reached yet.
     """
     endpoints: dict[str, MachineEndpoint] = {}
     for name in world.machine_names():
@@ -94,8 +94,8 @@ def remember(world: World) -> None:
 
 
 def renew_ssh_files(world: World) -> None:
-    """Write OpenSSH's files from the cached endpoints where they say anything else. Those that came
-    with the lab's folder could name a program to run.
+    """Write OpenSSH's files from the cached endpoints where they differ. Files that came with the
+    lab's folder could name a program to run.
     """
     cached = ((name, _cached(world, name)) for name in world.machine_names())
     write_ssh_files(world, {name: endpoint for name, endpoint in cached if endpoint})
@@ -103,8 +103,8 @@ def renew_ssh_files(world: World) -> None:
 
 
 def reconnect(world: World, track: Track, machine: str) -> None:
-    """Promise: as ``connect``, but for a lab that should run: from the cache, asking the provider
-    only when the cache is wrong; Vagrant is never called.
+    """Promise: as ``connect``, for a lab that should run. Uses the cache, and asks the provider
+    only if the cache is wrong. Vagrant is never called.
     """
     endpoint = _cached(world, machine)
     if endpoint:
@@ -141,9 +141,9 @@ def connect_restored(world: World, track: Track, machine: str) -> None:
 
 
 def silent(world: World) -> list[str]:
-    """Machines of a lab that should run which do not answer now, or their engine; waits for none.
+    """Return the machines that do not answer now, or whose engine does not. Waits for none.
 
-    Raises HashlabError when the provider cannot be asked.
+    Raises HashlabError if the provider cannot be asked.
     """
     return [name for name in world.machine_names() if not _answers(world, name)]
 
@@ -160,7 +160,7 @@ def _answers(world: World, machine: str) -> bool:
     except EngineStopped:
         return False
     except LabError:
-        return True  # another machine answers there: whoever connects asks the provider
+        return True  # another machine answers there: ``reconnect`` then asks the provider
     world.facts.machines.links[machine] = link
     try:
         link.engine.containers({LAB_LABEL: world.lab.id})
@@ -182,9 +182,9 @@ def _to_json(endpoint: MachineEndpoint) -> dict[str, Any]:
 
 
 def _from_json(value: Mapping[str, Any]) -> MachineEndpoint:
-    for word in (value["host"], value["user"], *value["host_key"].split(" ")):
-        if not WORD.fullmatch(word):
-            raise ValueError(f"not a word of an endpoint: {word!r}")
+    for text in (value["host"], value["user"], *value["host_key"].split(" ")):
+        if not WORD.fullmatch(text):
+            raise ValueError(f"not valid in an endpoint: {text!r}")
     return MachineEndpoint(
         Endpoint(value["host"], int(value["port"]), value["user"]),
         value["host_key"],
@@ -195,7 +195,7 @@ def _from_json(value: Mapping[str, Any]) -> MachineEndpoint:
 
 
 def _cached(world: World, machine: str) -> MachineEndpoint | None:
-    """What an earlier run found out about a machine, if all of it is still on disk."""
+    """Return what an earlier run cached of a machine, if all of it is still on disk."""
     cache = read_json(world.state.machines)
     if not isinstance(cache, dict) or machine not in cache or not is_file(world.state.key):
         return None

@@ -9,8 +9,8 @@ from hashlab.state.files import write_text
 
 
 def make_disks(world: World, track: Track, _: str) -> None:
-    """Promise: new machines' disks hold what the box holds. Vagrant is already starting; it waits
-    for the file this writes before it creates a machine.
+    """Promise: new machines' disks hold what the box holds. Vagrant, which is already starting,
+    waits for the file that this phase writes before it creates a machine.
     """
     prepared = filled(world.facts.prepared, "prepare")
     new = [m for m in world.lab.machines if m.name not in prepared.observed]

@@ -1,4 +1,4 @@
-"""Phases of ``dev --replace``: a stale machine's data is kept, it goes, its successor gets them."""
+"""Keeps the data of a stale machine that ``dev --replace`` removes, for the machine after it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ARCHIVE = ["--numeric-owner", "--xattrs", "--xattrs-include=*", "--sparse"]
 
 @dataclass(frozen=True)
 class Kept:
-    """Data kept of a machine: of which one (its host key tells it from its successor), and the
-    named volumes in the archive.
+    """The kept data of a machine. ``host_key``: the machine's, which distinguishes it from the
+    machine that replaces it; ``volumes``: the named volumes in the archive.
     """
 
     host_key: str
@@ -40,31 +40,31 @@ class Kept:
 
 
 def stale_machines(world: World) -> list[str]:
-    """Machines made from another box than the lab now asks for, which must be registered."""
+    """Return the machines of another box than the lab now asks for. That box must be registered."""
     wanted = recipe_manifest(world).recipe
-    there = world.provider.machines.all(world.lab)
-    stale = [machine.name for machine in there if machine.recipe != wanted]
+    existing = world.provider.machines.all(world.lab)
+    stale = [machine.name for machine in existing if machine.recipe != wanted]
     if stale and wanted not in {box.recipe for box in registered_boxes(world)}:
         raise LaptopError(
-            "the box is stale itself: new machines would be no newer",
+            "the box is stale too: new machines would be as old",
             next_step="hashlab init-box, then hashlab dev --replace",
         )
     return stale
 
 
 def archive_path(state: StateFolder, machine: str) -> Path:
-    """The kept data of a machine: a tar archive."""
+    """Return the path of a machine's kept data, a tar archive."""
     return state.kept / f"{machine}.tar"
 
 
 def note_path(state: StateFolder, machine: str) -> Path:
-    """What says that the archive is whole, and whose it is."""
+    """Return the path of the note that says whose data the archive holds; it is written last."""
     return state.kept / f"{machine}.json"
 
 
 def load_kept(state: StateFolder, machine: str) -> Kept | None:
-    """What is kept of a machine, whole; None if nothing is. Raises LaptopError for a damaged note:
-    to take the data for missing would be to lose them.
+    """Return the note on a machine's kept data; None if no data was kept. Raises LaptopError if the
+    note is damaged: without it the data would be lost.
     """
     note = note_path(state, machine)
     if not (is_file(archive_path(state, machine)) and kind(str(note))):
@@ -73,17 +73,17 @@ def load_kept(state: StateFolder, machine: str) -> Kept | None:
     try:
         return Kept(str(value["host_key"]), tuple(map(str, value["volumes"])))
     except (KeyError, TypeError) as error:
+        data = archive_path(state, machine)
         raise LaptopError(
-            f"what is said here of the data kept of {machine} cannot be read",
+            f"the note on the kept data of {machine} cannot be read",
             where=str(note),
-            next_step=f"the data is in {archive_path(state, machine)}; to give it up, remove both "
-            "files",
+            next_step=f"the data is in {data}; to discard it, remove both files",
         ) from error
 
 
 def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
-    """Promise: the machine's containers are stopped, and the data of its named volumes lie on the
-    laptop, whole. What an earlier run kept and nobody has restored yet is not overwritten.
+    """Promise: the machine's containers are stopped, and all data of its named volumes is on the
+    laptop. Data that an earlier run kept and that was not restored yet is not overwritten.
     """
     reconnect(world, track, machine)
     link, state = world.link(machine), world.state
@@ -109,10 +109,10 @@ def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
 
 
 def _stop_containers(world: World, link: Link, track: Track) -> None:
-    """Only what nobody writes to any more can be copied."""
+    """Stop all containers of a machine: data that is being written cannot be copied."""
     track.detail("stopping the containers")
-    there = link.engine.containers({LAB_LABEL: world.lab.id})
-    parallel(there, lambda one: stop_container(link.engine, one), track.cancel)
+    containers = link.engine.containers({LAB_LABEL: world.lab.id})
+    parallel(containers, lambda each: stop_container(link.engine, each), track.cancel)
 
 
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:
@@ -135,9 +135,9 @@ def _folders(volumes: tuple[str, ...]) -> list[str]:
 
 
 def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
-    """Promise: the machine is gone, with its disk; nothing speaks of it any more."""
+    """Promise: the machine is gone, with its disk; nothing on the laptop refers to it."""
     link = world.facts.machines.links.pop(machine)
-    # The others would take it for lost, and wait for it.
+    # Otherwise the other members of the Swarm would count it as lost, and wait for it.
     with suppress(LabError):
         link.engine.swarm_leave()
     link.engine.close()
@@ -149,12 +149,12 @@ def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
 
 
 def restore_data(world: World, track: Track, machine: str) -> None:
-    """Promise: data kept of a replaced machine are on its successor, before any container starts
-    there, and no longer on the laptop.
+    """Promise: the kept data of a replaced machine is on the new machine before any container
+    starts there, and no longer on the laptop.
     """
     kept = load_kept(world.state, machine)
     if kept is None:
-        track.skip("none are kept")
+        track.skip("no kept data")
         return
     same = kept.host_key == world.facts.machines.endpoints[machine].host_key
     if not same:

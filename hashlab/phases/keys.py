@@ -15,8 +15,8 @@ KEYGEN_SECONDS = 30.0
 
 
 def ensure_key(world: World) -> str:
-    """Return the lab's public key, making the pair when there is none, or half of one. Machines
-    that are reached at the same time get one pair.
+    """Return the lab's public key; make the pair if it is missing or incomplete. Machines that are
+    reached at the same time get one pair.
     """
     with world.lock:
         return _ensured(world)
@@ -50,7 +50,7 @@ def write_ssh_files(world: World, machines: Mapping[str, MachineEndpoint]) -> No
     """Write known_hosts and config for every machine that can be reached."""
     known, hosts = [], []
     known_hosts = world.state.ssh / "known_hosts"
-    # OpenSSH reads "%" as the beginning of a token.
+    # OpenSSH reads "%" as the start of a token.
     key_name, known_name = (str(p).replace("%", "%%") for p in (world.state.key, known_hosts))
     for name, endpoint in machines.items():
         alias = f"{world.lab.id}-{name}"

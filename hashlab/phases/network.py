@@ -22,30 +22,30 @@ RESTART_SECONDS = 60.0
 
 
 def is_leader(state: SwarmState, address: IPv4Address) -> bool:
-    """Decide whether an engine already manages a Swarm at its machine's address."""
+    """Return whether an engine already manages a Swarm at its machine's address."""
     return state.active and state.manager and state.address == str(address)
 
 
 def is_member(state: SwarmState, manager: SwarmState) -> bool:
-    """Decide whether an engine is already a worker of this manager's Swarm, and not of an earlier
-    one at the same address.
+    """Return whether an engine is already a worker of this manager's Swarm, and not of an earlier
+    Swarm at the same address.
     """
     return state.active and not state.manager and manager.node in state.managers
 
 
-def _network_there(world: World, link: Link) -> str:
-    """The network's id on a machine that has not been started anew since an earlier run: a short
-    look, for an engine runs other programs before it tells of its Swarm. "" on a worker that no
-    container of the network runs on.
+def _known_network(world: World, link: Link) -> str:
+    """Return the network's id on a machine that has not been restarted since an earlier run. This
+    is quick; an engine runs other programs before it reports its Swarm. Returns "" on a worker on
+    which no container of the network runs.
     """
     return link.engine.network_id(world.lab.overlay) if link.kept else ""
 
 
 def parts(world: World) -> Mapping[Hashable, Part[World]]:
-    """One part for each machine: the first makes Swarm and network, the others join it."""
+    """Return one part for each machine: the first makes the Swarm and the network, others join."""
     first, *others = world.machine_names()
-    # Of two that leave another Swarm at the same moment each waits for the other to hear of it,
-    # and gives up: see programs/free-gossip-port.sh.
+    # Two machines that leave another Swarm at the same moment wait for each other, and both give
+    # up: see programs/free-gossip-port.sh.
     leaving = threading.Lock()
     found: dict[Hashable, Part[World]] = {first: Part(partial(_lead, machine=first), first)}
     for name in others:
@@ -67,7 +67,7 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
     address = world.facts.machines.endpoints[machine].address
     link = world.link(machine)
     engine = link.engine
-    world.facts.network.id = _network_there(world, link)
+    world.facts.network.id = _known_network(world, link)
     if world.facts.network.id:
         return
     state = engine.swarm()
@@ -93,7 +93,7 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
     """Let another machine join the first one's Swarm, and leave any other."""
     link = world.link(machine)
     engine = link.engine
-    if _network_there(world, link) == world.facts.network.id:
+    if _known_network(world, link) == world.facts.network.id:
         return
     leader = world.link(world.machine_names()[0]).engine
     manager, state = world.facts.network.swarm or leader.swarm(), engine.swarm()
@@ -109,7 +109,7 @@ def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock
 
 
 def _free_gossip_port(world: World, track: Track, machine: str) -> None:
-    """Before an engine joins a Swarm: restart it if it still listens for the one it left."""
+    """Restart an engine that still listens for a Swarm it left, before it joins another."""
     argv = ["sh", "-c", FREE_GOSSIP_PORT, "sh"]
     done = world.link(machine).shell.run(argv, timeout=RESTART_SECONDS * world.provider.time_factor)
     if done.code != 0:
@@ -124,8 +124,8 @@ def _free_gossip_port(world: World, track: Track, machine: str) -> None:
 
 
 def _await_ready(world: World, track: Track, leader: Engine, node: str) -> None:
-    """Wait until the manager hears of a member. A container that is started before is attached to
-    no network: its engine waits for half a minute, and gives up.
+    """Wait until the manager knows a member. A container that is started before that is not
+    attached to the network: its engine waits for half a minute, and gives up.
     """
     deadline = time.monotonic() + READY_SECONDS * world.provider.time_factor
     while not leader.swarm_ready(node):

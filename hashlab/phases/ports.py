@@ -88,7 +88,7 @@ def _wanted(world: World, machine: str, led: Mapping[int, int]) -> dict[int, int
         host = port.host
         if led.get(port.guest) != host and not world.port_is_free(host):
             host = published or _another(world, made_with.get(port.guest, 0), led.get(port.guest))
-            world.note(f"port {port.host} ({port.id}) is taken; using {host}")
+            world.note(f"port {port.host} ({port.id}) is in use; using {host}")
         if host != published:
             found[port.guest] = host
     return found

@@ -18,11 +18,11 @@ from hashlab.state.files import names, read_text, remove, write_text
 
 
 def prepare(world: World, track: Track, _: str) -> None:
-    """Promise: everything `vagrant up` needs is there: key, Vagrantfile, disks of new machines."""
+    """Promise: everything that `vagrant up` needs exists: key, Vagrantfile, network."""
     box = require_box(world, track)
     _discard_half_restored(world)
     for name in world.provider.machines.discard_half_built(world.lab):
-        world.note(f"machine {name} was half built by an earlier run and is made anew")
+        world.note(f"an earlier run left machine {name} half built; it is created again")
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
     world.facts.prepared = Prepared(box, observed)
     planned = plan_machines(world, observed)
@@ -44,7 +44,7 @@ def prepare(world: World, track: Track, _: str) -> None:
 
 
 def _discard_half_restored(world: World) -> None:
-    """Machines of which some may be of another instant than the others are no lab."""
+    """Discard a half-restored lab: its machines may be from different points in time."""
     text = read_text(world.state.restoring)
     if text is None:
         return
@@ -52,21 +52,21 @@ def _discard_half_restored(world: World) -> None:
     snapshots = world.provider.snapshots
     if snapshots is not None and not snapshots.outlive_machines:
         raise LabError(
-            f"a restore of {name} was cut off, and without the machines {name} is gone, too",
+            f"a restore of {name} was interrupted; removing the machines would remove {name} too",
             where=world.lab.name,
-            next_step=f"hashlab restore {name}; or, to give all up: hashlab destroy",
+            next_step=f"hashlab restore {name}; or, to discard everything: hashlab destroy",
         )
     world.provider.machines.discard(world.lab)
     remove(world.state.restoring)
     world.note(
-        f"a restore of {name} was cut off, so the machines are made anew. "
+        f"a restore of {name} was interrupted, so the machines are created again. "
         f"For its data: hashlab restore {name}"
     )
 
 
 def forget_machine(world: World, name: str) -> None:
-    """Remove what Vagrant remembers of a machine that is gone: by it, it would make the next one
-    from the same box. What ties it to Vagrant's own list of machines stays.
+    """Remove Vagrant's files of a machine that is gone: with them Vagrant would make the next
+    machine from the same box. The file that ties it to Vagrant's own list of machines stays.
     """
     folder = world.state.vagrant / "machines" / name
     for provider in names(folder):

@@ -11,7 +11,9 @@ from hashlab.pipeline import Track
 
 
 def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str, str]) -> list[str]:
-    """What to tell. ``registered``: recipes of boxes; ``machines``: theirs by name. Pure."""
+    """Return a note for each stale box and machine. ``registered``: the recipes of registered
+    boxes; ``machines``: each machine's recipe by name. Pure.
+    """
     notes = []
     if not registered:
         notes.append("no box is registered. To build it: hashlab init-box")
@@ -24,7 +26,7 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
 
 
 def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
-    """Promise: a refresh tells when the box or a machine is stale; it changes neither."""
+    """Promise: a stale box or machine is noted. Changes nothing."""
     registered = {box.recipe for box in registered_boxes(world)}
     machines = {name: endpoint.recipe for name, endpoint in world.facts.machines.endpoints.items()}
     notes = stale_notes(recipe_manifest(world).recipe, registered, machines)

@@ -196,7 +196,7 @@ def test_a_port_that_is_taken_is_replaced_and_taken_back_when_it_is_free(world: 
         assert forward(world).detail == "2 opened"
         other = world.led_ports("web")[5005]
         assert (said(first), said(other)) == ("port 80\n", "port 5005\n")
-        assert world.facts.notes == [f"port {second} (port5005) is taken; using {other}"]
+        assert world.facts.notes == [f"port {second} (port5005) is in use; using {other}"]
         assert forward(world).detail == "open already"
     assert forward(world).detail == "2 opened"
     assert (said(first), said(second)) == ("port 80\n", "port 5005\n")

@@ -316,7 +316,7 @@ def test_a_taken_port_is_replaced_and_told(hello_lab: LabFolder) -> None:
         squatter.bind(("127.0.0.1", 8090))
         squatter.listen()
         said = hello_lab.run("dev").ok().stdout
-        assert "port 8090 (web) is taken; using" in said
+        assert "port 8090 (web) is in use; using" in said
         hello_lab.run("refresh").ok()
         url = hello_lab.status()["urls"]["web"]
         assert not url.endswith(":8090")

@@ -240,7 +240,7 @@ def test_after_a_restore_killed_while_machines_are_exchanged_dev_makes_a_whole_l
     until(marker.exists)
     assert run.signal(signal.SIGKILL) == -signal.SIGKILL
     said = lab.run("dev").ok().stdout
-    assert "a restore of first was cut off" in said
+    assert "a restore of first was interrupted" in said
     assert "hello" in greeting(lab)
     lab.run("restore", "first").ok()
     assert read(lab) == ["then"] * 3

@@ -1,4 +1,4 @@
-"""What must happen to one container, and doing it: keep, create, replace, start, attach, reload."""
+"""Decides what must happen to one container (create, replace, reload, …), and does it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from hashlab.protocols import ContainerState, Engine
 
 ATTACH_POLL_SECONDS = 0.1
 ATTACH_SECONDS = 60.0
-# What a service's row begins with when nothing was restarted.
+# The detail of a service's row begins with one of these if no container was replaced.
 RELOADED = "reloaded"
 STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
-# What an engine says while it is still forgetting an overlay network.
+# Errors of an engine that is still removing an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
 
 
 @dataclass(frozen=True)
 class Action:
-    """What must happen to one container, and why (shown to the user). ``paths``: files in it that
-    its process may take in without a restart.
+    """What must happen to one container, with the reason that the user sees. ``paths``: files in it
+    that its process may take in without a restart.
     """
 
     kind: Literal["keep", "create", "replace", "start", "attach", "reload"]
@@ -51,53 +51,52 @@ class Action:
 def decide(
     build: Build,
     service: Service,
-    there: ContainerState | None,
+    existing: ContainerState | None,
     network: str,
     *,
     network_name: str = "",
     files: MachineFiles | None = None,
     detached: str = "",
 ) -> Action:
-    """Decide from what is wanted and what is there; ``network`` is the overlay's id; ``files``:
-    what is known of the machine's processes; ``detached``: a mount of it that shows another folder
-    than the machine has there now. Pure.
+    """Compare the wanted build with the ``existing`` container and decide. Pure.
+
+    ``network``: the overlay's id; ``files``: what is known of the machine's processes;
+    ``detached``: a mount of the container that shows another folder than the machine has there now.
     """
-    if there is None:
+    if existing is None:
         return Action("create", "started")
     if detached:
-        # Only a new container sees the folder that is there now.
+        # Only a new container sees the new folder.
         return Action("replace", f"replaced: the folder at {detached} was removed on its machine")
     files = files or MachineFiles()
-    process = process_of(there, files)
-    attached = bool({network, network_name} & there.networks)
-    runs = process.build if process else there.labels.get(BUILD_LABEL)
+    process = process_of(existing, files)
+    attached = bool({network, network_name} & existing.networks)
+    runs = process.build if process else existing.labels.get(BUILD_LABEL)
     if process and set(process.reloaded) - set(build.reloadable):
-        runs = None  # nobody could prove any more what was put into it
+        runs = None  # no command could prove any more which files it took in
     if runs != build.start_id:
         paths = differs(build, process) if attached else ()
         reason = RELOADED if paths else "replaced: its build changed"
         return Action("reload" if paths else "replace", reason, paths)
-    if there.state == "exited":
-        return _after_its_end(there, done=is_done(there, files), attached=attached)
-    if not attached or there.state != "running":
-        why = f"it was {there.state}" if attached else "the network was made anew"
+    if existing.state == "exited":
+        return _decide_ended(existing, done=is_done(existing, files), attached=attached)
+    if not attached or existing.state != "running":
+        why = f"it was {existing.state}" if attached else "the network is a new one"
         return Action("replace", f"replaced: {why}")
     return Action("keep")
 
 
-def _after_its_end(there: ContainerState, *, done: bool, attached: bool) -> Action:
+def _decide_ended(existing: ContainerState, *, done: bool, attached: bool) -> Action:
     if done:
         return Action("keep" if attached else "attach", "completed")
-    # It keeps what it wrote, as under `docker compose up`.
-    how = f"it had ended with exit code {there.exit_code}"
+    # It keeps the files that it wrote, as under `docker compose up`.
+    how = f"it had ended with exit code {existing.exit_code}"
     return Action("start", f"{STARTED_AGAIN}: {how}")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One service that is brought to its build. ``turn`` is held while a container of its machine
-    is replaced.
-    """
+    """The work on one service. ``turn`` is held while a container of its machine is replaced."""
 
     world: World
     service: Service
@@ -107,21 +106,21 @@ class Job:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the service's machine."""
+        """The Docker Engine of the service's machine."""
         return self.world.link(self.service.machine).engine
 
 
-def turns(there: Sequence[ContainerState]) -> threading.Semaphore:
-    """How many of a machine's containers may be replaced at once: one always stays. When all leave
-    the overlay network at once while others come, Docker 20.10 forgets the network and attaches
-    nobody for a minute.
+def turns(existing: Sequence[ContainerState]) -> threading.Semaphore:
+    """Return a semaphore for replacing a machine's containers: all but one at the same time. If all
+    leave the overlay network while others join, Docker 20.10 loses the network and attaches no
+    container for a minute.
     """
-    running = sum(container.state == "running" for container in there)
+    running = sum(container.state == "running" for container in existing)
     return threading.Semaphore(max(1, running - 1))
 
 
 def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
-    """Do to one container, or for the one of that name, what was decided; return what was done."""
+    """Do what was decided to a container, or to the name of a missing one; return what was done."""
     if isinstance(old, str):
         _replace(job, old)
         return action.reason
@@ -140,11 +139,11 @@ def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
 
 
 def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tuple[str, str]:
-    """Put changed files into the running process: what was taken, or "" and why not."""
+    """Put changed files into the running process. Return what it took, or "" and why not."""
     world, machine = job.world, job.service.machine
     process = process_of(container, world.facts.uploads.files[machine])
     if process is None:
-        return "", "its process is another one"
+        return "", "its process was restarted"
     job.step.detail("reloading")
     world.about_to_change()
     try:
@@ -158,7 +157,7 @@ def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tupl
 
 
 def _replace(job: Job, old: ContainerState | str) -> None:
-    """Start a new container in place of ``old``, or under that name when there is none."""
+    """Start a new container in place of ``old``, or with that name if there is none."""
     world, engine, build = job.world, job.engine, job.build
     world.about_to_change(restart=True)
     if isinstance(old, ContainerState):
@@ -180,8 +179,8 @@ def _replace(job: Job, old: ContainerState | str) -> None:
 
 
 def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
-    """Give a container that stopped with its machine the network that is there now: it remembers
-    another one by its id. Then start it, unless it had completed.
+    """Attach a container that stopped with its machine to the present network (it knows the old one
+    by id), then start it, unless it had completed.
     """
     world, engine = job.world, job.engine
     network = filled(world.facts.network.id, "network")
@@ -197,9 +196,9 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
 
 
 def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: float) -> None:
-    """Start a container. A machine knows an overlay network only while a container is on it; when
-    the last one has just left, the engine is still forgetting the network and finds it a moment
-    later.
+    """Start a container, and try again while its engine does not find the network. A machine knows
+    an overlay network only while a container is on it: when the last one has just left, the engine
+    still removes the network, and finds it a moment later.
     """
     deadline = time.monotonic() + ATTACH_SECONDS * time_factor
     while True:
@@ -215,12 +214,12 @@ def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: f
 
 
 def stop_and_remove(engine: Engine, container: ContainerState) -> None:
-    """Remove a container; one that is alive gets its own grace period."""
+    """Stop a container within its own grace period, and remove it."""
     stop_container(engine, container)
     engine.remove(container.id)
 
 
 def stop_container(engine: Engine, container: ContainerState) -> None:
-    """Stop a container that is alive, within its own grace period; it stays."""
+    """Stop a container that runs, within its own grace period. It is not removed."""
     if container.state in ALIVE:
         engine.stop(container.id, timeout=container.grace)

@@ -1,4 +1,4 @@
-"""Turns a service into the Docker Engine API's body for creating its container (pure)."""
+"""Turns a service into the body of the Docker Engine API's create request. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ NANOSECONDS = 1_000_000_000
 
 
 def container_name(lab: Lab, service: Service, replica: int) -> str:
-    """Compose's own pattern: project-service-number, counted from 1."""
+    """Return a container's name as Compose forms it: project-service-number, counted from 1."""
     return f"{lab.name}-{service.name}-{replica}"
 
 
 def container_body(
     lab: Lab, service: Service, *, build: str = "", time_factor: float = 1.0
 ) -> dict[str, Any]:
-    """The create request of one replica; with ``build`` also marked and told its build id.
+    """Return the create request of one replica. With ``build`` the container has its build id as a
+    label and in its environment.
 
-    ``time_factor``: by how much longer its health check may take, and how much rarer it is run.
+    ``time_factor``: how much longer its health check may take, and its interval is.
     """
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}

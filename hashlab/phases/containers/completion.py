@@ -1,4 +1,4 @@
-"""Which containers have done their work: a run of hashlab saw them end with 0."""
+"""Containers that have done their work: a run of hashlab saw them end with exit code 0."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hashlab.protocols import ContainerState
 
 
 def is_done(container: ContainerState, files: MachineFiles) -> bool:
-    """Return whether a run saw this very exit. A process that was ended with its machine or its
-    engine may say 0 as well, so that the exit code alone proves nothing. Pure.
+    """Return whether a run saw this very exit. The exit code alone proves nothing: a process that
+    ends because its machine or engine stops may end with 0 as well. Pure.
     """
     seen = files.processes.get(container.id)
     exit_seen = (container.started_at, container.finished_at)
@@ -25,7 +25,7 @@ def is_done(container: ContainerState, files: MachineFiles) -> bool:
 
 
 def record_completion(world: World, machine: str, container: ContainerState) -> None:
-    """Let the machine keep that this run saw a container end with 0. Raises LabError."""
+    """Record on the machine that this run saw a container end with 0. Raises LabError."""
     if is_done(container, world.facts.uploads.files[machine]):
         return
     build = container.labels.get(BUILD_LABEL, "")

@@ -1,4 +1,4 @@
-"""What services wait for can happen, as far as only their images tell."""
+"""Checks that a service others wait for can become healthy: its image may have no health check."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hashlab.phases.world import World
 
 
 def machines_to_check(lab: Lab) -> set[str]:
-    """Return the machines for whose images ``check_conditions`` has a question."""
+    """Return the machines whose images ``check_conditions`` must ask."""
     return {service.machine for service in lab.services if _asks_image(lab, service)}
 
 
 def check_conditions(world: World, machine: str) -> None:
-    """Raise LabError for a service of a machine that others wait for until it is healthy, and that
-    has no health check: neither in the file nor in its image, which is on the machine by now.
+    """Raise LabError if others wait for a service of the machine to be healthy, but neither the
+    file nor its image, which is on the machine by now, has a health check.
     """
     asked = [s for s in world.services_on(machine) if _asks_image(world.lab, s)]
     if not asked:
@@ -25,8 +25,8 @@ def check_conditions(world: World, machine: str) -> None:
         if service.image not in checked:
             waiting = ", ".join(_waiting(world.lab, service))
             raise LabError(
-                f"service '{service.name}' can never be healthy, for which {waiting} would wait: "
-                f"neither the file nor the image {service.image} has a health check",
+                f"{waiting} would wait forever for service '{service.name}' to be healthy: neither "
+                f"the file nor the image {service.image} has a health check",
                 where=machine,
                 next_step=f"give '{service.name}' a healthcheck, or write "
                 "condition: service_started",
@@ -39,10 +39,10 @@ def _asks_image(lab: Lab, service: Service) -> bool:
 
 
 def _waiting(lab: Lab, service: Service) -> list[str]:
-    """The services that wait until this one is healthy."""
+    """Return the services that wait until this one is healthy."""
     return [
         other.name
         for other in lab.services
-        for one in other.depends_on
-        if (one.service, one.condition) == (service.name, "service_healthy")
+        for dependency in other.depends_on
+        if (dependency.service, dependency.condition) == (service.name, "service_healthy")
     ]

@@ -38,12 +38,12 @@ from hashlab.protocols import LAB_LABEL, ContainerState
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
-    """What every service of the lab should be running."""
+    """Return the build that each service of the lab should run."""
     return {service.name: wanted_build(world, service) for service in world.lab.services}
 
 
 def wanted_build(world: World, service: Service) -> Build:
-    """What a service should be running; hashed once in a run."""
+    """Return the build that a service should run; it is hashed once in a run."""
     builds = world.facts.wanted.builds
     if service.name not in builds:
         inputs = world.facts.images.inputs[service.image]
@@ -52,7 +52,7 @@ def wanted_build(world: World, service: Service) -> Build:
 
 
 def observe_containers(world: World) -> dict[str, list[ContainerState]]:
-    """All containers of the lab by the machine each lies on; machines are asked at once."""
+    """Return all containers of the lab by machine. The machines are read at the same time."""
     links = list(world.facts.machines.links.values())
     found = parallel(
         links, lambda link: link.engine.containers({LAB_LABEL: world.lab.id}), CancelToken()
@@ -136,7 +136,7 @@ def start_containers(world: World, track: Track, _: str) -> None:
     _note_left_out(world)
     changed, removed = world.facts.containers.changed, world.facts.containers.removed
     if not world.facts.causes:
-        # Nobody edited a file: then it is the definition of the services, or how they were found.
+        # No file was edited, so the cause is the services' definition or the state of containers.
         world.because(*(Cause(f"service {name}: {reason}") for name, reason in changed.items()))
     if changed or removed:
         reloaded = sum(reason.startswith(RELOADED) for reason in changed.values())
@@ -147,13 +147,14 @@ def start_containers(world: World, track: Track, _: str) -> None:
 
 
 def _note_left_out(world: World) -> None:
-    """Name what this run did nothing about, because a machine does not answer."""
+    """Note the services that this run left alone because a machine does not answer."""
     lost = world.lost_machines()
-    left = [one for one in world.lab.services if one.name not in world.facts.containers.settled]
+    settled = world.facts.containers.settled
+    left = [service for service in world.lab.services if service.name not in settled]
     if not lost or not left:
         return
-    there = [one.name for one in left if one.machine in lost]
-    others = [one.name for one in left if one.machine not in lost]
+    there = [service.name for service in left if service.machine in lost]
+    others = [service.name for service in left if service.machine not in lost]
     text = f"{', '.join(lost)} did not answer. Left as it was: {', '.join(there) or 'nothing'}"
     world.note(f"{text}; and what needs it: {', '.join(others)}" if others else text)
 
@@ -163,19 +164,21 @@ def _check_conditions(world: World, track: Track, *, machine: str) -> None:
 
 
 def _observe(world: World, track: Track, *, machine: str) -> None:
-    """See what a machine has, and remove containers that are not wanted there any more."""
+    """Read a machine's containers and files, and remove containers that it should not have."""
     engine = world.link(machine).engine
-    there = engine.containers({LAB_LABEL: world.lab.id})
-    world.facts.containers.found[machine] = there
-    world.facts.containers.turns[machine] = turns(there)
+    existing = engine.containers({LAB_LABEL: world.lab.id})
+    world.facts.containers.found[machine] = existing
+    world.facts.containers.turns[machine] = turns(existing)
     services = world.services_on(machine)
     wanted = {name for service in services for name in replica_names(world.lab, service)}
-    for container in there:
+    for container in existing:
         if container.name not in wanted:
             world.about_to_change(restart=True)
             stop_and_remove(engine, container)
             world.facts.containers.removed.append(container.name)
-    read_machine(world, machine, {one.name: wanted_build(world, one) for one in services})
+    read_machine(
+        world, machine, {service.name: wanted_build(world, service) for service in services}
+    )
 
 
 def _upload(world: World, track: Track, *, machine: str) -> None:
@@ -184,7 +187,7 @@ def _upload(world: World, track: Track, *, machine: str) -> None:
 
 
 def _start(world: World, track: Track, *, service: Service) -> None:
-    """Bring all replicas of one service to its build."""
+    """Make all replicas of one service run its build."""
     found = world.facts.containers.found[service.machine]
     by_name = {container.name: container for container in found}
     build = wanted_build(world, service)
@@ -202,17 +205,19 @@ def _start(world: World, track: Track, *, service: Service) -> None:
 
 
 def _actions(
-    world: World, service: Service, build: Build, there: Mapping[str, ContainerState]
+    world: World, service: Service, build: Build, existing: Mapping[str, ContainerState]
 ) -> dict[str, Action]:
-    """What must happen to each replica of a service; ``there``: its machine's containers."""
+    """Decide what must happen to each replica of a service. ``existing``: its machine's containers,
+    by name.
+    """
     uploads = world.facts.uploads
     files, inside = uploads.files[service.machine], uploads.inside[service.machine]
-    detached = {name: inside.detached.get(one.pid, "") for name, one in there.items()}
+    detached = {n: inside.detached.get(c.pid, "") for n, c in existing.items()}
     return {
         name: decide(
             build,
             service,
-            there.get(name),
+            existing.get(name),
             filled(world.facts.network.id, "network"),
             network_name=world.lab.overlay,
             files=files,
@@ -223,18 +228,19 @@ def _actions(
 
 
 def replica_names(lab: Lab, service: Service) -> list[str]:
-    """Names of a service's containers."""
+    """Return the names of a service's containers."""
     return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
 
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
-    """Wait for all replicas; a service that was not touched and is well makes no row. One that was
-    not touched, or was only started again, and does not get well is replaced, once: after its
-    machine lost its power, a container may wake on a network that is no longer there.
+    """Wait until all replicas are ready. A service that was not touched and is ready makes no row.
+
+    If a service that was not touched, or was only started again, does not get ready, it is replaced
+    once: after its machine lost its power, a container may start on a network that is gone.
     """
     names = replica_names(world.lab, service)
-    how = world.facts.containers.changed.get(service.name, "")
-    if not how and all(
+    reason = world.facts.containers.changed.get(service.name, "")
+    if not reason and all(
         state is not None and is_ready(world.lab, service, state) and not keeps_ending(state)
         for state in _states(world, service, names)
     ):
@@ -242,36 +248,38 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
         return
     world.facts.containers.unsettled = True
     with track.child("healthy", machine=service.machine, service=service.name) as step:
-        if not how or (how.startswith(STARTED_AGAIN) and not completes(world.lab, service)):
-            _renew_unwell(world, service, step)
+        started_again = reason.startswith(STARTED_AGAIN) and not completes(world.lab, service)
+        if not reason or started_again:
+            _replace_unready(world, service, step)
         ready = parallel(names, lambda name: wait_ready(world, service, name, step), step.cancel)
         for state in ready:
             if state.state == "exited":
                 record_completion(world, service.machine, state)
-        step.detail(next((_what_it_is(state) for state in ready), ""))
+        step.detail(next((_describe(state) for state in ready), ""))
     world.facts.containers.settled.add(service.name)
 
 
-def _what_it_is(state: ContainerState) -> str:
+def _describe(state: ContainerState) -> str:
     if state.state == "exited":
         return "completed"
     return "healthy" if state.checked else "running"
 
 
 def _states(world: World, service: Service, names: list[str]) -> list[ContainerState | None]:
-    """States of containers that were not touched: as this run saw them, unless something changed
-    meanwhile that they may depend on.
+    """Return the states of containers that were not touched: those that this run has read, or new
+    ones if something was changed since that they may depend on.
     """
     if world.facts.containers.changed or world.facts.containers.removed:
         engine = world.link(service.machine).engine
         return [engine.container(name) for name in names]
-    there = {one.name: one for one in world.facts.containers.found[service.machine]}
-    return [there.get(name) for name in names]
+    found = world.facts.containers.found[service.machine]
+    by_name = {container.name: container for container in found}
+    return [by_name.get(name) for name in names]
 
 
-def _renew_unwell(world: World, service: Service, step: Track) -> None:
-    """Replace those replicas that do not get well. In turn, for a failure of one of several at once
-    would cancel the run.
+def _replace_unready(world: World, service: Service, step: Track) -> None:
+    """Replace replicas that do not get ready. One after another: if several were waited for at the
+    same time, the first failure would cancel the run.
     """
     engine = world.link(service.machine).engine
     turn = world.facts.containers.turns[service.machine]
@@ -279,8 +287,8 @@ def _renew_unwell(world: World, service: Service, step: Track) -> None:
         try:
             wait_ready(world, service, name, step, seconds=KEPT_SECONDS)
         except LabError as error:
-            world.note(f"{service.name} was started anew: {error.what}")
-            reason = "replaced: it did not get well"
+            world.note(f"{service.name} was replaced: {error.what}")
+            reason = "replaced: it did not get ready"
             job = Job(world, service, wanted_build(world, service), step, turn)
             carry_out(job, Action("replace", reason), engine.container(name) or name)
             with world.lock:

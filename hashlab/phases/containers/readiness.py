@@ -1,4 +1,4 @@
-"""When is a container ready? What its engine says, and its own health check asked at once."""
+"""Waits until a container is ready, by its engine's word and by running its health check."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import ContainerState, Engine
 
 READY_SECONDS = 180.0
-# One that ran before this run should be well already, unless its machine has just started.
+# A container that ran before this run should be healthy, unless its machine has just started.
 KEPT_SECONDS = 45.0
 POLL_SECONDS = 0.1
-# Asking costs the machine that is starting, 0.1 s of a processor each time: the longer it takes,
-# the rarer it is asked.
+# A health check costs the starting machine 0.1 s of a processor: the longer the wait, the rarer
+# the checks.
 POLL_SHARE = 0.2
-# Where other services start beside it, an answer takes long because the processors are taken; to
-# ask on would take them from those that start.
+# While other services start, an answer takes long because the processors are busy; more checks
+# would slow the services that start.
 ANSWER_SHARE = 2
 ANSWER_SECONDS = 0.3
 # Without a health check, a container that ends right after its start looks like one that runs.
 SETTLE_SECONDS = 1.0
-# One that its restart policy had to start again must run as long as Docker itself asks of a start
-# that went well.
+# A container that its restart policy restarted must run for as long as Docker itself requires of a
+# successful start.
 RESTARTED_SECONDS = 10.0
-# Docker waits twice as long before each restart: this many take it half a minute.
+# Docker doubles its wait before each restart: this many restarts take half a minute.
 RESTARTS = 8
-# Docker's own time limit for a health check that names none.
+# Docker's default time limit for a health check.
 CHECK_SECONDS = 30.0
 
 
 def is_one_shot(service: Service) -> bool:
-    """Return whether Docker leaves a container that ended with 0 as it is (``restart: "no"``)."""
+    """Return whether Docker does not restart a container that ended with 0 (``restart: "no"``)."""
     return service.restart.partition(":")[0] in ("no", "on-failure")
 
 
 def is_job(lab: Lab, service: Service, state: ContainerState) -> bool:
-    """Return whether a container may end with 0 and have done its work: others wait for that, or
-    nothing about it says that it serves anybody.
+    """Return whether a container that ends with 0 may have done its work: other services wait for
+    its end, or it has neither a health check nor a published port.
     """
     serves = state.checked or bool(service.ports)
     return is_one_shot(service) and (completes(lab, service) or not serves)
@@ -64,12 +64,11 @@ def keeps_ending(state: ContainerState) -> bool:
 def wait_ready(
     world: World, service: Service, name: str, step: Track, *, seconds: float | None = None
 ) -> ContainerState:
-    """Wait until a container is what others may rely on, and return its state: healthy where it
-    has a health check, ended with 0 where others wait for its completion, running for a while
-    otherwise.
+    """Wait until a container is ready, and return its state: healthy if it has a health check,
+    ended with 0 if others wait for its completion, running for a while otherwise.
 
-    Raises LabError when it cannot become that, or is not within ``seconds`` (as on a machine in a
-    container).
+    Raises LabError if it cannot get ready, or does not within ``seconds`` (of a machine in a
+    container; ``time_factor`` multiplies them).
     """
     engine = world.link(service.machine).engine
     started = time.monotonic()
@@ -96,7 +95,7 @@ def wait_ready(
 
 
 def pause(waited: float, answered_in: float) -> float:
-    """Seconds until a service is asked again: it was waited for and has answered in that many."""
+    """Return the seconds until the next check, from the whole wait and the last answer's time."""
     slow = min(answered_in * ANSWER_SHARE, ANSWER_SECONDS)
     return max(POLL_SECONDS, waited * POLL_SHARE, slow)
 
@@ -108,8 +107,8 @@ def _passes(
     cancel: CancelToken,
     time_factor: float,
 ) -> bool:
-    """Whether the service's own health check passes at this moment. The engine would look only
-    after the check's interval, which is chosen for the long run and not for the start.
+    """Run the service's health check now, and return whether it passes. The engine would wait for
+    the check's interval, which suits a running service and not its start.
     """
     check = service.healthcheck
     if check is None or state.state != "running" or state.health != "starting":
@@ -126,11 +125,11 @@ def _passes(
             if engine.execute(state.id, command).code == 0:
                 passed.set()
         except LabError:
-            pass  # the container may just have ended: the next look tells how
+            pass  # the container may just have ended: the next poll reads its exit code
         finally:
             ended.set()
 
-    # A check may hang for longer than it is allowed to; then it has simply not passed.
+    # A check that takes longer than it may has not passed.
     threading.Thread(target=ask, daemon=True).start()
     with cancel.calling(ended.set):
         ended.wait((check.timeout or CHECK_SECONDS) * time_factor)
@@ -138,7 +137,7 @@ def _passes(
 
 
 def completes(lab: Lab, service: Service) -> bool:
-    """Whether others wait for this service to end well."""
+    """Return whether other services wait for this one to end with 0."""
     return any(
         dependency.service == service.name
         and dependency.condition == "service_completed_successfully"
@@ -148,7 +147,7 @@ def completes(lab: Lab, service: Service) -> bool:
 
 
 def is_ready(lab: Lab, service: Service, state: ContainerState) -> bool:
-    """Return whether a container is what others may rely on, as its engine sees it."""
+    """Return whether a container is ready according to its engine."""
     if state.state == "exited":
         return state.exit_code == 0 and is_job(lab, service, state)
     running = state.state == "running" and state.health in ("", "healthy")
@@ -157,14 +156,14 @@ def is_ready(lab: Lab, service: Service, state: ContainerState) -> bool:
 
 @dataclass
 class _Steady:
-    """For how long a container without a health check has run since it was last started."""
+    """Measures how long a container without a health check has run since its last start."""
 
     started_at: str = ""
     since: float = 0.0
     restarts: int | None = None
 
     def enough(self, state: ContainerState, now: float) -> bool:
-        """Return whether it runs for good, as far as that can be seen. ``now``: monotonic."""
+        """Return whether it has run long enough to count as running. ``now``: monotonic seconds."""
         if state.checked or state.state != "running":
             return True
         if state.started_at != self.started_at:
@@ -172,7 +171,7 @@ class _Steady:
         return now - self.since >= (RESTARTED_SECONDS if state.restarts else SETTLE_SECONDS)
 
     def failure(self, state: ContainerState | None) -> str:
-        """Return that it ends again and again; "" while it does not."""
+        """Return the failure of a container that keeps ending; "" if it does not."""
         if state is None:
             return ""
         if self.restarts is None:
@@ -182,7 +181,7 @@ class _Steady:
 
 
 def _failure(lab: Lab, service: Service, state: ContainerState | None) -> str:
-    """Why waiting on makes no sense; "" while it does."""
+    """Return the reason to stop waiting; "" while there is none."""
     if state is None:
         return "the container is gone"
     if state.state == "dead" or (state.state == "exited" and state.exit_code != 0):

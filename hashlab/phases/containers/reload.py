@@ -1,4 +1,4 @@
-"""Puts changed files into running processes by the user's own command, and asks for them later."""
+"""Puts changed files into running processes by the user's own command, and checks them later."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ RELOAD_SECONDS = 60.0
 
 
 def process_of(container: ContainerState, files: MachineFiles) -> Process | None:
-    """What is known of a container's process; None when nothing is but what its container says.
+    """Return what is known of a container's process besides its container's labels; None if
+    nothing.
 
-    A process that took files in and was started anew since then reads them again, under a build id
-    that its container had before: what it runs is then unknown, and no build.
+    A process that took files in and was restarted since then has read the files again, but its
+    container still has the old build id: its build is then unknown.
     """
     process = files.processes.get(container.id)
     if process is None or container.state != "running":
@@ -34,8 +35,8 @@ def process_of(container: ContainerState, files: MachineFiles) -> Process | None
 
 
 def differs(build: Build, process: Process | None) -> tuple[str, ...]:
-    """Paths in the container whose change the process may take in; none when that is not all that
-    differs. Pure.
+    """Return the changed paths in the container, if the process may take in all that changed; else
+    nothing. Pure.
     """
     wanted = build.reload_files
     if process is None or process.fixed != build.fixed or set(process.files) != set(wanted):
@@ -44,9 +45,9 @@ def differs(build: Build, process: Process | None) -> tuple[str, ...]:
 
 
 def swap(world: World, build: Build, paths: Iterable[str], cancel: CancelToken) -> tuple[str, str]:
-    """Put changed files into a service's process: what was taken, or "" and why not.
+    """Put changed files into a service's process. Return what it took, or "" and why not.
 
-    Raises LabError when the command fails.
+    Raises LabError if the command fails.
     """
     answer = _ask(world, build, "swap", paths, cancel)
     if answer.get("taken") is True:
@@ -55,18 +56,18 @@ def swap(world: World, build: Build, paths: Iterable[str], cancel: CancelToken) 
 
 
 def after_swap(build: Build, process: Process, paths: Iterable[str]) -> Process:
-    """What is known of the process once it has taken these files."""
+    """Return what is known of the process after it has taken these files."""
     reloaded = tuple(sorted({*process.reloaded, *paths}))
     return replace(process, build=build.start_id, files=build.reload_files, reloaded=reloaded)
 
 
 def started(build: Build, container: ContainerState) -> Process:
-    """What is known of a process that has just started."""
+    """Return what is known of a process that has just started."""
     return Process(container.started_at, build.start_id, build.fixed, build.reload_files)
 
 
 def remember(world: World, machine: str, container: str, process: Process) -> None:
-    """Let the machine remember what a process runs; processes that are gone are forgotten."""
+    """Record on the machine what a process runs; forget processes that are gone."""
     link = world.link(machine)
     with world.lock:
         files = world.facts.uploads.files[machine]
@@ -77,30 +78,30 @@ def remember(world: World, machine: str, container: str, process: Process) -> No
 
 
 def distrust(world: World, machine: str, container: ContainerState) -> None:
-    """A process that took files in and does not run them is replaced by the next run."""
+    """Mark a process that took files in and does not run them, so that the next run replaces it."""
     process = world.facts.uploads.files[machine].processes.get(container.id)
     if process is not None and process.reloaded:
         remember(world, machine, container.id, replace(process, build="", fixed=""))
 
 
 def stale_after_reload(world: World, build: Build, process: Process, cancel: CancelToken) -> str:
-    """Ask the process itself whether it runs what was put into it; "" when it does."""
+    """Ask the process itself whether it runs the reloaded files. Return why not; "" if it does."""
     try:
         stale = _ask(world, build, "prove", process.reloaded, cancel).get("stale")
     except HashlabError as error:
         return f"what was reloaded cannot be proved: {error.what}"
     if not isinstance(stale, Mapping):
-        return "what was reloaded cannot be proved: the command says nothing of it"
+        return "what was reloaded cannot be proved: the command printed no 'stale'"
     return next((f"{path}: {why}" for path, why in stale.items()), "")
 
 
 def _ask(
     world: World, build: Build, word: str, paths: Iterable[str], cancel: CancelToken
 ) -> Mapping[str, Any]:
-    """Run the service's reload command. Raises LabError when it fails or says no JSON object."""
+    """Run the service's reload command. Raises LabError if it fails or prints no JSON object."""
     reload = world.lab.reload(build.service)
     if reload is None:
-        raise LabError("hashlab.toml has no reload any more", where=build.service)
+        raise LabError("hashlab.toml no longer has a reload", where=build.service)
     files = {path: str(build.reloadable[path]) for path in paths if path in build.reloadable}
     question = {"service": build.service, "build": build.start_id, "files": files}
     done = world.runner.run(
@@ -119,7 +120,7 @@ def _ask(
     except ValueError:
         answer = None
     if not isinstance(answer, Mapping):
-        raise _wrong(reload, word, "said no JSON object", done.stdout + done.stderr)
+        raise _wrong(reload, word, "printed no JSON object", done.stdout + done.stderr)
     return answer
 
 

@@ -36,7 +36,7 @@ def test_a_service_without_a_check_cannot_be_waited_for(
     go(outside, workflows.INIT_BOX)
     error = run(outside, workflows.DEV).error
     assert isinstance(error, LabError)
-    assert f"service '{name}' can never be healthy" in error.what
+    assert f"wait forever for service '{name}' to be healthy" in error.what
     assert image in error.what
     assert error.where == machine
     assert "service_started" in error.next_step
@@ -67,7 +67,7 @@ def test_it_is_said_before_any_container_starts_on_any_machine(outside: Outside)
         outside,
         tuple(replace(p, run=late) if p.name == "images" else p for p in workflows.DEV),
     ).error
-    assert isinstance(error, LabError) and "can never be healthy" in error.what
+    assert isinstance(error, LabError) and "to be healthy: neither" in error.what
     assert not containers_of(outside, "web")
 
 

@@ -67,8 +67,8 @@ def started_again(code: int) -> Action:
         (state(health="unhealthy"), LASTING, Action("keep")),
         (state(labels={"hashlab.build": "old"}), LASTING, "its build changed"),
         (state(labels={}), LASTING, "its build changed"),
-        (state(networks=frozenset()), LASTING, "the network was made anew"),
-        (state(networks=frozenset({"other"})), LASTING, "the network was made anew"),
+        (state(networks=frozenset()), LASTING, "the network is a new one"),
+        (state(networks=frozenset({"other"})), LASTING, "the network is a new one"),
         (state(networks=frozenset({"other", "net"})), LASTING, Action("keep")),
         (state(state="exited", exit_code=1), LASTING, started_again(1)),
         (state(state="exited", exit_code=0), LASTING, started_again(0)),
@@ -164,7 +164,7 @@ def test_a_container_whose_network_was_made_anew_is_replaced(outside: Outside) -
     outside.clusters["192.168.60.5"].overlays.clear()
     rows = start(outside)
     told = {row.service: row.detail for row in rows if row.name == "container"}
-    assert told["queue"] == told["site"] == "replaced: the network was made anew"
+    assert told["queue"] == told["site"] == "replaced: the network is a new one"
 
 
 @pytest.mark.parametrize("sent_again", [False, True])

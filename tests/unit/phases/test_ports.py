@@ -214,7 +214,7 @@ def test_a_port_that_stays_taken_is_told_at_each_run(outside: Outside) -> None:
     world = connected(outside)
     with track_of() as track:
         forward_ports(world, track, "")
-    assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
+    assert world.facts.notes == ["port 8080 (site) is in use; using 40001"]
     assert calls(outside) == []
 
 

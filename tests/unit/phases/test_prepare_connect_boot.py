@@ -177,7 +177,7 @@ def test_a_port_in_use_is_replaced_and_told(outside: Outside) -> None:
     outside.ports_in_use = {8080}
     world = outside.world()
     assert ports_of(plan_machines(world, {}))["web"] == {80: 40001}
-    assert world.facts.notes == ["port 8080 (site) is taken; using 40001"]
+    assert world.facts.notes == ["port 8080 (site) is in use; using 40001"]
 
 
 def with_ports(outside: Outside, **ports: int) -> None:
@@ -199,7 +199,7 @@ def test_of_two_machines_that_want_one_port_the_second_gets_another(outside: Out
     world = outside.world()
     ports = ports_of(plan_machines(world, {}))
     assert (ports["broker"], ports["web"]) == ({80: 8080}, {80: 40001})
-    assert world.facts.notes == ["port 8080 (web) is taken; using 40001"]
+    assert world.facts.notes == ["port 8080 (web) is in use; using 40001"]
 
 
 def test_a_free_port_that_another_machine_was_just_given_is_not_given_twice(
@@ -288,7 +288,7 @@ def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Out
     world = outside.world()
     with track_of() as track:
         prepare(world, track, "")
-    assert "machine web was half built by an earlier run and is made anew" in world.facts.notes
+    assert "an earlier run left machine web half built; it is created again" in world.facts.notes
     assert "web" not in world.facts.prepared.observed
 
 

@@ -304,10 +304,10 @@ def test_what_is_not_taken_replaces_the_container_and_says_why(
     ("code", "said", "what"),
     [
         (3, "", "the reload command failed with exit code 3"),
-        (0, "no JSON", "the reload command said no JSON object"),
-        (0, "", "the reload command said no JSON object"),
-        (0, "[]", "the reload command said no JSON object"),
-        (0, '"taken"', "the reload command said no JSON object"),
+        (0, "no JSON", "the reload command printed no JSON object"),
+        (0, "", "the reload command printed no JSON object"),
+        (0, "[]", "the reload command printed no JSON object"),
+        (0, '"taken"', "the reload command printed no JSON object"),
     ],
 )
 def test_where_the_command_fails_the_container_is_replaced(
@@ -424,11 +424,11 @@ def failure_of(outside: Outside) -> str:
     ("said", "code", "what"),
     [
         ({"stale": {"/app/main.bin": "the old one runs"}}, 0, "/app/main.bin: the old one runs"),
-        ({}, 0, "what was reloaded cannot be proved: the command says nothing of it"),
-        ({"stale": []}, 0, "what was reloaded cannot be proved: the command says nothing of it"),
-        ({"stale": None}, 0, "what was reloaded cannot be proved: the command says nothing of it"),
-        ("", 0, "what was reloaded cannot be proved: the reload command said no JSON object"),
-        ("[]", 0, "what was reloaded cannot be proved: the reload command said no JSON object"),
+        ({}, 0, "what was reloaded cannot be proved: the command printed no 'stale'"),
+        ({"stale": []}, 0, "what was reloaded cannot be proved: the command printed no 'stale'"),
+        ({"stale": None}, 0, "what was reloaded cannot be proved: the command printed no 'stale'"),
+        ("", 0, "what was reloaded cannot be proved: the reload command printed no JSON object"),
+        ("[]", 0, "what was reloaded cannot be proved: the reload command printed no JSON object"),
         ("{}", 9, "what was reloaded cannot be proved: the reload command failed with exit code 9"),
     ],
 )

@@ -297,7 +297,7 @@ def test_a_dev_after_a_cut_off_restore_removes_no_machines_that_hold_the_snapsho
     outside.faults.arm("provider.restore", when="after")
     assert run(outside, workflows.restore("first")).error is not None
     error = refused(outside, workflows.DEV)
-    assert error.what.startswith("a restore of first was cut off")
+    assert error.what.startswith("a restore of first was interrupted")
     assert error.next_step.startswith("hashlab restore first; ")
     go(outside, workflows.restore("first"))
 
