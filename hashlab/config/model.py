@@ -103,7 +103,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Reload:
-    """How a service takes changed files below ``paths`` (absolute) without a restart.
+    """Lets a service take changed files below ``paths`` (absolute) without a restart.
 
     ``command`` loads them into the running process, and later reports whether they are loaded.
     """
@@ -122,7 +122,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Build:
-    """How an image is built. Paths are absolute."""
+    """The build of an image. Paths are absolute."""
 
     context: Path
     dockerfile: Path

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 class Context(NamedTuple):
-    """What a reader needs to know: the report, the base of relative paths, the variables, and which
-    files a build will create.
+    """Everything a reader needs to know: the report, the base of relative paths, the variables, and
+    which files a build will create.
     """
 
     report: Report

@@ -26,7 +26,7 @@ SECTOR = bytes.fromhex(
     f"66B9{COUNT.to_bytes(4, 'little').hex()}"  # mov ecx, COUNT
     "664975FC"  # dec ecx; jnz back to it
     f"BA{PORT.to_bytes(2, 'little').hex()}B0{VALUE:02X}EE"  # mov dx, PORT; mov al, VALUE; out
-    "F4EBFD"  # hlt for ever, in case nobody listens at the port
+    "F4EBFD"  # hlt for ever, in case the port has no device
 ).ljust(510, b"\0") + bytes.fromhex("55AA")
 _MACHINE = ["-machine", "pc", "-m", "16", "-nodefaults"]
 _QUIET = ["-display", "none", "-monitor", "none", "-serial", "none"]

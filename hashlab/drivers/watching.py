@@ -15,7 +15,8 @@ from watchfiles import watch
 from hashlab.errors import LaptopError
 from hashlab.protocols import Folders
 
-# How often watchfiles checks for new notices. A change arrives after two such checks at most.
+# Milliseconds between checks of watchfiles for new notices. A change arrives after two such checks
+# at most.
 STEP_MILLISECONDS = 20
 # A notice arrives a moment after the change. The file's own time is more precise, unless it is far
 # in the past, because some programs set it.

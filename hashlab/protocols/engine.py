@@ -19,7 +19,7 @@ STOP_SECONDS = 10
 class ContainerState:
     """A container as its engine describes it.
 
-    ``pid`` is 0 if there is no process. ``networks``: ids of its networks, and names of those
+    ``pid`` is 0 without a process. ``networks``: ids of its networks, and names of those
     attached since it last ran. ``addresses``: its own address on each, by the network's name.
     ``checked``: it has a health check, of its own or from its image. ``grace``: seconds to stop by
     itself. ``restarts``: number of restarts by its restart policy.
@@ -92,7 +92,7 @@ class Engine(Protocol):
         """Freeze all processes of a running container. Raises LabError."""
 
     def unpause(self, container: str) -> None:
-        """Resume a paused container. A container that is not paused is no error."""
+        """Resume a paused container. A container that is not paused is not an error."""
 
     def commit(self, container: str, name: str, labels: Mapping[str, str]) -> str:
         """Make an image of a container's file system without its volumes; return the image's id.
@@ -107,7 +107,7 @@ class Engine(Protocol):
         """Detach a container from a network. The network may be gone. Raises LabError."""
 
     def remove(self, container: str) -> None:
-        """Remove a container with its anonymous volumes. A missing container is no error."""
+        """Remove a container with its anonymous volumes. A missing container is not an error."""
 
     def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
         """Run a command inside a running container."""
@@ -189,10 +189,10 @@ class Engine(Protocol):
         """Return the names of the volumes with these labels."""
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Create a named volume. An existing one is no error."""
+        """Create a named volume. An existing one is not an error."""
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume. A missing one is no error."""
+        """Remove a volume. A missing one is not an error."""
 
     def networks(self) -> Mapping[str, tuple[str, ...]]:
         """Return the subnets of every network by the network's name."""
@@ -210,7 +210,7 @@ class Engine(Protocol):
         """Create an attachable overlay network on a Swarm manager; return its id."""
 
     def remove_network(self, name: str) -> None:
-        """Remove a network. A missing one is no error."""
+        """Remove a network. A missing one is not an error."""
 
     def swarm(self) -> SwarmState:
         """Return the engine's part in a Swarm."""

@@ -21,9 +21,9 @@ class Completed:
 
 @dataclass(frozen=True)
 class KvmProbe:
-    """Whether guests really run under KVM on this laptop, and the evidence.
+    """The result of testing whether guests really run under KVM on this laptop.
 
-    ``next_step``: how to enable KVM; "" if no way is known.
+    ``why``: the evidence; ``next_step``: how to enable KVM, "" if no way is known.
     """
 
     works: bool

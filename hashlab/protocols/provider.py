@@ -64,7 +64,7 @@ class Tool:
 
 
 class Rank(IntEnum):
-    """How good the machines of a working provider are. Higher is better."""
+    """The quality of the machines of a working provider. Higher is better."""
 
     # Real machines, but everything on them takes about ten times as long.
     LIBVIRT_EMULATED = 1
@@ -211,7 +211,9 @@ class Machines(Protocol):
         """
 
     def discard_one(self, lab: Lab, machine: str) -> None:
-        """Stop one machine at once and remove it with its disk. A missing machine is no error."""
+        """Stop one machine at once and remove it with its disk. A missing machine is not an
+        error.
+        """
 
     def discard_half_built(self, lab: Lab) -> list[str]:
         """Remove machines that a killed run left unfinished; return their names."""

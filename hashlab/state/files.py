@@ -279,7 +279,7 @@ def make_tool_folder(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a link itself. A missing file is no error. Raises LaptopError."""
+    """Remove a file, or a link itself. A missing file is not an error. Raises LaptopError."""
     with explained(path):
         try:
             with private.parent(str(path)) as (folder, name):
@@ -289,8 +289,9 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and everything in it, or a file or link. A missing path is no error. Raises
-    LaptopError.
+    """Remove a folder and everything in it, or a file or link. A missing path is not an error.
+
+    Raises LaptopError.
     """
     if not is_folder(path):
         remove(path)

@@ -227,7 +227,7 @@ def test_staging_waits_for_a_killed_run_that_still_restores_data(
 
 
 def told(snapshot: Path) -> list[str]:
-    [line] = run("tell", ("", snapshot)).splitlines()
+    [line] = run("describe", ("", snapshot)).splitlines()
     where, *rest = line.split(" ")
     assert where == str(snapshot)
     return rest
@@ -305,7 +305,7 @@ def test_a_changed_list_of_layers_changes_the_description(snapshot: Path) -> Non
     assert told(snapshot) != before
 
 
-@pytest.mark.parametrize("what", ["link", "copy", "tell", "stage", "swap"])
+@pytest.mark.parametrize("what", ["link", "copy", "describe", "stage", "swap"])
 def test_one_missing_folder_fails_the_whole(
     engine: Path, snapshot: Path, tmp_path: Path, what: str
 ) -> None:
@@ -323,7 +323,7 @@ def test_one_missing_folder_fails_the_whole(
 def test_the_script_leaves_no_process_behind_that_holds_its_output(snapshot: Path) -> None:
     # communicate() returns only when no process holds the pipe any more.
     subprocess.run(
-        ["sh", "-c", SCRIPT, "sh", "tell", f":{snapshot}"],
+        ["sh", "-c", SCRIPT, "sh", "describe", f":{snapshot}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=10,
@@ -404,7 +404,7 @@ def test_a_pipe_is_saved_and_restored_without_being_read(
     (engine / name).unlink(missing_ok=True)
     os.mkfifo(engine / name)
     take(engine, tmp_path / "snapshot")
-    run("tell", ("", tmp_path / "snapshot"))
+    run("describe", ("", tmp_path / "snapshot"))
     (engine / name).unlink()
     restore(tmp_path / "snapshot", engine)
     # Networks are left out unless a user created one.

@@ -82,7 +82,7 @@ copy_rest() {
 # names, kinds, sizes, times and link targets, and bytes of disk that nothing else uses. When an
 # engine creates a container, it rewrites the empty file `committed` of the image's last layer,
 # which is shared; so the time of that file is left out.
-tell() {
+describe() {
     cd "$2"
     counted=$(find data -printf '%y %s\n' |
         awk '{ entries++ } $1 == "f" { bytes += $2 } END { printf "%d %.0f", entries, bytes }')

@@ -48,13 +48,13 @@ def described(
     *,
     inspected: Mapping[str, Any],
     image_id: str,
-    told: Mapping[str, str],
+    description: Mapping[str, str],
     instant: str,
 ) -> MachineSnapshot:
     """Return the manifest's description of a machine.
 
-    ``told``: from ``tell``; ``instant``: when it was paused, in seconds since 1970 by the engine's
-    clock. Raises LabError if it publishes no port for SSH.
+    ``description``: from ``describe_volumes``; ``instant``: when it was paused, in seconds since
+    1970 by the engine's clock. Raises LabError if it publishes no port for SSH.
     """
     seen = observed(machine, inspected)
     if seen.endpoint is None:
@@ -66,7 +66,7 @@ def described(
         "volume": snapshot_volume(lab, name, machine),
         "container": inspected["Id"],
         "instant": instant,
-        **{key: told[key] for key in COMPARED},
+        **{key: description[key] for key in COMPARED},
         "config": {key: inspected["Config"][key] for key in CONFIG if inspected["Config"].get(key)},
         # An empty list differs from a missing one: it opens paths that are closed by default.
         "host_config": {key: host[key] for key in HOST_CONFIG if host.get(key) is not None},
@@ -76,26 +76,26 @@ def described(
     )
 
 
-def tell(
+def describe_volumes(
     shell: VolumeShell, lab: Lab, name: str, machines: Mapping[str, Any]
 ) -> dict[str, dict[str, str]]:
     """Return the description of a snapshot's volumes, by machine."""
     pairs = [f":{kept_folder(lab, name, machine)}" for machine in machines]
-    output = shell.run(SCRIPT, ["tell", *pairs], failure="cannot read the snapshot")
+    output = shell.run(SCRIPT, ["describe", *pairs], failure="cannot read the snapshot")
     lines = [line.split(" ") for line in output.splitlines() if line]
     keys = (*COMPARED, "own")
-    told = {where: dict(zip(keys, values, strict=True)) for where, *values in lines}
-    return {machine: told[kept_folder(lab, name, machine)] for machine in machines}
+    descriptions = {where: dict(zip(keys, values, strict=True)) for where, *values in lines}
+    return {machine: descriptions[kept_folder(lab, name, machine)] for machine in machines}
 
 
 def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
     """Raise LabError unless the volumes have the same content as when the snapshot was taken."""
     machines = {one.name: one.parts for one in manifest.machines}
-    told = tell(shell, lab, manifest.name, machines)
+    descriptions = describe_volumes(shell, lab, manifest.name, machines)
     wrong = [
-        f"volume {parts['volume']} contains {_difference(told[name], parts)}"
+        f"volume {parts['volume']} contains {_difference(descriptions[name], parts)}"
         for name, parts in machines.items()
-        if any(told[name][key] != parts[key] for key in COMPARED)
+        if any(descriptions[name][key] != parts[key] for key in COMPARED)
     ]
     if wrong:
         raise LabError(

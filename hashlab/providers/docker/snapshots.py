@@ -39,10 +39,10 @@ from hashlab.providers.docker.restoring import Plan, Restoring
 from hashlab.providers.docker.snapshotparts import (
     PARTS,
     SCRIPT,
+    describe_volumes,
     described,
     kept_folder,
     lab_volumes,
-    tell,
 )
 from hashlab.providers.docker.volume_shell import VolumeShell, folder, volume_shell
 
@@ -100,7 +100,7 @@ class DockerSnapshots:
             track.detail("copying while the machines are paused")
             with self._paused([one["Id"] for one in running.values()]) as paused_seconds:
                 images, instant = self._copy(lab, name, running, shell, pairs)
-            descriptions = tell(shell, lab, name, running)
+            descriptions = describe_volumes(shell, lab, name, running)
         sizes = self._own_sizes(running, images)
         return Taken(
             tuple(
@@ -110,7 +110,7 @@ class DockerSnapshots:
                     machine,
                     inspected=running[machine],
                     image_id=images[machine],
-                    told=descriptions[machine],
+                    description=descriptions[machine],
                     instant=instant,
                 )
                 for machine in running

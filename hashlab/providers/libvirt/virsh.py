@@ -98,7 +98,7 @@ class Virsh:
             remove(path)
 
     def power_off(self, name: str) -> None:
-        """Stop a domain at once. A stopped domain is no error."""
+        """Stop a domain at once. A stopped domain is not an error."""
         done = self._run(["destroy", name], CALL_SECONDS)
         if done.code != 0 and not any(sign in done.stderr for sign in (*ABSENT, NOT_RUNNING)):
             raise LabError(f"cannot stop {name}", output=done.stderr.strip())
@@ -109,7 +109,7 @@ class Virsh:
         self.ask("undefine", name, "--managed-save", "--snapshots-metadata")
 
     def remove_network(self, name: str) -> None:
-        """Stop and undefine a network. A missing one is no error."""
+        """Stop and undefine a network. A missing one is not an error."""
         if name in self.names("net-list", "--name"):
             self.ask("net-destroy", name)
         self.ask("net-undefine", name)
@@ -141,7 +141,7 @@ class Virsh:
         return [row[0] for row in rows if row]
 
     def remove_volume(self, name: str) -> None:
-        """Remove a volume. A missing one is no error."""
+        """Remove a volume. A missing one is not an error."""
         self.ask("vol-delete", name, "--pool", self.pool)
 
     def upload(self, source: Path, name: str, *, kind: str) -> bool:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# First process of a machine that is a container: makes /sys writable where the engine left it
-# read-only, installs the lab's public key, then becomes systemd. What the restore of a snapshot has
-# put aside goes meanwhile.
+# First process of a machine that is a container: makes /sys writable if the engine left it
+# read-only, installs the lab's public key, then becomes systemd. Meanwhile, data that a restore of
+# a snapshot has moved aside is deleted.
 set -eu
 
 writable() {

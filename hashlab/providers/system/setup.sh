@@ -1,6 +1,6 @@
 #!/bin/sh
-# Turns a bare Debian into a hashlab machine: Docker Engine, sshd, rsync, user core, no Python.
-# Runs once inside the new system, for every provider alike. Arguments: extra packages.
+# Turns a bare Debian into a hashlab machine: Docker Engine, sshd, rsync, user core, no Python. Runs
+# once inside the new system, in the same way for every provider. Arguments: extra packages.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
@@ -12,20 +12,22 @@ path-exclude=/usr/share/locale/*
 path-exclude=/usr/share/bash-completion/*
 EOF
 apt-get update -q
-# socat carries the Docker API over SSH; iproute2 and iptables are what the overlay network needs. crun does runc's work
-# in a third of the time, and every container's start and every health check waits for that.
+# socat relays the Docker API over SSH; the overlay network needs iproute2 and iptables. crun does
+# runc's work in a third of the time, and every start of a container and every health check waits
+# for that.
 apt-get install -q -y --no-install-recommends \
     systemd systemd-sysv dbus openssh-server rsync sudo socat \
     docker.io crun iptables iproute2 ca-certificates "$@"
-# From Debian 13 on the engine's client is a package of its own.
+# Since Debian 13 the engine's client is a separate package.
 command -v docker > /dev/null || apt-get install -q -y --no-install-recommends docker-cli
 
 useradd --create-home --shell /bin/sh --groups docker core
 passwd --lock core > /dev/null
 : > /home/core/.profile
 rm -f /home/core/.bashrc /home/core/.bash_logout
-# Core may become root by its key alone, so an account, a session and a terminal of root's own decide nothing; they are 4 of
-# the 9 ms that sudo takes. Its commands are hashlab's at each refresh, scripts as a whole, and not worth the journal.
+# The user core may become root by its key alone, so PAM's account and session steps and a terminal
+# of its own decide nothing; they take 4 of sudo's 9 ms. hashlab runs scripts as core at each
+# refresh, which would flood the journal.
 cat > /etc/sudoers.d/core <<'EOF'
 Defaults:core !use_pty, !syslog, !pam_session, !pam_setcred, !pam_acct_mgmt
 core ALL=(ALL) NOPASSWD:ALL
@@ -43,12 +45,13 @@ PermitRootLogin no
 AllowUsers core
 UseDNS no
 PrintMotd no
-# sudo and the Docker group are the real gates; PAM session set-up only costs time at each command.
+# sudo and the Docker group control access; PAM's session set-up only costs time at each command.
 UsePAM no
 MaxSessions 64
 MaxStartups 64:30:128
 EOF
-# From OpenSSH 9.8 on, who looks whether sshd is up without logging in is locked out for a while.
+# Since OpenSSH 9.8, a client that connects without logging in, as hashlab does to check whether
+# sshd is up, is blocked for a while.
 install -d /run/sshd
 if /usr/sbin/sshd -t -o PerSourcePenalties=no 2> /dev/null; then
     echo 'PerSourcePenalties no' >> /etc/ssh/sshd_config.d/hashlab.conf
@@ -66,8 +69,9 @@ cat > /etc/docker/daemon.json <<'EOF'
   "default-runtime": "crun"
 }
 EOF
-# The engine calls its own program anew for each step of a network, seven times and more for each one. Half of what such
-# a call costs is collecting garbage that it does not live to need.
+# The engine starts its own program again for each step of a network, at least seven times per
+# network. Half of the cost of such a call is garbage collection, which so short a process does not
+# need.
 for service in docker containerd; do
     install -d "/etc/systemd/system/$service.service.d"
     printf '[Service]\nEnvironment=GOGC=400\n' > "/etc/systemd/system/$service.service.d/hashlab.conf"
@@ -89,7 +93,7 @@ ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_k
 WantedBy=multi-user.target
 EOF
 echo 'HostKey /etc/ssh/ssh_host_ed25519_key' > /etc/ssh/sshd_config.d/host-key.conf
-# An engine whose machine's network is not closed does not start.
+# The engine does not start unless the machine's network is closed.
 chmod 0755 /usr/local/sbin/hashlab-firewall
 cat > /etc/systemd/system/hashlab-firewall.service <<'EOF'
 [Unit]
@@ -107,7 +111,7 @@ RequiredBy=docker.service
 EOF
 systemctl enable hashlab-firewall.service hashlab-host-key.service ssh.service docker.service \
     > /dev/null 2>&1
-# Nothing on a throw-away machine waits for these.
+# Nothing on a disposable machine needs these.
 systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
     systemd-networkd-wait-online.service fstrim.timer dpkg-db-backup.timer \
     systemd-timesyncd.service getty.target systemd-logind.service > /dev/null 2>&1
@@ -115,7 +119,7 @@ systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/log/* /tmp/* /usr/share/doc/* /usr/share/man/* \
     /usr/share/locale/*
-# The folders stay: dpkg's tools want theirs when something is installed later.
+# The folders stay, because dpkg's tools need theirs when something is installed later.
 find /var/cache -type f -delete
 : > /etc/machine-id
 rm -f /var/lib/dbus/machine-id

@@ -1,20 +1,22 @@
 #!/bin/sh
-# Adds what only a machine with hardware of its own needs: kernel, network, the hypervisor's agent.
-# Runs once inside the new system, after setup.sh.
+# Adds the parts that only a machine with its own hardware needs: kernel, network, the hypervisor's
+# agent. Runs once inside the new system, after setup.sh.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
-# Only what finds the disk: the kernel is unpacked, and under emulation paid for, at every boot.
+# Only the drivers for the disk: the initial RAM disk is unpacked at every boot, which is slow under
+# emulation.
 install -d /etc/initramfs-tools/conf.d
 printf 'MODULES=list\nCOMPRESS=zstd\nRESUME=none\n' > /etc/initramfs-tools/conf.d/hashlab
 printf 'virtio_pci\nvirtio_blk\n' > /etc/initramfs-tools/modules
 apt-get update -q
-# util-linux-extra has hwclock, with which the hypervisor's agent sets the clock after a restore.
+# util-linux-extra contains hwclock, with which the hypervisor's agent sets the clock after a
+# restore.
 apt-get install -q -y --no-install-recommends -o Dpkg::Options::=--force-confold \
     "linux-image-cloud-$(dpkg --print-architecture)" initramfs-tools zstd udev e2fsprogs \
     qemu-guest-agent systemd-resolved util-linux-extra
 
-# The hypervisor's DHCP server knows each machine's address.
+# The hypervisor's DHCP server assigns each machine its address.
 cat > /etc/systemd/network/hashlab.network <<'EOF'
 [Match]
 Name=eth*
@@ -30,7 +32,8 @@ EOF
 install -d /etc/systemd/resolved.conf.d
 printf '[Resolve]\nDNSStubListener=no\nLLMNR=no\nMulticastDNS=no\n' \
     > /etc/systemd/resolved.conf.d/hashlab.conf
-# While an image is built, the engine holds this file; so it becomes a link when a machine boots.
+# While an image is built, the engine mounts this file, so it is turned into a link when a machine
+# boots.
 echo 'L+ /etc/resolv.conf - - - - ../run/systemd/resolve/resolv.conf' \
     > /etc/tmpfiles.d/hashlab-resolv.conf
 echo '/dev/vda / ext4 noatime,errors=remount-ro 0 1' > /etc/fstab

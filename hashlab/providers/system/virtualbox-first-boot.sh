@@ -1,8 +1,7 @@
 #!/bin/sh
-# Makes a machine of someone else's box one of the lab's: the lab's key alone, a Docker Engine, a
-# folder for hashlab. Runs as root at each `vagrant up`; a second run changes nothing.
-# Arguments: kind of the box, user, public key, the lab's subnet and the laptop's address in it,
-# Debian packages.
+# Turns a machine of a foreign box into one of the lab: only the lab's key, a Docker Engine, a
+# folder for hashlab. Runs as root at each `vagrant up`; a second run changes nothing. Arguments:
+# kind of the box, user, public key, the lab's subnet, the laptop's address in it, Debian packages.
 set -eu
 
 kind=$1
@@ -17,7 +16,7 @@ if [ "$kind" = debian ]; then
     missing=""
     command -v dockerd > /dev/null || missing="docker.io"
     for package in ca-certificates iproute2 iptables rsync socat sudo "$@"; do
-        # A package may stand there with its version: NAME=VERSION.
+        # A package may be given with its version: NAME=VERSION.
         dpkg-query --show --showformat '${Status}' "${package%%=*}" 2> /dev/null |
             grep -q 'ok installed' || missing="$missing $package"
     done
@@ -26,9 +25,9 @@ if [ "$kind" = debian ]; then
         # shellcheck disable=SC2086 # words
         apt-get install -q -y --no-install-recommends $missing
     fi
-    # From Debian 13 on the engine's client is a package of its own.
+    # Since Debian 13 the engine's client is a separate package.
     command -v docker > /dev/null || apt-get install -q -y --no-install-recommends docker-cli
-    # Machines made of one box would share its host keys.
+    # Machines made from one box would otherwise share its host keys.
     if [ ! -e /etc/ssh/hashlab-host-keys ]; then
         rm -f /etc/ssh/ssh_host_*
         ssh-keygen -A
@@ -38,7 +37,8 @@ fi
 usermod --append --groups docker "$user"
 install -d -o "$user" -g "$(id -gn "$user")" -m 0755 /var/lib/hashlab
 
-# The network is closed before the engine starts, at each boot. /usr may be read-only.
+# The network is closed at each boot before the engine starts. The script is in /etc, because /usr
+# may be read-only.
 cat > /etc/hashlab-firewall <<'END_OF_FIREWALL'
 # firewall.sh is put here.
 END_OF_FIREWALL
@@ -62,7 +62,7 @@ RequiredBy=docker.service
 EOF
 systemctl daemon-reload
 systemctl enable hashlab-firewall.service > /dev/null 2>&1
-# A restart of the unit would restart an engine that runs.
+# Restarting the unit would restart a running engine.
 /etc/hashlab-firewall
 systemctl start hashlab-firewall.service
 
@@ -74,24 +74,24 @@ accepted() {
     sshd -T 2> /dev/null | grep -qix "$setting"
 }
 if ! accepted; then
-    # This sshd_config does not read that folder. It may be a link into a read-only /usr.
+    # This sshd_config does not include that folder. It may be a link into a read-only /usr.
     { printf '%s\n' "$setting"; cat /etc/ssh/sshd_config; } > /etc/ssh/sshd_config.hashlab
     mv /etc/ssh/sshd_config.hashlab /etc/ssh/sshd_config
     accepted || { echo "sshd does not take '$setting'" >&2; exit 1; }
 fi
-# Where a socket starts sshd for each connection, there is nothing to restart.
+# If a socket starts sshd for each connection, nothing has to be restarted.
 for unit in ssh.service sshd.service; do
     if systemctl is-active --quiet "$unit"; then systemctl restart "$unit"; fi
 done
 
-# Last, for it locks out Vagrant's own key, which everyone has.
+# Done last, because it revokes Vagrant's own well-known key.
 ssh="$(getent passwd "$user" | cut -d: -f6)/.ssh"
 install -d -o "$user" -g "$(id -gn "$user")" -m 0700 "$ssh"
 printf '%s\n' "$key" > "$ssh/authorized_keys.hashlab"
 chown "$user:$(id -gn "$user")" "$ssh/authorized_keys.hashlab"
 chmod 0600 "$ssh/authorized_keys.hashlab"
 mv "$ssh/authorized_keys.hashlab" "$ssh/authorized_keys"
-# Where Flatcar composes authorized_keys from; Ignition's part is the lab's key.
+# Flatcar composes authorized_keys from this folder; Ignition's part is the lab's key.
 if [ -d "$ssh/authorized_keys.d" ]; then
     find "$ssh/authorized_keys.d" -mindepth 1 ! -name ignition -delete
 fi

@@ -126,14 +126,14 @@ class VBoxManage:
         self.call("setextradata", machine, key, *([value] if value else []))
 
     def power_off(self, machine: str) -> None:
-        """Power a machine off. A stopped machine is no error."""
+        """Power a machine off. A stopped machine is not an error."""
         done = self.run("controlvm", machine, "poweroff")
         info = self.info(machine) if done.code != 0 else None
         if info is not None and state_of(info) != "stopped":
             raise _refusal(("controlvm", machine), done)
 
     def remove_machine(self, machine: str) -> None:
-        """Remove a machine with its disks. A missing machine is no error."""
+        """Remove a machine with its disks. A missing machine is not an error."""
         self.power_off(machine)
         self.ask("unregistervm", machine, "--delete")
 

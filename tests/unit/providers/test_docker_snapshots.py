@@ -49,9 +49,15 @@ class Volumes:
         kept = [folder(snapshot_volume(lab, snapshot, name)) for name in names]
         out = [f"{store}:{place}" for store, place in zip(stores, kept, strict=True)]
         back = [f"{place}:{store}" for store, place in zip(stores, kept, strict=True)]
-        tell = [f":{place}" for place in kept]
+        describe = [f":{place}" for place in kept]
         asked = [
-            *(("link", out), ("copy", out), ("tell", tell), ("stage", back), ("unstage", back)),
+            *(
+                ("link", out),
+                ("copy", out),
+                ("describe", describe),
+                ("stage", back),
+                ("unstage", back),
+            ),
             *(("swap", [pair]) for pair in back),
             ("differ", back),
         ]
@@ -75,7 +81,7 @@ class Volumes:
                 return Completed(1, "", "cp: no space left\n")
             web = f"{self._lab.id}-web"
             said = {
-                "tell": self._tell(),
+                "describe": self._describe(),
                 "copy": f"\n{INSTANT}\n",
                 "differ": f"\n{folder(f'{web}-images')} {self.differ}\n" if self.differ else "\n",
                 "changed": f"{self.changed}\n" if asked.name == web else "",
@@ -84,7 +90,7 @@ class Volumes:
 
         return answer
 
-    def _tell(self) -> str:
+    def _describe(self) -> str:
         names = [machine.name for machine in self._lab.machines]
         places = [folder(snapshot_volume(self._lab, self._snapshot, name)) for name in names]
         said = f"{self.entries} 3400 {self.listing} 1000"
@@ -189,7 +195,7 @@ def test_all_machines_are_paused_while_changing_data_is_copied(
     take(provider, lab, track)
     first, last = volumes.ran[:-2], volumes.ran[-2:]
     assert sorted(first) == [*[("hold", False)] * len(lab.machines), ("link", False)]
-    assert last == [("copy", True), ("tell", False)]
+    assert last == [("copy", True), ("describe", False)]
     assert set(states(engine, lab).values()) == {"running"}
     names = engine.faults.names()
     last_pause = max(i for i, name in enumerate(names) if name == "laptop.pause")
@@ -273,7 +279,7 @@ def test_after_any_failure_the_machines_resume_and_nothing_is_left(
     assert provider.snapshots.kept(lab) == []
 
 
-@pytest.mark.parametrize("what", ["link", "copy", "tell"])
+@pytest.mark.parametrize("what", ["link", "copy", "describe"])
 def test_a_failed_copy_gives_its_reason_and_the_machines_resume(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
@@ -313,7 +319,7 @@ def test_restored_machines_have_vagrants_settings_except_image_key_and_ports(
     volumes.ran.clear()
     assert restore(provider, lab, manifest, track) == ["broker", "web", "spare"]
     asked = [what for what, _ in volumes.ran]
-    assert (sorted(asked[:2]), asked[2:]) == (["stage", "tell"], ["swap"] * 3)
+    assert (sorted(asked[:2]), asked[2:]) == (["describe", "stage"], ["swap"] * 3)
     after = engine.inspect(f"{lab.id}-broker")
     assert before is not None
     assert after is not None
@@ -384,7 +390,7 @@ def test_an_incomplete_manifest_is_named(
     assert provider.snapshots.missing(lab, manifest) == ["its manifest lacks data of broker"]
 
 
-@pytest.mark.parametrize("what", ["differs", "listing", "tell", "stage"])
+@pytest.mark.parametrize("what", ["differs", "listing", "describe", "stage"])
 def test_a_failure_before_the_exchange_leaves_the_machines_unchanged(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
@@ -423,7 +429,7 @@ def test_machines_of_the_snapshot_stay_and_get_its_data(
     assert restore(provider, lab, manifest, track, may_stay=True) == []
     asked = [what for what, _ in volumes.ran]
     count = len(lab.machines)
-    assert sorted(asked[:-count]) == sorted(["tell", "stage", "differ", *["changed"] * count])
+    assert sorted(asked[:-count]) == sorted(["describe", "stage", "differ", *["changed"] * count])
     assert asked[-count:] == ["put"] * count
     assert ids(engine, lab) == before
     assert set(states(engine, lab).values()) == {"running"}
@@ -495,7 +501,7 @@ def test_the_reason_for_recreating_machines_is_reported(
     assert gone.endswith(", recreated: broker: it is missing")
 
 
-@pytest.mark.parametrize("what", ["differ", "changed", "stage", "tell"])
+@pytest.mark.parametrize("what", ["differ", "changed", "stage", "describe"])
 def test_a_failure_while_comparing_leaves_machines_and_containers_unchanged(
     engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track, what: str
 ) -> None:
