@@ -234,17 +234,17 @@ def matching(pattern: str, message: str, hint: str) -> Reader[str]:
     return read
 
 
-def one_of(*words: str) -> Reader[str]:
-    """Return a reader of strings that accepts ``words`` only."""
+def one_of(*choices: str) -> Reader[str]:
+    """Return a reader of strings that accepts only ``choices``."""
 
     def read(node: Node, context: Context) -> str:
         value = text(node, context)
-        if value not in words:
-            choices = f"Write one of: {', '.join(words)}."
+        if value not in choices:
+            otherwise = f"Write one of: {', '.join(choices)}."
             raise Wrong(
                 node.line,
                 f"'{value}' is not an allowed value",
-                suggestion(value, list(words), otherwise=choices),
+                suggestion(value, list(choices), otherwise=otherwise),
             )
         return value
 

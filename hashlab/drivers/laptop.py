@@ -55,10 +55,10 @@ def _bsd_interfaces(listing: str) -> list[IPv4Network]:
     """Parse `ifconfig`: lines such as "inet 192.168.1.5 netmask 0xffffff00 broadcast …"."""
     networks = []
     for line in listing.splitlines():
-        words = line.split()
-        if words[:1] == ["inet"] and "netmask" in words[:-1]:
-            width = bin(int(words[words.index("netmask") + 1], 16)).count("1")
-            networks.append(IPv4Network(f"{words[1]}/{width}", strict=False))
+        fields = line.split()
+        if fields[:1] == ["inet"] and "netmask" in fields[:-1]:
+            width = bin(int(fields[fields.index("netmask") + 1], 16)).count("1")
+            networks.append(IPv4Network(f"{fields[1]}/{width}", strict=False))
     return [network for network in networks if not network.is_loopback]
 
 

@@ -74,9 +74,9 @@ class StageNames:
             self._client.tag(id_, self._repository, tag=tag, force=True)
         return {f"{self._repository}:{tag}" for tag in tags}
 
-    def discard(self, before: dict[str, str], given: set[str]) -> None:
+    def discard(self, before: dict[str, str], named_now: set[str]) -> None:
         """Remove stages of an earlier build that the last one did not make again."""
-        for name in before.keys() - given:
+        for name in before.keys() - named_now:
             if name.startswith(f"{self._repository}:"):
                 _remove(self._client, name)
         for id_ in set(before.values()):

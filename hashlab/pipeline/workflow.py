@@ -19,8 +19,9 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Where(Generic[C]):
-    """A phase that another waits for only on machines for which ``condition`` is true; a phase
-    that runs once for the lab asks about the machine "".
+    """A phase on which another depends only on machines for which ``condition`` is true.
+
+    A phase that runs once for the lab calls it with the machine "".
     """
 
     phase: str
@@ -72,9 +73,9 @@ class Phase(Generic[C]):
 
     @property
     def earlier(self) -> frozenset[str]:
-        """Names of all phases that this one, or a part of it, may wait to be done."""
-        entries = (*self.after, *(one for after in self.parts_after.values() for one in after))
-        return frozenset(one.phase if isinstance(one, Where) else one for one in entries)
+        """Names of all phases whose success this phase, or a part of it, may wait for."""
+        entries = (*self.after, *(entry for after in self.parts_after.values() for entry in after))
+        return frozenset(entry.phase if isinstance(entry, Where) else entry for entry in entries)
 
 
 @dataclass(frozen=True)
@@ -220,8 +221,8 @@ class _Graph(Generic[C]):
         """
         parts = self._parts.get(earlier)
         if parts is not None:
-            mine = [(earlier, key) for key, part in parts.items() if machine == part.machine]
-            return list(mine) or [(earlier, "")]
+            own_parts = [(earlier, key) for key, part in parts.items() if machine == part.machine]
+            return list(own_parts) or [(earlier, "")]
         # An unknown phase stays in the graph; run_graph reports it.
         places = self._places.get(earlier, [""])
         return [(earlier, name) for name in ([machine] if machine in places else places)]

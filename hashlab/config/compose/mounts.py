@@ -114,12 +114,12 @@ def _target(written: str, node: Node, context: Context) -> str:
 
 
 def _read_only(mode: str, line: int) -> bool:
-    words = mode.split(",")
-    for word in words:
-        if word not in ("ro", "rw"):
-            message = f"the mount mode '{word}' is not supported"
+    modes = mode.split(",")
+    for each in modes:
+        if each not in ("ro", "rw"):
+            message = f"the mount mode '{each}' is not supported"
             raise Wrong(line, message, "Write ro, rw or nothing.")
-    return "ro" in words
+    return "ro" in modes
 
 
 def _bind_source(source: str, line: int, context: Context) -> Path:

@@ -39,12 +39,12 @@ from hashlab.inputs.patterns import BadPattern, compiled
 def _test(node: Node, context: Context) -> tuple[str, ...]:
     if isinstance(node.value, str):
         return ("CMD-SHELL", text(node, context))
-    words = list_of(any_text, 'a command such as ["CMD", "true"]', empty=False)(node, context)
-    lengths = {"CMD": len(words) > 1, "CMD-SHELL": len(words) == 2, "NONE": len(words) == 1}
-    if words and not lengths.get(words[0], False):
+    command = list_of(any_text, 'a command such as ["CMD", "true"]', empty=False)(node, context)
+    lengths = {"CMD": len(command) > 1, "CMD-SHELL": len(command) == 2, "NONE": len(command) == 1}
+    if command and not lengths.get(command[0], False):
         hint = 'Write ["CMD", "word", …], ["CMD-SHELL", "one line"] or ["NONE"].'
-        raise Wrong(node.line, f"a healthcheck cannot be {list(words)}", hint)
-    return words
+        raise Wrong(node.line, f"a healthcheck cannot be {list(command)}", hint)
+    return command
 
 
 HEALTHCHECK_KEYS = Table(

@@ -151,11 +151,11 @@ def command(node: Node, context: Context) -> tuple[str, ...] | None:
         raise Wrong(node.line, message, "Close it, or write a list of words.") from None
 
 
-def _one(node: Node, context: Context) -> tuple[str, ...]:
+def _single(node: Node, context: Context) -> tuple[str, ...]:
     return (text(node, context),)
 
 
-string_or_strings: Reader[tuple[str, ...]] = either(_one, strings, when=str)
+string_or_strings: Reader[tuple[str, ...]] = either(_single, strings, when=str)
 
 
 def file_mode(node: Node, context: Context) -> int:

@@ -42,16 +42,16 @@ def changed_inside(
     """Return the same as ``changed_outside``, as far as the machine's own files show it. Raises
     LabError.
     """
-    words = ("changed", "/", _since(parts, inspected))
+    arguments = ("changed", "/", _since(parts, inspected))
     return _run(
-        engine, container, *words, failure="cannot find out which of its files changed"
+        engine, container, *arguments, failure="cannot find out which of its files changed"
     ).strip()
 
 
 def hold_network(engine: Engine, container: str, network: str) -> None:
     """Keep the machine on the overlay network while it has no containers. Raises LabError."""
-    words = ("hold", STORE, network)
-    _run(engine, container, *words, failure="cannot keep the machine on its network")
+    arguments = ("hold", STORE, network)
+    _run(engine, container, *arguments, failure="cannot keep the machine on its network")
 
 
 def put_back(engine: Engine, container: str, network: str) -> None:
@@ -70,8 +70,8 @@ def _since(parts: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:
     return BOOT if parts["image_id"] == inspected["Image"] else ""
 
 
-def _run(engine: Engine, container: str, *words: str, failure: str) -> str:
-    done = engine.execute(container, ["sh", "-c", SCRIPT, "sh", *words])
+def _run(engine: Engine, container: str, *arguments: str, failure: str) -> str:
+    done = engine.execute(container, ["sh", "-c", SCRIPT, "sh", *arguments])
     if done.code != 0:
         raise LabError(failure, where=container, output=done.stdout + done.stderr)
     return done.stdout

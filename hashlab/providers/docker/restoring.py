@@ -63,9 +63,9 @@ class Restoring:
     def run(self, about_to_change: Callable[[bool], None], track: Track) -> PutBack | None:
         """See protocols.Snapshots.restore."""
         plan, engine = self._plan, self._engine
-        names = [one.name for one in plan.machines]
+        names = [machine.name for machine in plan.machines]
         own = lab_volumes(plan.lab, plan.manifest.name, names)
-        recipes = sorted({one.recipe for one in plan.manifest.machines})
+        recipes = sorted({machine.recipe for machine in plan.manifest.machines})
         at = f"{plan.lab.id}-restore"
         with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             self._make_volumes()
@@ -87,7 +87,7 @@ class Restoring:
 
     def _put_back(self) -> None:
         lab = self._plan.lab
-        names = [container(lab, one.name) for one in self._plan.machines]
+        names = [container(lab, machine.name) for machine in self._plan.machines]
         parallel(names, lambda name: put_back(self._engine, name, lab.overlay), CancelToken())
 
     def _prepare(self, shell: VolumeShell, track: Track) -> str:
@@ -96,7 +96,7 @@ class Restoring:
         Returns why restoring only the data is not enough; "" if it is. If anything fails, the copy
         is removed.
         """
-        pairs = [self._plan.pair(one.name) for one in self._plan.machines]
+        pairs = [self._plan.pair(machine.name) for machine in self._plan.machines]
         whys: list[str] = []
 
         def compare_snapshot() -> None:
@@ -124,7 +124,7 @@ class Restoring:
         plan, engine = self._plan, self._engine
         if not plan.may_stay:
             return "an earlier restore was cut off"
-        names = {one.name: container(plan.lab, one.name) for one in plan.machines}
+        names = {machine.name: container(plan.lab, machine.name) for machine in plan.machines}
         seen = {name: engine.inspect(existing) for name, existing in names.items()}
 
         def first(whys: Iterable[tuple[str, str]]) -> str:
@@ -147,7 +147,7 @@ class Restoring:
         """Return by machine how its engine differs from that of the snapshot, apart from data; ""
         if it does not.
         """
-        pairs = {self._plan.pair(one.name): one.name for one in self._plan.machines}
+        pairs = {self._plan.pair(machine.name): machine.name for machine in self._plan.machines}
         failure = "cannot compare the machines with the snapshot"
         output = shell.run(SCRIPT, ["differ", *pairs], failure=failure)
         differences = dict(line.split(" ", 1) for line in output.splitlines() if line)
@@ -158,12 +158,12 @@ class Restoring:
         layers can be reused.
         """
         lab, engine = self._plan.lab, self._engine
-        for one in self._plan.machines:
-            state = engine.container(container(lab, one.name))
+        for machine in self._plan.machines:
+            state = engine.container(container(lab, machine.name))
             if state is None or state.state == "created":
-                self._machines.discard_one(lab, one.name)
-            marks = {LAB_LABEL: lab.id, MACHINE_LABEL: one.name}
-            engine.create_volume(volume(lab, one.name), marks)
+                self._machines.discard_one(lab, machine.name)
+            marks = {LAB_LABEL: lab.id, MACHINE_LABEL: machine.name}
+            engine.create_volume(volume(lab, machine.name), marks)
 
     def _make_way(self) -> None:
         """Remove objects that are not replaced one by one: machines that the lab no longer has, or
@@ -171,10 +171,10 @@ class Restoring:
         """
         lab, engine, subnet = self._plan.lab, self._engine, str(self._plan.subnet)
         existing = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
-        wanted = {one.name for one in self._plan.machines}
+        wanted = {machine.name for machine in self._plan.machines}
         if self._machines.own_subnet(lab) != subnet:
             wanted.clear()
-        going = [one.id for one in existing if one.labels[MACHINE_LABEL] not in wanted]
+        going = [machine.id for machine in existing if machine.labels[MACHINE_LABEL] not in wanted]
         parallel(going, engine.remove, CancelToken())
         self._machines.make_network(lab, subnet)
 

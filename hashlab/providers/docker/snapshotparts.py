@@ -90,7 +90,7 @@ def describe_volumes(
 
 def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
     """Raise LabError unless the volumes have the same content as when the snapshot was taken."""
-    machines = {one.name: one.parts for one in manifest.machines}
+    machines = {machine.name: machine.parts for machine in manifest.machines}
     descriptions = describe_volumes(shell, lab, manifest.name, machines)
     wrong = [
         f"volume {parts['volume']} contains {_difference(descriptions[name], parts)}"

@@ -71,17 +71,19 @@ class DockerSnapshots:
         are running.
         """
         engine = self._engine()
-        found = {m.name: engine.inspect(container(lab, m.name)) for m in lab.machines}
+        descriptions = {m.name: engine.inspect(container(lab, m.name)) for m in lab.machines}
         still = [
-            f"{name} is {one['State']['Status'] if one else 'missing'}"
-            for name, one in found.items()
-            if one is None or one["State"]["Status"] != "running"
+            f"{name} is {inspected['State']['Status'] if inspected else 'missing'}"
+            for name, inspected in descriptions.items()
+            if inspected is None or inspected["State"]["Status"] != "running"
         ]
         if still:
             raise LabError(
                 f"not all machines are running: {', '.join(still)}", next_step="hashlab dev"
             )
-        return {name: one for name, one in found.items() if one is not None}
+        return {
+            name: inspected for name, inspected in descriptions.items() if inspected is not None
+        }
 
     def _keep(
         self, lab: Lab, name: str, running: Mapping[str, Mapping[str, Any]], track: Track
@@ -92,13 +94,17 @@ class DockerSnapshots:
             engine.create_volume(snapshot_volume(lab, name, machine), marks)
         pairs = [f"{folder(volume(lab, m))}:{kept_folder(lab, name, m)}" for m in running]
         own = lab_volumes(lab, name, list(running))
-        recipes = sorted({observed(machine, one).recipe for machine, one in running.items()})
+        recipes = sorted(
+            {observed(machine, inspected).recipe for machine, inspected in running.items()}
+        )
         at = f"{lab.id}-snapshot"
         with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             track.detail("linking layers")
             self._prepare(lab, shell, pairs)
             track.detail("copying while the machines are paused")
-            with self._paused([one["Id"] for one in running.values()]) as paused_seconds:
+            with self._paused(
+                [inspected["Id"] for inspected in running.values()]
+            ) as paused_seconds:
                 images, instant = self._copy(lab, name, running, shell, pairs)
             descriptions = describe_volumes(shell, lab, name, running)
         sizes = self._own_sizes(running, images)
@@ -115,7 +121,7 @@ class DockerSnapshots:
                 )
                 for machine in running
             ),
-            size=sum(int(one["own"]) for one in descriptions.values()) + sizes,
+            size=sum(int(description["own"]) for description in descriptions.values()) + sizes,
             paused=paused_seconds(),
         )
 
@@ -182,7 +188,7 @@ class DockerSnapshots:
         self, running: Mapping[str, Mapping[str, Any]], images: Mapping[str, str]
     ) -> int:
         """Return the bytes that the images add to the images that the machines were made from."""
-        bases = [str(one["Image"]) for one in running.values()]
+        bases = [str(inspected["Image"]) for inspected in running.values()]
         sizes = self._engine().image_sizes([*bases, *images.values()])
         pairs = zip(bases, images.values(), strict=True)
         return sum(max(0, sizes.get(image, 0) - sizes.get(base, 0)) for base, image in pairs)
@@ -190,20 +196,22 @@ class DockerSnapshots:
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
         """See protocols.Snapshots."""
         engine = self._engine()
-        images = engine.image_ids([str(one.parts.get("image")) for one in manifest.machines])
+        images = engine.image_ids(
+            [str(machine.parts.get("image")) for machine in manifest.machines]
+        )
         volumes = engine.volumes({SNAPSHOT_OF: lab.id, SNAPSHOT: manifest.name})
         lost = []
-        for one in manifest.machines:
-            if not set(PARTS) <= set(one.parts):
-                lost.append(f"its manifest lacks data of {one.name}")
+        for machine in manifest.machines:
+            if not set(PARTS) <= set(machine.parts):
+                lost.append(f"its manifest lacks data of {machine.name}")
                 continue
-            found = images.get(one.parts["image"])
-            if found is None:
-                lost.append(f"image {one.parts['image']} is gone")
-            elif found != one.parts["image_id"]:
-                lost.append(f"image {one.parts['image']} is a different one")
-            if one.parts["volume"] not in volumes:
-                lost.append(f"volume {one.parts['volume']} is gone")
+            image_id = images.get(machine.parts["image"])
+            if image_id is None:
+                lost.append(f"image {machine.parts['image']} is gone")
+            elif image_id != machine.parts["image_id"]:
+                lost.append(f"image {machine.parts['image']} is a different one")
+            if machine.parts["volume"] not in volumes:
+                lost.append(f"volume {machine.parts['volume']} is gone")
         return lost
 
     def restore(

@@ -22,12 +22,12 @@ class VolumeShell:
         self._engine = engine
         self._container = container
 
-    def run(self, script: str, words: Sequence[str], *, failure: str) -> str:
+    def run(self, script: str, arguments: Sequence[str], *, failure: str) -> str:
         """Run a shell script with arguments; return its output.
 
         Raises LabError with the message ``failure``.
         """
-        command = ["timeout", str(SECONDS), "sh", "-c", script, "sh", *words]
+        command = ["timeout", str(SECONDS), "sh", "-c", script, "sh", *arguments]
         done = self._engine.execute(self._container, command)
         if done.code != 0:
             raise LabError(failure, output=done.stdout + done.stderr)
@@ -59,13 +59,15 @@ def box_image(engine: Engine, recipes: Sequence[str]) -> str:
     would run the script.
     """
     wanted = [f"{BOX_IMAGE}{recipe}" for recipe in recipes]
-    found = [name for name in wanted if name in engine.image_ids(wanted)]
-    found = found or [n for n in engine.images_with({RECIPE_LABEL: ""}) if n.startswith(BOX_IMAGE)]
-    if not found:
+    images = [name for name in wanted if name in engine.image_ids(wanted)]
+    images = images or [
+        n for n in engine.images_with({RECIPE_LABEL: ""}) if n.startswith(BOX_IMAGE)
+    ]
+    if not images:
         raise LabError(
             "this laptop has no box whose tools could be used", next_step="hashlab init-box"
         )
-    return found[0]
+    return images[0]
 
 
 @contextmanager

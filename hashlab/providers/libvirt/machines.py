@@ -119,8 +119,8 @@ class LibvirtMachines:
         changes = [("delete", host) for host in old]
         changes += [("add-last", host) for host in wanted if host not in known]
         for change, host in changes:
-            words = ["net-update", lab.id, change, "ip-dhcp-host", _host_xml(host)]
-            self._virsh.call(*words, "--config", *active)
+            arguments = ["net-update", lab.id, change, "ip-dhcp-host", _host_xml(host)]
+            self._virsh.call(*arguments, "--config", *active)
 
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
@@ -353,8 +353,8 @@ def _host(lab: Lab, planned: PlannedMachine) -> dict[str, str]:
 
 
 def _host_xml(host: Mapping[str, str]) -> str:
-    words = " ".join(f"{key}='{value}'" for key, value in host.items())
-    return f"<host {words}/>"
+    attributes = " ".join(f"{key}='{value}'" for key, value in host.items())
+    return f"<host {attributes}/>"
 
 
 def _subnet(network: ElementTree.Element) -> IPv4Network | None:

@@ -66,11 +66,13 @@ class LibvirtSnapshots:
             track.detail("copying disks while the machines are paused")
             parallel(
                 machines,
-                lambda one: self._virsh.download(disk(lab, one), _copy(folder, one)),
+                lambda machine: self._virsh.download(disk(lab, machine), _copy(folder, machine)),
                 CancelToken(),
             )
             track.detail("saving memory while the machines are paused")
-            parallel(machines, lambda one: self._save(domain(lab, one), name), CancelToken())
+            parallel(
+                machines, lambda machine: self._save(domain(lab, machine), name), CancelToken()
+            )
         after = sum(self._virsh.stored_size(disk(lab, machine)) for machine in machines)
         copies = sum(_copy(folder, machine).stat().st_size for machine in machines)
         described = tuple(self._described(lab, machine, folder) for machine in machines)
@@ -130,13 +132,13 @@ class LibvirtSnapshots:
         """See protocols.Snapshots."""
         volumes = self._virsh.volumes()
         lost = []
-        for one in manifest.machines:
-            copy = self._folder / manifest.name / one.parts["disk"]
+        for machine in manifest.machines:
+            copy = self._folder / manifest.name / machine.parts["disk"]
             if not is_file(copy):
                 lost.append(f"{copy} is gone")
-            elif copy.stat().st_size != one.parts["bytes"]:
+            elif copy.stat().st_size != machine.parts["bytes"]:
                 lost.append(f"{copy} is a different one")
-            gone = [name for name in one.parts["stands_on"] if name not in volumes]
+            gone = [name for name in machine.parts["stands_on"] if name not in volumes]
             lost += [f"volume {name} is gone" for name in gone]
         return sorted(set(lost))
 
@@ -165,7 +167,9 @@ class LibvirtSnapshots:
             about_to_change(True)
             # Also starts the network, which is stopped after a restart of the laptop.
             self._machines.ensure_network(lab, machines, subnet)
-            parallel(machines, lambda one: self._revert(lab, one, manifest.name), CancelToken())
+            parallel(
+                machines, lambda planned: self._revert(lab, planned, manifest.name), CancelToken()
+            )
             parallel(domains, self._resume, CancelToken())
             parallel(domains, self._set_clock, CancelToken())
             return None
@@ -176,7 +180,7 @@ class LibvirtSnapshots:
         self._machines.discard(lab)
         self._virsh.ensure_pool()
         self._machines.ensure_network(lab, machines, subnet)
-        saved = {one.name: one for one in manifest.machines}
+        saved = {machine.name: machine for machine in manifest.machines}
         for planned in machines:
             self._recreate(lab, manifest, planned, saved[planned.name], public_key)
         parallel(domains, lambda name: self._virsh.call("start", name), CancelToken())
@@ -199,9 +203,9 @@ class LibvirtSnapshots:
         self._virsh.set_clock(name)
 
     def _compare(self, manifest: SnapshotManifest) -> None:
-        for one in manifest.machines:
-            copy = self._folder / manifest.name / one.parts["disk"]
-            if file_digest(copy) != one.parts["sha256"]:
+        for machine in manifest.machines:
+            copy = self._folder / manifest.name / machine.parts["disk"]
+            if file_digest(copy) != machine.parts["sha256"]:
                 raise LabError(
                     f"snapshot {manifest.name} is broken: {copy} has changed since it was taken",
                     next_step=f"hashlab snapshots --remove {manifest.name}",
@@ -212,12 +216,12 @@ class LibvirtSnapshots:
         lab: Lab,
         manifest: SnapshotManifest,
         planned: PlannedMachine,
-        one: MachineSnapshot,
+        saved: MachineSnapshot,
         public_key: str,
     ) -> None:
-        copy = self._folder / manifest.name / one.parts["disk"]
+        copy = self._folder / manifest.name / saved.parts["disk"]
         self._virsh.upload(copy, disk(lab, planned.name), kind="qcow2")
-        described = parse(one.parts["domain"])
+        described = parse(saved.parts["domain"])
         move(described, planned, public_key)
         text = ElementTree.tostring(described, encoding="unicode")
         self._virsh.define("define", text, self._folder / manifest.name)

@@ -39,30 +39,30 @@ class Virsh:
         self.pool = pool
         self.folder = folder
 
-    def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
+    def call(self, *arguments: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return its output."""
-        done = self._run(words, timeout)
+        done = self._run(arguments, timeout)
         if done.code != 0:
             raise LabError(
-                f"virsh {words[0]} failed with exit code {done.code}",
-                where=" ".join(words[1:2]),
+                f"virsh {arguments[0]} failed with exit code {done.code}",
+                where=" ".join(arguments[1:2]),
                 output=done.stderr.strip(),
                 next_step="hashlab doctor shows whether libvirt works",
             )
         return done.stdout
 
-    def ask(self, *words: str) -> str | None:
+    def ask(self, *arguments: str) -> str | None:
         """Run one command about one object; return None if the object does not exist."""
-        done = self._run(words, CALL_SECONDS)
+        done = self._run(arguments, CALL_SECONDS)
         if done.code == 0:
             return done.stdout
         if any(sign in done.stderr for sign in ABSENT):
             return None
-        raise LabError(f"virsh {words[0]} failed", output=done.stderr.strip())
+        raise LabError(f"virsh {arguments[0]} failed", output=done.stderr.strip())
 
-    def _run(self, words: Sequence[str], timeout: float) -> Completed:
+    def _run(self, arguments: Sequence[str], timeout: float) -> Completed:
         return self._runner.run(
-            ["virsh", "--connect", URI, "--quiet", *words],
+            ["virsh", "--connect", URI, "--quiet", *arguments],
             timeout=timeout,
             cancel=CancelToken(),
         )
@@ -155,14 +155,14 @@ class Virsh:
         # Created empty, so that its size shows whether an upload was cut off. qcow2 is never empty.
         room = 0 if kind == "raw" else size
         self.call("vol-create-as", self.pool, name, str(room), "--format", kind)
-        words = ["vol-upload", name, str(source), "--pool", self.pool, "--sparse"]
-        self.call(*words, timeout=UPLOAD_SECONDS)
+        arguments = ["vol-upload", name, str(source), "--pool", self.pool, "--sparse"]
+        self.call(*arguments, timeout=UPLOAD_SECONDS)
         return True
 
     def download(self, name: str, target: Path) -> None:
         """Copy a volume's file as it is. A paused machine may be using it."""
-        words = ["vol-download", name, str(target), "--pool", self.pool, "--sparse"]
-        self.call(*words, timeout=UPLOAD_SECONDS)
+        arguments = ["vol-download", name, str(target), "--pool", self.pool, "--sparse"]
+        self.call(*arguments, timeout=UPLOAD_SECONDS)
 
     def stored_size(self, name: str) -> int:
         """Return the bytes of a volume's file, -1 if it does not exist.

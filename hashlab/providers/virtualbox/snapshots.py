@@ -58,7 +58,9 @@ class VirtualBoxSnapshots:
     def _refuse_foreign(self, lab: Lab, name: str) -> None:
         for machine in lab.machines:
             kept = self._vbox.snapshots(vm(lab, machine.name))
-            if any(one.name == name and one.description != SNAPSHOT_MARK for one in kept):
+            if any(
+                snapshot.name == name and snapshot.description != SNAPSHOT_MARK for snapshot in kept
+            ):
                 raise LabError(
                     f"{machine.name} has a snapshot {name!r} that hashlab did not take",
                     where=vm(lab, machine.name),
@@ -73,7 +75,9 @@ class VirtualBoxSnapshots:
         with self._paused(vms) as paused_seconds:
             track.detail("saving disks and memory while the machines are paused")
             parallel(
-                vms, lambda one: self._vbox.take_snapshot(one, name, SNAPSHOT_MARK), CancelToken()
+                vms,
+                lambda machine: self._vbox.take_snapshot(machine, name, SNAPSHOT_MARK),
+                CancelToken(),
             )
         size = max(0, sum(map(self._stored, vms)) - before)
         ids = self._vbox.machines()
@@ -96,7 +100,9 @@ class VirtualBoxSnapshots:
         seconds = [0.0]
         began = time.monotonic()
         try:
-            parallel(vms, lambda one: self._vbox.call("controlvm", one, "pause"), CancelToken())
+            parallel(
+                vms, lambda machine: self._vbox.call("controlvm", machine, "pause"), CancelToken()
+            )
             yield lambda: seconds[0]
         finally:
             parallel(vms, self._resume, CancelToken())
@@ -124,14 +130,18 @@ class VirtualBoxSnapshots:
     def _of(self, machine: str, name: str) -> list[Kept]:
         """Return the snapshots of this name that hashlab took of a machine."""
         kept = self._vbox.snapshots(machine)
-        return [one for one in kept if one.name == name and one.description == SNAPSHOT_MARK]
+        return [
+            snapshot
+            for snapshot in kept
+            if snapshot.name == name and snapshot.description == SNAPSHOT_MARK
+        ]
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
         """See protocols.Snapshots."""
         ids = self._vbox.machines()
         existing = {
-            one.name: ids.get(vm(lab, one.name), "") == one.parts.get("machine")
-            for one in manifest.machines
+            machine.name: ids.get(vm(lab, machine.name), "") == machine.parts.get("machine")
+            for machine in manifest.machines
         }
         gone = [name for name, same in existing.items() if not same]
         lost = []
@@ -139,10 +149,12 @@ class VirtualBoxSnapshots:
             lost.append(
                 f"VirtualBox removed it with its machines, which are gone: {', '.join(gone)}"
             )
-        for one in manifest.machines:
-            kept = self._of(vm(lab, one.name), manifest.name) if existing[one.name] else []
-            if existing[one.name] and one.parts.get("snapshot") not in [each.id for each in kept]:
-                lost.append(f"{one.name} no longer has it")
+        for machine in manifest.machines:
+            kept = self._of(vm(lab, machine.name), manifest.name) if existing[machine.name] else []
+            if existing[machine.name] and machine.parts.get("snapshot") not in [
+                each.id for each in kept
+            ]:
+                lost.append(f"{machine.name} no longer has it")
         if not gone and self._machines.own_subnet(lab) != str(manifest.subnet):
             lost.append(f"the network {manifest.subnet} of its machines is gone")
         return lost
@@ -163,11 +175,17 @@ class VirtualBoxSnapshots:
         valid.
         """
         self._check(lab, manifest, subnet)
-        kept = {vm(lab, one.name): str(one.parts["snapshot"]) for one in manifest.machines}
+        kept = {
+            vm(lab, machine.name): str(machine.parts["snapshot"]) for machine in manifest.machines
+        }
         track.detail("going back to that instant")
         about_to_change(True)
         parallel(list(kept), self._vbox.power_off, CancelToken())
-        parallel(list(kept), lambda one: self._vbox.restore_snapshot(one, kept[one]), CancelToken())
+        parallel(
+            list(kept),
+            lambda machine: self._vbox.restore_snapshot(machine, kept[machine]),
+            CancelToken(),
+        )
         parallel(list(kept), self._vbox.start, CancelToken())
         parallel(list(kept), self._resume, CancelToken())
         parallel(machines, lambda planned: self._forward(lab, planned), CancelToken())
@@ -207,7 +225,7 @@ class VirtualBoxSnapshots:
         names = set()
         for machine in self._existing(lab):
             kept = self._vbox.snapshots(machine)
-            names |= {one.name for one in kept if one.description == SNAPSHOT_MARK}
+            names |= {snapshot.name for snapshot in kept if snapshot.description == SNAPSHOT_MARK}
         return sorted(names)
 
     def _existing(self, lab: Lab) -> list[str]:
@@ -219,17 +237,19 @@ class VirtualBoxSnapshots:
         based: raises LabError in that case, and removes nothing.
         """
         marked = [
-            (machine, one) for machine in self._existing(lab) for one in self._of(machine, name)
+            (machine, snapshot)
+            for machine in self._existing(lab)
+            for snapshot in self._of(machine, name)
         ]
-        for machine, one in marked:
-            if len(one.children) + one.current > 1:
-                later = ", ".join(one.children)
+        for machine, snapshot in marked:
+            if len(snapshot.children) + snapshot.current > 1:
+                later = ", ".join(snapshot.children)
                 raise LabError(
                     f"VirtualBox cannot remove snapshot {name} yet: it is the base "
                     f"of several states, among them {later}",
                     where=machine,
                     next_step=f"hashlab snapshots --remove each of {later}; then {name} again",
                 )
-        for machine, one in marked:
-            self._vbox.delete_snapshot(machine, one.id)
+        for machine, snapshot in marked:
+            self._vbox.delete_snapshot(machine, snapshot.id)
         return [f"snapshot {name} of {machine}" for machine, _ in marked]

@@ -73,36 +73,36 @@ class VBoxManage:
         self._runner = runner
         self._macos = macos
 
-    def run(self, *words: str, timeout: float = CALL_SECONDS) -> Completed:
+    def run(self, *arguments: str, timeout: float = CALL_SECONDS) -> Completed:
         """Run one command; return its result even if it fails."""
-        return self._runner.run(["VBoxManage", *words], timeout=timeout, cancel=CancelToken())
+        return self._runner.run(["VBoxManage", *arguments], timeout=timeout, cancel=CancelToken())
 
-    def call(self, *words: str, timeout: float = CALL_SECONDS) -> str:
+    def call(self, *arguments: str, timeout: float = CALL_SECONDS) -> str:
         """Run one command; return its output."""
-        done = self._run_unlocked(*words, timeout=timeout)
+        done = self._run_unlocked(*arguments, timeout=timeout)
         if done.code != 0:
-            raise _refusal(words, done)
+            raise _refusal(arguments, done)
         return done.stdout
 
-    def _run_unlocked(self, *words: str, timeout: float) -> Completed:
+    def _run_unlocked(self, *arguments: str, timeout: float) -> Completed:
         """Run one command; repeat it while the machine is locked by the process that last ran
         it.
         """
         deadline = time.monotonic() + UNLOCK_SECONDS
         while True:
-            done = self.run(*words, timeout=timeout)
+            done = self.run(*arguments, timeout=timeout)
             if done.code == 0 or UNLOCKING not in done.stderr or time.monotonic() > deadline:
                 return done
             CancelToken().wait(UNLOCK_POLL_SECONDS)
 
-    def ask(self, *words: str) -> str | None:
+    def ask(self, *arguments: str) -> str | None:
         """Run one command about one machine; return None if the machine does not exist."""
-        done = self._run_unlocked(*words, timeout=CALL_SECONDS)
+        done = self._run_unlocked(*arguments, timeout=CALL_SECONDS)
         if done.code == 0:
             return done.stdout
         if ABSENT in done.stderr:
             return None
-        raise _refusal(words, done)
+        raise _refusal(arguments, done)
 
     @cached_property
     def _networks(self) -> bool:
@@ -145,18 +145,18 @@ class VBoxManage:
         """Return all snapshots of a machine, hashlab's and others; parents precede their
         children.
         """
-        words = ("snapshot", machine, "list", "--machinereadable")
-        done = self.run(*words)
+        arguments = ("snapshot", machine, "list", "--machinereadable")
+        done = self.run(*arguments)
         if done.code == 0:
             return read_snapshots(done.stdout)
         if NO_SNAPSHOTS in done.stdout + done.stderr:
             return []
-        raise _refusal(words, done)
+        raise _refusal(arguments, done)
 
     def take_snapshot(self, machine: str, name: str, description: str) -> None:
         """Save a machine's disk and memory. A paused machine stays paused."""
-        words = ("snapshot", machine, "take", name, "--description", description)
-        self.call(*words, timeout=SNAPSHOT_SECONDS)
+        arguments = ("snapshot", machine, "take", name, "--description", description)
+        self.call(*arguments, timeout=SNAPSHOT_SECONDS)
 
     def restore_snapshot(self, machine: str, known: str) -> None:
         """Revert a stopped machine to a snapshot, given by its id. The machine is not started."""
@@ -180,12 +180,12 @@ class VBoxManage:
             self.call("hostonlynet", "add", "--name", name, "--netmask", NETMASK, *bounds)
             return name
         output = self.call("hostonlyif", "create")
-        found = re.search(r"^Interface '(.+?)' was successfully created", output, re.MULTILINE)
-        if not found:
+        match = re.search(r"^Interface '(.+?)' was successfully created", output, re.MULTILINE)
+        if not match:
             raise LabError("VirtualBox did not print the name of the new interface", output=output)
         address = str(subnet[1])
-        self.call("hostonlyif", "ipconfig", found[1], "--ip", address, "--netmask", NETMASK)
-        return found[1]
+        self.call("hostonlyif", "ipconfig", match[1], "--ip", address, "--netmask", NETMASK)
+        return match[1]
 
     def remove_host_network(self, name: str) -> None:
         """Remove such a network."""
@@ -195,10 +195,10 @@ class VBoxManage:
             self.call("hostonlyif", "remove", name)
 
 
-def _refusal(words: Sequence[str], done: Completed) -> LabError:
+def _refusal(arguments: Sequence[str], done: Completed) -> LabError:
     return LabError(
-        f"VBoxManage {words[0]} failed with exit code {done.code}",
-        where=" ".join(words[1:2]),
+        f"VBoxManage {arguments[0]} failed with exit code {done.code}",
+        where=" ".join(arguments[1:2]),
         output=done.stderr.strip() or done.stdout.strip(),
         next_step="hashlab doctor shows whether VirtualBox works",
     )
@@ -206,10 +206,10 @@ def _refusal(words: Sequence[str], done: Completed) -> LabError:
 
 def version_of(text: str) -> int:
     """Parse ``--version``: warnings, then a line such as 7.0.20r163906. Return its first number."""
-    found = re.search(r"^(\d+)\.\d+", text, re.MULTILINE)
-    if not found:
+    match = re.search(r"^(\d+)\.\d+", text, re.MULTILINE)
+    if not match:
         raise LabError("VBoxManage does not print its version", output=text)
-    return int(found[1])
+    return int(match[1])
 
 
 def read_machines(text: str) -> dict[str, str]:
