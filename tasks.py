@@ -15,6 +15,7 @@ CHECKS = (
     ("ruff", ["ruff", "check", "."]),
     ("format", ["ruff", "format", "--check", "."]),
     ("mypy", ["mypy"]),
+    ("mypy of tests", ["mypy", "--config-file", "tests/mypy.ini"]),
     ("imports", ["lint-imports"]),
     ("shellcheck", ["sh", "-c", "git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck"]),
     ("documents", ["sphinx-build", "-q", "-W", "--keep-going", "docs", "site"]),

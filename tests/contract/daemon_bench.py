@@ -170,11 +170,11 @@ class Bench:
 
     def direct(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the same without a daemon."""
-        return self.run(*words, **{**environ, "HASHLAB_DAEMON": "0"})
+        return self.run(*words, cwd=None, **{**environ, "HASHLAB_DAEMON": "0"})
 
     def status(self, **environ: str) -> dict[str, Any]:
         """Return the document of ``status``, which must succeed."""
-        done = self.run("status", "--json", **environ)
+        done = self.run("status", "--json", cwd=None, **environ)
         assert done.returncode == 0, done.stderr
         value: dict[str, Any] = json.loads(done.stdout)
         return value

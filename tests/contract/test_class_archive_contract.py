@@ -154,7 +154,7 @@ def test_archives_of_services_without_a_common_folder_are_made_in_turn(
     with subprocess.Popen(["flock", str(turns), "cat"], stdin=reader) as other:
         os.close(reader)
         until_locked(turns)
-        words = [container.folder / "archive-classes", str(os.getpid()), "user"]
+        words = [str(container.folder / "archive-classes"), str(os.getpid()), "user"]
         making = subprocess.Popen(
             [*words, str(container.jar), str(container.archives / "user-1.jsa")],
             env={

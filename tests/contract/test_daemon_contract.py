@@ -69,7 +69,7 @@ def test_every_exit_code_and_both_streams_are_those_of_the_command(lab: Bench) -
     assert "the machine is not there" in people.stdout
     assert people.stderr == ""
     no_engine = {"DOCKER_HOST": "unix:///nowhere.sock"}
-    assert lab.run("status", **no_engine).returncode == 3
+    assert lab.run("status", cwd=None, **no_engine).returncode == 3
     with held(lab.folder / ".hashlab/lock", "dev"):
         locked = lab.run("verify", "--json")
     assert (locked.returncode, json.loads(locked.stdout)["ok"]) == (5, False)
@@ -518,7 +518,7 @@ def asked(lab: Bench) -> dict[str, object]:
     }
 
 
-WRONG = {
+WRONG: dict[str, dict[str, object]] = {
     "words are a number": {"words": 1},
     "a word is a number": {"words": [1]},
     "a word is too many words": {"words": [["status"]]},

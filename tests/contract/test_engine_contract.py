@@ -296,7 +296,7 @@ def test_a_network_is_not_made_twice(bench: Bench) -> None:
 
 def test_a_container_lists_its_networks_by_their_ids(bench: Bench) -> None:
     name, _ = bridge(bench)
-    body = {
+    body: dict[str, Any] = {
         "HostConfig": {"NetworkMode": name},
         "NetworkingConfig": {"EndpointsConfig": {name: {"Aliases": ["one"]}}},
     }

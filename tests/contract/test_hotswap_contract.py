@@ -386,6 +386,7 @@ class Between(threading.Thread):
             either.register(far, selectors.EVENT_READ, near)
             while not self.killed:
                 for key, _ in either.select():
+                    assert isinstance(key.fileobj, socket.socket)
                     self._pass(key.fileobj.recv(1 << 16), key.data)
 
     def _pass(self, received: bytes, onward: socket.socket) -> None:

@@ -58,9 +58,11 @@ class CutOff:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: str = "",
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,
+        users: bool = False,
     ) -> Completed:
         words = list(command)
         upload = "vol-upload" in words
@@ -139,7 +141,7 @@ def lab_at(folder: Path, subnet: IPv4Network = SUBNET) -> Lab:
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each kind of libvirt, one after the other."""
     if request.param == "real":
-        inner = real_runner(tmp_path)
+        inner: Runner = real_runner(tmp_path)
         # The laptop has the subnets of these tests only once.
         turns = (Path(gettempdir()) / "hashlab-contract-libvirt.lock").open("w")
         fcntl.flock(turns, fcntl.LOCK_EX)

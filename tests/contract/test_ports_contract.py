@@ -19,6 +19,7 @@ import paramiko
 import pytest
 from fakes import Outside, small_lab
 from fakes.outside import Silent
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from hashlab.config.model import ForwardedPort
 from hashlab.drivers.laptop import free_port, port_is_free
@@ -49,14 +50,14 @@ class Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         good = username == "core" and key == CLIENT_KEY
-        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if good else AUTH_FAILED
 
     def check_channel_direct_tcpip_request(
         self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
     ) -> int:
         assert destination[0] == "127.0.0.1"
         self._server.asked[chanid] = destination[1]
-        return paramiko.OPEN_SUCCEEDED
+        return OPEN_SUCCEEDED
 
 
 @dataclass

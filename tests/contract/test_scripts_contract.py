@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from fakes import ODD_NAMES, FakeMachine, FakeShell, small_lab
@@ -47,6 +47,7 @@ from hashlab.phases.upload.machine import (
 )
 from hashlab.phases.upload.transfer import add
 from hashlab.phases.vagrantfile import wait_for
+from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Shell
 
 HOME = "/var/lib/hashlab/small"
@@ -73,6 +74,12 @@ class LocalShell:
             done.stdout.decode(errors="surrogateescape"),
             done.stderr.decode(errors="replace"),
         )
+
+    def save(self, command: Sequence[str], target: IO[bytes], *, track: Track) -> int:
+        raise AssertionError("no script of these tests is saved from")
+
+    def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
+        raise AssertionError("no script of these tests is fed")
 
     def close(self) -> None:
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from fakes import FakeRunner, Faults, track_of
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from hashlab.drivers import engine, ssh
 from hashlab.drivers.ssh import SshConnector, SshShell
@@ -44,10 +45,10 @@ class Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         good = username == "core" and key == CLIENT_KEY
-        return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if good else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
+        return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         text = command.decode()
@@ -94,7 +95,7 @@ class Wire(paramiko.Transport):
         self.begin: list[Callable[[], None]] = []
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        super()._send_user_message(data)
+        super()._send_user_message(data)  # type: ignore[misc]
         if threading.current_thread() is self:
             for work in self.begin:
                 threading.Thread(target=work, daemon=True).start()

@@ -29,7 +29,7 @@ from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.rendering import render_vagrantfile
 from hashlab.drivers.vagrant import VagrantDriver
 from hashlab.errors import LabError
-from hashlab.phases import boot, disks, recipe
+from hashlab.phases import boot, disks, prepare, recipe
 from hashlab.phases.boxes import register, store, system
 from hashlab.phases.world import World
 from hashlab.providers.virtualbox import VirtualBoxProvider
@@ -110,7 +110,7 @@ Prepare = Callable[[str], World]
 def prepared(virtualbox: Path, tmp_path: Path) -> Prepare:
     """A lab of three machines with a registered box, ready for `vagrant up`."""
 
-    def prepare(kind: str) -> World:
+    def make_ready(kind: str) -> World:
         settings = BoxSettings(packages=("curl",), virtualbox=base_box(tmp_path, kind))
         lab = small_lab(tmp_path / "lab", provider="virtualbox", box=settings)
         world = make_world(lab, tmp_path)
@@ -122,7 +122,7 @@ def prepared(virtualbox: Path, tmp_path: Path) -> Prepare:
                 phase(world, track, "")
         return world
 
-    return prepare
+    return make_ready
 
 
 def vagrant(world: World, *words: str) -> subprocess.CompletedProcess[str]:

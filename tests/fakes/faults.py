@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from hashlab.errors import HashlabError, LabError
 
@@ -18,7 +18,7 @@ class Call:
     """One call of the outside world. ``changes``: whether it changes the world."""
 
     name: str
-    words: tuple[object, ...]
+    words: tuple[Any, ...]
     changes: bool
 
 

@@ -588,6 +588,7 @@ class LibvirtRunner:
         *,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        stdin: str = "",
         timeout: float,
         cancel: CancelToken,
         on_line: Callable[[str], None] | None = None,

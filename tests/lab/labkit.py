@@ -82,11 +82,11 @@ class LabFolder:
 
     def json(self, *words: str, **environ: str) -> dict[str, Any]:
         """Run a command that must end well; return its JSON document."""
-        return self.run(*words, "--json", **environ).ok().document
+        return self.run(*words, "--json", timeout=COMMAND_SECONDS, **environ).ok().document
 
     def status(self, **environ: str) -> dict[str, Any]:
         """What the machines say, whether or not all runs that should."""
-        done = self.run("status", "--json", **environ)
+        done = self.run("status", "--json", timeout=COMMAND_SECONDS, **environ)
         assert done.code in (0, 4), done.stderr
         return done.document
 

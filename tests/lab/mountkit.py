@@ -53,11 +53,11 @@ def make_odd(folder: Path) -> None:
     (folder / "hidden/file").write_text("below a tmpfs")
     for name in NAMES:
         Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(name)
-    for name, target in LINKS.items():
-        (folder / name).symlink_to(target)
-    for name, mode in MODES.items():
-        (folder / name).write_text(name)
-        (folder / name).chmod(mode)
+    for link, target in LINKS.items():
+        (folder / link).symlink_to(target)
+    for file, mode in MODES.items():
+        (folder / file).write_text(file)
+        (folder / file).chmod(mode)
 
 
 def show(printed: str) -> list[bytes]:

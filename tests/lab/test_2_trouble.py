@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from labkit import (
+    COMMAND_SECONDS,
     LabFolder,
     docker,
     everything,
@@ -89,7 +90,7 @@ def test_what_the_user_has_set_leads_no_tool_elsewhere(
         "LIBVIRT_DEFAULT_URI": "qemu+ssh://192.0.2.1/system",
         **dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), proxy),
     }
-    hello_lab.run("destroy", **user).ok()
+    hello_lab.run("destroy", timeout=COMMAND_SECONDS, **user).ok()
     assert hello_lab.json("dev", **user)["ok"]
     assert hello_lab.json("refresh", **user)["ok"]
     checks = hello_lab.json("doctor", **user)["checks"]

@@ -23,7 +23,8 @@ def test_each_kind_of_failure_has_its_exit_code(kind: str, code: int) -> None:
 
 
 def test_wrong_files_have_the_exit_code_of_wrong_usage() -> None:
-    assert ConfigError([]).exit_code == ExitCode.CONFIG == 2
+    assert ConfigError([]).exit_code is ExitCode.CONFIG
+    assert int(ExitCode.CONFIG) == 2
 
 
 def test_no_two_exit_codes_are_the_same_and_none_is_pythons_own() -> None:

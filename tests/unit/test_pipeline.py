@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import pytest
 
@@ -306,7 +307,10 @@ def test_a_phase_of_each_machine_may_wait_for_a_phase_of_the_lab() -> None:
 
 def test_a_phase_that_waits_for_an_unknown_phase_is_refused() -> None:
     with pytest.raises(ValueError, match="ghost"):
-        run(Phase("a", nothing, after=("ghost",)), Phase("b", nothing, ("ghost",), "machine"))
+        run(
+            Phase("a", nothing, after=("ghost",)),
+            Phase("b", nothing, after=("ghost",), per="machine"),
+        )
 
 
 def test_a_failure_cancels_what_runs_and_reaches_nothing_behind_it() -> None:
@@ -365,7 +369,7 @@ def doing(word: object, order: list[object]) -> Piece:
 
 
 def of_parts(
-    parts: Mapping[Hashable, Part[None]], work: Work = nothing, after: tuple[str, ...] = ()
+    parts: Mapping[Any, Part[None]], work: Work = nothing, after: tuple[str, ...] = ()
 ) -> Phase[None]:
     return Phase("containers", work, after, parts=lambda _: parts)
 
@@ -400,7 +404,10 @@ def test_a_part_waits_only_for_its_own_machines_parts_of_an_earlier_phase() -> N
     def slow(_: None, track: Track) -> None:
         assert started.wait(PATIENCE)
 
-    first = {"broker": Part[None](slow, "broker"), "web": Part[None](lambda _, t: None, "web")}
+    first: dict[Hashable, Part[None]] = {
+        "broker": Part(slow, "broker"),
+        "web": Part(lambda _, t: None, "web"),
+    }
     result = run(
         Phase("network", nothing, parts=lambda _: first),
         of_parts({"web": Part(lambda _, track: started.set(), "web")}, after=("network",)),

@@ -90,9 +90,14 @@ def test_a_batch_has_no_more_parts_and_bytes_than_a_request_takes() -> None:
 def test_results_reach_their_parts_and_are_counted(
     contributions: Contributions, counted: Counter[str]
 ) -> None:
-    parts = [answering(1, "one"), Voting(post(3), "ada", 1), answering(2, "two")]
+    parts: list[Answering | Voting] = [
+        answering(1, "one"),
+        Voting(post(3), "ada", 1),
+        answering(2, "two"),
+    ]
     [task] = contributions.tasks(parts)
-    task(Service())
+    service: Any = Service()
+    task(service)
     assert [part.post.id for part in parts] == [50, 3, 51]
     assert parts[1].post.score == 1
     assert counted == {"answers": 2, "votes": 1}
@@ -103,7 +108,7 @@ def test_after_a_lost_answer_only_what_did_not_arrive_is_sent_again(
 ) -> None:
     here, missing = answering(1, "one"), answering(2, "two")
     monkeypatch.setattr(Answering, "arrived", lambda part, client: part is here)
-    service = Service(lost=1)
+    service: Any = Service(lost=1)
     [task] = contributions.tasks([here, missing])
     with pytest.raises(Unavailable):
         task(service)

@@ -22,7 +22,7 @@ def soak(bench, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def lab(soak: ModuleType, bench):
     """A soak of the example whose ledgers write into a set."""
 
-    class Paper(bench("ledger").Ledger):
+    class Paper(bench("ledger").Ledger):  # type: ignore[misc]
         server = "paper"
 
         def __init__(self, folder: Path) -> None:

@@ -99,7 +99,7 @@ class Amounts(Silent):
 
 def test_the_steps_of_a_build_are_progress_and_its_lines_are_passed_on() -> None:
     listener = Amounts()
-    events = [
+    events: list[dict[str, Any]] = [
         {"stream": "Step 1/3 : FROM scratch\n"},
         {"stream": "\n"},
         {"stream": " ---> 123\nStep 2/3 : COPY a /\n"},

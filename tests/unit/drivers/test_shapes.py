@@ -256,7 +256,7 @@ def test_an_answer_that_docker_py_cannot_read_is_unexpected(error: Exception) ->
     with pytest.raises(UnexpectedAnswer, match="cannot be read"):
         checked(Broken()).info()  # type: ignore[arg-type]
     with pytest.raises(UnexpectedAnswer, match="cannot be read"):
-        list(checked(Broken()).pull())  # type: ignore[arg-type]
+        list(checked(Broken()).pull())  # type: ignore[arg-type,call-arg]
 
 
 def test_a_connection_error_is_passed_on() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import Outside, running, track_of, write_files
@@ -234,7 +235,7 @@ def test_files_beside_the_inputs_do_not_change_the_recipe(tmp_path: Path) -> Non
     "change", [{"command": ("make", "-O")}, {"builder": "maven"}, {"target": "other"}]
 )
 def test_how_an_artifact_is_made_is_part_of_its_recipe(
-    tmp_path: Path, change: dict[str, object]
+    tmp_path: Path, change: dict[str, Any]
 ) -> None:
     write_files(tmp_path, {"src/a": "1"})
     artifact = Artifact("app", ("src",), tmp_path / "out", command=("make",))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import Outside, change_service, go, rows, run, running, track_of, write_files
@@ -57,7 +58,7 @@ def test_the_recipe_changes_with_every_file_an_image_is_built_from(
 
 @pytest.mark.parametrize("change", [{"args": (("LEVEL", "2"),)}, {"target": "debug"}])
 def test_the_recipe_changes_with_how_an_image_is_built(
-    outside: Outside, change: dict[str, object]
+    outside: Outside, change: dict[str, Any]
 ) -> None:
     before = recipe(outside)
     first, second = outside.lab.images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ def forwarded(outside: Outside) -> Outside:
     return running(outside)
 
 
-def ssh(outside: Outside, words: tuple[str, ...] | list[str]) -> None:
+def ssh(outside: Outside, words: Sequence[str]) -> None:
     """What OpenSSH does about a master connection's socket."""
     socket = outside.state.ssh / words[words.index("-S") + 1]
     if "-M" in words:

@@ -289,6 +289,7 @@ def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Out
     with track_of() as track:
         prepare(world, track, "")
     assert "an earlier run left machine web half built; it is created again" in world.facts.notes
+    assert world.facts.prepared is not None
     assert "web" not in world.facts.prepared.observed
 
 

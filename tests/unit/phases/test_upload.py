@@ -9,6 +9,7 @@ import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import ODD_NAMES, Outside, change_service, connected, go, running, track_of, write_files
@@ -562,8 +563,9 @@ def test_a_file_saved_in_the_middle_of_a_run_does_not_make_its_phases_disagree(
 
 def test_a_machine_that_cannot_be_listed_is_named(outside: Outside) -> None:
     world = connected(running(outside))
+    shell: Any = _Failing()
     with pytest.raises(LabError, match="cannot list the files of the machine") as failure:
-        observe_files(_Failing(), world.lab, "web", wanted=())
+        observe_files(shell, world.lab, "web", wanted=())
     assert (failure.value.where, failure.value.output) == ("web", "disk on fire")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def test_one_machine_is_discarded_with_its_disk_and_others_stay(
     assert f"{lab.id}-web-images" not in engine.volume_labels
 
 
-def image_tar(folder: Path, lists: dict[str, object]) -> Path:
+def image_tar(folder: Path, lists: Mapping[str, object]) -> Path:
     path = folder / "image.tar"
     with tarfile.open(path, "w") as archive:
         for name, value in lists.items():

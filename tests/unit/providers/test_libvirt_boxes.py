@@ -102,7 +102,9 @@ def test_the_disk_is_made_of_the_system_and_the_store_and_is_then_compressed(
     assert host["SecurityOpt"] == ["apparmor=unconfined"]
     assert "Privileged" not in host
     assert body["Image"] == SYSTEM
-    shell, option, script, *words = body["Entrypoint"]  # type: ignore[misc]
+    entrypoint = body["Entrypoint"]
+    assert isinstance(entrypoint, list)
+    shell, option, script, *words = entrypoint
     assert (shell, option, words) == ("/bin/sh", "-c", ["sh", "20G"])
     assert "mke2fs" in script
 

@@ -5,6 +5,7 @@ removal.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -332,7 +333,8 @@ def test_lost_ids_of_vagrant_are_restored(laptop: Laptop, track: Track, tmp_path
     laptop.up(track, "web")
     laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", KEY)
     found = tmp_path / "vagrant/machines/web/libvirt/id"
-    settings = laptop.machines.settings(laptop.lab, *laptop.plan("web"), MANIFEST, KEY)
+    [planned] = laptop.plan("web")
+    settings = laptop.machines.settings(laptop.lab, planned, MANIFEST, KEY)
     assert found.read_text() == settings["uuid"]
     assert not (tmp_path / "vagrant/machines/broker").exists()
     found.write_text("as Vagrant wrote it")
@@ -362,7 +364,7 @@ def test_a_machine_created_with_another_key_gets_the_labs_key_from_its_agent(
     chown.chmod(0o755)
     path = f"{chown.parent}:/usr/bin:/bin"
 
-    def run(words: list[str] | tuple[str, ...]) -> Completed:
+    def run(words: Sequence[str]) -> Completed:
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, env={"PATH": path}
         )
