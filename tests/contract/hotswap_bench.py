@@ -260,8 +260,8 @@ class Shop:
         def look() -> str | None:
             assert self.process.poll() is None, self._log.read_text()
             lines = self._log.read_text().splitlines(keepends=True)
-            told = [line for line in lines if before in line and line.endswith("\n")]
-            return told[0].partition(before)[2] if told else None
+            printed = [line for line in lines if before in line and line.endswith("\n")]
+            return printed[0].partition(before)[2] if printed else None
 
         return int(until(look))
 

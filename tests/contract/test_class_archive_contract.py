@@ -140,8 +140,8 @@ def test_other_libraries_get_another_archive_and_the_old_one_is_removed(
 
 def test_a_failed_dump_is_reported_as_json_and_leaves_nothing(container: Container) -> None:
     (container.folder / "java.broken").touch()
-    said = container.make("user-1.jsa")
-    assert '"formattedMessage":"no class archive for user: no memory"' in said
+    output = container.make("user-1.jsa")
+    assert '"formattedMessage":"no class archive for user: no memory"' in output
     assert container.kept() == set()
 
 
@@ -167,9 +167,9 @@ def test_archives_of_services_without_a_common_folder_are_made_in_turn(
             making.wait(0.5)
         assert container.kept() == set()
         os.close(writer)
-        said, _ = making.communicate(timeout=30)
+        output, _ = making.communicate(timeout=30)
     assert other.returncode == 0
-    assert b"user will start quicker" in said
+    assert b"user will start quicker" in output
     assert container.kept() == {"user-1.jsa", "user-1.jsa.checked"}
 
 
@@ -191,6 +191,6 @@ def test_an_archive_that_exists_meanwhile_is_not_made_again(container: Container
 def test_without_a_folder_for_archives_java_starts_as_usual(
     container: Container, folder: str
 ) -> None:
-    said = container.start(CLASS_ARCHIVES=folder)
-    assert said.endswith(f"-cp {container.jar}:/app/classes Main\n")
-    assert "Archive" not in said and "DumpLoadedClassList" not in said
+    output = container.start(CLASS_ARCHIVES=folder)
+    assert output.endswith(f"-cp {container.jar}:/app/classes Main\n")
+    assert "Archive" not in output and "DumpLoadedClassList" not in output

@@ -75,8 +75,8 @@ def test_every_exit_code_and_both_streams_are_those_of_the_command(lab: Bench) -
     assert (locked.returncode, json.loads(locked.stdout)["ok"]) == (5, False)
     (lab.folder / "hashlab.toml").write_text("[lab]\nnam = 1\n")
     for command in ("status", "seed"):
-        wrong, told = lab.run(command), lab.direct(command)
-        assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, told.stdout, told.stderr)
+        wrong, message = lab.run(command), lab.direct(command)
+        assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, message.stdout, message.stderr)
         assert "hashlab.toml:2" in wrong.stderr
     assert lab.daemon == pid
 
@@ -145,13 +145,13 @@ def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = lab.start(*words, stdin=theirs, stdout=theirs, stderr=theirs, environ=environ)
     os.close(theirs)
-    said = b""
+    output = b""
     with suppress(OSError):  # the last process with the terminal has ended
         while piece := os.read(ours, 65536):
-            said += piece
+            output += piece
     os.close(ours)
     assert process.wait(SECONDS) == 0
-    return said.decode()
+    return output.decode()
 
 
 def test_the_run_uses_the_clients_terminal(lab: Bench) -> None:
@@ -185,17 +185,17 @@ def test_terminal_events_reach_the_run(lab: Bench, how: str) -> None:
         else:
             os.write(ours, b"\x03")
         until(lambda: not lab.building, "the build is ended")
-    said = b""
+    output = b""
     with suppress(OSError):  # no process has the terminal any more
         while how != "hangup" and (piece := os.read(ours, 65536)):
-            said += piece
+            output += piece
     if how == "hangup":
         assert process.wait(SECONDS) == -signal.SIGHUP
     else:
         os.close(ours)
         assert process.wait(SECONDS) == 130
-        assert b"interrupted. Half done" in said
-        assert said.count(b"\x1b[?25l") == said.count(b"\x1b[?25h") > 0  # the cursor is back
+        assert b"interrupted. Half done" in output
+        assert output.count(b"\x1b[?25l") == output.count(b"\x1b[?25h") > 0  # the cursor is back
     until(lambda: "refresh: 130" in lab.log, "the daemon is free")
     lab.status()
     assert lab.daemon == pid
@@ -465,9 +465,9 @@ def test_another_users_listener_gets_no_data(lab: Bench) -> None:
             os.seteuid(0)
         lab.status(SECRET="hunter2")
         listener.settimeout(SECONDS)
-        wire, _ = listener.accept()
-        with wire:
-            assert wire.recv(1) == b""
+        sock, _ = listener.accept()
+        with sock:
+            assert sock.recv(1) == b""
 
 
 def descriptors(pid: int) -> list[str]:
@@ -486,13 +486,13 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
     for _ in range(50):
         assert client.ask(["status", "--json"]) == 0
     for rubbish in (b"", b"\0", b"\0\0\0\4", b"\0\0\0\4rub", b"\0\0\0\4rubb", b"\0\0\0\0"):
-        wire = client._connected(str(lab.folder / ".hashlab"))
-        assert wire is not None
-        with wire:
+        sock = client._connected(str(lab.folder / ".hashlab"))
+        assert sock is not None
+        with sock:
             if rubbish:
-                socket.send_fds(wire, [rubbish], [0, 1, 2])
-            wire.shutdown(socket.SHUT_WR)
-            wire.recv(100)
+                socket.send_fds(sock, [rubbish], [0, 1, 2])
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(100)
     assert client.ask(["status"]) == 0
     until(lambda: len(descriptors(pid)) <= before, "descriptors are closed")
     assert lab.daemon == pid
@@ -500,9 +500,9 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
 
 
 def connected(lab: Bench) -> socket.socket:
-    wire = client._connected(str(lab.folder / ".hashlab"))
-    assert wire is not None
-    return wire
+    sock = client._connected(str(lab.folder / ".hashlab"))
+    assert sock is not None
+    return sock
 
 
 def asked(lab: Bench) -> dict[str, object]:
@@ -541,20 +541,20 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
     lab.status()
     pid = lab.daemon
     for name, wrong in WRONG.items():
-        with connected(lab) as wire:
-            client._send(wire, client._body({**asked(lab), **wrong}))
-            stream = wire.makefile()
-            told = json.loads(stream.readline())
-            if "give" in told:
-                socket.send_fds(wire, [b"."], [0, 1, 2])
-                told = json.loads(stream.readline())
-            assert set(told) == {"refused"}, (name, told)
+        with connected(lab) as sock:
+            client._send(sock, client._body({**asked(lab), **wrong}))
+            stream = sock.makefile()
+            message = json.loads(stream.readline())
+            if "give" in message:
+                socket.send_fds(sock, [b"."], [0, 1, 2])
+                message = json.loads(stream.readline())
+            assert set(message) == {"refused"}, (name, message)
     for fds in ([], [0], [0, 1]):
-        with connected(lab) as wire:
-            client._send(wire, client._body(asked(lab)))
-            assert b"give" in wire.recv(1000)
-            socket.send_fds(wire, [b"."], fds)
-            assert b"refused" in wire.recv(1000)
+        with connected(lab) as sock:
+            client._send(sock, client._body(asked(lab)))
+            assert b"give" in sock.recv(1000)
+            socket.send_fds(sock, [b"."], fds)
+            assert b"refused" in sock.recv(1000)
     for body in (
         b"[" * 100_000,
         b'{"a":' * 100_000,
@@ -564,12 +564,12 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
         b"NaN",
         b"1" * 9999,
     ):
-        with connected(lab) as wire:
-            client._send(wire, body)
-            assert b"refused" in wire.recv(100), body[:20]
-    with connected(lab) as wire:  # larger than the limit: none of it is read
-        wire.sendall((client.REQUEST_LIMIT + 1).to_bytes(4, "big"))
-        assert b"refused" in wire.recv(100)
+        with connected(lab) as sock:
+            client._send(sock, body)
+            assert b"refused" in sock.recv(100), body[:20]
+    with connected(lab) as sock:  # larger than the limit: none of it is read
+        sock.sendall((client.REQUEST_LIMIT + 1).to_bytes(4, "big"))
+        assert b"refused" in sock.recv(100)
     lab.status()
     assert lab.daemon == pid
     assert "Traceback" not in lab.log

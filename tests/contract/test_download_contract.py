@@ -65,7 +65,7 @@ def test_a_file_arrives_completely(server: str, tmp_path: Path, path: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("nothing", "404"),
         ("cut", "cut off"),
@@ -73,9 +73,9 @@ def test_a_file_arrives_completely(server: str, tmp_path: Path, path: str) -> No
     ],
 )
 def test_a_failure_is_reported_and_leaves_no_file(
-    server: str, tmp_path: Path, path: str, told: str
+    server: str, tmp_path: Path, path: str, message: str
 ) -> None:
-    with pytest.raises(LabError, match=told):
+    with pytest.raises(LabError, match=message):
         fetched(f"{server}/{path}", tmp_path / "box")
     assert list(tmp_path.iterdir()) == []
 

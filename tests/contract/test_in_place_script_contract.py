@@ -108,7 +108,7 @@ def test_any_other_written_file_is_reported(root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happened", "told"),
+    ("happened", "message"),
     [
         (lambda root: (root / "etc/motd").unlink(), "/etc was changed"),
         (lambda root: (root / "etc/motd").chmod(0o600), "/etc/motd was changed"),
@@ -120,11 +120,11 @@ def test_any_other_written_file_is_reported(root: Path, name: str) -> None:
     ],
 )
 def test_a_removed_file_and_one_with_an_old_time_are_reported(
-    root: Path, happened: Callable[[Path], None], told: str
+    root: Path, happened: Callable[[Path], None], message: str
 ) -> None:
     since = now(root)
     happened(root)
-    assert changed(root, since) == told
+    assert changed(root, since) == message
 
 
 # Differences between the engine of a machine and that of the snapshot
@@ -200,7 +200,7 @@ def end(engine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happened", "told"),
+    ("happened", "message"),
     [
         (lambda engine: container(engine, "ccc"), "its containers differ"),
         (lambda engine: shutil.rmtree(engine / "containers/bbb"), "its containers differ"),
@@ -223,10 +223,10 @@ def end(engine: Path) -> None:
     ],
 )
 def test_the_difference_of_an_engine_is_named(
-    snapshot: Path, engine: Path, happened: Callable[[Path], None], told: str
+    snapshot: Path, engine: Path, happened: Callable[[Path], None], message: str
 ) -> None:
     happened(engine)
-    assert differ(snapshot, engine) == told
+    assert differ(snapshot, engine) == message
 
 
 def pipe(path: Path) -> None:
@@ -236,7 +236,7 @@ def pipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("image/overlay2/repositories.json", "its list of images is not a file"),
         ("containers/aaa/hostconfig.json", "its container aaa is not described by files"),
@@ -245,10 +245,10 @@ def pipe(path: Path) -> None:
 )
 @pytest.mark.parametrize("kept", [False, True])
 def test_a_pipe_in_place_of_a_file_does_not_block_the_comparison(
-    snapshot: Path, engine: Path, name: str, told: str, kept: bool
+    snapshot: Path, engine: Path, name: str, message: str, kept: bool
 ) -> None:
     pipe((snapshot / "data" if kept else engine) / name)
-    assert differ(snapshot, engine) == told
+    assert differ(snapshot, engine) == message
 
 
 def test_a_users_network_in_the_snapshot_is_reported(snapshot: Path, engine: Path) -> None:

@@ -97,9 +97,9 @@ def test_every_file_of_the_repository_arrives_with_its_mode(
     installed: Installed, folder: str, inside: str
 ) -> None:
     for name, source in tracked(folder).items():
-        there = installed.package / inside / name
-        assert there.read_bytes() == source.read_bytes(), name
-        assert os.access(there, os.X_OK) == os.access(source, os.X_OK), name
+        copy = installed.package / inside / name
+        assert copy.read_bytes() == source.read_bytes(), name
+        assert os.access(copy, os.X_OK) == os.access(source, os.X_OK), name
 
 
 def test_the_wheel_has_only_files_that_git_tracks(wheel: Path) -> None:

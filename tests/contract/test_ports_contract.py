@@ -71,10 +71,10 @@ class Server:
     def serve(self) -> None:
         while True:
             try:
-                wire, _ = self.listener.accept()
+                sock, _ = self.listener.accept()
             except OSError:
                 return
-            transport = paramiko.Transport(wire)
+            transport = paramiko.Transport(sock)
             transport.add_server_key(HOST_KEY)
             self.transports.append(transport)
             try:
@@ -145,11 +145,11 @@ def close(world: World) -> None:
         close_ports(world, track)
 
 
-def said(port: int) -> str:
+def answer_at(port: int) -> str:
     """Return the answer at a port of the laptop."""
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as wire:
-        wire.settimeout(SECONDS)
-        return wire.makefile("r").read()
+    with socket.create_connection(("127.0.0.1", port), SECONDS) as sock:
+        sock.settimeout(SECONDS)
+        return sock.makefile("r").read()
 
 
 def ports(world: World) -> list[int]:
@@ -181,7 +181,7 @@ def master(world: World) -> int:
 def test_forwarded_ports_answer_after_the_run_and_until_they_are_closed(world: World) -> None:
     assert forward(world).detail == "2 opened"
     first, second = ports(world)
-    assert (said(first), said(second)) == ("port 80\n", "port 5005\n")
+    assert (answer_at(first), answer_at(second)) == ("port 80\n", "port 5005\n")
     process = master(world)
     assert forward(world).detail == "open already"
     assert master(world) == process
@@ -196,11 +196,11 @@ def test_a_port_that_is_taken_is_replaced_and_taken_back_when_it_is_free(world: 
     with socket.create_server(("127.0.0.1", second)):
         assert forward(world).detail == "2 opened"
         other = world.led_ports("web")[5005]
-        assert (said(first), said(other)) == ("port 80\n", "port 5005\n")
+        assert (answer_at(first), answer_at(other)) == ("port 80\n", "port 5005\n")
         assert world.facts.notes == [f"port {second} (port5005) is in use; using {other}"]
         assert forward(world).detail == "open already"
     assert forward(world).detail == "2 opened"
-    assert (said(first), said(second)) == ("port 80\n", "port 5005\n")
+    assert (answer_at(first), answer_at(second)) == ("port 80\n", "port 5005\n")
     assert port_is_free(other)
 
 
@@ -235,7 +235,7 @@ def test_a_killed_connection_leaves_a_socket_that_the_next_run_replaces(world: W
     wait_until_free(ports(world)[0])
     assert (world.state.ssh / "web.tunnel").exists()
     assert forward(world).detail == "2 opened"
-    assert said(ports(world)[0]) == "port 80\n"
+    assert answer_at(ports(world)[0]) == "port 80\n"
 
 
 def test_a_lost_connection_to_a_machine_is_opened_again(world: World, server: Server) -> None:
@@ -243,4 +243,4 @@ def test_a_lost_connection_to_a_machine_is_opened_again(world: World, server: Se
     server.cut()
     wait_until_free(ports(world)[0])
     assert forward(world).detail == "2 opened"
-    assert said(ports(world)[1]) == "port 5005\n"
+    assert answer_at(ports(world)[1]) == "port 5005\n"

@@ -112,26 +112,26 @@ def test_the_vagrantfile_is_ruby_and_configures_every_machine(tmp_path: Path) ->
     lab = small_lab(tmp_path / "lab")
     assert lab.subnet == IPv4Network("192.168.60.0/24")
     (tmp_path / "Vagrantfile").write_text(rendered(lab, tmp_path))
-    said = json.loads(run_ruby(RECORDER, tmp_path))
-    settings = [(name, *args) for name, args in said]
-    defined = [args[0] for name, args in said if name == "define"]
+    output = json.loads(run_ruby(RECORDER, tmp_path))
+    settings = [(name, *args) for name, args in output]
+    defined = [args[0] for name, args in output if name == "define"]
     assert defined == ["broker", "web", "spare"]
-    networks = [args for name, args in said if name == "network"]
+    networks = [args for name, args in output if name == "network"]
     for name, address in zip(
         defined, ("192.168.60.5", "192.168.60.6", "192.168.60.7"), strict=True
     ):
         on_network = ["--network", lab.id, "--network-alias", name, "--ip", address]
-        assert json.dumps(on_network)[1:-1] in json.dumps(said)
-    names = [args[0] for name, args in said if name == "name="]
+        assert json.dumps(on_network)[1:-1] in json.dumps(output)
+    names = [args[0] for name, args in output if name == "name="]
     assert names == [f"{lab.id}-{machine}" for machine in defined]
     assert ("private_key_path=", str(lab.state_folder / "docker/ssh/id_ed25519")) in settings
-    assert '"127.0.0.1:8080:80"' in json.dumps(said)
+    assert '"127.0.0.1:8080:80"' in json.dumps(output)
     forwarded = [values for kind, values in networks if kind == "forwarded_port"]
     assert len(forwarded) == 3
     for port in forwarded:
         assert (port["id"], port["guest"], port["disabled"]) == ("ssh", 22, True)
-        assert f'"127.0.0.1:{port["host"]}:22"' in json.dumps(said)
-    assert f"hashlab.lab={lab.id}" in json.dumps(said)
+        assert f'"127.0.0.1:{port["host"]}:22"' in json.dumps(output)
+    assert f"hashlab.lab={lab.id}" in json.dumps(output)
 
 
 # Prints Vagrant's connections, and whether it paused, after the Vagrantfile was read twice.
@@ -164,7 +164,7 @@ def test_a_lab_in_a_folder_with_a_hostile_name_is_still_only_a_path(tmp_path: Pa
     folder = tmp_path / "😀 #{`touch HACKED`} \"x\" 'y' \\"
     lab = small_lab(folder)
     (tmp_path / "Vagrantfile").write_text(rendered(lab, tmp_path), encoding="utf-8")
-    said = json.loads(run_ruby(RECORDER, tmp_path))
-    [path] = [args[0] for name, args in said if name == "private_key_path="]
+    output = json.loads(run_ruby(RECORDER, tmp_path))
+    [path] = [args[0] for name, args in output if name == "private_key_path="]
     assert path == str(folder / ".hashlab/docker/ssh/id_ed25519")
     assert not (tmp_path / "HACKED").exists()

@@ -454,8 +454,8 @@ def test_recorded_hashes_are_used_while_the_file_is_the_same(shell: Shell, tmp_p
     first = observed(shell, lab, "a")
     assert first.files["files/a"].content == f"{sha(b'1')}:644"
     assert first.files["files/by hand"].content == ""
-    told = {"files/a": Placed(first.files["files/a"].identity, "as it was written down")}
-    write_manifest(shell, lab, "web", told)
+    recorded = {"files/a": Placed(first.files["files/a"].identity, "as it was written down")}
+    write_manifest(shell, lab, "web", recorded)
     assert observed(shell, lab, "a").files["files/a"].content == "as it was written down"
     put(shell, {"files/a": b"2"}, mode=0o755)
     assert observed(shell, lab, "a").files["files/a"].content == f"{sha(b'2')}:755"
@@ -541,8 +541,8 @@ def precious(tmp_path: Path) -> Path:
 
 
 def untouched(precious: Path) -> bool:
-    there = {path.name for path in precious.iterdir()} == {"key", "empty"}
-    return there and (precious / "key").read_text() == "precious"
+    existing = {path.name for path in precious.iterdir()} == {"key", "empty"}
+    return existing and (precious / "key").read_text() == "precious"
 
 
 def test_on_a_real_disk_no_upload_goes_through_a_planted_link(
@@ -759,8 +759,8 @@ def test_a_real_process_shows_its_build_and_its_mounts(
     identity = found.identities[place]
     assert identity.startswith(f"f:{stat.st_dev}:{stat.st_ino}:{stat.st_size}:")
     assert Placed(identity).mode == stat.st_mode & 0o7777
-    said = inside(shell, HASH_INSIDE, paths=[place, f"/proc/{pid}/root/missing"])
-    assert said == f"{sha(b'content')}  {place}\0"
+    output = inside(shell, HASH_INSIDE, paths=[place, f"/proc/{pid}/root/missing"])
+    assert output == f"{sha(b'content')}  {place}\0"
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
@@ -773,10 +773,10 @@ def test_a_real_process_sees_the_same_entry_as_the_machine(
     path = f"{top(tmp_path)}/files/{name}"
     found = read_listing(inside(shell, READ_INSIDE, str(process.pid), path))
     place = found.found[process.pid, path]
-    there = listed(shell).files
-    assert found.identities[place] == there[f"files/{name}"].identity
+    existing = listed(shell).files
+    assert found.identities[place] == existing[f"files/{name}"].identity
     folder = read_listing(inside(shell, READ_INSIDE, str(process.pid), f"{top(tmp_path)}/files"))
-    assert there["files"].is_same_folder(*folder.identities.values())
+    assert existing["files"].is_same_folder(*folder.identities.values())
 
 
 # A container whose image, mounts and process are made by hand.
@@ -881,11 +881,11 @@ def test_a_mount_of_one_file_shows_the_old_file_after_it_is_replaced(
 def test_the_fake_machine_reports_processes_in_the_same_form(tmp_path: Path) -> None:
     shell = FakeShell(FakeMachine("web", IPv4Address("192.168.60.6")))
     paths = ["/proc/999999999/root/etc/passwd"]
-    for one in (shell, LocalShell(tmp_path)):
-        assert inside(one, READ_INSIDE).split("\0") == NOBODY.split("\0")
-        found = read_listing(inside(one, READ_INSIDE, "999999999", ""))
+    for machine_shell in (shell, LocalShell(tmp_path)):
+        assert inside(machine_shell, READ_INSIDE).split("\0") == NOBODY.split("\0")
+        found = read_listing(inside(machine_shell, READ_INSIDE, "999999999", ""))
         assert (found.started, found.found, found.identities) == ({}, {}, {})
-        assert inside(one, HASH_INSIDE, paths=paths) == ""
+        assert inside(machine_shell, HASH_INSIDE, paths=paths) == ""
 
 
 def test_one_program_reports_files_and_processes(shell: Shell) -> None:
@@ -893,10 +893,10 @@ def test_one_program_reports_files_and_processes(shell: Shell) -> None:
     put(shell, {"files/a b": b"1", f"{SECRET}/400": b"2"}, links={"files/link": "hashlab"})
     fine(shell, RECORD, HOME, "manifest", stdin=b'{"files/a b": ["i", "c"]}')
     fine(shell, RECORD, HOME, "processes", stdin=b"broken \0 by somebody")
-    there, rest = parse(inside(shell, READ_ALL, HOME))
-    assert there == listed(shell)
-    assert files_of(there) == {"files/a b", f"{SECRET}/400", "files/link"}
-    assert there.manifest == {"files/a b": Placed("i", "c")}
+    existing, rest = parse(inside(shell, READ_ALL, HOME))
+    assert existing == listed(shell)
+    assert files_of(existing) == {"files/a b", f"{SECRET}/400", "files/link"}
+    assert existing.manifest == {"files/a b": Placed("i", "c")}
     assert rest == NOBODY
 
 
@@ -905,11 +905,11 @@ def test_a_process_without_a_build_is_reported_as_such(tmp_path: Path) -> None:
         pytest.skip("no /proc on this system")
     started = subprocess.Popen(["sleep", "60"], env={"PATH": os.environ["PATH"]})
     try:
-        said = inside(LocalShell(tmp_path), READ_INSIDE, str(started.pid), "")
+        output = inside(LocalShell(tmp_path), READ_INSIDE, str(started.pid), "")
     finally:
         started.kill()
         started.wait()
-    assert read_listing(said).started == {}
+    assert read_listing(output).started == {}
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "it's", '"', "$(touch HACKED)", "#{1}"])

@@ -226,7 +226,7 @@ def test_staging_waits_for_a_killed_run_that_still_restores_data(
     assert (engine / ".hashlab-new/engine-id").exists()
 
 
-def told(snapshot: Path) -> list[str]:
+def description(snapshot: Path) -> list[str]:
     [line] = run("describe", ("", snapshot)).splitlines()
     where, *rest = line.split(" ")
     assert where == str(snapshot)
@@ -239,18 +239,18 @@ def test_a_container_that_an_engine_makes_later_breaks_no_snapshot(engine: Path)
     os.utime(marker, (1, 1))
     snapshot = engine.parent / "later"
     take(engine, snapshot)
-    before = told(snapshot)
+    before = description(snapshot)
     assert marker.samefile(snapshot / "data/overlay2/bbb/committed")
     marker.write_text("")
-    assert told(snapshot) == before
+    assert description(snapshot) == before
     marker.write_text("something")
-    assert told(snapshot) != before
+    assert description(snapshot) != before
 
 
 def test_a_snapshot_is_described_by_entries_bytes_hash_and_own_disk(
     engine: Path, snapshot: Path
 ) -> None:
-    entries, size, digest, own = told(snapshot)
+    entries, size, digest, own = description(snapshot)
     data = snapshot / "data"
     assert int(entries) == len(tree(data)) + 1
     assert int(size) == sum(len(text) for text in tree(data).values())
@@ -262,10 +262,10 @@ def test_a_snapshot_is_described_by_entries_bytes_hash_and_own_disk(
 def test_sharing_a_layer_again_does_not_change_the_description(
     engine: Path, snapshot: Path
 ) -> None:
-    before = told(snapshot)
+    before = description(snapshot)
     gone(engine)
     restore(snapshot, engine)
-    assert told(snapshot)[:3] == before[:3]
+    assert description(snapshot)[:3] == before[:3]
 
 
 def remove(data: Path) -> None:
@@ -294,15 +294,15 @@ def link(data: Path) -> None:
 def test_every_change_to_a_snapshot_changes_its_description(
     snapshot: Path, change: Callable[[Path], None]
 ) -> None:
-    before = told(snapshot)
+    before = description(snapshot)
     change(snapshot / "data")
-    assert told(snapshot)[:3] != before[:3]
+    assert description(snapshot)[:3] != before[:3]
 
 
 def test_a_changed_list_of_layers_changes_the_description(snapshot: Path) -> None:
-    before = told(snapshot)
+    before = description(snapshot)
     (snapshot / "layers").write_text("aaa\n")
-    assert told(snapshot) != before
+    assert description(snapshot) != before
 
 
 @pytest.mark.parametrize("what", ["link", "copy", "describe", "stage", "swap"])

@@ -207,9 +207,9 @@ def test_the_first_machine_imports_the_box_and_is_configured_as_in_the_lab(
 ) -> None:
     world = prepared(kind)
     failing_boot(world)
-    said = [words for _, words in logged(virtualbox)]
-    verbs = [words[0] for words in said]
-    assert sum(words[0] == "import" and words[1] != "-n" for words in said) == 1
+    commands = [words for _, words in logged(virtualbox)]
+    verbs = [words[0] for words in commands]
+    assert sum(words[0] == "import" and words[1] != "-n" for words in commands) == 1
     state = json.loads((virtualbox / "state.json").read_text())
     master = next(vm for name, vm in state["vms"].items() if "linked_to" not in vm)
     name = f"{world.lab.id}-broker"

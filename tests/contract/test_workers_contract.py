@@ -169,8 +169,8 @@ def test_a_workers_answer_is_passed_on_and_it_stays(
     pool: ProcessWorkers, folder: Path, result: str
 ) -> None:
     first = ask(pool, folder).detail
-    said = json.dumps({"id": 2, "result": result, "detail": "why", "output": "A.java:3: no\n"})
-    assert ask(pool, folder, f"say {said}") == BuildAnswer(result, "why", "A.java:3: no\n")  # type: ignore[arg-type]
+    answer = json.dumps({"id": 2, "result": result, "detail": "why", "output": "A.java:3: no\n"})
+    assert ask(pool, folder, f"say {answer}") == BuildAnswer(result, "why", "A.java:3: no\n")  # type: ignore[arg-type]
     assert ask(pool, folder).detail == first
 
 
@@ -196,17 +196,17 @@ def test_a_worker_that_dies_instead_of_answering_is_a_failure_with_its_last_outp
     first = ask(pool, folder).detail
     with pytest.raises(LabError) as failure:
         ask(pool, folder, word)
-    told = failure.value
+    error = failure.value
     if word == "die":
-        assert told.what == f"the worker ended with exit code {code} instead of an answer"
-        assert told.output == "no memory\n"
-    assert told.where == f"{sys.executable} worker.py"
-    assert told.next_step == "run it again: a new worker is started"
+        assert error.what == f"the worker ended with exit code {code} instead of an answer"
+        assert error.output == "no memory\n"
+    assert error.where == f"{sys.executable} worker.py"
+    assert error.next_step == "run it again: a new worker is started"
     assert ask(pool, folder).detail != first
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         "hello",
         "",
@@ -225,12 +225,12 @@ def test_a_worker_that_dies_instead_of_answering_is_a_failure_with_its_last_outp
     ],
 )
 def test_a_worker_with_an_invalid_answer_is_a_failure_and_is_not_used_again(
-    pool: ProcessWorkers, folder: Path, said: str
+    pool: ProcessWorkers, folder: Path, answer: str
 ) -> None:
     first = int(ask(pool, folder).detail)
     with pytest.raises(LabError, match="the worker gave no answer to request 2") as failure:
-        ask(pool, folder, f"say {said}")
-    assert said.replace("NUMBER", "2")[:10] in failure.value.what
+        ask(pool, folder, f"say {answer}")
+    assert answer.replace("NUMBER", "2")[:10] in failure.value.what
     until(lambda: not lives(first))
     assert int(ask(pool, folder).detail) != first
 

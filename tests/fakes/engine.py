@@ -336,14 +336,14 @@ class FakeEngine:
         with self._call("connect", network, container, tuple(aliases), changes=True):
             what = f"cannot attach container {container} to network {network}"
             found = self._find(container, what)
-            there = self.bridges.get(network) or self._member_overlays().get(network)
-            if there is None:
+            existing = self.bridges.get(network) or self._member_overlays().get(network)
+            if existing is None:
                 raise self._error(f"{what}: network {network} not found")
-            if there.id in found.networks:
+            if existing.id in found.networks:
                 raise self._error(f"{what}: endpoint already exists in network {network}")
             # A stopped container only gets the name; it looks up the network when it starts.
-            found.networks |= {there.id if found.pid else there.name}
-            found.aliases[there.id] = list(aliases)
+            found.networks |= {existing.id if found.pid else existing.name}
+            found.aliases[existing.id] = list(aliases)
 
     def disconnect(self, network: str, container: str) -> None:
         with self._call("disconnect", network, container, changes=True):
@@ -351,10 +351,10 @@ class FakeEngine:
             found = self._find(container, what)
             if not found.networks:
                 raise self._error(f"{what}: it is not connected to the network")
-            there = self.bridges.get(network) or self._member_overlays().get(network)
+            existing = self.bridges.get(network) or self._member_overlays().get(network)
             # The container refers to a removed network by its name.
             gone = found.networks - {n.id for n in self._all_networks()}
-            known = {there.id, there.name} & found.networks if there else frozenset[str]()
+            known = {existing.id, existing.name} & found.networks if existing else frozenset[str]()
             found.networks -= known or gone
 
     def remove(self, container: str) -> None:
@@ -395,7 +395,7 @@ class FakeEngine:
 
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         with self._call("images_with", labels):
-            return sorted(name for name, there in self.images.items() if _has(there, labels))
+            return sorted(name for name, existing in self.images.items() if _has(existing, labels))
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
         with self._call("image_sizes", tuple(names)):
@@ -465,19 +465,19 @@ class FakeEngine:
         with self._call("remove_image", name, changes=True):
             if name not in self.images:
                 return False
-            there, identifier = self.images[name], self._id_of(name)
+            existing, identifier = self.images[name], self._id_of(name)
             used = any(c.body["Image"] in (name, identifier) for c in self.all.values())
             if used and not force:
                 raise self._error(f"cannot remove image {name}: a container is using it")
             del self.images[name]
             self.ids.pop(name, None)
             if used:
-                self.images[identifier], self.ids[identifier] = there, identifier
+                self.images[identifier], self.ids[identifier] = existing, identifier
             return True
 
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         with self._call("volumes", labels):
-            return sorted(n for n, there in self.volume_labels.items() if _has(there, labels))
+            return sorted(n for n, existing in self.volume_labels.items() if _has(existing, labels))
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         with self._call("create_volume", name, changes=True):
@@ -705,10 +705,10 @@ class FakeEngine:
         found = set()
         for network in wanted:
             overlays = self._member_overlays()
-            there = self.bridges.get(network) or overlays.get(network)
-            if there is None:
+            existing = self.bridges.get(network) or overlays.get(network)
+            if existing is None:
                 raise self._error(f"cannot create container {name}: network {network} not found")
-            found.add(there.id)
+            found.add(existing.id)
         return frozenset(found)
 
     def _member_overlays(self) -> dict[str, Network]:
@@ -719,11 +719,11 @@ class FakeEngine:
         return dict(self.cluster.overlays) if alive and self.cluster else {}
 
     def _networks(self) -> dict[str, Network]:
-        there = self._member_overlays()
+        existing = self._member_overlays()
         if not self._swarm().manager:
             used = {network for one in self.all.values() for network in one.networks}
-            there = {name: network for name, network in there.items() if network.id in used}
-        return {**self.bridges, **there}
+            existing = {name: network for name, network in existing.items() if network.id in used}
+        return {**self.bridges, **existing}
 
     def _refuse_network(self, name: str) -> None:
         if name in self._networks():
@@ -755,8 +755,8 @@ def clobbered(container: Container) -> Container:
     return replace(container, body={**container.body, "Env": env})
 
 
-def _has(there: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(key in there and value in ("", there[key]) for key, value in wanted.items())
+def _has(existing: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(key in existing and value in ("", existing[key]) for key, value in wanted.items())
 
 
 def _check(container: Container) -> list[str]:

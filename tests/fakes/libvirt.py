@@ -131,8 +131,8 @@ class Agent:
         words = self.ran[pid - 1]
         assert self.run is not None, f"the fake agent was not prepared for {words}"
         done = self.run(words)
-        said = {"out-data": done.stdout, "err-data": done.stderr}
-        texts = {key: _base64(text.encode()) for key, text in said.items() if text}
+        status = {"out-data": done.stdout, "err-data": done.stderr}
+        texts = {key: _base64(text.encode()) for key, text in status.items() if text}
         return {"exited": True, "exitcode": done.code, **texts}
 
 

@@ -373,9 +373,9 @@ class FakeShell:
         disk, new = self.machine.disk, f"{home}/scratch/new"
         pairs = lists.get("copies", [])
         for name, copy in zip(pairs[::2], pairs[1::2], strict=True):
-            there = disk.files[f"{new}/{name}"]
+            existing = disk.files[f"{new}/{name}"]
             disk.make_folder(str(PurePosixPath(f"{new}/{copy}").parent))
-            disk.put(f"{new}/{copy}", there.content, there.mode)
+            disk.put(f"{new}/{copy}", existing.content, existing.mode)
         for name in lists.get("remove", []):
             disk.delete(f"{home}/{name}")
         for name in lists.get("empty", []):
@@ -420,8 +420,8 @@ class FakeShell:
         ]
 
     def _read_all(self, words: list[str], stdin: bytes) -> Completed:
-        there = self._observe(words[:1], b"").stdout
-        return Completed(0, there + self._read_inside(words[1:], stdin).stdout, "")
+        existing = self._observe(words[:1], b"").stdout
+        return Completed(0, existing + self._read_inside(words[1:], stdin).stdout, "")
 
     def _hash_inside(self, words: list[str], stdin: bytes) -> Completed:
         by_pid, listing = self._by_pid(), ""

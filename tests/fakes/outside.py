@@ -212,12 +212,12 @@ class FakeVagrant:
 
     def box_add(self, metadata: Path, *, track: Track) -> None:
         with self._call("box_add"):
-            said = json.loads(metadata.read_text())
-            version = said["versions"][0]
+            document = json.loads(metadata.read_text())
+            version = document["versions"][0]
             provider = version["providers"][0]
             box = Path(provider["url"].removeprefix("file://"))
             assert file_digest(box) == provider["checksum"], "the checksum does not match"
-            folder = self._folder(said["name"]) / version["version"] / provider["name"]
+            folder = self._folder(document["name"]) / version["version"] / provider["name"]
             folder.mkdir(parents=True, exist_ok=True)
             with tarfile.open(box) as archive:
                 archive.extractall(folder, filter="data")
@@ -251,36 +251,36 @@ class FakeConnector:
 
     def answers(self, endpoint: Endpoint) -> bool:
         with self._outside.faults.call("connector.answers", endpoint):
-            there = self._outside.machines.values()
-            return any(m.endpoint == endpoint and m.state == "running" for m in there)
+            existing = self._outside.machines.values()
+            return any(m.endpoint == endpoint and m.state == "running" for m in existing)
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         with self._outside.faults.call("connector.connect", machine, endpoint):
-            there = self._outside.machines.get(machine)
-            if there is None or there.state != "running" or there.endpoint != endpoint:
+            existing = self._outside.machines.get(machine)
+            if existing is None or existing.state != "running" or existing.endpoint != endpoint:
                 raise LabError("no SSH connection: connection refused", where=machine)
-            if there.host_key != host_key:
+            if existing.host_key != host_key:
                 raise LabError("no SSH connection: the host key does not match", where=machine)
             key = self._outside.state.key.with_suffix(".pub")
             if (
                 not is_file(key)
-                or there.authorized_key != key.read_bytes().decode("latin-1").strip()
+                or existing.authorized_key != key.read_bytes().decode("latin-1").strip()
             ):
                 raise LabError("no SSH connection: authentication failed", where=machine)
-            if there.engine_stopped:
+            if existing.engine_stopped:
                 raise EngineStopped("the machine's Docker Engine is stopped", where=machine)
-            if there.engine_hangs:
+            if existing.engine_hangs:
                 raise EngineHangs("the machine's Docker Engine hangs", where=machine)
-            return Link(machine, FakeShell(there), there.engine)
+            return Link(machine, FakeShell(existing), existing.engine)
 
     def start_engine(
         self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
     ) -> None:
         with self._outside.faults.call("connector.start_engine", machine, changes=True):
-            there = self._outside.machines[machine]
-            assert (there.endpoint, there.host_key) == (endpoint, host_key)
-            assert hangs == there.engine_hangs
-            there.engine_stopped = there.engine_hangs = False
+            existing = self._outside.machines[machine]
+            assert (existing.endpoint, existing.host_key) == (endpoint, host_key)
+            assert hangs == existing.engine_hangs
+            existing.engine_stopped = existing.engine_hangs = False
 
     def copy(
         self,
@@ -465,13 +465,13 @@ class FakeProvider:
 
     def all(self, lab: Lab) -> list[ObservedMachine]:
         with self._call("machines"):
-            there = self._outside.machines
-            return [_observed(there[m.name]) for m in lab.machines if m.name in there]
+            existing = self._outside.machines
+            return [_observed(existing[m.name]) for m in lab.machines if m.name in existing]
 
     def one(self, lab: Lab, name: str) -> ObservedMachine | None:
         with self._call("machine", name):
-            there = self._outside.machines.get(name)
-            return _observed(there) if there else None
+            existing = self._outside.machines.get(name)
+            return _observed(existing) if existing else None
 
     def discard_one(self, lab: Lab, machine: str) -> None:
         with self._call("discard_one", machine, changes=True):
@@ -618,9 +618,9 @@ class Outside:
         if name not in self.machines:
             assert name in self.provider.filled, f"{name} was booted from an empty disk"
             self.machines[name] = self._new_machine(machine, values)
-        there = self.machines[name]
-        there.state = "running"
-        return there
+        existing = self.machines[name]
+        existing.state = "running"
+        return existing
 
     def _new_machine(self, machine: Mapping[str, Any], values: Mapping[str, Any]) -> FakeMachine:
         made = FakeMachine(

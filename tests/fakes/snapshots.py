@@ -37,10 +37,14 @@ class FakeSnapshots:
 
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
         with self._call("take", name, changes=True):
-            there = self._outside.machines
-            if any(m.name not in there or there[m.name].state != "running" for m in lab.machines):
+            existing = self._outside.machines
+            if any(
+                m.name not in existing or existing[m.name].state != "running" for m in lab.machines
+            ):
                 raise LabError("not every machine runs")
-            self.parts[name] = {one.name: copied(there[one.name]) for one in lab.machines}
+            self.parts[name] = {
+                machine.name: copied(existing[machine.name]) for machine in lab.machines
+            }
             machines = tuple(
                 MachineSnapshot(one.name, one.address, one.recipe, one.port, {"kept": one.name})
                 for one in self.parts[name].values()
@@ -49,9 +53,9 @@ class FakeSnapshots:
 
     def missing(self, lab: Lab, manifest: SnapshotManifest) -> list[str]:
         with self._call("snapshot_missing", manifest.name):
-            there = self.parts.get(manifest.name, {})
-            names = [str(one.parts["kept"]) for one in manifest.machines]
-            return [f"volume {name} is gone" for name in names if name not in there]
+            existing = self.parts.get(manifest.name, {})
+            names = [str(machine.parts["kept"]) for machine in manifest.machines]
+            return [f"volume {name} is gone" for name in names if name not in existing]
 
     def restore(
         self,

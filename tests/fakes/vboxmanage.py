@@ -80,8 +80,8 @@ class FakeVirtualBox:
         method = getattr(self, f"_{verb}", None)
         if method is None:
             raise AssertionError(f"the fake VirtualBox does not know {words}")
-        said: str = method(*arguments)
-        return said
+        output: str = method(*arguments)
+        return output
 
     def _list(self, what: str) -> str:
         if what == "vms":

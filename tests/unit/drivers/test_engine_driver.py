@@ -151,7 +151,7 @@ def refused() -> APIError:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (refused(), "driver failed"),
         (docker.errors.DockerException("no socket"), "no socket"),
@@ -177,10 +177,10 @@ def refused() -> APIError:
     ],
 )
 def test_every_error_of_connection_or_engine_becomes_a_lab_error_that_names_the_engine(
-    call: Any, error: Exception, told: str
+    call: Any, error: Exception, message: str
 ) -> None:
     engine = DockerEngine("web", Client(error))  # type: ignore[arg-type]
-    with pytest.raises(LabError, match=told) as failure:
+    with pytest.raises(LabError, match=message) as failure:
         call(engine)
     assert failure.value.where == "web"
 

@@ -216,14 +216,14 @@ def test_every_result_that_is_read_has_a_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         (("Config",), "Config is 5"),
         (("Config", "Labels"), "Config.Labels is 5"),
         (("NetworkSettings", "Networks", "small"), "NetworkSettings.Networks.small is 5"),
     ],
 )
-def test_a_message_names_the_part_that_is_wrong(path: tuple[str, ...], told: str) -> None:
+def test_a_message_names_the_part_that_is_wrong(path: tuple[str, ...], message: str) -> None:
     answer = copy.deepcopy(CONTAINER)
     place: Any = answer
     for key in path[:-1]:
@@ -233,7 +233,7 @@ def test_a_message_names_the_part_that_is_wrong(path: tuple[str, ...], told: str
     with pytest.raises(LabError) as failure:
         engine.container("x")
     assert failure.value.what == (
-        f"cannot inspect container x: unexpected answer of the engine: {told}"
+        f"cannot inspect container x: unexpected answer of the engine: {message}"
     )
 
 

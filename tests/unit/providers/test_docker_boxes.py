@@ -38,7 +38,7 @@ def test_a_linux_engine_with_overlay_works(
 
 
 @pytest.mark.parametrize(
-    ("fact", "value", "told"),
+    ("fact", "value", "message"),
     [
         ("OSType", "windows", "runs windows containers"),
         ("Driver", "vfs", "stores images with 'vfs', not overlay2"),
@@ -46,10 +46,10 @@ def test_a_linux_engine_with_overlay_works(
     ],
 )
 def test_an_unsuitable_engine_is_refused_with_a_next_step(
-    engine: FakeEngine, provider: DockerProvider, fact: str, value: str, told: str
+    engine: FakeEngine, provider: DockerProvider, fact: str, value: str, message: str
 ) -> None:
     engine.host[fact] = value
-    with pytest.raises(LaptopError, match=told) as failure:
+    with pytest.raises(LaptopError, match=message) as failure:
         provider.check()
     assert failure.value.next_step
 

@@ -74,7 +74,7 @@ def test_new_machines_get_a_network_and_a_clone_of_the_boxs_store(
     ]
     _, _, script, _, *words = clone["Entrypoint"]
     assert 'cp -al "$from/overlay2"' in script
-    stores = [f"/volumes/{lab.id}-{one.name}-images/_data" for one in lab.machines]
+    stores = [f"/volumes/{lab.id}-{machine.name}-images/_data" for machine in lab.machines]
     assert words == ["clone", f"/volumes/{STORE}/_data", *stores]
     assert clone["HostConfig"]["Binds"] == ["/var/lib/docker/volumes:/volumes"]
     assert not engine.all

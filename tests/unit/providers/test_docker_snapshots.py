@@ -74,27 +74,29 @@ class Volumes:
 
     def _answer(self, what: str):  # type: ignore[no-untyped-def]
         def answer(asked: Container) -> Completed:
-            there = [self._engine.container(f"{self._lab.id}-{m.name}") for m in self._lab.machines]
-            still = all(state is not None and state.state == "paused" for state in there)
+            existing = [
+                self._engine.container(f"{self._lab.id}-{m.name}") for m in self._lab.machines
+            ]
+            still = all(state is not None and state.state == "paused" for state in existing)
             self.ran.append((what, still))
             if what == self.broken:
                 return Completed(1, "", "cp: no space left\n")
             web = f"{self._lab.id}-web"
-            said = {
+            output = {
                 "describe": self._describe(),
                 "copy": f"\n{INSTANT}\n",
                 "differ": f"\n{folder(f'{web}-images')} {self.differ}\n" if self.differ else "\n",
                 "changed": f"{self.changed}\n" if asked.name == web else "",
             }
-            return Completed(0, said.get(what, "\n"), "")
+            return Completed(0, output.get(what, "\n"), "")
 
         return answer
 
     def _describe(self) -> str:
         names = [machine.name for machine in self._lab.machines]
         places = [folder(snapshot_volume(self._lab, self._snapshot, name)) for name in names]
-        said = f"{self.entries} 3400 {self.listing} 1000"
-        return "\n" + "".join(f"{place} {said}\n" for place in places)
+        output = f"{self.entries} 3400 {self.listing} 1000"
+        return "\n" + "".join(f"{place} {output}\n" for place in places)
 
 
 def running_lab(engine: FakeEngine, lab: Lab) -> Volumes:
@@ -155,13 +157,13 @@ def restore(
         PlannedMachine(one, subnet.network_address + number, ports or {22: 2300 + number})
         for number, one in enumerate(lab.machines, start=5)
     ]
-    there: list[str] = []
-    told: list[bool] = []
+    existing: list[str] = []
+    expected: list[bool] = []
 
     def about_to_change(machines_go: bool) -> None:
-        told.append(machines_go)
+        expected.append(machines_go)
         if machines_go:
-            there.extend(m.name for m in provider.machines.all(lab))
+            existing.extend(m.name for m in provider.machines.all(lab))
 
     left = provider.snapshots.restore(
         lab,
@@ -173,10 +175,10 @@ def restore(
         about_to_change=about_to_change,
         track=track,
     )
-    assert told == [left is None]
+    assert expected == [left is None]
     if left:
         left()
-    return there
+    return existing
 
 
 def ids(engine: FakeEngine, lab: Lab) -> list[str]:
@@ -406,8 +408,8 @@ def test_a_failure_before_the_exchange_leaves_the_machines_unchanged(
         restore(provider, lab, manifest, track)
     if what == "differs":
         volume = snapshot_volume(lab, "first", "broker")
-        told = f"snapshot first is broken: volume {volume} contains 11 entries, 3400 bytes"
-        assert failure.value.what.startswith(told)
+        expected = f"snapshot first is broken: volume {volume} contains 11 entries, 3400 bytes"
+        assert failure.value.what.startswith(expected)
     if what == "listing":
         volume = snapshot_volume(lab, "first", "broker")
         assert f"volume {volume} contains files with other names, sizes" in failure.value.what
@@ -440,7 +442,7 @@ def test_machines_made_from_the_snapshot_stay_as_long_as_nothing_changed_since_t
 ) -> None:
     volumes = running_lab(engine, lab)
     manifest = take(provider, lab, track)
-    assert restore(provider, lab, manifest, track) == [one.name for one in lab.machines]
+    assert restore(provider, lab, manifest, track) == [machine.name for machine in lab.machines]
     before = ids(engine, lab)
     assert restore(provider, lab, manifest, track, may_stay=True) == []
     assert ids(engine, lab) == before
@@ -480,7 +482,7 @@ def test_machines_that_do_not_belong_to_the_snapshot_are_recreated(
         gone = restore(provider, lab, manifest, track, subnet=elsewhere, may_stay=True)
     else:
         gone = restore(provider, lab, manifest, track, may_stay=True)
-    assert gone == [one.name for one in lab.machines]
+    assert gone == [machine.name for machine in lab.machines]
     assert set(states(engine, lab).values()) == {"running"}
 
 

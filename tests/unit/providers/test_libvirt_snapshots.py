@@ -177,11 +177,11 @@ def test_the_saved_disk_is_described_with_its_size_and_its_base(
     snapshots: LibvirtSnapshots, laptop: Laptop, kept: Path, track: Track
 ) -> None:
     taken = snapshots.take(laptop.lab, "first", track=track)
-    assert [one.name for one in taken.machines] == list(NAMES)
-    assert [str(one.address) for one in taken.machines] == [
+    assert [machine.name for machine in taken.machines] == list(NAMES)
+    assert [str(machine.address) for machine in taken.machines] == [
         str(machine.address) for machine in laptop.lab.machines
     ]
-    assert {(one.recipe, one.ssh_port) for one in taken.machines} == {("abc", 22)}
+    assert {(machine.recipe, machine.ssh_port) for machine in taken.machines} == {("abc", 22)}
     for one, content in zip(taken.machines, written("orders"), strict=True):
         assert (kept / "first" / one.parts["disk"]).read_bytes() == content
         assert one.parts["bytes"] == len(content)
@@ -380,7 +380,7 @@ def test_in_another_subnet_machines_are_recreated_at_their_new_addresses(
     machines = plan(laptop, subnet=other)
     restore(snapshots, laptop, manifest, track, machines=machines, subnet=other)
     assert laptop.machines.own_subnet(laptop.lab) == str(other)
-    addresses = {(one.name, str(one.address)) for one in machines}
+    addresses = {(machine.name, str(machine.address)) for machine in machines}
     assert laptop.hosts() == addresses
     assert {(name, laptop.about(name)["address"]) for name in NAMES} == addresses
     assert memories(laptop) == ["booting"] * 3, "in memory they would have their old addresses"

@@ -186,9 +186,9 @@ def test_all_machines_are_paused_while_each_is_saved_and_resumed_afterwards(
     taken = provider.snapshots.take(lab, "first", track=track)
     assert commands(runner) == ["pause"] * 3 + ["take"] * 3 + ["resume"] * 3
     assert told(virtualbox, lab, "state") == ["running"] * 3
-    assert [one.name for one in taken.machines] == list(NAMES)
-    assert [one.ssh_port for one in taken.machines] == [2200, 2201, 2202]
-    assert {one.recipe for one in taken.machines} == {"abc"}
+    assert [machine.name for machine in taken.machines] == list(NAMES)
+    assert [machine.ssh_port for machine in taken.machines] == [2200, 2201, 2202]
+    assert {machine.recipe for machine in taken.machines} == {"abc"}
     assert taken.size == 3 * len(b"memory")
     assert taken.paused > 0
     assert provider.snapshots.kept(lab) == ["first"]
