@@ -66,4 +66,18 @@ def test(_: Context, all: bool = False) -> None:
     sys.exit(failed)
 
 
-namespace = Collection(*hashlab_tasks.tasks.values(), check, docs, lock, test)
+@task
+def docs_commands(_: Context) -> None:
+    """Make docs/reference/commands.md and README's list from the table of commands."""
+    sys.exit(_run([sys.executable, "docs/reference/make_commands.py"]))
+
+
+namespace = Collection(
+    *hashlab_tasks.tasks.values(),
+    *hashlab_tasks.collections.values(),
+    check,
+    docs,
+    docs_commands,
+    lock,
+    test,
+)

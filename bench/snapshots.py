@@ -36,7 +36,7 @@ def one_round(measured: Measured, lab: Path) -> None:
     hashlab(measured, "destroy", lab, "destroy")
     hashlab(measured, "dev --from, after destroy", lab, "dev", "--from", NAME)
     hashlab(Measured(), "destroy (not counted)", lab, "destroy")
-    hashlab(Measured(), "snapshots --remove (not c.)", lab, "snapshots", "--remove", NAME)
+    hashlab(Measured(), "snapshots prune (not c.)", lab, "snapshots", "prune", NAME)
 
 
 def targets(measured: Measured) -> list[Target]:
@@ -86,7 +86,7 @@ def remove_snapshot(lab: Path) -> None:
     command = [str(HASHLAB), "snapshots", "--lab", str(lab), "--provider", "docker"]
     _, said = timed([*command, "--json"])
     if NAME in [snapshot["name"] for snapshot in json.loads(said)["snapshots"]]:
-        timed([*command, "--remove", NAME])
+        timed([*command, "prune", NAME])
 
 
 if __name__ == "__main__":

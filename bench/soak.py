@@ -220,7 +220,7 @@ class Soak:
         self.snapshot = None
         listed = self.well("snapshots").document()["snapshots"]
         if SNAPSHOT in [snapshot["name"] for snapshot in listed]:
-            self.well("snapshots", "--remove", SNAPSHOT)
+            self.well("snapshots", "prune", SNAPSHOT)
 
     # What must be true afterwards
 

@@ -59,7 +59,9 @@ def is_blank(text: str) -> bool:
 def _read_bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            what = "is a folder, not a file" if path.is_dir() else "does not exist"
+            what = (
+                "is a folder, not a file" if path.is_dir() else f"does not exist in {path.parent}"
+            )
             raise Wrong(0, what, "Write this file: see docs/reference/config.md.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

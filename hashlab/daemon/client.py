@@ -1,4 +1,4 @@
-"""Asks the lab's daemon to carry out a command. Imports next to nothing: that is its point."""
+"""Asks the lab's daemon to run a command. Imports next to nothing: that is its point."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
 
-from hashlab.state.labfolder import named_by
+from hashlab.state.labfolder import chosen
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE, inside, kind, open_file
 
-# Commands that a daemon carries out; others make or remove a lab, and are not asked often.
-NAMING = ("snapshot", "restore")
-COMMANDS = ("refresh", "verify", "seed", "status", *NAMING)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 SWITCH = "HASHLAB_DAEMON"
 OFF = ("0", "no", "off", "false")
 SOCKET = "daemon.sock"
@@ -43,43 +43,43 @@ LOST, INTERRUPTED = 4, 130
 ENDING, BUSY, SILENT = "ending", "busy", "silent"
 
 
-def ask(words: Sequence[str]) -> int | None:
-    """Let a daemon carry out a command line, starting one if need be; ``words`` without "hashlab".
+def ask(command: str, values: Mapping[str, object]) -> int | None:
+    """Let the lab's daemon run a command, starting one if need be; ``values``: what was typed.
 
-    Returns its exit code; None when there is nobody to ask, and the caller does it itself.
+    Returns its exit code; None if no daemon runs it, and the caller does it itself.
     """
-    if os.environ.get(SWITCH, "").lower() in OFF:
-        return None
-    try:
-        folder = named_by(words, os.getcwd())
-    except OSError:
-        return None  # the folder one stands in was removed
-    if folder is None or kind(os.path.join(folder, STATE)) != stat.S_IFDIR or distrusted(folder):
+    folder = _folder(str(values["lab"]))
+    if folder is None:
         return None
     _open_standard()
-    try:
-        return _asked(words, folder)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
-
-def _asked(words: Sequence[str], folder: str) -> int | None:
     state = os.path.join(folder, STATE)
     for _ in range(2):
         wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
         if wire is None:
             return None
         with wire:
-            answer = _converse(wire, words, folder)
+            answer = _converse(wire, _request(command, values, folder))
             if "code" in answer:
                 return int(answer["code"])
             if answer.get("refused") == SILENT:
                 sys.stderr.write("the lab's background process does not answer: not used\n")
-                os.environ[SWITCH] = OFF[0]  # nothing of this run asks it again
             if answer.get("refused") != ENDING:
                 return None
             _wait_for_end(wire)
     return None
+
+
+def _folder(lab: str) -> str | None:
+    """The folder of the lab whose daemon may be asked; ``lab``: value of --lab."""
+    if os.environ.get(SWITCH, "").lower() in OFF:
+        return None
+    try:
+        folder = chosen(lab, os.getcwd())
+    except OSError:
+        return None  # the current folder was removed
+    if folder is None or kind(os.path.join(folder, STATE)) != stat.S_IFDIR or distrusted(folder):
+        return None
+    return folder
 
 
 def stop(folder: str) -> None:
@@ -192,9 +192,9 @@ def _start(folder: str, state: str) -> bool:
         return bool(listens) and stream.read(1) == b"."
 
 
-def _converse(wire: socket.socket, words: Sequence[str], folder: str) -> Mapping[str, Any]:
+def _converse(wire: socket.socket, request: Mapping[str, object]) -> Mapping[str, Any]:
     """Hand over the terminal, wait for the end; Ctrl-C is passed on, and a second one leaves."""
-    body = _body(_request(words, folder))
+    body = _body(request)
     if len(body) > REQUEST_LIMIT:
         return {"refused": "too large"}
     begun: list[bool] = []
@@ -223,12 +223,13 @@ def _converse(wire: socket.socket, words: Sequence[str], folder: str) -> Mapping
     return {"code": LOST}
 
 
-def _request(words: Sequence[str], folder: str) -> Mapping[str, object]:
-    """A command, and all that the daemon takes over from whoever asks for it."""
+def _request(command: str, values: Mapping[str, object], folder: str) -> Mapping[str, object]:
+    """A command, and all that the daemon takes over from its client."""
     mask = os.umask(0o077)
     os.umask(mask)
     return {
-        "words": list(words),
+        "command": command,
+        "values": values,
         "folder": folder,
         "code": fingerprint(),
         "cwd": os.getcwd(),

@@ -158,11 +158,12 @@ class Unintelligible(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A command line, and all that the daemon takes over from the client. ``streams``: encoding and
-    error handler of stdout and stderr.
+    """A command, and all that the daemon takes over from the client. ``values``: what was typed,
+    by key. ``streams``: encoding and error handler of stdout and stderr.
     """
 
-    words: tuple[str, ...]
+    command: str
+    values: Mapping[str, object]
     folder: str
     code: str
     cwd: str
@@ -212,7 +213,8 @@ def understood(value: Mapping[str, Any]) -> Request:
     """Return the request that a client sent. Raises Unintelligible for a value of a wrong type."""
     try:
         request = Request(
-            words=tuple(_text(word) for word in value["words"]),
+            command=_text(value["command"]),
+            values={_text(key): _value(given) for key, given in value["values"].items()},
             folder=_text(value["folder"]),
             code=_text(value["code"]),
             cwd=_text(value["cwd"]),
@@ -240,6 +242,13 @@ def _text(value: object) -> str:
         raise ValueError("no text")
     os.fsencode(value)
     return value
+
+
+def _value(value: object) -> object:
+    """Return a flag, a text, or a tuple of texts."""
+    if isinstance(value, list):
+        return tuple(_text(item) for item in value)
+    return value if isinstance(value, bool) else _text(value)
 
 
 def _name(value: object) -> str:

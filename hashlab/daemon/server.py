@@ -6,7 +6,6 @@ open, ends with the lab or after half an hour without work, and is started by ha
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import signal
@@ -20,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hashlab import commands
+from hashlab.commands import NAMES, Command, load
 from hashlab.daemon import client
 from hashlab.daemon.listener import (
     Door,
@@ -35,10 +34,8 @@ from hashlab.daemon.listener import (
     understood,
 )
 from hashlab.errors import ExitCode
-from hashlab.run import workflows
-from hashlab.run.execution import Options, run
+from hashlab.run import workflows as workflows  # noqa: PLC0414 - what every run needs is warm
 from hashlab.run.wiring import Warm
-from hashlab.state.labfolder import named_by
 from hashlab.state.private import STATE
 
 IDLE_SECONDS = 1800.0
@@ -144,27 +141,26 @@ class _Servant:
             tell(wire, refused=client.ENDING)
             return "hashlab's code has changed"
         request = understood(value)
-        arguments = _parsed(request.words, cwd=request.cwd, folder=request.folder)
+        command = _command(request)
         with _as_client(request, wire):
             wire.settimeout(None)
             tell(wire, begun=True)
-            code, bug = self._carried_out(wire, arguments, Path(request.folder))
-        _say(f"{arguments.command}: {code}")
+            code, bug = self._run(wire, command, request)
+        _say(f"{command.name}: {code}")
         # What is warm may be in any state after a bug.
-        end = f"{arguments.command} met a bug: {bug}" if bug else None
+        end = f"{command.name} met a bug: {bug}" if bug else None
         with suppress(OSError):
             tell(wire, code=code)
         return end
 
-    def _carried_out(
-        self, wire: socket.socket, arguments: argparse.Namespace, folder: Path
-    ) -> tuple[int, str]:
+    def _run(self, wire: socket.socket, command: Command, request: Request) -> tuple[int, str]:
         """The exit code, and the name of an error that is a bug; its traceback is shown."""
         try:
             self._at_work = True
             with _listening_to(wire):
                 try:
-                    return int(_carry_out(arguments, folder, self._warm)), ""
+                    values = request.values
+                    return command.execute(values, folder=request.folder, warm=self._warm), ""
                 finally:
                     self._at_work = False
         except KeyboardInterrupt:
@@ -179,47 +175,12 @@ class _Servant:
             self._at_work = False
 
 
-def _parsed(words: Sequence[str], *, cwd: str, folder: str) -> argparse.Namespace:
-    """Understand the words of a command about the lab in ``folder``, typed in ``cwd``.
-
-    Raises Refused: what is not understood is for the client to explain.
-    """
-    parser = _Parser(add_help=False, allow_abbrev=False)
-    parser.add_argument("command", choices=client.COMMANDS)
-    parser.add_argument("name", nargs="?")
-    parser.add_argument("--lab", "-l", default="")
-    parser.add_argument("--provider", "-p", default="")
-    parser.add_argument("--json", "-j", action="store_true")
-    parser.add_argument("--verbose", "-v", action="store_true")
-    arguments = parser.parse_intermixed_args(list(words))
-    named = arguments.command in client.NAMING
-    if (arguments.command == "status" and arguments.verbose) or named == (arguments.name is None):
-        raise Refused("unknown words")
-    if arguments.lab and named_by(["--lab", arguments.lab], cwd) != folder:
-        raise Refused("another lab")
-    return arguments
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        """The client explains it, in its own words."""
-        raise Refused(message)
-
-
-def _carry_out(arguments: argparse.Namespace, folder: Path, warm: Warm) -> int:
-    options = Options(
-        folder, arguments.provider or None, arguments.json, arguments.verbose, warm=warm
-    )
-    if arguments.command == "status":
-        return commands.status(options)
-    workflow = {
-        "refresh": workflows.REFRESH,
-        "verify": workflows.VERIFY,
-        "seed": workflows.SEED,
-        "snapshot": workflows.snapshot(arguments.name),
-        "restore": workflows.restore(arguments.name),
-    }[arguments.command]
-    return run(arguments.command, workflow, options)
+def _command(request: Request) -> Command:
+    """The command that a client asks for. Raises Refused for one that no daemon runs."""
+    command = load(request.command) if request.command in NAMES else None
+    if command is None or not command.warm or not command.accepts(request.values):
+        raise Refused("unknown command")
+    return command
 
 
 @contextmanager

@@ -89,13 +89,13 @@ def _tell_snapshots(world: World) -> None:
     if names:
         world.note(
             f"snapshots stay: {', '.join(names)}. They still hold the lab's data and its secrets. "
-            "To remove one: hashlab snapshots --remove NAME"
+            "To remove one: hashlab snapshots prune NAME"
         )
     gone = [name for name in saved_of(world) if name not in names]
     if gone:
         world.note(
             f"snapshots that went with their machines: {', '.join(gone)}. "
-            "To forget one: hashlab snapshots --remove NAME"
+            "To forget one: hashlab snapshots prune NAME"
         )
 
 

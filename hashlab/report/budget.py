@@ -24,7 +24,7 @@ RECORDED = {
     "verify": "verify",
     "snapshot": "snapshot NAME",
     "restore": "restore NAME",
-    "remove-snapshot": "snapshots --remove NAME",
+    "remove-snapshot": "snapshots prune NAME",
     "box-export": "box export FILE",
     "box-import": "box import FILE",
     "box-prune": "box prune",

@@ -9,6 +9,7 @@ from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
 from hashlab.state.files import StateFolder
+from hashlab.state.labfolder import example
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE
 
@@ -43,16 +44,17 @@ def lab_folder(lab: Path | None) -> Path:
     Raises UsageError where there is none, LaptopError for one that somebody else than the caller
     could have written (``hashlab.state.ownership``); nothing of it was read.
     """
-    folder = find_lab_folder(_here()) if lab is None else _resolved(lab)
+    folder = _nearest() if lab is None else _resolved(lab)
     wrong = distrusted(str(folder))
     if wrong is not None:
         raise LaptopError(wrong.what, where=wrong.where, next_step=wrong.next_step)
     return folder
 
 
-def _here() -> Path:
+def _nearest() -> Path:
     try:
-        return Path.cwd()
+        here = Path.cwd()
+        return Path(example(str(here)) or find_lab_folder(here))
     except OSError as error:
         raise UsageError(
             "the current folder was removed", next_step="cd to the folder of your lab"
@@ -61,6 +63,12 @@ def _here() -> Path:
 
 def _resolved(lab: Path) -> Path:
     try:
-        return lab.resolve()
+        folder = lab.resolve()
+        exists = folder.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # links in a circle, a name with a NUL
         raise UsageError(f"--lab {str(lab)!r} cannot be a folder: {error}") from error
+    if not exists:
+        raise UsageError(
+            f"--lab {lab}: there is no such folder", next_step="name the folder of hashlab.toml"
+        )
+    return folder

@@ -224,6 +224,6 @@ def box_import(source: str, *, signers: Path | None = None) -> tuple[P, ...]:
     return (P("import", partial(imports.import_box, source=source, signers=signers)),)
 
 
-def box_prune(*, dry_run: bool) -> tuple[P, ...]:
+def box_prune(*, plan: bool) -> tuple[P, ...]:
     """Remove the boxes that no lab uses."""
-    return (P("prune", partial(prune.prune, dry_run=dry_run)),)
+    return (P("prune", partial(prune.prune, plan=plan)),)

@@ -5,10 +5,8 @@ first.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 FILE = "hashlab.toml"
-OPTIONS = ("--lab", "-l")
 
 
 def nearest(start: str) -> str | None:
@@ -32,14 +30,11 @@ def example(here: str) -> str | None:
     return folder if own and os.path.isfile(os.path.join(folder, FILE)) else None
 
 
-def named_by(argv: Sequence[str], here: str) -> str | None:
-    """Return the folder that a command line is about: the value of ``--lab``, else the
-    nearest lab.
+def chosen(lab: str, here: str) -> str | None:
+    """Return the folder of the lab that a command typed in ``here`` is about; ``lab`` is the value
+    of --lab.
     """
-    for place, word in enumerate(argv):
-        option, equals, value = word.partition("=")
-        if option in OPTIONS:
-            named = value if equals else "".join(argv[place + 1 : place + 2])
-            # Links are resolved, so that the folder that is checked is the folder that is used.
-            return os.path.realpath(os.path.join(here, named))
+    if lab:
+        # Links are resolved, so that the folder that is checked is the folder that is used.
+        return os.path.realpath(os.path.join(here, lab))
     return example(here) or nearest(here)

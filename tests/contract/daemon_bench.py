@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 # -P, as in the console script: Python does not import modules from the current folder.
-HASHLAB = [sys.executable, "-P", "-c", "from hashlab.entry import main; main()"]
+HASHLAB = [sys.executable, "-P", "-m", "hashlab"]
 SECONDS = 30.0
 TOML = """\
 [lab]

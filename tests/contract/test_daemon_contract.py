@@ -31,6 +31,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def values(*, json: bool = False) -> dict[str, object]:
+    """The values of `hashlab status`."""
+    return {"lab": "", "provider": "", "json": json}
+
+
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
     made = Engine()
@@ -480,11 +485,11 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
     monkeypatch.setenv("DOCKER_HOST", lab.environ["DOCKER_HOST"])
     monkeypatch.delenv("HASHLAB_DAEMON", raising=False)
     monkeypatch.chdir(lab.folder)
-    assert client.ask(["status"]) == 0
+    assert client.ask("status", values()) == 0
     pid = lab.daemon
     before = len(descriptors(pid))
     for _ in range(50):
-        assert client.ask(["status", "--json"]) == 0
+        assert client.ask("status", values(json=True)) == 0
     for rubbish in (b"", b"\0", b"\0\0\0\4", b"\0\0\0\4rub", b"\0\0\0\4rubb", b"\0\0\0\0"):
         sock = client._connected(str(lab.folder / ".hashlab"))
         assert sock is not None
@@ -493,7 +498,7 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
                 socket.send_fds(sock, [rubbish], [0, 1, 2])
             sock.shutdown(socket.SHUT_WR)
             sock.recv(100)
-    assert client.ask(["status"]) == 0
+    assert client.ask("status", values()) == 0
     until(lambda: len(descriptors(pid)) <= before, "descriptors are closed")
     assert lab.daemon == pid
     capfd.readouterr()
@@ -508,7 +513,8 @@ def connected(lab: Bench) -> socket.socket:
 def asked(lab: Bench) -> dict[str, object]:
     """Return the request of a client in the lab's folder."""
     return {
-        "words": ["status", "--json"],
+        "command": "status",
+        "values": values(json=True),
         "folder": str(lab.folder),
         "code": client.fingerprint(),
         "cwd": str(lab.folder),
@@ -518,10 +524,15 @@ def asked(lab: Bench) -> dict[str, object]:
     }
 
 
+VALUES = values()
 WRONG: dict[str, dict[str, object]] = {
-    "words are a number": {"words": 1},
-    "a word is a number": {"words": [1]},
-    "a word is too many words": {"words": [["status"]]},
+    "the command is a number": {"command": 1},
+    "the command does not exist": {"command": "statsu"},
+    "the command is not for a daemon": {"command": "destroy"},
+    "values are a number": {"values": 1},
+    "a value is a number": {"values": {**VALUES, "lab": 1}},
+    "a value is missing": {"values": {}},
+    "a value is one too many": {"values": {**VALUES, "verbose": True}},
     "the folder is missing": {"folder": None},
     "the folder has a NUL": {"folder": "/\0"},
     "the folder to stand in is gone": {"cwd": "/nowhere/at/all"},

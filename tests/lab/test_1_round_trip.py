@@ -221,7 +221,7 @@ def test_a_restored_forum_has_the_people_of_that_instant(forum_lab: LabFolder) -
         assert users(url) == then
         register(url, "after_the_snapshot")
     finally:
-        forum_lab.run("snapshots", "--remove", "instant").ok()
+        forum_lab.run("snapshots", "prune", "instant").ok()
 
 
 def test_a_deleted_state_folder_is_found_again(forum_lab: LabFolder) -> None:

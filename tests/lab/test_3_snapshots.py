@@ -56,7 +56,7 @@ def lab(hello_lab: LabFolder) -> Iterator[LabFolder]:
     finally:
         hello_lab.run("destroy").ok()
         for snapshot in hello_lab.json("snapshots")["snapshots"]:
-            hello_lab.run("snapshots", "--remove", snapshot["name"]).ok()
+            hello_lab.run("snapshots", "prune", snapshot["name"]).ok()
         assert snapshot_parts(hello_lab) == []
 
 
@@ -100,7 +100,7 @@ def test_a_snapshot_disturbs_nothing_that_runs(lab: LabFolder) -> None:
     assert [one["name"] for one in listed] == ["first", "second"]
     assert [one["note"] for one in listed] == ["", ""]
     assert all(one["bytes"] > 0 and one["machines"] == ["front", "back"] for one in listed)
-    lab.run("snapshots", "--remove", "second").ok()
+    lab.run("snapshots", "prune", "second").ok()
     assert len(lab.json("snapshots")["snapshots"]) == 1
 
 
@@ -268,7 +268,7 @@ def test_a_snapshot_killed_while_machines_stand_still_is_none_and_dev_wakes_them
     notes = {one["name"]: one["note"] for one in lab.json("snapshots")["snapshots"]}
     assert notes == {"first": "", "cut": "unfinished: it was never whole"}
     lab.run("snapshot", "cut").ok()
-    lab.run("snapshots", "--remove", "cut").ok()
+    lab.run("snapshots", "prune", "cut").ok()
 
 
 # The whole application.
@@ -315,7 +315,7 @@ def test_a_restored_forum_runs_what_it_ran_at_that_instant(forum_lab: LabFolder)
         assert rows(document, "verify")[0]["status"] == "ok"
         assert forum_lab.containers("web") == before
     finally:
-        forum_lab.run("snapshots", "--remove", "whole").ok()
+        forum_lab.run("snapshots", "prune", "whole").ok()
 
 
 def test_the_forum_comes_back_whole_from_an_instant_in_the_middle_of_writing(
@@ -348,7 +348,7 @@ def test_the_forum_comes_back_whole_from_an_instant_in_the_middle_of_writing(
         forum_lab.run("verify").ok()
         destroyed_and_back(forum_lab, api, set(before), after)
     finally:
-        forum_lab.run("snapshots", "--remove", "forum").ok()
+        forum_lab.run("snapshots", "prune", "forum").ok()
 
 
 def destroyed_and_back(lab: LabFolder, api: ModuleType, before: set[int], after: int) -> None:

@@ -171,7 +171,7 @@ def test_a_new_box_replaces_machines_one_by_one_and_data_stay(lab: LabFolder) ->
 def test_prune_removes_the_box_that_no_machine_uses_any_more(lab: LabFolder) -> None:
     own = lab.json("box")["boxes"]
     assert len(own) == 2
-    told = lab.run("box", "prune", "--dry-run").ok()
+    told = lab.run("box", "prune", "--plan").ok()
     old = next(box["recipe"] for box in own if not box["current"])
     assert f"r{old}" in told.stdout
     lab.run("box", "prune").ok()

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running
 
-from hashlab import commands
+from hashlab.commands import destroy, dev, doctor, snapshots, ssh, status
+from hashlab.daemon import client
 from hashlab.errors import ConfigError, ExitCode, FilesChanged, LabError, LaptopError, Problem
 from hashlab.phases import connect
 from hashlab.pipeline import Phase
 from hashlab.protocols import KvmProbe, Probe
-from hashlab.run import execution, workflows
+from hashlab.run import execution, provider, wiring, workflows
 from hashlab.run.execution import Options
 from hashlab.run.lock import held
 from hashlab.run.provider import Survey
@@ -31,8 +32,8 @@ PEOPLE = Options()
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(commands, "survey", lambda lab, provider=None: surveyed(outside))
-    for module in (execution, commands):
+    monkeypatch.setattr(provider, "survey", lambda lab, provider=None: surveyed(outside))
+    for module in (execution, wiring):
         monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
 
 
@@ -156,12 +157,12 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
         raise ConfigError([Problem("hashlab.toml", 3, "no name", "Write one.")])
 
     monkeypatch.setattr(execution, "open_lab", wrong)
-    monkeypatch.setattr(commands, "survey", wrong)
+    monkeypatch.setattr(provider, "survey", wrong)
     for command in (
         lambda: execution.run("dev", workflows.DEV, options),
-        lambda: commands.status(options),
-        lambda: commands.doctor(options),
-        lambda: commands.ssh("web", "", options),
+        lambda: status.run(options),
+        lambda: doctor.run(options),
+        lambda: ssh.run(options, machine="web", command=""),
     ):
         assert command() == ExitCode.CONFIG
         told = capsys.readouterr()
@@ -232,9 +233,9 @@ def test_status_tells_people_a_page_and_programs_one_document(
     outside: Outside, capsys: Told
 ) -> None:
     running(outside)
-    assert commands.status(PEOPLE) == ExitCode.OK
+    assert status.run(PEOPLE) == ExitCode.OK
     assert "192.168.60.6" in capsys.readouterr().out
-    assert commands.status(JSON) == ExitCode.OK
+    assert status.run(JSON) == ExitCode.OK
     told = capsys.readouterr()
     assert json.loads(told.out)["lab"] == "small"
     assert told.err == ""
@@ -263,19 +264,19 @@ def test_the_exit_code_of_status_says_whether_all_runs_that_should(
     else:
         for machine in ["web"] if happened == "a machine stopped" else list(outside.machines):
             outside.machines[machine].state = "stopped"
-    assert commands.status(JSON) == expected
+    assert status.run(JSON) == expected
 
 
 def test_the_status_of_a_lab_that_was_never_created_is_no_failure(
     outside: Outside, capsys: Told
 ) -> None:
-    assert commands.status(JSON) == ExitCode.OK
+    assert status.run(JSON) == ExitCode.OK
 
 
 def test_status_needs_no_lock_and_leaves_no_record(outside: Outside) -> None:
     running(outside)
     with held(outside.state.lock, "dev"):
-        assert commands.status(PEOPLE) == ExitCode.OK
+        assert status.run(PEOPLE) == ExitCode.OK
     assert records(outside) == []
 
 
@@ -284,7 +285,7 @@ def test_a_status_that_fails_is_told_like_any_failure(
     outside: Outside, capsys: Told, options: Options
 ) -> None:
     outside.faults.arm("provider.machines", LaptopError("no engine answers"))
-    assert commands.status(options) == ExitCode.LAPTOP
+    assert status.run(options) == ExitCode.LAPTOP
     told = capsys.readouterr()
     assert "no engine answers" in told.err
     if options.json:
@@ -292,9 +293,9 @@ def test_a_status_that_fails_is_told_like_any_failure(
 
 
 def test_doctor_shows_every_check_and_ends_by_the_worst(outside: Outside, capsys: Told) -> None:
-    assert commands.doctor(PEOPLE) == ExitCode.OK
+    assert doctor.run(PEOPLE) == ExitCode.OK
     (outside.root / "bin/mmdebstrap").unlink()
-    assert commands.doctor(PEOPLE) == ExitCode.LAPTOP
+    assert doctor.run(PEOPLE) == ExitCode.LAPTOP
     told = capsys.readouterr().out
     assert "not found: mmdebstrap" in told
     assert "provider docker works" in told
@@ -304,7 +305,7 @@ def test_doctor_shows_every_check_and_ends_by_the_worst(outside: Outside, capsys
 def test_doctor_shows_the_other_providers_which_nobody_needs(
     outside: Outside, capsys: Told
 ) -> None:
-    assert commands.doctor(PEOPLE) == ExitCode.OK
+    assert doctor.run(PEOPLE) == ExitCode.OK
     told = capsys.readouterr().out
     assert "not found: virsh" in told
     assert "libvirt: install libvirt-clients" in told
@@ -315,7 +316,7 @@ def test_doctor_is_not_well_when_the_labs_own_provider_does_not_work(
     outside: Outside, capsys: Told
 ) -> None:
     outside.provider.broken = LaptopError("no engine answers", next_step="start Docker")
-    assert commands.doctor(PEOPLE) == ExitCode.LAPTOP
+    assert doctor.run(PEOPLE) == ExitCode.LAPTOP
     assert "docker: start Docker" in capsys.readouterr().out
 
 
@@ -324,8 +325,8 @@ def test_doctor_shows_all_providers_where_none_works(
 ) -> None:
     outside.provider.broken = LaptopError("no engine answers", next_step="start Docker")
     found = surveyed(outside, none=True)
-    monkeypatch.setattr(commands, "survey", lambda lab, provider=None: found)
-    assert commands.doctor(JSON) == ExitCode.LAPTOP
+    monkeypatch.setattr(provider, "survey", lambda lab, provider=None: found)
+    assert doctor.run(JSON) == ExitCode.LAPTOP
     document = json.loads(capsys.readouterr().out)
     assert (document["ok"], document["provider"]) == (False, None)
     names = [check["name"] for check in document["checks"]]
@@ -333,7 +334,7 @@ def test_doctor_shows_all_providers_where_none_works(
 
 
 def test_doctor_tells_programs_one_document(outside: Outside, capsys: Told) -> None:
-    assert commands.doctor(JSON) == ExitCode.OK
+    assert doctor.run(JSON) == ExitCode.OK
     told = capsys.readouterr()
     document = json.loads(told.out)
     assert (document["ok"], document["provider"]) == (True, "docker")
@@ -359,7 +360,7 @@ def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         asked.append(words)
         return 7
 
-    monkeypatch.setattr(commands.os, "spawnvp", spawn)
+    monkeypatch.setattr(os, "spawnvp", spawn)
     return asked
 
 
@@ -367,8 +368,8 @@ def test_ssh_runs_openssh_with_the_labs_own_config(
     outside: Outside, spawned: list[list[str]]
 ) -> None:
     running(outside)
-    assert commands.ssh("web", "", PEOPLE) == 7
-    assert commands.ssh("web", "docker ps -a", PEOPLE) == 7
+    assert ssh.run(PEOPLE, machine="web", command="") == 7
+    assert ssh.run(PEOPLE, machine="web", command="docker ps -a") == 7
     config = str(outside.state.ssh_config)
     assert spawned == [
         ["ssh", "-F", config, "--", "web"],
@@ -379,7 +380,7 @@ def test_ssh_runs_openssh_with_the_labs_own_config(
 def test_ssh_to_an_unknown_machine_names_the_known_ones(
     outside: Outside, spawned: list[list[str]], capsys: Told
 ) -> None:
-    assert commands.ssh("wbe", "", PEOPLE) == ExitCode.CONFIG
+    assert ssh.run(PEOPLE, machine="wbe", command="") == ExitCode.CONFIG
     assert "one of: broker, web, spare" in capsys.readouterr().err
     assert spawned == []
 
@@ -389,7 +390,7 @@ def test_ssh_finds_the_machines_again_without_local_state(
 ) -> None:
     running(outside)
     outside.state.machines.unlink()
-    assert commands.ssh("web", "", PEOPLE) == 7
+    assert ssh.run(PEOPLE, machine="web", command="") == 7
     assert outside.state.machines.exists()
 
 
@@ -397,7 +398,7 @@ def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
     outside: Outside, spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:
     monkeypatch.setattr(connect, "CONNECT_SECONDS", 0)
-    assert commands.ssh("web", "", PEOPLE) == ExitCode.LAB
+    assert ssh.run(PEOPLE, machine="web", command="") == ExitCode.LAB
     assert "hashlab dev" in capsys.readouterr().err
 
 
@@ -407,15 +408,15 @@ def test_snapshots_are_taken_listed_and_restored_by_commands(
     running(outside)
     assert execution.run("snapshot", workflows.snapshot("first"), PEOPLE) == ExitCode.OK
     capsys.readouterr()
-    assert commands.snapshots(JSON) == ExitCode.OK
+    assert snapshots.run(JSON) == ExitCode.OK
     [listed] = json.loads(capsys.readouterr().out)["snapshots"]
     assert listed["name"] == "first"
-    assert commands.snapshots(PEOPLE) == ExitCode.OK
+    assert snapshots.run(PEOPLE) == ExitCode.OK
     assert "first" in capsys.readouterr().out
-    assert commands.dev_from("first", PEOPLE) == ExitCode.CONFIG
+    assert dev.run(PEOPLE, replace=False, snapshot="first") == ExitCode.CONFIG
     assert "hashlab restore first" in capsys.readouterr().out
     go(outside, workflows.DESTROY)
-    assert commands.dev_from("first", PEOPLE) == ExitCode.OK
+    assert dev.run(PEOPLE, replace=False, snapshot="first") == ExitCode.OK
     assert records(outside)[-1]["command"] == "dev-from"
 
 
@@ -423,12 +424,12 @@ def test_snapshots_of_a_provider_without_any_is_an_expected_failure(
     outside: Outside, capsys: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outside.provider, "snapshots", None)
-    assert commands.snapshots(JSON) == ExitCode.LAPTOP
+    assert snapshots.run(JSON) == ExitCode.LAPTOP
     assert "has no snapshots" in json.loads(capsys.readouterr().out)["error"]["what"]
 
 
 def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> None:
-    assert commands.dev_from("first", JSON, replace=True) == ExitCode.CONFIG
+    assert dev.run(JSON, replace=True, snapshot="first") == ExitCode.CONFIG
     assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
     assert outside.faults.calls == []
 
@@ -439,12 +440,12 @@ def test_destroy_ends_the_daemon_of_the_lab_it_was_about(
 ) -> None:
     running(outside)
     stopped: list[str] = []
-    monkeypatch.setattr(commands.client, "stop", stopped.append)
+    monkeypatch.setattr(client, "stop", stopped.append)
     monkeypatch.chdir(outside.lab.folder)
     (outside.lab.folder / "hashlab.toml").touch()
     if fails:
         outside.faults.arm("provider.machines", LabError("it does not go"))
-    code = commands.destroy(PEOPLE, box=False)
+    code = destroy.run(PEOPLE, yes=True, box=False)
     assert code == (ExitCode.LAB if fails else ExitCode.OK)
-    assert commands.destroy(Options(lab=outside.root), box=False) == ExitCode.OK
+    assert destroy.run(Options(lab=outside.root), yes=True, box=False) == ExitCode.OK
     assert stopped == [str(outside.lab.folder), str(outside.root)]

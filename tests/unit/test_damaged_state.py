@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from fakes import Outside, go, running
 
-from hashlab import commands, hashing, reporting
+from hashlab import hashing
+from hashlab.commands import report, snapshots, status
 from hashlab.errors import ExitCode
-from hashlab.reporting import ReportOptions
-from hashlab.run import execution, workflows
+from hashlab.run import execution, labs, wiring, workflows
 from hashlab.run.execution import Options
 from hashlab.state.files import StateFolder
 
@@ -132,9 +132,9 @@ def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     # A file that may never be read is read again and again, for 2.5 s each time.
     monkeypatch.setattr(hashing, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    for module in (execution, commands):
+    for module in (execution, wiring):
         monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
-    monkeypatch.setattr(reporting, "state_of", lambda lab: StateFolder(outside.state.root, ""))
+    monkeypatch.setattr(labs, "state_of", lambda lab: StateFolder(outside.state.root, ""))
 
 
 @pytest.fixture
@@ -163,9 +163,9 @@ def worked_on(outside: Outside) -> StateFolder:
 
 def every_command(options: Options) -> dict[str, Callable[[], int]]:
     return {
-        "status": lambda: commands.status(options),
-        "snapshots": lambda: commands.snapshots(options),
-        "report": lambda: reporting.report(ReportOptions(), options),
+        "status": lambda: status.run(options),
+        "snapshots": lambda: snapshots.run(options),
+        "report": lambda: report.run(options, output="", budget=()),
         "refresh": lambda: execution.run("refresh", workflows.REFRESH, options),
         "restore": lambda: execution.run("restore", workflows.restore("first"), options),
         "dev": lambda: execution.run("dev", workflows.DEV, options),

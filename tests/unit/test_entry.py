@@ -1,14 +1,18 @@
-"""The console script and the tasks: who asks a daemon, and who does it in this process."""
+"""The console script and the tasks: which commands ask a daemon, and which run in this process."""
 
 from __future__ import annotations
 
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from invoke.program import Program
 
-from hashlab import commands, entry, tasks
+from hashlab import tasks
+from hashlab.cli import main
+from hashlab.commands import NAMES, load, status
 from hashlab.daemon import client
 from hashlab.errors import ExitCode
 from hashlab.run.execution import Options
@@ -19,10 +23,10 @@ class Daemon:
 
     def __init__(self) -> None:
         self.code: int | None = 7
-        self.asked: list[list[str]] = []
+        self.asked: list[tuple[str, dict[str, object]]] = []
 
-    def ask(self, words: Sequence[str]) -> int | None:
-        self.asked.append(list(words))
+    def ask(self, command: str, values: Mapping[str, object]) -> int | None:
+        self.asked.append((command, {key: value for key, value in values.items() if value}))
         return self.code
 
 
@@ -36,8 +40,21 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["hashlab", *words])
     with pytest.raises(SystemExit) as ended:
-        entry.main()
+        main.main()
     return int(ended.value.code or 0)
+
+
+def invoked(*words: str) -> int:
+    """Run one line of ``inv``; return its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        Program(name="inv", namespace=tasks.namespace).run(["inv", *words])
+    return int(ended.value.code or 0)
+
+
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon answers with exit code 7, wherever a client may ask one."""
+    monkeypatch.setattr(client, "_connected", lambda state: socket.socket())
+    monkeypatch.setattr(client, "_converse", lambda wire, request: {"code": 7})
 
 
 @pytest.fixture
@@ -45,20 +62,24 @@ def done_here(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options of each status that is carried out in this process."""
     seen: list[Options] = []
 
-    def status(options: Options) -> ExitCode:
+    def run(options: Options) -> ExitCode:
         seen.append(options)
         return ExitCode.OK
 
-    monkeypatch.setattr(commands, "status", status)
+    monkeypatch.setattr(status, "run", run)
     return seen
 
 
-@pytest.mark.parametrize("command", client.COMMANDS)
+WARM = [name for name in NAMES if load(name).warm]
+
+
+@pytest.mark.parametrize("command", WARM)
 def test_a_daemons_exit_code_ends_the_command(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    assert typed(monkeypatch, command, "--json") == 7
-    assert daemon.asked == [[command, "--json"]]
+    names = {argument.key: "first" for argument in load(command).arguments}
+    assert typed(monkeypatch, command, "--json", *names.values()) == 7
+    assert daemon.asked == [(command, {"json": True, **names})]
 
 
 def test_without_a_daemon_the_command_is_carried_out_here(
@@ -69,15 +90,20 @@ def test_without_a_daemon_the_command_is_carried_out_here(
     assert done_here == [Options(Path("x"), json=True)]
 
 
-def test_a_daemon_is_asked_in_words_it_knows_once_invoke_has_understood_them(
+def test_a_busy_daemon_is_asked_once(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, done_here: list[Options]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        tasks._Hashlab(name="hashlab", namespace=tasks.namespace).run(
-            ["hashlab", "status", "-jl", "-odd", "--provider", "docker"]
-        )
-    assert ended.value.code == 7
-    assert daemon.asked == [["status", "--json", "--lab=-odd", "--provider=docker"]]
+    daemon.code = None
+    typed(monkeypatch, "status")
+    assert len(daemon.asked) == 1
+
+
+def test_a_task_of_invoke_asks_the_daemon_too(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, done_here: list[Options]
+) -> None:
+    assert invoked("status", "-jl", "-odd", "--provider", "docker") == 7
+    values = {"json": True, "lab": "-odd", "provider": "docker"}
+    assert daemon.asked == [("status", values)]
     assert done_here == []
 
 
@@ -100,17 +126,17 @@ def test_a_switch_keeps_the_client_from_asking(
     (tmp_path / ".hashlab").mkdir()
     (tmp_path / "hashlab.toml").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(client, "_asked", lambda words, folder: 7)
-    assert client.ask(["status"]) == 7
+    answers(monkeypatch)
+    assert client.ask("status", {"lab": ""}) == 7
     monkeypatch.setenv("HASHLAB_DAEMON", switch)
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None
 
 
 def test_a_lab_without_a_state_folder_and_no_lab_at_all_have_no_daemon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(client, "_asked", lambda words, folder: 7)
-    assert client.ask(["status"]) is None
+    answers(monkeypatch)
+    assert client.ask("status", {"lab": ""}) is None
     (tmp_path / "hashlab.toml").touch()
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from fakes import past_run, save_runs
 
-from hashlab import reporting, tasks
-from hashlab.commands import Options
+from hashlab.cli import main
+from hashlab.commands import report as command
 from hashlab.errors import ExitCode
-from hashlab.reporting import ReportOptions
+from hashlab.run.execution import Options
 from hashlab.run.lock import held
 
 Told = pytest.CaptureFixture[str]
@@ -32,10 +32,12 @@ def runs(lab: Path, *records: dict[str, object]) -> Path:
 
 
 def report(lab: Path, *budgets: str, output: Path | None = None, **options: object) -> ExitCode:
-    return reporting.report(
-        ReportOptions(output, budgets),
+    code = command.run(
         Options(lab=lab, **options),  # type: ignore[arg-type]
+        output=str(output or ""),
+        budget=budgets,
     )
+    return ExitCode(code)
 
 
 def test_the_page_is_written_and_its_path_is_all_that_stdout_tells(lab: Path, capsys: Told) -> None:
@@ -165,7 +167,7 @@ def test_the_command_line_takes_several_budgets(
     line = ["hashlab", "report", "--lab", str(lab), "--json", *words]
     monkeypatch.setattr(sys, "argv", line)
     with pytest.raises(SystemExit) as ending:
-        tasks.run()
+        main.main()
     assert ending.value.code == ExitCode.LAB
     document = json.loads(capsys.readouterr().out)
     assert [(one["command"], one["ok"]) for one in document["budgets"]] == [
@@ -176,7 +178,7 @@ def test_the_command_line_takes_several_budgets(
 
 def test_no_other_command_loads_what_makes_pages() -> None:
     program = (
-        "import sys, hashlab.tasks\n"
+        "import sys, hashlab.tasks, hashlab.run.execution\n"
         "print([name for name in sys.modules if 'page' in name or name == 'statistics'])"
     )
     told = subprocess.run(

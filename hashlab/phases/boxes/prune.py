@@ -37,8 +37,8 @@ def superfluous(
     return removable
 
 
-def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
-    """Promise: of this provider's boxes only those remain that a lab uses; ``dry_run`` only tells
+def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
+    """Promise: of this provider's boxes only those remain that a lab uses; ``plan`` only tells
     which would go.
     """
     boxes = all_boxes(world)
@@ -49,7 +49,7 @@ def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
         recipes_in_use=[r for r, machines in world.provider.boxes.users().items() if machines],
         folders={folder for folder in folders if folder and (Path(folder) / LAB_FILE).exists()},
     )
-    stages = _prune_stages(world, dry_run=dry_run)
+    stages = _prune_stages(world, plan=plan)
     if not removable:
         if stages:
             track.detail(stages)
@@ -59,7 +59,7 @@ def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
     for box in removable:
         with track.child("box") as step:
             said = f"{box.name} {box.version}, {size(box) / 1e6:.0f} MB"
-            if dry_run:
+            if plan:
                 step.skip(f"would be removed: {said}")
                 continue
             remove_box(world, box, step)
@@ -67,11 +67,11 @@ def prune(world: World, track: Track, _: str, *, dry_run: bool) -> None:
     freed = sum(size(box) for box in removable) / 1e6
     # What two boxes share is freed with the second only.
     told = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
-    told = f"would remove {told}" if dry_run else f"removed {told}"
+    told = f"would remove {told}" if plan else f"removed {told}"
     track.detail(f"{told}; {stages}" if stages else told)
 
 
-def _prune_stages(world: World, *, dry_run: bool) -> str:
+def _prune_stages(world: World, *, plan: bool) -> str:
     """Remove what builds of labs that are gone have left; say what, "" for nothing. A lab is there
     while its folder is, as far as a registered box of any provider knows it.
     """
@@ -84,9 +84,9 @@ def _prune_stages(world: World, *, dry_run: bool) -> str:
     gone = [name for name in engine.stages() if _owner(name) not in there]
     if not gone:
         return ""
-    for name in [] if dry_run else gone:
+    for name in [] if plan else gone:
         engine.remove_image(name)
-    done = "would remove" if dry_run else "removed"
+    done = "would remove" if plan else "removed"
     return f"{done} {len(gone)} images of build stages of labs that are gone"
 
 

@@ -75,12 +75,12 @@ def find(world: World, name: str) -> SnapshotManifest:
         raise LabError(
             f"snapshot {name} is broken: its manifest cannot be read",
             where=str(path),
-            next_step=f"hashlab snapshots --remove {name}",
+            next_step=f"hashlab snapshots prune {name}",
         )
     told = remark(world, manifest)
     if told:
         broken = told.startswith("broken")
-        step = f"hashlab snapshots --remove {name}" if broken else "hashlab snapshots lists all"
+        step = f"hashlab snapshots prune {name}" if broken else "hashlab snapshots lists all"
         raise LabError(
             f"snapshot {name} is {told}",
             where=str(path),

@@ -20,7 +20,7 @@ def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     if is_file(world.state.manifest(name)):
         raise UsageError(
             f"there is a snapshot {name!r} already",
-            next_step=f"take another name, or: hashlab snapshots --remove {name}",
+            next_step=f"take another name, or: hashlab snapshots prune {name}",
         )
     instant = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     taken = snapshots.take(world.lab, name, track=track)

@@ -100,7 +100,7 @@ def compare(shell: VolumeShell, lab: Lab, manifest: SnapshotManifest) -> None:
     if wrong:
         raise LabError(
             f"snapshot {manifest.name} is broken: {'; '.join(wrong)}",
-            next_step=f"hashlab snapshots --remove {manifest.name}",
+            next_step=f"hashlab snapshots prune {manifest.name}",
         )
 
 

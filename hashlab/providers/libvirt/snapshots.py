@@ -208,7 +208,7 @@ class LibvirtSnapshots:
             if file_digest(copy) != machine.parts["sha256"]:
                 raise LabError(
                     f"snapshot {manifest.name} is broken: {copy} has changed since it was taken",
-                    next_step=f"hashlab snapshots --remove {manifest.name}",
+                    next_step=f"hashlab snapshots prune {manifest.name}",
                 )
 
     def _recreate(

@@ -196,7 +196,7 @@ class VirtualBoxSnapshots:
         if lost:
             raise LabError(
                 f"snapshot {manifest.name} is broken: {'; '.join(lost)}",
-                next_step=f"hashlab snapshots --remove {manifest.name}, then hashlab dev",
+                next_step=f"hashlab snapshots prune {manifest.name}, then hashlab dev",
             )
         if subnet != manifest.subnet:
             raise LabError(
@@ -248,7 +248,7 @@ class VirtualBoxSnapshots:
                     f"VirtualBox cannot remove snapshot {name} yet: it is the base "
                     f"of several states, among them {later}",
                     where=machine,
-                    next_step=f"hashlab snapshots --remove each of {later}; then {name} again",
+                    next_step=f"hashlab snapshots prune each of {later}; then {name} again",
                 )
         for machine, snapshot in marked:
             self._vbox.delete_snapshot(machine, snapshot.id)

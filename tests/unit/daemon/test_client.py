@@ -61,7 +61,7 @@ def listener(lab: Path) -> Iterator[Listener]:
 
 
 def test_a_daemon_of_ones_own_is_asked(listener: Listener) -> None:
-    assert client.ask(["status"]) == 7
+    assert client.ask("status", {"lab": ""}) == 7
     assert b"environ" in listener.received
 
 
@@ -69,7 +69,7 @@ def test_a_process_of_another_user_is_sent_nothing(
     listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "_user_behind", lambda wire: os.geteuid() + 1)
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None
     assert listener.met.wait(5)
     assert listener.received == b""
 
@@ -84,7 +84,7 @@ def test_the_kernel_tells_whose_process_listens(listener: Listener, lab: Path) -
 def test_a_link_to_another_programs_socket_is_not_followed(lab: Path, tmp_path: Path) -> None:
     other = Listener(tmp_path / "agent.sock")
     (lab / ".hashlab" / client.SOCKET).symlink_to(tmp_path / "agent.sock")
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None
     assert not other.met.wait(0.05)
     other.close()
 
@@ -93,13 +93,13 @@ def test_a_lab_that_is_not_trusted_is_not_asked_about(
     listener: Listener, lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab.chmod(0o777)
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None
     monkeypatch.setenv("HASHLAB_SAFE_DIRECTORY", str(lab))
-    assert client.ask(["status"]) == 7
+    assert client.ask("status", {"lab": ""}) == 7
 
 
 def test_a_state_folder_that_is_a_link_is_not_entered(lab: Path, tmp_path: Path) -> None:
     (lab / ".hashlab").rename(tmp_path / "elsewhere")
     (lab / ".hashlab").symlink_to(tmp_path / "elsewhere")
-    assert client.ask(["status"]) is None
+    assert client.ask("status", {"lab": ""}) is None
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == [".gitignore"]

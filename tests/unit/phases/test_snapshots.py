@@ -100,7 +100,7 @@ def test_a_name_is_given_once(outside: Outside) -> None:
     taken(outside)
     error = refused(outside, workflows.snapshot("first"))
     assert error.exit_code == ExitCode.CONFIG
-    assert "hashlab snapshots --remove first" in error.next_step
+    assert "hashlab snapshots prune first" in error.next_step
 
 
 def test_no_snapshot_is_taken_of_a_machine_that_does_not_run(outside: Outside) -> None:
@@ -349,7 +349,7 @@ def test_a_snapshot_of_which_a_part_is_gone_is_refused(outside: Outside) -> None
     del outside.provider.snapshots.parts["first"]["web"]
     error = refused(outside, workflows.restore("first"))
     assert error.what == "snapshot first is broken: volume web is gone"
-    assert error.next_step == "hashlab snapshots --remove first; the lab is as it was"
+    assert error.next_step == "hashlab snapshots prune first; the lab is as it was"
 
 
 def test_a_spoilt_snapshot_is_refused_and_the_next_dev_finds_the_lab_as_it_was(

@@ -413,7 +413,7 @@ def test_a_changed_copy_is_named_before_anything_is_removed(
     announced: list[bool] = []
     with pytest.raises(LabError, match=r"snapshot first is broken: \S+spare\.qcow2 ") as caught:
         restore(snapshots, laptop, manifest, track, about_to_change=announced.append)
-    assert caught.value.next_step == "hashlab snapshots --remove first"
+    assert caught.value.next_step == "hashlab snapshots prune first"
     assert announced == []
     assert changes(laptop) == []
     assert states(laptop) == {"running"}

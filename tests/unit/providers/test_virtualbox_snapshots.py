@@ -307,7 +307,7 @@ def test_a_recreated_machine_does_not_belong_to_the_snapshot_and_nothing_changes
     changed: list[str] = []
     with pytest.raises(LabError, match=r"snapshot first is broken: .* gone: web\n") as failure:
         restore(provider, lab, manifest, track, about_to_change=lambda _: changed.append("yes"))
-    assert failure.value.next_step == "hashlab snapshots --remove first, then hashlab dev"
+    assert failure.value.next_step == "hashlab snapshots prune first, then hashlab dev"
     assert (changed, commands(runner)) == ([], [])
 
 

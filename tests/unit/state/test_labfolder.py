@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.state.labfolder import example, named_by, nearest
+from hashlab.state.labfolder import chosen, example, nearest
 
 
 @pytest.fixture
@@ -34,45 +34,27 @@ def test_a_folder_named_like_the_file_is_no_lab(lab: Path) -> None:
     assert nearest(str(lab / "site")) == str(lab)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--lab", "{}"],
-        ["--lab={}"],
-        ["-l", "{}"],
-        ["--json", "--lab", "{}", "--provider", "docker"],
-    ],
-)
 @pytest.mark.parametrize("typed", ["lab", "../{name}/lab", "lab/site/..", "lab/", "{absolute}"])
-def test_a_lab_that_is_named_counts_from_where_one_stands(
-    lab: Path, words: list[str], typed: str
-) -> None:
+def test_a_lab_that_is_named_counts_from_the_current_folder(lab: Path, typed: str) -> None:
     place = typed.format(name=lab.parent.name, absolute=lab)
-    line = ["status", *(word.format(place) for word in words)]
-    assert named_by(line, str(lab.parent)) == str(lab)
-
-
-def test_the_first_of_two_names_counts_and_words_like_it_do_not(lab: Path) -> None:
-    here = str(lab)
-    assert named_by(["status", "--lab", "a", "--lab", "b"], here) == f"{here}/a"
-    assert named_by(["status", "--label", "x", "--provider=--lab"], here) == here
+    assert chosen(place, str(lab.parent)) == str(lab)
 
 
 def test_without_a_name_the_lab_is_the_nearest(lab: Path) -> None:
-    assert named_by(["status"], str(lab / "site")) == str(lab)
-    assert named_by(["status"], str(lab.parent)) is None
+    assert chosen("", str(lab / "site")) == str(lab)
+    assert chosen("", str(lab.parent)) is None
 
 
 def test_in_hashlabs_own_folder_the_example_is_the_lab(tmp_path: Path) -> None:
     here = str(tmp_path)
-    assert named_by([], here) is None
+    assert chosen("", here) is None
     (tmp_path / "hashlab/run").mkdir(parents=True)
     (tmp_path / "hashlab/run/wiring.py").write_text("")
     folder = tmp_path / "examples/hash-collision"
     folder.mkdir(parents=True)
     assert example(here) is None
     (folder / "hashlab.toml").write_text("")
-    assert example(here) == named_by([], here) == str(folder)
+    assert example(here) == chosen("", here) == str(folder)
     (tmp_path / "hashlab.toml").write_text("")
     assert example(here) is None
-    assert named_by([], here) == here
+    assert chosen("", here) == here

@@ -119,18 +119,18 @@ def test_a_box_goes_only_when_no_lab_uses_it(
 def test_prune_removes_a_box_once_its_machines_are_replaced(outside: Outside) -> None:
     two_boxes(outside)
     (outside.lab.folder / "hashlab.toml").write_text("")
-    assert rows(go(outside, workflows.box_prune(dry_run=False)), "prune")[0].status == "skipped"
+    assert rows(go(outside, workflows.box_prune(plan=False)), "prune")[0].status == "skipped"
     go(outside, workflows.DESTROY)
-    result = go(outside, workflows.box_prune(dry_run=False))
+    result = go(outside, workflows.box_prune(plan=False))
     assert "removed 1 of 2 boxes, up to 700 MB" in rows(result, "prune")[0].detail
     [left] = registered_boxes(outside.world())
     assert set(outside.stores) == {left.recipe}
 
 
-def test_a_dry_run_only_tells(outside: Outside) -> None:
+def test_a_plan_only_tells(outside: Outside) -> None:
     two_boxes(outside)
     go(outside, workflows.DESTROY)
-    result = go(outside, workflows.box_prune(dry_run=True))
+    result = go(outside, workflows.box_prune(plan=True))
     assert "would remove 1 of 2" in rows(result, "prune")[0].detail
     assert outside.faults.changes() == []
     assert len(registered_boxes(outside.world())) == 2
@@ -141,14 +141,14 @@ def test_the_boxes_of_a_lab_that_was_deleted_go(outside: Outside) -> None:
     gone = outside.lab.folder
     [kept] = registered_boxes(outside.world())
     outside.provider.system = "system 2"
-    result = go(outside, workflows.box_prune(dry_run=True))
+    result = go(outside, workflows.box_prune(plan=True))
     assert not (gone / "hashlab.toml").exists()
     assert kept.version in rows(result, "box")[0].detail
 
 
 def test_without_boxes_there_is_nothing_to_prune(outside: Outside) -> None:
     shutil.rmtree(outside.environ["VAGRANT_HOME"], ignore_errors=True)
-    result = go(outside, workflows.box_prune(dry_run=False))
+    result = go(outside, workflows.box_prune(plan=False))
     assert rows(result, "prune")[0].detail == "there are no boxes"
 
 
@@ -166,8 +166,8 @@ def test_build_stages_of_labs_that_are_gone_go_and_those_of_others_stay(
     gone = "hashlab-stage/gone-123456:c-0"
     for name in (own, others, gone):
         outside.laptop.images[name] = {}
-    result = go(outside, workflows.box_prune(dry_run=True))
+    result = go(outside, workflows.box_prune(plan=True))
     assert "would remove 1 images of build stages" in rows(result, "prune")[0].detail
     assert outside.laptop.stages() == sorted([own, others, gone])
-    go(outside, workflows.box_prune(dry_run=False))
+    go(outside, workflows.box_prune(plan=False))
     assert outside.laptop.stages() == sorted([own, others])

@@ -1,0 +1,1 @@
+"""The command line: parses it, asks the lab's background process, else runs the command here."""

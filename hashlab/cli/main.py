@@ -1,0 +1,53 @@
+"""The console script ``hashlab``: one command line, from its words to an exit code.
+
+A command that the lab's background process may run is handed over to it; what does the work is
+imported only if it runs here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from hashlab import __version__
+from hashlab.cli.parser import parse
+from hashlab.commands import JSON, VERSION, Command, Misuse
+from hashlab.daemon import client
+
+VERSION_WORDS = (f"--{VERSION.name}", f"-{VERSION.short}")
+# What a shell reports for a program whose reader went away.
+BROKEN_PIPE = 141
+
+
+def main() -> None:
+    """Run the command line of this process; ends with SystemExit."""
+    argv = sys.argv[1:]
+    if argv and argv[0] in VERSION_WORDS:
+        sys.stdout.write(f"hashlab {__version__}\n")
+        sys.exit(0)
+    try:
+        sys.exit(run(*parse(argv)))
+    except Misuse as wrong:
+        sys.exit(refuse(wrong, argv))
+
+
+def run(command: Command, values: Mapping[str, object]) -> int:
+    """Run a command, in the lab's background process if that may and does; return its exit code."""
+    try:
+        code = client.ask(command.name, values) if command.warm else None
+        return command.execute(values) if code is None else code
+    except KeyboardInterrupt:  # outside of what a run guards
+        return client.INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout, such as head, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def refuse(wrong: Misuse, argv: Sequence[str]) -> int:
+    """Report a command line that makes no sense, as every failure is reported."""
+    from hashlab.errors import UsageError
+    from hashlab.run.execution import Options, fail
+
+    json = f"--{JSON.name}" in argv or f"-{JSON.short}" in argv
+    return fail(UsageError(wrong.what, next_step=wrong.next_step), Options(json=json))

@@ -1,0 +1,295 @@
+"""`hashlab completion SHELL`: a shell's completion of hashlab, made from the table."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from hashlab.commands import COMMON, HELP, NAMES, VERSION, Argument, Command, Option, load, unknown
+from hashlab.state.labfolder import FILE, chosen
+from hashlab.state.private import STATE, folder
+
+SHELLS = ("bash", "zsh", "fish")
+# What a script asks for while a person types.
+DYNAMIC = ("machines", "snapshots")
+
+COMMAND = Command(
+    "Print the completion of hashlab for bash, zsh or fish.",
+    text="The script completes commands, options and their values, and the names of the lab's "
+    "machines and snapshots, which it gets by: hashlab completion machines, or snapshots.",
+    examples=[
+        ("In ~/.bashrc", "source <(hashlab completion bash)"),
+        ("In ~/.zshrc, after compinit", "source <(hashlab completion zsh)"),
+        (
+            "For fish, once",
+            "hashlab completion fish > ~/.config/fish/completions/hashlab.fish",
+        ),
+    ],
+    exits=(0, 2),
+    arguments=[Argument("shell", "The shell, or the names to print.", choices=(*SHELLS, *DYNAMIC))],
+    common=(),
+)
+
+
+def run(*, shell: str) -> int:
+    """Print a script, or the names that one asks for."""
+    if shell not in (*SHELLS, *DYNAMIC):
+        what, help = f"unknown shell {shell!r}", f"one of: {', '.join(SHELLS)}"
+        raise unknown(what, shell, SHELLS, typed="hashlab completion ", help=help)
+    makers = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+    if shell in makers:
+        sys.stdout.write(makers[shell]())
+    else:
+        for name in _machines() if shell == "machines" else _snapshots():
+            sys.stdout.write(f"{name}\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _machines() -> Iterable[str]:
+    """Names of the machines in the nearest hashlab.toml; none if it cannot be read."""
+    import tomllib
+
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        lab = chosen("", os.getcwd())
+        with open(os.path.join(lab or "", FILE), "rb") as stream:
+            return [name for name in tomllib.load(stream)["machines"] if _is_plain(name)]
+    return []
+
+
+def _snapshots() -> Iterable[str]:
+    """Names of the lab's snapshots on all providers; none if they cannot be read."""
+    found: set[str] = set()
+    with suppress(OSError):
+        state = os.path.join(chosen("", os.getcwd()) or "", STATE)
+        for provider in os.listdir(state):
+            with suppress(OSError), folder(os.path.join(state, provider, "snapshots")) as opened:
+                files = [name for name in os.listdir(opened) if name.endswith(".json")]
+                found |= {name.removesuffix(".json") for name in files if _is_plain(name)}
+    return sorted(found)
+
+
+def _is_plain(name: str) -> bool:
+    """True for a name that no shell expands: bash runs ``$(...)`` in words to choose from."""
+    return name.replace("-", "").replace("_", "").replace(".", "").isalnum()
+
+
+def _commands() -> list[Command]:
+    return [load(name) for name in NAMES]
+
+
+def _with_value() -> dict[str, Option]:
+    """All options that take a value, by name; one name means the same in all commands."""
+    options = [option for command in _commands() for option in command.options if option.value]
+    return {option.name: option for option in options}
+
+
+def _typed(option: Option) -> list[str]:
+    return [f"--{option.name}", *([f"-{option.short}"] if option.short else [])]
+
+
+def _offered(command: Command | None) -> list[tuple[str, str]]:
+    """Words that may follow a command, or "hashlab" alone, with their help."""
+    start = f"{command.name} " if command else ""
+    subs = [name.removeprefix(start) for name in NAMES if name.startswith(start)]
+    words = [(sub, load(start + sub).summary) for sub in subs if " " not in sub]
+    for argument in command.arguments if command else ():
+        words += [(choice, argument.help) for choice in argument.choices]
+        if argument.complete == "command":
+            words += [(name, load(name).summary) for name in NAMES if " " not in name]
+    options = (*command.options, HELP) if command else (*COMMON, HELP, VERSION)
+    return words + [(f"--{option.name}", option.help) for option in options]
+
+
+def _completed(command: Command) -> str:
+    """How the command's argument is completed: "machine", "snapshot", "file" or ""."""
+    kinds = [argument.complete for argument in command.arguments]
+    return kinds[0] if kinds and kinds[0] != "command" else ""
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+# The loop that bash and zsh share: it finds the command in the words before the current one.
+LOOP = """\
+    for ((i = FIRST; i < CURRENT_INDEX; i++)); do
+        word=${WORDS[i]}
+        case "$word" in
+            VALUED) ((i++)); continue ;;
+        esac
+        case "$command $word" in
+NAMES
+        esac
+    done
+"""
+
+
+def _loop(first: str, current: str, words: str) -> str:
+    valued = "|".join(typed for option in _with_value().values() for typed in _typed(option))
+    cases = []
+    for name in NAMES:
+        start, _, last = name.rpartition(" ")
+        cases.append(f'            "{start} {last}") command="{name}" ;;')
+    text = LOOP.replace("FIRST", first).replace("CURRENT_INDEX", current).replace("WORDS", words)
+    return text.replace("VALUED", valued).replace("NAMES", "\n".join(cases))
+
+
+BASH_KINDS = {
+    "file": "_hashlab_files -f",
+    "folder": "_hashlab_files -d",
+    "machine": 'offered="$(hashlab completion machines 2> /dev/null)"',
+    "snapshot": 'offered="$(hashlab completion snapshots 2> /dev/null)"',
+    "": ":",
+}
+
+
+def _bash() -> str:
+    values, commands = [], []
+    for option in _with_value().values():
+        does = f'offered="{" ".join(option.choices)}"' if option.choices else ""
+        does = does or BASH_KINDS[option.complete]
+        values.append(f"        {'|'.join(_typed(option))}) {does} ;;")
+    for command in [None, *_commands()]:
+        words = " ".join(word for word, _ in _offered(command))
+        kind = _completed(command) if command else ""
+        also = {"": "", "file": "; _hashlab_files -f"}.get(kind)
+        also = f'; offered+=" $(hashlab completion {kind}s 2> /dev/null)"' if also is None else also
+        name = command.name if command else ""
+        commands.append(f'                "{name}") offered="{words}"{also} ;;')
+    return "\n".join(
+        [
+            "# Completion of hashlab for bash: source <(hashlab completion bash)",
+            "_hashlab_files() {",
+            "    compopt -o filenames 2> /dev/null",
+            "    local IFS=$'\\n'",
+            '    COMPREPLY+=($(compgen "$1" -- "$current"))',
+            "}",
+            "_hashlab() {",
+            "    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}",
+            '    local command="" offered="" word i',
+            "    COMPREPLY=()",
+            _loop("1", "COMP_CWORD", "COMP_WORDS").rstrip(),
+            '    case "$previous" in',
+            *values,
+            "        *)",
+            '            case "$command" in',
+            *commands,
+            "            esac",
+            "            ;;",
+            "    esac",
+            '    COMPREPLY+=($(compgen -W "$offered" -- "$current"))',
+            "}",
+            "complete -F _hashlab hashlab",
+            "",
+        ]
+    )
+
+
+ZSH_KINDS = {
+    "file": "_files",
+    "folder": "_files -/",
+    "machine": 'offered=(${(f)"$(hashlab completion machines 2> /dev/null)"})',
+    "snapshot": 'offered=(${(f)"$(hashlab completion snapshots 2> /dev/null)"})',
+    "": "",
+}
+
+
+def _zsh() -> str:
+    values, commands = [], []
+    for option in _with_value().values():
+        does = f"offered=({' '.join(option.choices)})" if option.choices else ""
+        does = does or ZSH_KINDS[option.complete] or ":"
+        values.append(f"        {'|'.join(_typed(option))}) {does} ;;")
+    for command in [None, *_commands()]:
+        words = [
+            _quoted(f"{word}:{text.replace(':', chr(92) + ':')}")
+            for word, text in _offered(command)
+        ]
+        name = command.name if command else ""
+        kind = ZSH_KINDS[_completed(command)] if command else ""
+        also = f"; {kind.replace('offered=', 'offered+=')}" if kind else ""
+        commands.append(f'                "{name}") offered=({" ".join(words)}){also} ;;')
+    return "\n".join(
+        [
+            "#compdef hashlab",
+            "# Completion of hashlab for zsh, after compinit: source <(hashlab completion zsh)",
+            "_hashlab() {",
+            '    local command="" word previous=${words[CURRENT-1]} i',
+            "    local -a offered",
+            _loop("2", "CURRENT", "words").rstrip(),
+            '    case "$previous" in',
+            *values,
+            "        *)",
+            '            case "$command" in',
+            *commands,
+            "            esac",
+            "            ;;",
+            "    esac",
+            "    (( $#offered )) && _describe hashlab offered",
+            "}",
+            "compdef _hashlab hashlab",
+            "",
+        ]
+    )
+
+
+FISH_KINDS = {
+    "file": "-r -F",
+    "folder": "-x -a '(__fish_complete_directories)'",
+    "machine": "-x -a '(hashlab completion machines 2> /dev/null)'",
+    "snapshot": "-x -a '(hashlab completion snapshots 2> /dev/null)'",
+    "": "-x",
+}
+
+
+def _fish() -> str:
+    valued = " ".join(typed for option in _with_value().values() for typed in _typed(option))
+    lines = [
+        "# Completion of hashlab for fish: hashlab completion fish | source",
+        "function __hashlab_command",
+        '    set -l command ""',
+        "    set -l skip 0",
+        "    for word in (commandline -opc)[2..-1]",
+        "        if test $skip = 1",
+        "            set skip 0",
+        f"        else if contains -- $word {valued}",
+        "            set skip 1",
+        f'        else if contains -- (string trim -- "$command $word") {_fish_words(NAMES)}',
+        '            set command (string trim -- "$command $word")',
+        "        end",
+        "    end",
+        "    echo $command",
+        "end",
+        "complete -c hashlab -f",
+    ]
+    for command in [None, *_commands()]:
+        name = command.name if command else ""
+        start = f"complete -c hashlab -n 'test (__hashlab_command) = \"{name}\"'"
+        for word, text in _offered(command):
+            if not word.startswith("-"):
+                lines.append(f"{start} -a {word} -d {_fish_word(text)}")
+        kind = _completed(command) if command else ""
+        if kind:
+            lines.append(f"{start} {FISH_KINDS[kind].removeprefix('-r ').removeprefix('-x ')}")
+        for option in (*command.options, HELP) if command else (*COMMON, HELP, VERSION):
+            lines.append(f"{start} {_fish_option(option)}")
+    return "\n".join([*lines, ""])
+
+
+def _fish_option(option: Option) -> str:
+    short = f" -s {option.short}" if option.short else ""
+    choices = f" -x -a {_fish_word(' '.join(option.choices))}" if option.choices else ""
+    value = (choices or f" {FISH_KINDS[option.complete]}") if option.value else ""
+    return f"-l {option.name}{short}{value} -d {_fish_word(option.help)}"
+
+
+def _fish_words(words: Sequence[str]) -> str:
+    return " ".join(map(_fish_word, words))
+
+
+def _fish_word(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,60 @@
+"""`hashlab destroy`: remove a lab's machines and its data."""
+
+from __future__ import annotations
+
+import sys
+
+from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option
+
+if TYPE_CHECKING:
+    from hashlab.run.execution import Options
+
+COMMAND = Command(
+    "Remove the lab's machines and data; snapshots stay.",
+    text="Removes machines, volumes, networks, keys and secrets of the lab, then checks that "
+    "nothing is left. On a terminal it asks first.",
+    examples=[
+        ("Remove the lab without a question", "hashlab destroy --yes"),
+        ("Remove its box and images too", "hashlab destroy --box"),
+    ],
+    exits=RUN_EXITS,
+    options=[
+        Option("yes", "Do not ask, even on a terminal.", short="y"),
+        Option("box", "Also remove the box and its images."),
+    ],
+)
+
+
+def run(options: Options, *, yes: bool, box: bool) -> int:
+    """Remove the lab, and end its background process."""
+    from contextlib import suppress
+
+    from hashlab.daemon import client
+    from hashlab.errors import HashlabError
+    from hashlab.run import execution, workflows
+    from hashlab.run.labs import lab_folder
+
+    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+        try:
+            _confirm(options, box=box)
+        except HashlabError as error:
+            return execution.fail(error, options)
+    code = execution.run("destroy", workflows.DESTROY_BOX if box else workflows.DESTROY, options)
+    with suppress(HashlabError):  # the run has reported a lab that could not be opened
+        client.stop(str(lab_folder(options.lab)))
+    return code
+
+
+def _confirm(options: Options, *, box: bool) -> None:
+    """Ask on the terminal. Raises Interrupted unless the answer is yes."""
+    from hashlab.errors import Interrupted
+    from hashlab.run.labs import read_lab
+
+    lab = read_lab(options.lab, options.provider)
+    number = len(lab.machines)
+    machines = f"{number} machine{'' if number == 1 else 's'}"
+    what = f"{machines}, its box and its data" if box else f"{machines} and its data"
+    sys.stderr.write(f"Delete lab {lab.name} with {what}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Interrupted("not confirmed: nothing was deleted")

@@ -1,0 +1,61 @@
+"""`hashlab dev`: boot the machines and start the application on them."""
+
+from __future__ import annotations
+
+from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hashlab.phases.world import World
+    from hashlab.run.execution import Options, Workflow
+
+COMMAND = Command(
+    "Boot the machines and start the application with its data.",
+    text="Builds what is missing, boots the machines that do not run, starts the services, proves "
+    "that they run what was built, loads sample data and runs the application's test. A second run "
+    "changes nothing: machines and containers that are as they should be are "
+    "left alone.",
+    examples=[
+        ("Boot the lab on real virtual machines", "hashlab dev --provider libvirt"),
+        ("Replace machines that were made from an older box", "hashlab dev --replace"),
+        ("Start where a snapshot was taken", "hashlab dev --from before-migration"),
+    ],
+    exits=RUN_EXITS,
+    options=[
+        Option("replace", "Replace stale machines one by one; the data of named volumes stay."),
+        Option(
+            "from",
+            "Make the machines from this snapshot, with its data.",
+            value="NAME",
+            complete="snapshot",
+            key="snapshot",
+        ),
+    ],
+)
+
+
+def run(options: Options, *, replace: bool, snapshot: str) -> int:
+    """Boot a lab, replace its stale machines, or make it from a snapshot."""
+    from hashlab.errors import UsageError
+    from hashlab.run import execution, workflows
+
+    if snapshot and replace:
+        error = UsageError(
+            "--from and --replace exclude each other", next_step="leave out one of them"
+        )
+        return execution.fail(error, options)
+    if snapshot:
+        return execution.run("dev-from", workflows.dev_from(snapshot), options)
+    if replace:
+        return execution.run_several("dev-replace", _replacements, options)
+    return execution.run("dev", workflows.DEV, options)
+
+
+def _replacements(world: World) -> Sequence[Workflow]:
+    """One workflow per stale machine, so that the application answers again after each."""
+    from hashlab.phases.kept_data import stale_machines
+    from hashlab.run import workflows
+
+    stale = stale_machines(world)
+    return [workflows.replacing(machine) for machine in stale] or [workflows.DEV]
