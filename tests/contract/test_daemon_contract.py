@@ -287,7 +287,7 @@ def test_changed_code_ends_the_daemon_and_a_bug_is_shown(lab: Bench, tmp_path: P
     assert lab.daemon == first
     module = own / "phases/status.py"
     good = module.read_text()
-    bad = good.replace('"lab": world.lab.name,', '"lab": 1 // 0,')
+    bad = good.replace("lab=world.lab.name,", "lab=1 // 0,")
     assert bad != good
     module.write_text(bad)
     for _ in range(2):  # after a bug the daemon may be in any state, so it is not used again
