@@ -1,12 +1,16 @@
 """Times the life of a lab on this machine and holds it against the figures hashlab promises.
 
-    python bench/lifecycle.py [--rounds 5] [--json FILE] [--init-box]
+    python bench/lifecycle.py [--rounds 5] [--json FILE] [--init-box] [--images plain|packed]
 
 Works on a copy of examples/hash-collision in a temporary folder. Every round runs, in turn: a bare
 `vagrant up` of the same machines, `hashlab dev` from the registered box, `refresh` with nothing
 changed, after an edit of one Java class, after an edit of one static file, and `destroy`. Figures
 are medians over the rounds, from the shell's prompt to the shell's prompt; ratios are taken within
 one run. Needs a lab-capable machine with no other lab on it.
+
+`--images packed` replaces the example's images by those of bench/packed-images: without a
+distribution, with a RabbitMQ that was started once and a PostgreSQL cluster that was made while the
+image was built.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from pathlib import Path
 
 from measure import HASHLAB, Measured, Target, copy_example, hashlab, show, timed, write
 
+PACKED_IMAGES = Path(__file__).parent / "packed-images"
 JAVA_FILE = "user/src/main/java/hashcollision/user/Users.java"
 
 # What hashlab's Vagrantfile does for speed, and what stands there without it.
@@ -134,10 +139,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--init-box", action="store_true", help="time init-box from nothing too")
+    parser.add_argument("--images", choices=("plain", "packed"), default="plain")
     arguments = parser.parse_args()
     measured = Measured()
     with tempfile.TemporaryDirectory(prefix="hashlab-bench-") as folder:
         lab = copy_example(Path(folder))
+        if arguments.images == "packed":
+            shutil.copytree(PACKED_IMAGES, lab / "images", dirs_exist_ok=True)
         try:
             vagrantfile = prepare(measured, lab, arguments.init_box)
             for number in range(1, arguments.rounds + 1):
