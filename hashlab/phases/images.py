@@ -17,7 +17,7 @@ PULLED = "pulled"
 
 
 def image_inputs(world: World, image: Image) -> str:
-    """Hash of everything an image is built from; ``pulled`` for one that is only named."""
+    """Return the hash of everything an image is built from; ``pulled`` if it is not built."""
     build = image.build
     if build is None:
         return PULLED
@@ -30,14 +30,14 @@ def _inputs(build: Build, context: BuildContext) -> str:
 
 
 def hash_images(world: World, track: Track, _: str) -> None:
-    """Promise: the facts hold the inputs' hash of every image of the Compose file."""
+    """Promise: the facts hold the hash of the inputs of every image of the Compose file."""
     for image in world.lab.images:
         world.facts.images.inputs[image.name] = image_inputs(world, image)
     track.detail(f"{len(world.lab.images)} images")
 
 
 def satisfied(labels: Mapping[str, str] | None, inputs: str) -> bool:
-    """Whether an image with these labels (None: it is not there) is what ``inputs`` make."""
+    """Return whether an image with these labels (None: no image) was built from ``inputs``."""
     if labels is None:
         return False
     return inputs == PULLED or labels.get(INPUTS_LABEL) == inputs
@@ -52,10 +52,10 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     inputs = world.facts.images.inputs
     missing = [name for name in needed if not satisfied(there.get(name), inputs[name])]
     if not missing:
-        track.skip(f"{len(needed)} there")
+        track.skip(f"{len(needed)} up to date")
         return
     world.because(*(Cause(f"image {name}") for name in missing))
-    with world.lock:  # two machines may miss the same image: it is built once
+    with world.lock:  # several machines may lack the same image: it is built once
         build_images(world, missing, track)
     chunks = world.laptop_engine().save_images(missing)
     world.link(machine).engine.load_images(_counted(chunks, track))
@@ -73,7 +73,7 @@ def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:
 
 
 def build_images(world: World, names: list[str], track: Track) -> list[str]:
-    """Build or pull those of the images that the laptop's engine lacks; return their names."""
+    """Build or pull the images that the laptop's engine lacks; return their names."""
     engine = world.laptop_engine()
     there = engine.image_labels(names)
     inputs = world.facts.images.inputs
@@ -100,13 +100,13 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
 
 
 def _same_context(world: World, name: str, build: Build) -> BuildContext:
-    """Return what to build an image from. Raises FilesChanged if it is not what this run hashed,
-    for a label must never name other inputs than the image was built from.
+    """Return the context to build an image from. Raises FilesChanged if it changed since this run
+    hashed it: a label must never name other inputs than the image was built from.
     """
     context = world.build_context(build)
     if _inputs(build, context) != world.facts.images.inputs[name]:
         raise FilesChanged(
-            f"what image {name} is built from changed during the run",
+            f"the inputs of image {name} changed during the run",
             where=str(build.context),
             next_step="run it again",
         )

@@ -14,18 +14,18 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState, Link
 
-# The engines look for a member they have lost once a minute, and exchange what they know of names
-# twice a minute: the manager's names were back 61 s after its engine was restarted.
+# Engines look for a lost member once a minute, and exchange names twice a minute: the manager's
+# names were back 61 s after its engine was restarted.
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 1.0
-# The first few looks follow each other quickly: what has just started is known in a moment.
+# The first polls follow each other quickly: names of new containers are known in a moment.
 FIRST_POLL_SECONDS = 0.1
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Astray:
-    """A name that does not lead to its service: where from, and what is ``found`` instead."""
+    """A name that does not lead to its service on a machine. ``found``: where it leads to."""
 
     machine: str
     name: str
@@ -38,8 +38,8 @@ class Astray:
 
 
 def await_names(world: World, track: Track, _: str) -> None:
-    """Promise: from every machine that answers and runs a service, the name of each service leads
-    to its containers, all of them and nothing else. Waits, and fails after two minutes.
+    """Promise: on every machine that answers and runs a service, the name of each service leads to
+    all of its containers and to nothing else. Waits for that; fails after two minutes.
     """
     started = time.monotonic()
     limit = WAIT_SECONDS * world.provider.time_factor
@@ -60,15 +60,15 @@ def await_names(world: World, track: Track, _: str) -> None:
 def astray(
     world: World, containers: Mapping[str, list[ContainerState]], track: Track
 ) -> list[Astray]:
-    """Return each name that does not lead to its service, as seen from one machine.
+    """Return the names that do not lead to their service, for each machine.
 
-    ``containers``: those of each machine. A service none of whose containers runs has no name.
+    ``containers``: by machine. A service of which no container runs has no name.
     """
     places = _places(world, containers)
     askers = {
         machine: asker.pid
-        for machine, there in containers.items()
-        if (asker := _asker(world, there)) and machine in world.facts.machines.links
+        for machine, present in containers.items()
+        if (asker := _asker(world, present)) and machine in world.facts.machines.links
     }
     answers = parallel(
         askers, lambda machine: ask(world.link(machine), askers[machine], places), track.cancel
@@ -82,9 +82,9 @@ def astray(
 
 
 def ask(link: Link, pid: int, names: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Return the IPv4 addresses of the names that a process in a container would find.
+    """Return the IPv4 addresses to which names lead for a process in a container.
 
-    Raises LabError when the machine cannot be asked.
+    Raises LabError if the machine cannot be asked.
     """
     done = link.shell.run(["sudo", "sh", "-c", ASK_NAMES, "sh", str(pid), *names])
     if done.code != 0:
@@ -95,7 +95,7 @@ def ask(link: Link, pid: int, names: Iterable[str]) -> dict[str, frozenset[str]]
 
 
 def parse_answers(text: str) -> dict[str, frozenset[str]]:
-    """Read what `getent ahostsv4` printed: only the first line of a name has it. Pure."""
+    """Read the output of `getent ahostsv4`, in which only the first line of a name has it. Pure."""
     found: dict[str, frozenset[str]] = {}
     name = ""
     for line in text.splitlines():
@@ -109,20 +109,21 @@ def parse_answers(text: str) -> dict[str, frozenset[str]]:
 def _places(
     world: World, containers: Mapping[str, list[ContainerState]]
 ) -> dict[str, frozenset[str]]:
-    """The addresses of each service's containers that run, by the service's name."""
+    """Return the addresses of each service's running containers, by the service's name."""
     overlay, found = world.lab.overlay, dict[str, frozenset[str]]()
-    for there in containers.values():
-        for one in there:
-            name, address = one.labels.get(SERVICE_LABEL, ""), one.addresses.get(overlay, "")
-            if name and address and one.state == "running":
+    for present in containers.values():
+        for container in present:
+            name = container.labels.get(SERVICE_LABEL, "")
+            address = container.addresses.get(overlay, "")
+            if name and address and container.state == "running":
                 found[name] = found.get(name, frozenset()) | {address}
     return found
 
 
-def _asker(world: World, there: list[ContainerState]) -> ContainerState | None:
-    """A container of the machine from whose place names are asked for."""
-    running = (one for one in there if one.pid and one.addresses.get(world.lab.overlay))
-    return next(running, None)
+def _asker(world: World, containers: list[ContainerState]) -> ContainerState | None:
+    """Return a running container of a machine, in whose network names are looked up."""
+    overlay = world.lab.overlay
+    return next((c for c in containers if c.pid and c.addresses.get(overlay)), None)
 
 
 def _listed(wrong: list[Astray]) -> str:

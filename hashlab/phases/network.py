@@ -47,9 +47,9 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
     # Two machines that leave another Swarm at the same moment wait for each other, and both give
     # up: see programs/free-gossip-port.sh.
     leaving = threading.Lock()
-    found: dict[Hashable, Part[World]] = {first: Part(partial(_lead, machine=first), first)}
+    found: dict[Hashable, Part[World]] = {first: Part(partial(_make_swarm, machine=first), first)}
     for name in others:
-        join = partial(_follow, machine=name, leaving=leaving)
+        join = partial(_join_swarm, machine=name, leaving=leaving)
         found[name] = Part(join, name, after=frozenset({first}))
     return found
 
@@ -62,8 +62,8 @@ def join_network(world: World, track: Track, _: str) -> None:
         track.skip("joined already")
 
 
-def _lead(world: World, track: Track, *, machine: str) -> None:
-    """Make the first machine the manager of a Swarm, and the overlay network in it."""
+def _make_swarm(world: World, track: Track, *, machine: str) -> None:
+    """Make the first machine the manager of a Swarm, and make the overlay network in it."""
     address = world.facts.machines.endpoints[machine].address
     link = world.link(machine)
     engine = link.engine
@@ -89,8 +89,8 @@ def _lead(world: World, track: Track, *, machine: str) -> None:
         world.facts.network.joined.add(machine)
 
 
-def _follow(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
-    """Let another machine join the first one's Swarm, and leave any other."""
+def _join_swarm(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
+    """Make another machine join the first machine's Swarm, and leave any other Swarm."""
     link = world.link(machine)
     engine = link.engine
     if _known_network(world, link) == world.facts.network.id:

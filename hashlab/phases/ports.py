@@ -1,4 +1,4 @@
-"""Phase ``ports``: what machines forward answers on the laptop, whoever forwards it."""
+"""Phase ``ports``: makes the machines' forwarded ports answer on the laptop."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hashlab.state.files import remove, write_json
 from hashlab.state.private import kind
 
 SSH_SECONDS = 60.0
-# A machine that is gone is noticed within 15 s; then its tunnel ends by itself.
+# A tunnel ends within 15 s after its machine is gone.
 ALIVE = ("-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3")
 
 
 def forward_ports(world: World, track: Track, _: str) -> None:
-    """Promise: every forwarded port of a machine answers on 127.0.0.1, where hashlab.toml says as
-    long as nothing else has that port: published by the provider, or by an SSH connection in the
-    background that outlives this run.
+    """Promise: every forwarded port of a machine answers on 127.0.0.1, at the port of hashlab.toml
+    unless another program uses that. The provider publishes it, or an SSH connection in the
+    background (a tunnel), which outlives this run, forwards it.
     """
     names = [machine.name for machine in world.lab.machines if machine.forwarded_ports]
-    opened = parallel(names, lambda name: _lead(world, track, name), track.cancel)
+    opened = parallel(names, lambda name: _adjust_tunnel(world, track, name), track.cancel)
     if any(opened):
         track.detail(f"{sum(opened)} opened")
     elif world.provider.publishes_ports:
@@ -32,99 +32,100 @@ def forward_ports(world: World, track: Track, _: str) -> None:
 
 
 def close_ports(world: World, track: Track) -> None:
-    """End the connections that forward ports. Fine if there are none."""
+    """End the tunnels of all machines. Fine if there are none."""
     for machine in world.machine_names():
         close_ports_of(world, track, machine)
 
 
 def close_ports_of(world: World, track: Track, machine: str) -> None:
-    """End the connection that forwards one machine's ports. Fine if there is none."""
+    """End one machine's tunnel. Fine if there is none."""
     if _is_open(world, machine):
         _ssh(world, track, machine, "-O", "exit")
-    remove(world.led_ports_file(machine))
+    remove(world.tunnel_file(machine))
 
 
 def _is_open(world: World, machine: str) -> bool:
-    """True if the socket of a machine's tunnel is there; another program may listen at a link."""
+    """Return whether a machine's tunnel has a socket. A link could lead to another program's."""
     return kind(str(world.state.ssh / _socket(machine))) not in (0, stat.S_IFLNK)
 
 
-def _lead(world: World, track: Track, machine: str) -> int:
-    """Have the connection of a machine forward what the provider does not, or elsewhere; returns
-    how many ports it was opened for, 0 if it was right already.
+def _adjust_tunnel(world: World, track: Track, machine: str) -> int:
+    """Make a machine's tunnel forward the ports that the provider does not publish as wanted.
+    Return how many ports a tunnel was opened for, 0 if it was right already.
     """
-    led = _led(world, track, machine)
-    wanted = _wanted(world, machine, led)
-    if wanted == led:
+    forwarded = _forwarded(world, track, machine)
+    wanted = _wanted(world, machine, forwarded)
+    if wanted == forwarded:
         return 0
-    if led:
+    if forwarded:
         close_ports_of(world, track, machine)
     if wanted:
         _open(world, track, machine, wanted)
-        write_json(world.led_ports_file(machine), {str(g): h for g, h in wanted.items()})
+        write_json(world.tunnel_file(machine), {str(g): h for g, h in wanted.items()})
     return len(wanted)
 
 
-def _led(world: World, track: Track, machine: str) -> dict[int, int]:
-    """What the connection of a machine forwards (guest → laptop), if it lives."""
+def _forwarded(world: World, track: Track, machine: str) -> dict[int, int]:
+    """Return the ports that a machine's tunnel forwards (guest → laptop); none without a tunnel."""
     if not _is_open(world, machine):
         return {}
     if _ssh(world, track, machine, "-O", "check"):
         return {}
-    # One that an earlier version of hashlab opened left no list.
-    return world.led_ports(machine) or dict(world.facts.machines.endpoints[machine].forwarded)
+    # A tunnel of an earlier version of hashlab has no list.
+    return world.tunnel_ports(machine) or dict(world.facts.machines.endpoints[machine].forwarded)
 
 
-def _wanted(world: World, machine: str, led: Mapping[int, int]) -> dict[int, int]:
-    """What a machine's connection should forward: the port of hashlab.toml wherever it is free,
-    else the one that the machine was made with.
+def _wanted(world: World, machine: str, forwarded: Mapping[int, int]) -> dict[int, int]:
+    """Return the ports that a machine's tunnel should forward: the port of hashlab.toml if it is
+    free, else the port that the machine was made with.
     """
     made_with = world.facts.machines.endpoints[machine].forwarded
-    found: dict[int, int] = {}
+    wanted: dict[int, int] = {}
     for port in world.machine(machine).forwarded_ports:
         published = made_with.get(port.guest) if world.provider.publishes_ports else None
         if published == port.host:
             continue
         host = port.host
-        if led.get(port.guest) != host and not world.port_is_free(host):
-            host = published or _another(world, made_with.get(port.guest, 0), led.get(port.guest))
+        if forwarded.get(port.guest) != host and not world.port_is_free(host):
+            present = forwarded.get(port.guest)
+            host = published or _another(world, made_with.get(port.guest, 0), present)
             world.note(f"port {port.host} ({port.id}) is in use; using {host}")
         if host != published:
-            found[port.guest] = host
-    return found
+            wanted[port.guest] = host
+    return wanted
 
 
-def _another(world: World, made_with: int, led: int | None) -> int:
-    """A port in place of one that is taken: the present one, that of the machine, or any."""
-    if led:
-        return led
+def _another(world: World, made_with: int, present: int | None) -> int:
+    """Return a port to use instead of one in use: the present one, the machine's own, or any."""
+    if present:
+        return present
     return made_with if made_with and world.port_is_free(made_with) else world.free_port()
 
 
 def _open(world: World, track: Track, machine: str, ports: Mapping[int, int]) -> None:
-    """Open a machine's connection. Raises LabError."""
+    """Open a machine's tunnel. Raises LabError."""
     forwards = [
-        word
+        option
         for guest, host in ports.items()
-        for word in ("-L", f"127.0.0.1:{host}:127.0.0.1:{guest}")
+        for option in ("-L", f"127.0.0.1:{host}:127.0.0.1:{guest}")
     ]
-    words = ["-M", "-f", "-N", "-o", "ExitOnForwardFailure=yes", *ALIVE, *forwards]
-    failure = _ssh(world, track, machine, *words)
+    options = ["-M", "-f", "-N", "-o", "ExitOnForwardFailure=yes", *ALIVE, *forwards]
+    failure = _ssh(world, track, machine, *options)
     if failure:
         listed = ", ".join(str(host) for host in ports.values())
         raise LabError(
             f"cannot forward ports {listed}",
             where=machine,
             output=failure,
-            next_step="run it again: a port that another program has taken meanwhile is replaced",
+            next_step="run it again: it takes another port if a program uses one of these",
         )
 
 
-def _ssh(world: World, track: Track, machine: str, *words: str) -> str:
-    """Run the OpenSSH client about a machine's tunnel; return why it failed, "" if it did not."""
+def _ssh(world: World, track: Track, machine: str, *options: str) -> str:
+    """Run the OpenSSH client on a machine's tunnel. Return why it failed; "" if it did not."""
     done = world.runner.run(
-        ["ssh", "-F", str(world.state.ssh_config), "-S", _socket(machine), *words, machine],
-        # The path of a socket may have 107 characters only, so it is named from its own folder.
+        ["ssh", "-F", str(world.state.ssh_config), "-S", _socket(machine), *options, machine],
+        # A socket's path may have 107 characters at most, so ssh runs in the socket's folder.
         cwd=world.state.ssh,
         timeout=SSH_SECONDS * world.provider.time_factor,
         cancel=track.cancel,

@@ -1,4 +1,4 @@
-"""Phase ``proof``: reads back from inside every running container what it really runs."""
+"""Phase ``proof``: reads from inside every running container what it runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState
 
-# A process whose build nobody knows.
-ANEW = "it took files in, and was started anew or changed since"
+# The reason why a process has no known build.
+UNKNOWN = "it took files in, and was restarted or changed since"
 
 
 @dataclass(frozen=True)
 class Running:
-    """What one container was found to run. ``build``: "" when it does not run at all; ``down``: why
-    it does not do its service; ``stale``: how what it runs differs from what was built.
+    """What one container runs. ``build``: "" if it does not run; ``down``: why it does not serve;
+    ``stale``: how its build differs from what was built.
     """
 
     container: ContainerState
@@ -38,13 +38,13 @@ class Running:
 
 
 def prove(world: World, track: Track, _: str) -> None:
-    """Promise: on every machine that answers, all that should run runs, and it is what was built;
-    a difference is a failure.
+    """Promise: on every machine that answers, every container that should run runs what was built.
+    A difference is a failure.
     """
     try:
         _prove(world, track)
     except HashlabError:
-        # The application's own test may pass meanwhile, but it tested what nobody has built.
+        # The application's own test may have passed, but it tested something else than was built.
         world.about_to_change()
         raise
 
@@ -68,8 +68,8 @@ def _prove(world: World, track: Track) -> None:
 
 
 def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) -> list[Running]:
-    """What the containers of all machines run. Every machine is asked once in a run: now, unless
-    what it told before still holds because nothing was changed or waited for since.
+    """Return what the containers of all machines run. Every machine is asked now, unless an earlier
+    phase has asked and nothing was changed or waited for since.
     """
     facts, links = world.facts, world.facts.machines.links
     if facts.containers.unsettled or not set(links) <= set(facts.uploads.inside):
@@ -80,14 +80,14 @@ def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) ->
 
 
 def missing(world: World, found: Iterable[Running]) -> list[str]:
-    """Return a sentence for each container that should be on a machine that answers and is not."""
-    there = {(running.machine, running.container.name) for running in found}
+    """Return a sentence for each container that is missing on a machine that answers."""
+    existing = {(running.machine, running.container.name) for running in found}
     return [
-        f"{service.name} on {service.machine}: {name} is not there"
+        f"{service.name} on {service.machine}: {name} does not exist"
         for service in world.lab.services
         if service.machine in world.facts.machines.links
         for name in replica_names(world.lab, service)
-        if (service.machine, name) not in there
+        if (service.machine, name) not in existing
     ]
 
 
@@ -95,8 +95,8 @@ def _judge_machine(
     world: World, machine: str, wanted: Mapping[str, Build], cancel: CancelToken
 ) -> list[Running]:
     files, inside = world.facts.uploads.files[machine], world.facts.uploads.inside[machine]
-    there = world.facts.containers.found[machine]
-    known = [c for c in there if c.labels.get(SERVICE_LABEL) in wanted]
+    containers = world.facts.containers.found[machine]
+    known = [c for c in containers if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
     found = [
         _judge(machine, c, builds[c.id], inside, files)
@@ -117,18 +117,18 @@ def _judge(
     inside: Inside,
     files: MachineFiles,
 ) -> Running:
-    """Compare one running container with its build; pure."""
+    """Compare one running container with its build. Pure."""
     service = container.labels[SERVICE_LABEL]
     root = f"/proc/{container.pid}/root"
     sync = {path: inside.seen.get(root + path, "") for path in build.sync_files}
-    # Some servers write their title over their environment (nginx does); then what counts is the
-    # environment the engine started the process with, which nothing can change.
+    # Some servers overwrite their environment with their title (nginx does). Then the environment
+    # with which the engine started the process counts, which nothing can change.
     start_id = inside.started.get(container.pid) or container.labels.get(BUILD_LABEL, "")
     process = process_of(container, files)
     if process is not None and start_id == container.labels.get(BUILD_LABEL):
         start_id = process.build
     if not start_id:
-        return Running(container, machine, service, "", ANEW)
+        return Running(container, machine, service, "", UNKNOWN)
     down = _why_down(container)
     running = build_id(start_id, sync)
     old = [
@@ -146,12 +146,12 @@ def _why_down(container: ContainerState) -> str:
     if container.health == "unhealthy":
         return "it is unhealthy"
     if keeps_ending(container):
-        return f"it ends again and again: {container.restarts} restarts, the last one just now"
+        return f"it keeps ending: {container.restarts} restarts, the last one just now"
     return ""
 
 
 def _judge_leftovers(world: World, running: Running, left: Iterable[str]) -> Running:
-    """A file that hashlab put there and nobody wants any more must not be seen."""
+    """Mark a container as stale if it sees an uploaded file that no service mounts any more."""
     if running.stale or not running.build:
         return running
     service = next(s for s in world.lab.services if s.name == running.service)
@@ -165,7 +165,7 @@ def _judge_leftovers(world: World, running: Running, left: Iterable[str]) -> Run
 def _judge_reloaded(
     world: World, running: Running, files: MachineFiles, build: Build, cancel: CancelToken
 ) -> Running:
-    """What was put into a running process is asked of the process itself."""
+    """Ask the process itself whether it runs the files that were reloaded."""
     process = process_of(running.container, files)
     if running.stale or process is None or not process.reloaded:
         return running
@@ -173,10 +173,10 @@ def _judge_reloaded(
 
 
 def _judge_ended(world: World, machine: str, container: ContainerState, build: Build) -> Running:
-    """Judge a container that does not run: fine if it has done its work, of this build."""
+    """Judge a container that does not run: fine if it has done its work with this build."""
     service = container.labels[SERVICE_LABEL]
     if not _has_done_its_work(world, machine, container):
-        return Running(container, machine, service, "", down=_how_it_stands(container))
+        return Running(container, machine, service, "", down=_describe_end(container))
     started = container.labels.get(BUILD_LABEL, "")
     if started != build.start_id:
         stale = f"it ran build {started}, built was {build.id}"
@@ -185,7 +185,7 @@ def _judge_ended(world: World, machine: str, container: ContainerState, build: B
 
 
 def _has_done_its_work(world: World, machine: str, container: ContainerState) -> bool:
-    """Return whether this run, or an earlier one, saw it end with 0."""
+    """Return whether this run or an earlier one saw the container end with 0."""
     service = next(s for s in world.lab.services if s.name == container.labels[SERVICE_LABEL])
     if container.state != "exited" or not is_job(world.lab, service, container):
         return False
@@ -197,7 +197,7 @@ def _has_done_its_work(world: World, machine: str, container: ContainerState) ->
     return True
 
 
-def _how_it_stands(container: ContainerState) -> str:
+def _describe_end(container: ContainerState) -> str:
     if container.state != "exited":
         return f"it is {container.state}"
     return f"it ended with exit code {container.exit_code} and was not started again"

@@ -1,4 +1,4 @@
-"""Phase ``secrets``: makes the lab's generated secrets once, and finds lost ones again."""
+"""Phase ``secrets``: generates the lab's secrets once, and recovers lost ones from machines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LENGTH = 24
 
 
 def make_secrets(world: World, track: Track, _: str) -> None:
-    """Promise: every generated secret is a file; one that a machine already holds is kept, for the
-    data on the machine was made with it.
+    """Promise: every generated secret is a file. A secret that a machine already holds is kept,
+    because the data on the machine was made with it.
     """
     missing = [name for name in world.lab.generated_secrets if not _saved(world, name)]
     if not missing:
-        track.skip(f"{len(world.lab.generated_secrets)} there")
+        track.skip(f"{len(world.lab.generated_secrets)} exist")
         return
     found = 0
     for name in missing:
@@ -32,8 +32,8 @@ def make_secrets(world: World, track: Track, _: str) -> None:
 
 
 def recover_secrets(world: World, track: Track, _: str) -> None:
-    """Promise: as ``make_secrets``, but what a restored machine holds wins over the laptop's: its
-    data was made with it.
+    """Promise: as ``make_secrets``, but a restored machine's secret replaces the laptop's: the
+    machine's data was made with it.
     """
     changed = 0
     for name in world.lab.generated_secrets:
@@ -47,12 +47,12 @@ def recover_secrets(world: World, track: Track, _: str) -> None:
 
 
 def _saved(world: World, name: str) -> str:
-    """The laptop's copy of a secret; "" if it is missing or, as after a power cut, empty."""
+    """Return the laptop's copy of a secret; "" if it is missing or (after a power cut) empty."""
     return read_text(world.state.secrets / name) or ""
 
 
 def _held_by_a_machine(world: World, name: str, track: Track) -> str:
-    """What one of the machines that this run has not made holds; "" if none does."""
+    """Return the secret from a machine that existed before this run; "" if no machine holds it."""
     prepared = world.facts.prepared
     there = world.machine_names() if prepared is None else list(prepared.observed)
     lost = world.lost_machines() if prepared is None else []
@@ -64,13 +64,13 @@ def _held_by_a_machine(world: World, name: str, track: Track) -> str:
             next_step="hashlab dev starts the machine and reads the secret back from it",
         )
     for link in world.await_links(there, track.cancel):
-        words = ["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name]
-        done = link.shell.run(words)
+        argv = ["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name]
+        done = link.shell.run(argv)
         if done.code == 0 and done.stdout and _is_text(done.stdout):
             return done.stdout
     return ""
 
 
 def _is_text(output: str) -> bool:
-    """True if this came as UTF-8, so that a file can hold it."""
+    """Return whether the output was valid UTF-8, so that a file can hold it."""
     return not any("\udc80" <= character <= "\udcff" for character in output)

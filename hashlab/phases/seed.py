@@ -8,12 +8,12 @@ from hashlab.pipeline import Track
 
 
 def seed(world: World, track: Track, _: str) -> None:
-    """Promise: the lab holds its sample data; what is there is not loaded again."""
+    """Promise: the lab holds its sample data. The user's command does not load it twice."""
     run_step(world, track, world.lab.seed, "seed")
 
 
 def seed_after_change(world: World, track: Track, _: str) -> None:
-    """Promise: as ``seed``; without a restart since the lab was last verified no data went."""
+    """Promise: as ``seed``. Skips if no container was started since the lab was last verified."""
     if not world.may_have_lost_data():
         track.skip("no container was started")
         return

@@ -37,13 +37,13 @@ def run_step(world: World, track: Track, step: Step | None, name: str) -> None:
 
 
 def command_of(world: World, command: Sequence[str]) -> list[str]:
-    """A command of the user's with hashlab's own Python where it asks for one."""
+    """Return a user's command with hashlab's own Python in place of ``python`` or ``python3``."""
     first, *rest = command
     return [world.python if first in ("python", "python3") else first, *rest]
 
 
 def step_environment(world: World) -> dict[str, str]:
-    """What commands of the user's that deal with the running lab find in their environment."""
+    """Return the environment variables that describe the running lab to the user's commands."""
     urls = {
         f"HASHLAB_URL_{name.upper().replace('-', '_')}": url for name, url in world.urls().items()
     }

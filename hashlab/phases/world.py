@@ -129,13 +129,13 @@ class World:
         """One machine of the lab."""
         return self.lab.machine(name)
 
-    def led_ports_file(self, machine: str) -> Path:
+    def tunnel_file(self, machine: str) -> Path:
         """Where phase ``ports`` keeps what its connection to a machine forwards."""
         return self.state.ssh / f"{machine}.ports"
 
-    def led_ports(self, machine: str) -> dict[int, int]:
+    def tunnel_ports(self, machine: str) -> dict[int, int]:
         """Ports that a connection of phase ``ports`` forwards: guest → laptop."""
-        kept = read_json(self.led_ports_file(machine))
+        kept = read_json(self.tunnel_file(machine))
         try:
             return {int(guest): int(host) for guest, host in kept.items()}
         except (AttributeError, TypeError, ValueError):
@@ -146,7 +146,7 @@ class World:
         found: dict[str, str] = {}
         for machine in self.lab.machines:
             endpoint = self.facts.machines.endpoints.get(machine.name)
-            known = {**endpoint.forwarded, **self.led_ports(machine.name)} if endpoint else {}
+            known = {**endpoint.forwarded, **self.tunnel_ports(machine.name)} if endpoint else {}
             for port in machine.forwarded_ports:
                 host = known.get(port.guest, port.host)
                 found[port.id] = f"{port.scheme}://127.0.0.1:{host}"

@@ -195,7 +195,7 @@ def test_a_port_that_is_taken_is_replaced_and_taken_back_when_it_is_free(world: 
     first, second = ports(world)
     with socket.create_server(("127.0.0.1", second)):
         assert forward(world).detail == "2 opened"
-        other = world.led_ports("web")[5005]
+        other = world.tunnel_ports("web")[5005]
         assert (answer_at(first), answer_at(other)) == ("port 80\n", "port 5005\n")
         assert world.facts.notes == [f"port {second} (port5005) is in use; using {other}"]
         assert forward(world).detail == "open already"

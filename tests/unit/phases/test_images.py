@@ -124,11 +124,11 @@ def bring(outside: Outside, machine: str = "web") -> Row:
 
 def test_a_machine_that_has_its_images_is_left_alone(outside: Outside) -> None:
     row = bring(running(outside))
-    assert (row.status, row.detail) == ("skipped", "1 there")
+    assert (row.status, row.detail) == ("skipped", "1 up to date")
 
 
 def test_a_machine_without_services_needs_no_images(outside: Outside) -> None:
-    assert bring(running(outside), "spare").detail == "0 there"
+    assert bring(running(outside), "spare").detail == "0 up to date"
 
 
 def test_an_image_the_machine_lost_is_sent_from_the_laptop_without_building(

@@ -234,12 +234,12 @@ def test_another_port_in_hashlab_toml_needs_no_other_machine(forwarded: Outside)
 
 
 def test_a_connection_of_an_earlier_version_is_left_alone(forwarded: Outside) -> None:
-    forwarded.world().led_ports_file("web").unlink()
+    forwarded.world().tunnel_file("web").unlink()
     forwarded.ports_in_use = {8080}
     assert forward(forwarded).status == "skipped"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"80": "x"}', "7"])
 def test_a_damaged_list_of_ports_counts_as_none(forwarded: Outside, text: str) -> None:
-    forwarded.world().led_ports_file("web").write_text(text)
+    forwarded.world().tunnel_file("web").write_text(text)
     assert forward(forwarded).status == "skipped"

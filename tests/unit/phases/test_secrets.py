@@ -27,7 +27,7 @@ def test_a_generated_secret_is_made_once_and_kept(outside: Outside) -> None:
     assert rows(result, "secrets")[0].detail == "1 made, 0 found on machines"
     first = password(outside)
     result = go(outside, workflows.REFRESH)
-    assert rows(result, "secrets")[0].detail == "1 there"
+    assert rows(result, "secrets")[0].detail == "1 exist"
     assert password(outside) == first
 
 
