@@ -1,4 +1,4 @@
-"""What processes in containers run and see, as the machine's kernel tells it."""
+"""Reads what processes in containers run and see, from the machine's kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hashlab.phases.upload.machine import Inside, MachineFiles, Placed, nul, par
 from hashlab.phases.world import World
 from hashlab.protocols import Link
 
-# Both in one program: to start one over SSH takes as long as what it does.
+# Both in one program: to start a program over SSH takes as long as its work.
 READ_ALL = f"{OBSERVE}shift\n{READ_INSIDE}"
 # How the kernel writes a blank, a tab, a newline and a backslash in the path of a mount.
 _ESCAPED = re.compile(r"\\([0-7]{3})")
@@ -24,9 +24,9 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True)
 class Listing:
-    """What READ_INSIDE prints. ``started``: the build of each process, by pid; ``mounted``: where
-    anything is mounted in its container, by pid; ``found``: the path (on the machine) a path in a
-    container leads to, by pid and path; ``identities``: by path on the machine.
+    """The output of READ_INSIDE. ``started``: the build of each process, by pid; ``mounted``: the
+    mount points in its container, by pid; ``found``: the path on the machine to which a path in a
+    container leads, by pid and path; ``identities``: by path on the machine.
     """
 
     started: Mapping[int, str] = field(default_factory=dict)
@@ -36,26 +36,26 @@ class Listing:
 
 
 def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> None:
-    """Find out what lies on a machine, and what its containers that were looked at make of it, in
-    one round trip; ``builds``: what services should be running. Raises LabError.
+    """Read a machine's files, and what its containers see of them, in one round trip. ``builds``:
+    the builds that services should run. Raises LabError.
     """
     facts, link = world.facts, world.link(machine)
-    there = facts.containers.found[machine]
+    containers = facts.containers.found[machine]
     alive = [
         (c, builds[c.labels[SERVICE_LABEL]])
-        for c in there
+        for c in containers
         if c.pid and c.labels.get(SERVICE_LABEL) in builds
     ]
     pairs = [
-        word
+        argument
         for container, build in alive
         for path in ("", *build.mounts)
-        for word in (str(container.pid), path)
+        for argument in (str(container.pid), path)
     ]
-    # Only root may look into the processes of others, and into folders of containers.
+    # Only root may read the processes of other users, and folders of containers.
     done = link.shell.run(["sudo", "sh", "-c", READ_ALL, "sh", home(world.lab), *pairs])
     if done.code != 0:
-        raise _cannot_look(link, done.stderr)
+        raise _unreadable(link, done.stderr)
     listed, rest = parse(done.stdout)
     wanted = world.wanted_on(machine)
     files = with_contents(link.shell, world.lab, machine, listed, wanted=wanted)
@@ -80,21 +80,21 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
 
 
 def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles) -> Placed | str:
-    """Return what a process finds at a path of one of its mounts: an entry of the machine, if the
-    mount shows that very entry; the path on the machine of a file that must be hashed; or "" if it
-    finds nothing, or something that hashlab has not put there. Pure.
+    """Return what a process sees at a path of one of its mounts: the machine's entry, if the mount
+    shows that very entry; the path on the machine of a file that must be hashed; or "" if there is
+    nothing, or something that hashlab has not uploaded. Pure.
 
-    A mount that shows the machine's own folder shows all that is in it, except below another mount.
+    A mount that shows the machine's own folder shows everything in it, except below other mounts.
     """
     target = max((t for t in build.mounts if is_below(path, t)), key=len)
     name, found = build.mounts[target], listing.found.get((pid, target), "")
-    identity, there = listing.identities.get(found, ""), files.files.get(name)
+    identity, placed = listing.identities.get(found, ""), files.files.get(name)
     below = path[len(target.rstrip("/")) :] if path != target else ""
     if not below:
-        if there is not None and there.identity == identity and there.content:
-            return there
+        if placed is not None and placed.identity == identity and placed.content:
+            return placed
         return found if identity.startswith("f:") else ""
-    if there is None or not there.is_same_folder(identity):
+    if placed is None or not placed.is_same_folder(identity):
         return ""
     top = found.removeprefix(f"/proc/{pid}/root")
     if any(
@@ -109,21 +109,21 @@ def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles
 def find_detached(
     listing: Listing, pid: int, build: Build, files: MachineFiles, folders: Collection[str]
 ) -> str:
-    """Return the path of a mount that shows another folder than the machine has in its place, as
-    after the folder was removed there; "" if there is none. ``folders``: names of those that the
+    """Return the path of a mount that shows another folder than the machine now has in its place
+    (after that was removed); "" if there is none. ``folders``: names of the folders that the
     machine should have. Pure.
     """
     for target, name in build.mounts.items():
         identity = listing.identities.get(listing.found.get((pid, target), ""), "")
-        there = files.files.get(name)
-        same = there is not None and there.is_same_folder(identity)
+        placed = files.files.get(name)
+        same = placed is not None and placed.is_same_folder(identity)
         if name in folders and identity.startswith("d:") and not same:
             return target
     return ""
 
 
 def read_listing(text: str) -> Listing:
-    """Read what READ_INSIDE prints."""
+    """Read the output of READ_INSIDE."""
     builds, _, rest = _split(text.split("\0"), "mounts")
     mounts, _, rest = _split(rest, "places")
     places, _, entries = _split(rest, "entries")
@@ -148,11 +148,11 @@ def read_listing(text: str) -> Listing:
     )
 
 
-def _split(words: Sequence[str], mark: str) -> tuple[Sequence[str], str, Sequence[str]]:
-    if mark not in words:
-        return words, "", []
-    place = words.index(mark)
-    return words[:place], mark, words[place + 1 :]
+def _split(fields: Sequence[str], mark: str) -> tuple[Sequence[str], str, Sequence[str]]:
+    if mark not in fields:
+        return fields, "", []
+    place = fields.index(mark)
+    return fields[:place], mark, fields[place + 1 :]
 
 
 def _pid(path: str) -> int:
@@ -164,10 +164,10 @@ def _hash(link: Link, paths: Collection[str]) -> dict[str, str]:
         return {}
     done = link.shell.run(["sudo", "sh", "-c", HASH_INSIDE, "sh"], stdin=nul(paths))
     if done.code != 0:
-        raise _cannot_look(link, done.stderr)
+        raise _unreadable(link, done.stderr)
     entries = (entry.partition("  ") for entry in done.stdout.split("\0") if entry)
     return {path: digest for digest, _, path in entries}
 
 
-def _cannot_look(link: Link, output: str) -> LabError:
-    return LabError("cannot look into the containers", where=link.machine, output=output)
+def _unreadable(link: Link, output: str) -> LabError:
+    return LabError("cannot read the containers", where=link.machine, output=output)

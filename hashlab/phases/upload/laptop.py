@@ -1,4 +1,4 @@
-"""The laptop's files that services mount: their hashes, and where they lie on a machine."""
+"""The laptop's files that services mount: their hashes, and their paths on a machine."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _DESCRIBED = re.compile(r"([0-9a-f]{64}|folder):([0-7]{1,4})")
 
 
 def home(lab: Lab) -> str:
-    """The lab's folder on every machine."""
+    """Return the lab's folder on every machine."""
     return f"/var/lib/hashlab/{lab.name}"
 
 
 def upload_root(lab: Lab) -> Path:
-    """The laptop's folder whose layout machines repeat: the lab's, or a common parent."""
+    """Return the laptop's folder that machines mirror: the lab's, or a common parent."""
     sources = [bind.source for service in lab.services for bind in service.binds]
     return Path(os.path.commonpath([lab.folder, *sources]))
 
@@ -39,41 +39,41 @@ def bind_name(lab: Lab, source: Path) -> str:
 
 
 def file_name(mount: FileMount) -> str:
-    """Return the path of a secret or config below the lab's folder on a machine. Two of one name
-    are two files, and so are two modes of one secret.
+    """Return the path of a secret or config below the lab's folder on a machine. A secret and a
+    config of the same name are two files, and so are two modes of one secret.
     """
     kind = "secret" if mount.secret else "config"
     return f"secrets/{kind}/{mount.name}/{mount.mode:o}"
 
 
 def remote_path(lab: Lab, source: Path) -> str:
-    """Where a bind source of the laptop lies on a machine."""
+    """Return the path on a machine of a bind source of the laptop."""
     return f"{home(lab)}/{bind_name(lab, source)}"
 
 
 def secret_path(lab: Lab, mount: FileMount) -> str:
-    """Where a secret or config lies on a machine."""
+    """Return the path on a machine of a secret or config."""
     return f"{home(lab)}/{file_name(mount)}"
 
 
 def file_content(digest: str, mode: int) -> str:
-    """Describe a file's content and mode; of a folder with FOLDER as ``digest``."""
+    """Describe a file's content and mode; a folder has FOLDER as ``digest``."""
     return f"{digest}:{mode:o}"
 
 
 def link_content(target: str) -> str:
-    """Describe a link by what it leads to."""
+    """Describe a link by its target."""
     return LINK + target
 
 
 def is_folder(content: str) -> bool:
-    """True if this describes a folder."""
+    """Return whether this describes a folder."""
     return content.startswith(f"{FOLDER}:")
 
 
 def plain(content: str) -> str:
-    """Return what of a description must always be as it was sent: a file's content and whether it
-    may be executed, a link's target. What else a mode says, a container may change.
+    """Return the part of a description that must stay as it was sent: a file's content and whether
+    it is executable, a link's target. A container may change the rest of a mode.
     """
     described = _DESCRIBED.fullmatch(content)
     if described is None:
@@ -89,9 +89,9 @@ def mode_of(content: str) -> str:
 
 
 class LaptopFiles:
-    """Content hashes of everything services mount, each read once, when first asked for: so a file
-    saved while a run is at work cannot make its phases disagree, and what one machine mounts need
-    not be there before another machine is served. May be used by several threads.
+    """Content hashes of everything that services mount. Each is read once, at its first use: a file
+    saved during a run cannot make its phases disagree, and the files of one machine need not exist
+    before another machine gets its own. Several threads may use this.
     """
 
     def __init__(self, lab: Lab, digests: Digests) -> None:
@@ -112,7 +112,7 @@ class LaptopFiles:
             return self._binds[bind.source]
 
     def file(self, mount: FileMount) -> str:
-        """Content hash of a secret or config; "" while it is not made yet."""
+        """Return the content hash of a secret or config; "" before it is made."""
         with self._lock:
             source = mount.source
             if not self._files.get(source):
@@ -123,8 +123,8 @@ class LaptopFiles:
         return self._digests.file(source) if source.exists() else ""
 
     def wanted(self, services: Iterable[Service]) -> dict[str, str]:
-        """Describe all that these services mount, secrets and configs too, by its path below the
-        lab's folder on a machine.
+        """Describe everything that these services mount, with secrets and configs, by path below
+        the lab's folder on a machine.
         """
         found: dict[str, str] = {}
         for service in services:
@@ -135,8 +135,8 @@ class LaptopFiles:
         return dict(sorted(found.items()))
 
     def _read(self, source: Path) -> Iterator[tuple[str, str]]:
-        """Describe the entries of a mount. Its source may be a link, which leads on as Docker's
-        own does; in it, links are what they are.
+        """Describe the entries of a mount. If its source is a link, it is followed, as Docker does;
+        links inside it are described as links.
         """
         try:
             status = source.stat()

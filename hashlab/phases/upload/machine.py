@@ -1,4 +1,4 @@
-"""What lies on a machine: asked in one round trip, hashed only where it changed."""
+"""The files on a machine: read in one round trip, hashed only where they changed."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hashlab.phases.programs import HASH, OBSERVE, RECORD, WALK
 from hashlab.phases.upload.laptop import FOLDER, file_content, home, link_content
 from hashlab.protocols import Shell
 
-# Stands between the parts of what OBSERVE prints, and in none of them.
+# Separates the parts of the output of OBSERVE, and occurs in none of them.
 BETWEEN = "\0hashlab\0"
 
 
 @dataclass(frozen=True)
 class Placed:
     """An entry on a machine. ``identity``: its kind (f, d, l, …), device, inode, size, both times
-    and mode, so another text after whatever changes it. ``content``: as ``upload.laptop`` describes
-    it; "" where nobody needs to know it.
+    and mode, so that any change to the entry changes it. ``content``: as ``upload.laptop``
+    describes it; "" if no phase needs it.
     """
 
     identity: str
@@ -29,30 +29,30 @@ class Placed:
 
     @property
     def kind(self) -> str:
-        """As `find` calls it: f, d, l, …"""
+        """The kind of the entry as in `find`: f, d, l, …"""
         return self.identity[:1]
 
     @property
     def mode(self) -> int:
-        """Its permissions."""
+        """The permissions."""
         return int(self.identity.rpartition(":")[2], 8)
 
     def is_same_folder(self, identity: str) -> bool:
-        """True if both are one folder, by kind, device and inode."""
+        """Return whether both are the same folder, by kind, device and inode."""
         return self.kind == "d" and self.identity.split(":")[:3] == identity.split(":")[:3]
 
     def holding(self, digest: str) -> Placed:
-        """The same file, of which the SHA-256 is known now."""
+        """Return the same entry with a content of this SHA-256."""
         return Placed(self.identity, file_content(digest, self.mode))
 
 
 @dataclass(frozen=True)
 class Process:
-    """What hashlab knows of a running process that it may put changed files into.
+    """What is known of a process into which hashlab may put changed files.
 
-    ``fixed``: hash of all that cannot be changed without a restart; ``files``: content by path in
-    the container of what the process runs; ``reloaded``: paths that were put in since it started;
-    ``finished_at``: when a run saw it end with 0, its work done.
+    ``fixed``: hash of everything that needs a restart to change; ``files``: content of the files
+    that the process runs, by path in the container; ``reloaded``: paths that it took in since its
+    start; ``finished_at``: when a run saw it end with 0, its work done.
     """
 
     started_at: str
@@ -65,8 +65,8 @@ class Process:
 
 @dataclass(frozen=True)
 class MachineFiles:
-    """What lies on a machine, by path below the lab's folder. ``manifest``: what hashlab put there,
-    as it was then; ``processes``: by container id.
+    """The files on a machine, by path below the lab's folder. ``manifest``: the files that hashlab
+    uploaded, as they were then; ``processes``: by container id.
     """
 
     files: Mapping[str, Placed] = field(default_factory=dict)
@@ -75,13 +75,13 @@ class MachineFiles:
 
     @property
     def own(self) -> frozenset[str]:
-        """Paths of what hashlab put there and still is there."""
+        """Paths that hashlab uploaded and that still exist."""
         return frozenset(set(self.manifest) & set(self.files))
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What processes in containers see. ``started``: the build each was started as, by pid;
+    """What processes in containers see. ``started``: the build that each was started with, by pid;
     ``seen``: content of files by their path below /proc; ``detached``: by pid, the path of a mount
     that shows another folder than the machine has in that place now.
     """
@@ -92,44 +92,44 @@ class Inside:
 
 
 def observe_files(shell: Shell, lab: Lab, machine: str, *, wanted: Iterable[str]) -> MachineFiles:
-    """Ask a machine what it has; ``wanted``: paths of files whose content must be known."""
-    there, _ = parse(_output_of(shell, lab, machine, OBSERVE))
-    return with_contents(shell, lab, machine, there, wanted=wanted)
+    """Read the files of a machine. ``wanted``: paths of files whose content must be known."""
+    observed, _ = parse(_output_of(shell, lab, machine, OBSERVE))
+    return with_contents(shell, lab, machine, observed, wanted=wanted)
 
 
 def with_contents(
-    shell: Shell, lab: Lab, machine: str, there: MachineFiles, *, wanted: Iterable[str]
+    shell: Shell, lab: Lab, machine: str, observed: MachineFiles, *, wanted: Iterable[str]
 ) -> MachineFiles:
-    """The same with the content of files that hashlab wants there, or once put there: from the
-    manifest while the file is the same one, else the machine hashes it.
+    """Add the content of files that hashlab wants or once uploaded: from the manifest if the file
+    is still the same one, else the machine hashes it.
     """
-    files = there.files
-    asked = {n for n in {*wanted, *there.manifest} if n in files and files[n].kind == "f"}
+    files, manifest = observed.files, observed.manifest
+    asked = {n for n in {*wanted, *manifest} if n in files and files[n].kind == "f"}
     known = {
-        name: there.manifest[name]
+        name: manifest[name]
         for name in asked
-        if name in there.manifest and there.manifest[name].identity == files[name].identity
+        if name in manifest and manifest[name].identity == files[name].identity
     }
     unknown = sorted(asked - set(known), key=by_folder)
     hashed = _hash(shell, lab, machine, unknown) if unknown else {}
-    found = {name: files[name].holding(digest) for name, digest in hashed.items() if name in asked}
-    return replace(there, files={**files, **known, **found})
+    read = {name: files[name].holding(digest) for name, digest in hashed.items() if name in asked}
+    return replace(observed, files={**files, **known, **read})
 
 
 def by_folder(name: str) -> tuple[str, str]:
-    """Sort key of paths that keeps those of one folder together."""
+    """Sort key that keeps the paths of one folder together."""
     folder, _, last = name.rpartition("/")
     return folder, last
 
 
 def write_manifest(shell: Shell, lab: Lab, machine: str, placed: Mapping[str, Placed]) -> None:
-    """Let a machine remember what hashlab put there, by path below the lab's folder."""
-    value = {name: [one.identity, one.content] for name, one in placed.items()}
+    """Record on a machine what hashlab uploaded, by path below the lab's folder."""
+    value = {name: [entry.identity, entry.content] for name, entry in placed.items()}
     _write(shell, lab, machine, "manifest", value)
 
 
 def write_processes(shell: Shell, lab: Lab, machine: str, processes: Mapping[str, Process]) -> None:
-    """Let a machine remember what its processes run, by container id."""
+    """Record on a machine what its processes run, by container id."""
     value = {
         container: {**vars(process), "files": dict(process.files)}
         for container, process in processes.items()
@@ -142,7 +142,7 @@ def _hash(shell: Shell, lab: Lab, machine: str, names: Iterable[str]) -> dict[st
 
 
 def digests_by_folder(listing: str) -> dict[str, str]:
-    """SHA-256 by path of what HASH printed."""
+    """Return the SHA-256 of each path, from the output of HASH."""
     found: dict[str, str] = {}
     folder = ""
     for entry in listing.split("\0"):
@@ -155,15 +155,15 @@ def digests_by_folder(listing: str) -> dict[str, str]:
 
 
 def nul(names: Iterable[str]) -> bytes:
-    """Names as `xargs -0` reads them."""
+    """Return names as `xargs -0` reads them."""
     return "".join(f"{name}\0" for name in names).encode(errors="surrogateescape")
 
 
 def _output_of(
-    shell: Shell, lab: Lab, machine: str, program: str, *words: str, stdin: bytes = b""
+    shell: Shell, lab: Lab, machine: str, program: str, *arguments: str, stdin: bytes = b""
 ) -> str:
-    # As root, for containers make folders that only they may enter.
-    done = shell.run(["sudo", "sh", "-c", program, "sh", home(lab), *words], stdin=stdin)
+    # As root, because containers make folders that only they may enter.
+    done = shell.run(["sudo", "sh", "-c", program, "sh", home(lab), *arguments], stdin=stdin)
     if done.code != 0:
         raise LabError("cannot list the files of the machine", where=machine, output=done.stderr)
     return done.stdout
@@ -177,31 +177,31 @@ def _write(shell: Shell, lab: Lab, machine: str, name: str, value: object) -> No
 
 
 def parse(listing: str) -> tuple[MachineFiles, str]:
-    """Read what OBSERVE prints, and return what follows it."""
+    """Read the output of OBSERVE, and return the text that follows it."""
     entries, _, rest = listing.partition(BETWEEN)
     manifest, _, rest = rest.partition(BETWEEN)
     processes, _, rest = rest.partition(BETWEEN)
-    found: dict[str, Placed] = {}
-    words = entries.split("\0")
-    for identity, path, target in zip(words[0::3], words[1::3], words[2::3], strict=False):
-        found[path] = _placed(Placed(identity), target.removeprefix("="))
-    there = MachineFiles(
-        found,
+    placed: dict[str, Placed] = {}
+    fields = entries.split("\0")
+    for identity, path, target in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
+        placed[path] = _placed(Placed(identity), target.removeprefix("="))
+    observed = MachineFiles(
+        placed,
         _record(manifest, lambda value: Placed(*map(str, value))),
         _record(processes, _process),
     )
-    return there, rest
+    return observed, rest
 
 
 def _placed(entry: Placed, target: str) -> Placed:
-    """The entry with its content, where its kind and its target say it."""
+    """Add the content of a folder or a link, which its kind and its target say."""
     if entry.kind == "d":
         return entry.holding(FOLDER)
     return replace(entry, content=link_content(target)) if entry.kind == "l" else entry
 
 
 def _record(text: str, read: Callable[[Any], Any]) -> dict[str, Any]:
-    """A record of the machine; one that is broken is none: what it says is then found out anew."""
+    """Read a record of the machine. A broken record counts as missing; the files are read again."""
     try:
         return {str(name): read(value) for name, value in json.loads(text or "{}").items()}
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):

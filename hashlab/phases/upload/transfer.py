@@ -1,4 +1,4 @@
-"""Part ``upload`` of phase ``containers``: files, secrets and configs on a machine, by content."""
+"""Row ``upload``: brings files, secrets and configs to a machine, by content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from hashlab.phases.upload.machine import (
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
-# Up to this many files and bytes, opening another connection costs more than it saves.
+# Up to this many files and bytes, another connection (rsync's) costs more than it saves.
 FEW = 64
 SMALL = 4 << 20
 # From this size on, a file that lies there twice is sent once and copied on the machine.
@@ -45,10 +45,10 @@ SHOWN_LINKS = 3
 
 @dataclass(frozen=True)
 class Difference:
-    """What must be done on a machine, by path below the lab's folder there. ``send``: entries that
-    travel; ``modes``: folders that only get another mode; ``delete``: files and links that leave;
-    ``clear``: what is in the way of a folder; ``empty``: folders that leave if nothing is in them,
-    the deepest first.
+    """The work on a machine, by path below the lab's folder there. ``send``: entries to upload;
+    ``modes``: folders that only get another mode; ``delete``: files and links to remove; ``clear``:
+    entries in the way of a folder; ``empty``: folders to remove if they are empty, the deepest
+    first.
     """
 
     send: tuple[str, ...] = ()
@@ -59,18 +59,18 @@ class Difference:
 
     @property
     def nothing(self) -> bool:
-        """True if the machine has it all."""
+        """Return whether there is nothing to do."""
         return not (self.send or self.modes or self.delete or self.clear or self.empty)
 
 
-def difference(wanted: Mapping[str, str], there: MachineFiles) -> Difference:
-    """Decide: send what differs; delete only what hashlab itself once put there. Pure.
+def difference(wanted: Mapping[str, str], observed: MachineFiles) -> Difference:
+    """Compare: send what differs, delete only what hashlab itself uploaded. Pure.
 
-    A container may change the modes and owners of what it mounts, as under Docker; so they are
-    compared with what hashlab last sent. Nothing changes a secret's mode but hashlab.
+    A container may change modes and owners in its mounts, as under Docker, so the modes are
+    compared with those that hashlab last sent. Only hashlab changes a secret's mode.
     """
-    files, manifest = there.files, there.manifest
-    gone = there.own - set(wanted)
+    files, manifest = observed.files, observed.manifest
+    gone = observed.own - set(wanted)
 
     def differs(name: str, content: str) -> bool:
         placed, sent = files.get(name), manifest.get(name)
@@ -81,10 +81,10 @@ def difference(wanted: Mapping[str, str], there: MachineFiles) -> Difference:
         return sent is not None and mode_of(sent.content) not in ("", mode_of(content))
 
     changed = [name for name, content in wanted.items() if differs(name, content)]
-    is_there = {name for name in changed if is_folder(wanted[name]) and _kind(files, name) == "d"}
+    exist = {name for name in changed if is_folder(wanted[name]) and _kind(files, name) == "d"}
     return Difference(
-        send=tuple(name for name in changed if name not in is_there),
-        modes=tuple(name for name in changed if name in is_there),
+        send=tuple(name for name in changed if name not in exist),
+        modes=tuple(name for name in changed if name in exist),
         delete=tuple(sorted((n for n in gone if files[n].kind != "d"), key=by_folder)),
         clear=tuple(
             name
@@ -104,37 +104,37 @@ def _deepest_first(name: str) -> tuple[int, tuple[str, str]]:
 
 
 def upload(world: World, track: Track, machine: str) -> None:
-    """Promise: every file, secret and config that services of the machine mount is there, whole."""
+    """Promise: the machine has every file, secret and config that its services mount, complete."""
     wanted = world.wanted_on(machine)
-    there = world.facts.uploads.files.get(machine) or _observe(world, machine, wanted)
-    todo = difference(wanted, there)
-    if todo.nothing and there.manifest == _record(there, wanted):
-        world.facts.uploads.files[machine] = there
+    observed = world.facts.uploads.files.get(machine) or _observe(world, machine, wanted)
+    todo = difference(wanted, observed)
+    if todo.nothing and observed.manifest == _record(observed, wanted):
+        world.facts.uploads.files[machine] = observed
         track.skip(f"{_count(wanted, wanted)} files unchanged")
         return
     world.about_to_change()
     _report_causes(world, machine, wanted, todo)
     _note_links(world, wanted, todo)
     _apply(world, machine, todo, wanted, track)
-    there = _observe(world, machine, wanted)
-    left = [name for name in wanted if plain(wanted[name]) != plain(_content(there, name))]
-    left += [name for name in todo.delete if _kind(there.files, name) not in ("", "d")]
+    observed = _observe(world, machine, wanted)
+    left = [name for name in wanted if plain(wanted[name]) != plain(_content(observed, name))]
+    left += [name for name in todo.delete if _kind(observed.files, name) not in ("", "d")]
     if left:
         raise LabError(
             f"files are not what was sent: {', '.join(map(shown, left))}",
             where=machine,
-            next_step="run it again; if it stays, look who writes to the folder that is mounted",
+            next_step="run it again; if it stays, find out what writes to the mounted folder",
         )
-    record = _record(there, wanted)
+    record = _record(observed, wanted)
     write_manifest(world.link(machine).shell, world.lab, machine, record)
-    world.facts.uploads.files[machine] = there
+    world.facts.uploads.files[machine] = observed
     counts = {"sent": _count(todo.send, wanted), "deleted": len(todo.delete)}
     parts = [f"{count} {word}" for word, count in counts.items() if count]
     track.detail(", ".join(parts) or "recorded")
 
 
 def shown(name: str) -> str:
-    """A path as messages may show it, whatever its bytes are."""
+    """Return a path for a message, whatever bytes it has."""
     return name.removeprefix("files/").encode(errors="backslashreplace").decode()
 
 
@@ -142,27 +142,27 @@ def _count(names: Iterable[str], wanted: Mapping[str, str]) -> int:
     return sum(not is_folder(wanted[name]) for name in names)
 
 
-def _content(there: MachineFiles, name: str) -> str:
-    return there.files[name].content if name in there.files else ""
+def _content(observed: MachineFiles, name: str) -> str:
+    return observed.files[name].content if name in observed.files else ""
 
 
 def _observe(world: World, machine: str, names: Iterable[str]) -> MachineFiles:
     return observe_files(world.link(machine).shell, world.lab, machine, wanted=names)
 
 
-def _record(there: MachineFiles, wanted: Mapping[str, str]) -> dict[str, Placed]:
-    """What the manifest says of what was sent, so that it needs no hashing the next time. Of a
-    folder only that it was made, and with which mode.
+def _record(observed: MachineFiles, wanted: Mapping[str, str]) -> dict[str, Placed]:
+    """Return the manifest's entries of what was sent, which then needs no hashing the next time. A
+    folder's entry only says that hashlab made it, and its mode.
     """
     return {
-        name: Placed("" if is_folder(content) else there.files[name].identity, content)
+        name: Placed("" if is_folder(content) else observed.files[name].identity, content)
         for name, content in wanted.items()
-        if name in there.files
+        if name in observed.files
     }
 
 
 def _report_causes(world: World, machine: str, wanted: Mapping[str, str], todo: Difference) -> None:
-    """Files that no artifact made were edited by somebody: that is why this run has work."""
+    """Add edited files (those that no artifact made) to the causes of this run."""
     root = upload_root(world.lab)
     made = [artifact.output for artifact in world.lab.artifacts]
     names = [name for name in (*todo.send, *todo.delete) if name.startswith("files/")]
@@ -182,7 +182,7 @@ def _report_causes(world: World, machine: str, wanted: Mapping[str, str], todo: 
 
 
 def _note_links(world: World, wanted: Mapping[str, str], todo: Difference) -> None:
-    """Name links that were just sent and lead out of their mount."""
+    """Note links that were just sent and lead out of their mount."""
     out = [name for name in todo.send if leads_out(world, name, wanted[name])]
     if out:
         more = f" and {len(out) - SHOWN_LINKS} more" if len(out) > SHOWN_LINKS else ""
@@ -194,7 +194,7 @@ def _note_links(world: World, wanted: Mapping[str, str], todo: Difference) -> No
 
 
 def leads_out(world: World, name: str, content: str) -> bool:
-    """True if this is a link to outside of every mount that shows it."""
+    """Return whether this is a link to outside of every mount that shows it."""
     if not content.startswith(LINK):
         return False
     path = upload_root(world.lab) / name.removeprefix("files/")
@@ -207,8 +207,8 @@ def leads_out(world: World, name: str, content: str) -> bool:
 def _apply(
     world: World, machine: str, todo: Difference, wanted: Mapping[str, str], track: Track
 ) -> None:
-    """A few small files go over the connection that is open; for more, rsync's own connection
-    pays, which sends only what differs inside a file.
+    """Send a few small files over the open connection. For more, rsync's own connection pays: it
+    sends only what differs inside a file.
     """
     sources = _sources(world, machine, todo.send)
     files = [name for name in todo.send if mode_of(wanted[name]) and not is_folder(wanted[name])]
@@ -232,7 +232,7 @@ def _apply(
 
 
 def _sources(world: World, machine: str, names: Iterable[str]) -> dict[str, Path]:
-    """The laptop's files behind paths on a machine. What a Compose file names may be a link."""
+    """Return the laptop's files behind paths on a machine. A Compose file may name a link."""
     services, root = world.services_on(machine), upload_root(world.lab)
     named = {file_name(mount): mount.source for s in services for mount in s.files}
     named |= {bind_name(world.lab, bind.source): bind.source for s in services for bind in s.binds}
@@ -266,8 +266,8 @@ def _changed(path: Path) -> FilesChanged:
 
 
 def _place(world: World, machine: str, how: str, archive: bytes = b"") -> None:
-    words = ["sudo", "sh", "-c", PLACE, "sh", home(world.lab), WALK, how]
-    done = world.link(machine).shell.run(words, stdin=archive)
+    argv = ["sudo", "sh", "-c", PLACE, "sh", home(world.lab), WALK, how]
+    done = world.link(machine).shell.run(argv, stdin=archive)
     if done.code != 0:
         raise LabError("cannot write to the machine", where=machine, output=done.stderr)
 
@@ -294,7 +294,7 @@ def copies_in(
 
 
 def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> int:
-    """Bring files to where PLACE expects what an archive would have brought."""
+    """Send files by rsync to the folder in which PLACE expects the files of an archive."""
     top = home(world.lab)
     return world.connector.copy(
         machine,
@@ -316,13 +316,13 @@ def packed(
     *,
     left_out: Iterable[str] = (),
 ) -> bytes:
-    """The archive for PLACE: lists of what to do, and below ``new`` what takes its place, but for
-    ``left_out``. Times travel too, for some programs compare them (the JVM does). ``end`` tells
-    that it is whole: tar is content with an archive that was cut off between two files.
+    """Return the archive for PLACE: lists of what to do, and below ``new`` the new entries except
+    ``left_out``. It keeps times, which some programs compare (the JVM does). Its last entry ``end``
+    proves that it is complete: tar accepts an archive that ends early between two files.
     """
     missing, send = set(left_out), sorted(todo.send)
     folders = {name for name in send if is_folder(wanted[name])}
-    # What lies in a new folder takes its place with it.
+    # The entries of a new folder are placed with it.
     units = [name for name in send if not folders.intersection(_parents(name))]
     lists = {
         "remove": sorted((*todo.delete, *todo.clear), key=by_folder),
@@ -379,7 +379,7 @@ def add(
     mode: int = 0o644,
     mtime: int = 0,
 ) -> None:
-    """Add a file; a folder where ``content`` is None."""
+    """Add a file, or a folder if ``content`` is None."""
     entry = tarfile.TarInfo(name)
     entry.mode, entry.mtime = mode, mtime
     if content is None:

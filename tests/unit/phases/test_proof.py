@@ -212,7 +212,7 @@ def test_a_machine_that_cannot_be_looked_into_is_a_failure(
     running(outside)
     said = "sudo: no\n"
     monkeypatch.setattr("fakes.machine.FakeShell._read_all", lambda *_: Completed(1, "", said))
-    with pytest.raises(LabError, match="cannot look into the containers") as failure:
+    with pytest.raises(LabError, match="cannot read the containers") as failure:
         proof(outside)
     assert said in str(failure.value)
 
