@@ -21,7 +21,7 @@ from pathlib import Path
 from measure import HASHLAB, Measured, Target, copy_example, hashlab, show, timed, write
 
 NAME = "bench"
-STOOD_STILL = re.compile(r"they stood still for ([0-9.]+) s")
+STOOD_STILL = re.compile(r"they were paused for ([0-9.]+) s")
 
 
 def one_round(measured: Measured, lab: Path) -> None:

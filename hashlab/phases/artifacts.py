@@ -1,4 +1,4 @@
-"""Phase ``artifacts``: builds on the laptop what changed, by the quickest way that is enough."""
+"""Phase ``artifacts``: builds changed artifacts on the laptop, by a worker if that is enough."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILD_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an artifact is made of: ``how`` hashes the way, ``inputs`` the content by name."""
+    """What determines an artifact. ``how``: hash of its build; ``inputs``: content by name."""
 
     how: str
     inputs: Mapping[str, str]
@@ -30,7 +30,7 @@ class Recipe:
 @dataclass(frozen=True)
 class Change:
     """An artifact that must be built. ``changed`` and ``removed``: inputs since its last build;
-    ``by`` is the worker that is enough for them, None where a clean build is needed.
+    ``by``: the worker that can build it, None if it needs a clean build.
     """
 
     artifact: Artifact
@@ -41,20 +41,20 @@ class Change:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All inputs that differ."""
+        """Names of all inputs that differ."""
         return (*self.changed, *self.removed)
 
 
 @dataclass(frozen=True)
 class Order:
-    """One call of a build tool for a clean build, and what it makes."""
+    """One call of a build tool for a clean build of these artifacts."""
 
     command: tuple[str, ...]
     changes: tuple[Change, ...]
 
 
 def build_artifacts(world: World, track: Track, _: str) -> None:
-    """Promise: every artifact's output is what its inputs make; unchanged ones are not built."""
+    """Promise: every artifact's output is up to date. Unchanged artifacts are not built."""
     changes = [c for a in world.lab.artifacts if (c := _change(world, a)) is not None]
     if not changes:
         count = len(world.lab.artifacts)
@@ -62,13 +62,13 @@ def build_artifacts(world: World, track: Track, _: str) -> None:
         return
     world.because(*(Cause(f"artifact {c.artifact.name}", c.names) for c in changes))
     clean = [change for change in changes if change.by is None]
-    told = _ask_workers(world, [change for change in changes if change.by], track)
-    for change, answer in told:
+    answers = _ask_workers(world, [change for change in changes if change.by], track)
+    for change, answer in answers:
         if answer.result == "rebuild":
             track.output(f"{change.artifact.name}: clean build: {answer.detail}")
             clean.append(change)
     _build_clean(world, clean, track)
-    done = [f"{c.artifact.name} ({a.detail})" for c, a in told if a.result == "done"]
+    done = [f"{c.artifact.name} ({a.detail})" for c, a in answers if a.result == "done"]
     track.detail("built " + ", ".join(done + [change.artifact.name for change in clean]))
 
 
@@ -80,13 +80,13 @@ def feed_images(world: World, machine: str = "") -> bool:
 
 
 def recipe_of(folder: Path, artifact: Artifact, digests: Digests) -> Recipe:
-    """Everything that decides what an artifact's output is."""
+    """Return everything that determines an artifact's output."""
     how = digest([artifact.builder, artifact.target, list(artifact.command)])
     return Recipe(how, read_inputs(folder, artifact.inputs, digests))
 
 
 def output_digest(output: Path, digests: Digests) -> str:
-    """Hash of an artifact's output; "" when there is none."""
+    """Return the hash of an artifact's output; "" if it does not exist."""
 
     def read() -> str:
         if not output.exists():
@@ -104,9 +104,9 @@ def output_digest(output: Path, digests: Digests) -> str:
 def compare(
     artifact: Artifact, recipe: Recipe, record: object, made: str, workers: Mapping[str, Builder]
 ) -> Change | None:
-    """Decide whether an artifact must be built, and by whom; None when it need not be.
+    """Decide whether an artifact must be built, and by which worker; None if it is up to date.
 
-    ``record`` is what its last build left, ``made`` the hash of its output now. Pure.
+    ``record``: the record of its last build; ``made``: the present hash of its output. Pure.
     """
     last = record if isinstance(record, dict) else {}
     before = last.get("inputs")
@@ -124,19 +124,19 @@ def compare(
 
 
 def _below(folders: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether every name is one of the folders or below one."""
+    """Return whether every name is one of the folders or below one."""
     places = [PurePosixPath(folder) for folder in folders]
     return all(any(PurePosixPath(name).is_relative_to(p) for p in places) for name in names)
 
 
 def plan(changes: Sequence[Change], builders: Sequence[Builder]) -> list[Order]:
-    """Group clean builds by builder: one call each, with ``{targets}`` filled in."""
+    """Group clean builds by builder: one call for each, with ``{targets}`` filled in."""
     orders = []
     for builder in builders:
         mine = tuple(change for change in changes if change.artifact.builder == builder.name)
         if mine:
             targets = ",".join(change.artifact.target for change in mine)
-            command = tuple(word.replace("{targets}", targets) for word in builder.command)
+            command = tuple(part.replace("{targets}", targets) for part in builder.command)
             orders.append(Order(command, mine))
     return orders + [Order(c.artifact.command, (c,)) for c in changes if not c.artifact.builder]
 
@@ -152,23 +152,23 @@ def _change(world: World, artifact: Artifact) -> Change | None:
 def _ask_workers(
     world: World, changes: Sequence[Change], track: Track
 ) -> list[tuple[Change, BuildAnswer]]:
-    """Ask each change's worker; workers build at once. What is built is built, even when another
-    build failed.
+    """Ask each change's worker; all workers build at the same time. A finished build is recorded
+    even if another build failed.
     """
     workers = [(b, [c for c in changes if c.by is b]) for b in world.lab.builders if b.worker]
     asked = [(worker, mine) for worker, mine in workers if mine]
-    answers = parallel(asked, lambda one: _ask(world, *one, track), track.cancel)
-    told = [each for of_worker in answers for each in of_worker]
-    for change, answer in told:
+    by_worker = parallel(asked, lambda order: _ask(world, *order, track), track.cancel)
+    answers = [answer for each in by_worker for answer in each]
+    for change, answer in answers:
         if answer.result == "done":
             _record(world, change)
-    failed = [(change, answer) for change, answer in told if answer.result == "failed"]
+    failed = [(change, answer) for change, answer in answers if answer.result == "failed"]
     if failed:
         by = next(change.by.name for change, _ in failed if change.by)
-        # An error in a source that several share is one error.
+        # An error in a source that several artifacts share is one error.
         outputs = dict.fromkeys(answer.output for _, answer in failed)
         raise _failed(f"{by} failed", [change for change, _ in failed], "".join(outputs))
-    return told
+    return answers
 
 
 def _ask(
@@ -196,7 +196,7 @@ def _ask(
 
 def _build_clean(world: World, changes: Sequence[Change], track: Track) -> None:
     for change in changes:
-        # A build that is cut off leaves half an output, which nobody may take for a whole one.
+        # An interrupted build leaves an incomplete output, which must not count as built.
         remove(world.state.artifact(change.artifact.name))
 
     def carry_out(order: Order) -> None:
@@ -214,7 +214,7 @@ def _record(world: World, change: Change) -> None:
     made = output_digest(artifact.output, world.digests)
     if not made:
         raise LabError(
-            f"the build made no {artifact.output.relative_to(world.lab.folder)}",
+            f"the build did not make {artifact.output.relative_to(world.lab.folder)}",
             where=f"artifact {artifact.name}",
             next_step="correct its command or its output in hashlab.toml",
         )
@@ -243,5 +243,5 @@ def _failed(what: str, changes: Sequence[Change], output: str) -> LabError:
         what,
         where=f"artifact {', '.join(change.artifact.name for change in changes)}",
         output=output,
-        next_step="mend the source and run it again; what runs of it was not touched",
+        next_step="fix the source and run it again; the running services were not touched",
     )

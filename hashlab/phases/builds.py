@@ -27,12 +27,13 @@ from hashlab.phases.upload.laptop import (
 
 @dataclass(frozen=True)
 class Build:
-    """What a service should be running.
+    """The build that a service should run.
 
-    ``start_files`` and ``sync_files`` map paths inside the container to content hashes (of a link:
-    to what it leads to), ``places`` to paths below the lab's folder on the machine, ``reloadable``
-    those that a running process may take in to files of the laptop. ``mounts``: where each mount of
-    the laptop's files lies there. ``fixed``: hash of all that it cannot take in.
+    ``start_files`` and ``sync_files`` map paths in the container to content hashes (for a link: to
+    its target), ``places`` to paths below the lab's folder on the machine. ``reloadable`` maps
+    paths that a running process may take in to files of the laptop. ``mounts`` maps targets of
+    mounts to paths below the lab's folder. ``fixed``: hash of everything that needs a restart to
+    change.
     """
 
     service: str
@@ -46,17 +47,17 @@ class Build:
 
     @property
     def reload_files(self) -> dict[str, str]:
-        """Content by path of what a running process may take in."""
+        """The content by path of files that a running process may take in."""
         return {path: self.start_files[path] for path in self.reloadable}
 
     @property
     def id(self) -> str:
-        """The build id: 12 hex digits."""
+        """Return the build id: 12 hex digits."""
         return build_id(self.start_id, self.sync_files)
 
 
 def build_id(start_id: str, sync_files: Mapping[str, str]) -> str:
-    """The build id of a process started as ``start_id`` that sees these synchronised files."""
+    """Return the build id of a process with this start id that sees these synchronised files."""
     return short(digest([start_id, dict(sync_files)])) if sync_files else start_id
 
 
@@ -74,7 +75,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
             path, inside = bind.source / relative, _below(bind.target, relative)
             if is_folder(content) or _is_hidden(service, bind.target, inside):
                 continue
-            # A mounted single file is its inode: only a new container sees the file in its place.
+            # A mount of a single file shows its inode: only a new container sees a new file.
             in_place = bool(relative) and _action(service, path) == "sync"
             kind = sync_files if in_place else start_files
             kind[inside], places[inside] = plain(content), name
@@ -103,7 +104,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
 
 
 def _is_hidden(service: Service, target: str, inside: str) -> bool:
-    """True if another mount of the service lies over this path of the mount at ``target``."""
+    """Return whether another mount of the service hides this path of the mount at ``target``."""
     others = [
         *(bind.target for bind in service.binds),
         *(volume.target for volume in service.volumes),
@@ -114,7 +115,7 @@ def _is_hidden(service: Service, target: str, inside: str) -> bool:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """True if a path in a container is, or lies below, another one."""
+    """Return whether a path in a container is, or is below, another one."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
 
 
@@ -127,6 +128,6 @@ def _below(target: str, relative: str) -> str:
 
 
 def _action(service: Service, path: Path) -> str:
-    """The most specific watch entry decides; without one a changed file restarts the service."""
+    """Return the action of the most specific watch entry; by default a changed file restarts."""
     rule = service.rule(path)
     return rule.action if rule else "sync+restart"

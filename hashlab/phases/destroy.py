@@ -1,4 +1,4 @@
-"""Phases of ``destroy``: machines, leftovers, local state; then a look whether all is gone."""
+"""Phases of ``destroy``: remove machines, leftovers and local state, then check."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
     observed = world.provider.machines.all(world.lab)
     if observed:
-        # A machine too broken to take our key goes too, also while the disk is full: at the latest
-        # with the leftovers.
+        # A machine that cannot take the key is removed too, at the latest with the leftovers; so is
+        # every machine while the disk is full.
         with suppress(LabError, LaptopError):
             world.provider.machines.adopt(world.lab, world.state.vagrant, ensure_key(world))
     close_ports(world, track)
     world.provider.machines.halt(world.lab)
-    # A Vagrantfile is a program: one that came with the folder, and made no machine, is not run.
+    # A Vagrantfile is a program: one that came with the folder and made no machine is not run.
     if observed and is_file(world.state.vagrantfile) and is_folder(world.state.vagrant):
         _destroy_by_vagrant(world, track)
     if observed:
@@ -42,7 +42,7 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
 
 
 def _destroy_by_vagrant(world: World, track: Track) -> None:
-    """What Vagrant cannot remove goes with the leftovers, and ``look`` tells what would stay."""
+    """Destroy by Vagrant. The leftovers phase removes what Vagrant cannot."""
     try:
         world.vagrant.destroy(track=track)
     except LabError as error:
@@ -51,7 +51,7 @@ def _destroy_by_vagrant(world: World, track: Track) -> None:
 
 
 def discard_leftovers(world: World, track: Track, _: str) -> None:
-    """Promise: volumes, networks and whatever else Vagrant leaves are removed."""
+    """Promise: volumes, networks and everything else that Vagrant leaves are removed."""
     removed = world.provider.machines.discard(world.lab)
     if removed:
         track.detail(f"{len(removed)} removed")
@@ -60,29 +60,29 @@ def discard_leftovers(world: World, track: Track, _: str) -> None:
 
 
 def forget(world: World, track: Track, _: str) -> None:
-    """Promise: nothing on the laptop speaks of machines that are gone. Run records stay."""
+    """Promise: nothing on the laptop refers to removed machines. Run records stay."""
     state = world.state
     for path in (state.vagrant, state.ssh, state.kept):
         remove_tree(path)
     providers = [name for name in names(state.root) if name != state.provider]
-    others = [one for one in providers if is_file(StateFolder(state.root, one).vagrantfile)]
-    # Machines of this lab on another provider were made with the same secrets.
+    others = [name for name in providers if is_file(StateFolder(state.root, name).vagrantfile)]
+    # This lab's machines on another provider were made with the same secrets.
     if not others:
         remove_tree(state.secrets)
     for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
         remove(path)
     remove(state.restoring)
-    # What a killed run was about to put in place of such a file.
+    # Unfinished files of a killed run.
     for folder in (state.root, state.own, state.runs, state.snapshots):
         for name in names(folder):
             if name.endswith(UNFINISHED):
                 remove(folder / name)
-    _tell_snapshots(world)
+    _note_snapshots(world)
     track.detail("key, secrets and cached endpoints")
 
 
-def _tell_snapshots(world: World) -> None:
-    """Nobody should take for gone what still lies on the disk, nor for kept what is gone."""
+def _note_snapshots(world: World) -> None:
+    """Note the snapshots that stay on the disk, and those that went with their machines."""
     if world.provider.snapshots is None:
         return
     names = world.provider.snapshots.kept(world.lab)
@@ -109,7 +109,7 @@ def destroy_box(world: World, track: Track, _: str) -> None:
 
 
 def _remove_boxes(world: World, track: Track) -> list[str]:
-    """Remove every registered box of the lab, what it stands on, and the application's images."""
+    """Remove the lab's registered boxes, what they are based on, and the built images."""
     removed: list[str] = []
     users = world.provider.boxes.users()
     for manifest in registered_boxes(world):
@@ -131,7 +131,7 @@ def _remove_boxes(world: World, track: Track) -> list[str]:
 
 
 def look(world: World, track: Track, _: str) -> None:
-    """Promise: looked for leftovers and found none; says what it looked for."""
+    """Promise: nothing of the lab is left. The row says which things were looked for."""
     left = world.provider.machines.leftovers(world.lab)
     if left:
         raise LabError(

@@ -1,4 +1,4 @@
-"""Phase ``doctor``: does this laptop have what a lab needs? Every answer is a row."""
+"""Phase ``doctor``: checks that this laptop has what a lab needs."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_a_restored_forum_has_the_people_of_that_instant(forum_lab: LabFolder) -
     register(url, "before_the_snapshot")
     document = forum_lab.json("snapshot", "instant")
     try:
-        assert "they stood still for" in rows(document, "take")[0]["detail"]
+        assert "they were paused for" in rows(document, "take")[0]["detail"]
         then = users(url)
         assert "before_the_snapshot" in then
         register(url, "after_the_snapshot")

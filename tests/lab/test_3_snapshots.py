@@ -93,7 +93,7 @@ def snapshot_parts(lab: LabFolder) -> list[str]:
 def test_a_snapshot_disturbs_nothing_that_runs(lab: LabFolder) -> None:
     before = lab.containers("front") | lab.containers("back")
     document = lab.json("snapshot", "second")
-    assert "they stood still for" in rows(document, "take")[0]["detail"]
+    assert "they were paused for" in rows(document, "take")[0]["detail"]
     assert lab.containers("front") | lab.containers("back") == before
     assert "hello" in greeting(lab)
     listed = lab.json("snapshots")["snapshots"]
@@ -266,7 +266,7 @@ def test_a_snapshot_killed_while_machines_stand_still_is_none_and_dev_wakes_them
     lab.run("dev").ok()
     assert "hello" in greeting(lab)
     notes = {one["name"]: one["note"] for one in lab.json("snapshots")["snapshots"]}
-    assert notes == {"first": "", "cut": "unfinished: it was never whole"}
+    assert notes == {"first": "", "cut": "unfinished: it was never complete"}
     lab.run("snapshot", "cut").ok()
     lab.run("snapshots", "prune", "cut").ok()
 

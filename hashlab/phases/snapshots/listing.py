@@ -13,7 +13,7 @@ def snapshots_document(world: World) -> Snapshots:
     names = saved(world.state)
     unfinished = [name for name in snapshots_of(world).kept(world.lab) if name not in names]
     rows = [_row(world, name) for name in names]
-    rows += [_unknown(name, "unfinished: it was never whole") for name in unfinished]
+    rows += [_unknown(name, "unfinished: it was never complete") for name in unfinished]
     rows.sort(key=lambda row: (row.taken or 0.0, row.name))
     return Snapshots(world.lab.name, world.provider.name, tuple(rows))
 

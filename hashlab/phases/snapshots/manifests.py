@@ -1,4 +1,4 @@
-"""The manifests of snapshots: one JSON file each, written last and in one step."""
+"""Reads and writes the manifest of each snapshot: a JSON file, written last and in one step."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ def check_name(name: str) -> None:
     """Raise UsageError unless a snapshot may have this name."""
     if not NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} is no name for a snapshot",
-            next_step="begin with a lower-case letter or a digit; then up to 40 of those, '_', '.' "
-            "and '-'",
+            f"{name!r} is not a valid snapshot name",
+            next_step="use a-z, 0-9, '_', '.', '-', a letter or digit first, at most 41 characters",
         )
 
 
 def snapshots_of(world: World) -> Snapshots:
-    """The provider's snapshots. Raises LaptopError when it has none."""
+    """Return the provider's snapshots. Raises LaptopError if it does not support them."""
     snapshots = world.provider.snapshots
     if snapshots is None:
         raise LaptopError(f"provider {world.provider.name} has no snapshots")
@@ -36,21 +35,21 @@ def snapshots_of(world: World) -> Snapshots:
 
 
 def saved(state: StateFolder) -> list[str]:
-    """Names of the snapshots that have a manifest."""
+    """Return the names of the snapshots that have a manifest."""
     return [name.removesuffix(END) for name in names(state.snapshots) if name.endswith(END)]
 
 
 def saved_of(world: World) -> list[str]:
-    """Names of those among them that were taken of this lab, on this provider."""
+    """Return the names of the snapshots of this lab on this provider."""
     mine = (world.lab.id, world.provider.name)
-    read = [_read(world.state, name) for name in saved(world.state)]
-    return [one.name for one in read if one and (one.lab_id, one.provider) == mine]
+    manifests = [_read(world.state, name) for name in saved(world.state)]
+    return [each.name for each in manifests if each and (each.lab_id, each.provider) == mine]
 
 
 def save(state: StateFolder, manifest: SnapshotManifest) -> None:
-    """Keep a manifest: from now on the snapshot is whole."""
+    """Save a manifest, which completes the snapshot."""
     value = asdict(manifest)
-    machines = [{**one, "address": str(one["address"])} for one in value["machines"]]
+    machines = [{**each, "address": str(each["address"])} for each in value["machines"]]
     write_json(
         state.manifest(manifest.name),
         {**value, "subnet": str(manifest.subnet), "machines": machines},
@@ -59,16 +58,16 @@ def save(state: StateFolder, manifest: SnapshotManifest) -> None:
 
 
 def find(world: World, name: str) -> SnapshotManifest:
-    """The manifest of a snapshot that this lab can use. Raises UsageError when there is none of
-    this name, LabError when it is broken or that of another lab.
+    """Return the manifest of a snapshot that this lab can use. Raises UsageError if none has this
+    name, LabError if it is broken or another lab's.
     """
     path = world.state.manifest(name)
     if not is_file(path):
-        there = ", ".join(saved(world.state))
+        existing = ", ".join(saved(world.state))
         raise UsageError(
             f"there is no snapshot {name!r}",
             where=world.lab.name,
-            next_step=f"one of: {there}" if there else f"hashlab snapshot {name} takes one",
+            next_step=f"one of: {existing}" if existing else f"hashlab snapshot {name} takes one",
         )
     manifest = _read(world.state, name)
     if manifest is None:
@@ -77,12 +76,12 @@ def find(world: World, name: str) -> SnapshotManifest:
             where=str(path),
             next_step=f"hashlab snapshots prune {name}",
         )
-    told = remark(world, manifest)
-    if told:
-        broken = told.startswith("broken")
+    reason = remark(world, manifest)
+    if reason:
+        broken = reason.startswith("broken")
         step = f"hashlab snapshots prune {name}" if broken else "hashlab snapshots lists all"
         raise LabError(
-            f"snapshot {name} is {told}",
+            f"snapshot {name} is {reason}",
             where=str(path),
             next_step=f"{step}; the lab is as it was",
         )
@@ -90,21 +89,21 @@ def find(world: World, name: str) -> SnapshotManifest:
 
 
 def remark(world: World, manifest: SnapshotManifest) -> str:
-    """Why this lab cannot use a snapshot, as far as a quick look tells; "" when it can."""
+    """Return why this lab cannot use a snapshot, by a quick check; "" if it can."""
     if manifest.lab_id != world.lab.id:
         return f"foreign: it was taken of lab {manifest.lab_id}, this is {world.lab.id}"
     if manifest.provider != world.provider.name:
         return f"foreign: it was taken on provider {manifest.provider}"
-    there, wanted = {one.name for one in manifest.machines}, set(world.machine_names())
-    if there != wanted:
-        held, asked = ", ".join(sorted(there)), ", ".join(sorted(wanted))
-        return f"foreign: it holds the machines {held}; hashlab.toml has {asked}"
+    held, wanted = {machine.name for machine in manifest.machines}, set(world.machine_names())
+    if held != wanted:
+        inside, asked = ", ".join(sorted(held)), ", ".join(sorted(wanted))
+        return f"foreign: it holds the machines {inside}; hashlab.toml has {asked}"
     lost = snapshots_of(world).missing(world.lab, manifest)
     return f"broken: {'; '.join(lost)}" if lost else ""
 
 
 def listed(world: World, name: str) -> tuple[SnapshotManifest | None, str]:
-    """A snapshot's manifest, if it can be read, and the remark on it."""
+    """Return a snapshot's manifest, if it can be read, and the remark on it."""
     manifest = _read(world.state, name)
     if manifest is None:
         return None, "broken: its manifest cannot be read"
@@ -130,12 +129,12 @@ def _from_json(value: Mapping[str, Any]) -> SnapshotManifest:
         size=int(value["size"]),
         machines=tuple(
             MachineSnapshot(
-                name=str(one["name"]),
-                address=IPv4Address(one["address"]),
-                recipe=str(one["recipe"]),
-                ssh_port=int(one["ssh_port"]),
-                parts=dict(one["parts"]),
+                name=str(machine["name"]),
+                address=IPv4Address(machine["address"]),
+                recipe=str(machine["recipe"]),
+                ssh_port=int(machine["ssh_port"]),
+                parts=dict(machine["parts"]),
             )
-            for one in value["machines"]
+            for machine in value["machines"]
         ),
     )

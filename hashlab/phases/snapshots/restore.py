@@ -1,4 +1,4 @@
-"""Phases that bring a lab back to the instant of a snapshot."""
+"""Phases that bring a lab back to a snapshot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hashlab.state.files import is_file, remove, write_text
 
 
 def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: the snapshot is this lab's, and its parts are there."""
+    """Promise: the snapshot is this lab's, and its parts exist."""
     check_name(name)
     manifest = find(world, name)
     track.detail(f"taken {manifest.taken}")
@@ -26,18 +26,18 @@ def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
 def check_new_lab(world: World, track: Track, _: str, *, name: str) -> None:
     """Promise: as ``check_snapshot``, and no machine would be lost."""
     check_snapshot(world, track, _, name=name)
-    there = [machine.name for machine in world.provider.machines.all(world.lab)]
-    if there:
+    existing = [machine.name for machine in world.provider.machines.all(world.lab)]
+    if existing:
         raise UsageError(
-            f"the lab is there already: {', '.join(there)}",
+            f"the lab exists already: {', '.join(existing)}",
             where=world.lab.name,
-            next_step=f"hashlab restore {name} gives up what is there for the snapshot",
+            next_step=f"hashlab restore {name} replaces it by the snapshot",
         )
 
 
 def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: the machines are those of the snapshot, up or booting, but for what ``put_back`` has
-    yet to do; Vagrant was not called.
+    """Promise: the machines are those of the snapshot, up or booting, except for the work left to
+    ``put_back``. Vagrant was not called.
     """
     manifest = find(world, name)
     observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
@@ -50,7 +50,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         planned,
         subnet,
         public_key,
-        # Of one that was cut off, data may be half exchanged.
+        # An interrupted restore may have exchanged part of the data.
         may_stay=not is_file(world.state.restoring),
         about_to_change=lambda machines_go: _about_to_change(world, track, name, machines_go),
         track=track,
@@ -61,10 +61,9 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
 
 
 def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -> None:
-    """Of machines that go, whatever is remembered will no longer be true."""
+    """Record that a restore has begun; forget everything cached of machines that go."""
     if machines_go:
-        # They would look open for some seconds, though the machines they lead to know nothing of
-        # them.
+        # Tunnels would look open for some seconds although their machines are gone.
         close_ports(world, track)
     write_text(world.state.restoring, f"{name}\n", lasting=True)
     world.about_to_change()
@@ -75,8 +74,8 @@ def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -
 
 
 def put_back(world: World, track: Track, _: str) -> None:
-    """Promise: what the containers of machines that stayed have written is the snapshot's, and none
-    of them runs.
+    """Promise: the data of containers on machines that stayed is the snapshot's, and none of these
+    containers runs.
     """
     if not world.facts.restored.put_back:
         track.skip("came with the machines")
@@ -86,7 +85,7 @@ def put_back(world: World, track: Track, _: str) -> None:
 
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:
-    """The snapshot's own, where nobody else has it by now."""
+    """Return the snapshot's own subnet if it is still free, else another."""
     own = world.provider.machines.own_subnet(world.lab)
     return free_subnet(world, manifest.subnet, own)
 
@@ -97,8 +96,8 @@ def _plan(
     observed: dict[str, ObservedMachine],
     subnet: IPv4Network,
 ) -> list[PlannedMachine]:
-    kept = {one.name: one for one in manifest.machines}
-    ports = plan_ports(world, observed, {name: one.ssh_port for name, one in kept.items()})
+    kept = {machine.name: machine for machine in manifest.machines}
+    ports = plan_ports(world, observed, {name: each.ssh_port for name, each in kept.items()})
     planned = []
     for machine in world.lab.machines:
         offset = int(kept[machine.name].address) - int(manifest.subnet.network_address)

@@ -1,4 +1,4 @@
-"""Phases that take a snapshot, and remove one."""
+"""Phases that take and remove a snapshot."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from hashlab.state.files import is_file, remove
 
 
 def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: all machines are kept as they were at one instant, and go on running."""
+    """Promise: a snapshot holds all machines as they were at one point in time; they run on."""
     check_name(name)
     snapshots = snapshots_of(world)
     if is_file(world.state.manifest(name)):
         raise UsageError(
-            f"there is a snapshot {name!r} already",
+            f"snapshot {name!r} exists already",
             next_step=f"take another name, or: hashlab snapshots prune {name}",
         )
     instant = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -38,13 +38,13 @@ def take_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     save(world.state, manifest)
     track.detail(
         f"{len(taken.machines)} machines, {taken.size / 1e6:.0f} MB, "
-        f"they stood still for {taken.paused:.1f} s"
+        f"they were paused for {taken.paused:.1f} s"
     )
 
 
 def remove_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
-    """Promise: nothing of the snapshot is left. Its manifest goes first: what is left when this
-    is cut off is told by `hashlab snapshots`, and never taken for a snapshot.
+    """Promise: nothing of the snapshot is left. Its manifest goes first: if this is interrupted,
+    the rest is listed by `hashlab snapshots` as unfinished, and is never restored.
     """
     check_name(name)
     snapshots = snapshots_of(world)

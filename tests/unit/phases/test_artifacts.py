@@ -131,7 +131,7 @@ def test_after_a_failed_build_the_old_source_is_built_again_too(outside: Outside
 
 def test_a_build_that_makes_nothing_is_a_failure(outside: Outside) -> None:
     outside.runner.prepare("make", "app")
-    with pytest.raises(LabError, match="the build made no out/app"):
+    with pytest.raises(LabError, match="the build did not make out/app"):
         build(outside)
 
 
@@ -433,7 +433,7 @@ def test_a_source_that_is_wrong_is_told_and_the_record_stays(quick: Outside) -> 
     told = failure.value
     assert (told.what, told.where) == ("javac failed", "artifact app")
     assert told.output == "src/main.txt:3: no such symbol\n"
-    assert "what runs of it was not touched" in told.next_step
+    assert "the running services were not touched" in told.next_step
     assert commands(quick) == []
     save(quick, "source 1\n")
     assert build(quick) == ("skipped", "1 unchanged")
@@ -520,7 +520,7 @@ def test_a_worker_that_makes_nothing_is_a_failure(quick: Outside) -> None:
 
     quick.workers.prepare("java", remove)
     save(quick)
-    with pytest.raises(LabError, match="the build made no out/app"):
+    with pytest.raises(LabError, match="the build did not make out/app"):
         build(quick)
 
 

@@ -74,7 +74,7 @@ def test_a_snapshot_is_listed_with_its_machines_and_size(outside: Outside) -> No
 def test_taking_a_snapshot_tells_how_long_the_machines_stood_still(outside: Outside) -> None:
     running(outside)
     result = go(outside, workflows.snapshot("first"))
-    assert rows(result, "take")[0].detail == "3 machines, 1 MB, they stood still for 0.5 s"
+    assert rows(result, "take")[0].detail == "3 machines, 1 MB, they were paused for 0.5 s"
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a b", "-x", ".x", "a/b", "x" * 42, "ä"])
@@ -87,7 +87,7 @@ def test_a_name_that_is_none_is_refused_with_what_is_allowed(
 ) -> None:
     error = refused(outside, workflow(name))
     assert error.exit_code == ExitCode.CONFIG
-    assert "lower-case letter" in error.next_step
+    assert "use a-z" in error.next_step
 
 
 @pytest.mark.parametrize("name", ["0", "before-upgrade", "v1.2_rc", "x" * 41])
@@ -131,7 +131,7 @@ def test_a_snapshot_that_was_cut_off_is_none_and_can_be_taken_again(
     assert saved(outside.state) == []
     if when == "after":
         [listed] = document(outside)["snapshots"]
-        assert (listed["name"], listed["note"]) == ("first", "unfinished: it was never whole")
+        assert (listed["name"], listed["note"]) == ("first", "unfinished: it was never complete")
     go(outside, workflows.snapshot("first"))
     assert [one["note"] for one in document(outside)["snapshots"]] == [""]
 
@@ -537,7 +537,7 @@ def test_a_removal_that_was_cut_off_can_be_done_again(outside: Outside) -> None:
     taken(outside)
     outside.faults.arm("provider.remove_snapshot")
     assert run(outside, workflows.remove_snapshot("first")).error is not None
-    assert document(outside)["snapshots"][0]["note"] == "unfinished: it was never whole"
+    assert document(outside)["snapshots"][0]["note"] == "unfinished: it was never complete"
     go(outside, workflows.remove_snapshot("first"))
     assert document(outside)["snapshots"] == []
 
