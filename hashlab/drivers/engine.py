@@ -34,15 +34,17 @@ from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
-# For the first question to a machine's engine, which a healthy one answers within milliseconds.
+# Seconds for the first request to a machine's engine, which a healthy one answers within
+# milliseconds.
 FIRST_ANSWER_SECONDS = 15
-# Of the API, for the one question that every version answers: which version is there.
+# The API version of the first request, which asks for the engine's version. Every engine supports
+# it.
 FIRST_VERSION = "1.41"
 CHUNK = 1 << 20
 
 
 class DockerEngine:
-    """protocols.Engine. ``where`` names the engine in messages; ``time_factor``: by how much longer
+    """protocols.Engine. ``where`` names the engine in messages; ``time_factor``: how much longer
     than on the laptop an answer may take.
     """
 
@@ -53,7 +55,9 @@ class DockerEngine:
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
-        """Turn docker-py's and the wire's errors into one LabError that says what failed."""
+        """Turn errors of docker-py and of the connection into one LabError that says what
+        failed.
+        """
         try:
             yield
         except APIError as error:
@@ -69,7 +73,7 @@ class DockerEngine:
             raise LabError(f"{what}: {text}", where=self._where) from error
 
     def answers(self, seconds: float) -> bool:
-        """See protocols.Engine. docker-py's own ping has no time limit of its own."""
+        """See protocols.Engine. docker-py's own ping has no time limit."""
         url, timeout = f"{self._client.base_url}/_ping", seconds * self._time_factor
         try:
             return bool(self._client.get(url, timeout=timeout).ok)
@@ -84,19 +88,19 @@ class DockerEngine:
     def containers(self, labels: Mapping[str, str]) -> list[ContainerState]:
         """See protocols.Engine."""
         with self._explained("cannot list containers"):
-            found = self._client.containers(all=True, filters={"label": _label_list(labels)})
-        # At once: on a machine that is far away each question takes as long as all of them.
-        ids = [str(entry["Id"]) for entry in found]
+            listed = self._client.containers(all=True, filters={"label": _label_list(labels)})
+        # In parallel: on a slow connection each request takes as long as all of them together.
+        ids = [str(entry["Id"]) for entry in listed]
         states = parallel(ids, self.container, CancelToken())
         return [state for state in states if state is not None]
 
     def container(self, name: str) -> ContainerState | None:
         """See protocols.Engine."""
-        found = self.inspect(name)
-        return None if found is None else _container_state(found)
+        inspected = self.inspect(name)
+        return None if inspected is None else _container_state(inspected)
 
     def inspect(self, name: str) -> Mapping[str, Any] | None:
-        """The engine's whole description of a container, None if there is none."""
+        """Return the engine's whole description of a container, or None if it does not exist."""
         with self._explained(f"cannot inspect container {name}"):
             try:
                 return dict(self._client.inspect_container(name))
@@ -171,13 +175,13 @@ class DockerEngine:
             return _text(self._client.logs(container, tail=lines))
 
     def _inspected(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-        """Return the engine's descriptions of those of the images that exist, by name."""
-        found: dict[str, Mapping[str, Any]] = {}
+        """Return the engine's descriptions of the images that exist, by name."""
+        images: dict[str, Mapping[str, Any]] = {}
         with self._explained("cannot inspect images"):
             for name in names:
                 with suppress(ImageNotFound):
-                    found[name] = self._client.inspect_image(name)
-        return found
+                    images[name] = self._client.inspect_image(name)
+        return images
 
     def image_labels(self, names: Sequence[str]) -> dict[str, Mapping[str, str]]:
         """See protocols.Engine."""
@@ -205,8 +209,8 @@ class DockerEngine:
     def images_with(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):
-            found = self._client.images(filters={"label": _label_list(labels)})
-        return sorted(name for image in found for name in _image_names(image))
+            images = self._client.images(filters={"label": _label_list(labels)})
+        return sorted(name for image in images for name in _image_names(image))
 
     def build_image(
         self,
@@ -261,17 +265,18 @@ class DockerEngine:
         """See protocols.Engine."""
         repository, _, tag = name.rpartition(":")
         with self._explained(f"cannot import image {name}"), root_filesystem.open("rb") as data:
-            # In pieces: of an open file docker-py says that it comes in chunks, and sends it whole.
+            # In chunks, because docker-py announces a chunked body for an open file but sends it in
+            # one piece.
             chunks = iter(lambda: data.read(CHUNK), b"")
             self._client.import_image_from_stream(chunks, repository=repository, tag=tag)
 
     def held(self) -> Mapping[str, int]:
-        """See protocols.Engine. Of layers that images share each counts once."""
+        """See protocols.Engine. A layer that several images share counts once."""
         layers: dict[tuple[object, ...], int] = {}
         sizes = {"images": 0, "volumes": 0, "snapshots": 0}
-        with self._explained("cannot ask for the disk that is in use"):
-            found = self._client.df()
-            for image in found.get("Images") or []:
+        with self._explained("cannot read the disk usage"):
+            usage = self._client.df()
+            for image in usage.get("Images") or []:
                 kind = _kind_held(image, "images")
                 if kind == "snapshots":
                     sizes[kind] += max(0, image["Size"] - max(0, image.get("SharedSize") or 0))
@@ -279,7 +284,7 @@ class DockerEngine:
                     for layer in self._client.history(image["Id"]):
                         made = (layer["Created"], layer["CreatedBy"], layer["Size"])
                         layers[made] = int(layer["Size"])
-        for volume in found.get("Volumes") or []:
+        for volume in usage.get("Volumes") or []:
             kind = _kind_held(volume, "volumes")
             if kind:
                 sizes[kind] += max(0, (volume.get("UsageData") or {}).get("Size") or 0)
@@ -288,12 +293,12 @@ class DockerEngine:
     def stages(self, owner: str = "*") -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list images"):
-            found = self._client.images(filters={"reference": f"{REPOSITORY}/{owner}"})
-        return sorted(name for image in found for name in image.get("RepoTags") or [])
+            images = self._client.images(filters={"reference": f"{REPOSITORY}/{owner}"})
+        return sorted(name for image in images for name in image.get("RepoTags") or [])
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
-        """See protocols.Engine. docker-py saves only one image a call, which would repeat the
-        layers they share.
+        """See protocols.Engine. docker-py saves only one image per call, which would repeat the
+        layers that images share.
         """
         with self._explained("cannot save images"):
             answer = self._client.get(
@@ -329,8 +334,8 @@ class DockerEngine:
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list volumes"):
-            found = self._client.volumes(filters={"label": _label_list(labels)})
-        return sorted(volume["Name"] for volume in found.get("Volumes") or [])
+            answer = self._client.volumes(filters={"label": _label_list(labels)})
+        return sorted(volume["Name"] for volume in answer.get("Volumes") or [])
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
@@ -348,21 +353,21 @@ class DockerEngine:
     def networks(self) -> Mapping[str, tuple[str, ...]]:
         """See protocols.Engine."""
         with self._explained("cannot list networks"):
-            found = self._client.networks()
+            networks = self._client.networks()
         return {
             network["Name"]: tuple(
                 entry["Subnet"]
                 for entry in ((network.get("IPAM") or {}).get("Config") or [])
                 if entry.get("Subnet")
             )
-            for network in found
+            for network in networks
         }
 
     def network_id(self, name: str) -> str:
         """See protocols.Engine."""
         with self._explained("cannot list networks"):
-            found = self._client.networks(names=[name])
-        return next((str(network["Id"]) for network in found if network["Name"] == name), "")
+            networks = self._client.networks(names=[name])
+        return next((str(network["Id"]) for network in networks if network["Name"] == name), "")
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
@@ -379,8 +384,8 @@ class DockerEngine:
     def networks_with(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
         with self._explained("cannot list networks"):
-            found = self._client.networks(filters={"label": _label_list(labels)})
-        return sorted(network["Name"] for network in found)
+            networks = self._client.networks(filters={"label": _label_list(labels)})
+        return sorted(network["Name"] for network in networks)
 
     def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
         """See protocols.Engine."""
@@ -450,9 +455,10 @@ class DockerEngine:
 
 
 def local_engine(environ: Mapping[str, str]) -> DockerEngine:
-    """The laptop's engine: the one that Docker's own client would use, if it is on this laptop.
+    """Return the laptop's engine: the one that Docker's own client would use, if it is on this
+    laptop.
 
-    Raises LaptopError that names it and says what to do.
+    Raises LaptopError that names the engine and the next step.
     """
     address = engine_address(environ)
     if address.problem:
@@ -462,21 +468,21 @@ def local_engine(environ: Mapping[str, str]) -> DockerEngine:
             next_step="docker context use default; or unset DOCKER_HOST and DOCKER_CONTEXT",
         )
     try:
-        led = kwargs_from_env(environment=tool_environment(environ))
-        first = checked(_local_client(led, FIRST_VERSION))
+        settings = kwargs_from_env(environment=tool_environment(environ))
+        first = checked(_local_client(settings, FIRST_VERSION))
         version = first.version(api_version=False)["ApiVersion"]
-        return DockerEngine("laptop", _local_client(led, version))
+        return DockerEngine("laptop", _local_client(settings, version))
     except (DockerException, requests.RequestException, OSError) as error:
         raise _unanswered(address, error) from error
 
 
-def _local_client(led: Mapping[str, Any], version: str) -> docker.APIClient:
-    """A client that no proxy and no missing credential helper gets in the way of."""
+def _local_client(settings: Mapping[str, Any], version: str) -> docker.APIClient:
+    """Return a client that works despite proxies and missing credential helpers."""
     try:
-        client = docker.APIClient(version=version, timeout=CALL_SECONDS, **led)
+        client = docker.APIClient(version=version, timeout=CALL_SECONDS, **settings)
         _without_missing_helpers(client)
     except (InvalidConfigFile, AttributeError, TypeError, KeyError, ValueError) as error:
-        # docker-py reads the settings of Docker's client, whatever is in them.
+        # docker-py reads the settings of Docker's client without checking them.
         raise LaptopError(
             f"the settings of Docker's client cannot be read: {error}",
             where=str(find_config_file() or ""),
@@ -487,31 +493,33 @@ def _local_client(led: Mapping[str, Any], version: str) -> docker.APIClient:
 
 
 class _Settled(AuthConfig):
-    """Credentials that docker-py does not read again when there are none."""
+    """Credentials that docker-py does not read again if they are empty."""
 
     is_empty = False
 
 
 def _without_missing_helpers(client: docker.APIClient) -> None:
-    """Forget credential helpers that are not installed, of which Docker Desktop leaves one behind.
-    Images that need no password come without them. Raises what bad settings make of this.
+    """Drop credential helpers that are not installed. Docker Desktop leaves one behind.
+
+    Images that need no password can be pulled without them. Raises the errors that invalid settings
+    cause.
     """
-    # docker-py has no other names for them.
+    # docker-py has no public names for them.
     known, settings = _Settled(vars(client)["_auth_configs"]), vars(client)["_general_configs"]
     vars(client)["_auth_configs"] = known
     dict(settings.get("HttpHeaders") or {})
 
-    def there(name: object) -> bool:
+    def is_installed(name: object) -> bool:
         return shutil.which(f"docker-credential-{name}") is not None
 
     helpers = known.get("credHelpers") or {}
-    known["credHelpers"] = {at: name for at, name in helpers.items() if there(name)}
-    if known.get("credsStore") and not there(known["credsStore"]):
+    known["credHelpers"] = {at: name for at, name in helpers.items() if is_installed(name)}
+    if known.get("credsStore") and not is_installed(known["credsStore"]):
         known["credsStore"] = None
 
 
 def _unanswered(address: EngineAddress, error: Exception) -> LaptopError:
-    """Say what is wrong with an engine that gave no answer."""
+    """Return the error for an engine that gave no answer."""
     if "PermissionError" in repr(error):
         return LaptopError(
             f"this user may not use the Docker Engine at {address.host}",
@@ -534,10 +542,11 @@ def _unanswered(address: EngineAddress, error: Exception) -> LaptopError:
 def channel_engine(
     where: str, connect: Callable[[], Any], *, time_factor: float = 1.0
 ) -> DockerEngine:
-    """The engine behind channels that ``connect`` opens (socket-like, one per HTTP connection).
+    """Return the engine behind channels that ``connect`` opens (socket-like, one per HTTP
+    connection).
 
-    ``time_factor``: by how much longer than on the laptop a call may take. Raises LabError;
-    EngineHangs where the engine accepts the first question and does not answer it.
+    ``time_factor``: how much longer than on the laptop a call may take. Raises LabError;
+    EngineHangs if the engine accepts the first request and does not answer it.
     """
     adapter = ChannelAdapter(connect, CALL_SECONDS * time_factor)
 
@@ -545,14 +554,14 @@ def channel_engine(
         made = docker.APIClient(
             base_url="tcp://machine:2375", version=version, timeout=round(seconds * time_factor)
         )
-        # A name only, but one by which docker-py knows that a stream's socket is an SSH channel.
+        # Only a name, but docker-py recognises by it that a stream's socket is an SSH channel.
         made.base_url = "http+docker://ssh"
         made.mount(made.base_url, adapter)
         _prepare(made)
         return made
 
     try:
-        # The version must be known to make a client, and asking for it needs one.
+        # A client needs the version, and the version is requested by a client.
         first = checked(client(FIRST_VERSION, FIRST_ANSWER_SECONDS))
         version = first.version(api_version=False)["ApiVersion"]
         return DockerEngine(where, client(version), time_factor=time_factor)
@@ -570,9 +579,10 @@ def channel_engine(
 
 
 def _prepare(client: docker.APIClient) -> None:
-    """Limit what an engine may answer, and look for no proxy: none leads to an engine's socket, and
-    Requests would read the whole environment for one at each call, which takes longer than the
-    rest of the call.
+    """Limit the size of the engine's answers, and ignore proxies.
+
+    No proxy leads to an engine's socket, and Requests would search the whole environment for one at
+    each call, which takes longer than the rest of the call.
     """
     client.trust_env = False
     limit_answers(client)
@@ -584,13 +594,13 @@ def _has_check(config: Mapping[str, Any]) -> bool:
     return test[:1] not in ([], ["NONE"])
 
 
-def _container_state(found: Mapping[str, Any]) -> ContainerState:
-    state, config = found["State"], found["Config"]
-    networks = found["NetworkSettings"].get("Networks") or {}
+def _container_state(inspected: Mapping[str, Any]) -> ContainerState:
+    state, config = inspected["State"], inspected["Config"]
+    networks = inspected["NetworkSettings"].get("Networks") or {}
     grace = config.get("StopTimeout")
     return ContainerState(
-        id=found["Id"],
-        name=found["Name"].lstrip("/"),
+        id=inspected["Id"],
+        name=inspected["Name"].lstrip("/"),
         state=state["Status"],
         health=(state.get("Health") or {}).get("Status") or "",
         exit_code=int(state.get("ExitCode") or 0),
@@ -600,23 +610,27 @@ def _container_state(found: Mapping[str, Any]) -> ContainerState:
         started_at=state.get("StartedAt") or "",
         finished_at=state.get("FinishedAt") or "",
         networks=frozenset(
-            # One that it was given since it last ran has no id yet.
+            # A network that was attached since the container last ran has no id yet.
             network["NetworkID"] or name
             for name, network in networks.items()
         ),
         addresses={
-            name: one["IPAddress"] for name, one in networks.items() if one.get("IPAddress")
+            name: network["IPAddress"]
+            for name, network in networks.items()
+            if network.get("IPAddress")
         },
         checked=_has_check(config),
         grace=STOP_SECONDS if grace is None else int(grace),
-        restarts=int(found.get("RestartCount") or 0),
+        restarts=int(inspected.get("RestartCount") or 0),
     )
 
 
 def _follow_build(
     name: str, stream: Iterator[Mapping[str, Any]], track: Track, stages: Stages
 ) -> None:
-    """Read a build's events: ``Step 3/7 : …`` moves the bar, an error ends with the tail."""
+    """Read a build's events: ``Step 3/7 : …`` is progress, an error is raised with the end of the
+    output.
+    """
     lines: list[str] = []
     for event in stream:
         track.cancel.check()
@@ -633,7 +647,7 @@ def _follow_build(
 
 
 def _kind_held(thing: Mapping[str, Any], kind: str) -> str:
-    """What an image or volume of hashlab's is for; "" for one of somebody else's."""
+    """Return what an image or volume of hashlab is for; "" for one of another program."""
     labels = thing.get("Labels") or {}
     if any(label.startswith("hashlab.snapshot") for label in labels):
         return "snapshots"

@@ -1,5 +1,6 @@
-"""The shape that each answer of a Docker Engine must have, checked in one place before any of it is
-read: a machine's root decides what its engine answers, and other engines answer otherwise.
+"""The shape that each answer of a Docker Engine must have. Every answer is checked here before it
+is read, because a machine's root controls the answers of its engine, and other engines answer
+differently.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import docker
 import requests
 from docker.errors import DockerException
 
-# In messages, of a value that has the wrong type.
+# Characters of a wrong value that a message shows.
 SHOWN = 40
-# What docker-py, which reads answers too and checks nothing, makes of an unexpected one.
+# Errors of docker-py for an unexpected answer, which it reads without checking.
 MISREAD = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
 
 
@@ -92,7 +93,7 @@ DISK = {
     "Images?": [{**IMAGE, "SharedSize?": int, "Labels?": LABELS}],
     "Volumes?": [{"Labels?": LABELS, "UsageData?": {"Size?": int}}],
 }
-# By the method of docker-py whose result is read.
+# Shapes by the method of docker-py whose result is read.
 SHAPES: dict[str, object] = {
     "version": {"ApiVersion": _version},
     "info": INFO,
@@ -113,14 +114,14 @@ SHAPES: dict[str, object] = {
     "inspect_swarm": {"JoinTokens": {"Worker": str}},
     "inspect_node": {"Status": {"State": str}},
 }
-# Of methods whose result is a stream: the shape of each event.
+# For methods whose result is a stream: the shape of each event.
 EVENT = {"error?": str, "stream?": str, "status?": str}
 STREAMS = {"build": EVENT, "pull": EVENT, "load_image": EVENT}
 
 
 def checked(client: docker.APIClient) -> docker.APIClient:
     """Return the same client, whose methods raise UnexpectedAnswer (a DockerException) if an answer
-    does not have its shape, or if docker-py cannot read it.
+    has the wrong shape, or if docker-py cannot read it.
     """
     return cast(docker.APIClient, _Checked(client))
 
@@ -130,12 +131,12 @@ class _Checked:
         self._client = client
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._client, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._client, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*args: Any, **options: Any) -> Any:
-            answer = _read(lambda: found(*args, **options))
+            answer = _read(lambda: attribute(*args, **options))
             if name in STREAMS:
                 return _events(answer, STREAMS[name])
             check(answer, SHAPES.get(name, object))
@@ -162,7 +163,7 @@ def _read(read: Callable[[], Any]) -> Any:
 
 
 def check(value: Any, shape: Any, path: str = "") -> None:
-    """Raise UnexpectedAnswer, which names the part, if a value does not have its shape."""
+    """Raise UnexpectedAnswer, which names the wrong part, unless a value has its shape."""
     if isinstance(shape, dict):
         _expect(value, dict, path)
         for key, inner in shape.items():
@@ -188,7 +189,7 @@ def check(value: Any, shape: Any, path: str = "") -> None:
 
 
 def _expect(value: object, kind: type, path: str) -> None:
-    # True and False are integers in Python, and not in an answer.
+    # True and False are integers in Python, but not in an answer.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise _unexpected(value, path)
 

@@ -1,4 +1,6 @@
-"""SSH to machines through Fabric: pinned host keys, no delay, the Docker API on the same wire."""
+"""SSH to machines through Fabric: pinned host keys, no delay, the Docker API on the same
+connection.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,14 @@ CONNECT_SECONDS = 10.0
 GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
 STREAM_CHUNK = 1 << 18
-# Bytes that a command on a machine may say; the list of a lab's files is a few of them.
+# Most bytes of a command's output on a machine. The list of a lab's files has a few million.
 OUTPUT_LIMIT = 64_000_000
 ERRORS_LIMIT = 1_000_000
-# A stream in which nothing moves for so long is cut.
+# A stream without any data for this long is closed.
 STREAM_SILENCE_SECONDS = 120.0
 RSYNC = [
     "rsync",
-    "--copy-links",  # of the folders on the way; the names are those of files
+    "--copy-links",  # for folders on the way; the names are those of files
     "--perms",
     "--chmod=D755",
     "--times",
@@ -43,16 +45,16 @@ RSYNC = [
     "--stats",
     "--from0",
 ]
-# Relays the Docker API on a machine; OpenSSH's own stream forwarding is out of Paramiko's reach.
-# When the engine ends a stream, as it does after each command run in a container, socat would wait
-# half a second for more from this side before it tells so; nothing more ever comes.
+# Relays the Docker API on a machine, because Paramiko cannot use OpenSSH's own stream forwarding.
+# When the engine ends a stream, as it does after each command in a container, socat would wait half
+# a second for more input, which never comes, before it closes the stream.
 RELAY = "exec socat -t 0.01 STDIO UNIX-CONNECT:/run/docker.sock"
 
 
 START_SECONDS = 90.0
 START_ENGINE = resources.files("hashlab.drivers").joinpath("start-engine.sh").read_text("utf-8")
 
-# Paramiko prints a traceback for a connection refused half-way, which connecting again answers.
+# Paramiko prints a traceback for a connection that is refused midway; connecting again solves that.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
@@ -67,8 +69,8 @@ class SshShell:
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         """See protocols.Shell.
 
-        Fabric's own run decodes stdin as text and costs 9 ms instead
-        of 2.5 ms a command, so the session is opened directly.
+        The session is opened directly. Fabric's own run decodes stdin as text, and takes 9 ms
+        instead of 2.5 ms for each command.
         """
         try:
             channel = self.session(timeout)
@@ -87,11 +89,13 @@ class SshShell:
         return total
 
     def _received(self, channel: paramiko.Channel) -> bytes:
-        """What has come. A cut wire is told apart from a target that cannot be written."""
+        """Return received data. Raises EOFError, so that a lost connection is distinguished from a
+        target that cannot be written.
+        """
         try:
             return channel.recv(STREAM_CHUNK)
         except OSError as error:
-            raise EOFError(str(error) or "nothing came any more") from error
+            raise EOFError(str(error) or "no more data arrived") from error
 
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
         """See protocols.Shell."""
@@ -101,7 +105,7 @@ class SshShell:
                 try:
                     channel.sendall(chunk)
                 except OSError:
-                    break  # the command ended early: its exit code and its words tell why
+                    break  # the command ended early; its exit code and output explain why
                 total += len(chunk)
                 track.progress(total / 1e6, None, "MB")
             channel.shutdown_write()
@@ -113,7 +117,9 @@ class SshShell:
     def _streaming(
         self, command: Sequence[str], track: Track, *, reads: bool
     ) -> Iterator[paramiko.Channel]:
-        """A session in which the command runs; it must have ended well when the block ends."""
+        """Run the command in a session during the block. It must have succeeded when the block
+        ends.
+        """
         errors: list[bytes] = []
         try:
             channel = self.session(STREAM_SILENCE_SECONDS)
@@ -151,7 +157,9 @@ class SshShell:
         )
 
     def session(self, timeout: float) -> paramiko.Channel:
-        """Open a new session on the connection; ``timeout`` as on a machine in a container."""
+        """Open a new session on the connection. ``timeout``: seconds for a machine in a
+        container.
+        """
         seconds = timeout * self._time_factor
         transport = self._connection.transport
         if transport is None:
@@ -175,14 +183,16 @@ class SshShell:
 
 
 def _line(command: Sequence[str], *, reads: bool) -> str:
-    """The command as a shell's line. One that reads nothing is not told the end of its input:
-    Paramiko may say that of a session that has just ended, and then sshd cuts the whole connection.
+    """Return the command as a shell's line.
+
+    The input of a command that reads nothing is /dev/null. Otherwise Paramiko may send the end of
+    input for a session that has just ended, and sshd then closes the whole connection.
     """
     return shlex.join(command) if reads else f"{shlex.join(command)} < /dev/null"
 
 
 def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
-    """Send ``stdin``, read both streams to their ends, return what came."""
+    """Send ``stdin``, read both streams to their ends, return the result."""
     errors: list[bytes] = []
     reader = threading.Thread(target=_read_errors, args=(channel, errors), daemon=True)
     reader.start()
@@ -196,34 +206,36 @@ def _converse(channel: paramiko.Channel, stdin: bytes) -> Completed:
     finally:
         channel.close()
     if code < 0:
-        # Paramiko ends both streams when the wire is cut, as if the command had ended.
+        # Paramiko ends both streams if the connection is lost, as if the command had ended.
         raise EOFError("the connection was cut")
-    # Names on a machine need not be UTF-8, and must come back as they are.
+    # File names on a machine need not be UTF-8, and must be returned unchanged.
     return Completed(
         code, output.decode(errors="surrogateescape"), b"".join(errors).decode(errors="replace")
     )
 
 
 def _read_output(channel: paramiko.Channel) -> bytes:
-    """Read stdout to its end. Raises EOFError when it does not end: whoever is root on a machine
-    decides what its commands say.
+    """Read stdout to its end. Raises EOFError if it is too large: root on a machine controls the
+    output of its commands, which could be endless.
     """
     output = bytearray()
     while piece := channel.recv(STREAM_CHUNK):
         output += piece
         if len(output) > OUTPUT_LIMIT:
-            raise EOFError(f"it said more than {OUTPUT_LIMIT // 1_000_000} MB")
+            raise EOFError(f"it printed more than {OUTPUT_LIMIT // 1_000_000} MB")
     return bytes(output)
 
 
 def _close(channel: paramiko.Channel) -> None:
-    """Close a channel whose wire may be cut already."""
+    """Close a channel whose connection may already be lost."""
     with suppress(EOFError, OSError):
         channel.close()
 
 
 def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
-    """Read stderr to its end, and keep its end. A time-out is told by whoever reads stdout."""
+    """Read stderr to its end, and keep the last part. A timeout is reported by the reader of
+    stdout.
+    """
     kept = b""
     with suppress(OSError):
         while piece := channel.recv_stderr(STREAM_CHUNK):
@@ -232,8 +244,10 @@ def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
 
 
 class SshConnector:
-    """protocols.Connector with the lab's key; ``config`` is the OpenSSH file rsync uses;
-    ``time_factor`` tells by how much longer than a container machines may take.
+    """protocols.Connector with the lab's key.
+
+    ``config`` is the OpenSSH file that rsync uses; ``time_factor`` returns how much longer than a
+    container machines may take.
     """
 
     def __init__(
@@ -245,12 +259,12 @@ class SshConnector:
         self._time_factor = time_factor
 
     def answers(self, endpoint: Endpoint) -> bool:
-        """See protocols.Connector. A forwarded port accepts before the machine does, so only the
-        greeting counts.
+        """See protocols.Connector. Only the greeting counts, because a forwarded port accepts
+        connections before the machine does.
         """
         try:
-            with socket.create_connection((endpoint.host, endpoint.port), GREETING_SECONDS) as wire:
-                return wire.recv(4) == b"SSH-"
+            with socket.create_connection((endpoint.host, endpoint.port), GREETING_SECONDS) as sock:
+                return sock.recv(4) == b"SSH-"
         except OSError:
             return False
 
@@ -333,9 +347,9 @@ class SshConnector:
         scratch: str,
         track: Track,
     ) -> int:
-        """See protocols.Connector: rsync sends only what differs inside each file."""
+        """See protocols.Connector. rsync uploads only the differences inside each file."""
         with NamedTemporaryFile("wb", prefix="hashlab-files-") as listing:
-            # A name that begins with # or ; would be a comment without the dot.
+            # Without "./" a name that begins with # or ; would be a comment.
             listing.write(b"".join(b"./%s\0" % os.fsencode(name) for name in files))
             listing.flush()
             done = self._runner.run(
@@ -363,9 +377,10 @@ class SshConnector:
 
 
 def _engine_state(shell: SshShell) -> str:
-    """Return systemd's word for the state of a machine's engine: "active", "inactive", "failed".
-    Return "" if a job of systemd's is about to change it, as while the machine boots, or if the
-    machine does not say.
+    """Return systemd's state of a machine's engine: "active", "inactive", "failed".
+
+    Returns "" if a job of systemd is about to change it, as while the machine boots, or if the
+    machine does not report it.
     """
     try:
         done = shell.run(["systemctl", "show", "--property=ActiveState,Job", "docker.service"])
@@ -375,13 +390,13 @@ def _engine_state(shell: SshShell) -> str:
     return values.get("ActiveState", "") if values.get("Job", "") in ("", "0") else ""
 
 
-def _transport(*args: Any, **how: Any) -> paramiko.Transport:
-    """A transport that likes ciphers best which authenticate by themselves: Paramiko computes and
-    compares the others' checksums byte by byte in Python.
+def _transport(*args: Any, **options: Any) -> paramiko.Transport:
+    """Make a transport that prefers ciphers with built-in authentication. For the others, Paramiko
+    computes and compares checksums byte by byte in Python.
     """
-    transport = paramiko.Transport(*args, **how)
-    options = transport.get_security_options()
-    options.ciphers = sorted(options.ciphers, key=lambda name: "-gcm" not in name)
+    transport = paramiko.Transport(*args, **options)
+    security = transport.get_security_options()
+    security.ciphers = sorted(security.ciphers, key=lambda name: "-gcm" not in name)
     return transport
 
 
@@ -394,7 +409,9 @@ def _pin(connection: fabric.Connection, endpoint: Endpoint, host_key: str) -> No
 
 
 def _no_delay(connection: fabric.Connection) -> None:
-    """Neither Paramiko nor Fabric sets TCP_NODELAY; without it each command waits 40 ms."""
+    """Set TCP_NODELAY, which neither Paramiko nor Fabric does. Without it each command waits
+    40 ms.
+    """
     transport = connection.transport
     if transport is not None:
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

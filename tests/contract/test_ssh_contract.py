@@ -1,4 +1,6 @@
-"""The SSH driver against a server in this process: host keys, streams, stdin, time limits, cuts."""
+"""The SSH driver against a server in this process: host keys, streams, stdin, time limits, lost
+connections.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +32,12 @@ NO_RELAY = "exec socat-is-not-there"
 REFUSED = "exec not-allowed"
 HOST_KEY = paramiko.ECDSAKey.generate()
 CLIENT_KEY = paramiko.ECDSAKey.generate()
-# The engine behind `socat` of this server: enough of the Docker API to be connected to.
+# The engine behind `socat` of this server: enough of the Docker API for a connection.
 ENGINE = b'HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n{"ApiVersion":"1.41"}'
 
 
 class Session(paramiko.ServerInterface):
-    """Lets the one key in and runs commands in a local shell."""
+    """Accepts the one key and runs commands in a local shell."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -56,9 +58,9 @@ class Session(paramiko.ServerInterface):
         if text == REFUSED:
             return False
         work = {RELAY: _engine, NO_RELAY: _end, HANGING_RELAY: self._server.hang}.get(text, _shell)
-        wire = channel.get_transport()
-        assert isinstance(wire, Wire)
-        wire.begin.append(lambda: work(channel, text))
+        sock = channel.get_transport()
+        assert isinstance(sock, Wire)
+        sock.begin.append(lambda: work(channel, text))
         return True
 
 
@@ -76,7 +78,7 @@ def _engine(channel: paramiko.Channel, _: str) -> None:
     while not received.endswith(b"\r\n\r\n"):
         received += channel.recv(4096)
     channel.sendall(ENGINE)
-    with suppress(EOFError):  # whoever asked may be gone by now
+    with suppress(EOFError):  # the caller may be gone by now
         channel.close()
 
 
@@ -86,12 +88,12 @@ def _end(channel: paramiko.Channel, _: str) -> None:
 
 
 class Wire(paramiko.Transport):
-    """Lets work begin when the request for it has been answered, as sshd does: Paramiko would
-    close the session of a short command before it says that it began.
+    """Starts the work once the request for it has been answered, as sshd does. Paramiko would close
+    the session of a short command before it confirms the request.
     """
 
-    def __init__(self, wire: socket.socket) -> None:
-        super().__init__(wire)
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
         self.begin: list[Callable[[], None]] = []
 
     def _send_user_message(self, data: paramiko.Message) -> None:
@@ -118,10 +120,10 @@ class Server:
     def serve(self) -> None:
         while True:
             try:
-                wire, _ = self.listener.accept()
+                sock, _ = self.listener.accept()
             except OSError:
                 return
-            transport = Wire(wire)
+            transport = Wire(sock)
             transport.add_server_key(HOST_KEY)
             self.transports.append(transport)
             try:
@@ -130,11 +132,11 @@ class Server:
                 transport.close()
 
     def hang(self, channel: paramiko.Channel, _: str) -> None:
-        """Relay to a socket as socat does: what is received travels, and nothing comes back."""
-        with socket.socket(socket.AF_UNIX) as wire, suppress(EOFError, OSError):
-            wire.connect(str(self.hanging_socket))
+        """Relay to a socket as socat does: received data is passed on, and nothing is sent back."""
+        with socket.socket(socket.AF_UNIX) as sock, suppress(EOFError, OSError):
+            sock.connect(str(self.hanging_socket))
             while data := channel.recv(4096):
-                wire.sendall(data)
+                sock.sendall(data)
 
     def close(self) -> None:
         self.listener.close()
@@ -202,23 +204,21 @@ def test_a_host_key_of_another_kind_than_the_expected_one_is_refused(
 
 
 @pytest.mark.parametrize("text", ["ssh-ed25519 AAAA", "ssh-ed25519 !", "nonsense AAAA", "one"])
-def test_a_host_key_that_is_none_is_a_failure(
+def test_an_invalid_host_key_is_a_failure(
     server: Server, connector: SshConnector, text: str
 ) -> None:
     with pytest.raises(LabError, match="no SSH connection"):
         connector.connect("web", server.endpoint, text)
 
 
-def test_a_key_the_machine_does_not_know_is_refused(
-    server: Server, connector: SshConnector, tmp_path: Path
-) -> None:
+def test_an_unknown_key_is_refused(server: Server, connector: SshConnector, tmp_path: Path) -> None:
     (tmp_path / "key").unlink()
     paramiko.ECDSAKey.generate().write_private_key_file(str(tmp_path / "key"))
     with pytest.raises(LabError, match="no SSH connection"):
         connector.connect("web", server.endpoint, public(HOST_KEY))
 
 
-def test_a_port_nobody_listens_on_is_a_failure(connector: SshConnector) -> None:
+def test_a_port_without_a_listener_is_a_failure(connector: SshConnector) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = Endpoint("127.0.0.1", gone.getsockname()[1], "core")
     with pytest.raises(LabError, match="no SSH connection"):
@@ -236,12 +236,12 @@ def test_a_server_that_greets_answers_and_one_that_is_silent_does_not(
     assert not connector.answers(endpoint)
 
 
-def test_a_command_tells_its_code_and_both_streams(link: Link) -> None:
+def test_a_command_returns_its_code_and_both_streams(link: Link) -> None:
     command = ["sh", "-c", "echo out; echo err >&2; exit 7"]
     assert link.shell.run(command) == Completed(7, "out\n", "err\n")
 
 
-def test_words_reach_the_machine_as_they_are(link: Link) -> None:
+def test_arguments_reach_the_machine_unchanged(link: Link) -> None:
     words = ["a b", "$HOME", "'", '"', "*", "new\nline", "ü", ""]
     done = link.shell.run(["printf", "[%s]", *words])
     assert done.stdout == "".join(f"[{word}]" for word in words)
@@ -254,18 +254,18 @@ def test_stdin_is_passed_byte_by_byte_and_ends(link: Link) -> None:
     assert link.shell.run(["cat"]).stdout == ""
 
 
-def test_a_flood_on_both_streams_is_read_whole(link: Link) -> None:
+def test_large_output_on_both_streams_is_read_completely(link: Link) -> None:
     done = link.shell.run(["sh", "-c", "seq 1 60000; seq 1 60000 >&2"])
     assert done.stdout == done.stderr
     assert len(done.stdout.splitlines()) == 60000
 
 
-def test_bytes_that_are_no_text_come_back_as_they_are(link: Link) -> None:
+def test_bytes_that_are_not_text_come_back_unchanged(link: Link) -> None:
     done = link.shell.run(["printf", r"caf\351"])
     assert done.stdout.encode(errors="surrogateescape") == b"caf\xe9"
 
 
-def test_many_commands_share_one_connection_at_once(link: Link, server: Server) -> None:
+def test_many_commands_share_one_connection_in_parallel(link: Link, server: Server) -> None:
     results: dict[int, str] = {}
 
     def ask(number: int) -> None:
@@ -286,7 +286,7 @@ def test_a_command_that_takes_too_long_is_a_failure_that_names_it(link: Link) ->
     assert (failure.value.where, failure.value.next_step) == ("web", "hashlab status")
 
 
-def test_a_cut_wire_is_a_failure_and_not_an_empty_answer(link: Link, server: Server) -> None:
+def test_a_lost_connection_is_a_failure_and_not_an_empty_answer(link: Link, server: Server) -> None:
     cut = threading.Timer(0.2, server.transports[0].close)
     cut.start()
     with pytest.raises(LabError, match="the connection failed"):
@@ -295,7 +295,7 @@ def test_a_cut_wire_is_a_failure_and_not_an_empty_answer(link: Link, server: Ser
         link.shell.run(["true"])
 
 
-def test_a_cut_wire_is_a_failure_of_the_engine_too(link: Link, server: Server) -> None:
+def test_a_lost_connection_is_a_failure_of_the_engine_too(link: Link, server: Server) -> None:
     server.transports[0].close()
     assert not link.engine.answers(5)
     with pytest.raises(LabError) as failure:
@@ -303,14 +303,14 @@ def test_a_cut_wire_is_a_failure_of_the_engine_too(link: Link, server: Server) -
     assert failure.value.where == "web"
 
 
-def test_what_a_command_prints_is_saved_byte_by_byte(link: Link, tmp_path: Path) -> None:
+def test_the_output_of_a_command_is_saved_unchanged(link: Link, tmp_path: Path) -> None:
     target = tmp_path / "out"
     with track_of() as track, target.open("wb") as stream:
         size = link.shell.save(["head", "-c", "3000000", "/dev/urandom"], stream, track=track)
     assert size == target.stat().st_size == 3_000_000
 
 
-def test_a_command_is_fed_a_file_byte_by_byte(link: Link, tmp_path: Path) -> None:
+def test_a_command_gets_a_file_unchanged(link: Link, tmp_path: Path) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.write_bytes(bytes(range(256)) * 8192)
     with track_of() as track, source.open("rb") as stream:
@@ -320,7 +320,9 @@ def test_a_command_is_fed_a_file_byte_by_byte(link: Link, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["save", "feed"])
-def test_a_stream_whose_command_fails_tells_why(link: Link, tmp_path: Path, how: str) -> None:
+def test_a_stream_whose_command_fails_reports_the_reason(
+    link: Link, tmp_path: Path, how: str
+) -> None:
     (tmp_path / "file").write_bytes(b"x" * 1_000_000)
     command = ["sh", "-c", "echo no space >&2; exit 3"]
     with (
@@ -332,7 +334,7 @@ def test_a_stream_whose_command_fails_tells_why(link: Link, tmp_path: Path, how:
     assert (failure.value.where, failure.value.output) == ("web", "no space\n")
 
 
-def test_a_stream_whose_wire_is_cut_is_a_failure(
+def test_a_stream_whose_connection_is_lost_is_a_failure(
     link: Link, server: Server, tmp_path: Path
 ) -> None:
     cut = threading.Timer(0.2, server.transports[0].close)
@@ -358,7 +360,7 @@ def test_a_stream_that_is_cancelled_ends_at_once(link: Link, tmp_path: Path) -> 
     assert time.monotonic() - started < 3
 
 
-def test_a_full_disk_is_not_taken_for_a_cut_wire(link: Link) -> None:
+def test_a_full_disk_is_not_reported_as_a_lost_connection(link: Link) -> None:
     with (
         track_of() as track,
         Path("/dev/full").open("wb", buffering=0) as stream,
@@ -396,7 +398,7 @@ def test_a_machine_without_an_engine_is_a_failure_that_closes_the_connection(
 
 
 @pytest.mark.parametrize(
-    ("said", "stopped"),
+    ("output", "stopped"),
     [
         ("ActiveState=inactive\nJob=0", True),
         ("ActiveState=inactive\nJob=", True),  # as systemd 257 writes it
@@ -407,15 +409,15 @@ def test_a_machine_without_an_engine_is_a_failure_that_closes_the_connection(
         ("", False),
     ],
 )
-def test_an_engine_that_nothing_is_about_to_start_is_stopped(
+def test_an_engine_without_a_pending_job_counts_as_stopped(
     server: Server,
     connector: SshConnector,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    said: str,
+    output: str,
     stopped: bool,
 ) -> None:
-    program(tmp_path, monkeypatch, "systemctl", f"printf '%s\\n' '{said}'")
+    program(tmp_path, monkeypatch, "systemctl", f"printf '%s\\n' '{output}'")
     monkeypatch.setattr(ssh, "RELAY", NO_RELAY)
     with pytest.raises(LabError, match="Docker Engine") as failure:
         connector.connect("web", server.endpoint, public(HOST_KEY))
@@ -434,7 +436,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: str)
 
 @pytest.fixture
 def hanging(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the engine of this server be one that was stopped with SIGSTOP: the kernel accepts."""
+    """Let the engine of this server behave as after SIGSTOP: the kernel accepts connections."""
     server.hanging_socket = tmp_path / "docker.sock"
     monkeypatch.setattr(ssh, "RELAY", HANGING_RELAY)
     monkeypatch.setattr(engine, "FIRST_ANSWER_SECONDS", 1)
@@ -462,10 +464,10 @@ def test_an_engine_that_accepts_and_never_answers_is_reported_within_its_limit(
 
 @pytest.mark.usefixtures("hanging")
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("output", "kind"),
     [
         ("ActiveState=activating", LabError),
-        ("ActiveState=active\nJob=17", LabError),  # a restart that has yet to begin
+        ("ActiveState=active\nJob=17", LabError),  # a restart that has not begun yet
         ("ActiveState=failed", EngineStopped),
         ("", LabError),
     ],
@@ -475,10 +477,10 @@ def test_an_engine_that_is_starting_does_not_hang(
     connector: SshConnector,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    said: str,
+    output: str,
     kind: type[LabError],
 ) -> None:
-    program(tmp_path, monkeypatch, "systemctl", f"printf '{said}\n'")
+    program(tmp_path, monkeypatch, "systemctl", f"printf '{output}\n'")
     with pytest.raises(LabError) as failure:
         connector.connect("web", server.endpoint, public(HOST_KEY))
     assert type(failure.value) is kind
@@ -504,11 +506,11 @@ def test_only_an_engine_that_hangs_is_killed_before_it_is_started(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_command_that_does_not_end_to_speak_cannot_fill_the_laptop(
+def test_a_command_with_endless_output_cannot_fill_the_laptop(
     link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ssh, "OUTPUT_LIMIT", 1_000_000)
-    with pytest.raises(LabError, match="it said more than 1 MB"):
+    with pytest.raises(LabError, match="it printed more than 1 MB"):
         link.shell.run(["head", "-c", "3000000", "/dev/zero"])
     monkeypatch.setattr(ssh, "ERRORS_LIMIT", 1000)
     done = link.shell.run(["sh", "-c", "seq 1 90000 >&2; echo out"])
