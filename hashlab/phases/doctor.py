@@ -24,9 +24,9 @@ DEFAULT_MACHINE_MEMORY = 512 * MIB
 def examine(
     world: World, *, building: bool, providers: Sequence[Check] | None = None
 ) -> list[Check]:
-    """Look at tools, the provider, memory and disk; raises nothing.
+    """Check tools, the provider, memory and disk. Raises nothing.
 
-    ``providers``: what is known of providers already, in place of a look at the lab's own.
+    ``providers``: checks of providers made before; without them, the lab's provider is checked.
     """
     known = [_provider(world)] if providers is None else providers
     engine = [] if providers is None else [_engine(world), _held(world)]
@@ -38,9 +38,9 @@ def examine(
 def provider_checks(
     probes: Mapping[str, Probe], kvm: KvmProbe, *, own: str, why: str
 ) -> list[Check]:
-    """The row of the provider that a lab takes, and rows of all there are.
+    """Return the check of the lab's provider, one of each provider, and one of KVM.
 
-    ``own`` "": none works; ``why``: the reason for it.
+    ``own``: the lab's provider, "" if none works; ``why``: the reason for that one.
     """
     taken = Check("provider", True, f"{own}: {why}")
     none = Check("provider", False, "none works here", remedies(probes))
@@ -59,21 +59,21 @@ def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> Doctor:
 
 
 def doctor(world: World, track: Track, _: str) -> None:
-    """Promise: what a lab needs is there; everything missing is told at once."""
+    """Promise: the laptop has what a lab needs; one error names everything that is missing."""
     _judge(examine(world, building=False), track)
 
 
 def doctor_building(world: World, track: Track, _: str) -> None:
-    """As ``doctor``, for building a box."""
+    """Do the same for building a box."""
     _judge(examine(world, building=True), track)
 
 
 def _judge(checks: list[Check], track: Track) -> None:
-    wrong = [check for check in checks if not check.ok]
-    if wrong:
+    failed = [check for check in checks if not check.ok]
+    if failed:
         raise LaptopError(
-            "; ".join(f"{check.name}: {check.detail}" for check in wrong),
-            next_step="; ".join(check.next_step for check in wrong if check.next_step),
+            "; ".join(f"{check.name}: {check.detail}" for check in failed),
+            next_step="; ".join(check.next_step for check in failed if check.next_step),
         )
     track.detail(", ".join(check.detail for check in checks))
 
@@ -97,7 +97,7 @@ def _provider(world: World) -> Check:
 
 
 def _engine(world: World) -> Check:
-    """The one engine that Vagrant, Docker's client and hashlab ask, and what named it."""
+    """Check the engine that Vagrant, Docker's client and hashlab use, and name its source."""
     try:
         version = world.laptop_engine().info().get("ServerVersion")
     except HashlabError as error:
@@ -106,7 +106,7 @@ def _engine(world: World) -> Check:
 
 
 def _held(world: World) -> Check:
-    """How much disk hashlab's things of all labs take, and for what."""
+    """Report the disk space that hashlab uses for all labs, by kind."""
     boxes = boxes_folder(world.environ)
     sizes = {
         "boxes": sum(_size_of(path) for path in boxes.glob(f"{OWNER}{SLASH}*")),
@@ -115,18 +115,18 @@ def _held(world: World) -> Check:
     try:
         held = world.laptop_engine().held()
     except HashlabError:
-        told = "; the engine does not say what it holds"
+        unknown = "; the engine does not say how much it uses"
     else:
         sizes |= {name: held[name] for name in ("images", "volumes", "snapshots")}
-        told = ""
+        unknown = ""
     names = {"state": f"state of {world.lab.name}", "images": "images and build stages"}
     listed = ", ".join(f"{names.get(n, n)} {size / 1e6:.0f} MB" for n, size in sizes.items())
-    detail = f"hashlab holds up to: {listed}{told}"
+    detail = f"hashlab uses up to: {listed}{unknown}"
     return Check("held", True, detail, needed=False, bytes=sizes)
 
 
 def _size_of(folder: Path) -> int:
-    """Bytes of all files below a folder, of which others may come and go meanwhile."""
+    """Return the bytes of all files below a folder, which may change meanwhile."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -146,7 +146,7 @@ def _disk(folder: Path) -> Check:
 
 
 def _memory(world: World) -> Check | None:
-    """Linux tells what is available; elsewhere the engine's own limit stands in /proc of its VM."""
+    """Check the memory, on Linux only: elsewhere the engine runs in a VM with its own limit."""
     available = available_memory()
     if available is None:
         return None
@@ -162,7 +162,7 @@ def _memory(world: World) -> Check | None:
 
 
 def available_memory() -> int | None:
-    """Bytes of memory that programs can still take; None where the system does not say."""
+    """Return the bytes of memory that programs can still use; None if the system does not say."""
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")
     except OSError:

@@ -25,7 +25,7 @@ SERVICE_COLUMNS = (
     Column("since", right=True),
     Column("restarts", right=True),
     Column("build"),
-    Column("running build"),
+    Column("runs"),
     Column("", long=True),
 )
 TONES: dict[str, Tone] = {
@@ -92,6 +92,8 @@ def _machine(machine: MachineStatus) -> tuple[Cell, ...]:
 def _service(service: ServiceStatus, now: float, *, numbered: bool) -> tuple[Cell, ...]:
     running = service.running_build
     differs = bool(running) and running != service.build
+    # A build that differs is shown in full; the usual case must fit into 80 columns.
+    runs = "same" if running == service.build else running or "-"
     return (
         Cell(service.name, "strong"),
         Cell(service.machine),
@@ -100,7 +102,7 @@ def _service(service: ServiceStatus, now: float, *, numbered: bool) -> tuple[Cel
         Cell(age(service.since, now)),
         Cell(str(service.restarts or "")),
         Cell(service.build),
-        Cell(running or "-", "bad" if differs else "plain"),
+        Cell(runs, "bad" if differs else "plain"),
         Cell(service.problem or service.stale or ("differs" if differs else ""), "bad"),
     )
 

@@ -59,5 +59,5 @@ def _notes(world: World, wanted: BoxManifest, users: Mapping[str, Sequence[str]]
     known = {box.recipe for box in all_boxes(world)}
     for recipe, machines in users.items():
         if recipe not in known:
-            notes.append(f"{', '.join(machines)}: made from box {recipe}, which is gone")
+            notes.append(f"{', '.join(machines)}: made from box {recipe}, which was removed")
     return notes

@@ -188,5 +188,5 @@ def test_what_hashlab_holds_on_the_disk_is_told_by_what_it_is_for(outside: Outsi
         assert kind in rows["held"].detail
     outside.faults.arm("laptop.held")
     rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
-    assert "the engine does not say what it holds" in rows["held"].detail
+    assert "the engine does not say how much it uses" in rows["held"].detail
     assert rows["held"].ok
