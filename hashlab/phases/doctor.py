@@ -64,7 +64,7 @@ def doctor(world: World, track: Track, _: str) -> None:
 
 
 def doctor_building(world: World, track: Track, _: str) -> None:
-    """Do the same for building a box."""
+    """Promise: the laptop has what building a box needs; otherwise as ``doctor``."""
     _judge(examine(world, building=True), track)
 
 
