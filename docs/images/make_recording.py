@@ -64,14 +64,14 @@ def record(folder: Path, commands: list[str]) -> Iterator[Screen]:
     tmux("new-session", "-d", *size, "-c", str(folder), *shell)
     started = time.monotonic()
     try:
-        yield from _until_prompt(started, shown=())
+        yield from _until_prompt(started)
         for command in commands:
             for key in command:
                 tmux("send-keys", "-l", key)
                 time.sleep(KEY_SECONDS)
                 yield _look(started)
             tmux("send-keys", "Enter")
-            yield from _until_prompt(started, shown=_look(started).rows)
+            yield from _until_prompt(started)
             time.sleep(READ_SECONDS)
             yield _look(started)
     finally:
@@ -83,14 +83,14 @@ def _look(started: float) -> Screen:
     return Screen(round(time.monotonic() - started, 2), tuple(row.rstrip() for row in rows))
 
 
-def _until_prompt(started: float, *, shown: tuple[str, ...]) -> Iterator[Screen]:
-    """Yield screens until the shell waits for a command again, below what was ``shown``."""
+def _until_prompt(started: float) -> Iterator[Screen]:
+    """Yield screens until the last row is an empty prompt."""
     end = time.monotonic() + COMMAND_SECONDS
     while time.monotonic() < end:
         screen = _look(started)
         yield screen
-        rows = [row for row in screen.rows if row]
-        if rows and rows[-1] == PROMPT.rstrip() and screen.rows != shown:
+        rows = [Text.from_ansi(row).plain for row in screen.rows if row]
+        if rows and rows[-1] == PROMPT.rstrip():
             return
         time.sleep(LOOK_SECONDS)
     raise SystemExit(f"no prompt after {COMMAND_SECONDS} s")
