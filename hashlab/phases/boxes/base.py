@@ -12,7 +12,7 @@ from hashlab.pipeline import Track
 from hashlab.state.files import remove
 
 BASE_SECONDS = 900.0
-# Of all that an image can be built from, only a Debian can be made without a registry.
+# Debian is the only base image that can be made without a registry.
 FROM_DEBIAN = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(debian:[\w.-]+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -31,7 +31,7 @@ def make_bases(world: World, track: Track, _: str) -> None:
 
 
 def base_images(world: World) -> list[str]:
-    """Names of these images, that of the box first."""
+    """Return the names of these images, the box's first."""
     bases = {world.lab.box.base: None}
     for image in world.lab.images:
         if image.build is not None:
@@ -41,7 +41,7 @@ def base_images(world: World) -> list[str]:
 
 
 def _bring(world: World, base: str, track: Track) -> str:
-    """Get one of them; returns in words what was done."""
+    """Pull or make one base image; return what was done."""
     try:
         world.laptop_engine().pull(base, track=track)
     except LabError as error:

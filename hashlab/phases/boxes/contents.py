@@ -1,4 +1,4 @@
-"""What a box says of itself when it is registered: when and where it was made, what is in it."""
+"""The description in a registered box: when and where it was made, and its contents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hashlab.protocols import BoxManifest
 
 
 def described(world: World, manifest: BoxManifest, work: Path, track: Track) -> BoxManifest:
-    """The manifest of a box that was just built, with ``data`` of docs/reference/json.md."""
+    """Return the manifest of a box that was just built, with ``data`` of docs/reference/json.md."""
     names = list(manifest.images)
     inside = world.provider.boxes.contents(manifest, work, track=track)
     data = {
@@ -32,8 +32,8 @@ TEXT_LIMIT = 500
 
 
 def travelling(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a box's ``data`` goes to other laptops, and is taken over from them: no path
-    of its builder, and nothing of another type than it should be.
+    """Return the part of a box's ``data`` that is exported, and imported from other laptops: no
+    path of its builder's laptop, and no value of a wrong type.
     """
     texts = {
         key: data[key]
@@ -52,5 +52,5 @@ def _are_sizes(value: object) -> bool:
 
 
 def size(manifest: BoxManifest) -> int:
-    """Bytes that a box takes; 0 for one that does not say it."""
+    """Return the bytes that a box takes; 0 if its description does not say."""
     return sum(manifest.data.get("parts", {}).values())

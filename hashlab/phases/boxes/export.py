@@ -1,4 +1,4 @@
-"""``box export``: writes the lab's box, and a metadata.json with its checksum, for colleagues."""
+"""Phase ``export``: writes the lab's box, and a metadata.json with its checksum, for others."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ SUFFIX = ".box"
 def export_box(
     world: World, track: Track, _: str, *, target: Path, base_url: str, sign: Path | None = None
 ) -> None:
-    """Promise: ``target`` (a .box file, or a folder) holds the lab's box, and beside it lies the
-    metadata.json that describes it; each is whole, and no other box was overwritten.
+    """Promise: ``target`` (a .box file or a folder) holds the lab's box, and next to it is the
+    metadata.json that describes it. Both are complete; no other box was overwritten.
     """
     box = require_box(world, track)
     if box.recipe != recipe_manifest(world).recipe:
@@ -50,13 +50,13 @@ def export_box(
         _describe(world, path.with_name(METADATA), offered, sign, track)
     except OSError as error:
         raise LaptopError(f"cannot write {path}: {error.strerror or error}") from error
-    world.note(f"a colleague takes it in with: hashlab box import {path.parent}")
+    world.note(f"a colleague imports it with: hashlab box import {path.parent}")
 
 
 def _describe(
     world: World, path: Path, said: Mapping[str, Any], sign: Path | None, track: Track
 ) -> None:
-    """Write metadata.json, and its signature beside it; one of another text goes."""
+    """Write metadata.json and its signature; remove the signature of an earlier text."""
     text = json.dumps(said, indent=2) + "\n"
     signature = path.with_name(path.name + SIGNATURE)
     signed = signature_of(world, text, sign, track) if sign else ""
@@ -69,7 +69,7 @@ def _describe(
 
 
 def box_path(target: Path, box: BoxManifest) -> Path:
-    """The .box file that ``target`` means."""
+    """Return the .box file that ``target`` means."""
     if target.name.endswith(SUFFIX):
         return target
     lab = box.name.rpartition("/")[2]
@@ -77,20 +77,20 @@ def box_path(target: Path, box: BoxManifest) -> Path:
 
 
 def box_url(name: str, base_url: str) -> str:
-    """What metadata.json calls the box: its name beside it, or an address below ``base_url``."""
+    """Return the box's address in metadata.json: its name, or below ``base_url``."""
     if not base_url:
         return name
     if urlsplit(base_url).scheme not in ("http", "https", "file"):
         raise UsageError(
-            f"--base-url {base_url} is no address",
+            f"--base-url {base_url} is not a valid address",
             next_step="write the address of the folder: https://HOST/FOLDER",
         )
     return urljoin(base_url.rstrip("/") + "/", name)
 
 
 def _earlier(path: Path, box: BoxManifest) -> str:
-    """The checksum of an earlier export of this box that is there, whole; "" if there is none.
-    Raises UsageError for anything else that would be overwritten.
+    """Return the checksum of a complete earlier export of this box; "" if there is none. Raises
+    UsageError if anything else would be overwritten.
     """
     beside = path.with_name(METADATA)
     said = read_json(beside)
@@ -111,7 +111,7 @@ def _earlier(path: Path, box: BoxManifest) -> str:
 
 
 def _offered(said: Any, box: BoxManifest) -> Mapping[str, Any] | None:
-    """What a metadata.json says of where this box is; None when it is of another."""
+    """Return the part of a metadata.json about this box; None if it describes another."""
     try:
         [version] = said["versions"]
         [provider] = version["providers"]
@@ -133,7 +133,7 @@ def _work_folder(world: World) -> Iterator[Path]:
 
 
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
-    """Write the .box file, under another name first; return its checksum."""
+    """Write the .box file under another name, then rename it; return its checksum."""
     boxes, told = world.provider.boxes, replace(box, data=travelling(box.data))
     half = path.with_name(f".{path.name}.{os.getpid()}.new")
     with _work_folder(world) as work:

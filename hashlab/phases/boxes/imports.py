@@ -36,7 +36,7 @@ BOX_LIMIT = 20_000 * MEGABYTE
 
 @dataclass(frozen=True)
 class Offer:
-    """What a metadata.json says of one box. ``place``: a path, or an http or https address."""
+    """A box as a metadata.json describes it. ``place``: a path, or an http or https address."""
 
     name: str
     version: str
@@ -47,16 +47,16 @@ class Offer:
 
     @property
     def remote(self) -> bool:
-        """Whether the box has to be fetched."""
+        """Whether the box must be downloaded."""
         return _is_remote(self.place)
 
 
 def import_box(
     world: World, track: Track, _: str, *, source: str, signers: Path | None = None
 ) -> None:
-    """Promise: the box that ``source`` names is registered and what it stands on is there; or
-    nothing of it is. What is registered is what its checksum says, with hashlab's own Vagrantfile;
-    with ``signers`` it was signed by one of them.
+    """Promise: the box that ``source`` names is registered, and everything it is based on exists;
+    or nothing of it does. The registered box has the checksum of the source and hashlab's own
+    Vagrantfile; with ``signers`` one of them has signed it.
     """
     with _work_folder(world) as work:
         with track.child("metadata") as step:
@@ -75,7 +75,7 @@ def import_box(
             world.vagrant.box_add(work / METADATA, track=step)
         with track.child("take in") as step:
             _take_in(world, offer, step)
-            step.detail("what it stands on is there")
+            step.detail("everything it is based on exists")
     track.detail(f"{offer.name} {offer.version}")
     _note_use(world, offer)
 
@@ -98,7 +98,7 @@ def _is_remote(place: str) -> bool:
 def _read_source(
     world: World, source: str, work: Path, signers: Path | None, track: Track
 ) -> Offer:
-    """Find the metadata.json that ``source`` means, check who signed it, and read it."""
+    """Find the metadata.json that ``source`` means, check its signature, and read it."""
     base = metadata_place(source)
     path = _fetched_text(world, base, work / "offered.json", track)
     text = _text_of(path, base)
@@ -106,7 +106,7 @@ def _read_source(
     try:
         said = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise LabError(f"it is no JSON: {error}", where=base) from error
+        raise LabError(f"it is not valid JSON: {error}", where=base) from error
     named = source if source.endswith(".box") and not _is_remote(source) else ""
     offer = read_offer(said, base, provider=world.provider.name, named=named)
     track.detail(f"{offer.name} {offer.version} from {offer.place}{signed}")
@@ -123,7 +123,7 @@ def _fetched_text(world: World, place: str, target: Path, track: Track) -> Path:
 def _signed(
     world: World, text: str, base: str, *, work: Path, signers: Path | None, track: Track
 ) -> str:
-    """Return by whom metadata.json is signed, in words; "" where nobody asked."""
+    """Return the signer of metadata.json for the row; "" without ``signers``."""
     if signers is None:
         return ""
     parts = urlsplit(base)
@@ -133,13 +133,13 @@ def _signed(
     else:
         signature = Path(base + SIGNATURE)
     if not signature.is_file():
-        raise LabError(f"it is not signed: there is no {signature.name}", where=base)
-    who = check_signature(world, text, signature, signers, where=base, track=track)
-    return f", signed by {who}"
+        raise LabError(f"it is not signed: {signature.name} is missing", where=base)
+    signer = check_signature(world, text, signature, signers, where=base, track=track)
+    return f", signed by {signer}"
 
 
 def metadata_place(source: str) -> str:
-    """Where the metadata.json is that ``source`` means: itself, in a folder, beside a .box file."""
+    """Return the place of the metadata.json that ``source`` means: a file, folder or .box."""
     parts = urlsplit(source)
     if parts.scheme in ("http", "https"):
         if parts.path.endswith(".json"):
@@ -165,13 +165,13 @@ def _text_of(path: Path, place: str) -> str:
             next_step=f"name the folder of a {METADATA}, or its address",
         ) from None
     except UnicodeDecodeError as error:
-        raise LabError(f"it is no {METADATA}: {error}", where=place) from error
+        raise LabError(f"it is not a {METADATA}: {error}", where=place) from error
 
 
 def read_offer(said: Any, base: str, *, provider: str, named: str = "") -> Offer:
-    """The box for ``provider`` that a metadata.json at ``base`` offers, its last version;
-    ``named``: the .box file the user named. Raises LabError, UsageError. Pure but for looking
-    whether the file lies beside it.
+    """Return the last version of the box for ``provider`` in a metadata.json at ``base``.
+    ``named``: the .box file that the user named. Raises LabError, UsageError. Pure, except that it
+    checks whether the file is next to the metadata.json.
     """
     try:
         name = str(said["name"])
@@ -181,7 +181,7 @@ def read_offer(said: Any, base: str, *, provider: str, named: str = "") -> Offer
             for entry in version["providers"]
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise LabError(f"it is no {METADATA} of a box: {error!r}", where=base) from error
+        raise LabError(f"it is not the {METADATA} of a box: {error!r}", where=base) from error
     fitting = [entry for entry in entries if entry[1].get("name") == provider]
     if not fitting:
         others = sorted({str(entry.get("name")) for _, entry in entries})
@@ -197,11 +197,13 @@ def read_offer(said: Any, base: str, *, provider: str, named: str = "") -> Offer
 def _offer(name: str, version: str, entry: Mapping[str, Any], base: str, named: str) -> Offer:
     checksum = str(entry.get("checksum", "")).lower()
     if entry.get("checksum_type") != "sha256" or not re.fullmatch("[0-9a-f]{64}", checksum):
-        raise LabError(f"{name} has no SHA-256 checksum, and is not taken without", where=base)
+        raise LabError(
+            f"{name} has no SHA-256 checksum, and is not imported without one", where=base
+        )
     known = re.fullmatch(rf"{OWNER}/[A-Za-z0-9_.-]+", name)
-    # The version's recipe is part of names of images and volumes, and of a Vagrantfile.
+    # The recipe in the version becomes part of names of images and volumes, and of a Vagrantfile.
     if not known or not re.fullmatch(r"1\.0\.0\.r[0-9a-z]{1,64}", version):
-        raise LabError(f"{name} {version} is no box of hashlab's", where=base)
+        raise LabError(f"{name} {version} is not a box of hashlab's", where=base)
     arch = str(entry.get("architecture") or "")
     if arch not in ("", "unknown", architecture()):
         raise LaptopError(f"{name} is for {arch}, this laptop is {architecture()}", where=base)
@@ -210,8 +212,8 @@ def _offer(name: str, version: str, entry: Mapping[str, Any], base: str, named: 
 
 
 def box_place(url: str, base: str) -> str:
-    """Where the box is that a metadata.json at ``base`` calls ``url``. What lies beside the
-    metadata.json comes before an address elsewhere; the checksum decides whether it is the box.
+    """Return the place of the box that a metadata.json at ``base`` calls ``url``. A file next to
+    the metadata.json takes precedence over an address; its checksum proves that it is the box.
     """
     if _is_remote(base):
         place = urljoin(base, url)
@@ -230,7 +232,7 @@ def box_place(url: str, base: str) -> str:
 
 
 def _registered(world: World, offer: Offer, track: Track) -> bool:
-    """Whether this box is registered, and what it stands on is there."""
+    """Return whether this box is registered, and everything it is based on exists."""
     found = _find(world, offer)
     return found is not None and made_ready(world, found, track)
 
@@ -244,7 +246,7 @@ def _fetch(world: World, offer: Offer, work: Path, track: Track) -> Path:
     if not offer.remote:
         path = Path(offer.place)
         if not path.is_file():
-            raise LabError(f"there is no {offer.place}, which {METADATA} names")
+            raise LabError(f"{offer.place}, which {METADATA} names, does not exist")
         track.skip("it is a file of this laptop")
         return path
     path = work / "hashlab.box"
@@ -254,7 +256,7 @@ def _fetch(world: World, offer: Offer, work: Path, track: Track) -> Path:
 
 
 def _check_checksum(box: Path, offer: Offer) -> None:
-    """Raise LabError for a file that is not the one ``offer`` describes. Nothing is unpacked."""
+    """Raise LabError if the file is not the one that ``offer`` describes. Nothing is unpacked."""
     try:
         checksum = file_digest(box)
     except OSError as error:
@@ -269,20 +271,22 @@ def _check_checksum(box: Path, offer: Offer) -> None:
 
 
 def _take_in(world: World, offer: Offer, track: Track) -> None:
-    """Make what the box stands on; without it the box is not registered either."""
+    """Make everything the box is based on; if that fails, unregister the box."""
     found = _find(world, offer)
     try:
         if found is None or not made_ready(world, found, track):
-            raise LabError(f"{offer.name} {offer.version} does not hold what it stands on")
+            raise LabError(
+                f"{offer.name} {offer.version} does not contain everything it is based on"
+            )
     except HashlabError:
         world.vagrant.box_remove(offer.name, version=offer.version, track=track)
         raise
 
 
 def _note_use(world: World, offer: Offer) -> None:
-    """Tell when this lab will not use what was just taken in."""
+    """Note if this lab will not use the imported box."""
     wanted = recipe_manifest(world)
     if offer.name != box_name(world):
         world.note(f"{offer.name} is not the box of this lab, which is {box_name(world)}")
     elif offer.version != wanted.version:
-        world.note("the imported box is not of this lab's present recipe: it is stale here")
+        world.note("the imported box is stale here: this lab's recipe is another one")

@@ -1,4 +1,4 @@
-"""The files a box travels as: the .box file, and metadata.json, which `vagrant box add` reads."""
+"""Writes a .box file, and the metadata.json that `vagrant box add` reads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
 
 METADATA = "metadata.json"
-# Of gzip's levels the one that is nearly as small as the best and takes a third of its time.
+# gzip's level 6 is nearly as small as 9, and takes a third of its time.
 LEVEL = 6
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def architecture() -> str:
-    """The laptop's processor, as Vagrant calls it."""
+    """Return the laptop's processor architecture by Vagrant's name."""
     machine = platform.machine().lower()
     return ARCHITECTURES.get(machine, machine)
 
@@ -49,7 +49,7 @@ def pack(
 
 
 def _opened(box: Path, compressed: bool) -> tarfile.TarFile:
-    # Of GNU's form: a member above 8 GiB needs no extended header, which `box import` passes over.
+    # In GNU's format a member above 8 GiB needs no extended header, which `box import` ignores.
     form = tarfile.GNU_FORMAT
     if compressed:
         return tarfile.open(box, "w:gz", compresslevel=LEVEL, format=form)
@@ -65,7 +65,7 @@ def add_text(archive: tarfile.TarFile, name: str, text: str) -> None:
 
 
 def _add_file(archive: tarfile.TarFile, name: str, path: Path, progress: _Progress) -> None:
-    # Who built the box is nobody's business where it is unpacked.
+    # The archive does not name the person who built the box.
     info = tarfile.TarInfo(name)
     info.size, info.mode = path.stat().st_size, 0o644
     with path.open("rb") as stream:
@@ -73,7 +73,7 @@ def _add_file(archive: tarfile.TarFile, name: str, path: Path, progress: _Progre
 
 
 class _Progress:
-    """Tells how much of all files was read, and ends the reading when the run is cancelled."""
+    """Reports how much of all files was read, and stops when the run is cancelled."""
 
     def __init__(self, track: Track, total: int) -> None:
         self._track = track
@@ -82,7 +82,7 @@ class _Progress:
         self._stream: IO[bytes] = io.BytesIO()
 
     def reading(self, stream: IO[bytes]) -> _Progress:
-        """Go on with the next file."""
+        """Continue with the next file."""
         self._stream = stream
         return self
 
@@ -96,8 +96,8 @@ class _Progress:
 
 
 def metadata(manifest: BoxManifest, url: str, checksum: str, *, arch: str = "") -> dict[str, Any]:
-    """What metadata.json says: where the box is, and its SHA-256. Vagrant before 2.4 passes over
-    the architecture; where it is left out, any will do.
+    """Return the content of metadata.json: the box's address and its SHA-256. Vagrant before 2.4
+    ignores the architecture; without it the box fits any.
     """
     provider = {
         "name": manifest.provider,
@@ -113,5 +113,5 @@ def metadata(manifest: BoxManifest, url: str, checksum: str, *, arch: str = "") 
 
 
 def local_metadata(manifest: BoxManifest, box: Path) -> dict[str, Any]:
-    """metadata.json for a .box file that is registered from where it lies."""
+    """Return metadata.json for a .box file that is registered from its present place."""
     return metadata(manifest, box.resolve().as_uri(), file_digest(box))

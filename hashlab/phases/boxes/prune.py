@@ -1,4 +1,4 @@
-"""``box prune``: removes the boxes that no lab uses, and what they stand on."""
+"""Phase ``prune``: removes the boxes that no lab uses, and everything they are based on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def superfluous(
     recipes_in_use: Collection[str],
     folders: Collection[str],
 ) -> list[BoxManifest]:
-    """Boxes that no machine was made from, that are not the wanted one, and that are not the
-    newest of a lab that is still there. ``boxes``: newest first; ``folders``: of labs. Pure.
+    """Return the boxes that no machine was made from, that are not the wanted one, and not the
+    newest of a lab that still exists. ``boxes``: newest first; ``folders``: of existing labs. Pure.
     """
     kept_labs: set[tuple[str, str]] = set()
     removable = []
@@ -54,7 +54,7 @@ def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
         if stages:
             track.detail(stages)
         else:
-            track.skip(f"all {len(boxes)} boxes are in use" if boxes else "there are no boxes")
+            track.skip(f"all {len(boxes)} boxes are in use" if boxes else "no boxes")
         return
     for box in removable:
         with track.child("box") as step:
@@ -65,7 +65,7 @@ def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
             remove_box(world, box, step)
             step.detail(f"removed: {said}")
     freed = sum(size(box) for box in removable) / 1e6
-    # What two boxes share is freed with the second only.
+    # A part that two boxes share is freed with the second one.
     told = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
     told = f"would remove {told}" if plan else f"removed {told}"
     track.detail(f"{told}; {stages}" if stages else told)
@@ -91,5 +91,5 @@ def _prune_stages(world: World, *, plan: bool) -> str:
 
 
 def _owner(stage: str) -> str:
-    """The id of the lab whose build an image is left from."""
+    """Return the id of the lab whose build left an image."""
     return stage.partition("/")[2].partition(":")[0]

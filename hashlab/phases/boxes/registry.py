@@ -1,4 +1,4 @@
-"""Which box a lab asks for, and which ones are registered: read without calling Vagrant."""
+"""The box that a lab asks for, and the registered boxes, read without calling Vagrant."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ SLASH = "-VAGRANTSLASH-"
 
 
 def box_name(world: World) -> str:
-    """The name under which Vagrant knows the lab's box."""
+    """Return the name of the lab's box in Vagrant."""
     return f"{OWNER}/{world.lab.name}"
 
 
 def box_version(recipe: str) -> str:
-    """The version of a box. Vagrant wants one that begins with a number; what follows is the
-    recipe's hash.
-    """
+    """Return the version of a box: a number, as Vagrant requires, followed by the recipe's hash."""
     return f"1.0.0.r{recipe}"
 
 
 def recipe_manifest(world: World) -> BoxManifest:
-    """What the box should be, from everything that goes into it; nothing is built."""
+    """Return the description of the box that the lab asks for. Nothing is built."""
     known = world.facts.images.inputs
     inside = world.lab.images if world.provider.boxes.holds_images else ()
     images = {image.name: known.get(image.name) or image_inputs(world, image) for image in inside}
     recipe = short(
         digest(
             {
-                # Two labs never stand on one image store, so that each can remove its own.
+                # Two labs never share an image store, so that each can remove its own.
                 "name": box_name(world),
                 "provider": world.provider.name,
                 "system": dict(world.provider.boxes.inputs()),
@@ -60,26 +58,26 @@ def wanted_box(world: World) -> WantedBox:
 
 
 def boxes_folder(environ: Mapping[str, str]) -> Path:
-    """Where Vagrant keeps registered boxes."""
+    """Return the folder of Vagrant's registered boxes."""
     home = environ.get("VAGRANT_HOME") or str(Path(environ.get("HOME", "~")) / ".vagrant.d")
     return Path(home).expanduser() / "boxes"
 
 
 def work_folder(world: World) -> Path:
-    """Where files of a box lie while it is made."""
+    """Return the folder for files of a box while it is made."""
     folder = world.state.own / "box"
     make_tool_folder(folder)
     return folder
 
 
 def registered_boxes(world: World) -> list[BoxManifest]:
-    """The lab's registered boxes of this provider, newest first."""
+    """Return the lab's registered boxes of this provider, newest first."""
     return [box for box in all_boxes(world) if box.name == box_name(world)]
 
 
 def all_boxes(world: World, *, provider: str = "") -> list[BoxManifest]:
-    """Every registered box of hashlab's of a provider, the lab's own unless another is given ("*":
-    any), whatever its lab, newest first.
+    """Return hashlab's registered boxes of all labs, newest first. ``provider``: the lab's own by
+    default, "*" for all.
     """
     folder = boxes_folder(world.environ)
     kind = provider or world.provider.name
@@ -102,7 +100,7 @@ def _modified(path: Path) -> float:
 
 
 def registered_box(world: World) -> BoxManifest | None:
-    """The registered box of exactly this recipe, else the newest one, else None."""
+    """Return the registered box of exactly this recipe, else the newest one, else None."""
     boxes = registered_boxes(world)
     wanted = recipe_manifest(world)
     for box in boxes:
@@ -112,7 +110,7 @@ def registered_box(world: World) -> BoxManifest | None:
 
 
 def read_manifest(value: Any, folder: Path | None) -> BoxManifest | None:
-    """A box's own description; None when it is none."""
+    """Read a box's own description; None if it is not valid."""
     try:
         return BoxManifest(
             name=str(value["name"]),
@@ -128,7 +126,7 @@ def read_manifest(value: Any, folder: Path | None) -> BoxManifest | None:
 
 
 def description(manifest: BoxManifest) -> dict[str, Any]:
-    """What ``read_manifest`` reads."""
+    """Return the document that ``read_manifest`` reads."""
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -140,21 +138,21 @@ def description(manifest: BoxManifest) -> dict[str, Any]:
 
 
 def require_box(world: World, track: Track) -> BoxManifest:
-    """The registered box, ready for use, or one message that says how to get it."""
+    """Return the registered box, ready for use. Raises LaptopError that says how to get one."""
     box = registered_box(world)
     if box is None:
-        raise LaptopError(f"there is no box for lab {world.lab.name}", next_step="hashlab init-box")
+        raise LaptopError(f"lab {world.lab.name} has no box", next_step="hashlab init-box")
     if not made_ready(world, box, track):
         raise LaptopError(
-            f"what the box {box.name} {box.version} stands on is gone from this laptop",
+            f"the image or store of box {box.name} {box.version} is gone from this laptop",
             next_step="hashlab init-box",
         )
     return box
 
 
 def made_ready(world: World, box: BoxManifest, track: Track) -> bool:
-    """Whether what a registered box stands on is there, or was in the box itself, as it is when
-    somebody brought it by `vagrant box add`; then it is taken out of it now.
+    """Return whether everything that a registered box is based on exists. If the box itself
+    contains it (after a plain `vagrant box add`), it is unpacked now.
     """
     if world.provider.boxes.present(box):
         return True
@@ -165,15 +163,15 @@ def made_ready(world: World, box: BoxManifest, track: Track) -> bool:
 
 
 def adopt(world: World, box: BoxManifest) -> None:
-    """Remember which folder of this laptop uses a box that came from elsewhere."""
+    """Record which folder of this laptop uses a box that came from another laptop."""
     if box.registered_at is not None and box.name == box_name(world):
         data = {**box.data, "folder": str(world.lab.folder.resolve())}
         write_json(box.registered_at / MANIFEST, {**description(box), "data": data})
 
 
 def remove_box(world: World, box: BoxManifest, track: Track) -> list[str]:
-    """Remove a registered box and what it stands on; returns what was removed. What it stands on
-    goes first: the box's own folder may be what names it.
+    """Remove a registered box and everything it is based on; return the names of both. The latter
+    goes first, because only the box's own folder may name it.
     """
     removed = world.provider.boxes.remove(box)
     world.vagrant.box_remove(box.name, version=box.version, track=track)

@@ -1,4 +1,4 @@
-"""Makes a box of one that others made: checked members, and hashlab's own texts beside them."""
+"""Makes a new box from one that others made: its checked members, and hashlab's own texts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from hashlab.protocols import Boxes, BoxManifest
 
 MANIFEST_LIMIT = 1_000_000
 MEMBERS_LIMIT = 1000
-# Unpacked: the most that a box may become in all, and what each of its bytes may become.
+# Limits of the unpacked size: in all, and for each packed byte.
 CONTENT_LIMIT = 100_000_000_000
 GROWTH, FREE_GROWTH = 50, 100_000_000
-# Members that hashlab writes anew.
+# Members that hashlab writes itself.
 TEXTS = ("metadata.json", "Vagrantfile")
-# How much of a member a provider looks at.
+# Bytes of a member that a provider checks.
 HEAD = 1 << 20
-DOUBT = "do not use it; get the box again from whom you have it"
+DOUBT = "do not use it; get the box again from the person who gave it to you"
 
 
 class Wanted(Protocol):
-    """The box that was offered: ``checksum`` is its SHA-256, ``place`` where it came from."""
+    """The expected box. ``checksum``: its SHA-256; ``place``: its source."""
 
     @property
     def name(self) -> str: ...
@@ -49,10 +49,10 @@ class Wanted(Protocol):
 
 def rewritten(box: Path, wanted: Wanted, target: Path, boxes: Boxes, track: Track) -> BoxManifest:
     """Write ``target``, a .box file with the members of ``box`` that the provider's boxes have, and
-    return its description. No text of ``box`` is taken over, least of all its Vagrantfile.
+    return its description. No text of ``box`` is kept, in particular not its Vagrantfile.
 
-    Raises LabError for a box that is damaged, hostile or another one. Its checksum is that of the
-    very bytes that were read for ``target``.
+    Raises LabError for a box that is damaged, hostile or not the wanted one. The checksum is made
+    of the same bytes that were read for ``target``.
     """
     try:
         with box.open("rb") as stream, tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as own:
@@ -62,9 +62,11 @@ def rewritten(box: Path, wanted: Wanted, target: Path, boxes: Boxes, track: Trac
             add_text(own, MANIFEST, json.dumps(description(found), indent=2))
             return found
     except (NotPlain, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise LabError(f"it is no box: {error}", where=wanted.place, next_step=DOUBT) from error
+        raise LabError(
+            f"it is not a valid box: {error}", where=wanted.place, next_step=DOUBT
+        ) from error
     except OSError as error:
-        raise LaptopError(f"cannot take in {box}: {error.strerror or error}") from error
+        raise LaptopError(f"cannot import {box}: {error.strerror or error}") from error
 
 
 class _Rewriting:
@@ -153,7 +155,7 @@ class _Rewriting:
 
 
 class _Chained(io.RawIOBase):
-    """The head of a member, and then the rest of it."""
+    """Reads the head of a member, then the rest of it."""
 
     def __init__(self, head: bytes, member: Member) -> None:
         self._head = head
@@ -167,7 +169,7 @@ class _Chained(io.RawIOBase):
 
 
 class _Hashed(io.RawIOBase):
-    """A file of which every byte that is read is hashed, each once and in order."""
+    """A file that hashes every byte it reads, once and in order."""
 
     def __init__(self, stream: IO[bytes], track: Track, total: int) -> None:
         self._stream = stream
@@ -191,10 +193,10 @@ class _Hashed(io.RawIOBase):
         return self._stream.seek(offset, whence)
 
     def drain(self) -> None:
-        """Read what stands behind the archive."""
+        """Read the bytes after the archive."""
         while self.read(CHUNK):
             pass
 
     def checksum(self) -> str:
-        """Return the SHA-256 of all that was read."""
+        """Return the SHA-256 of all bytes that were read."""
         return self._digest.hexdigest()

@@ -1,6 +1,6 @@
-"""Signs and checks what says which box it is: metadata.json, which holds the box's checksum.
+"""Signs metadata.json, which holds a box's checksum, and checks its signature.
 
-By ssh-keygen's signatures, so that people use the keys they have.
+Uses ssh-keygen, so that people can sign with the keys they have.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 SUFFIX = ".sig"
-# What the signature is for: one that was made for mail or git does not count.
+# The purpose in the signature: signatures for mail or git do not count.
 NAMESPACE = "hashlab-box"
 SECONDS = 60.0
 
 
 def signature_of(world: World, text: str, key: Path, track: Track) -> str:
-    """Return the signature of ``text`` by an SSH key (a private one, or a public one of which the
-    agent has the other half). Raises LaptopError.
+    """Return the signature of ``text`` by an SSH key (a private key, or a public key whose private
+    key the agent has). Raises LaptopError.
     """
     if not key.is_file():
-        raise UsageError(f"there is no key {key}", next_step="--sign ~/.ssh/id_ed25519")
+        raise UsageError(f"key {key} does not exist", next_step="--sign ~/.ssh/id_ed25519")
     done = world.runner.run(
         ["ssh-keygen", "-Y", "sign", "-f", str(key.absolute()), "-n", NAMESPACE],
         stdin=text,
@@ -41,20 +41,20 @@ def signature_of(world: World, text: str, key: Path, track: Track) -> str:
 def check_signature(
     world: World, text: str, signature: Path, signers: Path, *, where: str, track: Track
 ) -> str:
-    """Return who signed ``text``, one of those in the file ``signers`` (see ALLOWED SIGNERS in
-    ssh-keygen(1)). Raises LabError when it was nobody of them.
+    """Return which of the file ``signers`` signed ``text`` (see ALLOWED SIGNERS in ssh-keygen(1)).
+    Raises LabError if none of them did.
     """
     if not signers.is_file():
-        raise UsageError(f"there is no file {signers}", next_step="see: man ssh-keygen")
+        raise UsageError(f"the file {signers} does not exist", next_step="see: man ssh-keygen")
     names = ["-s", str(signature), "-f", str(signers.absolute())]
 
-    def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
-        command = ["ssh-keygen", "-Y", *words]
+    def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        command = ["ssh-keygen", "-Y", *arguments]
         done = world.runner.run(command, stdin=stdin, timeout=SECONDS, cancel=track.cancel)
         return done.code, done.stdout, done.stderr
 
-    code, found, why = run("find-principals", *names)
-    for principal in found.split("\n") if code == 0 else ():
+    code, output, why = run("find-principals", *names)
+    for principal in output.split("\n") if code == 0 else ():
         identity = principal.strip()
         if not identity or identity.startswith("-"):
             continue
@@ -62,8 +62,8 @@ def check_signature(
         if code == 0:
             return identity
     raise LabError(
-        f"it is not signed by anybody in {signers}",
+        f"it is not signed by any key in {signers}",
         where=where,
         output=why,
-        next_step="do not use it; ask the person from whom you have it",
+        next_step="do not use it; ask the person who gave it to you",
     )

@@ -294,7 +294,7 @@ def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Out
 
 
 def test_without_a_box_dev_says_init_box(outside: Outside) -> None:
-    told = "there is no box for lab small"
+    told = "lab small has no box"
     with track_of() as track, pytest.raises(LaptopError, match=told) as failure:
         require_box(outside.world(), track)
     assert failure.value.next_step == "hashlab init-box"
@@ -303,7 +303,7 @@ def test_without_a_box_dev_says_init_box(outside: Outside) -> None:
 def test_a_box_whose_image_is_gone_is_told_apart_from_no_box(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX)
     outside.stores.clear()
-    told = "stands on is gone from this laptop"
+    told = "is gone from this laptop"
     with track_of() as track, pytest.raises(LaptopError, match=told) as failure:
         require_box(outside.world(), track)
     assert failure.value.next_step == "hashlab init-box"

@@ -125,7 +125,7 @@ def test_an_export_can_name_its_file_and_the_server_it_will_lie_on(
 def test_a_base_that_is_no_address_is_refused() -> None:
     assert box_url("a.box", "") == "a.box"
     assert box_url("a.box", f"{WEB}/") == f"{WEB}/a.box"
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not a valid address"):
         box_url("a.box", "boxes.example")
 
 
@@ -397,7 +397,7 @@ def test_a_box_that_does_not_hold_what_it_stands_on_is_not_registered(
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     edit_metadata(box, lambda entry: entry.update(checksum=file_digest(box)))
-    assert "does not hold what it stands on" in refused(outside, box).what
+    assert "does not contain everything it is based on" in refused(outside, box).what
 
 
 def test_a_box_that_this_lab_does_not_use_is_told(outside: Outside, box: Path) -> None:

@@ -178,7 +178,7 @@ def test_a_version_that_could_be_more_than_a_recipe_is_refused(
     said = metadata_of(box)
     said["versions"][0]["version"] = version
     box.with_name("metadata.json").write_text(json.dumps(said))
-    assert "is no box of hashlab's" in refused(outside, box).what
+    assert "is not a box of hashlab's" in refused(outside, box).what
 
 
 def test_what_a_box_says_of_itself_is_taken_over_only_as_far_as_it_is_well_formed(

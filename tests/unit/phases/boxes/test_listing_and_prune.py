@@ -149,7 +149,7 @@ def test_the_boxes_of_a_lab_that_was_deleted_go(outside: Outside) -> None:
 def test_without_boxes_there_is_nothing_to_prune(outside: Outside) -> None:
     shutil.rmtree(outside.environ["VAGRANT_HOME"], ignore_errors=True)
     result = go(outside, workflows.box_prune(plan=False))
-    assert rows(result, "prune")[0].detail == "there are no boxes"
+    assert rows(result, "prune")[0].detail == "no boxes"
 
 
 def test_build_stages_of_labs_that_are_gone_go_and_those_of_others_stay(
