@@ -48,7 +48,7 @@ def run(options: Options, *, replace: bool, snapshot: str) -> int:
     if snapshot:
         return execution.run("dev-from", workflows.dev_from(snapshot), options)
     if replace:
-        return execution.run_several("dev-replace", _replacements, options)
+        return execution.run("dev-replace", _replacements, options)
     return execution.run("dev", workflows.DEV, options)
 
 

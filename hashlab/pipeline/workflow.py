@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, Literal, TypeVar
 
 from hashlab.errors import HashlabError, Interrupted
@@ -202,7 +203,7 @@ class _Graph(Generic[C]):
     def _carry_out(
         self, group: _Group, run: Callable[[C, Track], None], *, last: bool = False
     ) -> Callable[[], None]:
-        return lambda: group.carry_out(lambda track: run(self._context, track), last=last)
+        return partial(group.carry_out, partial(run, self._context), last=last)
 
     def _places_of(self, phases: Iterable[str | Where[C]], machine: str) -> frozenset[Hashable]:
         places: set[Hashable] = set()

@@ -63,17 +63,14 @@ class Run:
     causes: tuple[Cause, ...] = ()
 
 
-def run(command: str, workflow: Workflow, options: Options) -> ExitCode:
-    """Run a workflow; show it, record it, return the exit code."""
-    return run_several(command, lambda world: [workflow], options)
-
-
-def run_several(command: str, plan: Plan, options: Options) -> ExitCode:
-    """The same for workflows that follow each other, which ``plan`` chooses."""
+def run(command: str, work: Workflow | Plan, options: Options) -> ExitCode:
+    """Run a workflow, or those that a plan chooses, one after another; show and record the run, and
+    return its exit code.
+    """
     try:
         done = perform(
             command,
-            plan,
+            work if callable(work) else lambda world: [work],
             options,
             lambda: make_report(options.people, verbose=options.verbose),
         )
