@@ -96,7 +96,7 @@ class Option:
 
 LAB = Option(
     "lab",
-    "Folder of hashlab.toml; by default the nearest one, from the current folder upwards.",
+    "Folder of hashlab.toml, by default the nearest one.",
     short="l",
     value="FOLDER",
     complete="folder",
@@ -110,11 +110,11 @@ PROVIDER = Option(
 )
 JSON = Option(
     "json",
-    "Print one JSON document on stdout; text for people goes to stderr.",
+    "Print one JSON document on stdout, all else on stderr.",
     short="j",
 )
 VERBOSE = Option("verbose", "Show the output of the tools that hashlab runs.", short="v")
-HELP = Option("help", "Show the help of a command.", short="h")
+HELP = Option("help", "Show help.", short="h")
 VERSION = Option("version", "Show the version of hashlab.", short="V")
 # What nearly every command takes; help describes these once.
 COMMON = (LAB, PROVIDER, JSON, VERBOSE)

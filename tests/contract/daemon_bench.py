@@ -218,7 +218,7 @@ class Bench:
     def serve(self, **seconds: float) -> subprocess.Popen[str]:
         """Start a daemon with other time limits than usual, and wait until it listens."""
         script = (
-            "import sys; from pathlib import Path; from hashlab.daemon import serve\n"
+            "import sys; from pathlib import Path; from hashlab.daemon.server import serve\n"
             f"serve(Path(sys.argv[1]), ready=lambda: print('ready', flush=True), **{seconds})"
         )
         process = subprocess.Popen(
