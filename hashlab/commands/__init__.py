@@ -12,9 +12,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 
-from hashlab.config import providers
-from hashlab.config.providers import AUTO
-
 # Importing it from typing would take as long as the rest of this module.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,12 +28,11 @@ GROUPS = {
     "More": ("completion", "help"),
 }
 NAMES = tuple(name for group in GROUPS.values() for name in group)
-PROVIDERS = (AUTO, *providers.PROVIDERS)
 
 
 class Argument:
-    """A word that follows a command. ``choices`` are offered by completion, and checked by whoever
-    uses the value; ``complete`` is "machine", "snapshot", "file" or "folder".
+    """A word that follows a command. ``choices`` are offered by completion, and checked where the
+    value is used; ``complete`` is "machine", "snapshot", "provider", "command", "file" or "folder".
 
     ``many``: it takes all words that are left, as a tuple; such an argument may be left out.
     """
@@ -103,10 +99,10 @@ LAB = Option(
 )
 PROVIDER = Option(
     "provider",
-    f"Where machines come from, instead of lab.provider in hashlab.toml: {', '.join(PROVIDERS)}.",
+    "Where machines come from, instead of lab.provider in hashlab.toml.",
     short="p",
     value="NAME",
-    choices=PROVIDERS,
+    complete="provider",
 )
 JSON = Option(
     "json",

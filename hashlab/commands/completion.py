@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from hashlab.commands import COMMON, HELP, NAMES, VERSION, Argument, Command, Option, load, unknown
+from hashlab.commands.help import choices_of
 from hashlab.state.labfolder import FILE, chosen
 from hashlab.state.private import STATE, folder
 
@@ -96,7 +97,7 @@ def _offered(command: Command | None) -> list[tuple[str, str]]:
     subs = [name.removeprefix(start) for name in NAMES if name.startswith(start)]
     words = [(sub, load(start + sub).summary) for sub in subs if " " not in sub]
     for argument in command.arguments if command else ():
-        words += [(choice, argument.help) for choice in argument.choices]
+        words += [(choice, argument.help) for choice in choices_of(argument)]
         if argument.complete == "command":
             words += [(name, load(name).summary) for name in NAMES if " " not in name]
     options = (*command.options, HELP) if command else (*COMMON, HELP, VERSION)
@@ -149,7 +150,7 @@ BASH_KINDS = {
 def _bash() -> str:
     values, commands = [], []
     for option in _with_value().values():
-        does = f'offered="{" ".join(option.choices)}"' if option.choices else ""
+        does = f'offered="{" ".join(choices_of(option))}"' if choices_of(option) else ""
         does = does or BASH_KINDS[option.complete]
         values.append(f"        {'|'.join(_typed(option))}) {does} ;;")
     for command in [None, *_commands()]:
@@ -200,7 +201,7 @@ ZSH_KINDS = {
 def _zsh() -> str:
     values, commands = [], []
     for option in _with_value().values():
-        does = f"offered=({' '.join(option.choices)})" if option.choices else ""
+        does = f"offered=({' '.join(choices_of(option))})" if choices_of(option) else ""
         does = does or ZSH_KINDS[option.complete] or ":"
         values.append(f"        {'|'.join(_typed(option))}) {does} ;;")
     for command in [None, *_commands()]:
@@ -281,7 +282,7 @@ def _fish() -> str:
 
 def _fish_option(option: Option) -> str:
     short = f" -s {option.short}" if option.short else ""
-    choices = f" -x -a {_fish_word(' '.join(option.choices))}" if option.choices else ""
+    choices = f" -x -a {_fish_word(' '.join(choices_of(option)))}" if choices_of(option) else ""
     value = (choices or f" {FISH_KINDS[option.complete]}") if option.value else ""
     return f"-l {option.name}{short}{value} -d {_fish_word(option.help)}"
 

@@ -21,6 +21,7 @@ from hashlab.commands import (
     load,
     unknown,
 )
+from hashlab.config import providers
 
 COMMAND = Command(
     "Show the help of hashlab or of a command.",
@@ -138,9 +139,16 @@ def _page(sections: Iterable[tuple[str, Sequence[str]]]) -> str:
 
 def parameter_help(parameter: Argument | Option) -> str:
     """The help of an argument or option, with its choices."""
-    choices = parameter.choices
+    choices = choices_of(parameter)
     named = not choices or all(choice in parameter.help for choice in choices)
     return parameter.help if named else f"{parameter.help} One of: {', '.join(choices)}."
+
+
+def choices_of(parameter: Argument | Option) -> Sequence[str]:
+    """The values that an argument or option may have; none if they are not known beforehand."""
+    if parameter.complete == "provider":
+        return (providers.AUTO, *providers.PROVIDERS)
+    return parameter.choices
 
 
 def _option_row(option: Option) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hashlab.commands import LAB, PROVIDERS, TYPE_CHECKING, Command, Option
+from hashlab.commands import LAB, TYPE_CHECKING, Command, Option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ COMMAND = Command(
             "Show only runs on this provider.",
             short="p",
             value="NAME",
-            choices=PROVIDERS,
+            complete="provider",
         ),
         Option(
             "json",
