@@ -105,7 +105,7 @@ def _offered(command: Command | None) -> list[tuple[str, str]]:
 
 
 def _completed(command: Command) -> str:
-    """How the command's argument is completed: "machine", "snapshot", "file" or ""."""
+    """Return the kind of the command's argument: "machine", "snapshot", "file" or ""."""
     kinds = [argument.complete for argument in command.arguments]
     return kinds[0] if kinds and kinds[0] != "command" else ""
 

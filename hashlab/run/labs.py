@@ -69,6 +69,6 @@ def _resolved(lab: Path) -> Path:
         raise UsageError(f"--lab {str(lab)!r} cannot be a folder: {error}") from error
     if not exists:
         raise UsageError(
-            f"--lab {lab}: there is no such folder", next_step="name the folder of hashlab.toml"
+            f"--lab {lab}: this folder does not exist", next_step="name the folder of hashlab.toml"
         )
     return folder

@@ -75,13 +75,13 @@ def test_a_lab_that_does_not_exist_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert typed("status", "--lab", "WRONG") == ExitCode.CONFIG
-    assert "--lab WRONG: there is no such folder" in capsys.readouterr().err
+    assert "--lab WRONG: this folder does not exist" in capsys.readouterr().err
     (tmp_path / "empty").mkdir()
     assert typed("status", "--lab", "empty") == ExitCode.CONFIG
     assert f"does not exist in {tmp_path / 'empty'}" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+def test_a_reader_that_goes_away_causes_no_traceback() -> None:
     line = f'{sys.executable} -m hashlab help | true; echo "${{PIPESTATUS[0]}}" >&2'
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stderr in ("0\n", f"{main.BROKEN_PIPE}\n")

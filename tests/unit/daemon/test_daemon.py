@@ -57,7 +57,7 @@ def test_values_that_the_command_does_not_have_are_refused(values: dict[str, obj
 
 
 @pytest.mark.parametrize("values", [None, [], {"lab": 1}, {"lab": "\0"}, {"lab": ["a", 1]}])
-def test_values_that_nobody_can_type_are_no_request(values: object) -> None:
+def test_values_of_an_impossible_type_are_refused(values: object) -> None:
     with pytest.raises(Unintelligible):
         asked("status", values)
 
