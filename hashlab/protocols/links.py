@@ -70,14 +70,17 @@ class Connector(Protocol):
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """Open a connection that accepts only ``host_key``.
 
-        Raises LabError; EngineStopped if the machine's engine is stopped, so that waiting for it
-        would not help.
+        Raises LabError; EngineStopped if the machine's engine is stopped, so that waiting would not
+        help; EngineHangs if it runs but does not answer.
         """
 
     def start_engine(
         self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
     ) -> None:
-        """Start the stopped engine of a machine. Raises LabError with the engine's log."""
+        """Start the stopped engine of a machine; with ``hangs``, kill the running one first.
+
+        Raises LabError with the engine's log.
+        """
 
     def copy(
         self,
