@@ -53,7 +53,7 @@ def _connect(world: World, track: Track, machine: str, *, starting: bool) -> Non
 def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> None:
     state, act = ("hangs", "restarting") if hangs else ("is stopped", "starting")
     track.detail(f"its engine {state}; {act} it")
-    observed = world.provider.machines.one(world.lab, machine)
+    observed = world.provider.machines.observe(world.lab, machine)
     host_key = world.provider.machines.host_key(world.lab, machine)
     if observed is not None and observed.endpoint is not None:
         world.connector.start_engine(machine, observed.endpoint, host_key, hangs=hangs)
@@ -63,7 +63,7 @@ def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> N
 
 def _connect_once(world: World, machine: str) -> None:
     """Try to connect. The cheap checks come first, because this is repeated often."""
-    found = world.provider.machines.one(world.lab, machine)
+    found = world.provider.machines.observe(world.lab, machine)
     if found is None or found.state != "running" or found.endpoint is None or not found.address:
         raise LabError("the machine is not up yet", where=machine)
     if not world.connector.answers(found.endpoint):
@@ -126,7 +126,7 @@ def reconnect(world: World, track: Track, machine: str) -> None:
 
 
 def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
-    found = world.provider.machines.one(world.lab, machine)
+    found = world.provider.machines.observe(world.lab, machine)
     if found is None or found.state != "running":
         state = found.state if found else "not there"
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
@@ -151,7 +151,7 @@ def silent(world: World) -> list[str]:
 def _answers(world: World, machine: str) -> bool:
     cached = _cached(world, machine)
     if cached is None or not world.connector.answers(cached.ssh):
-        observed = world.provider.machines.one(world.lab, machine)
+        observed = world.provider.machines.observe(world.lab, machine)
         if observed is None or observed.state != "running" or observed.endpoint is None:
             return False
         return world.connector.answers(observed.endpoint)

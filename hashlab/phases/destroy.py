@@ -24,7 +24,7 @@ from hashlab.state.files import (
 
 def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
-    observed = world.provider.machines.all(world.lab)
+    observed = world.provider.machines.observe_all(world.lab)
     if observed:
         # A machine that cannot take the key is removed too, at the latest with the leftovers; so is
         # every machine while the disk is full.
@@ -139,4 +139,4 @@ def look(world: World, track: Track, _: str) -> None:
             where=world.lab.name,
             next_step="run hashlab destroy again",
         )
-    track.detail(f"none left: {world.provider.machines.looked_for()}")
+    track.detail(f"none left: {world.provider.machines.leftover_kinds()}")

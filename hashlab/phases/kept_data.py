@@ -42,7 +42,7 @@ class Kept:
 def stale_machines(world: World) -> list[str]:
     """Return the machines of another box than the lab now asks for. That box must be registered."""
     wanted = recipe_manifest(world).recipe
-    existing = world.provider.machines.all(world.lab)
+    existing = world.provider.machines.observe_all(world.lab)
     stale = [machine.name for machine in existing if machine.recipe != wanted]
     if stale and wanted not in {box.recipe for box in registered_boxes(world)}:
         raise LaptopError(
@@ -144,7 +144,7 @@ def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
     link.shell.close()
     world.facts.machines.endpoints.pop(machine)
     close_ports_of(world, track, machine)
-    world.provider.machines.discard_one(world.lab, machine)
+    world.provider.machines.discard_machine(world.lab, machine)
     track.detail("removed")
 
 

@@ -23,7 +23,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     _discard_half_restored(world)
     for name in world.provider.machines.discard_half_built(world.lab):
         world.note(f"an earlier run left machine {name} half built; it is created again")
-    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
+    observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}
     world.facts.prepared = Prepared(box, observed)
     planned = plan_machines(world, observed)
     public_key = ensure_key(world)

@@ -31,7 +31,7 @@ from hashlab.protocols import ContainerState, ObservedMachine
 
 def status_document(world: World, track: Track) -> Status:
     """Return the status of the lab. Changes nothing. Raises HashlabError."""
-    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
+    observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}
     running = [name for name, machine in observed.items() if machine.state == "running"]
     errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))
     manifest = recipe_manifest(world)

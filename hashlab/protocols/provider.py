@@ -202,15 +202,15 @@ class Machines(Protocol):
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
         """Return the order in which Vagrant boots these machines (at least one)."""
 
-    def all(self, lab: Lab) -> list[ObservedMachine]:
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         """Return the existing machines of the lab, as the provider itself reports them."""
 
-    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
         """Return one machine of the lab, None if it does not exist. Cheap enough to call
         repeatedly.
         """
 
-    def discard_one(self, lab: Lab, machine: str) -> None:
+    def discard_machine(self, lab: Lab, machine: str) -> None:
         """Stop one machine at once and remove it with its disk. A missing machine is not an
         error.
         """
@@ -245,8 +245,8 @@ class Machines(Protocol):
     def leftovers(self, lab: Lab) -> list[str]:
         """Return the names of all objects of the lab that still exist."""
 
-    def looked_for(self) -> str:
-        """Return a description of the objects that ``leftovers`` searches for."""
+    def leftover_kinds(self) -> str:
+        """Return a description of the kinds of objects that ``leftovers`` searches for."""
 
 
 class Provider(Protocol):

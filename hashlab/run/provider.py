@@ -138,7 +138,7 @@ def _has_machines(lab: Lab) -> bool:
         provider.check()
     except HashlabError:
         return False  # nothing can be asked of it; why is told where it is probed
-    return bool(provider.machines.all(lab))
+    return bool(provider.machines.observe_all(lab))
 
 
 def _probes(lab: Lab, names: Iterable[str]) -> dict[str, Probe]:

@@ -277,8 +277,8 @@ def test_removing_a_missing_volume_is_not_an_error(bench: Bench) -> None:
     bench.virsh.ensure_pool()
     bench.virsh.remove_volume("none")
     bench.virsh.remove_domain(f"{bench.lab.id}-none")
-    bench.machines.discard_one(bench.lab, "web")
-    assert bench.machines.one(bench.lab, "web") is None
+    bench.machines.discard_machine(bench.lab, "web")
+    assert bench.machines.observe(bench.lab, "web") is None
     assert bench.machines.host_key(bench.lab, "web") == ""
 
 
@@ -317,13 +317,13 @@ def define(bench: Bench, name: str, *, card: bool) -> None:
 def test_a_domain_is_found_with_its_whole_description(bench: Bench) -> None:
     bench.prepare("web")
     define(bench, "web", card=True)
-    found = bench.machines.one(bench.lab, "web")
+    found = bench.machines.observe(bench.lab, "web")
     assert found is not None
     assert found.state == "stopped"
     assert found.address == IPv4Address("192.168.119.6")
     assert found.forwarded == {80: 8080}
     assert found.recipe == "a<&>'c"
-    assert bench.machines.all(bench.lab) == [found]
+    assert bench.machines.observe_all(bench.lab) == [found]
     bench.machines.adopt(bench.lab, bench.folder / "vagrant", KEY)
     identity = bench.folder / "vagrant/machines/web/libvirt/id"
     assert identity.read_text() == domain_id(bench.lab, "web")

@@ -463,18 +463,18 @@ class FakeProvider:
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
         return self.plan(machines)
 
-    def all(self, lab: Lab) -> list[ObservedMachine]:
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         with self._call("machines"):
             existing = self._outside.machines
             return [_observed(existing[m.name]) for m in lab.machines if m.name in existing]
 
-    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
         with self._call("machine", name):
             existing = self._outside.machines.get(name)
             return _observed(existing) if existing else None
 
-    def discard_one(self, lab: Lab, machine: str) -> None:
-        with self._call("discard_one", machine, changes=True):
+    def discard_machine(self, lab: Lab, machine: str) -> None:
+        with self._call("discard_machine", machine, changes=True):
             self._outside.machines.pop(machine, None)
             self.volumes.discard(machine)
             self.filled.discard(machine)
@@ -527,7 +527,7 @@ class FakeProvider:
         machines = [f"machine {name}" for name in self._outside.machines]
         return machines + network + [f"volume {name}" for name in sorted(self.volumes)]
 
-    def looked_for(self) -> str:
+    def leftover_kinds(self) -> str:
         return "machines, volumes and networks"
 
     def _call(self, name: str, *words: object, changes: bool = False) -> Any:

@@ -26,7 +26,7 @@ def check_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
 def check_new_lab(world: World, track: Track, _: str, *, name: str) -> None:
     """Promise: as ``check_snapshot``, and no machine would be lost."""
     check_snapshot(world, track, _, name=name)
-    existing = [machine.name for machine in world.provider.machines.all(world.lab)]
+    existing = [machine.name for machine in world.provider.machines.observe_all(world.lab)]
     if existing:
         raise UsageError(
             f"the lab exists already: {', '.join(existing)}",
@@ -40,7 +40,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
     ``put_back``. Vagrant was not called.
     """
     manifest = find(world, name)
-    observed = {machine.name: machine for machine in world.provider.machines.all(world.lab)}
+    observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}
     subnet = _subnet(world, manifest)
     planned = _plan(world, manifest, observed, subnet)
     public_key = ensure_key(world)

@@ -120,7 +120,7 @@ class DockerMachines:
         """See protocols.Machines. One call starts all containers in parallel."""
         return [[machines]]
 
-    def all(self, lab: Lab) -> list[ObservedMachine]:
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
         engine = self._engine()
         descriptions = {
@@ -133,12 +133,12 @@ class DockerMachines:
             if (inspected := descriptions.get(machine.name)) is not None
         ]
 
-    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
         """See protocols.Machines."""
         inspected = self._engine().inspect(container(lab, name))
         return None if inspected is None else observed(name, inspected)
 
-    def discard_one(self, lab: Lab, machine: str) -> None:
+    def discard_machine(self, lab: Lab, machine: str) -> None:
         """See protocols.Machines."""
         engine = self._engine()
         engine.remove(container(lab, machine))
@@ -223,7 +223,7 @@ class DockerMachines:
             *(f"network {name}" for name in engine.networks_with(labels)),
         ]
 
-    def looked_for(self) -> str:
+    def leftover_kinds(self) -> str:
         """See protocols.Machines."""
         return "containers, volumes and networks of the lab on the laptop's Docker Engine"
 

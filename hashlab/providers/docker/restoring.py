@@ -161,7 +161,7 @@ class Restoring:
         for machine in self._plan.machines:
             state = engine.container(container(lab, machine.name))
             if state is None or state.state == "created":
-                self._machines.discard_one(lab, machine.name)
+                self._machines.discard_machine(lab, machine.name)
             marks = {LAB_LABEL: lab.id, MACHINE_LABEL: machine.name}
             engine.create_volume(volume(lab, machine.name), marks)
 

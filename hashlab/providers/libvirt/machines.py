@@ -193,7 +193,7 @@ class LibvirtMachines:
         """
         return [[machines]]
 
-    def all(self, lab: Lab) -> list[ObservedMachine]:
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
         states = self._virsh.domain_states()
         machines = []
@@ -203,7 +203,7 @@ class LibvirtMachines:
                 machines.append(self._observed(lab, machine.name, state))
         return machines
 
-    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
         """See protocols.Machines."""
         state = self._virsh.ask("domstate", domain(lab, name))
         return None if state is None else self._observed(lab, name, state.strip())
@@ -220,7 +220,7 @@ class LibvirtMachines:
             recipe=str(about.get("recipe", "")),
         )
 
-    def discard_one(self, lab: Lab, machine: str) -> None:
+    def discard_machine(self, lab: Lab, machine: str) -> None:
         """See protocols.Machines."""
         self._virsh.remove_domain(domain(lab, machine))
         self._virsh.remove_volume(disk(lab, machine))
@@ -324,7 +324,7 @@ class LibvirtMachines:
             *(f"network {name}" for name in networks if name == lab.id),
         ]
 
-    def looked_for(self) -> str:
+    def leftover_kinds(self) -> str:
         """See protocols.Machines."""
         return "domains, volumes and networks of the lab in libvirt"
 

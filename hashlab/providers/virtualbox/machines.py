@@ -140,17 +140,17 @@ class VirtualBoxMachines:
             return [alone]
         return [plan for plan in (alone[:1], alone[1:]) if plan]
 
-    def all(self, lab: Lab) -> list[ObservedMachine]:
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         """See protocols.Machines."""
         existing = self._vbox.machines()
         machines = [
-            self.one(lab, machine.name)
+            self.observe(lab, machine.name)
             for machine in lab.machines
             if vm(lab, machine.name) in existing
         ]
         return [machine for machine in machines if machine is not None]
 
-    def one(self, lab: Lab, name: str) -> ObservedMachine | None:
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
         """See protocols.Machines.
 
         A machine has an address, and is used, only once `vagrant up` has ended. Before that it may
@@ -172,7 +172,7 @@ class VirtualBoxMachines:
             recipe=notes.get(RECIPE, ""),
         )
 
-    def discard_one(self, lab: Lab, machine: str) -> None:
+    def discard_machine(self, lab: Lab, machine: str) -> None:
         """See protocols.Machines."""
         if self._vbox.info(vm(lab, machine)) is not None:
             self._vbox.remove_machine(vm(lab, machine))
@@ -221,7 +221,7 @@ class VirtualBoxMachines:
         known = self._vbox.notes(name).get(HOST_KEY, "")
         if known:
             return known
-        observed = self.one(lab, machine)
+        observed = self.observe(lab, machine)
         if observed is None or observed.endpoint is None or observed.address is None:
             return ""
         scanned = self._scan(observed.endpoint)
@@ -276,7 +276,7 @@ class VirtualBoxMachines:
             *(f"network {existing}" for existing in self._network_names() if existing == name),
         ]
 
-    def looked_for(self) -> str:
+    def leftover_kinds(self) -> str:
         """See protocols.Machines."""
         return "machines and the host-only network of the lab in VirtualBox"
 

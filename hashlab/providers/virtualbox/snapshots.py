@@ -41,7 +41,9 @@ class VirtualBoxSnapshots:
 
     def take(self, lab: Lab, name: str, *, track: Track) -> Taken:
         """See protocols.Snapshots."""
-        running = {m.name: m for m in self._machines.all(lab) if m.state == "running" and m.address}
+        running = {
+            m.name: m for m in self._machines.observe_all(lab) if m.state == "running" and m.address
+        }
         still = [machine.name for machine in lab.machines if machine.name not in running]
         if still:
             raise LabError(

@@ -106,8 +106,8 @@ STOPS = [
     ("shell.save", "before"),
     ("shell.save", "after"),
     ("engine.stop", "after"),
-    ("provider.discard_one", "before"),
-    ("provider.discard_one", "after"),
+    ("provider.discard_machine", "before"),
+    ("provider.discard_machine", "after"),
     ("vagrant.up", "before"),
     ("shell.feed", "before"),
     ("shell.feed", "after"),
@@ -148,7 +148,7 @@ def test_data_that_were_not_restored_yet_are_not_overwritten(outside: Outside) -
 
 def test_data_kept_of_a_machine_that_stayed_are_dropped(outside: Outside) -> None:
     newer_box(outside)
-    outside.faults.arm("provider.discard_one")
+    outside.faults.arm("provider.discard_machine")
     assert run(outside, workflows.replacing("broker")).error is not None
     outside.faults.disarm()
     outside.machines["broker"].data[VOLUME] = "newer orders"

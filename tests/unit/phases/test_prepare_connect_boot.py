@@ -325,7 +325,7 @@ def test_connect_waits_until_the_machine_is_up(
     web = outside.machines.pop("web")
     world = outside.world()
     looks = 0
-    ask = outside.provider.one
+    ask = outside.provider.observe
 
     def later(lab: Any, name: str) -> ObservedMachine | None:
         nonlocal looks
@@ -334,7 +334,7 @@ def test_connect_waits_until_the_machine_is_up(
             outside.machines["web"] = web
         return ask(lab, name)
 
-    monkeypatch.setattr(outside.provider, "one", later)
+    monkeypatch.setattr(outside.provider, "observe", later)
     with track_of() as track:
         connect(world, track, "web")
     assert looks == 3

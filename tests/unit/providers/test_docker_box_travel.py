@@ -165,8 +165,8 @@ def test_one_machine_is_discarded_with_its_disk_and_others_stay(
 ) -> None:
     for name in ("web", "broker"):
         engine.create_volume(f"{lab.id}-{name}-images", {"hashlab.lab": lab.id})
-    whole.machines.discard_one(lab, "web")
-    whole.machines.discard_one(lab, "web")
+    whole.machines.discard_machine(lab, "web")
+    whole.machines.discard_machine(lab, "web")
     assert f"{lab.id}-broker-images" in engine.volume_labels
     assert f"{lab.id}-web-images" not in engine.volume_labels
 

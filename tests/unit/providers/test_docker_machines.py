@@ -189,9 +189,9 @@ def test_machines_are_those_of_the_lab_in_the_files_order(
     for name in ("web", "broker", "gone-from-the-file"):
         machine(engine, lab, name)
     machine(engine, replace(lab, folder=lab.folder / "other"), "spare")
-    assert [found.name for found in provider.machines.all(lab)] == ["broker", "web"]
-    assert provider.machines.one(lab, "spare") is None
-    one = provider.machines.one(lab, "web")
+    assert [found.name for found in provider.machines.observe_all(lab)] == ["broker", "web"]
+    assert provider.machines.observe(lab, "spare") is None
+    one = provider.machines.observe(lab, "web")
     assert one is not None
     assert (one.name, one.recipe) == ("web", "abc")
 
@@ -205,7 +205,7 @@ def test_machines_that_never_started_or_lack_a_network_are_half_built(
     never = machine(engine, lab, "spare")
     engine.by_name(never).state = "created"
     assert sorted(provider.machines.discard_half_built(lab)) == ["spare", "web"]
-    assert [found.name for found in provider.machines.all(lab)] == ["broker"]
+    assert [found.name for found in provider.machines.observe_all(lab)] == ["broker"]
     assert provider.machines.discard_half_built(lab) == []
 
 
@@ -222,9 +222,9 @@ def test_discarding_one_machine_removes_its_disk_and_keeps_the_others(
     for name in ("web", "broker"):
         machine(engine, lab, name)
         engine.create_volume(f"{lab.id}-{name}-images", {"hashlab.lab": lab.id})
-    provider.machines.discard_one(lab, "web")
-    provider.machines.discard_one(lab, "web")
-    assert [found.name for found in provider.machines.all(lab)] == ["broker"]
+    provider.machines.discard_machine(lab, "web")
+    provider.machines.discard_machine(lab, "web")
+    assert [found.name for found in provider.machines.observe_all(lab)] == ["broker"]
     assert engine.volumes({"hashlab.lab": lab.id}) == [f"{lab.id}-broker-images"]
 
 
@@ -297,7 +297,7 @@ def test_leftovers_are_everything_with_the_labs_label_and_nothing_else(
     assert provider.machines.discard(lab) == everything
     assert provider.machines.leftovers(lab) == []
     assert len(provider.machines.leftovers(other)) == 3
-    assert "containers, volumes and networks" in provider.machines.looked_for()
+    assert "containers, volumes and networks" in provider.machines.leftover_kinds()
 
 
 def test_a_stopped_machine_keeps_its_requested_ports() -> None:

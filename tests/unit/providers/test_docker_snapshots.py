@@ -163,7 +163,7 @@ def restore(
     def about_to_change(machines_go: bool) -> None:
         expected.append(machines_go)
         if machines_go:
-            existing.extend(m.name for m in provider.machines.all(lab))
+            existing.extend(m.name for m in provider.machines.observe_all(lab))
 
     left = provider.snapshots.restore(
         lab,
@@ -332,7 +332,7 @@ def test_restored_machines_have_vagrants_settings_except_image_key_and_ports(
         assert after["Config"][key] == before["Config"][key]
     ports = {"22/tcp": [{"HostIp": "127.0.0.1", "HostPort": "2305"}]}
     assert after["HostConfig"] == {**before["HostConfig"], "PortBindings": ports}
-    [broker, *_] = provider.machines.all(lab)
+    [broker, *_] = provider.machines.observe_all(lab)
     assert (broker.address, broker.state) == (IPv4Address("192.168.60.5"), "running")
 
 

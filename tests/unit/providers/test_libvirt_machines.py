@@ -251,7 +251,7 @@ def test_the_description_is_safe_in_xml_and_is_read_back(laptop: Laptop, track: 
     [planned] = laptop.plan("web")
     text = laptop.machines.settings(laptop.lab, planned, hostile, KEY)["description"]
     laptop.libvirt.add_domain(domain(laptop.lab, "web"), description=text)
-    found = laptop.machines.one(laptop.lab, "web")
+    found = laptop.machines.observe(laptop.lab, "web")
     assert found is not None
     assert found.recipe == "a<b>&'\"c"
     assert laptop.about("web")["hashlab"] == laptop.lab.id
@@ -267,15 +267,15 @@ def test_all_machines_boot_in_one_call_of_vagrant(laptop: Laptop) -> None:
 def test_a_machine_is_found_with_address_ports_and_recipe(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "web")
     laptop.libvirt.add_domain("someone-elses")
-    found = laptop.machines.one(laptop.lab, "web")
+    found = laptop.machines.observe(laptop.lab, "web")
     assert found is not None
     assert found.state == "running"
     assert found.address == IPv4Address("192.168.60.6")
     assert found.endpoint == Endpoint("192.168.60.6", 22, "core")
     assert found.forwarded == {80: 8080}
     assert found.recipe == "abc"
-    assert laptop.machines.all(laptop.lab) == [found]
-    assert laptop.machines.one(laptop.lab, "broker") is None
+    assert laptop.machines.observe_all(laptop.lab) == [found]
+    assert laptop.machines.observe(laptop.lab, "broker") is None
 
 
 @pytest.mark.parametrize(
@@ -294,16 +294,16 @@ def test_every_state_of_libvirt_is_one_of_three(
 ) -> None:
     laptop.up(track, "web")
     laptop.libvirt.domains[domain(laptop.lab, "web")].state = state
-    alone = laptop.machines.one(laptop.lab, "web")
+    alone = laptop.machines.observe(laptop.lab, "web")
     assert alone is not None
     assert alone.state == seen
-    assert laptop.machines.all(laptop.lab) == [alone]
+    assert laptop.machines.observe_all(laptop.lab) == [alone]
 
 
 @pytest.mark.parametrize("text", ["", "made by hand", '"text"', '{"other": 1}'])
 def test_a_domain_without_hashlabs_description_has_no_address(laptop: Laptop, text: str) -> None:
     laptop.libvirt.add_domain(domain(laptop.lab, "web"), description=text)
-    found = laptop.machines.one(laptop.lab, "web")
+    found = laptop.machines.observe(laptop.lab, "web")
     assert found is not None
     assert (found.address, found.endpoint, found.recipe) == (None, None, "")
 
@@ -455,7 +455,7 @@ def test_running_machines_are_discarded_too(laptop: Laptop, track: Track) -> Non
 def test_one_machine_alone_can_be_removed(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "broker", "web")
     for _ in range(2):
-        laptop.machines.discard_one(laptop.lab, "web")
+        laptop.machines.discard_machine(laptop.lab, "web")
         assert set(laptop.libvirt.domains) == {domain(laptop.lab, "broker")}
         assert disk(laptop.lab, "web") not in laptop.libvirt.pools[POOL].volumes
     assert laptop.lab.id in laptop.libvirt.networks
@@ -464,7 +464,7 @@ def test_one_machine_alone_can_be_removed(laptop: Laptop, track: Track) -> None:
 def test_a_lab_that_never_existed_has_no_leftovers(laptop: Laptop) -> None:
     assert laptop.machines.leftovers(laptop.lab) == []
     assert laptop.machines.discard(laptop.lab) == []
-    assert "libvirt" in laptop.machines.looked_for()
+    assert "libvirt" in laptop.machines.leftover_kinds()
 
 
 def test_a_refusal_of_libvirt_is_a_failure_with_its_message(laptop: Laptop) -> None:

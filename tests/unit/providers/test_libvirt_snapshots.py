@@ -308,7 +308,7 @@ def test_nothing_was_changed_when_the_change_is_announced(
 ) -> None:
     manifest = take(snapshots, laptop, track)
     if gone:
-        laptop.machines.discard_one(laptop.lab, "web")
+        laptop.machines.discard_machine(laptop.lab, "web")
     laptop.runner.ran.clear()
     seen: list[list[str]] = []
 
@@ -324,7 +324,7 @@ def test_nothing_was_changed_when_the_change_is_announced(
 
 
 def lose_machine(laptop: Laptop) -> None:
-    laptop.machines.discard_one(laptop.lab, "web")
+    laptop.machines.discard_machine(laptop.lab, "web")
 
 
 def lose_snapshot(laptop: Laptop) -> None:

@@ -229,22 +229,22 @@ def test_a_machine_that_is_up_is_reached_by_its_forwarded_ssh_port(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab
 ) -> None:
     up(virtualbox, provider, lab, ssh=2200)
-    found = provider.machines.one(lab, "web")
+    found = provider.machines.observe(lab, "web")
     assert found is not None
     assert found.state == "running"
     assert found.address == IPv4Address("192.168.60.6")
     assert found.endpoint == Endpoint("127.0.0.1", 2200, "core")
     assert found.forwarded == {80: 8080}
     assert found.recipe == "abc"
-    assert provider.machines.all(lab) == [found]
-    assert provider.machines.one(lab, "spare") is None
+    assert provider.machines.observe_all(lab) == [found]
+    assert provider.machines.observe(lab, "spare") is None
 
 
 def test_a_machine_is_not_used_before_vagrant_has_ended(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, runner: VirtualBoxRunner
 ) -> None:
     up(virtualbox, provider, lab, ended=False)
-    found = provider.machines.one(lab, "web")
+    found = provider.machines.observe(lab, "web")
     assert found is not None
     assert found.address is None
     assert provider.machines.host_key(lab, "web") == ""
@@ -267,7 +267,7 @@ def test_every_state_of_virtualbox_is_one_of_three(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, state: str, seen: str
 ) -> None:
     virtualbox.add_vm(f"{lab.id}-web", state=state)
-    found = provider.machines.one(lab, "web")
+    found = provider.machines.observe(lab, "web")
     assert found is not None
     assert found.state == seen
 
@@ -385,7 +385,7 @@ def test_one_machine_alone_can_be_removed(
     up(virtualbox, provider, lab, "web")
     up(virtualbox, provider, lab, "broker")
     for _ in range(2):
-        provider.machines.discard_one(lab, "web")
+        provider.machines.discard_machine(lab, "web")
         assert set(virtualbox.state["vms"]) == {f"{lab.id}-broker"}
 
 

@@ -275,7 +275,7 @@ def test_ports_forwarded_since_then_are_forwarded_after_a_restore(
         for each in plan(lab)
     ]
     restore(provider, lab, manifest, track, machines=moved)
-    for at, machine in enumerate(provider.machines.all(lab)):
+    for at, machine in enumerate(provider.machines.observe_all(lab)):
         assert machine.endpoint is not None
         assert machine.endpoint.port == 2300 + at
         assert machine.forwarded == {80: 8080 + at}
@@ -301,7 +301,7 @@ def test_a_recreated_machine_does_not_belong_to_the_snapshot_and_nothing_changes
     track: Track,
 ) -> None:
     manifest = take(provider, lab, "first", track)
-    provider.machines.discard_one(lab, "web")
+    provider.machines.discard_machine(lab, "web")
     up(virtualbox, lab, plan(lab)[1], tmp_path)
     runner.ran.clear()
     changed: list[str] = []
