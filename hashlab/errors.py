@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """Exit codes of every command; documented in README.md."""
+    """Exit codes of every command; documented in docs/reference/exit-codes.md."""
 
     OK = 0
     CONFIG = 2

@@ -99,7 +99,7 @@ def _subnet_rules(value: str, subnet: IPv4Network) -> tuple[tuple[bool, str, str
     as_24 = f'Write "{IPv4Network((address, 24), strict=False)}".'
     return (
         ("/" not in value, f"'{value}' has no prefix length", as_24),
-        (subnet.prefixlen != 24, f"the subnet {value} is too {size}: hashlab takes a /24", as_24),
+        (subnet.prefixlen != 24, f"the subnet {value} is too {size}: hashlab needs a /24", as_24),
         (
             not any(subnet.subnet_of(IPv4Network(net)) for net in _PRIVATE),
             f"the subnet {value} is not private",

@@ -1,4 +1,6 @@
-"""Whatever is in `.hashlab`: no command ends in a traceback, follows a link, or leaves litter."""
+"""With any content of `.hashlab`, no command ends in a traceback, follows a link, or leaves files
+behind.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,7 @@ def link_to_a_folder(path: Path, own: Path) -> None:
 
 
 def aside(path: Path) -> None:
-    """As a person moves it away."""
+    """Move it away, as a person would."""
     if os.path.lexists(path):
         lab = next(parent for parent in path.parents if parent.name == "lab")
         path.rename(tempfile.mkdtemp(dir=lab.parent) + "/it")
@@ -129,7 +131,7 @@ CASES = [(name, damage) for name in FILES for damage in OF_FILES] + [
 
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A file that may never be read is read again and again, for 2.5 s each time.
+    # An unreadable file is read again and again, for 2.5 s each time.
     monkeypatch.setattr(hashing, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     for module in (execution, wiring):
@@ -147,7 +149,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def worked_on(outside: Outside) -> StateFolder:
-    """A lab that runs, with a snapshot and what a killed run and other commands leave."""
+    """A running lab with a snapshot, and with files that a killed run and other commands left."""
     running(outside)
     go(outside, workflows.snapshot("first"))
     state = outside.state
@@ -174,7 +176,7 @@ def every_command(options: Options) -> dict[str, Callable[[], int]]:
 
 
 @pytest.mark.parametrize(("name", "damage"), CASES, ids=lambda one: getattr(one, "__name__", one))
-def test_whatever_is_damaged_every_command_ends_in_order(
+def test_with_any_damage_every_command_ends_cleanly(
     outside: Outside, own: Path, capsys: Told, name: str, damage: Any
 ) -> None:
     state = worked_on(outside)
@@ -198,7 +200,7 @@ def test_whatever_is_damaged_every_command_ends_in_order(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EIO])
-def test_where_nothing_can_be_written_it_is_said_and_a_full_disk_can_be_emptied(
+def test_an_unwritable_disk_is_reported_and_a_full_disk_can_be_emptied(
     outside: Outside, capsys: Told, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     state = worked_on(outside)
@@ -232,7 +234,7 @@ def test_where_nothing_can_be_written_it_is_said_and_a_full_disk_can_be_emptied(
         assert codes["destroy"] == ExitCode.OK
 
 
-def test_the_result_of_a_run_is_shown_though_its_record_cannot_be_written(
+def test_the_result_of_a_run_is_shown_even_if_its_record_cannot_be_written(
     outside: Outside, capsys: Told
 ) -> None:
     state = worked_on(outside)

@@ -1,4 +1,6 @@
-"""Errors: what, where, the output's tail and the next step; each kind with its own exit code."""
+"""Errors name what, where, the end of the output and the next step. Each kind has its own exit
+code.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,12 @@ def test_no_two_exit_codes_are_the_same_and_none_is_pythons_own() -> None:
     assert 1 not in codes
 
 
-def test_a_message_says_what_where_output_and_next_in_this_order() -> None:
+def test_a_message_has_where_what_output_and_next_step_in_order() -> None:
     error = LabError("it broke", where="web", output="one\ntwo\n", next_step="mend it")
     assert str(error) == "web: it broke\n    one\n    two\nNext: mend it"
 
 
-def test_a_message_leaves_out_what_is_not_known() -> None:
+def test_a_message_omits_unknown_parts() -> None:
     assert str(LabError("it broke")) == "it broke"
     assert str(LabError("it broke", next_step="mend it")) == "it broke\nNext: mend it"
 
@@ -59,14 +61,14 @@ def test_a_tail_is_the_last_lines_without_the_empty_end(text: str, expected: str
     assert tail(text, lines=2) == expected
 
 
-def test_a_problem_is_shown_as_editors_understand_it() -> None:
+def test_a_problem_is_shown_in_a_form_that_editors_recognise() -> None:
     assert str(Problem("compose.yaml", 3, "no image", "Write one.")) == (
         "compose.yaml:3: no image. Write one."
     )
     assert str(Problem("compose.yaml", 0, "empty")) == "compose.yaml: empty."
 
 
-def test_all_problems_are_told_once_and_in_order() -> None:
+def test_all_problems_are_reported_once_and_in_order() -> None:
     second, first = Problem("b.yaml", 1, "y"), Problem("a.yaml", 10, "x")
     error = ConfigError([second, first, second, Problem("a.yaml", 9, "w")])
     assert [(p.file, p.line) for p in error.problems] == [
@@ -77,7 +79,7 @@ def test_all_problems_are_told_once_and_in_order() -> None:
     assert str(error).count("b.yaml") == 1
 
 
-def test_every_failure_is_of_the_one_family() -> None:
+def test_every_failure_belongs_to_the_one_family() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     failures = [kind for kind in kinds if issubclass(kind, Exception)]
     assert len(failures) >= 7

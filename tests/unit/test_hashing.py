@@ -1,4 +1,4 @@
-"""Hashes: the same for the same, another for anything else, in whatever order it comes."""
+"""Hashes are the same for equal content, and different for any other, in any order of reading."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_a_value_that_is_not_plain_is_refused() -> None:
         digest({"path": Path("/a")})
 
 
-def test_a_files_digest_is_its_contents_sha_256(tmp_path: Path) -> None:
+def test_the_digest_of_a_file_is_the_sha_256_of_its_content(tmp_path: Path) -> None:
     content = b"x" * (3 << 20)
     (tmp_path / "big").write_bytes(content)
     assert file_digest(tmp_path / "big") == hashlib.sha256(content).hexdigest()
 
 
-def test_a_file_that_is_not_there_has_no_digest(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         file_digest(tmp_path / "none")
 
@@ -74,7 +74,7 @@ def test_every_file_below_a_folder_is_found_in_a_steady_order(tmp_path: Path) ->
     assert names(tmp_path, tmp_path) == [".hidden", "b", "a/z", "a/b/c", "c/.x/y"]
 
 
-def test_a_file_is_its_own_only_file_and_nothing_has_none(tmp_path: Path) -> None:
+def test_a_file_yields_itself_and_a_missing_path_nothing(tmp_path: Path) -> None:
     write_files(tmp_path, {"one": ""})
     assert names(tmp_path / "one", tmp_path) == ["one"]
     assert names(tmp_path / "none", tmp_path) == []
@@ -94,7 +94,7 @@ def test_a_link_to_its_own_folder_is_not_followed_for_ever(tmp_path: Path) -> No
 
 
 class Reads:
-    """Counts how often content is read; the clock has moved on since each change."""
+    """Counts how often content is read. The clock has advanced since each change."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -133,7 +133,7 @@ def test_two_files_of_the_same_content_are_two_files(tmp_path: Path, reads: Read
     assert digests.file(tmp_path / "b") == sha("2")
 
 
-def test_an_edit_is_seen(tmp_path: Path, reads: Reads) -> None:
+def test_an_edit_is_noticed(tmp_path: Path, reads: Reads) -> None:
     digests = Digests()
     for text in ("1", "22", "333"):
         (tmp_path / "a").write_text(text)
@@ -143,7 +143,7 @@ def test_an_edit_is_seen(tmp_path: Path, reads: Reads) -> None:
 def test_an_edit_of_the_same_size_within_one_step_of_the_clock_is_not_missed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two changes within one step leave the same times, so the first is not remembered."""
+    """Two changes within one step leave the same times, so the first is not cached."""
     path = tmp_path / "a"
     digests = Digests()
     path.write_text("1")
@@ -160,17 +160,17 @@ def test_an_edit_of_the_same_size_within_one_step_of_the_clock_is_not_missed(
     assert digests.file(path) == sha("2")
 
 
-def test_real_edits_as_quick_as_can_be_are_all_seen(tmp_path: Path) -> None:
+def test_very_quick_edits_are_all_noticed(tmp_path: Path) -> None:
     digests = Digests()
     for number in range(10, 99):
         (tmp_path / "a").write_text(str(number))
         assert digests.file(tmp_path / "a") == sha(str(number))
 
 
-def test_a_file_from_the_future_is_not_remembered(
+def test_a_file_from_the_future_is_not_cached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The laptop's clock was set back: its times mean nothing for a while."""
+    """The laptop's clock was set back, so its times are unreliable for a while."""
     reads = Reads(monkeypatch)
     monkeypatch.setattr(hashing, "CLOCK_STEP_NANOSECONDS", 100_000_000)
     (tmp_path / "a").write_text("1")
@@ -180,7 +180,7 @@ def test_a_file_from_the_future_is_not_remembered(
     assert reads.count == 2
 
 
-def test_a_file_replaced_by_a_rename_is_seen_whatever_its_times(
+def test_a_file_replaced_by_a_rename_is_noticed_with_any_times(
     tmp_path: Path, reads: Reads
 ) -> None:
     digests = Digests()
@@ -194,7 +194,7 @@ def test_a_file_replaced_by_a_rename_is_seen_whatever_its_times(
     assert digests.file(path) == sha("2")
 
 
-def test_an_edit_whose_time_was_set_back_is_seen(tmp_path: Path, reads: Reads) -> None:
+def test_an_edit_whose_time_was_set_back_is_noticed(tmp_path: Path, reads: Reads) -> None:
     digests = Digests()
     path = tmp_path / "a"
     path.write_text("1")
@@ -239,7 +239,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_what_vanishes_under_a_reader_is_looked_for_again(tmp_path: Path) -> None:
+def test_a_file_that_vanishes_during_reading_is_read_again(tmp_path: Path) -> None:
     looks = iter(range(9))
 
     def read() -> str:
@@ -252,7 +252,7 @@ def test_what_vanishes_under_a_reader_is_looked_for_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_a_file_that_goes_on_changing_is_named_in_the_end(tmp_path: Path) -> None:
+def test_a_file_that_keeps_changing_is_named(tmp_path: Path) -> None:
     looks: list[int] = []
 
     def read() -> str:
@@ -290,7 +290,7 @@ def test_a_folder_that_may_not_be_read_is_named(
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder"])
-def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_read_and_nothing_blocks(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "special"
     if kind == "pipe":
         os.mkfifo(path)
@@ -305,7 +305,7 @@ def test_only_regular_files_are_read_and_nothing_is_waited_for(tmp_path: Path, k
         file_digest(path)
 
 
-def test_a_file_that_went_is_not_remembered_as_there(tmp_path: Path, reads: Reads) -> None:
+def test_a_vanished_file_is_not_cached(tmp_path: Path, reads: Reads) -> None:
     digests = Digests()
     (tmp_path / "a").write_text("1")
     digests.file(tmp_path / "a")

@@ -1,4 +1,4 @@
-"""The pipeline: order, parallel work, failures, cancellation, and the rows that tell of them."""
+"""The pipeline: order, parallel work, failures, cancellation, and the rows that record them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Work = Callable[[None, Track, str], None]
 
 
 class Heard:
-    """A listener that remembers what it was told."""
+    """A listener that records its calls."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
@@ -56,7 +56,7 @@ class Heard:
 
 
 class Clock:
-    """Time that passes only when told."""
+    """Time that passes only on request."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -98,7 +98,7 @@ def statuses(result: RunResult) -> dict[str, str]:
 # --- graph
 
 
-def test_a_node_runs_after_all_it_waits_for() -> None:
+def test_a_node_runs_after_all_its_dependencies() -> None:
     order: list[str] = []
     nodes = {
         "late": Node(lambda: order.append("late"), frozenset({"left", "right"})),
@@ -112,7 +112,7 @@ def test_a_node_runs_after_all_it_waits_for() -> None:
     assert sorted(order[1:3]) == ["left", "right"]
 
 
-def test_independent_nodes_run_at_once() -> None:
+def test_independent_nodes_run_in_parallel() -> None:
     meeting = threading.Barrier(3)
 
     def meet() -> None:
@@ -126,7 +126,7 @@ def test_an_empty_graph_is_done_at_once() -> None:
     run_graph({}, CancelToken())
 
 
-def test_waiting_for_an_unknown_node_is_refused_before_anything_runs() -> None:
+def test_a_dependency_on_an_unknown_node_is_refused_before_anything_runs() -> None:
     ran: list[str] = []
     nodes = {"a": Node(lambda: ran.append("a")), "b": Node(lambda: None, frozenset({"ghost"}))}
     with pytest.raises(ValueError, match="ghost"):
@@ -134,7 +134,7 @@ def test_waiting_for_an_unknown_node_is_refused_before_anything_runs() -> None:
     assert ran == []
 
 
-def test_nodes_that_wait_for_each_other_are_named() -> None:
+def test_nodes_that_depend_on_each_other_are_named() -> None:
     nodes = {
         "hen": Node(lambda: None, frozenset({"egg"})),
         "egg": Node(lambda: None, frozenset({"hen"})),
@@ -197,7 +197,7 @@ def test_one_failure_keeps_its_class_and_exit_code() -> None:
     assert caught.value.exit_code == ExitCode.CONFIG
 
 
-def test_a_bug_is_raised_as_itself_and_tells_of_the_failure_beside_it() -> None:
+def test_a_bug_is_raised_unchanged_with_a_note_of_the_other_failure() -> None:
     meeting = threading.Barrier(2)
 
     def work(kind: str) -> None:
@@ -206,7 +206,7 @@ def test_a_bug_is_raised_as_itself_and_tells_of_the_failure_beside_it() -> None:
 
     with pytest.raises(ZeroDivisionError) as caught:
         parallel(["failure", "bug"], work, CancelToken())
-    # Whichever of the two is seen first, neither is lost.
+    # Neither of the two is lost, in either order.
     assert caught.value.__notes__ == ["At the same time: LabError: web is down"]
 
 
@@ -217,7 +217,7 @@ def test_parallel_of_nothing_is_nothing() -> None:
 # --- cancel token
 
 
-def test_cancelling_calls_what_was_registered_once() -> None:
+def test_cancelling_calls_each_callback_once() -> None:
     called: list[str] = []
     cancel = CancelToken()
     with cancel.calling(lambda: called.append("stop")):
@@ -235,7 +235,7 @@ def test_a_callback_is_forgotten_after_its_block() -> None:
     assert called == []
 
 
-def test_a_callback_that_finds_its_process_gone_keeps_no_other_from_being_called() -> None:
+def test_a_failing_callback_does_not_prevent_the_others() -> None:
     called: list[str] = []
     cancel = CancelToken()
 
@@ -313,7 +313,7 @@ def test_a_phase_that_waits_for_an_unknown_phase_is_refused() -> None:
         )
 
 
-def test_a_failure_cancels_what_runs_and_reaches_nothing_behind_it() -> None:
+def test_a_failure_cancels_running_phases_and_later_ones_are_not_reached() -> None:
     started = threading.Event()
 
     def long(_: None, track: Track, machine: str) -> None:
@@ -342,7 +342,7 @@ def test_a_failure_cancels_what_runs_and_reaches_nothing_behind_it() -> None:
     assert not result.ok
 
 
-def test_two_failures_at_once_are_both_told() -> None:
+def test_two_simultaneous_failures_are_both_reported() -> None:
     meeting = threading.Barrier(len(MACHINES))
 
     def fail(_: None, track: Track, machine: str) -> None:
@@ -354,7 +354,7 @@ def test_two_failures_at_once_are_both_told() -> None:
     assert set(statuses(result).values()) == {"failed"}
 
 
-def test_a_bug_leaves_the_workflow_as_itself() -> None:
+def test_a_bug_leaves_the_workflow_unchanged() -> None:
     with pytest.raises(ZeroDivisionError):
         run(Phase("build", failing(ZeroDivisionError())))
 
@@ -457,7 +457,7 @@ def test_a_phase_may_be_in_a_workflow_only_where_a_condition_holds(there: bool) 
     assert set(statuses(result)) == set(order)
 
 
-def test_a_failure_that_is_alone_ends_only_what_must_come_after_it() -> None:
+def test_a_failure_of_a_phase_that_is_alone_only_prevents_later_phases() -> None:
     order: list[object] = []
 
     def connect(_: None, track: Track, machine: str) -> None:
@@ -491,7 +491,7 @@ def test_a_failure_that_is_alone_ends_only_what_must_come_after_it() -> None:
     assert result.error.what == "the machine is stopped"
 
 
-def test_a_phase_all_of_whose_parts_were_left_out_was_not_reached() -> None:
+def test_a_phase_whose_parts_were_all_dropped_was_not_reached() -> None:
     result = run(
         Phase("connect", failing(LabError("down")), per="machine", alone=True),
         of_parts({"web": Part(lambda _, track: None, "web")}, after=("connect",)),
@@ -548,7 +548,7 @@ def test_parts_that_were_cut_off_leave_their_phase_cancelled() -> None:
     assert statuses(result) == {"build": "failed", "containers": "cancelled"}
 
 
-def test_a_phase_none_of_whose_parts_began_was_not_reached() -> None:
+def test_a_phase_without_a_started_part_was_not_reached() -> None:
     parts = {name: Part[None](lambda _, track: None, name) for name in MACHINES}
     result = run(
         Phase("build", failing(LabError("maven failed"))), of_parts(parts, after=("build",))
@@ -580,7 +580,7 @@ def test_a_phase_of_parts_lasts_from_its_first_part_to_its_own_work() -> None:
     assert [(row.name, row.seconds) for row in result.rows] == [("containers", 5.0)]
 
 
-def test_ctrl_c_becomes_a_result_that_names_what_is_half_done() -> None:
+def test_ctrl_c_becomes_a_result_that_names_unfinished_phases() -> None:
     def interrupted(_: None, track: Track, machine: str) -> None:
         raise KeyboardInterrupt
 
@@ -662,7 +662,7 @@ def recorded(clock: Clock) -> tuple[Recorder, Heard]:
     return Recorder(heard, CancelToken(), clock), heard
 
 
-def test_a_row_tells_when_a_step_began_how_long_it_took_and_what_it_sent() -> None:
+def test_a_row_has_start_duration_and_bytes_of_a_step() -> None:
     clock = Clock()
     recorder, _ = recorded(clock)
     with recorder.step("upload", machine="web") as track:
@@ -681,7 +681,7 @@ def test_a_clock_set_back_gives_no_negative_time() -> None:
     assert recorder.rows()[0].seconds == 0
 
 
-def test_a_step_with_nothing_to_do_is_skipped_and_says_why() -> None:
+def test_a_step_with_nothing_to_do_is_skipped_with_a_reason() -> None:
     recorder, _ = recorded(Clock())
     with recorder.step("seed") as track:
         track.skip("hashlab.toml has no [seed]")
@@ -689,14 +689,14 @@ def test_a_step_with_nothing_to_do_is_skipped_and_says_why() -> None:
     assert (row.status, row.detail) == ("skipped", "hashlab.toml has no [seed]")
 
 
-def test_a_failure_without_words_is_told_by_its_class() -> None:
+def test_a_failure_without_a_message_is_named_by_its_class() -> None:
     recorder, _ = recorded(Clock())
     with pytest.raises(HashlabError), recorder.step("boot"):
         raise LabError("")
     assert recorder.rows()[0].detail == "LabError"
 
 
-def test_parts_follow_their_step_even_when_steps_run_at_once() -> None:
+def test_parts_follow_their_step_even_if_steps_run_in_parallel() -> None:
     recorder, _ = recorded(Clock())
     with recorder.step("upload", machine="broker") as first:  # noqa: SIM117 (they overlap)
         with recorder.step("upload", machine="web") as second:
@@ -721,7 +721,7 @@ def test_a_part_may_be_on_another_machine_than_its_step() -> None:
     ]
 
 
-def test_the_listener_hears_begin_changes_output_and_end_in_order() -> None:
+def test_the_listener_gets_begin_changes_output_and_end_in_order() -> None:
     recorder, heard = recorded(Clock())
     with recorder.step("build") as track:
         track.detail("maven")

@@ -1,4 +1,6 @@
-"""The boundary: a lab's state never leaves its folder, declared files leave it only as such."""
+"""The boundary: a lab's state never leaves its folder, and declared files leave it only as secrets
+or configs.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,7 @@ def test_a_link_into_the_state_is_the_state(lab: Path) -> None:
     assert not Boundary().below(lab / "data")("ssh/key")
 
 
-def test_a_lab_may_itself_lie_below_a_folder_of_that_name(tmp_path: Path) -> None:
+def test_a_lab_may_itself_be_below_a_folder_of_that_name(tmp_path: Path) -> None:
     lab = tmp_path / ".hashlab/labs/one"
     write_files(lab, LAB)
     assert not in_state(lab / "app")
@@ -66,7 +68,7 @@ def test_a_lab_may_itself_lie_below_a_folder_of_that_name(tmp_path: Path) -> Non
     assert in_state(lab / ".hashlab/secrets")
 
 
-def test_declared_files_leave_only_as_such(lab: Path) -> None:
+def test_declared_files_leave_only_as_secrets_or_configs(lab: Path) -> None:
     boundary = Boundary(frozenset({lab / "db.txt", lab / "app/conf/site.conf"}))
     assert boundary.kept_below(lab) == ("app/conf/site.conf", "db.txt")
     allows = boundary.below(lab)
@@ -77,7 +79,7 @@ def test_declared_files_leave_only_as_such(lab: Path) -> None:
     assert not boundary.below(lab / "app")("conf/site.conf")
 
 
-def test_declared_files_are_found_by_whatever_way_leads_to_them(lab: Path) -> None:
+def test_declared_files_are_recognised_on_any_path(lab: Path) -> None:
     (lab / "way").symlink_to("app/conf")
     (lab / "chosen.txt").symlink_to("db.txt")
     boundary = Boundary(frozenset({lab / "chosen.txt", lab / "way/site.conf"}))
@@ -85,13 +87,13 @@ def test_declared_files_are_found_by_whatever_way_leads_to_them(lab: Path) -> No
     assert boundary.kept_below(lab / "way") == ("site.conf",)
 
 
-def test_declared_files_in_the_state_are_not_named_again(lab: Path) -> None:
+def test_declared_files_in_the_state_are_not_listed_again(lab: Path) -> None:
     boundary = Boundary(frozenset({lab / ".hashlab/secrets/password"}))
     assert boundary.kept_below(lab) == ()
     assert not boundary.below(lab)(".hashlab/secrets/password")
 
 
-def test_a_declared_file_that_is_itself_named_may_leave(lab: Path) -> None:
+def test_a_declared_file_that_is_itself_the_source_may_leave(lab: Path) -> None:
     boundary = Boundary(frozenset({lab / "db.txt"}))
     assert boundary.kept_below(lab / "db.txt") == ()
     assert boundary.below(lab / "db.txt")(".")

@@ -1,4 +1,6 @@
-"""Build contexts: what Docker would send, no more, and all of it in the hash."""
+"""Build contexts contain exactly the files that Docker would send, and all of them are in the
+hash.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def test_without_dockerignore_everything_is_sent(root: Path) -> None:
         ("\ufeffdocs\r\n", {"docs/one.md", "docs/keep.md"}, {"a b", "target"}),
     ],
 )
-def test_dockerignore_decides(
+def test_dockerignore_excludes_files(
     root: Path, rules: str, left_out: set[str], folders: set[str]
 ) -> None:
     write_files(root, {".dockerignore": rules})
@@ -128,7 +130,9 @@ def test_every_change_that_docker_would_send_changes_the_hash(root: Path, change
     assert digest(context(root).document) != before
 
 
-def test_a_link_counts_by_itself_and_not_by_what_it_leads_to(root: Path, tmp_path: Path) -> None:
+def test_a_link_counts_by_its_target_path_and_not_by_its_content(
+    root: Path, tmp_path: Path
+) -> None:
     write_files(tmp_path, {"outside/file": "1"})
     (root / "link").symlink_to("../outside")
     before = context(root)
@@ -137,7 +141,7 @@ def test_a_link_counts_by_itself_and_not_by_what_it_leads_to(root: Path, tmp_pat
     assert names(root, "link") == {"link"}
 
 
-def test_what_is_neither_file_nor_folder_nor_link_is_not_sent(root: Path) -> None:
+def test_only_files_folders_and_links_are_sent(root: Path) -> None:
     os.mkfifo(root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))
@@ -157,13 +161,13 @@ def test_no_state_and_no_declared_file_is_ever_in_a_context(root: Path) -> None:
     assert found.kept == ("db.txt",)
 
 
-def test_files_of_editors_are_not_sent(root: Path) -> None:
+def test_temporary_files_of_editors_are_not_sent(root: Path) -> None:
     before = context(root)
     write_files(root, {".run.sh.swp": "", "run.sh~": "", "docs/4913": "", "docs/.#one.md": ""})
     assert context(root) == before
 
 
-def test_a_file_that_vanishes_while_it_is_listed_is_looked_for_again(
+def test_a_context_is_listed_again_if_a_file_vanishes_meanwhile(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = Digests()
@@ -180,7 +184,7 @@ def test_a_file_that_vanishes_while_it_is_listed_is_looked_for_again(
     assert "docs/one.md" not in [entry.name for entry in found.entries]
 
 
-def test_folders_without_end_are_refused(root: Path) -> None:
+def test_endlessly_nested_folders_are_refused(root: Path) -> None:
     deep = root
     for _ in range(260):
         deep /= "d"
@@ -193,7 +197,7 @@ def test_folders_without_end_are_refused(root: Path) -> None:
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may read everything, so for a while the test is another user."""
+    """Become another user for a while, because root may read everything."""
     if os.geteuid() != 0:
         pytest.skip("only root may be another user for a while")
     os.seteuid(65534)
@@ -216,8 +220,8 @@ def test_a_file_that_may_not_be_read_is_named(closed: str) -> None:
         assert str(refused.value).startswith(f"cannot read {root / closed}: Permission denied")
 
 
-def test_a_checkout_under_the_reader_is_no_failure(root: Path) -> None:
-    """As git does it: files are removed and written, folders vanish and come back."""
+def test_a_checkout_during_reading_is_not_a_failure(root: Path) -> None:
+    """Git removes and rewrites files; folders vanish and reappear."""
     done = threading.Event()
 
     def check_out() -> None:
@@ -232,7 +236,7 @@ def test_a_checkout_under_the_reader_is_no_failure(root: Path) -> None:
     git.start()
     count = 0
     while not done.is_set():
-        with suppress(FilesChanged):  # it went on for longer than hashlab waits
+        with suppress(FilesChanged):  # the checkout took longer than hashlab waits
             context(root)
             read_inputs(root, ["docs", "**/*.md"], Digests())
         count += 1
@@ -241,7 +245,7 @@ def test_a_checkout_under_the_reader_is_no_failure(root: Path) -> None:
     assert "docs/new/three.md" in names(root)
 
 
-def test_a_dockerfile_that_is_gone_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_dockerfile_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hashlab.hashing.PAUSE_SECONDS", 0)
     (root / "Dockerfile").unlink()
     with pytest.raises(FilesChanged, match=r"cannot read .*/app/Dockerfile: No such file"):

@@ -1,4 +1,6 @@
-"""Inputs of artifacts: what the laptop's own build reads, also behind links to folders."""
+"""Inputs of artifacts: the files that the laptop's own build reads, even behind links to
+folders.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,7 @@ def test_files_folders_and_globs_name_inputs(lab: Path, pattern: str, expected: 
 
 
 @pytest.mark.parametrize("pattern", ["src", "src/**/*.java", "src/*", "src/link/*.java"])
-def test_what_lies_behind_a_link_to_a_folder_is_an_input(lab: Path, pattern: str) -> None:
+def test_files_behind_a_link_to_a_folder_are_inputs(lab: Path, pattern: str) -> None:
     (lab / "src/link").symlink_to("../shared")
     before = read(lab, pattern)
     assert "src/link/Common.java" in before
@@ -100,7 +102,7 @@ def test_a_pattern_of_endless_parts_matches_nothing(lab: Path) -> None:
     assert list(expand(lab, "/".join(["*"] * 100_000))) == []
 
 
-def test_files_of_editors_are_no_inputs(lab: Path) -> None:
+def test_temporary_files_of_editors_are_not_inputs(lab: Path) -> None:
     before = read(lab, "src", "src/*")
     write_files(lab, {"src/.Main.java.swp": "", "src/Main.java~": "", "src/deep/4913": ""})
     assert read(lab, "src", "src/*") == before
@@ -125,7 +127,7 @@ def test_an_input_that_may_not_be_read_is_named(lab: Path, monkeypatch: pytest.M
         read_inputs(lab, ["pom.xml"], digests)
 
 
-def test_an_input_that_vanishes_while_it_is_read_is_looked_for_again(
+def test_inputs_are_read_again_if_one_vanishes_meanwhile(
     lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = Digests()

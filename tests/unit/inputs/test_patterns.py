@@ -1,4 +1,4 @@
-"""Patterns: a .dockerignore as Docker reads it, and the files that editors leave."""
+"""Patterns of a .dockerignore, read as Docker reads them, and names of editors' temporary files."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_patterns_are_read_as_docker_reads_them(patterns: str, name: str, expect
     assert ignores(patterns, name) is expected
 
 
-def test_many_stars_take_no_time() -> None:
+def test_many_stars_are_matched_quickly() -> None:
     assert not ignores("**/" * 500 + "x", "a/" * 500 + "y")
 
 
@@ -89,7 +89,7 @@ def test_a_bad_pattern_is_named_with_its_line(bad: str) -> None:
     assert bad in str(caught.value)
 
 
-def test_a_folder_that_is_left_out_is_looked_into_only_for_what_comes_back() -> None:
+def test_an_excluded_folder_is_entered_only_for_exceptions() -> None:
     patterns = Patterns(["a", "b", "!a/x/keep", "!c/*.md"])
     below = [name for name in ("a", "a/x", "a/y", "b", "c") if patterns.may_except_below(name)]
     assert below == ["a", "a/x", "c"]
@@ -117,12 +117,12 @@ def test_a_folder_that_is_left_out_is_looked_into_only_for_what_comes_back() -> 
         "~",
     ],
 )
-def test_files_of_editors_are_known(name: str) -> None:
+def test_temporary_files_of_editors_are_recognised(name: str) -> None:
     assert is_editor_file(name)
 
 
 @pytest.mark.parametrize(
     "name", ["site.conf", ".swift", "a.swp.txt", "14913", "#readme", "a~b", ".bashrc", ".ide"]
 )
-def test_other_files_are_not_taken_for_an_editors(name: str) -> None:
+def test_other_files_are_not_recognised_as_an_editors(name: str) -> None:
     assert not is_editor_file(name)

@@ -469,7 +469,7 @@ def test_a_lab_that_never_existed_has_no_leftovers(laptop: Laptop) -> None:
 
 def test_a_refusal_of_libvirt_is_a_failure_with_its_message(laptop: Laptop) -> None:
     laptop.libvirt.broken = "Failed to connect socket to '/var/run/libvirt/libvirt-sock'"
-    for ask in (laptop.machines.all, laptop.machines.own_subnet, laptop.machines.leftovers):
+    for ask in (laptop.machines.observe_all, laptop.machines.own_subnet, laptop.machines.leftovers):
         with pytest.raises(LabError) as failure:
             ask(laptop.lab)
         assert "Failed to connect socket" in failure.value.output

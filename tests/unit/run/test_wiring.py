@@ -43,7 +43,7 @@ class Laptop:
         self.machines: set[str] = set()
         for name, fake in self.providers.items():
             fake.probe = self._calling(f"probe {name}", lambda name=name: self.probes[name])  # type: ignore[method-assign,misc]
-            fake.all = lambda lab, name=name: (  # type: ignore[method-assign,assignment,misc]
+            fake.observe_all = lambda lab, name=name: (  # type: ignore[method-assign,assignment,misc]
                 [object()] if name in self.machines and lab.provider == name else []
             )
         self.calls: list[str] = []

@@ -1,4 +1,4 @@
-"""Which lab a command line is about."""
+"""Finds the lab that a command line is about."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_the_nearest_folder_upwards_is_the_lab(lab: Path) -> None:
     assert nearest(str(lab / "site/pages")) == str(lab / "site")
 
 
-def test_above_all_labs_there_is_none(lab: Path) -> None:
+def test_without_a_lab_above_none_is_found(lab: Path) -> None:
     assert nearest(str(lab.parent)) is None
     assert nearest("/") is None
 
 
-def test_a_folder_named_like_the_file_is_no_lab(lab: Path) -> None:
+def test_a_folder_named_like_the_file_is_not_a_lab(lab: Path) -> None:
     (lab / "site/hashlab.toml").mkdir()
     assert nearest(str(lab / "site")) == str(lab)
 
 
 @pytest.mark.parametrize("typed", ["lab", "../{name}/lab", "lab/site/..", "lab/", "{absolute}"])
-def test_a_lab_that_is_named_counts_from_the_current_folder(lab: Path, typed: str) -> None:
+def test_a_named_lab_is_relative_to_the_current_folder(lab: Path, typed: str) -> None:
     place = typed.format(name=lab.parent.name, absolute=lab)
     assert chosen(place, str(lab.parent)) == str(lab)
 

@@ -1,4 +1,4 @@
-"""Whose lab a folder is: hashlab obeys only what nobody else could have written."""
+"""Ownership of a lab folder: hashlab only uses labs that no other user could have written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hashlab.state.ownership import distrusted
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lab that is the caller's own. No exception of the person who runs the tests counts."""
+    """A lab of the caller. Exceptions of the person who runs the tests do not apply."""
     monkeypatch.delenv(ownership.SAFE, raising=False)
     monkeypatch.delenv("SUDO_UID", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -46,7 +46,7 @@ def test_a_lab_of_ones_own_is_trusted(lab: Path) -> None:
     assert why(lab / "missing") == ""
 
 
-def test_the_lab_of_another_user_is_not(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lab_of_another_user_is_not_trusted(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = lab.stat().st_uid
     as_user(monkeypatch, owner + 1)
     assert why(lab).startswith(f"{lab}: it belongs to user {pwd.getpwuid(owner).pw_name}")
@@ -56,7 +56,7 @@ def test_the_lab_of_another_user_is_not(lab: Path, monkeypatch: pytest.MonkeyPat
         lab_folder(lab)
 
 
-def test_root_under_sudo_may_use_the_labs_of_who_typed_it(
+def test_root_under_sudo_may_use_the_labs_of_the_user_who_typed_it(
     lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = lab.stat()
@@ -69,12 +69,12 @@ def test_root_under_sudo_may_use_the_labs_of_who_typed_it(
     assert "the user with the id 4242" in why(lab)
     monkeypatch.setenv("SUDO_UID", "4242")
     assert why(lab) == ""
-    as_user(monkeypatch, 17)  # the variable of somebody who is not root means nothing
+    as_user(monkeypatch, 17)  # the variable has no meaning for a user who is not root
     assert why(lab) != ""
 
 
 @pytest.mark.parametrize("where", ["", ".hashlab"])
-def test_what_every_user_can_write_to_is_not_trusted(lab: Path, where: str) -> None:
+def test_a_lab_that_every_user_can_write_to_is_not_trusted(lab: Path, where: str) -> None:
     (lab / where).chmod(0o777)
     assert why(lab).startswith(f"{lab / where}".rstrip("/") + ": every user of this computer can")
     assert f"chmod o-w {lab / where}" in why(lab)
@@ -110,7 +110,7 @@ def test_the_user_can_make_an_exception(
 
 
 @pytest.mark.parametrize("exception", ["", "/elsewhere", "{lab}/sub", "{above}", "lab", ":"])
-def test_an_exception_for_another_folder_is_none(
+def test_an_exception_for_another_folder_does_not_apply(
     lab: Path, monkeypatch: pytest.MonkeyPatch, exception: str
 ) -> None:
     monkeypatch.chdir(lab.parent)
@@ -131,7 +131,7 @@ def test_an_exception_for_another_folder_is_none(
         ("\udcff", False),
     ],
 )
-def test_exceptions_stand_in_the_users_configuration(
+def test_exceptions_are_read_from_the_users_configuration(
     lab: Path, monkeypatch: pytest.MonkeyPatch, text: str, trusted: bool
 ) -> None:
     monkeypatch.setenv("HOME", str(lab.parent))
@@ -148,7 +148,7 @@ def test_the_labs_own_file_makes_no_exception(lab: Path) -> None:
     assert why(lab) != ""
 
 
-def test_a_state_folder_that_is_a_link_or_a_file_is_refused_whatever_the_user_says(
+def test_a_state_folder_that_is_a_link_or_a_file_is_refused_despite_exceptions(
     lab: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ownership.SAFE, "*")
@@ -160,7 +160,7 @@ def test_a_state_folder_that_is_a_link_or_a_file_is_refused_whatever_the_user_sa
     assert "is not a folder" in why(lab)
 
 
-def test_a_lab_that_is_named_is_used_without_links(lab: Path) -> None:
+def test_links_of_a_named_lab_are_resolved(lab: Path) -> None:
     link = lab.parent / "link"
     link.symlink_to(lab)
     assert lab_folder(link) == lab

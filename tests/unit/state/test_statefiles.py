@@ -1,4 +1,6 @@
-"""State files: whole or not at all, with their mode from the first byte, and never trusted."""
+"""State files are written whole or not at all, have their mode from the first byte, and are never
+trusted.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,13 @@ from hashlab.state.files import (
 )
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_a_written_value_is_read_back(tmp_path: Path) -> None:
     write_json(tmp_path / "deep/er/one.json", {"ü": [1, None]})
     assert read_json(tmp_path / "deep/er/one.json") == {"ü": [1, None]}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1,", b"nul", b"[" * 100_000])
-def test_a_broken_file_reads_as_none(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_file_reads_as_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "one.json").write_bytes(content)
     assert read_json(tmp_path / "one.json") is None
 
@@ -74,7 +76,7 @@ def test_a_private_file_is_private_from_its_first_byte_on(
     assert asked == [0o600]
 
 
-def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "one"
@@ -92,14 +94,14 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(
     assert seen == ["old"]
 
 
-def test_a_value_that_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path: Path) -> None:
     write_json(tmp_path / "one", 1)
     with pytest.raises(TypeError):
         write_json(tmp_path / "one", {1, 2})
     assert read_json(tmp_path / "one") == 1
 
 
-def test_everything_lies_below_the_one_folder(tmp_path: Path) -> None:
+def test_all_paths_are_below_the_one_folder(tmp_path: Path) -> None:
     state = StateFolder(tmp_path, "docker")
     properties = [name for name, value in vars(StateFolder).items() if isinstance(value, property)]
     paths = [getattr(state, name) for name in properties] + [state.artifact("app")]
@@ -107,7 +109,7 @@ def test_everything_lies_below_the_one_folder(tmp_path: Path) -> None:
     assert len(set(paths)) == len(paths)
 
 
-def test_what_speaks_of_machines_lies_in_a_folder_of_their_provider(tmp_path: Path) -> None:
+def test_files_about_machines_are_in_a_folder_of_their_provider(tmp_path: Path) -> None:
     docker, libvirt = (StateFolder(tmp_path, name) for name in ("docker", "libvirt"))
     apart = ("vagrantfile", "vagrant", "key", "ssh_config", "machines", "unverified", "disks_ready")
     for name in apart:
@@ -119,7 +121,7 @@ def test_what_speaks_of_machines_lies_in_a_folder_of_their_provider(tmp_path: Pa
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """The ``.hashlab`` of a lab, beside a folder of somebody's own files."""
+    """The ``.hashlab`` of a lab, next to a folder of unrelated files."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own/precious").write_text("precious")
     (tmp_path / "lab").mkdir()
@@ -127,7 +129,7 @@ def state(tmp_path: Path) -> Path:
     return tmp_path / "lab/.hashlab"
 
 
-def test_the_state_folder_is_its_owners_alone_and_git_takes_nothing_of_it(state: Path) -> None:
+def test_the_state_folder_is_private_and_ignored_by_git(state: Path) -> None:
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
     assert (state / ".gitignore").read_text() == "*\n"
     write_text(state / "runs/one.json", "{}")
@@ -166,11 +168,11 @@ def test_no_use_of_a_state_file_goes_through_a_link(state: Path, use: Any, place
         found = use(state / place)
     except (OSError, LaptopError):
         found = None
-    assert not found  # nothing is read through it either
+    assert not found  # nothing is read through the link either
     assert {path.name: path.read_text() for path in own.iterdir()} == {"precious": "precious"}
 
 
-def test_where_the_state_folder_itself_is_a_link_nothing_is_done(tmp_path: Path) -> None:
+def test_nothing_is_done_if_the_state_folder_itself_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "own/docker/kept").mkdir(parents=True)
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab/.hashlab").symlink_to(tmp_path / "own")
@@ -187,7 +189,7 @@ def remove_tree_of_link(path: Path) -> None:
         os.rmdir(name, dir_fd=folder)
 
 
-def test_a_link_in_a_folder_that_another_program_writes_in_is_refused(state: Path) -> None:
+def test_a_link_in_a_folder_of_another_program_is_refused(state: Path) -> None:
     (state / "docker/vagrant/machines/web").mkdir(parents=True)
     make_tool_folder(state / "docker/vagrant")
     (state / "docker/vagrant/machines/web/id").symlink_to(state.parents[1] / "own/precious")
@@ -195,14 +197,14 @@ def test_a_link_in_a_folder_that_another_program_writes_in_is_refused(state: Pat
         make_tool_folder(state / "docker/vagrant")
 
 
-def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(state: Path) -> None:
+def test_a_pipe_in_place_of_a_file_does_not_block(state: Path) -> None:
     os.mkfifo(state / "lock")
     assert read_json(state / "lock") is None
     with pytest.raises(LaptopError, match="not a regular file"):
         read_text(state / "lock")
 
 
-def test_removing_a_tree_leaves_what_its_links_lead_to(state: Path) -> None:
+def test_removing_a_tree_keeps_the_targets_of_its_links(state: Path) -> None:
     (state / "ssh").mkdir()
     (state / "ssh/link").symlink_to(state.parents[1] / "own")
     remove_tree(state / "ssh")
@@ -226,7 +228,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_litter(
     assert sorted(path.name for path in state.iterdir()) == [".gitignore", "one"]
 
 
-def test_what_must_outlive_a_power_cut_is_synced_with_its_folder(
+def test_a_lasting_file_is_synced_with_its_folder(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[bool] = []
@@ -240,4 +242,5 @@ def test_what_must_outlive_a_power_cut_is_synced_with_its_folder(
     write_text(state / "cache", "x")
     assert synced == []
     write_text(state / "secrets/password", "x", lasting=True)
-    assert synced == [False, True]  # the file before its name, the name before the promise
+    # the file is synced before its rename, and the folder before the call returns
+    assert synced == [False, True]
