@@ -109,7 +109,7 @@ def destroyed(stdin: io.StringIO, *, yes: bool = False, box: bool = False) -> tu
         patch.setattr(sys, "stdin", stdin)
         patch.setattr(sys, "stderr", Terminal())
         code = destroy.run(Options(), yes=yes, box=box)
-        written = sys.stderr.getvalue()  # type: ignore[attr-defined]
+        written = sys.stderr.getvalue()  # type: ignore[union-attr]
     return code, written
 
 
