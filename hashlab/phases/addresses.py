@@ -65,11 +65,11 @@ def free_subnet(world: World, wanted: IPv4Network, own: str) -> IPv4Network:
     around = wider_route(wanted, routes)
     if chosen != wanted:
         free = not in_use(wanted, used, routes)
-        why = f"lies in the route {around} (a VPN?)" if around and free else "is in use"
+        why = f"is in the route {around} (a VPN?)" if around and free else "is in use"
         world.note(f"subnet {wanted} {why}; this lab took {chosen}")
     elif around:
         world.note(
-            f"subnet {wanted} lies in the route {around} (a VPN?), as all free ones do; its "
+            f"subnet {wanted} is in the route {around} (a VPN?), as all free ones are; its "
             "addresses now lead to the lab"
         )
     return chosen

@@ -48,9 +48,9 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     them all; only what changed since then is built on the laptop and sent.
     """
     needed = sorted({service.image for service in world.services_on(machine)})
-    there = world.link(machine).engine.image_labels(needed)
+    existing = world.link(machine).engine.image_labels(needed)
     inputs = world.facts.images.inputs
-    missing = [name for name in needed if not satisfied(there.get(name), inputs[name])]
+    missing = [name for name in needed if not satisfied(existing.get(name), inputs[name])]
     if not missing:
         track.skip(f"{len(needed)} up to date")
         return
@@ -75,9 +75,9 @@ def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:
 def build_images(world: World, names: list[str], track: Track) -> list[str]:
     """Build or pull the images that the laptop's engine lacks; return their names."""
     engine = world.laptop_engine()
-    there = engine.image_labels(names)
+    existing = engine.image_labels(names)
     inputs = world.facts.images.inputs
-    missing = [name for name in names if not satisfied(there.get(name), inputs[name])]
+    missing = [name for name in names if not satisfied(existing.get(name), inputs[name])]
     by_name = {image.name: image for image in world.lab.images}
     for name in missing:
         with track.child("image", service=name) as step:

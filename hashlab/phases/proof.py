@@ -106,8 +106,8 @@ def _judge_machine(
     ]
     left = sorted(files.own - set(world.wanted_on(machine)))
     left = [name for name in left if files.files[name].kind != "d"]
-    found = [_judge_leftovers(world, one, left) for one in found]
-    return [_judge_reloaded(world, one, files, builds[one.container.id], cancel) for one in found]
+    found = [_judge_leftovers(world, each, left) for each in found]
+    return [_judge_reloaded(world, r, files, builds[r.container.id], cancel) for r in found]
 
 
 def _judge(

@@ -54,7 +54,7 @@ def _saved(world: World, name: str) -> str:
 def _held_by_a_machine(world: World, name: str, track: Track) -> str:
     """Return the secret from a machine that existed before this run; "" if no machine holds it."""
     prepared = world.facts.prepared
-    there = world.machine_names() if prepared is None else list(prepared.observed)
+    holders = world.machine_names() if prepared is None else list(prepared.observed)
     lost = world.lost_machines() if prepared is None else []
     if lost:
         raise LabError(
@@ -63,7 +63,7 @@ def _held_by_a_machine(world: World, name: str, track: Track) -> str:
             where=str(world.state.secrets),
             next_step="hashlab dev starts the machine and reads the secret back from it",
         )
-    for link in world.await_links(there, track.cancel):
+    for link in world.await_links(holders, track.cancel):
         argv = ["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name]
         done = link.shell.run(argv)
         if done.code == 0 and done.stdout and _is_text(done.stdout):

@@ -22,10 +22,10 @@ def make_bases(world: World, track: Track, _: str) -> None:
     """
     bases = base_images(world)
     registered = wanted_box(world).registered
-    there = set(bases) if registered else set(world.laptop_engine().image_labels(bases))
-    told = [_bring(world, base, track) for base in bases if base not in there]
-    if told:
-        track.detail(", ".join(told))
+    existing = set(bases) if registered else set(world.laptop_engine().image_labels(bases))
+    brought = [_bring(world, base, track) for base in bases if base not in existing]
+    if brought:
+        track.detail(", ".join(brought))
     else:
         track.skip(f"{', '.join(bases)} {'is' if len(bases) == 1 else 'are'} there")
 

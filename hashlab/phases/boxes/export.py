@@ -44,8 +44,8 @@ def export_box(
             track.skip(f"{path} holds this box already")
         else:
             checksum = _write(world, box, path, track)
-            said = f"{box.name} {box.version}: {path}, {path.stat().st_size / 1e6:.0f} MB"
-            track.detail(said)
+            written = f"{box.name} {box.version}: {path}, {path.stat().st_size / 1e6:.0f} MB"
+            track.detail(written)
         offered = metadata(box, url, checksum, arch=architecture())
         _describe(world, path.with_name(METADATA), offered, sign, track)
     except OSError as error:
@@ -54,10 +54,10 @@ def export_box(
 
 
 def _describe(
-    world: World, path: Path, said: Mapping[str, Any], sign: Path | None, track: Track
+    world: World, path: Path, offer: Mapping[str, Any], sign: Path | None, track: Track
 ) -> None:
     """Write metadata.json and its signature; remove the signature of an earlier text."""
-    text = json.dumps(said, indent=2) + "\n"
+    text = json.dumps(offer, indent=2) + "\n"
     signature = path.with_name(path.name + SIGNATURE)
     signed = signature_of(world, text, sign, track) if sign else ""
     if signed or not path.is_file() or path.read_bytes() != text.encode():
@@ -92,30 +92,30 @@ def _earlier(path: Path, box: BoxManifest) -> str:
     """Return the checksum of a complete earlier export of this box; "" if there is none. Raises
     UsageError if anything else would be overwritten.
     """
-    beside = path.with_name(METADATA)
-    said = read_json(beside)
-    if beside.exists() and _offered(said, box) is None:
+    metadata_path = path.with_name(METADATA)
+    offer = read_json(metadata_path)
+    if metadata_path.exists() and _offered(offer, box) is None:
         raise UsageError(
-            f"{beside} describes another box", next_step="name another folder, or remove it"
+            f"{metadata_path} describes another box", next_step="name another folder, or remove it"
         )
     if not path.exists():
         return ""
-    offered = _offered(said, box) or {}
+    offered = _offered(offer, box) or {}
     if PurePosixPath(str(offered.get("url", ""))).name != path.name:
         raise UsageError(
-            f"{path} is there, and no {METADATA} beside it says what it is",
+            f"{path} exists already, and no {METADATA} next to it describes it",
             next_step="name another file, or remove it",
         )
     checksum = file_digest(path)
     return checksum if checksum == offered.get("checksum") else ""
 
 
-def _offered(said: Any, box: BoxManifest) -> Mapping[str, Any] | None:
+def _offered(offer: Any, box: BoxManifest) -> Mapping[str, Any] | None:
     """Return the part of a metadata.json about this box; None if it describes another."""
     try:
-        [version] = said["versions"]
+        [version] = offer["versions"]
         [provider] = version["providers"]
-        found = (said["name"], version["version"], provider["name"])
+        found = (offer["name"], version["version"], provider["name"])
     except (KeyError, TypeError, ValueError):
         return None
     return dict(provider) if found == (box.name, box.version, box.provider) else None
@@ -134,7 +134,7 @@ def _work_folder(world: World) -> Iterator[Path]:
 
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
     """Write the .box file under another name, then rename it; return its checksum."""
-    boxes, told = world.provider.boxes, replace(box, data=travelling(box.data))
+    boxes, exported = world.provider.boxes, replace(box, data=travelling(box.data))
     half = path.with_name(f".{path.name}.{os.getpid()}.new")
     with _work_folder(world) as work:
         with track.child("contents") as step:
@@ -142,7 +142,7 @@ def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
             step.detail(f"{len(files)} files")
         try:
             with track.child("pack") as step:
-                pack(half, told, files, step, compressed=not boxes.packed)
+                pack(half, exported, files, step, compressed=not boxes.packed)
                 step.detail(f"{half.stat().st_size / 1e6:.0f} MB")
             checksum = file_digest(half)
             half.replace(path)

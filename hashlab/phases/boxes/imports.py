@@ -104,11 +104,11 @@ def _read_source(
     text = _text_of(path, base)
     signed = _signed(world, text, base, work=work, signers=signers, track=track)
     try:
-        said = json.loads(text)
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise LabError(f"it is not valid JSON: {error}", where=base) from error
     named = source if source.endswith(".box") and not _is_remote(source) else ""
-    offer = read_offer(said, base, provider=world.provider.name, named=named)
+    offer = read_offer(document, base, provider=world.provider.name, named=named)
     track.detail(f"{offer.name} {offer.version} from {offer.place}{signed}")
     return offer
 
@@ -168,16 +168,16 @@ def _text_of(path: Path, place: str) -> str:
         raise LabError(f"it is not a {METADATA}: {error}", where=place) from error
 
 
-def read_offer(said: Any, base: str, *, provider: str, named: str = "") -> Offer:
+def read_offer(document: Any, base: str, *, provider: str, named: str = "") -> Offer:
     """Return the last version of the box for ``provider`` in a metadata.json at ``base``.
     ``named``: the .box file that the user named. Raises LabError, UsageError. Pure, except that it
     checks whether the file is next to the metadata.json.
     """
     try:
-        name = str(said["name"])
+        name = str(document["name"])
         entries = [
             (str(version["version"]), dict(entry))
-            for version in said["versions"]
+            for version in document["versions"]
             for entry in version["providers"]
         ]
     except (KeyError, TypeError, ValueError) as error:
@@ -221,9 +221,9 @@ def box_place(url: str, base: str) -> str:
             raise LabError(f"{url} is not on a web server", where=base)
         return place
     parts = urlsplit(url)
-    beside = Path(base).with_name(PurePosixPath(unquote(parts.path)).name)
-    if beside.is_file():
-        return str(beside)
+    neighbour = Path(base).with_name(PurePosixPath(unquote(parts.path)).name)
+    if neighbour.is_file():
+        return str(neighbour)
     if parts.scheme in ("http", "https"):
         return url
     if parts.scheme not in ("", "file"):

@@ -38,8 +38,8 @@ def superfluous(
 
 
 def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
-    """Promise: of this provider's boxes only those remain that a lab uses; ``plan`` only tells
-    which would go.
+    """Promise: of this provider's boxes only those remain that a lab uses; ``plan`` only lists
+    those that would go.
     """
     boxes = all_boxes(world)
     folders = {str(box.data.get("folder", "")) for box in boxes}
@@ -58,30 +58,30 @@ def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
         return
     for box in removable:
         with track.child("box") as step:
-            said = f"{box.name} {box.version}, {size(box) / 1e6:.0f} MB"
+            name = f"{box.name} {box.version}, {size(box) / 1e6:.0f} MB"
             if plan:
-                step.skip(f"would be removed: {said}")
+                step.skip(f"would be removed: {name}")
                 continue
             remove_box(world, box, step)
-            step.detail(f"removed: {said}")
+            step.detail(f"removed: {name}")
     freed = sum(size(box) for box in removable) / 1e6
     # A part that two boxes share is freed with the second one.
-    told = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
-    told = f"would remove {told}" if plan else f"removed {told}"
-    track.detail(f"{told}; {stages}" if stages else told)
+    summary = f"{len(removable)} of {len(boxes)} boxes, up to {freed:.0f} MB"
+    summary = f"would remove {summary}" if plan else f"removed {summary}"
+    track.detail(f"{summary}; {stages}" if stages else summary)
 
 
 def _prune_stages(world: World, *, plan: bool) -> str:
     """Remove what builds of labs that are gone have left; say what, "" for nothing. A lab is there
     while its folder is, as far as a registered box of any provider knows it.
     """
-    there = {world.lab.id}
+    existing = {world.lab.id}
     for box in all_boxes(world, provider="*"):
         folder = Path(str(box.data.get("folder", "")))
         if (folder / LAB_FILE).exists():
-            there.add(lab_id(box.name.rpartition("/")[2], folder))
+            existing.add(lab_id(box.name.rpartition("/")[2], folder))
     engine = world.laptop_engine()
-    gone = [name for name in engine.stages() if _owner(name) not in there]
+    gone = [name for name in engine.stages() if _owner(name) not in existing]
     if not gone:
         return ""
     for name in [] if plan else gone:

@@ -131,8 +131,8 @@ class _Rewriting:
         """Return the description, of which only what has its right type is taken over."""
         wanted = self._wanted
         found = read_manifest(value, None)
-        said = (wanted.name, wanted.version, wanted.provider, wanted.version)
-        if found is None or said != (
+        expected = (wanted.name, wanted.version, wanted.provider, wanted.version)
+        if found is None or expected != (
             *(found.name, found.version, found.provider),
             box_version(found.recipe),
         ):

@@ -97,11 +97,9 @@ def _parts_of(
 ) -> dict[Hashable, Part[World]]:
     names = {other.name for other in world.lab.services}
     needed = [d for d in service.depends_on if d.service in names]
-    after = {
-        ("start" if one.condition == "service_started" else "ready", one.service) for one in needed
-    }
+    after = {("start" if d.condition == "service_started" else "ready", d.service) for d in needed}
     # A service is asked for its health after those it depends on are healthy: asking costs them.
-    asked_after = {("ready", one.service) for one in needed}
+    asked_after = {("ready", d.service) for d in needed}
     return {
         ("start", service.name): Part(
             partial(_start, service=service),
@@ -153,9 +151,9 @@ def _note_left_out(world: World) -> None:
     left = [service for service in world.lab.services if service.name not in settled]
     if not lost or not left:
         return
-    there = [service.name for service in left if service.machine in lost]
+    unreached = [service.name for service in left if service.machine in lost]
     others = [service.name for service in left if service.machine not in lost]
-    text = f"{', '.join(lost)} did not answer. Left as it was: {', '.join(there) or 'nothing'}"
+    text = f"{', '.join(lost)} did not answer. Left as it was: {', '.join(unreached) or 'nothing'}"
     world.note(f"{text}; and what needs it: {', '.join(others)}" if others else text)
 
 

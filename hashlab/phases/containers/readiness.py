@@ -113,10 +113,10 @@ def _passes(
     check = service.healthcheck
     if check is None or state.state != "running" or state.health != "starting":
         return False
-    kind, *words = check.test or ("NONE",)
+    kind, *argv = check.test or ("NONE",)
     if kind == "NONE":
         return False
-    command = ["/bin/sh", "-c", *words] if kind == "CMD-SHELL" else words
+    command = ["/bin/sh", "-c", *argv] if kind == "CMD-SHELL" else argv
     passed = threading.Event()
     ended = threading.Event()
 

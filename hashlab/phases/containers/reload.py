@@ -71,10 +71,10 @@ def remember(world: World, machine: str, container: str, process: Process) -> No
     link = world.link(machine)
     with world.lock:
         files = world.facts.uploads.files[machine]
-        there = {name: p for name, p in files.processes.items() if link.engine.container(name)}
-        there[container] = process
-        write_processes(link.shell, world.lab, machine, there)
-        world.facts.uploads.files[machine] = replace(files, processes=there)
+        processes = {name: p for name, p in files.processes.items() if link.engine.container(name)}
+        processes[container] = process
+        write_processes(link.shell, world.lab, machine, processes)
+        world.facts.uploads.files[machine] = replace(files, processes=processes)
 
 
 def distrust(world: World, machine: str, container: ContainerState) -> None:

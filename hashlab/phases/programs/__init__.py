@@ -1,4 +1,4 @@
-"""Programs that run on machines: shell scripts beside this file, read once."""
+"""Programs that run on machines: shell scripts in this folder, read once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def _program(name: str) -> str:
-    """The text of a program, without its comments: they would cross the wire at every run."""
+    """Return a program without its comments, which would be sent at every run."""
     lines = Path(__file__).with_name(f"{name}.sh").read_text(encoding="utf-8").splitlines()
     return "".join(f"{line}\n" for line in lines if not line.lstrip().startswith("#"))
 

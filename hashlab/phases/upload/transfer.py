@@ -38,7 +38,7 @@ from hashlab.pipeline import Track
 # Up to this many files and bytes, another connection (rsync's) costs more than it saves.
 FEW = 64
 SMALL = 4 << 20
-# From this size on, a file that lies there twice is sent once and copied on the machine.
+# From this size on, two files with the same content are sent once and copied on the machine.
 LARGE = 1 << 20
 SHOWN_LINKS = 3
 

@@ -159,7 +159,7 @@ def test_a_subnet_inside_the_route_of_a_vpn_is_told(outside: Outside) -> None:
     world = replace(outside.world(), routes=lambda: nets("192.168.0.0/16"))
     assert str(plan_machines(world, {})["web"].address) == "192.168.60.6"
     assert world.facts.notes == [
-        "subnet 192.168.60.0/24 lies in the route 192.168.0.0/16 (a VPN?), as all free ones do; "
+        "subnet 192.168.60.0/24 is in the route 192.168.0.0/16 (a VPN?), as all free ones are; "
         "its addresses now lead to the lab"
     ]
 
