@@ -13,6 +13,7 @@ from hashlab import commands, tasks
 from hashlab.commands import HELP, NAMES, VERSION, Command, Option, load
 from hashlab.commands.help import MEANINGS, command_help, overview
 from hashlab.errors import ExitCode
+from hashlab.report.budget import RECORDED
 
 COMMANDS = [load(name) for name in NAMES]
 OPTIONS = [option for command in COMMANDS for option in (*command.options, HELP, VERSION)]
@@ -75,6 +76,12 @@ def test_invoke_has_each_command_as_a_task() -> None:
     names = {alias for name, more in tasks.namespace.task_names.items() for alias in (name, *more)}
     expected = {name.replace(" ", ".") for name in NAMES} - {*tasks.WITHOUT_TASK}
     assert expected <= names
+
+
+def test_each_command_with_a_record_can_be_typed() -> None:
+    for record, typed in RECORDED.items():
+        words = [word for word in typed.split() if word.islower() and not word.startswith("-")]
+        assert " ".join(words) in NAMES, record
 
 
 def make_commands() -> ModuleType:
