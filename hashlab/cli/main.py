@@ -16,7 +16,7 @@ from hashlab.commands import JSON, VERSION, Command, Misuse
 from hashlab.daemon import client
 
 VERSION_WORDS = (f"--{VERSION.name}", f"-{VERSION.short}")
-# What a shell reports for a program whose reader went away.
+# The exit code that a shell reports for a program whose reader closed the pipe.
 BROKEN_PIPE = 141
 
 

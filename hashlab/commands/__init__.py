@@ -112,7 +112,7 @@ JSON = Option(
 VERBOSE = Option("verbose", "Show the output of the tools that hashlab runs.", short="v")
 HELP = Option("help", "Show help.", short="h")
 VERSION = Option("version", "Show the version of hashlab.", short="V")
-# What nearly every command takes; help describes these once.
+# Options of nearly every command; help describes them once.
 COMMON = (LAB, PROVIDER, JSON, VERBOSE)
 
 # Exit codes: of a run of phases; of a command that only reads.

@@ -30,7 +30,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Failure:
-    """How a run failed: the message of its error."""
+    """The failure of a run: the message of its error."""
 
     what: str
     where: str = ""

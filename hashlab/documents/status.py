@@ -34,7 +34,7 @@ class BoxStatus:
 
 @dataclass(frozen=True)
 class SshAddress:
-    """How the laptop reaches a machine by SSH."""
+    """The laptop's way to a machine by SSH."""
 
     host: str
     port: int
