@@ -13,7 +13,7 @@ from hashlab.state.labfolder import FILE, chosen
 from hashlab.state.private import STATE, folder
 
 SHELLS = ("bash", "zsh", "fish")
-# What a script asks for while a person types.
+# The request of a completion script while a person types.
 DYNAMIC = ("machines", "snapshots")
 
 COMMAND = Command(

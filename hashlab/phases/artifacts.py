@@ -21,7 +21,9 @@ BUILD_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """What determines an artifact. ``how``: hash of its build; ``inputs``: content by name."""
+    """Everything that determines an artifact. ``how``: hash of its build; ``inputs``: content by
+    name.
+    """
 
     how: str
     inputs: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What phases found out in a run: one group for each phase that fills it."""
+"""Facts that phases found out in a run: one group for each phase that fills it."""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class MachineEndpoint:
-    """How SSH reaches one machine, and what else is cached of it between runs. ``forwarded``: guest
-    → laptop port; ``recipe``: the recipe of the box it was made from.
+    """The SSH address of one machine, and other data cached about it between runs.
+
+    ``forwarded``: guest → laptop port; ``recipe``: the recipe of the box it was made from.
     """
 
     ssh: Endpoint
@@ -113,8 +114,8 @@ class Images:
 
 @dataclass
 class Wanted:
-    """What services should run and mount, hashed once in a run, when a phase first asks for it (by
-    ``World.laptop_files`` and ``containers.phase.wanted_build``).
+    """The desired content of containers and mounts, hashed once in a run, when a phase first needs
+    it (by ``World.laptop_files`` and ``containers.phase.wanted_build``).
     """
 
     laptop_files: LaptopFiles | None = None

@@ -25,8 +25,10 @@ UNKNOWN = "it took files in, and was restarted or changed since"
 
 @dataclass(frozen=True)
 class Running:
-    """What one container runs. ``build``: "" if it does not run; ``down``: why it does not serve;
-    ``stale``: how its build differs from what was built.
+    """The state of one container.
+
+    ``build``: "" if it does not run; ``down``: why it does not serve; ``stale``: how its build
+    differs from the one that was built.
     """
 
     container: ContainerState

@@ -47,7 +47,7 @@ class Offer:
 
     @property
     def remote(self) -> bool:
-        """Whether the box must be downloaded."""
+        """True if the box must be downloaded."""
         return _is_remote(self.place)
 
 
@@ -161,7 +161,7 @@ def _text_of(path: Path, place: str) -> str:
         return path.read_bytes().decode("utf-8")  # as it is: a signature is of these bytes
     except FileNotFoundError:
         raise UsageError(
-            f"there is no {place}",
+            f"{place} does not exist",
             next_step=f"name the folder of a {METADATA}, or its address",
         ) from None
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ from hashlab.state.files import make_tool_folder, read_json, write_json
 
 MANIFEST = "hashlab.json"
 OWNER = "hashlab"
-# How Vagrant writes the slash of a box's name in a folder's name.
+# Vagrant's form of the slash of a box's name in a folder's name.
 SLASH = "-VAGRANTSLASH-"
 
 

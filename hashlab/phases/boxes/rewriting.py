@@ -114,7 +114,7 @@ class _Rewriting:
         try:
             return json.loads(member.read())
         except (ValueError, RecursionError) as error:
-            raise self._refused(f"{MANIFEST} is no JSON") from error
+            raise self._refused(f"{MANIFEST} is not JSON") from error
 
     def _copy(self, member: Member) -> None:
         info = tarfile.TarInfo(member.name)

@@ -39,8 +39,9 @@ FORGETTING = ("not found", "attaching to network failed", "Could not attach to n
 
 @dataclass(frozen=True)
 class Action:
-    """What must happen to one container, with the reason that the user sees. ``paths``: files in it
-    that its process may take in without a restart.
+    """The action for one container, with the reason that the user sees.
+
+    ``paths``: files in it that its process may take in without a restart.
     """
 
     kind: Literal["keep", "create", "replace", "start", "attach", "reload"]

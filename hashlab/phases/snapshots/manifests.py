@@ -65,7 +65,7 @@ def find(world: World, name: str) -> SnapshotManifest:
     if not is_file(path):
         existing = ", ".join(saved(world.state))
         raise UsageError(
-            f"there is no snapshot {name!r}",
+            f"unknown snapshot {name!r}",
             where=world.lab.name,
             next_step=f"one of: {existing}" if existing else f"hashlab snapshot {name} takes one",
         )

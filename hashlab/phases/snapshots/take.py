@@ -51,7 +51,7 @@ def remove_snapshot(world: World, track: Track, _: str, *, name: str) -> None:
     path = world.state.manifest(name)
     if not is_file(path) and name not in snapshots.kept(world.lab):
         names = ", ".join(saved(world.state)) or "none"
-        raise UsageError(f"there is no snapshot {name!r}", next_step=f"there are: {names}")
+        raise UsageError(f"unknown snapshot {name!r}", next_step=f"existing snapshots: {names}")
     manifest, _remark = listed(world, name)
     remove(path)
     removed = snapshots.remove(world.lab, name)

@@ -18,7 +18,7 @@ from hashlab.protocols import Link
 
 # Both in one program: to start a program over SSH takes as long as its work.
 READ_ALL = f"{OBSERVE}shift\n{READ_INSIDE}"
-# How the kernel writes a blank, a tab, a newline and a backslash in the path of a mount.
+# The kernel's form of a blank, a tab, a newline and a backslash in the path of a mount.
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 

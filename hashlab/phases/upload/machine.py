@@ -48,7 +48,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Process:
-    """What is known of a process into which hashlab may put changed files.
+    """Data about a process into which hashlab may put changed files.
 
     ``fixed``: hash of everything that needs a restart to change; ``files``: content of the files
     that the process runs, by path in the container; ``reloaded``: paths that it took in since its
@@ -81,9 +81,11 @@ class MachineFiles:
 
 @dataclass(frozen=True)
 class Inside:
-    """What processes in containers see. ``started``: the build that each was started with, by pid;
-    ``seen``: content of files by their path below /proc; ``detached``: by pid, the path of a mount
-    that shows another folder than the machine has in that place now.
+    """The files that processes in containers see.
+
+    ``started``: the build that each was started with, by pid; ``seen``: content of files by their
+    path below /proc; ``detached``: by pid, the path of a mount that shows another folder than the
+    machine has in that place now.
     """
 
     started: Mapping[int, str] = field(default_factory=dict)

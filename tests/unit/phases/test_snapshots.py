@@ -306,7 +306,7 @@ def test_an_unknown_snapshot_is_refused_with_those_there_are(outside: Outside) -
     taken(outside)
     error = refused(outside, workflows.restore("frist"))
     assert error.exit_code == ExitCode.CONFIG
-    assert (error.what, error.next_step) == ("there is no snapshot 'frist'", "one of: first")
+    assert (error.what, error.next_step) == ("unknown snapshot 'frist'", "one of: first")
 
 
 def change_manifest(outside: Outside, **changes: Any) -> None:
