@@ -135,7 +135,7 @@ def test_what_was_reloaded_and_then_started_anew_is_found_stale_and_mended(
     debug_lab.on("services", "docker restart -t 2 hash-collision-user-1")
     caught = debug_lab.run("verify")
     assert caught.code == 4
-    assert "user on services: it took files in, and was started anew" in caught.stdout
+    assert "user on services: it took files in, and was restarted" in caught.stdout
     assert what_became_of(debug_lab.json("refresh"), "user").startswith("replaced")
     running_build(debug_lab, web_url)
 
