@@ -162,9 +162,9 @@ def on_terminal(lab: Bench, columns: int, *words: str, **environ: str) -> str:
 def test_the_run_uses_the_clients_terminal(lab: Bench) -> None:
     lab.status()
     pid = lab.daemon
-    pages = {width: on_terminal(lab, width, "status") for width in (50, 160)}
+    pages = {width: on_terminal(lab, width, "status") for width in (24, 160)}
     assert "\x1b[" in pages[160]
-    assert pages[50] != pages[160]
+    assert pages[24] != pages[160]
     for width, page in pages.items():
         assert page == on_terminal(lab, width, "status", HASHLAB_DAEMON="0")
     # The terminal belongs to the client alone again at once.
