@@ -1,4 +1,4 @@
-"""Asks the lab's daemon to run a command. Imports next to nothing: that is its point."""
+"""The client of the lab's background process. Imports next to nothing, so that it starts fast."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SWITCH = "HASHLAB_DAEMON"
 OFF = ("0", "no", "off", "false")
 SOCKET = "daemon.sock"
 LOG = "daemon.log"
-# Where a new daemon says that it listens.
+# A new server reports on this descriptor that it listens.
 READY_FD = 3
 STANDARD = (0, 1, 2)
 # How the kernel tells whose process is at the other end, on Linux and on macOS (SOL_LOCAL is 0):
@@ -32,75 +32,101 @@ STANDARD = (0, 1, 2)
 PEER = ((socket.SOL_SOCKET, "SO_PEERCRED", 12), (0, "LOCAL_PEERCRED", 76))
 # The longest request that is sent and taken, in bytes.
 REQUEST_LIMIT = 1 << 20
-# A daemon answers a request at once; one that does not is stopped, or hangs.
+# A server answers a request at once; if it does not, it is stopped or hangs.
 ANSWER_SECONDS = 5.0
-# How long a new daemon may take until it listens, and an old one until it has ended.
+# How long a new server may take until it listens, and an old one until it has ended.
 STARTING_SECONDS = 10.0
 ENDING_SECONDS = 10.0
-LOST, INTERRUPTED = 4, 130
-# Why a daemon does not carry out a command: it ends, for it is older than this code; it is at work;
-# it does not answer.
-ENDING, BUSY, SILENT = "ending", "busy", "silent"
+GONE, INTERRUPTED = 4, 130
+# The kinds of requests: a run of a command; a refresh of `hashlab watch`, which shows its result
+# itself; to read the events of the lab; to publish those of a run elsewhere; to end.
+RUN, ROUND, EVENTS, PUBLISH, STOP = "run", "round", "events", "publish", "stop"
+# Why a server refuses: its code is older than the client's, so it ends; it is busy; the client's
+# code is older than the server's; it does not answer.
+ENDING, BUSY, OLDER, SILENT = "ending", "busy", "older", "silent"
+
+Socket = socket.socket
 
 
 def ask(command: str, values: Mapping[str, object]) -> int | None:
-    """Let the lab's daemon run a command, starting one if need be; ``values``: what was typed.
+    """Let the lab's background process run a command; ``values``: what was typed.
 
-    Returns its exit code; None if no daemon runs it, and the caller does it itself.
+    Returns its exit code; None if it does not run it, and the caller does it itself.
     """
-    folder = _folder(str(values["lab"]))
-    if folder is None:
-        return None
+    try:
+        folder = chosen(str(values["lab"]), os.getcwd())
+    except OSError:
+        return None  # the current folder was removed
+    answer = answer_to(folder, RUN, command, values)
+    if "gone" in answer:
+        # Not the folder: its name may contain control characters of a terminal.
+        log = os.path.join(STATE, LOG)
+        sys.stderr.write(f"the lab's background process is gone: {log}\nNext: run it again\n")
+        return GONE
+    return int(answer["code"]) if "code" in answer else None
+
+
+def is_off() -> bool:
+    """True if the user does not want a background process."""
+    return os.environ.get(SWITCH, "").lower() in OFF
+
+
+def usable(folder: str | None) -> bool:
+    """True if the lab in ``folder`` may have a background process."""
+    return (
+        not is_off()
+        and folder is not None
+        and kind(os.path.join(folder, STATE)) == stat.S_IFDIR
+        and not distrusted(folder)
+    )
+
+
+def answer_to(
+    folder: str | None, request: str, command: str, values: Mapping[str, object]
+) -> Mapping[str, Any]:
+    """Hand a command over to the lab's background process, starting one if need be.
+
+    Returns its answer: ``code`` and perhaps more. ``refused`` says why it does not run the command,
+    ``gone`` that it ended in the middle of it; without any of these there is no such process.
+    """
+    if folder is None or not usable(folder):
+        return {}
     _open_standard()
     state = os.path.join(folder, STATE)
+    answer: Mapping[str, Any] = {}
     for _ in range(2):
-        wire = _connected(state) or (_connected(state) if _start(folder, state) else None)
-        if wire is None:
-            return None
-        with wire:
-            answer = _converse(wire, _request(command, values, folder))
-            if "code" in answer:
-                return int(answer["code"])
+        sock = connected(state) or (connected(state) if start(folder, state) else None)
+        if sock is None:
+            return {}
+        with sock:
+            answer = _converse(sock, _request(request, command, values, folder))
             if answer.get("refused") == SILENT:
                 sys.stderr.write("the lab's background process does not answer: not used\n")
             if answer.get("refused") != ENDING:
-                return None
-            _wait_for_end(wire)
-    return None
-
-
-def _folder(lab: str) -> str | None:
-    """The folder of the lab whose daemon may be asked; ``lab``: value of --lab."""
-    if os.environ.get(SWITCH, "").lower() in OFF:
-        return None
-    try:
-        folder = chosen(lab, os.getcwd())
-    except OSError:
-        return None  # the current folder was removed
-    if folder is None or kind(os.path.join(folder, STATE)) != stat.S_IFDIR or distrusted(folder):
-        return None
-    return folder
+                return answer
+            wait_for_end(sock)
+    return answer
 
 
 def stop(folder: str) -> None:
-    """End the lab's daemon, if there is one, and wait until it is gone; one that is at work ends
-    after it.
+    """End the lab's background process, if there is one, and wait until it is gone; a run that it
+    carries out ends first.
     """
     state = os.path.join(folder, STATE)
-    wire = _connected(state)
-    if wire is None:
+    sock = connected(state)
+    if sock is None:
         return
-    with wire, suppress(OSError):
+    with sock, suppress(OSError):
         os.unlink(os.path.join(state, SOCKET))
-        _send(wire, _body({"stop": True}))
-        _wait_for_end(wire)
+        send(sock, body({"kind": STOP}))
+        wait_for_end(sock)
 
 
-def _wait_for_end(wire: socket.socket) -> None:
-    """The wire ends with the process at its other end."""
-    wire.settimeout(ENDING_SECONDS)
+def wait_for_end(sock: socket.socket) -> None:
+    """Wait until the process at the other end ends, which closes the connection."""
+    sock.settimeout(ENDING_SECONDS)
     with suppress(OSError):
-        while wire.recv(1024):
+        while sock.recv(1024):
             pass
 
 
@@ -113,8 +139,18 @@ def _open_standard() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
+_own_code: list[str] = []
+
+
+def own_code() -> str:
+    """Return the fingerprint of the code that this process runs: that of its first call."""
+    if not _own_code:
+        _own_code.append(fingerprint())
+    return _own_code[0]
+
+
 def fingerprint() -> str:
-    """Tells this installation's code from an older one of it, in a millisecond."""
+    """Return a text that differs between versions of this installation's code, within 1 ms."""
     newest = 0
     count = 0
     folder = os.path.dirname(os.path.dirname(__file__))
@@ -133,48 +169,48 @@ def _code_files(folder: str) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _connected(state: str) -> socket.socket | None:
-    """A wire to the daemon; None when none listens. What another user listens with would work as
-    that user, and receive this one's environment: nothing is sent to it.
+def connected(state: str) -> socket.socket | None:
+    """Return a connection to the server, or None if none listens. A process of another user would
+    receive this user's environment: it is sent nothing.
     """
-    wire = socket.socket(socket.AF_UNIX)
-    wire.settimeout(ANSWER_SECONDS)  # one that is stopped lets no more than 128 connect
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(ANSWER_SECONDS)  # one that is stopped lets no more than 128 connect
     try:
         with inside(state):
             found = os.lstat(SOCKET)
             if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.geteuid():
-                wire.connect(SOCKET)
-                if _user_behind(wire) == os.geteuid():
-                    return wire
+                sock.connect(SOCKET)
+                if _user_behind(sock) == os.geteuid():
+                    return sock
     except OSError:
         pass  # nobody listens
-    wire.close()
+    sock.close()
     return None
 
 
-def _user_behind(wire: socket.socket) -> int | None:
+def _user_behind(sock: socket.socket) -> int | None:
     """The user of the process at the other end, as the kernel knows it; None if it cannot tell."""
     for level, name, size in PEER:
         option = getattr(socket, name, None)
         if option is not None:
-            return int.from_bytes(wire.getsockopt(level, option, size)[4:8], sys.byteorder)
+            return int.from_bytes(sock.getsockopt(level, option, size)[4:8], sys.byteorder)
     return None
 
 
-def _start(folder: str, state: str) -> bool:
-    """Start a daemon and wait until it listens; False when it does not come to that."""
-    ready, told = os.pipe()
+def start(folder: str, state: str) -> bool:
+    """Start a server and wait until it listens; return False if it does not."""
+    ready, ready_end = os.pipe()
     log = None
     try:
         log = open_file(os.path.join(state, LOG), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.posix_spawn(
             sys.executable,
-            # -P: the folder one stands in may have files named like Python's modules.
+            # -P: the current folder may have files that are named like Python's modules.
             [sys.executable, "-P", "-m", "hashlab.daemon", folder],
             os.environ,
             setsid=True,
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, told, READY_FD),
+                (os.POSIX_SPAWN_DUP2, ready_end, READY_FD),
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, log, 1),
                 (os.POSIX_SPAWN_DUP2, log, 2),
@@ -184,7 +220,7 @@ def _start(folder: str, state: str) -> bool:
         os.close(ready)
         return False
     finally:
-        os.close(told)
+        os.close(ready_end)
         if log is not None:
             os.close(log)
     with os.fdopen(ready, "rb", buffering=0) as stream:
@@ -192,46 +228,45 @@ def _start(folder: str, state: str) -> bool:
         return bool(listens) and stream.read(1) == b"."
 
 
-def _converse(wire: socket.socket, request: Mapping[str, object]) -> Mapping[str, Any]:
-    """Hand over the terminal, wait for the end; Ctrl-C is passed on, and a second one leaves."""
-    body = _body(request)
-    if len(body) > REQUEST_LIMIT:
+def _converse(sock: socket.socket, request: Mapping[str, object]) -> Mapping[str, Any]:
+    """Hand over the terminal and wait for the end. Ctrl-C is passed on, a second one leaves."""
+    content = body(request)
+    if len(content) > REQUEST_LIMIT:
         return {"refused": "too large"}
     begun: list[bool] = []
     try:
-        with _passed_on(wire, begun):
-            _send(wire, body)
-            for line in wire.makefile():
+        with _passing_signals(sock, begun):
+            send(sock, content)
+            for line in sock.makefile():
                 answer: Mapping[str, Any] = json.loads(line)
                 if "give" in answer:
-                    # Not sooner: what a daemon that hangs was sent would stay open, a pipe too.
-                    socket.send_fds(wire, [b"."], STANDARD)
+                    # Not before: a server that hangs would keep them open, a pipe too.
+                    socket.send_fds(sock, [b"."], STANDARD)
                 elif "begun" in answer:
                     begun.append(True)
-                    wire.settimeout(None)
+                    sock.settimeout(None)
                 else:
                     return answer
     except TimeoutError:
         return {"refused": SILENT}
     except (OSError, ValueError):
-        pass  # it is gone
-    if not begun:
-        return {"refused": ENDING}
-    # Not the folder: its name may hold what a terminal obeys.
-    log = os.path.join(STATE, LOG)
-    sys.stderr.write(f"the lab's background process is gone: {log}\nNext: run it again\n")
-    return {"code": LOST}
+        pass  # the server is gone
+    return {"gone": True} if begun else {"refused": ENDING}
 
 
-def _request(command: str, values: Mapping[str, object], folder: str) -> Mapping[str, object]:
+def _request(
+    request: str, command: str, values: Mapping[str, object], folder: str
+) -> Mapping[str, object]:
     """A command, and all that the daemon takes over from its client."""
     mask = os.umask(0o077)
     os.umask(mask)
     return {
+        "kind": request,
+        "pid": os.getpid(),
         "command": command,
         "values": values,
         "folder": folder,
-        "code": fingerprint(),
+        "code": own_code(),
         "cwd": os.getcwd(),
         "umask": mask,
         "environ": dict(os.environ),
@@ -242,32 +277,36 @@ def _request(command: str, values: Mapping[str, object], folder: str) -> Mapping
     }
 
 
-def _body(request: Mapping[str, object]) -> bytes:
+def body(request: Mapping[str, object]) -> bytes:
+    """Return a request as it is sent."""
     return json.dumps(request).encode()
 
 
-def _send(wire: socket.socket, body: bytes) -> None:
-    wire.sendall(len(body).to_bytes(4, "big") + body)
+def send(sock: socket.socket, content: bytes) -> None:
+    """Send a request: its length in 4 bytes, then the JSON."""
+    sock.sendall(len(content).to_bytes(4, "big") + content)
 
 
 @contextmanager
-def _passed_on(wire: socket.socket, begun: Sequence[bool]) -> Iterator[None]:
-    """The daemon has the terminal, but not its signals. Raises KeyboardInterrupt at the second
-    signal, and at the first while nothing has begun: the daemon interrupts a run whose client left.
+def _passing_signals(sock: socket.socket, begun: Sequence[bool]) -> Iterator[None]:
+    """Pass signals on: the server has the terminal, but does not get its signals.
+
+    Raises KeyboardInterrupt at the second signal, and at the first while nothing has begun: the
+    server interrupts a run whose client has left.
     """
     passed: list[int] = []
 
-    def tell(number: int, _: object) -> None:
+    def pass_on(number: int, _: object) -> None:
         if passed or not begun:
             raise KeyboardInterrupt
         passed.append(number)
         with suppress(OSError):
-            wire.send(b"!")
+            sock.send(b"!")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
-    # A shell has those ignored that are not for what it runs in the background.
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, tell) for number in heard}
+    # A shell lets its background jobs ignore signals; those stay ignored.
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, pass_on) for number in handled}
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""The daemon's door: its socket in the lab's ``.hashlab``, and what goes over it.
+"""The listener: the server's socket in the lab's ``.hashlab``, and what is sent over it.
 
-Only the lab's user may open the socket, one daemon at a time stands behind it, and one client at a
-time is let in.
+Only the lab's user may open the socket, and one server at a time listens on it. Each client has a
+connection and a thread of its own, so that none waits for another.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ import codecs
 import fcntl
 import json
 import os
-import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,15 @@ from typing import Any
 from hashlab.daemon import client
 from hashlab.state.private import inside, open_file
 
-# A client that has connected asks at once: its whole request is there within this time.
+# A client sends its whole request within this time after it has connected.
 REQUEST_SECONDS = 5.0
-# When no client can be accepted, the next try is after this time.
+# If no client can be accepted, the next try is after this time.
 PAUSE_SECONDS = 0.1
-# Who has been told the end is outside a moment later.
-LEAVING_SECONDS = 0.2
 
 
 @contextmanager
 def only_one(path: Path) -> Iterator[bool]:
+    """Yield True in the only server of the lab, False in any other."""
     lock = open_file(str(path), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,6 +43,7 @@ def only_one(path: Path) -> Iterator[bool]:
 
 
 def listening(state: Path) -> socket.socket:
+    """Return a socket that listens in ``state``, for its user alone."""
     listener = socket.socket(socket.AF_UNIX)
     with inside(str(state)):
         with suppress(FileNotFoundError):
@@ -58,21 +57,22 @@ def listening(state: Path) -> socket.socket:
     return listener
 
 
-class Door:
-    """Lets one client in at a time, and sends away who comes while one is inside."""
+class Listener:
+    """Accepts clients and calls ``handle`` with the connection of each, in a new thread."""
 
-    def __init__(self, listener: socket.socket, path: Path) -> None:
-        self._listener = listener
+    def __init__(
+        self, sock: socket.socket, path: Path, handle: Callable[[socket.socket], None]
+    ) -> None:
+        self._sock = sock
         self._path = path
+        self._handle = handle
         self._own = self._identity()
-        self._inside: queue.Queue[socket.socket] = queue.Queue()
-        self._free = threading.Semaphore()
         self._closed = threading.Event()
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
-        threading.Thread(target=self._let_in, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def _identity(self) -> tuple[int, int] | None:
-        """Tells the socket's file from a later one; a file system gives numbers anew."""
+        """Distinguish the socket's file from a later one; file systems use inode numbers again."""
         try:
             stat = self._path.lstat()
         except OSError:
@@ -80,88 +80,64 @@ class Door:
         return stat.st_ino, stat.st_mtime_ns
 
     @property
-    def there(self) -> bool:
-        """Whether clients can still find it: the socket's file ties the daemon to its lab."""
+    def reachable(self) -> bool:
+        """True while clients can find the socket's file, which ties the server to its lab."""
         return self._own is not None and self._identity() == self._own
 
-    def _let_in(self) -> None:
-        """Accept clients until the listener is closed, whatever goes wrong with one of them."""
+    def _accept(self) -> None:
+        """Accept clients until the listener is closed, whatever fails with one of them."""
         while not self._closed.is_set():
             try:
-                wire, _ = self._listener.accept()
+                sock, _ = self._sock.accept()
             except OSError:
                 if not self._closed.is_set():
                     self._turn_away()
                 continue
             try:
-                wire.settimeout(REQUEST_SECONDS)
-                if self._free.acquire(timeout=LEAVING_SECONDS):
-                    self._inside.put(wire)
-                else:
-                    threading.Thread(target=_send_away, args=(wire,), daemon=True).start()
-            except (OSError, RuntimeError):  # it is gone, or no thread can be started
-                wire.close()
+                threading.Thread(target=self._handle, args=(sock,), daemon=True).start()
+            except RuntimeError:  # no more threads: the client does it itself
+                sock.close()
 
     def _turn_away(self) -> None:
-        """Without a free descriptor, use the spare one to accept a client and close it at once: it
-        carries out its command itself.
+        """Without a free descriptor, use the spare one to accept a client and close its connection
+        at once: it does it itself.
         """
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
             with suppress(OSError):
-                self._listener.settimeout(0)
-                self._listener.accept()[0].close()
+                self._sock.settimeout(0)
+                self._sock.accept()[0].close()
             with suppress(OSError):
-                self._listener.settimeout(None)
+                self._sock.settimeout(None)
         with suppress(OSError):
             self._spare = os.open(os.devnull, os.O_RDONLY)
         if self._spare is None:
             self._closed.wait(PAUSE_SECONDS)
 
-    def next(self, seconds: float) -> socket.socket | None:
-        """The next client; None when none came within ``seconds``."""
-        with suppress(queue.Empty):
-            return self._inside.get(timeout=seconds)
-        return None
-
-    def leave(self, wire: socket.socket) -> None:
-        """A client is done; another may come in."""
-        wire.close()
-        self._free.release()
-
-    def keep(self, wire: socket.socket) -> None:
-        """The wire of the last client ends with this process, which is what it waits for."""
-        wire.detach()
-
     def close(self) -> None:
-        """Nobody finds the daemon any more; who is about to come in asks another one."""
-        if self.there:
+        """Accept nobody any more; the next client starts another server."""
+        if self.reachable:
             self._path.unlink(missing_ok=True)
         self._closed.set()
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        with suppress(queue.Empty):
-            self._inside.get_nowait().close()
-
-
-def _send_away(wire: socket.socket) -> None:
-    with suppress(OSError, Unintelligible), wire:
-        received(wire)
-        tell(wire, refused=client.BUSY)
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self._sock.close()
 
 
 class Unintelligible(Exception):
-    """A request that is not whole, not valid or too large; the client does it itself."""
+    """A request that is incomplete, invalid or too large; the client does it itself."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command, and all that the daemon takes over from the client. ``values``: what was typed,
-    by key. ``streams``: encoding and error handler of stdout and stderr.
+    """A command, and all that the server takes over from the client. ``kind``: RUN or ROUND;
+    ``pid``: the client's process; ``values``: what was typed, by key. ``streams``: encoding and
+    error handler of stdout and stderr.
     """
 
+    kind: str
+    pid: int
     command: str
     values: Mapping[str, object]
     folder: str
@@ -172,14 +148,14 @@ class Request:
     streams: tuple[tuple[str, str], ...]
 
 
-def received(wire: socket.socket) -> Mapping[str, Any]:
+def received(sock: socket.socket) -> Mapping[str, Any]:
     """Return what a client sent. Raises OSError, Unintelligible."""
     until = time.monotonic() + REQUEST_SECONDS
-    size = int.from_bytes(_exactly(wire, 4, until), "big")
+    size = int.from_bytes(_exactly(sock, 4, until), "big")
     if size > client.REQUEST_LIMIT:
         raise Unintelligible(f"a request of {size} bytes")
     try:
-        value = json.loads(_exactly(wire, size, until))
+        value = json.loads(_exactly(sock, size, until))
     except (ValueError, RecursionError) as error:
         raise Unintelligible("no JSON") from error
     if not isinstance(value, dict):
@@ -187,22 +163,23 @@ def received(wire: socket.socket) -> Mapping[str, Any]:
     return value
 
 
-def _exactly(wire: socket.socket, size: int, until: float) -> bytes:
+def _exactly(sock: socket.socket, size: int, until: float) -> bytes:
     body = bytearray()
     while len(body) < size:
-        wire.settimeout(max(0.001, until - time.monotonic()))
-        piece = wire.recv(size - len(body))
+        sock.settimeout(max(0.001, until - time.monotonic()))
+        piece = sock.recv(size - len(body))
         if not piece:
             raise Unintelligible("half a request")
         body += piece
     return bytes(body)
 
 
-def descriptors(wire: socket.socket) -> list[int]:
+def descriptors(sock: socket.socket) -> list[int]:
     """Ask for the client's standard streams. Raises OSError, Unintelligible."""
-    tell(wire, give=True)
+    answer(sock, give=True)
+    sock.settimeout(REQUEST_SECONDS)
     wanted = len(client.STANDARD)
-    _, fds, _, _ = socket.recv_fds(wire, 1, wanted)
+    _, fds, _, _ = socket.recv_fds(sock, 1, wanted)
     if len(fds) != wanted:
         close(fds)
         raise Unintelligible("descriptors are missing")
@@ -213,6 +190,8 @@ def understood(value: Mapping[str, Any]) -> Request:
     """Return the request that a client sent. Raises Unintelligible for a value of a wrong type."""
     try:
         request = Request(
+            kind=_text(value["kind"]),
+            pid=_pid(value["pid"]),
             command=_text(value["command"]),
             values={_text(key): _value(given) for key, given in value["values"].items()},
             folder=_text(value["folder"]),
@@ -244,6 +223,12 @@ def _text(value: object) -> str:
     return value
 
 
+def _pid(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError("not a process")
+    return value
+
+
 def _value(value: object) -> object:
     """Return a flag, a text, or a tuple of texts."""
     if isinstance(value, list):
@@ -263,5 +248,6 @@ def close(fds: Sequence[int]) -> None:
         os.close(descriptor)
 
 
-def tell(wire: socket.socket, **answer: object) -> None:
-    wire.sendall(json.dumps(answer).encode() + b"\n")
+def answer(sock: socket.socket, **fields: object) -> None:
+    """Send a line of the answer."""
+    sock.sendall(json.dumps(fields).encode() + b"\n")

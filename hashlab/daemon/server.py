@@ -1,12 +1,14 @@
-"""Keeps a lab's connections, build workers and Python itself warm, and carries out what is asked.
+"""The server: keeps a lab's connections, build workers and Python itself warm.
 
-One process for each lab. It listens on a socket in the lab's ``.hashlab`` that only its user may
-open, ends with the lab or after half an hour without work, and is started by hashlab.daemon.client.
+One process for each lab. It carries out one run at a time, in the main thread and on the terminal
+of its client; any number of readers receive the events of the lab beside it. It ends with the lab,
+or half an hour after its last client, and is started by hashlab.daemon.client.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import signal
 import socket
@@ -16,36 +18,46 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hashlab.commands import NAMES, Command, load
 from hashlab.daemon import client
 from hashlab.daemon.listener import (
-    Door,
+    Listener,
     Request,
     Unintelligible,
+    answer,
     close,
     descriptors,
     listening,
     only_one,
     received,
-    tell,
     understood,
 )
+from hashlab.daemon.stream import Stream
+from hashlab.daemon.turns import Busy, Job, Occupied, Turns
 from hashlab.errors import ExitCode
-from hashlab.run import workflows as workflows  # noqa: PLC0414 - what every run needs is warm
+from hashlab.run.events import Ending, Event, Restarting, RunEnded, RunStarted, event_of
+from hashlab.run.execution import Options, fail
+from hashlab.run.lock import holder_text, locked
 from hashlab.run.wiring import Warm
+from hashlab.state.files import StateFolder
 from hashlab.state.private import STATE
+from hashlab.watch.refreshing import COMMAND as REFRESH
+from hashlab.watch.refreshing import error_json, round_trip
 
 IDLE_SECONDS = 1800.0
-LOOK_SECONDS = 15.0
+CHECK_SECONDS = 15.0
 LOCK = "daemon.lock"
 BUG = 1
+# The longest event that is taken from another process, in bytes; a record is much smaller.
+EVENT_LIMIT = 1 << 24
 
 
 class Refused(Exception):
-    """The client has to do it itself, or ask another daemon."""
+    """The client has to do it itself, or ask another server."""
 
 
 def serve(
@@ -53,165 +65,295 @@ def serve(
     *,
     ready: Callable[[], None],
     idle: float = IDLE_SECONDS,
-    look: float = LOOK_SECONDS,
+    check: float = CHECK_SECONDS,
 ) -> None:
-    """Listen for one lab until it is gone, nobody asks any more, or somebody ends it.
+    """Serve one lab until it is gone, no client needs the server, or a client ends it.
 
-    ``ready`` is called once it listens. ``idle``, ``look``: seconds without work after which it
-    ends, and between two looks whether the lab is still there.
+    ``ready`` is called once it listens. ``idle``: it ends so many seconds after its last client;
+    ``check``: seconds between two checks that the lab still exists.
     """
     state = folder / STATE
     with only_one(state / LOCK) as alone:
         if not alone:
             return
-        warm = Warm()
-        servant = _Servant(warm)
-        # What is there now stays: no need to look through it again and again.
+        server = Server()
+        # Objects of imported modules stay: the garbage collector need not check them again.
         gc.freeze()
-        door = Door(listening(state), state / client.SOCKET)
+        listener = Listener(listening(state), state / client.SOCKET, server.handle)
         ready()
-        _say(f"process {os.getpid()} listens")
+        _log(f"process {os.getpid()} listens")
+        reason = "it was asked to"
         try:
-            _say(f"it ends: {_answer_all(door, servant.answer, idle=idle, look=look)}")
+            reason = server.run(listener, idle=idle, check=check)
         finally:
-            door.close()
-            warm.close()
+            _log(f"it ends: {reason}")
+            listener.close()
+            server.close(reason)
 
 
-def _say(text: str) -> None:
-    """A line for the log. Nothing that a command said or read goes there."""
+def _log(text: str) -> None:
+    """Write a line into the log, which never contains what a command printed or read."""
     sys.stderr.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {text}\n")
     sys.stderr.flush()
 
 
-def _answer_all(
-    door: Door, answer: Callable[[socket.socket], str | None], *, idle: float, look: float
-) -> str:
-    """Answer one client after another; returns why there is an end to it."""
-    last = time.monotonic()
-    while door.there:
-        wire = door.next(min(look, idle))
-        if wire is None:
-            if time.monotonic() - last >= idle:
-                return "nobody asked any more"
-            continue
-        end = answer(wire)
-        if end:
-            door.keep(wire)
-            return end
-        door.leave(wire)
-        last = time.monotonic()
-    return "its socket was removed"
+class Server:
+    """Answers each client in a thread of its own; the main thread carries out the runs."""
 
-
-class _Servant:
-    """Carries out one command after another with what the earlier ones have left warm."""
-
-    def __init__(self, warm: Warm) -> None:
-        self._warm = warm
-        self._code = client.fingerprint()
-        self._at_work = False
+    def __init__(self) -> None:
+        self._stream = Stream()
+        self._turns = Turns()
+        self._warm = Warm(self._publish)
+        self._code = client.own_code()
+        self._client = os.getpid()
+        self._running = False
+        self._publishers = 0
+        self._lock = threading.Lock()
+        # Connections that end with this process: their clients wait for that.
+        self._kept: list[socket.socket] = []
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
 
+    def run(self, listener: Listener, *, idle: float, check: float) -> str:
+        """Carry out one run after another; return the reason why this ends."""
+        last = time.monotonic()
+        while listener.reachable:
+            job = self._turns.next(min(check, idle))
+            if job is not None:
+                try:
+                    self._carry_out(job)
+                finally:
+                    self._turns.free()
+            elif self._turns.ending and not (self._turns.restarting and self._publishers):
+                return self._turns.ending
+            if job is not None or self._stream.readers or self._publishers:
+                last = time.monotonic()
+            elif time.monotonic() - last >= idle:
+                return "no client has needed it for long"
+        return "its socket was removed"
+
+    def close(self, reason: str) -> None:
+        """Inform the readers, and end what was kept warm."""
+        restarting = self._turns.restarting
+        self._stream.close(Restarting(reason) if restarting else Ending(reason))
+        self._warm.close()
+
     def _interrupt(self, number: int, _: object) -> None:
-        """Between two commands there is nothing to interrupt, only this process to end."""
-        if self._at_work:
+        """Interrupt the run; between two runs, a request to terminate ends this process."""
+        if self._running:
             raise KeyboardInterrupt
         if number == signal.SIGTERM:
             sys.exit(0)
 
-    def answer(self, wire: socket.socket) -> str | None:
-        """Carry out what one client asks, and tell its exit code; a client that went away is no
-        failure. Returns why this process has to end, if it has to.
-        """
+    def _publish(self, event: Event) -> None:
+        """Publish an event of a run in this process."""
+        if isinstance(event, RunStarted | RunEnded):
+            event = replace(event, client=self._client)
+        self._stream.publish(event)
+
+    def handle(self, sock: socket.socket) -> None:
+        """Answer one client; whatever it sends, or does not, affects no other one."""
         try:
-            return self._answer(wire, received(wire))
+            self._handle(sock, received(sock))
         except OSError:
-            return None
+            sock.close()
         except (Refused, Unintelligible) as refusal:
+            ending = str(refusal) == client.ENDING
+            if ending:
+                self._keep(sock)
             with suppress(OSError):
-                tell(wire, refused=str(refusal))
-            return None
+                answer(sock, refused=str(refusal))
+            if not ending:
+                sock.close()
 
-    def _answer(self, wire: socket.socket, value: Mapping[str, Any]) -> str | None:
-        if value.get("stop") is True:
-            return "somebody ended it"
+    def _handle(self, sock: socket.socket, value: Mapping[str, Any]) -> None:
+        kind = value.get("kind")
+        if kind == client.STOP:
+            self._keep(sock)
+            self._turns.end("a client ended it", restart=False)
+            return
+        if kind == client.PUBLISH:
+            self._take_events(sock)
+            return
         if value.get("code") != self._code:
-            tell(wire, refused=client.ENDING)
-            return "hashlab's code has changed"
-        request = understood(value)
-        command = _command(request)
-        with _as_client(request, wire):
-            wire.settimeout(None)
-            tell(wire, begun=True)
-            code, bug = self._run(wire, command, request)
-        _say(f"{command.name}: {code}")
-        # What is warm may be in any state after a bug.
-        end = f"{command.name} met a bug: {bug}" if bug else None
-        with suppress(OSError):
-            tell(wire, code=code)
-        return end
+            self._check_code()
+        if kind == client.EVENTS:
+            answer(sock, reading=True)
+            self._stream.add(sock)
+        else:
+            self._take_run(sock, understood(value))
 
-    def _run(self, wire: socket.socket, command: Command, request: Request) -> tuple[int, str]:
-        """The exit code, and the name of an error that is a bug; its traceback is shown."""
+    def _keep(self, sock: socket.socket) -> None:
+        """Let a connection end with this process, which is what its client waits for."""
+        with self._lock:
+            self._kept.append(sock)
+
+    def _check_code(self) -> None:
+        """Decide about a client whose code differs: it waits for the end of this process if that
+        is the older one and no run goes on. Raises Refused.
+        """
+        if client.fingerprint() == self._code:
+            raise Refused(client.OLDER)
+        if not self._turns.end("hashlab's code has changed", restart=True):
+            raise Refused(client.BUSY if self._publishers else client.ENDING)
+
+    def _take_events(self, sock: socket.socket) -> None:
+        """Publish the events that a run in another process sends, until it hangs up."""
+        with self._lock:
+            self._publishers += 1
+        runs: dict[str, RunStarted] = {}
         try:
-            self._at_work = True
-            with _listening_to(wire):
+            sock.settimeout(None)
+            for event in _events_from(sock):
+                if isinstance(event, RunStarted):
+                    runs[event.run] = event
+                elif isinstance(event, RunEnded):
+                    runs.pop(event.run, None)
+                self._stream.publish(event)
+        finally:
+            for run in runs.values():  # its process was killed
+                self._stream.publish(RunEnded(run.run, run.command, run.pid, run.client, None))
+            with self._lock:
+                self._publishers -= 1
+            self._turns.wake()
+            sock.close()
+
+    def _take_run(self, sock: socket.socket, request: Request) -> None:
+        """Hand a run over to the main thread; report at once if another run holds the lock."""
+        command = _command(request)
+        locks = ExitCode.LOCKED in command.exits
+        job = Job(sock, request, command, descriptors(sock), locks=locks)
+        try:
+            self._turns.take(job)
+        except Occupied as occupied:
+            with sock:
+                _report_locked(job, occupied.job)
+        except Busy as busy:
+            close(job.fds)
+            raise Refused(client.ENDING if busy.ending else client.BUSY) from None
+
+    def _carry_out(self, job: Job) -> None:
+        """Carry out a run and send its exit code; a client that left is not a failure."""
+        self._client = job.request.pid
+        with job.sock, suppress(OSError):
+            try:
+                with _as_client(job.request, job.fds):
+                    job.sock.settimeout(None)
+                    answer(job.sock, begun=True)
+                    result, bug = self._run(job)
+            except Refused as refusal:
+                answer(job.sock, refused=str(refusal))
+                return
+            _log(f"{job.command.name}: {result['code']}")
+            if bug:  # what is warm may be inconsistent
+                self._turns.end(f"{job.command.name} met a bug: {bug}", restart=True)
+            self._turns.over()
+            answer(job.sock, **result)
+
+    def _run(self, job: Job) -> tuple[dict[str, Any], str]:
+        """Return the answer, and the name of an error that is a bug; its traceback is shown."""
+        try:
+            self._running = True
+            with _interruptible(job.sock, self._turns.over):
                 try:
-                    values = request.values
-                    return command.execute(values, folder=request.folder, warm=self._warm), ""
+                    return self._execute(job), ""
                 finally:
-                    self._at_work = False
+                    self._running = False
         except KeyboardInterrupt:
-            return ExitCode.INTERRUPTED, ""
+            return {"code": int(ExitCode.INTERRUPTED)}, ""
         except SystemExit as ended:
-            return ended.code if isinstance(ended.code, int) else BUG, ""
+            return {"code": ended.code if isinstance(ended.code, int) else BUG}, ""
         except Exception as error:  # noqa: BLE001 - it is shown, and this process ends
             with suppress(OSError):
                 traceback.print_exc()
-            return BUG, type(error).__name__
+            return {"code": BUG}, type(error).__name__
         finally:
-            self._at_work = False
+            self._running = False
+
+    def _execute(self, job: Job) -> dict[str, Any]:
+        request = job.request
+        if request.kind == client.ROUND:
+            return round_trip(_options(request, self._warm))
+        code = job.command.execute(request.values, folder=request.folder, warm=self._warm)
+        return {"code": code}
+
+
+def _options(request: Request, warm: Warm) -> Options:
+    values = request.values
+    return Options(
+        Path(request.folder),
+        str(values["provider"]) or None,
+        bool(values["json"]),
+        bool(values["verbose"]),
+        warm=warm,
+    )
+
+
+def _events_from(sock: socket.socket) -> Iterator[Event]:
+    """The events that a process sends, until it hangs up or sends something else."""
+    with suppress(OSError, ValueError, RecursionError), sock.makefile("rb") as stream:
+        while line := stream.readline(EVENT_LIMIT):
+            event = event_of(json.loads(line))
+            if event is not None:
+                yield event
+
+
+def _report_locked(job: Job, holder: Job) -> None:
+    """Print the usual message on the client's terminal, and end it with the usual exit code."""
+    path = StateFolder(Path(job.request.folder) / STATE, "").lock
+    error = locked(path, holder_text(holder.command.name, holder.pid, holder.since))
+    try:
+        if job.request.kind == client.RUN:
+            out, err = (
+                _stream(fd, *stream)
+                for fd, stream in zip(job.fds[1:], job.request.streams, strict=True)
+            )
+            with suppress(OSError), out, err:
+                options = Options(json=bool(job.request.values.get("json")))
+                fail(error, options, out=out, err=err)
+        answer(job.sock, code=int(error.exit_code), error=error_json(error))
+    finally:
+        close(job.fds)
 
 
 def _command(request: Request) -> Command:
-    """The command that a client asks for. Raises Refused for one that no daemon runs."""
+    """Return the command that a client asks for. Raises Refused for one that no server runs."""
     command = load(request.command) if request.command in NAMES else None
     if command is None or not command.warm or not command.accepts(request.values):
         raise Refused("unknown command")
+    if request.kind != client.RUN and (request.kind, command.name) != (client.ROUND, REFRESH):
+        raise Refused("unknown kind of request")
     return command
 
 
 @contextmanager
-def _as_client(request: Request, wire: socket.socket) -> Iterator[None]:
-    """Stand where the client stands: its terminal, folder and environment. Raises Refused when
-    that is impossible; then nothing has changed.
+def _as_client(request: Request, fds: Sequence[int]) -> Iterator[None]:
+    """Take over the client's terminal, folder and environment. Raises Refused if that is not
+    possible; then nothing has changed.
     """
     with ExitStack() as own:
-        fds = descriptors(wire)
         own.callback(close, fds)
         try:
-            _stand(own, request, fds)
+            _take_over(own, request, fds)
         except OSError as error:
-            raise Refused(f"cannot stand where the client stands: {error}") from error
+            raise Refused(f"cannot take over the client's place: {error}") from error
         yield
 
 
-def _stand(own: ExitStack, request: Request, fds: Sequence[int]) -> None:
+def _take_over(own: ExitStack, request: Request, fds: Sequence[int]) -> None:
     kept = [(_kept(own, standard), standard) for standard in client.STANDARD]
     for descriptor, standard in kept:
         own.callback(os.dup2, descriptor, standard)
     own.callback(os.chdir, "/")
     own.callback(os.umask, os.umask(request.umask))
-    own.callback(_be, dict(os.environ))
-    own.callback(_speak_again, sys.stdout, sys.stderr)
+    own.callback(_set_environ, dict(os.environ))
+    own.callback(_use_streams, sys.stdout, sys.stderr)
     for given, standard in zip(fds, client.STANDARD, strict=True):
         os.dup2(given, standard)
     out, err = request.streams
     sys.stdout = _stream(1, *out)
     sys.stderr = _stream(2, *err)
-    _be(request.environ)
+    _set_environ(request.environ)
     os.chdir(request.cwd)
 
 
@@ -221,10 +363,10 @@ def _kept(own: ExitStack, standard: int) -> int:
     return descriptor
 
 
-def _speak_again(out: Any, err: Any) -> None:
-    """Use the daemon's own streams again."""
+def _use_streams(out: Any, err: Any) -> None:
+    """Use the server's own streams again."""
     for stream in {sys.stdout, sys.stderr} - {out, err}:
-        with suppress(OSError):  # whoever read it is gone
+        with suppress(OSError):  # its reader is gone
             stream.close()
     sys.stdout, sys.stderr = out, err
 
@@ -233,47 +375,50 @@ def _stream(descriptor: int, encoding: str, errors: str) -> Any:
     return open(descriptor, "w", 1, encoding, errors, closefd=False)
 
 
-def _be(environ: Mapping[str, str]) -> None:
+def _set_environ(environ: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environ)
 
 
 @contextmanager
-def _listening_to(wire: socket.socket) -> Iterator[None]:
-    """Whatever comes from the client now, or its end, interrupts the run as Ctrl-C does."""
+def _interruptible(sock: socket.socket, cancelled: Callable[[], None]) -> Iterator[None]:
+    """Interrupt the run, as Ctrl-C does, if the client sends something or leaves; call
+    ``cancelled`` before.
+    """
     over = threading.Event()
     main = threading.main_thread().ident or 0
 
     def listen() -> None:
         with suppress(OSError):
             while not over.is_set():
-                said = wire.recv(1)
+                received = sock.recv(1)
                 if not over.is_set():
+                    cancelled()
                     signal.pthread_kill(main, signal.SIGINT)
-                if not said:
+                if not received:
                     return
 
-    listener = threading.Thread(target=listen, daemon=True)
+    thread = threading.Thread(target=listen, daemon=True)
     try:
-        listener.start()
+        thread.start()
         yield
     finally:
         over.set()
-        # Wakes the thread; what is written still goes out.
+        # This wakes the thread; the answer can still be sent.
         with suppress(OSError):
-            wire.shutdown(socket.SHUT_RD)
-        listener.join()
+            sock.shutdown(socket.SHUT_RD)
+        thread.join()
 
 
 def main() -> None:
     """Entry point of ``python -m hashlab.daemon FOLDER``."""
-    # What whoever started it had open (a pipe, a lock) is not for a process that stays.
+    # A process that stays must not keep open what its first client had (a pipe, a lock).
     os.closerange(client.READY_FD + 1, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     serve(Path(sys.argv[1]), ready=_ready)
 
 
 def _ready() -> None:
-    os.ftruncate(2, 0)  # the log of the one before
+    os.ftruncate(2, 0)  # the log of the server before
     os.write(client.READY_FD, b".")
     os.close(client.READY_FD)

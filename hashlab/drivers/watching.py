@@ -68,6 +68,10 @@ class FileWatcher:
         except queue.Empty:
             return changes
 
+    def wake(self) -> None:
+        """See protocols.Watcher."""
+        self._changes.put({})
+
     def close(self) -> None:
         """See protocols.Watcher."""
         _stop(self._watched)

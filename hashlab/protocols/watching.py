@@ -39,5 +39,8 @@ class Watcher(Protocol):
         Empty if nothing changed. A change is reported within 0.05 s.
         """
 
+    def wake(self) -> None:
+        """Let `saves` return at once; called from another thread."""
+
     def close(self) -> None:
         """Stop watching."""

@@ -27,7 +27,7 @@ class Runs:
     skipped: tuple[str, ...] = ()
 
 
-class _NotARecord(Exception):
+class _NotARecord(ValueError):
     """A value does not belong into a record."""
 
 
@@ -36,14 +36,15 @@ def read_runs(folder: Path, *, provider: str | None = None) -> Runs:
     runs, skipped = [], []
     for name in [name for name in names(folder) if name.endswith(".json")]:
         try:
-            runs.append(_run(read_json(folder / name)))
-        except (ValueError, _NotARecord):
+            runs.append(read_record(read_json(folder / name)))
+        except ValueError:
             skipped.append(_printable(one_line(name)))
     kept = [run for run in runs if provider in (None, run.provider)]
     return Runs(tuple(sorted(kept, key=lambda run: run.started)), tuple(skipped))
 
 
-def _run(value: Any) -> RunRecord:
+def read_record(value: Any) -> RunRecord:
+    """Return the record that JSON describes. Raises ValueError for anything else."""
     record = _table(value)
     ok = _of(record, "ok", bool)
     causes = record.get("causes")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from hashlab.documents import json_text
+from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
 from hashlab.phases.world import World
@@ -18,6 +18,7 @@ from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, ru
 from hashlab.report import make_report, save_record, show_error, show_result
 from hashlab.run.lock import held
 from hashlab.run.provider import open_lab
+from hashlab.run.publishing import PublishingListener, RunEvents, run_events
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
 
@@ -92,7 +93,12 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
     """
     with terminating():
         world = options.world()
-        with held(world.state.lock, command, say=_say) as ending:
+        publish = options.warm.publish if options.warm else None
+        with (
+            run_events(command, world.state.root, publish) as events,
+            held(world.state.lock, command, say=_say) as ending,
+        ):
+            events.start()
             for orphan in world.runner.end_orphans():
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
@@ -102,7 +108,8 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 if results:
                     # Each finds out anew how the lab is.
                     world = make_world(world.lab, warm=options.warm)
-                results.append(_watched(world, waiting[0], reporter, ending))
+                events.next_attempt()
+                results.append(_watched(world, waiting[0], reporter, events, ending))
                 error = results[-1].error
                 if isinstance(error, FilesChanged) and repeats:
                     repeats -= 1
@@ -120,6 +127,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 causes=world.facts.causes,
             )
             _save(world, record)
+            events.record, events.notes = to_json(record), (*world.lab.notes, *world.facts.notes)
     notes = (*world.lab.notes, *world.facts.notes)
     urls = world.urls() if world.facts.machines.endpoints else {}
     return Run(result, record, notes, urls, tuple(world.facts.causes))
@@ -140,7 +148,11 @@ def _say(text: str) -> None:
 
 
 def _watched(
-    world: World, workflow: Workflow, reporter: Reporter, ending: Callable[[], None]
+    world: World,
+    workflow: Workflow,
+    reporter: Reporter,
+    events: RunEvents,
+    ending: Callable[[], None],
 ) -> RunResult:
     """Run one workflow. ``ending`` is called once it is cancelled: others wait for its end then."""
     cancel = CancelToken()
@@ -150,7 +162,7 @@ def _watched(
                 workflow,
                 world,
                 machines=world.machine_names(),
-                listener=listener,
+                listener=PublishingListener(listener, events),
                 cancel=cancel,
             )
         finally:
@@ -163,9 +175,14 @@ def _peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def fail(error: HashlabError, options: Options) -> ExitCode:
-    """Show an expected failure that no workflow could record, and return its exit code."""
-    show_error(error, stream=sys.stderr)
+def fail(
+    error: HashlabError, options: Options, *, out: TextIO | None = None, err: TextIO | None = None
+) -> ExitCode:
+    """Show an expected failure that no workflow could record, and return its exit code.
+
+    ``out``, ``err``: streams to use instead of this process's.
+    """
+    show_error(error, stream=err or sys.stderr)
     if options.json:
-        print(json_text(refusal(error)))
+        print(json_text(refusal(error)), file=out)
     return error.exit_code

@@ -39,7 +39,7 @@ def held(
     try:
         with explained(path):
             _take(descriptor, path, say)
-        holder = {"pid": os.getpid(), "command": command, "since": _now()}
+        holder = {"pid": os.getpid(), "command": command, "since": now()}
         _say_who(descriptor, holder)
         yield lambda: _say_who(descriptor, {**holder, "ending": True})
         # Emptied, not removed: a file removed under a waiting process would be two locks.
@@ -48,13 +48,23 @@ def held(
         os.close(descriptor)
 
 
+def locked(path: Path, holder: str) -> LockedError:
+    """Return the error of a run that finds the lock at ``path`` held by ``holder``."""
+    return LockedError(
+        f"another run is at work on this lab: {holder}",
+        where=str(path),
+        next_step="wait for it, or end it",
+    )
+
+
+def holder_text(command: str, pid: int, since: str) -> str:
+    """Return the words for the run that holds a lock."""
+    return f"{command} (process {pid}) since {since}"
+
+
 def _take(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
     if not _taken(descriptor) and not _taken_after_end(descriptor, path, say):
-        raise LockedError(
-            f"another run is at work on this lab: {_holder(path)}",
-            where=str(path),
-            next_step="wait for it, or end it",
-        )
+        raise locked(path, _holder(path))
 
 
 def _taken(descriptor: int) -> bool:
@@ -98,10 +108,11 @@ def _say_who(descriptor: int, holder: dict[str, Any]) -> None:
 def _holder(path: Path) -> str:
     holder = read_json(path)
     try:
-        return f"{holder['command']} (process {holder['pid']}) since {holder['since']}"
+        return holder_text(holder["command"], holder["pid"], holder["since"])
     except (KeyError, TypeError):
         return "it started this moment"
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the current time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

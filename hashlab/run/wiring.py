@@ -36,6 +36,7 @@ from hashlab.protocols import (
     Watcher,
     Workers,
 )
+from hashlab.run.events import Publish
 from hashlab.state.files import StateFolder
 
 
@@ -100,10 +101,12 @@ def equip(lab: Lab) -> Equipment:
 
 class Warm:
     """What one process keeps for the runs that follow each other in it: file hashes, build workers,
-    open links.
+    open links. ``publish`` takes the events of its runs; None: each run looks for a background
+    process that does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, publish: Publish | None = None) -> None:
+        self.publish = publish
         self.digests = Digests()
         self._workers = ProcessWorkers()
         self._links = KeptLinks()

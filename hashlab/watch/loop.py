@@ -12,15 +12,17 @@ from typing import NoReturn
 
 from hashlab.config.load import load_lab
 from hashlab.config.model import Lab
+from hashlab.daemon import client
+from hashlab.daemon.reader import Reader
 from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
 from hashlab.phases.connect import silent
 from hashlab.protocols import Watcher
-from hashlab.report import Round, Rounds, round_report, show_error
-from hashlab.run import workflows
-from hashlab.run.execution import Options, Run, fail, perform
+from hashlab.report import Round, Rounds, show_error
+from hashlab.run.execution import Options, Run, fail
 from hashlab.run.labs import lab_folder
 from hashlab.run.signals import terminating
-from hashlab.run.wiring import Warm, open_watcher
+from hashlab.run.wiring import open_watcher
+from hashlab.watch.others import OtherRuns
 from hashlab.watch.pace import Pace
 from hashlab.watch.places import (
     Places,
@@ -30,6 +32,7 @@ from hashlab.watch.places import (
     wanted_files,
     wanted_of,
 )
+from hashlab.watch.refreshing import Refresher, Upgraded
 
 IDLE_SECONDS = 600.0
 # How often is looked whether what is waited for has come.
@@ -51,7 +54,8 @@ class Lookout:
 
 class Watch:
     """The state between round trips. ``read`` gives the lab as its files say now, ``refresh`` runs
-    one refresh, ``silent`` names machines that do not answer; each raises HashlabError.
+    one refresh, ``silent`` names machines that do not answer; each raises HashlabError. ``others``
+    gives a line for each run of another command since its last call.
     ``clock`` never goes back, ``now`` is Unix time.
     """
 
@@ -63,11 +67,12 @@ class Watch:
         silent: Callable[[], Sequence[str]],
         watcher: Watcher,
         rounds: Rounds,
+        others: Callable[[], Sequence[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._read, self._refresh, self._silent = read, refresh, silent
-        self._watcher, self._rounds = watcher, rounds
+        self._watcher, self._rounds, self._others = watcher, rounds, others
         self._clock, self._now = clock, now
         self._pace = Pace()
         self._lab: Lab | None = None
@@ -219,6 +224,8 @@ class Watch:
             due = self._pace.due()
             until = look_at if due is None else min(look_at, due)
             self._take(self._watcher.saves(until - self._clock()))
+            for line in self._others():
+                self._rounds.say(line)
             due, now = self._pace.due(), self._clock()
             if due is not None and now >= due:
                 return "saved"
@@ -253,18 +260,19 @@ class Watch:
 
 
 def watch(options: Options) -> ExitCode:
-    """Refresh at each save until Ctrl-C: OK, or INTERRUPTED when a refresh was cut off."""
+    """Refresh at each save until Ctrl-C: OK, or INTERRUPTED if a refresh was cut off."""
     with terminating():
         try:
             folder = lab_folder(options.lab)
             _read(folder, options)
         except ConfigError:
-            pass  # told by the first round, which waits until they are right
+            pass  # the first round reports it, and waits until the files are right
         except HashlabError as error:
             return fail(error, options)
-        warm, watcher = Warm(), open_watcher()
+        watcher, refresher = open_watcher(), Refresher(options, folder)
+        reader = None if client.is_off() else Reader(folder, start=False)
         try:
-            _watch(replace(options, lab=folder, warm=warm), folder, watcher)
+            _watch(replace(options, lab=folder), folder, watcher, refresher, reader)
         except KeyboardInterrupt:
             return ExitCode.OK
         except HashlabError as error:
@@ -273,25 +281,33 @@ def watch(options: Options) -> ExitCode:
         except BrokenPipeError:
             _forget_stdout()
             return ExitCode.OK
+        except Upgraded:
+            pass
         finally:
+            if reader:
+                reader.close()
             watcher.close()
-            warm.close()
+            refresher.close()
+        return start_again()
 
 
-def _watch(options: Options, folder: Path, watcher: Watcher) -> NoReturn:
-    people = options.people
+def start_again() -> NoReturn:
+    """Replace this process by one that runs the code which is installed now."""
+    print("hashlab was upgraded: watch starts again", file=sys.stderr, flush=True)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
+
+
+def _watch(
+    options: Options, folder: Path, watcher: Watcher, refresher: Refresher, reader: Reader | None
+) -> NoReturn:
     document = (lambda text: print(text, flush=True)) if options.json else None
     Watch(
         read=lambda: _read(folder, options),
-        refresh=lambda: perform(
-            "refresh",
-            lambda world: [workflows.REFRESH],
-            options,
-            lambda: round_report(people, verbose=options.verbose),
-        ),
+        refresh=refresher.refresh,
         silent=lambda: _silent(options),
         watcher=watcher,
-        rounds=Rounds(people, document=document),
+        rounds=Rounds(options.people, document=document),
+        others=OtherRuns(reader, wake=watcher.wake).lines if reader else tuple,
     ).run()
 
 

@@ -262,15 +262,22 @@ def test_a_daemon_killed_midway_is_reported_and_the_next_call_works(lab: Bench) 
     assert lab.daemon != pid
 
 
-def test_while_the_daemon_is_busy_a_second_client_does_the_work_itself(lab: Bench) -> None:
+def test_during_a_run_a_second_one_learns_at_once_who_holds_the_lock(lab: Bench) -> None:
     with lab.engine.holding():
         process = lab.in_the_middle()
         pid = lab.daemon
         lab.engine.let_others()
-        lab.status()
-        second = lab.run("refresh", "--json")
+        lab.status()  # needs no lock: the client does it itself
+        second = lab.run("refresh", "--json", PYTHONPROFILEIMPORTTIME="1")
         assert second.returncode == 5
         assert f"refresh (process {pid})" in second.stderr
+        refusal = json.loads(second.stdout)
+        assert (refusal["ok"], refusal["error"]["exit_code"]) == (False, 5)
+        assert "hashlab.daemon.client" in second.stderr
+        assert "hashlab.run.execution" not in second.stderr, "it tried again by itself"
+        people = lab.run("refresh")
+        assert (people.returncode, people.stdout) == (5, "")
+        assert "wait for it, or end it" in people.stderr
         assert lab.daemon == pid
         process.send_signal(signal.SIGINT)
         until(lambda: not lab.building, "the build is ended")
@@ -317,14 +324,14 @@ def test_a_lab_without_any_run_has_no_daemon(lab: Bench) -> None:
 
 
 def test_a_daemon_ends_with_the_folder_of_its_lab(lab: Bench) -> None:
-    process = lab.serve(look=0.02)
+    process = lab.serve(check=0.02)
     lab.status()
     shutil.rmtree(lab.folder / ".hashlab")
     assert process.wait(SECONDS) == 0
 
 
 def test_a_daemon_whose_socket_was_replaced_ends_and_leaves_the_new_one(lab: Bench) -> None:
-    process = lab.serve(look=0.02)
+    process = lab.serve(check=0.02)
     other = lab.folder / "other.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(other))
@@ -491,7 +498,7 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
     for _ in range(50):
         assert client.ask("status", values(json=True)) == 0
     for rubbish in (b"", b"\0", b"\0\0\0\4", b"\0\0\0\4rub", b"\0\0\0\4rubb", b"\0\0\0\0"):
-        sock = client._connected(str(lab.folder / ".hashlab"))
+        sock = client.connected(str(lab.folder / ".hashlab"))
         assert sock is not None
         with sock:
             if rubbish:
@@ -505,7 +512,7 @@ def test_neither_fifty_requests_nor_malformed_ones_leak_a_descriptor(
 
 
 def connected(lab: Bench) -> socket.socket:
-    sock = client._connected(str(lab.folder / ".hashlab"))
+    sock = client.connected(str(lab.folder / ".hashlab"))
     assert sock is not None
     return sock
 
@@ -513,6 +520,8 @@ def connected(lab: Bench) -> socket.socket:
 def asked(lab: Bench) -> dict[str, object]:
     """Return the request of a client in the lab's folder."""
     return {
+        "kind": client.RUN,
+        "pid": os.getpid(),
         "command": "status",
         "values": values(json=True),
         "folder": str(lab.folder),
@@ -553,7 +562,7 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
     pid = lab.daemon
     for name, wrong in WRONG.items():
         with connected(lab) as sock:
-            client._send(sock, client._body({**asked(lab), **wrong}))
+            client.send(sock, client.body({**asked(lab), **wrong}))
             stream = sock.makefile()
             message = json.loads(stream.readline())
             if "give" in message:
@@ -562,7 +571,7 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
             assert set(message) == {"refused"}, (name, message)
     for fds in ([], [0], [0, 1]):
         with connected(lab) as sock:
-            client._send(sock, client._body(asked(lab)))
+            client.send(sock, client.body(asked(lab)))
             assert b"give" in sock.recv(1000)
             socket.send_fds(sock, [b"."], fds)
             assert b"refused" in sock.recv(1000)
@@ -576,7 +585,7 @@ def test_no_request_ends_the_daemon(lab: Bench) -> None:
         b"1" * 9999,
     ):
         with connected(lab) as sock:
-            client._send(sock, body)
+            client.send(sock, body)
             assert b"refused" in sock.recv(100), body[:20]
     with connected(lab) as sock:  # larger than the limit: none of it is read
         sock.sendall((client.REQUEST_LIMIT + 1).to_bytes(4, "big"))

@@ -62,6 +62,9 @@ class FakeWatcher:
         self._plan = self._plan[len(now) :]
         return {path: at for at, path in reversed(now)}
 
+    def wake(self) -> None:
+        raise AssertionError("nothing reads events here")
+
     def close(self) -> None:
         self.closed = True
 

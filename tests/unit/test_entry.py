@@ -53,7 +53,7 @@ def invoked(*words: str) -> int:
 
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon answers with exit code 7, wherever a client may ask one."""
-    monkeypatch.setattr(client, "_connected", lambda state: socket.socket())
+    monkeypatch.setattr(client, "connected", lambda state: socket.socket())
     monkeypatch.setattr(client, "_converse", lambda wire, request: {"code": 7})
 
 

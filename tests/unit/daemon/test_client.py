@@ -49,7 +49,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "hashlab.toml").write_text("")
     private.make_state(str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(client, "_start", lambda folder, state: False)
+    monkeypatch.setattr(client, "start", lambda folder, state: False)
     return tmp_path
 
 

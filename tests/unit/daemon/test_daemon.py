@@ -8,11 +8,14 @@ import pytest
 
 from hashlab.cli.parser import parse
 from hashlab.commands import NAMES, load
+from hashlab.daemon import client
 from hashlab.daemon.listener import Unintelligible, understood
 from hashlab.daemon.server import Refused, _command
 
 WARM = [name for name in NAMES if load(name).warm]
 REST = {
+    "kind": client.RUN,
+    "pid": 1,
     "folder": "/labs/small",
     "code": "1",
     "cwd": "/",

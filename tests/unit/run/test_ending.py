@@ -12,6 +12,7 @@ from hashlab.errors import LabError
 from hashlab.phases.world import World
 from hashlab.pipeline import Phase, Track
 from hashlab.run.execution import _watched
+from hashlab.run.publishing import RunEvents
 
 
 def works(world: World, track: Track, _: str) -> None:
@@ -33,7 +34,11 @@ def test_only_a_run_that_is_cancelled_says_that_it_is_ending(
     calls: list[int] = []
     phase = Phase[World]("one", work)  # type: ignore[arg-type]
     result = _watched(
-        outside.world(), [phase], lambda: nullcontext(Silent()), lambda: calls.append(1)
+        outside.world(),
+        [phase],
+        lambda: nullcontext(Silent()),
+        RunEvents("refresh", lambda event: None),
+        lambda: calls.append(1),
     )
     assert len(calls) == told
     assert result.ok is (told == 0)

@@ -50,13 +50,17 @@ class Scripted:
         names = self.acts.pop(0)()
         return {self.folder / name: time.time() for name in names}
 
+    def wake(self) -> None:
+        raise AssertionError("without a background process no events are read")
+
     def close(self) -> None:
         self.closed = True
 
 
 @pytest.fixture
 def watcher(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """A running lab, watched."""
+    """A running lab, watched by a process that refreshes it itself."""
+    monkeypatch.setenv("HASHLAB_DAEMON", "0")
     running(outside)
     made = Scripted(outside.lab.folder)
     monkeypatch.setattr(watch, "lab_folder", lambda lab: outside.lab.folder)
