@@ -8,9 +8,9 @@ changed, after an edit of one Java class, after an edit of one static file, and 
 are medians over the rounds, from the shell's prompt to the shell's prompt; ratios are taken within
 one run. Needs a lab-capable machine with no other lab on it.
 
-`--images packed` replaces the example's images by those of bench/packed-images: without a
-distribution, with a RabbitMQ that was started once and a PostgreSQL cluster that was made while the
-image was built.
+`--images packed` puts the files of bench/packed-images over those of the example's images: these
+have no distribution, a RabbitMQ that was started once, and a PostgreSQL cluster that was made while
+the image was built.
 """
 
 from __future__ import annotations

@@ -300,6 +300,17 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(name, dir_fd=folder)
 
 
+@contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Make an empty folder, and remove it with everything in it afterwards. Raises LaptopError."""
+    remove_tree(folder)
+    make_folder(folder)
+    try:
+        yield folder
+    finally:
+        remove_tree(folder)
+
+
 def make_lasting(path: Path) -> None:
     """Make sure that a file written by another program survives a power cut. Raises LaptopError."""
     with explained(path), private.parent(str(path)) as (folder, name):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +20,7 @@ from hashlab.phases.boxes.signing import signature_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.state.files import make_folder, read_json, remove_tree, write_text
+from hashlab.state.files import read_json, temporary_folder, write_text
 
 SUFFIX = ".box"
 
@@ -121,22 +120,11 @@ def _offered(offer: Any, box: BoxManifest) -> Mapping[str, Any] | None:
     return dict(provider) if found == (box.name, box.version, box.provider) else None
 
 
-@contextmanager
-def _work_folder(world: World) -> Iterator[Path]:
-    folder = world.state.own / "export"
-    remove_tree(folder)
-    make_folder(folder)
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
-
-
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
     """Write the .box file under another name, then rename it; return its checksum."""
     boxes, exported = world.provider.boxes, replace(box, data=travelling(box.data))
     half = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with _work_folder(world) as work:
+    with temporary_folder(world.state.own / "export") as work:
         with track.child("contents") as step:
             files = boxes.export_files(box, work, track=step)
             step.detail(f"{len(files)} files")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,7 +26,7 @@ from hashlab.phases.boxes.signing import check_signature
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-from hashlab.state.files import make_folder, remove_tree, write_json
+from hashlab.state.files import temporary_folder, write_json
 
 MEGABYTE = 1_000_000
 METADATA_LIMIT = MEGABYTE
@@ -58,7 +57,7 @@ def import_box(
     or nothing of it does. The registered box has the checksum of the source and hashlab's own
     Vagrantfile; with ``signers`` one of them has signed it.
     """
-    with _work_folder(world) as work:
+    with temporary_folder(world.state.own / "import") as work:
         with track.child("metadata") as step:
             offer = _read_source(world, source, work, signers, step)
         if _registered(world, offer, track):
@@ -78,17 +77,6 @@ def import_box(
             step.detail("everything it is based on exists")
     track.detail(f"{offer.name} {offer.version}")
     _note_use(world, offer)
-
-
-@contextmanager
-def _work_folder(world: World) -> Iterator[Path]:
-    folder = world.state.own / "import"
-    remove_tree(folder)
-    make_folder(folder)
-    try:
-        yield folder
-    finally:
-        remove_tree(folder)
 
 
 def _is_remote(place: str) -> bool:

@@ -1,5 +1,5 @@
 -- One database and one login for each service. Without a password nobody can log in: the entrypoint sets it.
--- Read once, at the first start, by a server without clients, for which each line is one statement.
+-- Read once, when the cluster is made, by a server without clients, for which each line is one statement.
 -- Databases are copied as files: through the log they would be written twice.
 CREATE ROLE auth LOGIN;
 CREATE ROLE "user" LOGIN;
