@@ -178,7 +178,7 @@ def debugged(forum_lab: LabFolder) -> Iterator[LabFolder]:
 
 @pytest.mark.parametrize("service", ["web", "qa"])
 def test_no_other_container_reaches_a_debugger(debugged: LabFolder, service: str) -> None:
-    port = "busybox nc -w 3 user {} < /dev/null && echo open || echo closed"
+    port = "busybox nc -w 3 user {} < /dev/null 2> /dev/null && echo open || echo closed"
     assert inside(debugged, service, port.format(8080)).endswith("open\n")
     assert inside(debugged, service, port.format(10000)).endswith("closed\n")
     listening = inside(debugged, "user", "cat /proc/net/tcp /proc/net/tcp6")
