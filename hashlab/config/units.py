@@ -35,3 +35,16 @@ def seconds(text: str) -> float | None:
         return None
     total = sum(float(number) * _SECONDS[unit] for number, unit in re.findall(_PART, text))
     return round(total, 6)
+
+
+def duration_text(seconds: float) -> str:
+    """Return seconds as Go and Compose write them: "1h0m0s", "1m30s", "10s", "500ms", "0s"."""
+    micros = round(seconds * 1_000_000)
+    if 0 < micros < 1_000_000:
+        return f"{micros / 1000:g}ms" if micros >= 1000 else f"{micros}µs"
+    minutes, rest = divmod(micros, 60_000_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest / 1_000_000:.6f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text

@@ -1,0 +1,242 @@
+"""Give a lab the shape that ``docker compose config`` gives the same files.
+
+A field of a service that has the name and the shape of a key of Compose needs nothing here. Values
+that Compose has no key for are under ``x-hashlab``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hashlab.config.model import (
+    Build,
+    FileMount,
+    Healthcheck,
+    Lab,
+    Machine,
+    Port,
+    Service,
+    TmpfsMount,
+    Watch,
+)
+from hashlab.config.units import duration_text
+
+EXTENSION = "x-hashlab"
+Shape = dict[str, Any]
+
+
+def resolved(lab: Lab) -> Shape:
+    """Return the lab as nested mappings, lists and scalars, in Compose's shape.
+
+    The content of secrets is not in it. As in Compose's own output ``$`` is written ``$$``, so that
+    the result can be read again.
+    """
+    whole = {
+        "name": lab.name,
+        "services": {service.name: _service(service, lab) for service in lab.services},
+        "networks": {"default": {"name": lab.overlay, "ipam": {}}},
+        "volumes": {name: {"name": f"{lab.name}_{name}"} for name in _volumes(lab)},
+        "secrets": _files(lab, secret=True),
+        "configs": _files(lab, secret=False),
+        EXTENSION: {
+            "machines": {machine.name: _machine(machine) for machine in lab.machines},
+            "notes": list(lab.notes),
+        },
+    }
+    escaped: Shape = _escaped({key: value for key, value in whole.items() if value})
+    return escaped
+
+
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(inner) for inner in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _escaped({field.name: getattr(value, field.name) for field in fields(value)})
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _set(**values: Any) -> Shape:
+    """Return the entries that have a value: all but None and empty ones."""
+    return {key: value for key, value in values.items() if value or value == 0}
+
+
+def _machine(machine: Machine) -> Shape:
+    return _set(address=str(machine.address), memory=machine.memory, cpus=machine.cpus)
+
+
+def _volumes(lab: Lab) -> list[str]:
+    named = (mount.volume for service in lab.services for mount in service.volumes)
+    return sorted({name for name in named if name})
+
+
+def _files(lab: Lab, *, secret: bool) -> Shape:
+    mounts = {f.name: f for service in lab.services for f in service.files if f.secret is secret}
+    return {
+        name: {"name": f"{lab.name}_{name}", "file": str(mounts[name].source)}
+        for name in sorted(mounts)
+    }
+
+
+def _service(service: Service, lab: Lab) -> Shape:
+    shape: Shape = {
+        "command": service.command,
+        "entrypoint": service.entrypoint,
+        "networks": {"default": None},
+    }
+    for make in _SHAPES.values():
+        shape.update(make(service))
+    for field in fields(Service):
+        value = getattr(service, field.name)
+        if field.name not in _SHAPED and value != field.default:
+            shape[field.name] = value
+    if service.build and service.image == f"{lab.name}-{service.name}":
+        del shape["image"]
+    shape = {key: shape[key] for key in sorted(shape)}
+    return {**shape, EXTENSION: {"machine": service.machine}}
+
+
+def _build(service: Service) -> Shape:
+    return {"build": _build_shape(service.build)} if service.build else {}
+
+
+def _build_shape(build: Build) -> Shape:
+    below = build.dockerfile.is_relative_to(build.context)
+    path = build.dockerfile.relative_to(build.context) if below else build.dockerfile
+    return {
+        "context": str(build.context),
+        "dockerfile": str(path),
+        **_set(args=dict(build.args), target=build.target),
+    }
+
+
+def _ports(service: Service) -> Shape:
+    return _set(ports=[_port(port) for port in service.ports])
+
+
+def _port(port: Port) -> Shape:
+    published = "" if port.published is None else str(port.published)
+    return {
+        "mode": "ingress",
+        **_set(host_ip=port.host_ip),
+        "target": port.target,
+        **_set(published=published),
+        "protocol": port.protocol,
+    }
+
+
+def _mounts(service: Service) -> Iterator[Shape]:
+    for bind in service.binds:
+        shape = {"type": "bind", "source": str(bind.source), "target": bind.target}
+        yield {**shape, **_read_only(bind.read_only), "bind": {"create_host_path": True}}
+    for volume in service.volumes:
+        shape = {"type": "volume", **_set(source=volume.volume), "target": volume.target}
+        yield {**shape, **_read_only(volume.read_only), "volume": {}}
+    yield from map(_tmpfs, service.tmpfs)
+
+
+def _read_only(read_only: bool) -> Shape:
+    return {"read_only": True} if read_only else {}
+
+
+def _tmpfs(mount: TmpfsMount) -> Shape:
+    size = None if mount.size is None else str(mount.size)
+    return {"type": "tmpfs", "target": mount.target, "tmpfs": _set(size=size, mode=mount.mode)}
+
+
+def _references(service: Service) -> Shape:
+    secrets = [_reference(file) for file in service.files if file.secret]
+    configs = [_reference(file) for file in service.files if not file.secret]
+    return _set(secrets=secrets, configs=configs)
+
+
+def _reference(file: FileMount) -> Shape:
+    shape = {"source": file.name, "target": file.target}
+    return shape if file.mode == FileMount.mode else {**shape, "mode": f"0{file.mode:o}"}
+
+
+def _healthcheck(service: Service) -> Shape:
+    check = service.healthcheck
+    if check is None:
+        return {}
+    disabled = check.test == ("NONE",)
+    return {"healthcheck": {"disable": True} if disabled else _check(check)}
+
+
+def _check(check: Healthcheck) -> Shape:
+    shape = {field.name: getattr(check, field.name) for field in fields(check)}
+    times = {key: value for key, value in shape.items() if isinstance(value, float)}
+    return _set(**{**shape, **{key: duration_text(value) for key, value in times.items()}})
+
+
+def _depends_on(service: Service) -> Shape:
+    shapes = {
+        each.service: {"condition": each.condition, "required": each.required}
+        for each in service.depends_on
+    }
+    return _set(depends_on=shapes)
+
+
+def _deploy(service: Service) -> Shape:
+    limits = service.limits
+    memory = None if limits.memory is None else str(limits.memory)
+    limited = _set(cpus=limits.cpus, memory=memory, pids=limits.pids)
+    replicas = {} if service.replicas == Service.replicas else {"replicas": service.replicas}
+    resources = {"resources": {"limits": limited}} if limited else {}
+    return _set(deploy={**replicas, **resources})
+
+
+def _develop(service: Service) -> Shape:
+    rules = [_watch(rule) for rule in service.watch]
+    return {"develop": {"watch": rules}} if rules else {}
+
+
+def _watch(rule: Watch) -> Shape:
+    shape = {"path": str(rule.path), "action": rule.action}
+    return {**shape, **_set(target=rule.target, ignore=rule.ignore)}
+
+
+def _ulimits(service: Service) -> Shape:
+    shapes = {
+        each.name: each.soft if each.soft == each.hard else {"soft": each.soft, "hard": each.hard}
+        for each in service.ulimits
+    }
+    return _set(ulimits=shapes)
+
+
+def _extra_hosts(service: Service) -> Shape:
+    return _set(extra_hosts=[host.replace(":", "=", 1) for host in service.extra_hosts])
+
+
+def _stop_grace_period(service: Service) -> Shape:
+    period = service.stop_grace_period
+    return {} if period is None else {"stop_grace_period": duration_text(period)}
+
+
+def _pairs(key: str) -> Callable[[Service], Shape]:
+    return lambda service: _set(**{key: dict(getattr(service, key))})
+
+
+# The fields of a service whose shape differs from Compose's; each is the work of one function.
+_SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
+    ("build",): _build,
+    ("environment",): _pairs("environment"),
+    ("labels",): _pairs("labels"),
+    ("sysctls",): _pairs("sysctls"),
+    ("ports",): _ports,
+    ("binds", "volumes", "tmpfs"): lambda service: _set(volumes=list(_mounts(service))),
+    ("files",): _references,
+    ("healthcheck",): _healthcheck,
+    ("depends_on",): _depends_on,
+    ("replicas", "limits"): _deploy,
+    ("watch",): _develop,
+    ("ulimits",): _ulimits,
+    ("extra_hosts",): _extra_hosts,
+    ("stop_grace_period",): _stop_grace_period,
+}
+_SHAPED = {"name", "machine", *(name for names in _SHAPES for name in names)}
