@@ -34,9 +34,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line else self.file
-        hint = f" {self.hint}" if self.hint else ""
-        return f"{place}: {self.message}.{hint}"
+        return _text(self.file, [self.line], self.message, self.hint)
 
 
 class HashlabError(Exception):
@@ -72,9 +70,22 @@ class ConfigError(HashlabError):
 
     def __init__(self, problems: list[Problem], *, sources: Sequence[Path] = ()) -> None:
         ordered = sorted(set(problems))
-        super().__init__("\n".join(str(problem) for problem in ordered))
+        super().__init__("\n".join(_one_per_cause(ordered)))
         self.problems = tuple(ordered)
         self.sources = tuple(sources)
+
+
+def _one_per_cause(problems: Sequence[Problem]) -> list[str]:
+    """Return the text of each problem; equal ones of one file are one text with all their lines."""
+    lines: dict[tuple[str, str, str], list[int]] = {}
+    for each in problems:
+        lines.setdefault((each.file, each.message, each.hint), []).append(each.line)
+    return [_text(file, lines[file, message, hint], message, hint) for file, message, hint in lines]
+
+
+def _text(file: str, lines: Sequence[int], message: str, hint: str) -> str:
+    place = f"{file}:{', '.join(map(str, lines))}" if lines[0] else file
+    return f"{place}: {message}.{f' {hint}' if hint else ''}"
 
 
 class UsageError(HashlabError):

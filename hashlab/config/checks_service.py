@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hashlab.config.compose.service import limits, replicas, watches
+from hashlab.config.compose.service import OLD_KEYS, either_form, replicas, under_deploy, watches
 from hashlab.config.model import BindMount, VolumeMount, Watch
 from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
@@ -17,7 +17,10 @@ def check_service(name: str, service: Draft, compose: Draft, report: Report) -> 
         hint = "Write image: NAME or build: FOLDER."
         report.add(service.line, f"service '{name}' has neither image nor build", hint)
     _check_replicas(name, service, report)
-    _check_pids(service, report)
+    _check_old_keys(service, report)
+    _check_processor(service, report)
+    _check_swap(service, report)
+    _check_container_name(name, service, report)
     _check_declared(service, compose, report)
     _check_targets(name, service, report)
     for entry in watches(service):
@@ -33,11 +36,39 @@ def _check_replicas(name: str, service: Draft, report: Report) -> None:
             report.add(line, message, hint)
 
 
-def _check_pids(service: Draft, report: Report) -> None:
-    both = [service.get("pids_limit"), limits(service).get("pids")]
-    if None not in both and len(set(both)) > 1:
-        message = f"pids_limit is {both[0]}, but deploy.resources.limits.pids is {both[1]}"
-        report.add(service.line_of("pids_limit"), message, "Keep one of the two.")
+def _check_old_keys(service: Draft, report: Report) -> None:
+    """Report a key of version 2 that contradicts the key of deploy with the same meaning."""
+    for key, path in OLD_KEYS.items():
+        old, new = service.get(key), under_deploy(service, path)
+        if old is not None and new is not None and old != new:
+            message = f"{key} is {old}, but deploy.{path} is {new}"
+            report.add(service.line_of(key), message, "Keep one of the two.")
+
+
+def _check_processor(service: Draft, report: Report) -> None:
+    """Report two ways to limit the time on the processor, which the engine refuses together."""
+    other = next((key for key in ("cpu_period", "cpu_quota") if service.get(key)), None)
+    if other and either_form(service, "cpus"):
+        message = f"{other} and a limit in 'cpus' exclude each other"
+        report.add(service.line_of(other), message, "Keep one of the two.")
+
+
+def _check_swap(service: Draft, report: Report) -> None:
+    """Report a limit of memory with swap that the engine refuses."""
+    swap, limit = service.get("memswap_limit", 0), either_form(service, "mem_limit") or 0
+    if swap and not limit:
+        hint = "Write mem_limit too: memswap_limit is memory and swap together."
+        report.add(service.line_of("memswap_limit"), "memswap_limit needs a limit of memory", hint)
+    elif 0 < swap < limit:
+        message = "memswap_limit, memory and swap together, is below the limit of memory"
+        report.add(service.line_of("memswap_limit"), message, "Raise it, or write -1.")
+
+
+def _check_container_name(name: str, service: Draft, report: Report) -> None:
+    own = service.get("container_name")
+    if own and replicas(service) > 1:
+        message = f"{replicas(service)} replicas of '{name}' cannot all be called '{own}'"
+        report.add(service.line_of("container_name"), message, "Remove container_name.")
 
 
 def _check_declared(service: Draft, compose: Draft, report: Report) -> None:

@@ -260,7 +260,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         generated_secrets=tuple(secret.value for secret in generated),
         seed=step_of(toml, "seed"),
         verify=step_of(toml, "verify"),
-        notes=tuple(files.report.notes),
+        notes=files.report.notes,
         sources=tuple(files.report.sources),
         declared=_declared(files),
     )

@@ -155,6 +155,8 @@ class BindMount:
     source: Path
     target: str
     read_only: bool = False
+    propagation: str = ""
+    recursive: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,15 +166,21 @@ class VolumeMount:
     volume: str
     target: str
     read_only: bool = False
+    nocopy: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+    subpath: str = ""
 
 
 @dataclass(frozen=True)
 class TmpfsMount:
-    """A file system in memory. ``size`` is in bytes, ``mode`` an octal number as int."""
+    """A file system in memory. ``size`` is in bytes, ``mode`` an octal number as int; ``options``
+    are further ones of mount(8).
+    """
 
     target: str
     size: int | None = None
     mode: int | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +207,7 @@ class Healthcheck:
     timeout: float | None = None
     retries: int | None = None
     start_period: float | None = None
+    start_interval: float | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +226,27 @@ class Limits:
     cpus: float | None = None
     memory: int | None = None
     pids: int | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device file of the machine (``source``) that a container may use."""
+
+    source: str
+    target: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True)
+class BlockIo:
+    """The share of a container in the machine's disks (``weight``), and limits by device."""
+
+    weight: int = 0
+    weight_device: tuple[tuple[str, int], ...] = ()
+    device_read_bps: tuple[tuple[str, int], ...] = ()
+    device_read_iops: tuple[tuple[str, int], ...] = ()
+    device_write_bps: tuple[tuple[str, int], ...] = ()
+    device_write_iops: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,7 +280,11 @@ class Ulimit:
 
 @dataclass(frozen=True)
 class Service:
-    """One service of the Compose file, placed on a machine. Unset values are None or ""."""
+    """One service of the Compose file, placed on a machine. Unset values are None or "".
+
+    ``aliases``: its names on the network besides its own. Fields from ``tty`` on have the names
+    and the meaning of Compose's keys; sizes are in bytes.
+    """
 
     name: str
     machine: str
@@ -285,6 +319,36 @@ class Service:
     sysctls: tuple[tuple[str, str], ...] = ()
     extra_hosts: tuple[str, ...] = ()
     hostname: str = ""
+    aliases: tuple[str, ...] = ()
+    tty: bool = False
+    stdin_open: bool = False
+    privileged: bool = False
+    annotations: tuple[tuple[str, str], ...] = ()
+    blkio_config: BlockIo | None = None
+    cgroup: str = ""
+    cgroup_parent: str = ""
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpu_shares: int = 0
+    cpuset: str = ""
+    device_cgroup_rules: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    domainname: str = ""
+    group_add: tuple[str, ...] = ()
+    ipc: str = ""
+    mem_reservation: int = 0
+    mem_swappiness: int | None = None
+    memswap_limit: int = 0
+    oom_kill_disable: bool = False
+    oom_score_adj: int = 0
+    pid: str = ""
+    runtime: str = ""
+    shm_size: int = 0
+    userns_mode: str = ""
+    uts: str = ""
 
     def rule(self, path: Path, *, action: WatchAction | None = None) -> Watch | None:
         """Return the watch rule for ``path``, or None.

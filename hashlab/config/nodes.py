@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 
 class Broken:
@@ -43,6 +43,15 @@ class Node:
     def under_key(self, key_line: int) -> Node:
         """Return the same value as the entry of a key on line ``key_line``."""
         return Node(self.value, self.line, key_line=key_line, raw=self.raw)
+
+
+def plain(node: Node) -> Any:
+    """Return the value of ``node`` without lines: mappings, lists and scalars of Python."""
+    if isinstance(node.value, dict):
+        return {key: plain(child) for key, child in node.value.items()}
+    if isinstance(node.value, list):
+        return [plain(child) for child in node.value]
+    return node.value
 
 
 _KINDS: tuple[tuple[type, str], ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from hashlab.config.nodes import Broken, Node, kind
+from hashlab.config.nodes import Broken, Node, kind, plain
 from hashlab.config.report import Report, Reported, Wrong, suggestion
 
 T = TypeVar("T")
@@ -34,14 +34,30 @@ class At(NamedTuple, Generic[T]):
     line: int
 
 
-class Table(NamedTuple):
-    """The keys of one kind of mapping: a reader for each, and the keys that hashlab does not
-    support.
+class Noted(NamedTuple):
+    """A key that has no effect. ``why`` completes "'key' has no effect: …".
+
+    ``default``: values that say what is so already. Nothing is noted for them, nor for false, 0
+    and empty values.
     """
+
+    why: str
+    default: tuple[Any, ...] = ()
+
+
+class Refused(NamedTuple):
+    """A key that a lab cannot give. ``hint`` is a sentence; ``default`` as for Noted."""
+
+    hint: str
+    default: tuple[Any, ...] = ()
+
+
+class Table(NamedTuple):
+    """The keys of one kind of mapping: a reader for each that acts, and the other valid keys."""
 
     noun: str
     readers: Mapping[str, Reader[Any]]
-    unsupported: Mapping[str, str] = {}
+    others: Mapping[str, Noted | Refused] = {}
     required: tuple[str, ...] = ()
     expected: str = "a mapping"
     language: Literal["yaml", "toml"] = "yaml"
@@ -82,7 +98,7 @@ class Draft:
 
     def pick(self, *keys: str) -> dict[str, Any]:
         """Return the entries of ``keys`` that have a value."""
-        return {key: self._values[key] for key in keys if key in self._values}
+        return {key: self._values[key] for key in keys if self._values.get(key) is not None}
 
 
 def table(rows: Table) -> Reader[Draft]:
@@ -95,7 +111,7 @@ def table(rows: Table) -> Reader[Draft]:
         for key, child in entries.items():
             reader = rows.readers.get(key)
             if reader is None:
-                _report_key(key, child.key_line, rows, context.report)
+                _report_key(key, child, rows, context.report)
                 continue
             flaws = context.report.flaws
             values.update((key, value) for value in attempt(reader, child, context))
@@ -115,18 +131,27 @@ def _report_missing(entries: Mapping[str, Node], line: int, rows: Table, report:
             report.add(line, f"{rows.noun} needs '{key}'", hint)
 
 
-def _report_key(key: str, line: int, rows: Table, report: Report) -> None:
-    if rows.language == "yaml" and key.startswith("x-"):
+def _report_key(key: str, node: Node, rows: Table, report: Report) -> None:
+    """Note or report a key without a reader, unless its value says what is so already."""
+    line, rule = node.key_line, rows.others.get(key)
+    if rule is None:
+        if rows.language == "toml" or not key.startswith("x-"):
+            _report_unknown(key, line, rows, report)
         return
-    if key in rows.unsupported:
+    value = plain(node)
+    if not value or value in rule.default:
+        return
+    if isinstance(rule, Noted):
+        report.note(line, f"'{key}' has no effect: {rule.why}")
+    else:
         message = f"'{key}' is valid Compose, but hashlab does not support it"
-        report.add(line, message, rows.unsupported[key] or "Remove it.")
-        return
+        report.add(line, message, rule.hint)
+
+
+def _report_unknown(key: str, line: int, rows: Table, report: Report) -> None:
     supported = ", ".join(sorted(rows.readers))
-    known = [*rows.readers, *rows.unsupported]
-    hint = suggestion(
-        key, known, otherwise=f"{rows.noun[:1].upper()}{rows.noun[1:]} has: {supported}."
-    )
+    noun = f"{rows.noun[:1].upper()}{rows.noun[1:]}"
+    hint = suggestion(key, [*rows.readers, *rows.others], otherwise=f"{noun} has: {supported}.")
     report.add(line, f"unknown key '{key}' in {rows.noun}", hint)
 
 

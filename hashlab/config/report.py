@@ -53,19 +53,19 @@ class Report:
         self,
         file: str,
         problems: list[Problem] | None = None,
-        notes: list[str] | None = None,
+        noted: dict[tuple[str, str], list[int]] | None = None,
         sources: list[Path] | None = None,
     ) -> None:
         self.file = file
         self.problems: list[Problem] = [] if problems is None else problems
-        self.notes: list[str] = [] if notes is None else notes
+        self._noted: dict[tuple[str, str], list[int]] = {} if noted is None else noted
         self.sources: list[Path] = [] if sources is None else sources
         self.flaws = 0
         self.spending = Spending()
 
     def for_file(self, file: str) -> Report:
         """Return a report for ``file`` that adds to the same problems and notes."""
-        report = Report(file, self.problems, self.notes, self.sources)
+        report = Report(file, self.problems, self._noted, self.sources)
         report.spending = self.spending
         return report
 
@@ -89,10 +89,18 @@ class Report:
             self.add(wrong.line, wrong.message, wrong.hint)
 
     def note(self, line: int, message: str) -> None:
-        """Add a harmless fact that the user may want to know. Repetitions are dropped."""
-        note = f"{self.file}:{line}: {message}"
-        if note not in self.notes:
-            self.notes.append(note)
+        """Add a harmless fact that the user may want to know."""
+        lines = self._noted.setdefault((self.file, message), [])
+        if line not in lines:
+            lines.append(line)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All notes, each with all its lines: "compose.yaml:3, 9: …"."""
+        return tuple(
+            f"{file}:{', '.join(map(str, sorted(lines)))}: {message}"
+            for (file, message), lines in self._noted.items()
+        )
 
 
 def suggestion(word: str, known: list[str], *, otherwise: str = "") -> str:

@@ -36,10 +36,42 @@ BODY_KEYS = frozenset(
         "StopSignal",
         "StopTimeout",
         "Healthcheck",
+        "Domainname",
+        "OpenStdin",
+        "Tty",
     ]
 )
 HOST_KEYS = frozenset(
     [
+        "Annotations",
+        "BlkioDeviceReadBps",
+        "BlkioDeviceReadIOps",
+        "BlkioDeviceWriteBps",
+        "BlkioDeviceWriteIOps",
+        "BlkioWeight",
+        "BlkioWeightDevice",
+        "CgroupParent",
+        "CpuPeriod",
+        "CpuQuota",
+        "CpuShares",
+        "CpusetCpus",
+        "DeviceCgroupRules",
+        "Devices",
+        "Dns",
+        "DnsOptions",
+        "DnsSearch",
+        "GroupAdd",
+        "IpcMode",
+        "MemoryReservation",
+        "MemorySwappiness",
+        "OomKillDisable",
+        "OomScoreAdj",
+        "PidMode",
+        "Runtime",
+        "ShmSize",
+        "UTSMode",
+        "UsernsMode",
+        "VolumesFrom",
         "NetworkMode",
         "Mounts",
         "PortBindings",
@@ -64,7 +96,9 @@ HOST_KEYS = frozenset(
         "ReadonlyPaths",
     ]
 )
-MOUNT_KEYS = frozenset(["Type", "Source", "Target", "ReadOnly", "VolumeOptions", "TmpfsOptions"])
+MOUNT_KEYS = frozenset(
+    ["Type", "Source", "Target", "ReadOnly", "BindOptions", "VolumeOptions", "TmpfsOptions"]
+)
 BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
 SIGNALLED = 137
 IMAGE_SIZE = 100_000_000

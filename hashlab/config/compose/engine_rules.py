@@ -57,8 +57,9 @@ _SECURITY = re.compile(
 
 def _capability(node: Node, context: Context) -> str:
     value = text(node, context)
-    if value.removeprefix("CAP_") not in CAPABILITIES:
-        hint = suggestion(value, sorted(CAPABILITIES), otherwise="Write one like NET_ADMIN.")
+    name = value.upper().removeprefix("CAP_")
+    if name not in CAPABILITIES:
+        hint = suggestion(name, sorted(CAPABILITIES), otherwise="Write one like NET_ADMIN.")
         raise Wrong(node.line, f"'{value}' is not the name of a capability", hint)
     return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlab.config.compose import unsupported_keys
+from hashlab.config.compose import keys
 from hashlab.config.compose.mounts import secret_file, source_file
 from hashlab.config.compose.service import SERVICE_KEYS
 from hashlab.config.interpolation import Interpolation
@@ -29,20 +29,18 @@ def _name(what: str) -> Reader[str]:
     )
 
 
-VOLUME_KEYS = Table(
-    noun="a volume", readers={"driver": one_of("local")}, unsupported=unsupported_keys.VOLUME
-)
+VOLUME_KEYS = Table(noun="a volume", readers={"driver": one_of("local")}, others=keys.VOLUME)
 SECRET_KEYS = Table(
     noun="a secret",
     readers={"file": secret_file},
-    unsupported=unsupported_keys.SECRET,
+    others=keys.SECRET,
     required=("file",),
     expected="a mapping with file",
 )
 CONFIG_KEYS = Table(
     noun="a config",
     readers={"file": source_file},
-    unsupported=unsupported_keys.CONFIG,
+    others=keys.CONFIG,
     required=("file",),
     expected="a mapping with file",
 )
@@ -74,7 +72,7 @@ TOP_KEYS = Table(
         "name": _unused,
         "version": _unused,
     },
-    unsupported=unsupported_keys.TOP,
+    others=keys.TOP,
     required=("services",),
     expected="a mapping with services",
 )

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import unsupported_keys
+from hashlab.config.compose import keys
 from hashlab.config.compose.scalars import pairs
 from hashlab.config.model import Build
 from hashlab.config.nodes import Node
@@ -40,7 +40,7 @@ def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 BUILD_KEYS = Table(
     noun="build",
     readers={"context": text, "dockerfile": text, "args": _args, "target": text},
-    unsupported=unsupported_keys.BUILD,
+    others=keys.BUILD,
     expected="a folder or a mapping with context, dockerfile, args and target",
 )
 

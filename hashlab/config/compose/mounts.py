@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import unsupported_keys
-from hashlab.config.compose.scalars import boolean, container_path, file_mode, size
+from hashlab.config.compose import keys
+from hashlab.config.compose.scalars import boolean, container_path, file_mode, size, texts
 from hashlab.config.model import BindMount, TmpfsMount, VolumeMount
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -30,6 +30,13 @@ Mount = BindMount | VolumeMount | TmpfsMount
 
 # On a machine the lab's name is put in front; both together are the name of a folder.
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
+_PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
+_NO_EFFECT = frozenset(("z", "Z", "cached", "delegated", "consistent"))
+# Options that the engine passes on to mount(8).
+_TMPFS_OPTION = re.compile(
+    r"rw|ro|(no)?(exec|suid|dev|atime|diratime)|relatime|strictatime|r?private|r?shared|r?slave"
+    r"|(uid|gid|nr_inodes|nr_blocks)=\d{1,10}[kmg]?|size=\d{1,3}%|mpol=\S+|mode=[0-7]{1,4}"
+)
 _EXPECTED = "a mount such as ./site:/srv/site"
 
 
@@ -41,19 +48,16 @@ class FileReference(NamedTuple):
     mode: int
 
 
-def _not_created(node: Node, context: Context) -> bool:
-    if boolean(node, context):
-        message = "hashlab does not create the source of a bind mount"
-        raise Wrong(node.line, message, "Create it, and remove this key.")
-    return False
-
-
 BIND_KEYS = Table(
     noun="bind",
-    readers={"create_host_path": _not_created},
-    unsupported=unsupported_keys.MOUNT_BIND,
+    readers={
+        "create_host_path": boolean,
+        "propagation": one_of(*sorted(_PROPAGATIONS)),
+        "recursive": one_of("enabled", "disabled", "writable", "readonly"),
+    },
+    others=keys.MOUNT_BIND,
 )
-VOLUME_KEYS = Table(noun="volume", readers={}, unsupported=unsupported_keys.MOUNT_VOLUME)
+VOLUME_KEYS = Table(noun="volume", readers={"nocopy": boolean, "labels": texts, "subpath": text})
 TMPFS_KEYS = Table(noun="tmpfs", readers={"size": size, "mode": file_mode})
 
 
@@ -75,7 +79,7 @@ MOUNT_KEYS = Table(
         "volume": table(VOLUME_KEYS),
         "tmpfs": table(TMPFS_KEYS),
     },
-    unsupported=unsupported_keys.MOUNT,
+    others=keys.MOUNT,
     required=("type", "target"),
     expected=_EXPECTED,
 )
@@ -102,24 +106,29 @@ def _short(node: Node, context: Context) -> Mount:
         return VolumeMount("", _target(source, node, context))
     if len(rest) > 2 or (len(source) == 1 and rest[0].startswith("\\")):
         raise Wrong(node.line, f"'{node.value}' is not a valid mount", "Write ./site:/srv/site:ro.")
-    read_only = _read_only(rest[1], node.line) if len(rest) > 1 else False
-    target = _target(rest[0], node, context)
+    modes = _modes(rest[1], node.line, context) if len(rest) > 1 else frozenset()
+    target, read_only = _target(rest[0], node, context), "ro" in modes
     if _VOLUME_NAME.fullmatch(source):
-        return VolumeMount(source, target, read_only)
-    return BindMount(_bind_source(source, node.line, context), target, read_only)
+        return VolumeMount(source, target, read_only, nocopy="nocopy" in modes)
+    propagation = next(iter(modes & _PROPAGATIONS), "")
+    path = _bind_source(source, node.line, context)
+    return BindMount(path, target, read_only, propagation=propagation)
 
 
 def _target(written: str, node: Node, context: Context) -> str:
     return _mount_target(Node(written, node.line, raw=written), context)
 
 
-def _read_only(mode: str, line: int) -> bool:
-    modes = mode.split(",")
-    for each in modes:
-        if each not in ("ro", "rw"):
-            message = f"the mount mode '{each}' is not supported"
-            raise Wrong(line, message, "Write ro, rw or nothing.")
-    return "ro" in modes
+def _modes(written: str, line: int, context: Context) -> frozenset[str]:
+    modes = frozenset(filter(None, written.split(",")))
+    unknown = sorted(modes - {"ro", "rw", "nocopy"} - _PROPAGATIONS - _NO_EFFECT)
+    if unknown:
+        hint = "Write ro, rw or nothing."
+        raise Wrong(line, f"the mount mode '{unknown[0]}' is not supported", hint)
+    for mode in sorted(modes & _NO_EFFECT):
+        why = "machines do not use SELinux" if mode in "zZ" else "a machine reads its own disk"
+        context.report.note(line, f"the mount mode '{mode}' has no effect: {why}")
+    return modes
 
 
 def _bind_source(source: str, line: int, context: Context) -> Path:
@@ -138,6 +147,9 @@ def _bind_source(source: str, line: int, context: Context) -> Path:
     return path
 
 
+_OPTIONS = ("propagation", "recursive", "nocopy", "labels", "subpath")
+
+
 def _long(draft: Draft, line: int, context: Context) -> Mount:
     for other in ("bind", "volume", "tmpfs"):
         if draft.has(other) and other != draft.get("type"):
@@ -147,15 +159,17 @@ def _long(draft: Draft, line: int, context: Context) -> Mount:
     read_only = draft.get("read_only", False)
     if draft.get("type") == "tmpfs":
         return TmpfsMount(target, **draft.get("tmpfs", Draft()).pick("size", "mode"))
+    options = draft.get(draft.get("type"), Draft()).pick(*_OPTIONS)
     if draft.get("type") == "volume":
         if source and not _VOLUME_NAME.fullmatch(source):
             hint = "Write type: bind for a path, or the name of a volume."
             raise Wrong(draft.line_of("source"), f"'{source}' is not a valid volume name", hint)
-        return VolumeMount(source, target, read_only)
+        return VolumeMount(source, target, read_only, **options)
     if not source:
         raise Wrong(line, "a bind mount needs 'source'", "Write source: ./folder")
     path = source if source.startswith((".", "/", "~")) else f"./{source}"
-    return BindMount(_bind_source(path, draft.line_of("source"), context), target, read_only)
+    file = _bind_source(path, draft.line_of("source"), context)
+    return BindMount(file, target, read_only, **options)
 
 
 def tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
@@ -171,23 +185,28 @@ def _single_tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:
 
 def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
     path, _, written = text(node, context).partition(":")
-    options: dict[str, int] = {}
+    numbers: dict[str, int] = {}
+    others = []
     for option in filter(None, written.split(",")):
         name, _, value = option.partition("=")
         number = compose_bytes(value) if name == "size" else None
         if name == "mode" and re.fullmatch(r"[0-7]{1,4}", value):
             number = int(value, 8)
-        if number is None:
-            hint = "Write /run:size=64m,mode=1770 (mode is octal)."
+        if number is not None:
+            numbers[name] = number
+        elif _TMPFS_OPTION.fullmatch(option):
+            others.append(option)
+        else:
+            hint = "Write /run:size=64m,mode=1770,noexec (mode is octal)."
             raise Wrong(node.line, f"the tmpfs option '{option}' is not supported", hint)
-        options[name] = number
-    return At(TmpfsMount(_target(path, node, context), **options), node.line)
+    mount = TmpfsMount(_target(path, node, context), options=tuple(others), **numbers)
+    return At(mount, node.line)
 
 
 FILE_KEYS = Table(
     noun="a secret or config of a service",
     readers={"source": text, "target": text, "mode": file_mode},
-    unsupported=unsupported_keys.FILE_REFERENCE,
+    others=keys.FILE_REFERENCE,
     required=("source",),
     expected="a name, or a mapping with source, target and mode",
 )

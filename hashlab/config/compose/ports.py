@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
-from hashlab.config.compose import unsupported_keys
+from hashlab.config.compose import keys
 from hashlab.config.compose.scalars import integer
 from hashlab.config.model import Port
 from hashlab.config.nodes import Node
@@ -26,10 +26,11 @@ def _published(node: Node, context: Context) -> int | None:
 
 
 def _mode(node: Node, context: Context) -> str:
-    if node.value == "ingress":
-        hint = "Write host, or remove it: a port is published on the service's own machine."
-        raise Wrong(node.line, "'mode: ingress' is not supported", hint)
-    return one_of("host")(node, context)
+    mode = one_of("host", "ingress")(node, context)
+    if mode == "ingress":
+        message = "'mode: ingress' has no effect: a port is published on its service's own machine"
+        context.report.note(node.key_line, message)
+    return mode
 
 
 def _host_ip(value: str, line: int) -> str:
@@ -57,7 +58,7 @@ PORT_KEYS = Table(
         "host_ip": _address,
         "mode": _mode,
     },
-    unsupported=unsupported_keys.PORT,
+    others=keys.PORT,
     required=("target",),
     expected=_EXPECTED,
 )

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 from hashlab.config.artifacts import absolute
-from hashlab.config.compose import unsupported_keys
+from hashlab.config.compose import keys
 from hashlab.config.compose.engine_rules import check_time, memory, ulimit_name
 from hashlab.config.compose.scalars import (
     boolean,
@@ -55,21 +55,18 @@ HEALTHCHECK_KEYS = Table(
         "timeout": check_time,
         "retries": integer(low=0, high=2**31 - 1),
         "start_period": check_time,
+        "start_interval": check_time,
         "disable": boolean,
     },
-    unsupported=unsupported_keys.HEALTHCHECK,
 )
 
 
 def healthcheck(node: Node, context: Context) -> Healthcheck:
-    """Read a healthcheck. A disabled one has the test ("NONE",)."""
+    """Read a healthcheck. A disabled one has the test ("NONE",), whatever else it says."""
     draft = table(HEALTHCHECK_KEYS)(node, context)
-    if not draft.get("disable"):
-        return Healthcheck(**draft.pick("test", "interval", "timeout", "retries", "start_period"))
-    if draft.has("test"):
-        line = draft.line_of("disable")
-        raise Wrong(line, "the healthcheck has a test but is disabled", "Keep one of the two.")
-    return Healthcheck(test=("NONE",))
+    if draft.get("disable"):
+        return Healthcheck(test=("NONE",))
+    return Healthcheck(**draft.pick(*(key for key in HEALTHCHECK_KEYS.readers if key != "disable")))
 
 
 def _no_restart(node: Node, context: Context) -> bool:
@@ -131,17 +128,43 @@ def _replicas(node: Node, context: Context) -> int:
 
 LIMITS_KEYS = Table(
     noun="limits",
-    readers={"cpus": cpus, "memory": memory, "pids": integer(low=1)},
+    readers={"cpus": cpus, "memory": memory, "pids": integer(low=-1)},
 )
+RESERVATIONS_KEYS = Table(noun="reservations", readers={"memory": memory}, others=keys.RESERVATIONS)
 RESOURCES_KEYS = Table(
     noun="resources",
-    readers={"limits": table(LIMITS_KEYS)},
-    unsupported=unsupported_keys.RESOURCES,
+    readers={"limits": table(LIMITS_KEYS), "reservations": table(RESERVATIONS_KEYS)},
 )
+
+
+RESTART_POLICY_KEYS = Table(
+    noun="restart_policy",
+    readers={
+        "condition": one_of("none", "on-failure", "any", "always", "unless-stopped", "no"),
+        "max_attempts": integer(low=0, high=999_999),
+    },
+    others=keys.RESTART_POLICY,
+)
+_CONDITIONS = {"none": "no", "any": "always"}
+
+
+def _restart_policy(node: Node, context: Context) -> str:
+    """Read the restart policy of deploy; return it as ``restart`` would say it."""
+    draft = table(RESTART_POLICY_KEYS)(node, context)
+    condition: str = draft.get("condition", "no")  # as in docker compose, not as in Swarm
+    name, attempts = _CONDITIONS.get(condition, condition), draft.get("max_attempts", 0)
+    if attempts and name == "on-failure":
+        return f"{name}:{attempts}"
+    if attempts:
+        message = f"'max_attempts' has no effect with the condition '{condition}'"
+        context.report.note(draft.line_of("max_attempts"), message)
+    return name
+
+
 PLACEMENT_KEYS = Table(
     noun="placement",
     readers={"constraints": list_of(_constraint, "a list of constraints")},
-    unsupported=unsupported_keys.PLACEMENT,
+    others=keys.PLACEMENT,
 )
 DEPLOY_KEYS = Table(
     noun="deploy",
@@ -150,8 +173,9 @@ DEPLOY_KEYS = Table(
         "replicas": _replicas,
         "placement": table(PLACEMENT_KEYS),
         "resources": table(RESOURCES_KEYS),
+        "restart_policy": _restart_policy,
     },
-    unsupported=unsupported_keys.DEPLOY,
+    others=keys.DEPLOY,
 )
 
 _ACTIONS = {
@@ -185,7 +209,7 @@ WATCH_KEYS = Table(
         "target": container_path,
         "ignore": _ignore,
     },
-    unsupported=unsupported_keys.WATCH,
+    others=keys.WATCH,
     required=("path", "action"),
 )
 

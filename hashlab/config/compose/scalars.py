@@ -61,13 +61,13 @@ def boolean(node: Node, context: Context) -> bool:
 
 
 def cpus(node: Node, context: Context) -> float:
-    """Read a number of cores: 0.5 or "0.5"."""
+    """Read a number of cores: 0.5 or "0.5"; 0 sets no limit."""
     value = node.value
     if isinstance(value, str) and _DECIMAL.fullmatch(value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise mismatch(node, "a number of cores", 'Write "0.5".')
-    if not 0.01 <= value < 10_000:
+    if value != 0 and not 0.01 <= value < 10_000:  # 0 sets no limit
         raise Wrong(node.line, f"{value} is not a valid number of cores", "Write 0.01 or more.")
     return float(value)
 

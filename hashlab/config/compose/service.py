@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import engine_rules, mounts, running, unsupported_keys
+from hashlab.config.compose import engine_rules, keys, mounts, running
+from hashlab.config.compose import host_settings as host
 from hashlab.config.compose.environment import env_file, environment, merged
+from hashlab.config.compose.host_settings import unless_blank
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
-from hashlab.config.compose.scalars import boolean, command, duration, integer, texts
+from hashlab.config.compose.scalars import boolean, command, cpus, duration, integer, size, texts
 from hashlab.config.model import (
     BindMount,
     FileMount,
@@ -28,7 +30,9 @@ from hashlab.config.readers import (
     Table,
     list_of,
     matching,
+    strings,
     table,
+    text,
 )
 
 _profile = matching(
@@ -41,6 +45,19 @@ _hostname = matching(
     "'{value}' is not a valid host name",
     "Use letters, digits and '-'.",
 )
+
+_engine_name = matching(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]+",
+    "'{value}' is not a valid name of a container",
+    "Use letters, digits, '_', '.' and '-', at least 2 characters.",
+)
+
+
+def _container_name(node: Node, context: Context) -> str:
+    name = _engine_name(node, context)
+    message = "hashlab names containers; 'container_name' is a further name of the service"
+    context.report.note(node.key_line, message)
+    return name
 
 
 def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
@@ -70,12 +87,12 @@ SERVICE_KEYS = Table(
         "depends_on": running.depends_on,
         "deploy": table(running.DEPLOY_KEYS),
         "develop": table(running.DEVELOP_KEYS),
-        "restart": running.restart,
-        "user": engine_rules.user,
-        "working_dir": engine_rules.working_dir,
+        "restart": unless_blank(running.restart),
+        "user": unless_blank(engine_rules.user),
+        "working_dir": unless_blank(engine_rules.working_dir),
         "labels": _labels,
         "init": boolean,
-        "stop_signal": engine_rules.stop_signal,
+        "stop_signal": unless_blank(engine_rules.stop_signal),
         "stop_grace_period": duration,
         "cap_add": engine_rules.capabilities,
         "cap_drop": engine_rules.capabilities,
@@ -85,17 +102,56 @@ SERVICE_KEYS = Table(
         "ulimits": running.ulimits,
         "sysctls": engine_rules.sysctls,
         "extra_hosts": running.extra_hosts,
-        "hostname": _hostname,
+        "hostname": unless_blank(_hostname),
         "profiles": list_of(_profile, "a list of profiles"),
+        "annotations": texts,
+        "blkio_config": host.block_io,
+        "cgroup": unless_blank(host.namespace("host", "private")),
+        "cgroup_parent": unless_blank(text),
+        "container_name": unless_blank(_container_name),
+        "cpu_period": integer(low=0),
+        "cpu_quota": integer(low=-1),
+        "cpu_shares": integer(low=0),
+        "cpus": cpus,
+        "cpuset": unless_blank(host.cpuset),
+        "device_cgroup_rules": strings,
+        "devices": host.devices,
+        "dns": host.dns,
+        "dns_opt": strings,
+        "dns_search": host.dns_search,
+        "domainname": unless_blank(_hostname),
+        "group_add": host.groups,
+        "ipc": unless_blank(host.namespace("host", "private", "shareable", "none")),
+        "mem_limit": engine_rules.memory,
+        "mem_reservation": engine_rules.memory,
+        "mem_swappiness": integer(low=0, high=100),
+        "memswap_limit": host.swap_limit,
+        "oom_kill_disable": boolean,
+        "oom_score_adj": integer(low=-1000, high=1000),
+        "pid": unless_blank(host.namespace("host")),
+        "platform": host.platform,
+        "privileged": boolean,
+        "runtime": unless_blank(host.runtime),
+        "scale": integer(low=1, high=100),
+        "shm_size": size,
+        "stdin_open": boolean,
+        "tty": boolean,
+        "userns_mode": unless_blank(host.namespace("host")),
+        "uts": unless_blank(host.namespace("host")),
     },
-    unsupported=unsupported_keys.SERVICE,
+    others=keys.SERVICE,
     expected="a mapping with image or build",
 )
 
 _AS_THEY_ARE = (
-    "build", "command", "entrypoint", "expose", "healthcheck", "restart", "user", "working_dir",
+    "build", "command", "entrypoint", "expose", "healthcheck", "user", "working_dir",
     "labels", "init", "stop_signal", "stop_grace_period", "cap_add", "cap_drop", "read_only",
-    "security_opt", "ulimits", "sysctls", "extra_hosts", "hostname",
+    "security_opt", "ulimits", "sysctls", "extra_hosts", "hostname", "tty", "stdin_open",
+    "privileged", "annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_period",
+    "cpu_quota", "cpu_shares", "cpuset", "device_cgroup_rules", "devices", "dns", "dns_opt",
+    "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
+    "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "runtime", "shm_size",
+    "userns_mode", "uts",
 )  # fmt: skip
 
 
@@ -116,9 +172,34 @@ def constraints(draft: Draft) -> tuple[At[str], ...]:
     return tuple(placement.get("constraints", ()))
 
 
+# Keys of version 2 and the keys of deploy that say the same.
+OLD_KEYS = {
+    "scale": "replicas",
+    "cpus": "resources.limits.cpus",
+    "mem_limit": "resources.limits.memory",
+    "pids_limit": "resources.limits.pids",
+    "mem_reservation": "resources.reservations.memory",
+}
+
+
+def under_deploy(draft: Draft, path: str) -> Any:
+    """Return the value of a key below deploy such as resources.limits.cpus; None if not set."""
+    *parents, key = path.split(".")
+    mapping: Draft = draft.get("deploy", Draft())
+    for parent in parents:
+        mapping = mapping.get(parent, Draft())
+    return mapping.get(key)
+
+
+def either_form(draft: Draft, key: str) -> Any:
+    """Return the value of one of OLD_KEYS or of its new form; None if neither is set."""
+    new = under_deploy(draft, OLD_KEYS[key])
+    return draft.get(key) if new is None else new
+
+
 def replicas(draft: Draft) -> int:
     """Return how many containers a service has."""
-    return int(draft.get("deploy", Draft()).get("replicas", 1))
+    return int(either_form(draft, "scale") or 1)
 
 
 def is_active(draft: Draft, profiles: frozenset[str]) -> bool:
@@ -151,24 +232,23 @@ def service_of(
         ),
         replicas=replicas(draft),
         limits=_limits(draft),
+        mem_reservation=either_form(draft, "mem_reservation") or 0,
+        restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
+        aliases=tuple(filter(None, [draft.get("container_name")])),
         watch=tuple(entry.value for entry in watches(draft)),
         **_mounts(draft),
         **draft.pick(*_AS_THEY_ARE),
     )
 
 
-def limits(draft: Draft) -> Draft:
-    """Return deploy.resources.limits of a service; empty if it has none."""
-    limits: Draft = draft.get("deploy", Draft()).get("resources", Draft()).get("limits", Draft())
-    return limits
-
-
 def _limits(draft: Draft) -> Limits:
-    values = limits(draft).pick("cpus", "memory", "pids")
-    pids = draft.get("pids_limit", 0)
-    if pids > 0:  # Compose: 0 and -1 set no limit
-        values.setdefault("pids", pids)
-    return Limits(**values)
+    """Return the limits of a service. 0 sets no limit, nor does -1 for processes."""
+    pids = either_form(draft, "pids_limit") or 0
+    return Limits(
+        cpus=either_form(draft, "cpus") or None,
+        memory=either_form(draft, "mem_limit") or None,
+        pids=pids if pids > 0 else None,
+    )
 
 
 def _mounts(draft: Draft) -> dict[str, Any]:

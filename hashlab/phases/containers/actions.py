@@ -11,7 +11,7 @@ from typing import Literal
 from hashlab.config.model import Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containers.body import BUILD_LABEL, container_body
+from hashlab.phases.containers.body import BUILD_LABEL, container_body, names
 from hashlab.phases.containers.completion import is_done
 from hashlab.phases.containers.reload import (
     after_swap,
@@ -189,7 +189,7 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
     if network not in old.networks:
         if old.networks:
             engine.disconnect(world.lab.overlay, old.id)
-        engine.connect(world.lab.overlay, old.id, aliases=[job.service.name])
+        engine.connect(world.lab.overlay, old.id, aliases=names(job.service))
     if start:
         job.step.detail("starting")
         world.facts.containers.started.add(old.id)

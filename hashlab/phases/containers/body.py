@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hashlab.config.model import Healthcheck, Lab, Service
+from hashlab.config.model import (
+    BindMount,
+    BlockIo,
+    Device,
+    Healthcheck,
+    Lab,
+    Service,
+    VolumeMount,
+)
 from hashlab.phases.upload.laptop import remote_path, secret_path
 from hashlab.protocols import LAB_LABEL
 
@@ -42,7 +50,7 @@ def container_body(
             **{f"{port.target}/{port.protocol}": {} for port in service.ports},
         },
         "HostConfig": _host_config(lab, service),
-        "NetworkingConfig": {"EndpointsConfig": {lab.overlay: {"Aliases": [service.name]}}},
+        "NetworkingConfig": {"EndpointsConfig": {lab.overlay: {"Aliases": names(service)}}},
     }
     optional = {
         "Cmd": list(service.command) if service.command is not None else None,
@@ -50,11 +58,54 @@ def container_body(
         "User": service.user or None,
         "WorkingDir": service.working_dir or None,
         "Hostname": service.hostname or None,
+        "Domainname": service.domainname or None,
+        "Tty": service.tty or None,
+        "OpenStdin": service.stdin_open or None,
         "StopSignal": service.stop_signal or None,
         "StopTimeout": _whole(service.stop_grace_period),
         "Healthcheck": _healthcheck(service.healthcheck, time_factor),
     }
     return {**body, **_set(optional)}
+
+
+def names(service: Service) -> list[str]:
+    """Return the names under which other services find this one."""
+    return list(dict.fromkeys([service.name, *service.aliases]))
+
+
+# Fields of a service that the engine takes as they are, under its own names.
+_HOST_FIELDS = {
+    "annotations": "Annotations",
+    "cgroup": "CgroupnsMode",
+    "cgroup_parent": "CgroupParent",
+    "cpu_period": "CpuPeriod",
+    "cpu_quota": "CpuQuota",
+    "cpu_shares": "CpuShares",
+    "cpuset": "CpusetCpus",
+    "device_cgroup_rules": "DeviceCgroupRules",
+    "dns": "Dns",
+    "dns_opt": "DnsOptions",
+    "dns_search": "DnsSearch",
+    "group_add": "GroupAdd",
+    "ipc": "IpcMode",
+    "mem_reservation": "MemoryReservation",
+    "memswap_limit": "MemorySwap",
+    "oom_kill_disable": "OomKillDisable",
+    "oom_score_adj": "OomScoreAdj",
+    "pid": "PidMode",
+    "privileged": "Privileged",
+    "runtime": "Runtime",
+    "shm_size": "ShmSize",
+    "userns_mode": "UsernsMode",
+    "uts": "UTSMode",
+}
+_BLOCK_IO_FIELDS = {
+    "weight_device": ("BlkioWeightDevice", "Weight"),
+    "device_read_bps": ("BlkioDeviceReadBps", "Rate"),
+    "device_read_iops": ("BlkioDeviceReadIOps", "Rate"),
+    "device_write_bps": ("BlkioDeviceWriteBps", "Rate"),
+    "device_write_iops": ("BlkioDeviceWriteIOps", "Rate"),
+}
 
 
 def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
@@ -72,45 +123,115 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
         "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in service.ulimits]
         or None,
         "ReadonlyRootfs": service.read_only or None,
+        "MemorySwappiness": service.mem_swappiness,
+        "Devices": [_device(device) for device in service.devices] or None,
+        "Tmpfs": _tmpfs_options(service) or None,
     }
+    as_they_are = {name: getattr(service, field) for field, name in _HOST_FIELDS.items()}
     return {
         "NetworkMode": lab.overlay,
         "Mounts": _mounts(lab, service),
         "PortBindings": _port_bindings(service),
         "RestartPolicy": _restart_policy(service.restart),
+        **{name: _plain(value) for name, value in as_they_are.items() if value},
+        **_block_io(service.blkio_config),
         **_set(optional),
     }
 
 
+def _plain(value: Any) -> Any:
+    """Return pairs as a mapping, other tuples as a list, and any other value as it is."""
+    if not isinstance(value, tuple):
+        return value
+    return dict(value) if isinstance(value[0], tuple) else list(value)
+
+
+def _device(device: Device) -> dict[str, str]:
+    return {
+        "PathOnHost": device.source,
+        "PathInContainer": device.target,
+        "CgroupPermissions": device.permissions,
+    }
+
+
+def _block_io(block_io: BlockIo | None) -> dict[str, Any]:
+    if block_io is None:
+        return {}
+    limits = {
+        name: [{"Path": path, number: value} for path, value in getattr(block_io, field)]
+        for field, (name, number) in _BLOCK_IO_FIELDS.items()
+        if getattr(block_io, field)
+    }
+    return {"BlkioWeight": block_io.weight, **limits}
+
+
+def _tmpfs_options(service: Service) -> dict[str, str]:
+    """Return the tmpfs mounts with options that only the engine's short form has."""
+    return {
+        tmpfs.target: ",".join(
+            [
+                *tmpfs.options,
+                *([f"size={tmpfs.size}"] if tmpfs.size is not None else []),
+                *([f"mode={tmpfs.mode:o}"] if tmpfs.mode is not None else []),
+            ]
+        )
+        for tmpfs in service.tmpfs
+        if tmpfs.options
+    }
+
+
 def _mounts(lab: Lab, service: Service) -> list[dict[str, Any]]:
-    mounts: list[dict[str, Any]] = [
-        {
-            "Type": "bind",
-            "Source": remote_path(lab, bind.source),
-            "Target": bind.target,
-            "ReadOnly": bind.read_only,
-        }
-        for bind in service.binds
+    return [
+        *(_bind(lab, bind) for bind in service.binds),
+        *(_volume(lab, volume) for volume in service.volumes),
+        *(
+            {"Type": "bind", "Source": secret_path(lab, file), "Target": file.target}
+            | {"ReadOnly": True}
+            for file in service.files
+        ),
+        *(
+            {
+                "Type": "tmpfs",
+                "Target": tmpfs.target,
+                "TmpfsOptions": _set({"SizeBytes": tmpfs.size, "Mode": tmpfs.mode}),
+            }
+            for tmpfs in service.tmpfs
+            if not tmpfs.options
+        ),
     ]
-    for volume in service.volumes:
-        mount = {"Type": "volume", "Target": volume.target, "ReadOnly": volume.read_only}
-        if volume.volume:
-            mount["Source"] = f"{lab.name}_{volume.volume}"
-            mount["VolumeOptions"] = {"Labels": {LAB_LABEL: lab.id}}
-        mounts.append(mount)
-    mounts += [
-        {
-            "Type": "bind",
-            "Source": secret_path(lab, file),
-            "Target": file.target,
-            "ReadOnly": True,
-        }
-        for file in service.files
-    ]
-    for tmpfs in service.tmpfs:
-        options = _set({"SizeBytes": tmpfs.size, "Mode": tmpfs.mode})
-        mounts.append({"Type": "tmpfs", "Target": tmpfs.target, "TmpfsOptions": options})
-    return mounts
+
+
+_RECURSIVE = {
+    "disabled": {"NonRecursive": True},
+    "writable": {"ReadOnlyNonRecursive": True},
+    "readonly": {"ReadOnlyForceRecursive": True},
+}
+
+
+def _bind(lab: Lab, bind: BindMount) -> dict[str, Any]:
+    mount = {
+        "Type": "bind",
+        "Source": remote_path(lab, bind.source),
+        "Target": bind.target,
+        "ReadOnly": bind.read_only,
+    }
+    options: dict[str, Any] = {**_RECURSIVE.get(bind.recursive, {})}
+    if bind.propagation:
+        options["Propagation"] = bind.propagation
+    return {**mount, "BindOptions": options} if options else mount
+
+
+def _volume(lab: Lab, volume: VolumeMount) -> dict[str, Any]:
+    mount = {"Type": "volume", "Target": volume.target, "ReadOnly": volume.read_only}
+    options: dict[str, Any] = {}
+    if volume.volume:
+        mount["Source"] = f"{lab.name}_{volume.volume}"
+        options["Labels"] = {**dict(volume.labels), LAB_LABEL: lab.id}
+    if volume.nocopy:
+        options["NoCopy"] = True
+    if volume.subpath:
+        options["Subpath"] = volume.subpath
+    return {**mount, "VolumeOptions": options} if options else mount
 
 
 def _port_bindings(service: Service) -> dict[str, list[dict[str, str]]]:
@@ -143,6 +264,7 @@ def _healthcheck(check: Healthcheck | None, time_factor: float) -> dict[str, Any
             "Interval": scaled(check.interval),
             "Timeout": scaled(check.timeout),
             "StartPeriod": scaled(check.start_period),
+            "StartInterval": scaled(check.start_interval),
             "Retries": check.retries,
         }
     )

@@ -1,0 +1,143 @@
+"""The keys of Compose that hashlab does not act on: each is noted or refused, with the reason.
+
+A key of a mapping is either among the readers of its Table, and acts, or it is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from hashlab.config.readers import Noted, Refused
+
+Keys: TypeAlias = Mapping[str, Noted | Refused]
+
+_REMOVE = "Remove it."
+_WINDOWS = "It exists on Windows only; remove it."
+_BUILDKIT = "Images are built without BuildKit; remove it."
+_ONE_NETWORK = Refused("Every service is on one network of the lab already; remove it.")
+_BY_NAME = Refused("Services find each other by name already; remove it.")
+_SWARM_ONLY = Noted("it speaks of Docker Swarm's own services")
+_METADATA = Noted("nothing on the machines reads it")
+_BOX_HOLDS_IMAGES = "images are pulled and built for the box; hashlab init-box renews them"
+_BUILD_CACHE = Noted("hashlab builds with the cache of the laptop's engine")
+_ATTESTATION = Noted("the image goes to the lab's machines, which ask for no attestation")
+_MODEL = Refused("Machines have no Docker Model Runner; remove it, or run the model as a service.")
+_EXTERNAL = Refused("A secret or config comes from file, environment or content.")
+_SWARM_DRIVER = Refused("Docker Swarm's managers alone have such drivers; remove it.")
+
+TOP: Keys = {
+    "include": Refused("Write the services into this file."),
+    "models": _MODEL,
+    "networks": _ONE_NETWORK,
+}
+
+SERVICE: Keys = {
+    "attach": Noted("hashlab does not print the output of containers", default=(True,)),
+    "cpu_count": Noted("engines on Linux do not have it"),
+    "cpu_percent": Noted("engines on Linux do not have it"),
+    "cpu_rt_period": Refused("The machines' kernel has no real-time groups; remove it."),
+    "cpu_rt_runtime": Refused("The machines' kernel has no real-time groups; remove it."),
+    "credential_spec": Refused(_WINDOWS),
+    "extends": Refused("Use a YAML anchor and '<<: *anchor'."),
+    "external_links": _BY_NAME,
+    "gpus": Refused("Machines have no GPU; remove it."),
+    "isolation": Refused(_WINDOWS, default=("default",)),
+    "label_file": Refused("Use labels."),
+    "links": _BY_NAME,
+    "logging": Noted("hashlab reads the engine's own log"),
+    "mac_address": Refused(_REMOVE),
+    "models": _MODEL,
+    "network_mode": Refused(_ONE_NETWORK.hint, default=("bridge",)),
+    "networks": _ONE_NETWORK,
+    "post_start": Refused("Put it into the entrypoint of the image."),
+    "pre_stop": Refused("Use stop_signal and stop_grace_period."),
+    "provider": Refused("A provider runs on the laptop; start it yourself and remove the service."),
+    "pull_policy": Noted(_BOX_HOLDS_IMAGES, default=("missing", "if_not_present", "build")),
+    "pull_refresh_after": Noted(_BOX_HOLDS_IMAGES),
+    "volumes_from": Refused("Write the same volumes in both services."),
+    "storage_opt": Noted("the machines' file systems have no quotas"),
+    "use_api_socket": Refused("It hands out the laptop's logins; mount /var/run/docker.sock."),
+}
+
+BUILD: Keys = {
+    "additional_contexts": Refused("Use one context that holds everything."),
+    "cache_from": _BUILD_CACHE,
+    "cache_to": _BUILD_CACHE,
+    "dockerfile_inline": Refused("Write a Dockerfile and name it with 'dockerfile'."),
+    "extra_hosts": Refused(_REMOVE),
+    "labels": Refused("Write LABEL in the Dockerfile."),
+    "network": Refused(_REMOVE),
+    "platforms": Noted("images are built for the laptop's own platform"),
+    "shm_size": Refused(_REMOVE),
+    "ulimits": Refused(_REMOVE),
+    "entitlements": Refused(_BUILDKIT),
+    "isolation": Refused(_WINDOWS, default=("default",)),
+    "no_cache": Noted("hashlab builds an image when its inputs changed"),
+    "privileged": Refused(_BUILDKIT),
+    "provenance": _ATTESTATION,
+    "pull": Noted("the base image is pulled when the laptop's engine lacks it"),
+    "sbom": _ATTESTATION,
+    "secrets": Refused(_BUILDKIT),
+    "ssh": Refused(_BUILDKIT),
+    "tags": Noted("the lab needs only the name of 'image'"),
+}
+
+DEPLOY: Keys = {
+    "endpoint_mode": Noted("a name resolves to the addresses of its containers"),
+    "labels": _SWARM_ONLY,
+    "rollback_config": Noted("hashlab replaces replicas one after another"),
+    "update_config": Noted("hashlab replaces replicas one after another"),
+}
+PLACEMENT: Keys = {
+    "max_replicas_per_node": Noted("all replicas run on the service's one machine"),
+    "preferences": Noted("hashlab spreads services over the machines by itself"),
+}
+RESERVATIONS: Keys = {
+    "cpus": Noted("a machine does not set cores aside"),
+    "devices": Refused("Machines have no GPU or other such device; remove it."),
+    "generic_resources": Noted("a machine does not set resources aside"),
+}
+RESTART_POLICY: Keys = {
+    "delay": Noted("the engine itself chooses the time between restarts"),
+    "window": Noted("the engine itself decides when a restart succeeded"),
+}
+WATCH: Keys = {
+    "exec": Refused("Use action: sync+restart."),
+    "include": Refused("Name the folder in 'path', and the exceptions in 'ignore'."),
+    "initial_sync": Noted("files of a bind mount are always uploaded first"),
+}
+PORT: Keys = {"app_protocol": _METADATA, "name": _METADATA}
+MOUNT: Keys = {
+    "consistency": Noted("a machine reads its own disk, so its view is consistent"),
+    "image": Refused("Use a volume or a folder."),
+}
+MOUNT_BIND: Keys = {"selinux": Noted("the machines do not use SELinux")}
+_DISK = Refused("A volume is a folder on the disk of its machine; remove it.")
+VOLUME: Keys = {
+    "driver_opts": _DISK,
+    "external": _DISK,
+    "labels": _METADATA,
+    "name": Refused("A volume has the name of its key; remove it."),
+}
+_OWNER = Refused("The file belongs to root; set its readers by 'mode'.")
+FILE_REFERENCE: Keys = {"gid": _OWNER, "uid": _OWNER}
+SECRET: Keys = {
+    "environment": Refused(
+        "Use file: ./.hashlab/secrets/NAME, and [secrets] generate in hashlab.toml."
+    ),
+    "driver": _SWARM_DRIVER,
+    "driver_opts": _SWARM_DRIVER,
+    "external": _EXTERNAL,
+    "labels": _METADATA,
+    "name": _METADATA,
+    "template_driver": _SWARM_DRIVER,
+}
+CONFIG: Keys = {
+    "content": Refused("Write it into a file, and name that with 'file'."),
+    "environment": Refused("Write it into a file, and name that with 'file'."),
+    "external": _EXTERNAL,
+    "labels": _METADATA,
+    "name": _METADATA,
+    "template_driver": _SWARM_DRIVER,
+}
