@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
-from hashlab.config.compose.service import constraints, image_name
+from hashlab.config.compose.service import image_name
 from hashlab.config.machines import forwarded_ports
 from hashlab.config.model import Port
-from hashlab.config.readers import At, Draft
+from hashlab.config.placement import candidates, labels_of
+from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
 
 _EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
@@ -177,8 +178,8 @@ def check_forwarded_guests(
     if any(service.flawed("ports") for service in services.values()):
         return
     for name, service in services.items():
-        machines = [places[name]] if name in places else [at.value for at in constraints(service)]
-        for machine in machines or toml.get("machines", {}):
+        machines = [places[name]] if name in places else candidates(service, labels_of(toml))
+        for machine in machines:
             address = toml.get("machines", {}).get(machine, Draft()).get("address")
             ports = (at.value for at in service.get("ports", ()))
             numbers = {port.published for port in ports if _reachable(port, address)}
@@ -195,20 +196,3 @@ def check_forwarded_guests(
 def _reachable(port: Port, address: IPv4Address | None) -> bool:
     everywhere = port.host_ip in _EVERYWHERE or port.host_ip == str(address)
     return port.published is not None and port.protocol == "tcp" and everywhere
-
-
-def shared_volumes(active: Mapping[str, Draft], places: Mapping[str, str], report: Report) -> None:
-    """Note volumes that services on several machines name. They are not shared: each machine has a
-    volume of its own.
-    """
-    users: dict[str, dict[str, At[str]]] = {}
-    for name, service in active.items():
-        for mount, line in service.get("volumes", ()):
-            volume = getattr(mount, "volume", "")
-            if volume and name in places:
-                users.setdefault(volume, {}).setdefault(places[name], At(name, line))
-    for volume, machines in users.items():
-        if len(machines) > 1:
-            where = " and ".join(machines)
-            last = list(machines.values())[-1]
-            report.note(last.line, f"volume '{volume}' is not shared: {where} have one each")

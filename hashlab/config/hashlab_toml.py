@@ -232,6 +232,14 @@ _BOX_KEYS = Table(
     expected="a table",
     language="toml",
 )
+
+
+def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read labels of a machine, which constraints of services name as node.labels.NAME."""
+    labels = entries_of(node, 'a table such as { disk = "ssd" }')
+    return tuple((name, text(child, context)) for name, child in labels.items())
+
+
 _MACHINE_KEYS = Table(
     noun="a machine",
     readers={
@@ -239,6 +247,7 @@ _MACHINE_KEYS = Table(
         "memory": _memory,
         "cpus": _cpus,
         "forwarded_ports": list_of(_forwarded_port, "a list of forwarded ports"),
+        "labels": _labels,
     },
     required=("address",),
     expected="a table",
@@ -256,6 +265,14 @@ def _boolean(node: Node, context: Context) -> bool:
     if not isinstance(node.value, bool):
         raise mismatch(node, "true or false", "Write true or false, without quotes.")
     return node.value
+
+
+_VOLUME_KEYS = Table(
+    noun="a volume",
+    readers={"split": _boolean},
+    expected="a table",
+    language="toml",
+)
 
 
 _BUILDER_KEYS = Table(
@@ -323,6 +340,7 @@ _TOP_KEYS = Table(
         "box": table(_BOX_KEYS),
         "machines": _machines,
         "secrets": table(_SECRETS_KEYS),
+        "volumes": mapping_of(text, table(_VOLUME_KEYS), "tables, one for each volume"),
         "builders": _tables("a builder", _BUILDER_KEYS),
         "artifacts": _tables("an artifact", _ARTIFACT_KEYS),
         "reload": mapping_of(text, table(_RELOAD_KEYS), "tables, one for each service"),

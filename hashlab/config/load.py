@@ -25,21 +25,20 @@ from hashlab.config.checks_lab import (
     check_forwarded_guests,
     check_images,
     check_published_ports,
-    shared_volumes,
 )
 from hashlab.config.checks_service import check_service
 from hashlab.config.compose.file import note_unused, read_compose
-from hashlab.config.compose.service import image_name, is_active, service_of
+from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
 from hashlab.config.dotenv import read_dotenv
 from hashlab.config.hashlab_toml import DEFAULT_COMPOSE, read_hashlab_toml
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
-from hashlab.config.placement import check_placement, place
+from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
 from hashlab.config.readers import Context, Draft
 from hashlab.config.reloads import check_reloads, reloads_of
-from hashlab.config.report import Report, Wrong
+from hashlab.config.report import Report, Wrong, suggestion
 from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.config.yaml_nodes import read_yaml
@@ -227,18 +226,28 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     for name, service in services.items():
         check_service(name, service, files.draft, report)
     check_dependencies(services, active, report)
-    machines = list((toml or Draft()).get("machines", {}))
+    machines = labels_of(toml or Draft())
     if toml is None or not machines:
         return
     lab = toml.get("lab", Draft()).get("name", "lab")
     note_unused(files.draft, lab, report)
     check_images(services, lab, report)
-    check_placement(services, machines, report)
-    places = place(active, machines)
+    split = split_volumes(toml)
+    check_placement(services, machines, split, report)
+    _check_split(toml, files)
+    places = place(active, machines, split)
     check_published_ports(toml, active, places, report)
     check_forwarded_guests(toml, services, places, report.for_file(FILE))
     check_reloads(toml, services, files.folder, report.for_file(FILE))
-    shared_volumes(active, places, report)
+
+
+def _check_split(toml: Draft, files: _ComposeFile) -> None:
+    """Report volumes of hashlab.toml that the Compose file does not declare."""
+    declared, report = files.draft.get("volumes", {}), files.report.for_file(FILE)
+    for name, volume in toml.get("volumes", {}).items():
+        if name not in declared:
+            hint = suggestion(name, list(declared), otherwise="Remove it.")
+            report.add(volume.line, f"unknown volume '{name}'", hint)
 
 
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
@@ -251,7 +260,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         provider=provider,
         subnet=subnet_of(toml),
         machines=machines,
-        services=_services(name, [machine.name for machine in machines], files),
+        services=_services(name, toml, files),
         images=_images(name, files.services),
         box=box_of(toml),
         builders=builders_of(toml),
@@ -285,23 +294,30 @@ def _declared(files: _ComposeFile) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
-def _services(lab: str, machines: list[str], files: _ComposeFile) -> tuple[Service, ...]:
-    places = place(files.active, machines)
+def _services(lab: str, toml: Draft, files: _ComposeFile) -> tuple[Service, ...]:
+    machines = labels_of(toml)
+    places = place(files.active, machines, split_volumes(toml))
     sources = {
         kind: {name: each.get("file") for name, each in files.draft.get(kind, {}).items()}
         for kind in ("secrets", "configs")
     }
-    return tuple(
+    services = tuple(
         service_of(
             name,
             draft,
             lab=lab,
-            machine=places[name],
+            machine=places.get(name, ""),
             active=frozenset(files.active),
             files=sources,
         )
         for name, draft in files.active.items()
     )
+    everywhere = {
+        name: candidates(draft, machines)
+        for name, draft in files.active.items()
+        if is_global(draft)
+    }
+    return spread(services, everywhere)
 
 
 def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:

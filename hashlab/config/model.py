@@ -150,13 +150,33 @@ class Port:
 
 @dataclass(frozen=True)
 class BindMount:
-    """A file or folder of the laptop (``source``, absolute) that is uploaded and mounted."""
+    """A file or folder of the laptop (``source``, absolute) that is uploaded and mounted.
+
+    Without ``upload`` the folder is on the machine only: containers write it, and hashlab does not.
+    With ``create`` the engine makes a folder that is missing there.
+    """
 
     source: Path
     target: str
     read_only: bool = False
     propagation: str = ""
     recursive: str = ""
+    upload: bool = True
+    create: bool = False
+
+
+@dataclass(frozen=True)
+class MachineMount:
+    """A file or folder of the machine itself (``source``, absolute), such as /etc/localtime. With
+    ``create`` the engine makes a missing one.
+    """
+
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = ""
+    recursive: str = ""
+    create: bool = True
 
 
 @dataclass(frozen=True)
@@ -296,6 +316,7 @@ class Service:
     ports: tuple[Port, ...] = ()
     expose: tuple[str, ...] = ()
     binds: tuple[BindMount, ...] = ()
+    machine_mounts: tuple[MachineMount, ...] = ()
     volumes: tuple[VolumeMount, ...] = ()
     tmpfs: tuple[TmpfsMount, ...] = ()
     files: tuple[FileMount, ...] = ()

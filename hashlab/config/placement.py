@@ -2,43 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from hashlab.config.compose.service import constraints
-from hashlab.config.readers import Draft
+from hashlab.config.compose.service import conditions, is_global
+from hashlab.config.model import VolumeMount
+from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
 
+Labels = Mapping[str, Mapping[str, str]]
 
-def check_placement(services: Mapping[str, Draft], machines: Sequence[str], report: Report) -> None:
-    """Report constraints that name an unknown machine, or more than one."""
+
+def labels_of(toml: Draft) -> Labels:
+    """Return the labels of each machine of hashlab.toml, in its order."""
+    machines: dict[str, Draft] = toml.get("machines", {})
+    return {name: dict(machine.get("labels", ())) for name, machine in machines.items()}
+
+
+def split_volumes(toml: Draft) -> frozenset[str]:
+    """Return the volumes that hashlab.toml lets each machine have one of."""
+    volumes: dict[str, Draft] = toml.get("volumes", {})
+    return frozenset(name for name, volume in volumes.items() if volume.get("split"))
+
+
+def candidates(service: Draft, machines: Labels) -> list[str]:
+    """Return the machines that satisfy the constraints of a service. A constraint on a label that
+    no machine has does not count.
+    """
+    left = list(machines)
+    for condition in conditions(service):
+        key, equal, wanted = condition.value
+        if key is None:
+            left = [name for name in left if (name == wanted) is equal]
+        elif any(key in labels for labels in machines.values()):
+            left = [name for name in left if (machines[name].get(key) == wanted) is equal]
+    return left
+
+
+def ties(services: Mapping[str, Draft], split: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield pairs of services that must be on one machine, and the volume that they share."""
+    users: dict[str, str] = {}
     for name, service in services.items():
-        wanted = constraints(service)
-        for machine, line in wanted:
-            if machine not in machines:
-                known = f"The machines of hashlab.toml are: {', '.join(machines)}."
-                hint = suggestion(machine, list(machines), otherwise=known)
-                report.add(line, f"unknown machine '{machine}'", hint)
-        if len({machine for machine, _ in wanted}) > 1:
-            message = f"service '{name}' cannot be on {' and '.join(at.value for at in wanted)}"
-            report.add(wanted[-1].line, message, "Keep one constraint.")
+        if is_global(service):
+            continue
+        for mount, _ in service.get("volumes", ()):
+            if isinstance(mount, VolumeMount) and mount.volume and mount.volume not in split:
+                first = users.setdefault(mount.volume, name)
+                if first != name:
+                    yield first, name, mount.volume
 
 
-def place(services: Mapping[str, Draft], machines: Sequence[str]) -> dict[str, str]:
-    """Return the machine of each service, in the order of ``services``.
+def bonds(services: Mapping[str, Draft], split: frozenset[str]) -> dict[str, list[str]]:
+    """Return, for each service, the services that must be on its machine, itself included."""
+    groups = {name: [name] for name in services}
+    for first, name, _ in ties(services, split):
+        if groups[first] is not groups[name]:
+            together = groups[first] + groups[name]
+            groups.update(dict.fromkeys(together, together))
+    return groups
 
-    Services with a constraint are placed first. Each other service, in the order of the file, goes
-    to the machine with the fewest services, the first of them in a tie. The same files always give
-    the same placement.
+
+def check_placement(
+    services: Mapping[str, Draft], machines: Labels, split: frozenset[str], report: Report
+) -> None:
+    """Report constraints that no machine satisfies, alone or for services of one machine."""
+    for name, service in services.items():
+        for condition in conditions(service):
+            _check_condition(condition, machines, report)
+        if not candidates(service, machines) and all(
+            _is_known(condition, machines) for condition in conditions(service)
+        ):
+            wanted = conditions(service)[-1].line
+            message = f"no machine satisfies all constraints of service '{name}'"
+            report.add(wanted, message, "Remove one of the constraints.")
+    groups = bonds(services, split)
+    for first, name, volume in ties(services, split):
+        if _common(groups[name], services, machines) or not all(
+            candidates(services[each], machines) for each in groups[name]
+        ):
+            continue
+        line = next(iter(conditions(services[name]) or conditions(services[first])))[1]
+        message = f"services '{first}' and '{name}' share the volume '{volume}', but not a machine"
+        hint = (
+            "Give both the same constraint, or let each machine have a volume of its own: "
+            f"[volumes.{volume}] split = true in hashlab.toml."
+        )
+        report.add(line, message, hint)
+
+
+def _is_known(condition: At[tuple[str | None, bool, str]], machines: Labels) -> bool:
+    key, _, wanted = condition.value
+    return key is not None or wanted in machines
+
+
+def _check_condition(
+    condition: At[tuple[str | None, bool, str]], machines: Labels, report: Report
+) -> None:
+    key, _, wanted = condition.value
+    if not _is_known(condition, machines):
+        known = f"The machines of hashlab.toml are: {', '.join(machines)}."
+        hint = suggestion(wanted, list(machines), otherwise=known)
+        report.add(condition.line, f"unknown machine '{wanted}'", hint)
+    elif key is not None and not any(key in labels for labels in machines.values()):
+        message = (
+            f"the constraint on the label '{key}' has no effect: no machine of hashlab.toml has "
+            f"labels = {{ {key} = ... }}"
+        )
+        report.note(condition.line, message)
+
+
+def _common(group: Sequence[str], services: Mapping[str, Draft], machines: Labels) -> list[str]:
+    """Return the machines that suit all services of a group, in the order of ``machines``."""
+    suiting = [set(candidates(services[name], machines)) for name in group]
+    return [machine for machine in machines if all(machine in each for each in suiting)]
+
+
+def place(
+    services: Mapping[str, Draft], machines: Labels, split: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Return the machine of each service but the global ones, in the order of ``services``.
+
+    Services that must be on one machine go there together. Those with a constraint are placed
+    first. Each other service, in the order of the file, goes to the machine with the fewest
+    services, the first of them in a tie. The same files always give the same placement.
     """
     places: dict[str, str] = {}
     counts = dict.fromkeys(machines, 0)
-    for name, service in services.items():
-        wanted = constraints(service)
-        if wanted:
-            places[name] = wanted[0].value
-            counts[wanted[0].value] = counts.get(wanted[0].value, 0) + 1
-    for name in services:
-        if name not in places and machines:
-            places[name] = min(machines, key=lambda machine: counts[machine])
-            counts[places[name]] += 1
+    groups = bonds(services, split)
+    suiting = {name: _common(group, services, machines) for name, group in groups.items()}
+    constrained = [name for name in services if len(suiting[name]) < len(machines)]
+    for name in (*constrained, *services):
+        if name not in places and suiting[name] and not is_global(services[name]):
+            machine = min(suiting[name], key=lambda machine: counts[machine])
+            places.update(dict.fromkeys(groups[name], machine))
+            counts[machine] += len(groups[name])
     return {name: places[name] for name in services if name in places}

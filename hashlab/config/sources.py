@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Return whether ``path`` is a folder. False for a path that no file system can have."""
     return _test(Path.is_dir, path)
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether the user may read ``path``; for a folder, also enter it."""
+    return os.access(path, os.R_OK | os.X_OK if is_folder(path) else os.R_OK)
 
 
 def _test(test: Callable[[Path], bool], path: Path) -> bool:

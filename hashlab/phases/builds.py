@@ -107,6 +107,7 @@ def _is_hidden(service: Service, target: str, inside: str) -> bool:
     """Return whether another mount of the service hides this path of the mount at ``target``."""
     others = [
         *(bind.target for bind in service.binds),
+        *(mount.target for mount in service.machine_mounts),
         *(volume.target for volume in service.volumes),
         *(tmpfs.target for tmpfs in service.tmpfs),
         *(mount.target for mount in service.files),

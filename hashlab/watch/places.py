@@ -114,7 +114,9 @@ def wanted_files(files: Sequence[Path]) -> Wanted:
 def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     """Return all that a refresh reads but the inputs of artifacts, and what is left out of each."""
     builds = dict.fromkeys(image.build for image in lab.images if image.build is not None)
-    sources = dict.fromkeys(bind.source for service in lab.services for bind in service.binds)
+    sources = dict.fromkeys(
+        bind.source for service in lab.services for bind in service.binds if bind.upload
+    )
     mounts = [mount.source for service in lab.services for mount in service.files]
     files = [*lab.sources, *also, *(build.dockerfile for build in builds), *mounts]
     contexts = [(build.context, _left_out_of_context(lab, build)) for build in builds]

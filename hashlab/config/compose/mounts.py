@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
 from hashlab.config.compose.scalars import boolean, container_path, file_mode, size, texts
-from hashlab.config.model import BindMount, TmpfsMount, VolumeMount
+from hashlab.config.model import BindMount, MachineMount, TmpfsMount, VolumeMount
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     At,
@@ -23,10 +24,14 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
-from hashlab.config.sources import exists, is_file, is_folder, refuse_state
+from hashlab.config.sources import exists, is_file, is_folder, is_readable, refuse_state
 from hashlab.config.units import compose_bytes
 
-Mount = BindMount | VolumeMount | TmpfsMount
+Mount = BindMount | MachineMount | VolumeMount | TmpfsMount
+
+_WINDOWS_PATH = re.compile(r"[A-Za-z]:[\\/]")
+_LONGEST_NAME = 255
+_UPLOADED = "Write a path next to this file (./folder), which is uploaded, or name a volume."
 
 # On a machine the lab's name is put in front; both together are the name of a folder.
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
@@ -110,9 +115,10 @@ def _short(node: Node, context: Context) -> Mount:
     target, read_only = _target(rest[0], node, context), "ro" in modes
     if _VOLUME_NAME.fullmatch(source):
         return VolumeMount(source, target, read_only, nocopy="nocopy" in modes)
-    propagation = next(iter(modes & _PROPAGATIONS), "")
-    path = _bind_source(source, node.line, context)
-    return BindMount(path, target, read_only, propagation=propagation)
+    options: dict[str, Any] = {"read_only": read_only}
+    if propagation := modes & _PROPAGATIONS:
+        options["propagation"] = min(propagation)
+    return _bind(source, target, node.line, context, **options)
 
 
 def _target(written: str, node: Node, context: Context) -> str:
@@ -131,20 +137,61 @@ def _modes(written: str, line: int, context: Context) -> frozenset[str]:
     return modes
 
 
-def _bind_source(source: str, line: int, context: Context) -> Path:
-    if source.startswith(("/", "~")) or re.match(r"[A-Za-z]:\\", source):
-        message = f"'{source}' is an absolute path: a machine does not have the laptop's disk"
-        hint = "Write a path next to this file (./folder), which is uploaded, or name a volume."
-        raise Wrong(line, message, hint)
-    if source not in (".", "..") and not source.startswith(("./", "../")):
-        message = f"'{source}' is neither the name of a volume nor a path"
-        raise Wrong(line, message, f"For a path write ./{source}")
-    path = absolute(context.folder, source)
+def _bind(
+    source: str, target: str, line: int, context: Context, *, create: bool = True, **options: Any
+) -> Mount:
+    """Return the mount of a path: of the machine if it is absolute, else of an uploaded one.
+
+    ``create``: a missing folder is made, as Docker makes it.
+    """
+    path = _path(source, line, context)
+    if path is None:
+        message = "an absolute path is the machine's own, not the laptop's"
+        context.report.note(line, message)
+        source = posixpath.normpath(source).replace("//", "/", 1)
+        return MachineMount(source, target, create=create, **options)
+    upload, made = True, False
+    if any(len(part.encode(errors="surrogateescape")) > _LONGEST_NAME for part in path.parts):
+        raise Wrong(line, f"'{source}' has a name that is too long for a disk", "Shorten it.")
+    context.report.add_source(path)
     if not exists(path) and not context.will_exist(path):
-        hint = "Create it, or make it the output of an artifact in hashlab.toml."
-        raise Wrong(line, f"'{source}' does not exist", hint)
+        if not create:
+            hint = "Create it, or remove 'create_host_path: false'."
+            raise Wrong(line, f"'{source}' does not exist", hint)
+        made = True
+        context.report.note(
+            line, f"'{source}' does not exist here: an empty folder is made on the machine"
+        )
+    elif is_folder(path) and not is_readable(path):
+        upload, made = False, True
+        context.report.note(
+            line, f"'{source}' is not uploaded: you may not read it, so it is the machine's data"
+        )
     refuse_state(path, source, line)
-    return path
+    return BindMount(path, target, upload=upload, create=made, **options)
+
+
+def _path(source: str, line: int, context: Context) -> Path | None:
+    """Return the laptop's path behind a source; None for a path of the machine."""
+    if _WINDOWS_PATH.match(source):
+        message = f"'{source}' is a path of Windows, which machines do not have"
+        raise Wrong(line, message, _UPLOADED)
+    home = context.environ.get("HOME", "")
+    in_home = source.startswith("~")
+    if in_home:
+        source = f"{home or '/home'}{source[1:]}"
+    if not source.startswith("/"):
+        if source not in (".", "..") and not source.startswith(("./", "../")):
+            message = f"'{source}' is neither the name of a volume nor a path"
+            raise Wrong(line, message, f"For a path write ./{source}")
+        return absolute(context.folder, source)
+    path = absolute(context.folder, source)
+    if path.is_relative_to(context.folder):
+        return path
+    if in_home or (home not in ("", "/") and path.is_relative_to(home)):
+        message = f"'{source}' is in the laptop's home folder, which machines do not have"
+        raise Wrong(line, message, _UPLOADED)
+    return None
 
 
 _OPTIONS = ("propagation", "recursive", "nocopy", "labels", "subpath")
@@ -167,9 +214,11 @@ def _long(draft: Draft, line: int, context: Context) -> Mount:
         return VolumeMount(source, target, read_only, **options)
     if not source:
         raise Wrong(line, "a bind mount needs 'source'", "Write source: ./folder")
-    path = source if source.startswith((".", "/", "~")) else f"./{source}"
-    file = _bind_source(path, draft.line_of("source"), context)
-    return BindMount(file, target, read_only, **options)
+    written = source.startswith((".", "/", "~")) or _WINDOWS_PATH.match(source)
+    path = source if written else f"./{source}"
+    create = draft.get("bind", Draft()).get("create_host_path", True)
+    options |= {"read_only": read_only, "create": create}
+    return _bind(path, target, draft.line_of("source"), context, **options)
 
 
 def tmpfs(node: Node, context: Context) -> tuple[At[TmpfsMount], ...]:

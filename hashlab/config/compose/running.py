@@ -104,20 +104,34 @@ def depends_on(node: Node, context: Context) -> tuple[At[Dependency], ...]:
     return tuple(dependencies)
 
 
-def _constraint(node: Node, context: Context) -> At[str]:
+# The label of machines that a constraint is about (None: their name), whether it must be equal,
+# and the value.
+Condition = tuple[str | None, bool, str]
+
+
+def _constraint(node: Node, context: Context) -> At[Condition | None]:
+    """Read a constraint. One that no lab can mean is noted, and None."""
     written = text(node, context)
-    match = re.fullmatch(r"node\.hostname\s*==\s*(\S+)", written)
+    match = re.fullmatch(r"([\w.-]+?)\s*(==|!=)\s*(\S+)", written)
     if match is None:
-        hint = 'Write "node.hostname == MACHINE".'
-        raise Wrong(node.line, f"the constraint '{written}' is not supported", hint)
-    return At(match[1], node.line)
+        hint = 'Write "node.hostname == MACHINE" or "node.labels.NAME == VALUE".'
+        raise Wrong(node.line, f"'{written}' is not a valid constraint", hint)
+    key, operator, value = match.groups()
+    if key == "node.hostname":
+        return At((None, operator == "==", value), node.line)
+    if key.startswith("node.labels."):
+        return At((key.removeprefix("node.labels."), operator == "==", value), node.line)
+    message = f"the constraint on {key} has no effect: the lab's machines are alike"
+    context.report.note(node.line, message)
+    return At(None, node.line)
 
 
 def _mode(node: Node, context: Context) -> str:
-    if text(node, context) != "replicated":
-        hint = "Write one service per machine, each with its constraint."
-        raise Wrong(node.line, f"'mode: {node.value}' is not supported", hint)
-    return "replicated"
+    mode = text(node, context)
+    if mode.endswith("-job"):
+        hint = 'Write restart: "no", and let others wait by service_completed_successfully.'
+        raise Wrong(node.line, f"'mode: {mode}' is not supported", hint)
+    return one_of("replicated", "global")(node, context)
 
 
 def _replicas(node: Node, context: Context) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hashlab.config.model import (
     BindMount,
     FileMount,
     Limits,
+    MachineMount,
     Service,
     TmpfsMount,
     VolumeMount,
@@ -166,10 +168,15 @@ def watches(draft: Draft) -> tuple[At[Watch], ...]:
     return tuple(entry for entry in entries if entry.value is not None)
 
 
-def constraints(draft: Draft) -> tuple[At[str], ...]:
-    """Return the machines that the constraints of a service name."""
-    placement: Draft = draft.get("deploy", Draft()).get("placement", Draft())
-    return tuple(placement.get("constraints", ()))
+def conditions(draft: Draft) -> tuple[At[running.Condition], ...]:
+    """Return the constraints of a service on its machine."""
+    written = under_deploy(draft, "placement.constraints") or ()
+    return tuple(At(at.value, at.line) for at in written if at.value is not None)
+
+
+def is_global(draft: Draft) -> bool:
+    """Return whether a service runs once on each machine (``mode: global``)."""
+    return bool(under_deploy(draft, "mode") == "global")
 
 
 # Keys of version 2 and the keys of deploy that say the same.
@@ -241,6 +248,37 @@ def service_of(
     )
 
 
+def spread(
+    services: Iterable[Service], everywhere: Mapping[str, Sequence[str]]
+) -> tuple[Service, ...]:
+    """Put a copy of each global service, SERVICE.MACHINE, on each of its machines.
+
+    ``everywhere``: the machines of each global service. Its name leads to all copies, and services
+    that depend on it depend on each copy.
+    """
+    copies: list[Service] = []
+    for service in services:
+        depends_on = tuple(
+            replace(dependency, service=name)
+            for dependency in service.depends_on
+            for name in _copies(dependency.service, everywhere)
+        )
+        placed = replace(service, depends_on=depends_on)
+        if service.name not in everywhere:
+            copies.append(placed)
+        for machine in everywhere.get(service.name, ()):
+            aliases = (*service.aliases, service.name)
+            name = f"{service.name}.{machine}"
+            copies.append(replace(placed, name=name, machine=machine, aliases=aliases))
+    return tuple(copies)
+
+
+def _copies(service: str, everywhere: Mapping[str, Sequence[str]]) -> list[str]:
+    if service not in everywhere:
+        return [service]
+    return [f"{service}.{machine}" for machine in everywhere[service]]
+
+
 def _limits(draft: Draft) -> Limits:
     """Return the limits of a service. 0 sets no limit, nor does -1 for processes."""
     pids = either_form(draft, "pids_limit") or 0
@@ -253,7 +291,12 @@ def _limits(draft: Draft) -> Limits:
 
 def _mounts(draft: Draft) -> dict[str, Any]:
     mounted = [at.value for key in ("tmpfs", "volumes") for at in draft.get(key, ())]
-    kinds = {"binds": BindMount, "volumes": VolumeMount, "tmpfs": TmpfsMount}
+    kinds = {
+        "binds": BindMount,
+        "machine_mounts": MachineMount,
+        "volumes": VolumeMount,
+        "tmpfs": TmpfsMount,
+    }
     return {
         field: tuple(mount for mount in mounted if isinstance(mount, kind))
         for field, kind in kinds.items()

@@ -11,6 +11,7 @@ from hashlab.config.model import (
     Device,
     Healthcheck,
     Lab,
+    MachineMount,
     Service,
     VolumeMount,
 )
@@ -182,7 +183,8 @@ def _tmpfs_options(service: Service) -> dict[str, str]:
 
 def _mounts(lab: Lab, service: Service) -> list[dict[str, Any]]:
     return [
-        *(_bind(lab, bind) for bind in service.binds),
+        *(_bind(bind, remote_path(lab, bind.source), create=bind.create) for bind in service.binds),
+        *(_bind(mount, mount.source, create=mount.create) for mount in service.machine_mounts),
         *(_volume(lab, volume) for volume in service.volumes),
         *(
             {"Type": "bind", "Source": secret_path(lab, file), "Target": file.target}
@@ -208,16 +210,18 @@ _RECURSIVE = {
 }
 
 
-def _bind(lab: Lab, bind: BindMount) -> dict[str, Any]:
-    mount = {
-        "Type": "bind",
-        "Source": remote_path(lab, bind.source),
-        "Target": bind.target,
-        "ReadOnly": bind.read_only,
-    }
+def _bind(bind: BindMount | MachineMount, source: str, *, create: bool) -> dict[str, Any]:
     options: dict[str, Any] = {**_RECURSIVE.get(bind.recursive, {})}
     if bind.propagation:
         options["Propagation"] = bind.propagation
+    if create:
+        options["CreateMountpoint"] = True
+    mount = {
+        "Type": "bind",
+        "Source": source,
+        "Target": bind.target,
+        "ReadOnly": bind.read_only,
+    }
     return {**mount, "BindOptions": options} if options else mount
 
 

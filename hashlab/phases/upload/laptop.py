@@ -106,6 +106,8 @@ class LaptopFiles:
         """Describe every entry of a bind mount (file, folder, link), by its path below the lab's
         folder on a machine. Raises LabError for what cannot be read, FilesChanged.
         """
+        if not bind.upload:
+            return {}
         with self._lock:
             if bind.source not in self._binds:
                 self._binds[bind.source] = settled(lambda: dict(self._read(bind.source)))

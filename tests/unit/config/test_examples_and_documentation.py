@@ -24,6 +24,7 @@ SERVICES = """\
 services:
   web: {image: web, ports: ['80:8080', '15672:15672', '5005:5005']}
   user: {image: user, volumes: ['./user/target/app:/app:ro']}
+volumes: {cache: }
 """
 FILES = dict.fromkeys(
     (

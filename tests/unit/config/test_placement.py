@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from hashlab.config.model import Lab
+from hashlab.errors import ConfigError
 
 Load = Callable[..., Lab]
 
@@ -77,13 +80,103 @@ def test_an_optional_dependency_on_another_profile_is_dropped(load: Load) -> Non
     assert load(toml=TOML, compose=compose).services[0].depends_on == ()
 
 
-def test_a_volume_on_two_machines_is_noted_as_not_shared(load: Load) -> None:
+SHARED = (
+    "a: {image: x, volumes: ['v:/v', 'own:/own']}",
+    "b: {image: x}",
+    "c: {image: x, volumes: ['v:/v', 'w:/w']}",
+    "d: {image: x, volumes: [{type: volume, source: w, target: /w}]}",
+)
+VOLUMES = "volumes: {v: , w: , own: }\n"
+
+
+def test_services_that_share_a_volume_go_to_one_machine(load: Load) -> None:
+    lab = load(toml=TOML, compose=services(*SHARED) + VOLUMES)
+    assert places(lab) == {"a": "one", "b": "two", "c": "one", "d": "one"}
+    assert lab.notes == ()
+
+
+def test_a_constraint_of_one_service_takes_those_that_share_its_volume_along(load: Load) -> None:
+    lines = (*SHARED[:3], f"d: {{image: x, volumes: ['w:/w'], {on('three')}}}")
+    lab = load(toml=TOML, compose=services(*lines) + VOLUMES)
+    assert places(lab) == {"a": "three", "b": "one", "c": "three", "d": "three"}
+
+
+APART = services(
+    f"a: {{image: x, volumes: ['v:/v'], {on('one')}}}",
+    f"b: {{image: x, volumes: ['v:/v'], {on('two')}}}",
+)
+
+
+def test_a_shared_volume_on_two_machines_is_refused_unless_it_is_split(load: Load) -> None:
+    with pytest.raises(ConfigError, match=r"compose.yaml:3: services 'a' and 'b' share the volume"):
+        load(toml=TOML, compose=APART + "volumes: {v: }\n")
+    toml = TOML + "[volumes.v]\nsplit = true\n"
+    lab = load(toml=toml, compose=APART + "volumes: {v: }\n")
+    assert places(lab) == {"a": "one", "b": "two"}
+
+
+def test_a_volume_that_only_hashlab_toml_knows_is_refused(load: Load) -> None:
+    toml = TOML + "[volumes.w]\nsplit = true\n"
+    with pytest.raises(ConfigError, match=r"hashlab.toml:\d+: unknown volume 'w'"):
+        load(toml=toml, compose=APART + "volumes: {v: }\n")
+
+
+LABELLED = TOML.replace("[machines.two]\n", '[machines.two]\nlabels = { disk = "ssd" }\n')
+
+
+def where(constraint: str) -> str:
+    return services(f'a: {{image: x, deploy: {{placement: {{constraints: ["{constraint}"]}}}}}}')
+
+
+@pytest.mark.parametrize(
+    ("constraint", "machine"),
+    [
+        ("node.labels.disk == ssd", "two"),
+        ("node.labels.disk != ssd", "one"),
+        ("node.hostname != one", "two"),
+    ],
+)
+def test_a_constraint_chooses_among_machines_by_name_or_label(
+    load: Load, constraint: str, machine: str
+) -> None:
+    lab = load(toml=LABELLED, compose=where(constraint))
+    assert (places(lab), lab.notes) == ({"a": machine}, ())
+
+
+@pytest.mark.parametrize("constraint", ["node.role == manager", "node.labels.gpu == yes"])
+def test_a_constraint_that_no_machine_can_mean_is_noted(load: Load, constraint: str) -> None:
+    lab = load(toml=LABELLED, compose=where(constraint))
+    assert places(lab) == {"a": "one"}
+    assert "has no effect" in lab.notes[0]
+
+
+def test_a_label_that_no_machine_has_the_value_of_is_refused(load: Load) -> None:
+    with pytest.raises(ConfigError, match="no machine satisfies all constraints of service 'a'"):
+        load(toml=LABELLED, compose=where("node.labels.disk == tape"))
+
+
+def test_a_global_service_is_on_each_machine_that_suits_it_under_one_name(load: Load) -> None:
     compose = services(
-        f"a: {{image: x, volumes: ['v:/v'], {on('one')}}}",
-        f"b: {{image: x, volumes: ['v:/v'], {on('two')}}}",
+        "agent: {image: x, deploy: {mode: global}}",
+        "a: {image: x, depends_on: [agent]}",
+        'ssd: {image: x, deploy: {mode: global, placement: {constraints: ["node.hostname!=one"]}}}',
     )
-    lab = load(toml=TOML, compose=compose + "volumes: {v: }\n")
-    assert lab.notes == ("compose.yaml:3: volume 'v' is not shared: one and two have one each",)
+    lab = load(toml=TOML, compose=compose)
+    assert places(lab) == {
+        "agent.one": "one",
+        "agent.two": "two",
+        "agent.three": "three",
+        "a": "one",
+        "ssd.two": "two",
+        "ssd.three": "three",
+    }
+    assert lab.services[0].aliases == ("agent",)
+    assert [d.service for d in lab.services[3].depends_on] == [
+        "agent.one",
+        "agent.two",
+        "agent.three",
+    ]
+    assert {service.image for service in lab.services} == {"x"}
 
 
 def test_a_forwarded_port_may_lead_to_a_service_of_another_profile(load: Load) -> None:

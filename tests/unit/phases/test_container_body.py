@@ -17,6 +17,7 @@ from hashlab.config.model import (
     Healthcheck,
     Lab,
     Limits,
+    MachineMount,
     Port,
     Service,
     TmpfsMount,
@@ -174,6 +175,30 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
         BlockIo(weight_device=(("/dev/sda", 400),)),
         (HOST, "BlkioWeightDevice"),
         [{"Path": "/dev/sda", "Weight": 400}],
+    ),
+    (
+        "machine_mounts",
+        (
+            MachineMount("/proc", "/host/proc", read_only=True, propagation="rslave"),
+            MachineMount("/srv", "/srv", recursive="disabled", create=False),
+        ),
+        (HOST, "Mounts"),
+        [
+            {
+                "Type": "bind",
+                "Source": "/proc",
+                "Target": "/host/proc",
+                "ReadOnly": True,
+                "BindOptions": {"Propagation": "rslave", "CreateMountpoint": True},
+            },
+            {
+                "Type": "bind",
+                "Source": "/srv",
+                "Target": "/srv",
+                "ReadOnly": False,
+                "BindOptions": {"NonRecursive": True},
+            },
+        ],
     ),
     (
         "aliases",
