@@ -133,7 +133,7 @@ def _port(port: Port) -> Shape:
 def _mounts(service: Service) -> Iterator[Shape]:
     for bind in service.binds:
         shape = {"type": "bind", "source": str(bind.source), "target": bind.target}
-        yield {**shape, **_read_only(bind.read_only), "bind": {"create_host_path": True}}
+        yield {**shape, **_read_only(bind.read_only), "bind": {}}
     for volume in service.volumes:
         shape = {"type": "volume", **_set(source=volume.volume), "target": volume.target}
         yield {**shape, **_read_only(volume.read_only), "volume": {}}

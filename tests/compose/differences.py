@@ -1,0 +1,229 @@
+"""The known differences between hashlab's reading of a case and Compose's, each with its reason.
+
+``*`` in a path stands for any name. A case with a listed difference may agree, so that a change of
+hashlab and of this table need not be one commit; the contract tests report entries that have gone.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+# In every case: path → reason.
+EVERYWHERE = {
+    "networks.default.name": "all services are on one network, which has the lab's name",
+    "services.*.profiles": "a lab has only the services of the active profiles",
+}
+
+# In one case: its name → paths → reason. "refused": only one of the two accepts the file.
+CASES: dict[str, dict[str, str]] = {
+    "build-inline": {
+        "refused": "dockerfile_inline is not supported",
+    },
+    "build-of-a-remote-context": {
+        "refused": "a build context is a folder of the laptop",
+    },
+    "build-with-more-contexts": {
+        "refused": "additional_contexts is not supported",
+    },
+    "build-with-options": {
+        "refused": "these options of a build are not supported",
+    },
+    "depends-on-with-restart": {
+        "refused": "restart of a dependency is not supported",
+    },
+    "deploy-global": {
+        "refused": "a service with mode: global is not supported",
+    },
+    "deploy-of-a-stack": {
+        "refused": "keys of a Swarm stack are not supported",
+    },
+    "deploy-reservations": {
+        "refused": "reservations are not supported",
+    },
+    "empty-compose": {
+        "refused": "a lab needs a service",
+    },
+    "env-file-dollars": {
+        "refused": "a single $ is refused",
+    },
+    "env-file-escapes": {
+        "services.web.environment.OCTAL": "octal escapes are not read",
+    },
+    "env-file-quotes-and-comments": {
+        "refused": "NAME: value is not read",
+    },
+    "env-file-variables": {
+        "services.web.environment.H": "a file does not see variables of the one before it",
+    },
+    "files-by-the-older-name": {
+        "refused": "only compose.yaml is found by itself",
+    },
+    "files-extends-other": {
+        "refused": "extends is not supported",
+    },
+    "files-extends-same": {
+        "refused": "extends is not supported",
+    },
+    "files-include": {
+        "refused": "include is not supported",
+    },
+    "files-include-long": {
+        "refused": "include is not supported",
+    },
+    "files-named-by-a-variable": {
+        "services.web.environment": "COMPOSE_FILE is not read",
+    },
+    "files-override": {
+        "services.extra": "compose.override.yaml is not read",
+        "services.web.command": "compose.override.yaml is not read",
+        "services.web.environment.B": "compose.override.yaml is not read",
+        "services.web.ports.81 8081 tcp ": "compose.override.yaml is not read",
+    },
+    "files-reset-and-override-tags": {
+        "services.web.environment": "compose.override.yaml is not read",
+        "services.web.ports.80 8080 tcp ": "compose.override.yaml is not read",
+        "services.web.ports.90 9090 tcp ": "compose.override.yaml is not read",
+    },
+    "files-several-documents": {
+        "refused": "a file has one document",
+    },
+    "healthcheck-off-with-a-test": {
+        "refused": "a disabled health check with a test is refused",
+    },
+    "healthcheck-start-interval": {
+        "refused": "start_interval is not supported",
+    },
+    "keys-at-their-defaults": {
+        "refused": "some keys are refused even at their default",
+    },
+    "keys-empty": {
+        "refused": "an empty value is refused",
+    },
+    "keys-lower-case-capabilities": {
+        "refused": "capabilities are written in capitals",
+    },
+    "keys-of-a-privileged-container": {
+        "refused": "these keys are not supported",
+    },
+    "keys-of-names-and-dns": {
+        "refused": "these keys are not supported",
+    },
+    "keys-that-are-noted": {
+        "refused": "these keys are not supported",
+    },
+    "lifecycle-hooks": {
+        "refused": "lifecycle hooks are not supported",
+    },
+    "limits-more-of-version-2": {
+        "refused": "these limits are not supported",
+    },
+    "limits-of-nothing": {
+        "refused": "limits are written under deploy",
+    },
+    "limits-of-version-2": {
+        "refused": "limits are written under deploy",
+    },
+    "links-order-services": {
+        "refused": "links are not supported",
+    },
+    "mounts-absolute": {
+        "refused": "absolute paths are refused",
+    },
+    "mounts-at-one-target": {
+        "refused": "two mounts at one path are refused",
+    },
+    "mounts-of-a-missing-folder": {
+        "refused": "a missing source is refused",
+    },
+    "mounts-with-options": {
+        "refused": "these mount options are not supported",
+    },
+    "names-with-capitals": {
+        "refused": "names have no capitals",
+    },
+    "network-mode-host-and-none": {
+        "refused": "network_mode is not supported",
+    },
+    "network-mode-of-a-service": {
+        "refused": "network_mode is not supported",
+    },
+    "networks-aliases": {
+        "refused": "networks are not supported",
+    },
+    "networks-default-configured": {
+        "refused": "networks are not supported",
+    },
+    "networks-fixed-address": {
+        "refused": "networks are not supported",
+    },
+    "networks-list": {
+        "refused": "networks are not supported",
+    },
+    "networks-named-and-external": {
+        "refused": "networks are not supported",
+    },
+    "ports-ipv6": {
+        "refused": "machines have no IPv6 address",
+    },
+    "ports-long": {
+        "refused": "some keys of a port are not supported",
+    },
+    "ports-one-of-a-range": {
+        "refused": "a range of machine ports for one port is not supported",
+    },
+    "scale": {
+        "refused": "replicas are written under deploy",
+    },
+    "secrets-of-the-environment": {
+        "refused": "a secret and a config are files",
+    },
+    "secrets-with-an-owner": {
+        "refused": "files of secrets belong to root",
+    },
+    "tmpfs-with-options-of-mount": {
+        "refused": "a tmpfs has only size and mode",
+    },
+    "values-of-yaml": {
+        "refused": "numbers that YAML 1.1 and 1.2 read differently are refused",
+    },
+    "variables-that-are-none": {
+        "refused": "a single $ is refused",
+    },
+    "volumes-external": {
+        "refused": "external volumes are not supported",
+    },
+    "volumes-from": {
+        "refused": "volumes_from is not supported",
+    },
+    "volumes-named": {
+        "refused": "names and options of volumes are not supported",
+    },
+    "watch-with-exec-and-include": {
+        "refused": "these watch actions are not supported",
+    },
+    "watch-without-a-mount": {
+        "refused": "a synchronised folder has to be mounted",
+    },
+}
+
+
+def reason(case: str, path: str) -> str | None:
+    """Return why hashlab and Compose differ at a path of a case; None if they should not."""
+    listed = {**EVERYWHERE, **CASES.get(case, {})}
+    return next((why for known, why in listed.items() if fnmatchcase(path, known)), None)
+
+
+def gone(found: dict[str, list[str]]) -> list[str]:
+    """Return the entries that no difference needs any more. ``found``: paths by case."""
+    all_paths = [path for paths in found.values() for path in paths]
+    unused = [known for known in EVERYWHERE if not _any(all_paths, known)]
+    return unused + [
+        f"{case}: {known}"
+        for case, listed in CASES.items()
+        for known in listed
+        if not _any(found.get(case, []), known)
+    ]
+
+
+def _any(paths: list[str], known: str) -> bool:
+    return any(fnmatchcase(path, known) for path in paths)
