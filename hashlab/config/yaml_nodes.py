@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import yaml
 
+from hashlab.config.go_values import parse_date
 from hashlab.config.nodes import MAX_DEPTH, Node, Value
 from hashlab.config.report import Report, Wrong
 
@@ -15,17 +17,24 @@ MAX_VALUES = 100_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# YAML 1.2's core schema and the old octal form 0440, as Docker Compose reads them. Therefore yes,
-# no and 22:22 are strings.
+# The words, numbers and dates of the YAML library that Docker Compose uses: YAML 1.2's core schema,
+# the octal form 0440, binary numbers, underscores and dates of YAML 1.1. Therefore yes, no and
+# 22:22 are strings.
 _WORDS: dict[str, Value] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan),
+    **{f"{sign}{word}": math.inf for sign in ("", "+") for word in (".inf", ".Inf", ".INF")},
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
+    **dict.fromkeys(("-0", "-0.0"), -0.0),
 }
-_NUMBER = re.compile(
-    r"(?P<octal>[-+]?0o?[0-7]{1,20})|(?P<hex>0x[0-9a-fA-F]{1,16})|(?P<decimal>[-+]?[0-9]{1,18})"
-    r"|(?P<float>[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,3})?)"
+_INTEGER = re.compile(
+    r"(?P<sign>[-+]?)(?:0[bB](?P<b2>[01]+)|0[xX](?P<b16>[0-9a-fA-F]+)|0[oO]?(?P<b8>[0-7]+)"
+    r"|(?P<b10>0|[1-9][0-9]*))"
 )
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_LONGEST_NUMBER = 400
 _TAG_WORDS = ("str", "int", "float", "bool", "null", "seq", "map")
 _TAGS = {f"tag:yaml.org,2002:{word}" for word in _TAG_WORDS}
 
@@ -55,19 +64,31 @@ def read_yaml(text: str, report: Report) -> Node | None:
 
 
 def resolve_plain(text: str) -> Value:
-    """Return the value of an unquoted YAML scalar: None, bool, int, float or the text itself."""
+    """Return the value of an unquoted YAML scalar: None, bool, int, float, a date or the text."""
     if text in _WORDS:
         return _WORDS[text]
     if not (text[0].isdigit() or text[0] in "+-."):
         return text
-    match = _NUMBER.fullmatch(text)
-    if match is None:
+    if (date := parse_date(text)) is not None:
+        return date
+    number = text if text[0] == "." else text.replace("_", "")
+    if len(number) > _LONGEST_NUMBER:
         return text
-    if match["octal"]:
-        return int(text.replace("o", ""), 8)
-    if match["hex"]:
-        return int(text, 16)
-    return int(text) if match["decimal"] else float(text)
+    whole = _integer(number)
+    if whole is not None:
+        return whole
+    decimal = float(number) if _FLOAT.fullmatch(number) else math.inf
+    return text if math.isinf(decimal) else decimal
+
+
+def _integer(text: str) -> int | None:
+    """Return a whole number of at most 64 bits; None for anything else."""
+    match = _INTEGER.fullmatch(text)
+    if match is None:
+        return None
+    (base, digits), *_ = ((b, d) for b in (2, 8, 10, 16) if (d := match[f"b{b}"]))
+    value = int(match["sign"] + digits, base)
+    return value if -(2**63) <= value < 2**64 else None
 
 
 def _events(loader: Any) -> Iterator[Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 import shlex
+from datetime import datetime
 from typing import Any
 
+from hashlab.config.go_values import printed
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     Context,
@@ -97,16 +100,20 @@ def duration(node: Node, context: Context) -> float:
 
 
 def scalar_text(node: Node, context: Context) -> str:
-    """Read a string, or a number or true/false that Compose would pass on unchanged."""
+    """Read a string, number, switch or date as Compose passes it on; note it if that differs."""
     value = node.value
     if isinstance(value, str):
         return value
-    if not isinstance(value, (bool, int, float)):
+    if not isinstance(value, (bool, int, float, datetime)):
         raise mismatch(node, "a string")
-    plain = str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Wrong(node.line, f"{node.raw} is not a number", f'Write "{node.raw}" in quotes.')
+    plain = printed(value, node.raw)
     if plain != node.raw:
-        message = f"{node.raw} is a number or a switch in YAML and may become '{plain}'"
-        raise Wrong(node.line, message, f'Put quotes around it: "{node.raw}".')
+        kind = "a date" if isinstance(value, datetime) else "a number"
+        what = "a switch" if isinstance(value, bool) else kind
+        note = f"{node.raw} is {what} in YAML and becomes '{plain}'; to keep it as it is, write"
+        context.report.note(node.line, f'{note} "{node.raw}"')
     return plain
 
 

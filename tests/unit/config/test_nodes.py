@@ -5,12 +5,15 @@ them.
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime
+from math import inf
 from random import Random
 from typing import Any
 
 import pytest
 import yaml
 
+from hashlab.config.go_values import printed
 from hashlab.config.nodes import Node
 from hashlab.config.report import Report
 from hashlab.config.toml_nodes import read_toml
@@ -207,8 +210,13 @@ SCALARS = {
     "true": True, "False": False, "yes": "yes", "no": "no", "on": "on", "null": None, "~": None,
     "12": 12, "-3": -3, "0440": 288, "0o440": 288, "0x1F": 31, "1.10": 1.1, "1e3": 1000.0,
     ".5": 0.5,
-    "22:22": "22:22", "1_000": "1_000", "2026-01-02": "2026-01-02", "3.8.1": "3.8.1", "1g": "1g",
-    "-": "-", ".": ".", "089": 89, "word": "word", "+": "+",
+    "22:22": "22:22", "1_000": 1000, "0b11": 3, "-0x10": -16, "+5": 5, "1_": 1, "_1": "_1",
+    "2026-01-02": datetime(2026, 1, 2, tzinfo=UTC), "2026-13-01": "2026-13-01",
+    "2026-1-2T3:4:5Z": datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "2026-1-2T3:4:5": "2026-1-2T3:4:5",
+    "-0": -0.0, ".inf": inf, "99999999999999999999": 1e20, "1e999": "1e999",
+    "3.8.1": "3.8.1", "1g": "1g",
+    "-": "-", ".": ".", "089": 89.0, "word": "word", "+": "+",
 }  # fmt: skip
 
 
@@ -216,6 +224,20 @@ SCALARS = {
 def test_a_plain_scalar_has_the_type_that_compose_gives_it(text: str, value: object) -> None:
     assert resolve_plain(text) == value
     assert type(resolve_plain(text)) is type(value)
+
+
+PRINTED = {
+    "3.0": "3", "1000000.0": "1e+06", "123456.5": "123456.5", "1234567.5": "1.2345675e+06",
+    "0.0001": "0.0001", "0.00001": "1e-05", "-0": "-0", "1.10": "1.1", "TRUE": "true", "0x1F": "31",
+    "2020-01-01": "2020-01-01 00:00:00 +0000 UTC",
+    "2001-2-4 1:9:4.50": "2001-02-04 01:09:04.5 +0000 UTC",
+    "2001-12-14T21:59:43.10+02:00": "2001-12-14 21:59:43.1 +0200 +0200",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), PRINTED.items(), ids=PRINTED)
+def test_a_scalar_is_passed_on_as_go_prints_it(text: str, expected: str) -> None:
+    assert printed(resolve_plain(text), text) == expected
 
 
 @pytest.mark.parametrize(
