@@ -148,6 +148,12 @@ def _file_name(what: str) -> Reader[str]:
     )
 
 
+# Names of secrets in Compose files often are those of environment variables.
+_secret_name = matching(
+    r"[a-zA-Z][a-zA-Z0-9_-]{0,62}",
+    "'{value}' is not a valid name for a secret",
+    "Use letters, digits, '_' and '-', a letter first.",
+)
 _package = matching(
     r"[a-z0-9][a-z0-9+.-]+(=\S+)?", "'{value}' is not a valid Debian package name", 'Write "curl".'
 )
@@ -255,7 +261,7 @@ _MACHINE_KEYS = Table(
 )
 _SECRETS_KEYS = Table(
     noun="[secrets]",
-    readers={"generate": list_of(located(_file_name("a secret")), "a list of names")},
+    readers={"generate": list_of(located(_secret_name), "a list of names")},
     expected="a table",
     language="toml",
 )

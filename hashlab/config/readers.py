@@ -100,6 +100,10 @@ class Draft:
         """Return the entries of ``keys`` that have a value."""
         return {key: self._values[key] for key in keys if self._values.get(key) is not None}
 
+    def filled(self, **values: Any) -> Draft:
+        """Return the same mapping with other values. ``has`` still knows only the user's keys."""
+        return Draft(self.line, self._keys, {**self._values, **values}, self._flawed)
+
 
 def table(rows: Table) -> Reader[Draft]:
     """Return a reader of a mapping with the keys of ``rows``."""

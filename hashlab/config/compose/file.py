@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlab.config.compose import keys
 from hashlab.config.compose.mounts import secret_file, source_file
-from hashlab.config.compose.service import SERVICE_KEYS
+from hashlab.config.compose.service import read_service
 from hashlab.config.interpolation import Interpolation
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -23,9 +23,9 @@ from hashlab.config.report import Report, Wrong
 
 def _name(what: str) -> Reader[str]:
     return matching(
-        r"[a-z0-9][a-z0-9_.-]{0,62}",
+        r"(?!\.+$)[a-zA-Z0-9._-]{1,63}",
         f"'{{value}}' is not a valid name for {what}",
-        "Use a-z, 0-9, '_', '.' and '-', at most 63 characters.",
+        "Use letters, digits, '_', '.' and '-', at most 63 characters.",
     )
 
 
@@ -49,7 +49,7 @@ CONFIG_KEYS = Table(
 def _services(node: Node, context: Context) -> dict[str, Draft]:
     if not entries_of(node, "a mapping of services"):
         raise Wrong(node.line, "no service is defined", "Write services: {web: {image: …}}.")
-    reader = mapping_of(_name("a service"), table(SERVICE_KEYS), "a mapping of services")
+    reader = mapping_of(_name("a service"), read_service, "a mapping of services")
     return reader(node, context)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hashlab.config.compose import engine_rules, keys, mounts, running
 from hashlab.config.compose import host_settings as host
-from hashlab.config.compose.environment import env_file, environment, merged
+from hashlab.config.compose.environment import env_file, environment, merged, read_env_files
 from hashlab.config.compose.host_settings import unless_blank
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
@@ -157,9 +157,19 @@ _AS_THEY_ARE = (
 )  # fmt: skip
 
 
+def read_service(node: Node, context: Context) -> Draft:
+    """Read a service, its env_files included."""
+    draft = table(SERVICE_KEYS)(node, context)
+    files, own = draft.get("env_file", ()), draft.get("environment", ())
+    return draft.filled(env_file=read_env_files(files, own, context)) if files else draft
+
+
 def image_name(lab: str, name: str, draft: Draft) -> str:
-    """Return the image of a service: the name it gives, or LAB-SERVICE for an image built here."""
-    return str(draft.get("image") or f"{lab}-{name}")
+    """Return the image of a service: the name it gives, or LAB-SERVICE for an image built here.
+
+    Service names may have capitals, names of images may not.
+    """
+    return str(draft.get("image") or f"{lab}-{name}".lower())
 
 
 def watches(draft: Draft) -> tuple[At[Watch], ...]:

@@ -32,7 +32,7 @@ from hashlab.config.model import (
     Watch,
 )
 from hashlab.config.units import compose_bytes, seconds, toml_bytes
-from hashlab.errors import UsageError
+from hashlab.errors import ConfigError, UsageError
 
 Load = Callable[..., Lab]
 
@@ -158,6 +158,56 @@ def test_own_variables_override_or_remove_those_of_env_files(
     (tmp_path / "two.env").write_text("B=2\n")
     found = service("env_file: [one.env, two.env]\nenvironment: {C: , D: $$x}")
     assert dict(found.environment) == {"A": "1", "B": "2", "D": "$x"}
+
+
+NOTED = {
+    "VERSION: 3.0": ("3", "3.0 is a number in YAML and becomes '3'"),
+    "N: 1_000": ("1000", "1_000 is a number in YAML and becomes '1000'"),
+    "B: 0b11": ("3", "0b11 is a number in YAML and becomes '3'"),
+    "MODE: 0440": ("288", "0440 is a number in YAML and becomes '288'"),
+    "ON: TRUE": ("true", "TRUE is a switch in YAML and becomes 'true'"),
+    "D: 2020-01-01": ("2020-01-01 00:00:00 +0000 UTC", "2020-01-01 is a date in YAML and becomes"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), NOTED.items(), ids=NOTED)
+def test_a_value_that_yaml_changes_is_passed_on_as_compose_does_and_noted(
+    text: str, expected: tuple[str, str], load: Load
+) -> None:
+    lab = load(compose=(("GREETING: ${GREETING:-hello}", text),))
+    ((_, value),) = lab.services[1].environment
+    (note,) = lab.notes
+    assert value == expected[0]
+    assert note.startswith(f"compose.yaml:14: {expected[1]}")
+    assert note.endswith(f'to keep it as it is, write "{text.partition(": ")[2]}"')
+
+
+def test_an_empty_string_means_the_value_of_the_image(service: Callable[[str], Service]) -> None:
+    text = (
+        'user: "${RUN_AS:-}"\nhostname: "${NAME:-}"\nrestart: ""\nworking_dir: ""\nstop_signal: ""'
+    )
+    assert service(text) == service("")
+
+
+def test_names_may_have_capitals_and_images_built_of_them_have_not(load: Load) -> None:
+    compose = """\
+services:
+  initContainer: {build: ./site, volumes: ["pgData:/d"], secrets: [DB_PASSWORD]}
+volumes: {pgData: }
+secrets: {DB_PASSWORD: {file: ./.hashlab/secrets/DB_PASSWORD}}
+"""
+    lab = load(toml=TOML + '[secrets]\ngenerate = ["DB_PASSWORD"]\n', compose=compose)
+    (found,) = lab.services
+    assert (found.name, found.image) == ("initContainer", "x-initcontainer")
+    assert found.volumes == (VolumeMount("pgData", "/d"),)
+    assert found.files[0].name == "DB_PASSWORD"
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_of_dots_is_refused(load: Load, name: str) -> None:
+    compose = f"services: {{a: {{image: x}}}}\nvolumes: {{'{name}': }}\n"
+    with pytest.raises(ConfigError, match="is not a valid name for a volume"):
+        load(toml=TOML, compose=compose)
 
 
 def test_a_whole_lab_is_read_as_written(load: Load, tmp_path: Path) -> None:
