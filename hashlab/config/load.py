@@ -151,7 +151,10 @@ def _read_compose_file(
     node = _compose_node(path, own_report)
     if node is None:
         return None
-    variables = _variables(path.parent, folder, environ, report)
+    variables = {
+        "COMPOSE_PROJECT_NAME": lab.get("name", ""),
+        **_variables(path.parent, folder, environ, report),
+    }
     context = Context(own_report, path.parent, variables, _made_later(folder, toml))
     try:
         draft = read_compose(node, context)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose.scalars import Pairs, boolean, pairs
@@ -33,17 +36,23 @@ def environment(node: Node, context: Context) -> Pairs:
     )
 
 
-def env_file(node: Node, context: Context) -> Pairs:
-    """Read one or several files of NAME=value lines. Later files override earlier ones."""
+class EnvFile(NamedTuple):
+    """One env_file of a service. ``shown``: its path as messages name it."""
+
+    path: Path
+    shown: str
+    raw: bool
+
+
+def env_file(node: Node, context: Context) -> tuple[EnvFile, ...]:
+    """Read one or several paths of files of NAME=value lines, relative to the Compose file."""
     items = node.value if isinstance(node.value, list) else [node]
-    merged_variables: dict[str, str] = {}
     listed = Node(items, node.line)
-    for variables in list_of(_file, "a path or a list of paths")(listed, context):
-        merged_variables.update(variables)
-    return tuple(merged_variables.items())
+    files = list_of(_file, "a path or a list of paths")(listed, context)
+    return tuple(file for file in files if file is not None)
 
 
-def _file(node: Node, context: Context) -> dict[str, str]:
+def _file(node: Node, context: Context) -> EnvFile | None:
     if isinstance(node.value, str):
         written, required, raw = text(node, context), True, False
     else:
@@ -51,16 +60,32 @@ def _file(node: Node, context: Context) -> dict[str, str]:
         written, raw = draft.get("path", ""), draft.has("format")
         required = draft.get("required", True)
         if not written:
-            return {}
+            return None
     path = absolute(context.folder, written)
     context.report.add_source(path)
     if not is_file(path):
         if required:
             hint = "Create it, or write {path: …, required: false}."
             raise Wrong(node.line, f"the env_file '{written}' does not exist", hint)
-        return {}
-    report = context.report.for_file(str(Path(context.report.file).parent / written))
-    return read_dotenv(path, environ=context.environ, report=report, raw=raw)
+        return None
+    return EnvFile(path, str(Path(context.report.file).parent / written), raw)
+
+
+def read_env_files(files: Iterable[EnvFile], own: Pairs, context: Context) -> Pairs:
+    """Return the variables of all env_files; later files override earlier ones.
+
+    Their values may contain variables of the laptop, of the service (``own``) and of earlier files,
+    in this order.
+    """
+    variables: dict[str, str] = {}
+    of_service = {name: value for name, value in own if value is not None}
+    known = ChainMap(dict(context.environ), of_service)
+    for file in files:
+        report = context.report.for_file(file.shown)
+        variables |= read_dotenv(
+            file.path, environ=known, earlier=variables, report=report, raw=file.raw
+        )
+    return tuple(variables.items())
 
 
 def merged(env_files: Pairs, own: Pairs) -> tuple[tuple[str, str], ...]:

@@ -60,7 +60,7 @@ HOSTILE = {
         "is not a valid port",
     ),
     "defaults in defaults": (
-        f"services: {{a: {{image: '{'${A:-' * 5000}'}}}}\n",
+        f"services: {{a: {{image: '{'${A:-' * 5000}{'}' * 5000}'}}}}\n",
         "variables are nested too deep",
     ),
 }
@@ -72,6 +72,13 @@ def test_a_hostile_compose_file_is_refused_with_a_message(
 ) -> None:
     problems = problems_of(compose=text, toml=TOML)
     assert any(message in problem.message for problem in problems), problems[:3]
+
+
+def test_a_line_of_many_variables_is_read_quickly(tmp_path: Path) -> None:
+    many = "${A:-x}" * 10_000
+    (tmp_path / "hashlab.toml").write_text(TOML)
+    (tmp_path / "compose.yaml").write_text(f"services: {{a: {{image: x, command: ['{many}']}}}}\n")
+    assert load_lab(tmp_path, environ={}).services[0].command == ("x" * 10_000,)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,17 @@ RULES = {
     "${NONE:-http://x:80/?a=b}": "http://x:80/?a=b",
     "${SET:+${NONE:-inner}}": "inner",
     "no variables, but } and {": "no variables, but } and {",
+    # A dollar sign that begins no variable stays.
+    "costs 5$": "costs 5$",
+    "a$ b $1 $(date)": "a$ b $1 $(date)",
+    "${NONE:-$2a$14$1bc}": "$2a$14$1bc",
+    # Braces inside a default belong to it if they match.
+    '${NONE:-{"a":1}}': '{"a":1}',
+    '${SET:-{"a":1}}': "value",
+    "${NONE:-{}}": "{}",
+    "${SET:-${NONE:-x}": "value",
+    "${SET:-${}": "value",
+    "${NONE:-a}\n${SET:-b}": "a\nvalue",
 }
 
 
@@ -57,7 +68,17 @@ def test_a_variable_is_replaced_as_specified(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["$", "a$ b", "$1", "${", "${}", "${SET", "${1A}", "${SET:x}", "${SET:-${NONE:-x}"]
+    "text",
+    [
+        "${",
+        "${}",
+        "${SET",
+        "${1A}",
+        "${SET:x}",
+        "${NONE:-${}}",
+        "${NONE:-${SET:-x}",
+        "${NONE:-a\nb}",
+    ],
 )
 def test_a_malformed_variable_is_refused(text: str) -> None:
     with pytest.raises(Wrong):
@@ -142,7 +163,96 @@ def test_lines_of_an_env_file_are_read_as_compose_reads_them(tmp_path: Path) -> 
     assert report.problems == []
 
 
+FORMS = {
+    "C=#fff": "#fff",
+    "C= a #b": "a",
+    "C=a\t#b": "a\t#b",
+    "C=a#b": "a#b",
+    "C: 1": "1",
+    "C='it\\'s'": "it's",
+    'C="a\\tb\\\\n\\x41"': "a\tb\\n\\x41",
+    'C="\\0101"': "A",
+    "C='a\nb' # c": "a\nb",
+    'C="x" # y': "x",
+    "C=pa$1word": "pa$1word",
+    "C=x$": "x$",
+    "C=\\$SET": "\\value",
+    'C="\\$SET"': "$SET",
+    "C=$$SET": "$SET",
+    "export C = x": "x",
+    "A=1 B=2\nC=$A": "1 B=2",
+    'A="1" C=2': "2",
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), FORMS.items(), ids=FORMS)
+def test_each_form_of_a_line_has_the_value_that_compose_gives_it(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "app.env"
+    path.write_text(text)
+    report = Report("app.env")
+    variables = read_dotenv(path, environ={"SET": "value"}, report=report)
+    assert (variables["C"], report.problems, report.notes) == (expected, [], ())
+
+
+def test_a_name_that_begins_with_a_digit_is_kept_for_the_container(tmp_path: Path) -> None:
+    path = tmp_path / "app.env"
+    path.write_text("456=x\n")
+    assert read_dotenv(path, environ={}, report=Report("f")) == {"456": "x"}
+
+
+def test_a_comment_in_place_of_a_value_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "app.env"
+    path.write_text("\nA= # unset\n")
+    report = Report("app.env")
+    assert read_dotenv(path, environ={}, report=report) == {"A": "# unset"}
+    assert report.notes == (
+        "app.env:2: the value begins with '#': only behind a value does ' #' begin a comment",
+    )
+
+
+def test_values_of_env_files_contain_variables_of_service_and_earlier_files(
+    load: Callable[..., Lab],
+) -> None:
+    files = {
+        "one.env": "HOST=a\nNAME=one\n",
+        "two.env": "URL=${HOME_TOWN}-${NAME}-${HOST}\nHOST=b\nLAST=$HOST\n",
+    }
+    lab = load(
+        compose=(("GREETING: ${GREETING:-hello}", "NAME: own\n    env_file: [one.env, two.env]"),),
+        files=files,
+        environ={"HOME_TOWN": "Hamburg"},
+    )
+    assert dict(lab.services[1].environment) == {
+        "HOST": "b",
+        "LAST": "b",
+        "NAME": "own",
+        "URL": "Hamburg-own-a",
+    }
+
+
+def test_the_lab_name_is_the_project_name_in_variables(load: Callable[..., Lab]) -> None:
+    lab = load(compose=(("${GREETING:-hello}", "${COMPOSE_PROJECT_NAME}-jobs"),))
+    assert dict(lab.services[1].environment) == {"GREETING": "small-jobs"}
+    assert lab.notes == ()
+
+
 def test_a_raw_env_file_is_taken_literally(tmp_path: Path) -> None:
     path = tmp_path / "app.env"
-    path.write_text('A="$X" # y\n# B=1\n')
-    assert read_dotenv(path, environ={}, report=Report("f"), raw=True) == {"A": '"$X" # y'}
+    path.write_text('A="$X" # y \n  # B=1\n C=\\n\nSET\nMISSING\n')
+    environ = {"SET": "value"}
+    assert read_dotenv(path, environ=environ, report=Report("f"), raw=True) == {
+        "A": '"$X" # y ',
+        "C": "\\n",
+        "SET": "value",
+    }
+
+
+@pytest.mark.parametrize("text", ["A =1", "=1", "a b"])
+def test_a_raw_env_file_refuses_names_with_blanks(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.env"
+    path.write_text(f"X=1\n{text}\n")
+    report = Report("app.env")
+    read_dotenv(path, environ={}, report=report, raw=True)
+    assert [problem.line for problem in report.problems] == [2]
