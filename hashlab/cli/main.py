@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from hashlab import __version__
 from hashlab.cli.parser import parse
-from hashlab.commands import JSON, VERSION, Command, Misuse
+from hashlab.commands import FILE, JSON, PROFILE, VERSION, Command, Misuse
 from hashlab.daemon import client
 
 VERSION_WORDS = (f"--{VERSION.name}", f"-{VERSION.short}")
@@ -34,6 +34,7 @@ def main() -> None:
 
 def run(command: Command, values: Mapping[str, object]) -> int:
     """Run a command, in the lab's background process if that may and does; return its exit code."""
+    os.environ.update(selection(values))
     try:
         code = client.ask(command.name, values) if command.warm else None
         return command.execute(values) if code is None else code
@@ -42,6 +43,26 @@ def run(command: Command, values: Mapping[str, object]) -> int:
     except BrokenPipeError:  # the reader of stdout, such as head, has what it wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def selection(values: Mapping[str, object]) -> dict[str, str]:
+    """Return Compose's own variables for --file and --profile, which so win over the environment.
+
+    The background process and watch read the lab with the variables of this process.
+    """
+    variables: dict[str, str] = {}
+    if files := values.get(FILE.key):
+        # pathlib takes as long to import as the rest of a warm command's start.
+        paths = [os.path.abspath(path) for path in _texts(files)]  # noqa: PTH100
+        variables["COMPOSE_FILE"] = os.pathsep.join(paths)
+        variables["COMPOSE_PATH_SEPARATOR"] = os.pathsep
+    if profiles := values.get(PROFILE.key):
+        variables["COMPOSE_PROFILES"] = ",".join(_texts(profiles))
+    return variables
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, tuple) else ()
 
 
 def refuse(wrong: Misuse, argv: Sequence[str]) -> int:

@@ -104,6 +104,19 @@ PROVIDER = Option(
     value="NAME",
     complete="provider",
 )
+FILE = Option(
+    "file",
+    "Compose file, instead of lab.compose in hashlab.toml; a later one overrides an earlier one.",
+    value="FILE",
+    complete="file",
+    many=True,
+)
+PROFILE = Option(
+    "profile",
+    "Profile of the Compose file whose services are started, instead of COMPOSE_PROFILES.",
+    value="NAME",
+    many=True,
+)
 JSON = Option(
     "json",
     "Print one JSON document on stdout, all else on stderr.",
@@ -112,8 +125,10 @@ JSON = Option(
 VERBOSE = Option("verbose", "Show the output of the tools that hashlab runs.", short="v")
 HELP = Option("help", "Show help.", short="h")
 VERSION = Option("version", "Show the version of hashlab.", short="V")
-# Options of nearly every command; help describes them once.
-COMMON = (LAB, PROVIDER, JSON, VERBOSE)
+# Options of each command that reads the lab's files; of nearly every command. Help describes them
+# once.
+READING = (LAB, FILE, PROFILE, PROVIDER)
+COMMON = (*READING, JSON, VERBOSE)
 
 # Exit codes: of a run of phases; of a command that only reads.
 RUN_EXITS = (0, 2, 3, 4, 5, 130)

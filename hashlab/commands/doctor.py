@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hashlab.commands import JSON, LAB, PROVIDER, READ_EXITS, TYPE_CHECKING, Command
+from hashlab.commands import JSON, READ_EXITS, READING, TYPE_CHECKING, Command
 
 if TYPE_CHECKING:
     from hashlab.run.execution import Options
@@ -15,7 +15,7 @@ COMMAND = Command(
     "Docker Engine is used, and how much disk hashlab uses and for what.",
     examples=[("Check whether this lab can run as virtual machines", "hashlab doctor -p libvirt")],
     exits=READ_EXITS,
-    common=(LAB, PROVIDER, JSON),
+    common=(*READING, JSON),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from hashlab.commands import LAB, PROVIDER, TYPE_CHECKING, Argument, Command, Option
+from hashlab.commands import READING, TYPE_CHECKING, Argument, Command, Option
 
 if TYPE_CHECKING:
     from hashlab.phases.world import World
@@ -22,7 +22,7 @@ COMMAND = Command(
     options=[
         Option("command", "Run this instead of a shell.", short="c", value="COMMAND"),
     ],
-    common=(LAB, PROVIDER),
+    common=READING,
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hashlab.commands import JSON, LAB, PROVIDER, TYPE_CHECKING, Command
+from hashlab.commands import JSON, READING, TYPE_CHECKING, Command
 
 if TYPE_CHECKING:
     from hashlab.run.execution import Options
@@ -18,7 +18,7 @@ COMMAND = Command(
         ("Print the state of each service", "hashlab status --json | jq '.services[]'"),
     ],
     exits=(0, 2, 3, 4, 130),
-    common=(LAB, PROVIDER, JSON),
+    common=(*READING, JSON),
     warm=True,
 )
 

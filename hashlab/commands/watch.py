@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlab.commands import LAB, PROVIDER, RUN_EXITS, TYPE_CHECKING, VERBOSE, Command, Option
+from hashlab.commands import READING, RUN_EXITS, TYPE_CHECKING, VERBOSE, Command, Option
 
 if TYPE_CHECKING:
     from hashlab.run.execution import Options
@@ -14,7 +14,7 @@ COMMAND = Command(
     examples=[("Refresh while you edit", "hashlab watch")],
     exits=RUN_EXITS,
     options=[Option("json", "Print one JSON document, on one line, for each refresh.", short="j")],
-    common=(LAB, PROVIDER, VERBOSE),
+    common=(*READING, VERBOSE),
 )
 
 

@@ -42,6 +42,9 @@ class Refresher:
         options = self._options
         values = {
             "lab": str(self._folder),
+            # This process has put them into its environment, which the request contains.
+            "file": (),
+            "profile": (),
             "provider": options.provider or "",
             "json": options.json,
             "verbose": options.verbose,

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 
 def values(*, json: bool = False) -> dict[str, object]:
     """The values of `hashlab status`."""
-    return {"lab": "", "provider": "", "json": json}
+    return {"lab": "", "file": (), "profile": (), "provider": "", "json": json}
 
 
 @pytest.fixture(scope="module")

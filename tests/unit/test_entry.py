@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Mapping
@@ -105,6 +106,18 @@ def test_a_task_of_invoke_asks_the_daemon_too(
     values = {"json": True, "lab": "-odd", "provider": "docker"}
     assert daemon.asked == [("status", values)]
     assert done_here == []
+
+
+def test_files_and_profiles_of_the_command_line_replace_those_of_the_environment(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("COMPOSE_FILE", "COMPOSE_PATH_SEPARATOR", "COMPOSE_PROFILES"):
+        monkeypatch.setenv(name, "other")
+    typed(monkeypatch, "--file", "a.yaml", "status", "--file", "/b.yaml", "--profile", "debug")
+    assert os.environ["COMPOSE_FILE"] == f"{tmp_path}/a.yaml:/b.yaml"
+    assert os.environ["COMPOSE_PATH_SEPARATOR"] == ":"
+    assert os.environ["COMPOSE_PROFILES"] == "debug"
 
 
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["doctor", "--help"]])
