@@ -28,7 +28,6 @@ from hashlab.config.report import Wrong
 from hashlab.config.units import toml_bytes
 
 DEFAULT_SUBNET = "192.168.60.0/24"
-DEFAULT_COMPOSE = "compose.yaml"
 _MIN_MEMORY = 64 * 1024**2
 
 
@@ -200,13 +199,19 @@ def _provider(node: Node, context: Context) -> str:
     return name
 
 
+def _compose(node: Node, context: Context) -> tuple[str, ...]:
+    """Read one Compose file or several, of which later ones override earlier ones."""
+    nodes = node.value if isinstance(node.value, list) else [node]
+    return list_of(text, "a file or a list of files", empty=False)(node.holding(nodes), context)
+
+
 _LAB_KEYS = Table(
     noun="[lab]",
     readers={
         "name": _lab_name,
         "provider": _provider,
         "subnet": _subnet,
-        "compose": text,
+        "compose": _compose,
     },
     required=("name",),
     expected="a table",

@@ -32,10 +32,9 @@ class Interpolation:
         if isinstance(value, str):
             return self._scalar(node, value) if "$" in value else node
         if isinstance(value, dict):
-            replaced = {key: self.tree(child) for key, child in value.items()}
-            return Node(replaced, node.line, key_line=node.key_line)
+            return node.holding({key: self.tree(child) for key, child in value.items()})
         if isinstance(value, list):
-            return Node([self.tree(child) for child in value], node.line, key_line=node.key_line)
+            return node.holding([self.tree(child) for child in value])
         return node
 
     def text(self, text: str, line: int) -> str:
@@ -49,11 +48,10 @@ class Interpolation:
 
     def _scalar(self, node: Node, text: str) -> Node:
         try:
-            replaced = self.text(text, node.line)
+            return node.holding(self.text(text, node.line))
         except Wrong as wrong:
             self.report.add_wrong(wrong)
-            return Node(Broken(), node.line, key_line=node.key_line)
-        return Node(replaced, node.line, key_line=node.key_line, raw=replaced)
+            return node.holding(Broken())
 
 
 class _Substitution:

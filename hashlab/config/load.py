@@ -12,7 +12,6 @@ from typing import NamedTuple
 from unicodedata import category
 
 from hashlab.config.artifacts import (
-    absolute,
     artifacts_of,
     builders_of,
     check_artifacts,
@@ -27,10 +26,11 @@ from hashlab.config.checks_lab import (
     check_published_ports,
 )
 from hashlab.config.checks_service import check_service
+from hashlab.config.compose.choice import DEFAULT_FILES, FILES_VARIABLE, Choice, chosen
 from hashlab.config.compose.file import note_unused, read_compose
+from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
-from hashlab.config.dotenv import read_dotenv
-from hashlab.config.hashlab_toml import DEFAULT_COMPOSE, read_hashlab_toml
+from hashlab.config.hashlab_toml import read_hashlab_toml
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
@@ -41,7 +41,6 @@ from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
 from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
-from hashlab.config.yaml_nodes import read_yaml
 from hashlab.errors import ConfigError, UsageError
 from hashlab.state.labfolder import FILE, nearest
 
@@ -50,7 +49,7 @@ from hashlab.state.labfolder import FILE, nearest
 _NOT_IN_PATHS = {"${": "OpenSSH", '"': "OpenSSH", "\\": "OpenSSH", ":": "Docker"}
 _NOT_IN_PATHS |= dict.fromkeys("[]?", "Vagrant")
 ALL = "Vagrant and OpenSSH"
-_OTHER_COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
+_WRITE = "Write the Compose file."
 
 
 def find_lab_folder(start: Path) -> Path:
@@ -141,21 +140,15 @@ def _read_compose_file(
     folder: Path, toml: Draft | None, environ: Mapping[str, str], report: Report
 ) -> _ComposeFile | None:
     lab = Draft() if toml is None else toml.get("lab", Draft())
-    name = lab.get("compose", DEFAULT_COMPOSE)
-    path = absolute(folder, name)
-    report.add_source(path)
-    if not exists(path):
-        _report_missing(name, folder, lab, report)
+    choice = chosen(folder, lab.get("compose", ()), environ, report)
+    if _report_missing(choice, folder, lab, report):
         return None
-    own_report = report.for_file(name.removeprefix("./"))
-    node = _compose_node(path, own_report)
+    own_report = report.for_file(os.path.relpath(choice.paths[0], folder))
+    variables = {"COMPOSE_PROJECT_NAME": lab.get("name", ""), **choice.environ}
+    context = Context(own_report, choice.folder, variables, _made_later(folder, toml))
+    node = _compose_node(choice, context, folder)
     if node is None:
         return None
-    variables = {
-        "COMPOSE_PROJECT_NAME": lab.get("name", ""),
-        **_variables(path.parent, folder, environ, report),
-    }
-    context = Context(own_report, path.parent, variables, _made_later(folder, toml))
     try:
         draft = read_compose(node, context)
     except Wrong as wrong:
@@ -168,32 +161,27 @@ def _read_compose_file(
     return _ComposeFile(folder, draft, own_report, services, active)
 
 
-def _report_missing(name: str, folder: Path, lab: Draft, report: Report) -> None:
-    existing = next((other for other in _OTHER_COMPOSE_FILES if is_file(folder / other)), None)
-    hint = f'Write compose = "{existing}" under [lab].' if existing else "Write the Compose file."
-    report.add(lab.line_of("compose"), f"the Compose file '{name}' does not exist", hint)
-
-
-def _compose_node(path: Path, report: Report) -> Node | None:
-    text = read_text(path, report)
-    if text is None:
-        return None
-    known = len(report.problems)
-    node = None if is_blank(text) else read_yaml(text, report)
-    if node is None and len(report.problems) == known:
-        report.add(0, "is empty", "Write services: {web: {image: …}}.")
+def _compose_node(choice: Choice, context: Context, folder: Path) -> Node | None:
+    known = len(context.report.problems)
+    node = Loader(context.report, folder).tree(choice.paths, context)
+    if node is None and len(context.report.problems) == known:
+        context.report.add(0, "is empty", "Write services: {web: {image: …}}.")
     return node
 
 
-def _variables(
-    compose_folder: Path, folder: Path, environ: Mapping[str, str], report: Report
-) -> Mapping[str, str]:
-    path = compose_folder / ".env"
-    report.add_source(path)
-    if not is_file(path):
-        return environ
-    own_report = report.for_file(os.path.relpath(path, folder))
-    return {**read_dotenv(path, environ=environ, report=own_report), **environ}
+def _report_missing(choice: Choice, folder: Path, lab: Draft, report: Report) -> bool:
+    """Report the Compose files that do not exist. Return whether there are any."""
+    missing = [path for path in choice.paths if not exists(path)]
+    for path in missing:
+        report.add_source(path)
+        message = f"the Compose file '{os.path.relpath(path, folder)}' does not exist"
+        if choice.variable:
+            report.for_file(FILES_VARIABLE).add(0, message, "Write it, or name another file.")
+        else:
+            existing = next((name for name in DEFAULT_FILES if is_file(folder / name)), None)
+            hint = f'Write compose = "{existing}" under [lab].' if existing else _WRITE
+            report.add(lab.line_of("compose"), message, hint)
+    return bool(missing)
 
 
 def _made_later(folder: Path, toml: Draft | None) -> Callable[[Path], bool]:

@@ -26,23 +26,64 @@ Value: TypeAlias = (
 
 MAX_DEPTH = 50
 
+# The tags of a value in a Compose file that removes what other files give its key, or replaces it.
+RESET = "!reset"
+OVERRIDE = "!override"
+
+
+class Line(int):
+    """The number of a line, and its file as messages name it. A lab has several Compose files."""
+
+    file: str
+
+    def __new__(cls, number: int, file: str) -> Line:
+        line = super().__new__(cls, number)
+        line.file = file
+        return line
+
+
+def file_of(line: int) -> str:
+    """Return the file of a line; "" if it does not know its file."""
+    return line.file if isinstance(line, Line) else ""
+
+
+def shown(line: int, beside: int) -> str:
+    """Return "line 3", or "common.yaml:3" if ``line`` is in another file than ``beside``."""
+    here, there = file_of(beside), file_of(line)
+    return f"line {line}" if here == there else f"{there}:{line}"
+
 
 class Node:
-    """A value, its line, the line of its key, and (YAML only) the scalar as written."""
+    """A value, its line, the line of its key, and (YAML only) the scalar as written and its tag.
 
-    __slots__ = ("key_line", "line", "raw", "value")
+    ``tag`` is RESET, OVERRIDE or "".
+    """
+
+    __slots__ = ("key_line", "line", "raw", "tag", "value")
 
     def __init__(
-        self, value: Value, line: int, *, key_line: int | None = None, raw: str = ""
+        self,
+        value: Value,
+        line: int,
+        *,
+        key_line: int | None = None,
+        raw: str = "",
+        tag: str = "",
     ) -> None:
         self.value = value
         self.line = line
         self.key_line = line if key_line is None else key_line
         self.raw = raw
+        self.tag = tag
 
     def under_key(self, key_line: int) -> Node:
         """Return the same value as the entry of a key on line ``key_line``."""
-        return Node(self.value, self.line, key_line=key_line, raw=self.raw)
+        return Node(self.value, self.line, key_line=key_line, raw=self.raw, tag=self.tag)
+
+    def holding(self, value: Value) -> Node:
+        """Return another value in the place of this one."""
+        raw = value if isinstance(value, str) else ""
+        return Node(value, self.line, key_line=self.key_line, raw=raw, tag=self.tag)
 
 
 def plain(node: Node) -> Any:

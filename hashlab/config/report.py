@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hashlab.config.nodes import file_of
 from hashlab.errors import Problem
 
 _LONGEST = 300
@@ -43,7 +44,7 @@ class Spending:
 
 class Report:
     """Problems and notes of one file. ``for_file`` makes the report of another file of the same
-    lab.
+    lab; a line that knows its file (``nodes.Line``) needs none.
 
     ``flaws`` counts invalid values, so that no second problem is reported for them. ``sources``:
     the files that were read, or whose absence was noticed.
@@ -79,7 +80,7 @@ class Report:
         self.flaws += 1
         if len(message) > _LONGEST:
             message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
-        self.problems.append(Problem(self.file, line, message, hint))
+        self.problems.append(Problem(file_of(line) or self.file, int(line), message, hint))
 
     def add_wrong(self, wrong: Wrong) -> None:
         """Add the problem of a value. If it is already reported, only count it."""
@@ -90,17 +91,21 @@ class Report:
 
     def note(self, line: int, message: str) -> None:
         """Add a harmless fact that the user may want to know."""
-        lines = self._noted.setdefault((self.file, message), [])
+        lines = self._noted.setdefault((file_of(line) or self.file, message), [])
         if line not in lines:
             lines.append(line)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All notes, each with all its lines: "compose.yaml:3, 9: …"."""
+        """All notes, each with all its lines: "compose.yaml:3, 9: …"; line 0 is the whole file."""
         return tuple(
-            f"{file}:{', '.join(map(str, sorted(lines)))}: {message}"
-            for (file, message), lines in self._noted.items()
+            f"{_place(file, lines)}: {message}" for (file, message), lines in self._noted.items()
         )
+
+
+def _place(file: str, lines: list[int]) -> str:
+    known = ", ".join(str(line) for line in sorted(lines) if line)
+    return f"{file}:{known}" if known else file
 
 
 def suggestion(word: str, known: list[str], *, otherwise: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from hashlab.config.go_values import parse_date
-from hashlab.config.nodes import MAX_DEPTH, Node, Value
+from hashlab.config.nodes import MAX_DEPTH, OVERRIDE, RESET, Line, Node, Value
 from hashlab.config.report import Report, Wrong
 
 MAX_VALUES = 100_000
@@ -36,6 +36,7 @@ _INTEGER = re.compile(
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _LONGEST_NUMBER = 400
 _TAG_WORDS = ("str", "int", "float", "bool", "null", "seq", "map")
+_MERGE_TAGS = (RESET, OVERRIDE)
 _TAGS = {f"tag:yaml.org,2002:{word}" for word in _TAG_WORDS}
 
 
@@ -47,11 +48,14 @@ class _Composed(NamedTuple):
     height: int
 
 
-def read_yaml(text: str, report: Report) -> Node | None:
-    """Return the document of ``text`` as nodes. After a syntax error, report it and return None."""
+def read_yaml(text: str, report: Report) -> list[Node] | None:
+    """Return the documents of ``text`` as nodes, whose lines know the report's file.
+
+    After a syntax error, report it and return None.
+    """
     loader = _LOADER(text)
     try:
-        return _Composer(_events(loader), report).document()
+        return list(_Composer(_events(loader), report).documents())
     except yaml.MarkedYAMLError as error:
         report.add_wrong(_syntax_error(error, text))
     except yaml.YAMLError as error:
@@ -101,21 +105,25 @@ class _Composer:
         self._events = events
         self._report = report
         self._anchors: dict[str, _Composed | None] = {}
+        self._lines: dict[int, Line] = {}
 
-    def document(self) -> Node | None:
-        next(self._events)  # skip the start of the stream
-        if isinstance(next(self._events), yaml.StreamEndEvent):
-            return None
-        root = self._compose(next(self._events), 0).node
-        next(self._events)  # skip the end of the document
-        following = next(self._events)
-        if isinstance(following, yaml.DocumentStartEvent):
-            line = _line(following)
-            raise Wrong(line, "a second YAML document starts here", "Keep one document per file.")
-        return root
+    def documents(self) -> Iterator[Node]:
+        """Yield the root of each document that is not empty. Anchors belong to their document."""
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self._anchors.clear()
+                root = self._compose(next(self._events), 0).node
+                if root.value is not None:
+                    yield root
+
+    def _line(self, event: Any) -> Line:
+        number = int(event.start_mark.line) + 1
+        if number not in self._lines:
+            self._lines[number] = Line(number, self._report.file)
+        return self._lines[number]
 
     def _compose(self, event: Any, depth: int) -> _Composed:
-        line = _line(event)
+        line = self._line(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(str(event.anchor), line, depth)
         _check_depth(depth, line)
@@ -128,6 +136,8 @@ class _Composer:
             composed = self._sequence(line, depth)
         else:
             composed = self._mapping(line, depth)
+        if event.tag in _MERGE_TAGS:
+            composed.node.tag = event.tag
         if event.anchor:
             self._anchors[event.anchor] = composed
         return composed
@@ -170,7 +180,7 @@ class _Composer:
         return _Composed(Node(_merged(entries, merges), line), size, height)
 
     def _key(self, event: Any) -> tuple[str, int]:
-        line = _line(event)
+        line = self._line(event)
         if not isinstance(event, yaml.ScalarEvent) or "\0" in event.value:
             raise Wrong(line, "a key must be a string", "Write 'key: value'.")
         if event.anchor:
@@ -189,16 +199,14 @@ class _Composer:
         )
 
 
-def _line(event: Any) -> int:
-    return int(event.start_mark.line) + 1
-
-
 def _scalar(event: Any, line: int) -> Node:
     text: str = event.value
     if "\0" in text:
         raise Wrong(line, "the value contains a NUL character", "Remove the \\0.")
     tag = (event.tag or "").rpartition(":")[2]
     plain = tag not in ("str", "!") and (event.implicit[0] or tag)
+    if tag in _MERGE_TAGS:
+        plain = not event.style
     return Node(resolve_plain(text) if plain else text, line, raw=text)
 
 
@@ -233,7 +241,7 @@ def _check_size(size: int, line: int) -> None:
 
 
 def _check_tag(tag: str | None, line: int) -> None:
-    if not tag or tag == "!" or tag in _TAGS:
+    if not tag or tag == "!" or tag in _TAGS or tag in _MERGE_TAGS:
         return
     shown = tag.replace("tag:yaml.org,2002:", "!!")
     raise Wrong(line, f"the YAML tag '{shown}' is not supported", "Remove it.")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from hashlab.config.compose import keys
 from hashlab.config.compose.mounts import secret_file, source_file
-from hashlab.config.compose.service import read_service
-from hashlab.config.interpolation import Interpolation
+from hashlab.config.compose.service import read_service, resolved
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     Context,
@@ -65,6 +64,7 @@ def _unused(node: Node, _context: Context) -> str:
 TOP_KEYS = Table(
     noun="the Compose file",
     readers={
+        "include": resolved,
         "services": _services,
         "volumes": _volumes,
         "secrets": mapping_of(_name("a secret"), table(SECRET_KEYS), "a mapping of secrets"),
@@ -79,14 +79,11 @@ TOP_KEYS = Table(
 
 
 def read_compose(node: Node, context: Context) -> Draft:
-    """Return the valid parts of the Compose file. Problems go to the context's report."""
-    entries = entries_of(node, TOP_KEYS.expected)
-    interpolation = Interpolation(context.environ, context.report)
-    replaced = {
-        key: child if key.startswith("x-") else interpolation.tree(child)
-        for key, child in entries.items()
-    }
-    return table(TOP_KEYS)(Node(replaced, node.line), context)
+    """Return the valid parts of the tree that ``loading`` made of all Compose files.
+
+    Problems go to the context's report.
+    """
+    return table(TOP_KEYS)(node, context)
 
 
 def note_unused(draft: Draft, lab: str, report: Report) -> None:

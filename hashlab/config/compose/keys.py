@@ -27,7 +27,6 @@ _EXTERNAL = Refused("A secret or config comes from file, environment or content.
 _SWARM_DRIVER = Refused("Docker Swarm's managers alone have such drivers; remove it.")
 
 TOP: Keys = {
-    "include": Refused("Write the services into this file."),
     "models": _MODEL,
     "networks": _ONE_NETWORK,
 }
@@ -39,7 +38,6 @@ SERVICE: Keys = {
     "cpu_rt_period": Refused("The machines' kernel has no real-time groups; remove it."),
     "cpu_rt_runtime": Refused("The machines' kernel has no real-time groups; remove it."),
     "credential_spec": Refused(_WINDOWS),
-    "extends": Refused("Use a YAML anchor and '<<: *anchor'."),
     "external_links": _BY_NAME,
     "gpus": Refused("Machines have no GPU; remove it."),
     "isolation": Refused(_WINDOWS, default=("default",)),

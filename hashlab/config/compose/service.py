@@ -70,6 +70,10 @@ def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
     return labels
 
 
+def resolved(_node: Node, _context: Context) -> None:
+    """Read a key that ``loading`` has acted on already: include, extends."""
+
+
 SERVICE_KEYS = Table(
     noun="a service",
     readers={
@@ -79,6 +83,7 @@ SERVICE_KEYS = Table(
         "entrypoint": command,
         "environment": environment,
         "env_file": env_file,
+        "extends": resolved,
         "ports": ports,
         "expose": expose,
         "volumes": mounts.volumes,

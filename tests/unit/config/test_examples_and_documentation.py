@@ -43,6 +43,13 @@ FILES = dict.fromkeys(
     ),
     "",
 )
+FILES |= {
+    "database/compose.yaml": "services: {db: {image: postgres}}\n",
+    "tools/compose.yaml": "services: {tool: {image: tool}}\n",
+    "tools/lab.yaml": "services: {tool: {user: '1000'}}\n",
+    "tools/lab.env": "",
+    "common.yaml": "services: {web: {image: web}}\n",
+}
 
 
 def blocks(language: str) -> list[tuple[int, str]]:

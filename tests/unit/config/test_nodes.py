@@ -53,9 +53,9 @@ def toml(text: str) -> Node:
 
 def from_yaml(text: str) -> Node:
     report = Report("f")
-    node = read_yaml(text, report)
-    assert node is not None, report.problems
-    return node
+    documents = read_yaml(text, report)
+    assert documents, report.problems
+    return documents[0]
 
 
 TOML = '''\

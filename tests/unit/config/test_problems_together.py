@@ -93,7 +93,7 @@ def test_the_error_shows_each_problem_and_exits_as_a_configuration_error(
 
 def test_the_error_for_a_missing_compose_file_names_an_existing_one(tmp_path: Path) -> None:
     (tmp_path / "hashlab.toml").write_text(
-        '[lab]\nname = "x"\n[machines.one]\naddress = "192.168.60.5"\n'
+        '[lab]\nname = "x"\ncompose = "a.yaml"\n[machines.one]\naddress = "192.168.60.5"\n'
     )
     (tmp_path / "docker-compose.yml").write_text("services: {a: {image: x}}\n")
     with pytest.raises(ConfigError) as caught:
