@@ -128,7 +128,8 @@ def _name(what: str) -> Reader[str]:
 _ENGINES_OWN_NETWORKS = ("bridge", "host", "none", "ingress", "default")
 
 
-def _lab_name(node: Node, context: Context) -> str:
+def read_lab_name(node: Node, context: Context) -> str:
+    """Read a name that machines and networks of a lab can carry."""
     name = _name("a lab")(node, context)
     if name in _ENGINES_OWN_NETWORKS:
         raise Wrong(
@@ -208,7 +209,7 @@ def _compose(node: Node, context: Context) -> tuple[str, ...]:
 _LAB_KEYS = Table(
     noun="[lab]",
     readers={
-        "name": _lab_name,
+        "name": read_lab_name,
         "provider": _provider,
         "subnet": _subnet,
         "compose": _compose,

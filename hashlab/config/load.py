@@ -26,17 +26,23 @@ from hashlab.config.checks_lab import (
     check_published_ports,
 )
 from hashlab.config.checks_service import check_service
-from hashlab.config.compose.choice import DEFAULT_FILES, FILES_VARIABLE, Choice, chosen
+from hashlab.config.compose.choice import (
+    DEFAULT_FILES,
+    FILES_VARIABLE,
+    NAME_VARIABLE,
+    Choice,
+    chosen,
+)
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
-from hashlab.config.hashlab_toml import read_hashlab_toml
+from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
 from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
-from hashlab.config.readers import Context, Draft
+from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
 from hashlab.config.sources import exists, is_blank, is_file, read_text
@@ -80,6 +86,8 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     report = Report(FILE)
     draft = _read_hashlab_toml(folder, report)
     files = _read_compose_file(folder, draft, environ, report)
+    if draft is not None and files is not None:
+        draft = _with_name(draft, files, report)
     if draft is not None:
         _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
     if files is not None:
@@ -115,7 +123,8 @@ def _absolute(path: Path) -> Path:
 class _ComposeFile(NamedTuple):
     """The valid parts of the Compose file.
 
-    ``active``: the services of the selected profiles; ``folder``: the lab folder.
+    ``active``: the services of the selected profiles; ``folder``: the lab folder; ``project``: the
+    name that the environment gives the project, by default the lab's.
     """
 
     folder: Path
@@ -123,6 +132,7 @@ class _ComposeFile(NamedTuple):
     report: Report
     services: Mapping[str, Draft]
     active: Mapping[str, Draft]
+    project: str
 
 
 def _read_hashlab_toml(folder: Path, report: Report) -> Draft | None:
@@ -144,7 +154,7 @@ def _read_compose_file(
     if _report_missing(choice, folder, lab, report):
         return None
     own_report = report.for_file(os.path.relpath(choice.paths[0], folder))
-    variables = {"COMPOSE_PROJECT_NAME": lab.get("name", ""), **choice.environ}
+    variables = {NAME_VARIABLE: lab.get("name", ""), **choice.environ}
     context = Context(own_report, choice.folder, variables, _made_later(folder, toml))
     node = _compose_node(choice, context, folder)
     if node is None:
@@ -158,7 +168,23 @@ def _read_compose_file(
     profiles = frozenset(word.strip() for word in selected.split(",") if word.strip())
     services: dict[str, Draft] = draft.get("services", {})
     active = {name: each for name, each in services.items() if is_active(each, profiles)}
-    return _ComposeFile(folder, draft, own_report, services, active)
+    return _ComposeFile(folder, draft, own_report, services, active, variables[NAME_VARIABLE])
+
+
+def _with_name(toml: Draft, files: _ComposeFile, report: Report) -> Draft:
+    """Return hashlab.toml with the lab's name of the environment, which wins as in Compose.
+
+    Project names may have '_', host names of machines may not.
+    """
+    lab: Draft = toml.get("lab", Draft())
+    written = files.project.replace("_", "-")
+    if not written or written == lab.get("name"):
+        return toml
+    own_report = report.for_file(NAME_VARIABLE)
+    for name in attempt(read_lab_name, Node(written, 0), Context(own_report, files.folder)):
+        own_report.note(0, f"the lab is called '{name}', not as in hashlab.toml")
+        toml = toml.filled(lab=lab.filled(name=name))
+    return toml
 
 
 def _compose_node(choice: Choice, context: Context, folder: Path) -> Node | None:

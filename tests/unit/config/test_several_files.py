@@ -94,6 +94,19 @@ def test_a_file_of_the_environment_that_does_not_exist_is_reported(read: Read) -
     ]
 
 
+def test_the_name_of_the_environment_wins_over_that_of_hashlab_toml(read: Read) -> None:
+    files = {"compose.yaml": IMAGE.format("'${COMPOSE_PROJECT_NAME}'")}
+    assert (read(files).name, service(read(files)).image) == ("x", "x")
+    lab = read({**files, ".env": "COMPOSE_PROJECT_NAME=my_shop\n"})
+    assert (lab.name, service(lab).image) == ("my-shop", "my_shop")
+    assert lab.notes == (
+        "COMPOSE_PROJECT_NAME: the lab is called 'my-shop', not as in hashlab.toml",
+    )
+    assert read(files, environ={"COMPOSE_PROJECT_NAME": "y"}).name == "y"
+    (problem,) = problems(read, files, environ={"COMPOSE_PROJECT_NAME": "a.b"})
+    assert problem.startswith("COMPOSE_PROJECT_NAME: 'a.b' is not a valid name for a lab.")
+
+
 def test_variables_come_from_the_lab_folder_and_from_beside_the_first_file(read: Read) -> None:
     files = {
         "deploy/compose.yaml": IMAGE.format("'${A}-${B}-${C}'"),
