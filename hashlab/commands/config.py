@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hashlab.commands import JSON, LAB, PROVIDER, READ_EXITS, TYPE_CHECKING, Command
+from hashlab.commands import JSON, READ_EXITS, READING, TYPE_CHECKING, Command
 
 if TYPE_CHECKING:
     from hashlab.run.execution import Options
@@ -19,7 +19,7 @@ COMMAND = Command(
         ("Which machine runs what", "hashlab config --json | jq '.services[].\"x-hashlab\"'"),
     ],
     exits=READ_EXITS,
-    common=(LAB, PROVIDER, JSON),
+    common=(*READING, JSON),
 )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import hashlab.commands
 from hashlab import commands, tasks
-from hashlab.commands import HELP, NAMES, VERSION, Command, Option, load
+from hashlab.commands import FILE, HELP, NAMES, PROFILE, PROVIDER, VERSION, Command, Option, load
 from hashlab.commands.help import MEANINGS, command_help, overview
 from hashlab.errors import ExitCode
 from hashlab.report.budget import RECORDED
@@ -25,6 +25,12 @@ def test_each_module_of_the_folder_is_a_command_of_the_table() -> None:
     assert {f"hashlab.commands.{path.stem}" for path in files} == {
         *map(commands.module_name, NAMES)
     }
+
+
+def test_each_command_that_reads_a_lab_for_a_provider_takes_compose_files_too() -> None:
+    for name in NAMES:
+        options = load(name).options
+        assert (PROVIDER in options) == (FILE in options) == (PROFILE in options), name
 
 
 def test_a_short_option_means_the_same_in_all_commands() -> None:
