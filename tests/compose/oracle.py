@@ -12,11 +12,14 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from hashlab.config.compose import keys
 from hashlab.config.compose.resolved import EXTENSION, resolved
 from hashlab.config.load import load_lab
+from hashlab.config.readers import Noted
 from hashlab.config.units import compose_bytes
 from hashlab.errors import ConfigError
 
@@ -100,7 +103,45 @@ def differences(case: Case, work: Path) -> dict[str, str]:
     if REFUSED in ours or REFUSED in theirs:
         same = (REFUSED in ours) == (REFUSED in theirs)
         return {} if same else {REFUSED: f"{ours.get(REFUSED)} / {theirs.get(REFUSED)}"}
-    return dict(_differing(plain(ours), plain(theirs)))
+    return dict(_differing(plain(_without_noted(ours)), plain(_without_noted(theirs))))
+
+
+# Keys that hashlab reports in a note are not in its reading. ``*`` stands for any name.
+_NOTED: Mapping[str, keys.Keys] = {
+    "services.*": keys.SERVICE,
+    "services.*.build": keys.BUILD,
+    "services.*.deploy": keys.DEPLOY,
+    "services.*.deploy.placement": keys.PLACEMENT,
+    "services.*.deploy.resources.reservations": keys.RESERVATIONS,
+    "services.*.deploy.restart_policy": keys.RESTART_POLICY,
+    "services.*.ports.*": keys.PORT,
+    "services.*.volumes.*": keys.MOUNT,
+    "services.*.volumes.*.bind": keys.MOUNT_BIND,
+    "services.*.develop.watch.*": keys.WATCH,
+    "volumes.*": keys.VOLUME,
+    "secrets.*": keys.SECRET,
+    "configs.*": keys.CONFIG,
+}
+
+
+def _without_noted(value: Any, path: str = "") -> Any:
+    """Return an answer without the keys that hashlab only notes."""
+    if isinstance(value, list):
+        return [_without_noted(each, f"{path}.*") for each in value]
+    if not isinstance(value, dict):
+        return value
+    noted = {
+        key
+        for known, table in _NOTED.items()
+        if known.count(".") == path.count(".") and fnmatchcase(path, known)
+        for key, entry in table.items()
+        if isinstance(entry, Noted)
+    }
+    return {
+        key: _without_noted(inner, f"{path}.{key}" if path else key)
+        for key, inner in value.items()
+        if key not in noted
+    }
 
 
 def _differing(ours: Any, theirs: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -185,20 +226,35 @@ _LIMITS = {"cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"}
 
 def _one_form_of_limits(shape: Shape, machine: str | None) -> Shape:
     deploy = dict(shape.pop("deploy", {}))
-    resources = dict(deploy.pop("resources", {}))
-    limits = dict(resources.pop("limits", {}))
-    for old, new in _LIMITS.items():
-        if shape.get(old):
-            limits[new] = shape[old]
-        shape.pop(old, None)
-    limits = {key: value for key, value in limits.items() if value not in (0, "0")}
+    resources = deploy.pop("resources", {})
+    limits = _limits(shape, resources.get("limits", {}), _LIMITS)
+    reserved = _limits(shape, resources.get("reservations", {}), {"mem_reservation": "memory"})
     if "scale" in shape:
         deploy["replicas"] = shape.pop("scale")
     if deploy.get("replicas") == 1:
         del deploy["replicas"]
+    if policy := deploy.pop("restart_policy", None):
+        shape["restart"] = _restart(policy)
     placement = dict(deploy.pop("placement", {}))
     _take_own_machine(placement, machine)
-    return {**shape, "deploy": {**deploy, "limits": limits, "resources": resources, **placement}}
+    return {**shape, "deploy": {**deploy, "limits": limits, "reserved": reserved, **placement}}
+
+
+def _limits(shape: Shape, limits: Shape, names: Mapping[str, str]) -> Shape:
+    """Return limits with those of the service's older keys; 0 and -1 of processes are no limit."""
+    older = {new: shape.pop(old) for old, new in names.items() if old in shape}
+    none = {"cpus": (0,), "memory": (0, "0"), "pids": (0, -1)}
+    return {
+        key: value for key, value in {**limits, **older}.items() if value not in none.get(key, ())
+    }
+
+
+def _restart(policy: Shape) -> str:
+    """Return the older key for a restart policy."""
+    condition = policy.get("condition", "any")
+    word = {"any": "always", "none": "no"}.get(condition, condition)
+    attempts = policy.get("max_attempts") if word == "on-failure" else None
+    return f"{word}:{attempts}" if attempts else str(word)
 
 
 def _take_own_machine(placement: Shape, machine: str | None) -> None:

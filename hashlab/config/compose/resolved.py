@@ -11,14 +11,18 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hashlab.config.model import (
+    BindMount,
+    BlockIo,
     Build,
     FileMount,
     Healthcheck,
     Lab,
     Machine,
+    MachineMount,
     Port,
     Service,
     TmpfsMount,
+    VolumeMount,
     Watch,
 )
 from hashlab.config.units import duration_text
@@ -57,8 +61,18 @@ def _escaped(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_escaped(inner) for inner in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return _escaped({field.name: getattr(value, field.name) for field in fields(value)})
+        return _escaped(_set(**{field.name: getattr(value, field.name) for field in fields(value)}))
     return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return pairs of a name and a text as a mapping, as Compose has them; else the value."""
+    pairs = isinstance(value, tuple) and value and all(map(_is_pair, value))
+    return dict(value) if pairs else value
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, str) for v in value)
 
 
 def _set(**values: Any) -> Shape:
@@ -87,14 +101,14 @@ def _service(service: Service, lab: Lab) -> Shape:
     shape: Shape = {
         "command": service.command,
         "entrypoint": service.entrypoint,
-        "networks": {"default": None},
+        "networks": {"default": {"aliases": service.aliases} if service.aliases else None},
     }
     for make in _SHAPES.values():
         shape.update(make(service))
     for field in fields(Service):
         value = getattr(service, field.name)
         if field.name not in _SHAPED and value != field.default:
-            shape[field.name] = value
+            shape[field.name] = str(value) if field.name in _SIZES else _plain(value)
     if service.build and service.image == f"{lab.name}-{service.name}":
         del shape["image"]
     shape = {key: shape[key] for key in sorted(shape)}
@@ -131,22 +145,38 @@ def _port(port: Port) -> Shape:
 
 
 def _mounts(service: Service) -> Iterator[Shape]:
-    for bind in service.binds:
-        shape = {"type": "bind", "source": str(bind.source), "target": bind.target}
-        yield {**shape, **_read_only(bind.read_only), "bind": {}}
+    binds: tuple[BindMount | MachineMount, ...] = (*service.binds, *service.machine_mounts)
+    for bind in binds:
+        own = _set(propagation=bind.propagation, recursive=bind.recursive)
+        yield _mount("bind", str(bind.source), bind, own)
     for volume in service.volumes:
-        shape = {"type": "volume", **_set(source=volume.volume), "target": volume.target}
-        yield {**shape, **_read_only(volume.read_only), "volume": {}}
-    yield from map(_tmpfs, service.tmpfs)
+        own = _set(nocopy=volume.nocopy or None, labels=dict(volume.labels), subpath=volume.subpath)
+        yield _mount("volume", volume.volume, volume, own)
+    yield from (_tmpfs(mount) for mount in service.tmpfs if not mount.options)
 
 
-def _read_only(read_only: bool) -> Shape:
-    return {"read_only": True} if read_only else {}
+def _mount(
+    kind: str, source: str, mount: BindMount | MachineMount | VolumeMount, own: Shape
+) -> Shape:
+    read_only = {"read_only": True} if mount.read_only else {}
+    return {"type": kind, **_set(source=source), "target": mount.target, **read_only, kind: own}
 
 
 def _tmpfs(mount: TmpfsMount) -> Shape:
     size = None if mount.size is None else str(mount.size)
     return {"type": "tmpfs", "target": mount.target, "tmpfs": _set(size=size, mode=mount.mode)}
+
+
+def _short_tmpfs(mount: TmpfsMount) -> str:
+    """Return the short form, which alone has options of mount(8)."""
+    size = [] if mount.size is None else [f"size={mount.size}"]
+    mode = [] if mount.mode is None else [f"mode={mount.mode:o}"]
+    return f"{mount.target}:{','.join([*mount.options, *size, *mode])}"
+
+
+def _volumes_and_tmpfs(service: Service) -> Shape:
+    short = [_short_tmpfs(mount) for mount in service.tmpfs if mount.options]
+    return _set(volumes=list(_mounts(service)), tmpfs=short)
 
 
 def _references(service: Service) -> Shape:
@@ -218,18 +248,27 @@ def _stop_grace_period(service: Service) -> Shape:
     return {} if period is None else {"stop_grace_period": duration_text(period)}
 
 
-def _pairs(key: str) -> Callable[[Service], Shape]:
-    return lambda service: _set(**{key: dict(getattr(service, key))})
+def _blkio_config(service: Service) -> Shape:
+    return {"blkio_config": _block_io(service.blkio_config)} if service.blkio_config else {}
 
 
+def _block_io(limits: BlockIo) -> Shape:
+    shape = _set(weight=limits.weight or None)
+    for field in fields(limits):
+        if field.name != "weight" and (devices := getattr(limits, field.name)):
+            unit = "weight" if field.name == "weight_device" else "rate"
+            shape[field.name] = [{"path": path, unit: number} for path, number in devices]
+    return shape
+
+
+# Numbers of bytes, which Compose prints as strings.
+_SIZES = ("mem_reservation", "memswap_limit", "shm_size")
 # The fields of a service whose shape differs from Compose's; each is the work of one function.
 _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("build",): _build,
-    ("environment",): _pairs("environment"),
-    ("labels",): _pairs("labels"),
-    ("sysctls",): _pairs("sysctls"),
     ("ports",): _ports,
-    ("binds", "volumes", "tmpfs"): lambda service: _set(volumes=list(_mounts(service))),
+    ("binds", "machine_mounts", "volumes", "tmpfs"): _volumes_and_tmpfs,
+    ("blkio_config",): _blkio_config,
     ("files",): _references,
     ("healthcheck",): _healthcheck,
     ("depends_on",): _depends_on,
@@ -239,4 +278,4 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("extra_hosts",): _extra_hosts,
     ("stop_grace_period",): _stop_grace_period,
 }
-_SHAPED = {"name", "machine", *(name for names in _SHAPES for name in names)}
+_SHAPED = {"name", "machine", "aliases", *(name for names in _SHAPES for name in names)}

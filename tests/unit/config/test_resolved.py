@@ -127,6 +127,53 @@ def test_only_volumes_secrets_and_configs_in_use_are_listed(full: Lab) -> None:
     assert web["configs"] == [{"source": "settings", "target": "/etc/settings", "mode": "0400"}]
 
 
+HOST = """\
+services:
+  web:
+    image: nginx
+    container_name: front
+    annotations: {a: b}
+    volumes:
+      - /srv/data:/data:ro,rslave
+      - {type: volume, source: data, target: /sub, volume: {nocopy: true, subpath: part}}
+    tmpfs: /run:size=64k,mode=1770,noexec
+    devices: ["/dev/null:/dev/x:r"]
+    shm_size: 64m
+    mem_limit: 128m
+    memswap_limit: 256m
+    blkio_config: {weight: 300, device_read_bps: [{path: /dev/sda, rate: 12mb}]}
+volumes: {data: }
+"""
+
+
+def test_settings_of_the_machine_have_the_forms_that_compose_prints(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text(HOST)
+    (tmp_path / "hashlab.toml").write_text(TOML)
+    web = resolved(load_lab(tmp_path, environ={}))["services"]["web"]
+    assert web["volumes"] == [
+        {
+            "type": "bind",
+            "source": "/srv/data",
+            "target": "/data",
+            "read_only": True,
+            "bind": {"propagation": "rslave"},
+        },
+        {
+            "type": "volume",
+            "source": "data",
+            "target": "/sub",
+            "volume": {"nocopy": True, "subpath": "part"},
+        },
+    ]
+    assert web["tmpfs"] == ["/run:noexec,size=65536,mode=1770"]
+    assert web["devices"] == [{"source": "/dev/null", "target": "/dev/x", "permissions": "r"}]
+    assert (web["shm_size"], web["memswap_limit"]) == ("67108864", "268435456")
+    rates = [{"path": "/dev/sda", "rate": 12582912}]
+    assert web["blkio_config"] == {"weight": 300, "device_read_bps": rates}
+    assert web["annotations"] == {"a": "b"}
+    assert web["networks"] == {"default": {"aliases": ["front"]}}
+
+
 def test_the_content_of_a_secret_is_not_in_it(full: Lab) -> None:
     (full.folder / "key").write_text("7he-S3cret")
     assert "7he-S3cret" not in json.dumps(resolved(full))
