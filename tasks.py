@@ -72,12 +72,19 @@ def docs_commands(_: Context) -> None:
     sys.exit(_run([sys.executable, "docs/reference/make_commands.py"]))
 
 
+@task
+def docs_compose(_: Context) -> None:
+    """Make docs/reference/compose.md from the tables of Compose's keys."""
+    sys.exit(_run([sys.executable, "docs/reference/make_compose.py"]))
+
+
 namespace = Collection(
     *hashlab_tasks.tasks.values(),
     *hashlab_tasks.collections.values(),
     check,
     docs,
     docs_commands,
+    docs_compose,
     lock,
     test,
 )

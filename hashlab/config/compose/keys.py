@@ -21,12 +21,14 @@ _SWARM_ONLY = Noted("it speaks of Docker Swarm's own services")
 _METADATA = Noted("nothing on the machines reads it")
 _BOX_HOLDS_IMAGES = "images are pulled and built for the box; hashlab init-box renews them"
 _BUILD_CACHE = Noted("hashlab builds with the cache of the laptop's engine")
+_ON_CHANGE = Noted("hashlab builds an image when its inputs changed")
 _ATTESTATION = Noted("the image goes to the lab's machines, which ask for no attestation")
 _MODEL = Refused("Machines have no Docker Model Runner; remove it, or run the model as a service.")
 _EXTERNAL = Refused("A secret or config comes from file, environment or content.")
 _SWARM_DRIVER = Refused("Docker Swarm's managers alone have such drivers; remove it.")
 
 TOP: Keys = {
+    "jobs": Refused("Write it under services, and start it by depends_on of another service."),
     "models": _MODEL,
     "networks": _ONE_NETWORK,
 }
@@ -49,10 +51,14 @@ SERVICE: Keys = {
     "network_mode": Refused(_ONE_NETWORK.hint, default=("bridge",)),
     "networks": _ONE_NETWORK,
     "post_start": Refused("Put it into the entrypoint of the image."),
+    "pre_start": Refused(
+        "Write a service for it, and depends_on with service_completed_successfully."
+    ),
     "pre_stop": Refused("Use stop_signal and stop_grace_period."),
     "provider": Refused("A provider runs on the laptop; start it yourself and remove the service."),
     "pull_policy": Noted(_BOX_HOLDS_IMAGES, default=("missing", "if_not_present", "build")),
     "pull_refresh_after": Noted(_BOX_HOLDS_IMAGES),
+    "umask": Refused("Set it in the entrypoint of the image."),
     "volumes_from": Refused("Write the same volumes in both services."),
     "storage_opt": Noted("the machines' file systems have no quotas"),
     "use_api_socket": Refused("It hands out the laptop's logins; mount /var/run/docker.sock."),
@@ -71,7 +77,8 @@ BUILD: Keys = {
     "ulimits": Refused(_REMOVE),
     "entitlements": Refused(_BUILDKIT),
     "isolation": Refused(_WINDOWS, default=("default",)),
-    "no_cache": Noted("hashlab builds an image when its inputs changed"),
+    "no_cache": _ON_CHANGE,
+    "no_cache_filter": _ON_CHANGE,
     "privileged": Refused(_BUILDKIT),
     "provenance": _ATTESTATION,
     "pull": Noted("the base image is pulled when the laptop's engine lacks it"),

@@ -45,13 +45,19 @@ PAIRS = {
     "Secret": file.SECRET_KEYS,
     "Config": file.CONFIG_KEYS,
 }
+# Keys that are newer than the package.
+NEWER = {
+    "ComposeSpecification": {"jobs"},
+    "Service": {"pre_start", "umask"},
+    "ServiceBuild": {"no_cache_filter"},
+}
 
 
 @pytest.mark.parametrize(("model", "table"), PAIRS.items(), ids=PAIRS)
 def test_each_key_of_compose_is_supported_or_reported(model: str, table: Table) -> None:
     fields = getattr(models, model).model_fields
     known = {field.alias or name for name, field in fields.items()}
-    assert set(table.readers) | set(table.others) == known
+    assert set(table.readers) | set(table.others) == known | NEWER.get(model, set())
     assert not set(table.readers) & set(table.others)
 
 
