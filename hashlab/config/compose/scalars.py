@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-import shlex
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
+from hashlab.config.shell_words import split
 from hashlab.config.units import compose_bytes, seconds
 
 Pairs = tuple[tuple[str, str | None], ...]
@@ -143,7 +143,7 @@ def texts(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 
 
 def command(node: Node, context: Context) -> tuple[str, ...] | None:
-    """Read a command: a list of words, or a string split as a shell does. None means the image's
+    """Read a command: a list of words, or a string, split into words. None means the image's
     own command.
     """
     if node.value is None:
@@ -152,10 +152,14 @@ def command(node: Node, context: Context) -> tuple[str, ...] | None:
         expected = 'a string or a list of words such as ["sleep", "10"]'
         return list_of(any_text, expected)(node, context)
     try:
-        return tuple(shlex.split(node.value))
+        words, rest = split(node.value)
     except ValueError:
-        message = "the command has a quote that is not closed"
-        raise Wrong(node.line, message, "Close it, or write a list of words.") from None
+        message = "the command has a quote that is not closed, or a parenthesis"
+        raise Wrong(node.line, message, "Write a list of words.") from None
+    if rest:
+        message = f"no shell runs this string, so '{rest}' is left out: write [sh, -c, …]"
+        context.report.note(node.line, message)
+    return words
 
 
 def _single(node: Node, context: Context) -> tuple[str, ...]:
