@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option
 
 if TYPE_CHECKING:
@@ -32,9 +30,10 @@ def run(options: Options, *, yes: bool, box: bool) -> int:
     from hashlab.daemon import client
     from hashlab.errors import HashlabError
     from hashlab.run import execution, workflows
+    from hashlab.run.asking import has_terminal
     from hashlab.run.labs import lab_folder
 
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty():
+    if not yes and has_terminal():
         try:
             _confirm(options, box=box)
         except HashlabError as error:
@@ -48,13 +47,12 @@ def run(options: Options, *, yes: bool, box: bool) -> int:
 def _confirm(options: Options, *, box: bool) -> None:
     """Ask on the terminal. Raises Interrupted unless the answer is yes."""
     from hashlab.errors import Interrupted
+    from hashlab.run.asking import confirmed
     from hashlab.run.labs import read_lab
 
     lab = read_lab(options.lab, options.provider)
     number = len(lab.machines)
     machines = f"{number} machine{'' if number == 1 else 's'}"
     what = f"{machines}, its box and its data" if box else f"{machines} and its data"
-    sys.stderr.write(f"Delete lab {lab.name} with {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not confirmed(f"Delete lab {lab.name} with {what}?"):
         raise Interrupted("not confirmed: nothing was deleted")

@@ -15,7 +15,7 @@ COMMAND = Command(
     text="Builds what is missing, boots the machines that do not run, starts the services, proves "
     "that they run what was built, loads sample data and runs the application's test. A second run "
     "changes nothing: machines and containers that are as they should be are "
-    "left alone.",
+    "left alone. If services could become root on this laptop, it asks the first time.",
     examples=[
         ("Boot the lab on real virtual machines", "hashlab dev --provider libvirt"),
         ("Replace machines that were made from an older box", "hashlab dev --replace"),
@@ -31,12 +31,15 @@ COMMAND = Command(
             complete="snapshot",
             key="snapshot",
         ),
+        Option("yes", "Do not ask, even on a terminal.", short="y"),
     ],
 )
 
 
-def run(options: Options, *, replace: bool, snapshot: str) -> int:
+def run(options: Options, *, replace: bool, snapshot: str, yes: bool) -> int:
     """Boot a lab, replace its stale machines, or make it from a snapshot."""
+    from dataclasses import replace as changed
+
     from hashlab.errors import UsageError
     from hashlab.run import execution, workflows
 
@@ -45,6 +48,7 @@ def run(options: Options, *, replace: bool, snapshot: str) -> int:
             "--from and --replace exclude each other", next_step="leave out one of them"
         )
         return execution.fail(error, options)
+    options = changed(options, yes=yes)
     if snapshot:
         return execution.run("dev-from", workflows.dev_from(snapshot), options)
     if replace:

@@ -213,6 +213,7 @@ _LAB_KEYS = Table(
         "provider": _provider,
         "subnet": _subnet,
         "compose": _compose,
+        "privileged": list_of(located(text), "a list of services"),
     },
     required=("name",),
     expected="a table",

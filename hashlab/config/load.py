@@ -45,6 +45,7 @@ from hashlab.config.providers import unknown_provider
 from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
+from hashlab.config.root_access import check_allowed, root_access
 from hashlab.config.sources import exists, is_blank, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.errors import ConfigError, UsageError
@@ -243,6 +244,9 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     for name, service in services.items():
         check_service(name, service, files.draft, report)
     check_dependencies(services, active, report)
+    if toml is not None:
+        allowed = toml.get("lab", Draft()).get("privileged", ())
+        check_allowed(allowed, services, report.for_file(FILE))
     machines = labels_of(toml or Draft())
     if toml is None or not machines:
         return
@@ -289,7 +293,12 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         notes=files.report.notes,
         sources=tuple(files.report.sources),
         declared=_declared(files),
+        root_access=root_access(files.active, _may_be_root(toml), files.report),
     )
+
+
+def _may_be_root(toml: Draft) -> list[str]:
+    return [name for name, _ in toml.get("lab").get("privileged", ())]
 
 
 def _with_notes_of_kept_files(lab: Lab) -> Lab:

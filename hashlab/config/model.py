@@ -392,12 +392,26 @@ class Service:
 
 
 @dataclass(frozen=True)
+class RootAccess:
+    """A service that would get root on its machine, why ("is privileged"), and the place in its
+    file.
+    """
+
+    service: str
+    reason: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
 class Lab:
     """Everything that one hashlab.toml describes.
 
     ``services`` are those of the active profiles, ``images`` those of all services, so that the box
     can contain them all. ``sources``: the files this was read from, and those that would have been
     read if they existed. ``declared``: the files of all secrets and configs of the Compose file.
+    ``root_access``: the services that would get root on their machine, except those that
+    hashlab.toml allows it.
     """
 
     folder: Path
@@ -417,6 +431,7 @@ class Lab:
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     declared: tuple[Path, ...] = ()
+    root_access: tuple[RootAccess, ...] = ()
 
     @cached_property
     def boundary(self) -> Boundary:

@@ -347,10 +347,12 @@ def _take_over(own: ExitStack, request: Request, fds: Sequence[int]) -> None:
     own.callback(os.chdir, "/")
     own.callback(os.umask, os.umask(request.umask))
     own.callback(_set_environ, dict(os.environ))
-    own.callback(_use_streams, sys.stdout, sys.stderr)
+    own.callback(_use_streams, sys.stdin, sys.stdout, sys.stderr)
     for given, standard in zip(fds, client.STANDARD, strict=True):
         os.dup2(given, standard)
     out, err = request.streams
+    # The old one may have read ahead what the person before has typed.
+    sys.stdin = _stream(0, "utf-8", "replace", mode="r")
     sys.stdout = _stream(1, *out)
     sys.stderr = _stream(2, *err)
     _set_environ(request.environ)
@@ -363,16 +365,16 @@ def _kept(own: ExitStack, standard: int) -> int:
     return descriptor
 
 
-def _use_streams(out: Any, err: Any) -> None:
-    """Use the server's own streams again."""
-    for stream in {sys.stdout, sys.stderr} - {out, err}:
+def _use_streams(*own: Any) -> None:
+    """Use the server's own streams again: stdin, stdout, stderr."""
+    for stream in {sys.stdin, sys.stdout, sys.stderr} - set(own):
         with suppress(OSError):  # its reader is gone
             stream.close()
-    sys.stdout, sys.stderr = out, err
+    sys.stdin, sys.stdout, sys.stderr = own
 
 
-def _stream(descriptor: int, encoding: str, errors: str) -> Any:
-    return open(descriptor, "w", 1, encoding, errors, closefd=False)
+def _stream(descriptor: int, encoding: str, errors: str, *, mode: str = "w") -> Any:
+    return open(descriptor, mode, 1, encoding, errors, closefd=False)
 
 
 def _set_environ(environ: Mapping[str, str]) -> None:

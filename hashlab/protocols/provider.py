@@ -254,12 +254,13 @@ class Provider(Protocol):
 
     ``publishes_ports``: its machines' ports are on the laptop without help; otherwise hashlab
     forwards them over SSH. ``keeps_ports``: a machine starts only with the laptop ports that it was
-    created with.
+    created with. ``shares_kernel``: root on a machine can become root on the laptop.
     """
 
     name: str
     publishes_ports: bool
     keeps_ports: bool
+    shares_kernel: bool
 
     @property
     def boxes(self) -> Boxes:

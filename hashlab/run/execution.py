@@ -16,11 +16,13 @@ from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
 from hashlab.report import make_report, save_record, show_error, show_result
+from hashlab.run.consent import check_consent
 from hashlab.run.lock import held
 from hashlab.run.provider import open_lab
 from hashlab.run.publishing import PublishingListener, RunEvents, run_events
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
+from hashlab.run.workflows import starts_services
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
@@ -33,13 +35,16 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class Options:
-    """The flags every command knows. ``warm``: what this process keeps between runs."""
+    """The flags every command knows. ``warm``: what this process keeps between runs; ``yes``:
+    services may become root on the laptop (``consent``).
+    """
 
     lab: Path | None = None
     provider: str | None = None
     json: bool = False
     verbose: bool = False
     warm: Warm | None = None
+    yes: bool = False
 
     @property
     def people(self) -> TextIO:
@@ -103,6 +108,8 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
             waiting = list(plan(world))
+            if any(map(starts_services, waiting)):
+                check_consent(world, yes=options.yes)
             repeats = REPEATS
             while waiting:
                 if results:

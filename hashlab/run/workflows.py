@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -151,6 +152,11 @@ DESTROY_BOX: tuple[P, ...] = (
     *DESTROY,
     P("box", destroy.destroy_box, after=("look",)),
 )
+
+
+def starts_services(workflow: Sequence[P]) -> bool:
+    """Return whether a workflow starts the services of the lab."""
+    return any(phase.run is containers.start_containers for phase in workflow)
 
 
 def replacing(machine: str) -> tuple[P, ...]:

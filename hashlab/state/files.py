@@ -135,6 +135,11 @@ class StateFolder:
         return self.root / "engine.json"
 
     @property
+    def consent(self) -> Path:
+        """The services that a person allowed to become root on the laptop, and why they could."""
+        return self.root / "consent.json"
+
+    @property
     def kvm(self) -> Path:
         """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"

@@ -172,6 +172,28 @@ def test_the_run_uses_the_clients_terminal(lab: Bench) -> None:
     assert "\x1b[" not in lab.run("status").stdout
 
 
+def test_a_question_is_asked_and_answered_on_the_clients_terminal(lab: Bench) -> None:
+    lab.status()
+    pid = lab.daemon
+    compose = lab.folder / "compose.yaml"
+    compose.write_text(f"{compose.read_text()}    privileged: true\n")
+    for answer, code in ((b"n\ny\n", 130), (b"y\n", 4), (b"", 4)):
+        ours, theirs = pty.openpty()
+        process = lab.start("refresh", stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        output = b""
+        with suppress(OSError):  # the last process with the terminal has ended
+            while piece := os.read(ours, 65536):
+                output += piece
+                if output.endswith(b"[y/N] "):
+                    os.write(ours, answer)
+        os.close(ours)
+        assert process.wait(SECONDS) == code, output.decode()
+        assert (b"is privileged" in output) is (b"[y/N]" in output)
+    assert b"[y/N]" not in output
+    assert lab.daemon == pid
+
+
 @pytest.mark.parametrize("how", ["typed Ctrl-C", "hangup"])
 def test_terminal_events_reach_the_run(lab: Bench, how: str) -> None:
     ours, theirs = pty.openpty()

@@ -318,6 +318,7 @@ class FakeProvider:
     name = "docker"
     publishes_ports = True
     keeps_ports = True
+    shares_kernel = True
     holds_images = True
     packed = False
     promised_size = 1_000_000_000

@@ -413,10 +413,10 @@ def test_snapshots_are_taken_listed_and_restored_by_commands(
     assert listed["name"] == "first"
     assert snapshots.run(PEOPLE) == ExitCode.OK
     assert "first" in capsys.readouterr().out
-    assert dev.run(PEOPLE, replace=False, snapshot="first") == ExitCode.CONFIG
+    assert dev.run(PEOPLE, replace=False, snapshot="first", yes=False) == ExitCode.CONFIG
     assert "hashlab restore first" in capsys.readouterr().out
     go(outside, workflows.DESTROY)
-    assert dev.run(PEOPLE, replace=False, snapshot="first") == ExitCode.OK
+    assert dev.run(PEOPLE, replace=False, snapshot="first", yes=False) == ExitCode.OK
     assert records(outside)[-1]["command"] == "dev-from"
 
 
@@ -429,7 +429,7 @@ def test_snapshots_of_a_provider_without_any_is_an_expected_failure(
 
 
 def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> None:
-    assert dev.run(JSON, replace=True, snapshot="first") == ExitCode.CONFIG
+    assert dev.run(JSON, replace=True, snapshot="first", yes=False) == ExitCode.CONFIG
     assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
     assert outside.faults.calls == []
 

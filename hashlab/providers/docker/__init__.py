@@ -20,6 +20,7 @@ class DockerProvider:
     name = "docker"
     publishes_ports = True
     keeps_ports = True
+    shares_kernel = True
     time_factor = 1.0
 
     def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:

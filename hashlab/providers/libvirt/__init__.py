@@ -29,6 +29,7 @@ class LibvirtProvider:
     name = "libvirt"
     publishes_ports = False
     keeps_ports = False
+    shares_kernel = False
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class VirtualBoxProvider:
     name = "virtualbox"
     publishes_ports = True
     keeps_ports = False
+    shares_kernel = False
     # The other machines boot only after the first one, and a Debian box installs Docker at its
     # first boot.
     time_factor = 5.0

@@ -1,0 +1,83 @@
+"""Services that would get root on their machine: which, why, and in which line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hashlab.config.model import Lab
+
+SERVICES = """\
+services:
+  quiet:
+    image: busybox
+  tool:
+    image: busybox
+    {}
+"""
+
+GIVING = [
+    ("privileged: true", "is privileged"),
+    ("cap_add: [NET_ADMIN, CAP_SYS_ADMIN, all]", "has the capability SYS_ADMIN, ALL"),
+    ('devices: ["/dev/sda:/dev/x:r"]', "uses the device /dev/sda"),
+    ('device_cgroup_rules: ["b 8:* rwm"]', "may make device files"),
+    ('volumes: ["/var/run/docker.sock:/docker.sock:ro"]', "mounts /var/run/docker.sock"),
+    ('volumes: ["/run:/host-run:ro"]', "mounts /run, which has sockets"),
+    ('volumes: ["/:/host:ro"]', "mounts /, which has sockets"),
+    ('volumes: ["/run/containerd/containerd.sock:/s"]', "mounts /run/containerd/containerd.sock, "),
+    ('volumes: ["/proc:/host/proc"]', "can write to /proc of its machine"),
+    ('volumes: ["/sys/fs/cgroup:/x"]', "can write to /sys/fs/cgroup of its machine"),
+    ('volumes: ["/var/lib:/x"]', "can write to /var/lib of its machine"),
+    ('volumes: ["/srv/../etc:/x"]', "can write to /etc of its machine"),
+]
+HARMLESS = [
+    "privileged: false",
+    "cap_add: [NET_ADMIN, SYS_TIME]",
+    'volumes: ["/proc:/host/proc:ro", "/sys:/host/sys:ro", "/lib/modules:/lib/modules:ro"]',
+    'volumes: ["/etc/localtime:/etc/localtime", "/srv/data:/data", "/var/log:/log"]',
+    'volumes: ["./proc:/proc-copy", "data:/data", "/dev/shm:/dev/shm"]\nvolumes: {data: {}}',
+    "pid: host",
+]
+TOML = '[lab]\nname = "small"\n{}\n[machines.one]\naddress = "192.168.60.5"\n'
+
+
+def read(load: Callable[..., Lab], key: str, allowed: str = "") -> Lab:
+    return load(toml=TOML.format(allowed), compose=SERVICES.format(key))
+
+
+@pytest.mark.parametrize(("key", "reason"), GIVING)
+def test_a_key_that_gives_root_on_the_machine_is_found(
+    load: Callable[..., Lab], key: str, reason: str
+) -> None:
+    [found] = read(load, key).root_access
+    assert (found.service, found.file, found.line) == ("tool", "compose.yaml", 6)
+    assert found.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("key", HARMLESS)
+def test_a_key_that_does_not_give_root_is_not_found(load: Callable[..., Lab], key: str) -> None:
+    assert read(load, key).root_access == ()
+
+
+def test_a_service_that_hashlab_toml_names_may_be_root(load: Callable[..., Lab]) -> None:
+    assert read(load, "privileged: true", 'privileged = ["tool"]').root_access == ()
+    assert read(load, "privileged: true", 'privileged = ["quiet"]').root_access != ()
+
+
+def test_a_name_in_privileged_that_is_not_a_service_is_reported(
+    problems_of: Callable[..., tuple[object, ...]],
+) -> None:
+    [problem] = problems_of(
+        toml=TOML.format('privileged = ["tol"]'), compose=SERVICES.format("init: true")
+    )
+    expected = "hashlab.toml:3: unknown service 'tol'. Perhaps you meant 'tool'."
+    assert str(problem) == expected
+
+
+def test_a_service_that_is_not_started_is_not_found(load: Callable[..., Lab]) -> None:
+    compose = SERVICES.format("privileged: true\n    profiles: [debug]")
+    lab = load(toml=TOML.format(""), compose=compose)
+    assert lab.root_access == ()
+    lab = load(toml=TOML.format(""), compose=compose, environ={"COMPOSE_PROFILES": "debug"})
+    assert [each.service for each in lab.root_access] == ["tool"]
