@@ -1,19 +1,19 @@
-"""Phase ``boot``: starts the machines by Vagrant."""
+"""Phase ``boot``: starts the machines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hashlab.errors import LabError
 from hashlab.phases.facts import filled
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.world import World
-from hashlab.pipeline import Track, parallel
+from hashlab.pipeline import Track
 from hashlab.protocols import ObservedMachine
 
 
 def boot(world: World, track: Track, _: str) -> None:
-    """Promise: every machine is up, according to Vagrant."""
+    """Promise: every machine is up, according to its provider."""
     prepared = filled(world.facts.prepared, "prepare")
     observed = prepared.observed
     running = [m.name for m in observed.values() if m.state == "running"]
@@ -25,11 +25,7 @@ def boot(world: World, track: Track, _: str) -> None:
     for name in missing:
         # A port that leads to a machine that is gone would look open for some seconds.
         close_ports_of(world, track, name)
-    for calls in world.provider.machines.boot_plan(missing, prepared.box):
-        if len(calls) == 1:
-            world.vagrant.up(calls[0], track=track)
-        else:
-            parallel(calls, lambda names: _up(world, track, names), track.cancel)
+    world.provider.machines.boot(missing, prepared.box, track=track)
     track.detail(f"{', '.join(missing)} up")
 
 
@@ -49,9 +45,3 @@ def _check_ports(world: World, observed: Mapping[str, ObservedMachine]) -> None:
                 next_step="stop that program (ss -ltnp shows it), then hashlab dev; or, without "
                 "the machine's data: hashlab destroy, hashlab dev",
             )
-
-
-def _up(world: World, track: Track, names: Sequence[str]) -> None:
-    """Make one of several calls that run at the same time, as a row of its own."""
-    with track.child("vagrant up", machine=", ".join(names)) as step:
-        world.vagrant.up(names, track=step)

@@ -15,7 +15,6 @@ from hashlab.state.files import (
     UNFINISHED,
     StateFolder,
     is_file,
-    is_folder,
     names,
     remove,
     remove_tree,
@@ -29,29 +28,19 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
         # A machine that cannot take the key is removed too, at the latest with the leftovers; so is
         # every machine while the disk is full.
         with suppress(LabError, LaptopError):
-            world.provider.machines.adopt(world.lab, world.state.vagrant, ensure_key(world))
+            world.provider.machines.adopt(world.lab, ensure_key(world))
     close_ports(world, track)
-    world.provider.machines.halt(world.lab)
-    # A Vagrantfile is a program: one that came with the folder and made no machine is not run.
-    if observed and is_file(world.state.vagrantfile) and is_folder(world.state.vagrant):
-        _destroy_by_vagrant(world, track)
+    left = world.provider.machines.destroy(world.lab, made=bool(observed), track=track)
+    if left:
+        world.note(left)
     if observed:
         track.detail(", ".join(machine.name for machine in observed))
     else:
         track.skip("no machines")
 
 
-def _destroy_by_vagrant(world: World, track: Track) -> None:
-    """Destroy by Vagrant. The leftovers phase removes what Vagrant cannot."""
-    try:
-        world.vagrant.destroy(track=track)
-    except LabError as error:
-        track.output(str(error))
-        world.note(f"{error.what}; hashlab removed the machines without Vagrant")
-
-
 def discard_leftovers(world: World, track: Track, _: str) -> None:
-    """Promise: volumes, networks and everything else that Vagrant leaves are removed."""
+    """Promise: volumes, networks and everything else that is left are removed."""
     removed = world.provider.machines.discard(world.lab)
     if removed:
         track.detail(f"{len(removed)} removed")

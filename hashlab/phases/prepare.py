@@ -1,4 +1,4 @@
-"""Phase ``prepare``: makes everything that `vagrant up` needs."""
+"""Phase ``prepare``: makes everything that booting needs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, req
 from hashlab.phases.facts import Prepared
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.recipe import stale_notes
-from hashlab.phases.vagrantfile import vagrantfile_text
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ObservedMachine
-from hashlab.state.files import names, read_text, remove, write_text
+from hashlab.state.files import read_text, remove
 
 
 def prepare(world: World, track: Track, _: str) -> None:
-    """Promise: everything that `vagrant up` needs exists: key, Vagrantfile, network."""
+    """Promise: everything that booting needs exists: key, plan of the machines, network."""
     box = require_box(world, track)
     _discard_half_restored(world)
     for name in world.provider.machines.discard_half_built(world.lab):
@@ -30,14 +29,14 @@ def prepare(world: World, track: Track, _: str) -> None:
     new = [machine for machine in world.lab.machines if machine.name not in observed]
     remove(world.state.disks_ready)
     for machine in new:
-        forget_machine(world, machine.name)
+        world.provider.machines.forget(machine.name)
     if new:
         world.provider.machines.prepare(
             world.lab, [planned[m.name] for m in new], box, subnet_of(planned), track=track
         )
     if observed:
-        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
-    write_text(world.state.vagrantfile, vagrantfile_text(world, planned, box, public_key))
+        world.provider.machines.adopt(world.lab, public_key)
+    world.provider.machines.write_plan(world.lab, planned, box, public_key)
     _note_stale(world, observed)
     if not new:
         track.skip(f"{len(observed)} machines exist")
@@ -62,17 +61,6 @@ def _discard_half_restored(world: World) -> None:
         f"a restore of {name} was interrupted, so the machines are created again. "
         f"For its data: hashlab restore {name}"
     )
-
-
-def forget_machine(world: World, name: str) -> None:
-    """Remove Vagrant's files of a machine that is gone: with them Vagrant would make the next
-    machine from the same box. The file that ties it to Vagrant's own list of machines stays.
-    """
-    folder = world.state.vagrant / "machines" / name
-    for provider in names(folder):
-        for file in names(folder / provider):
-            if file != "index_uuid":
-                remove(folder / provider / file)
 
 
 def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from hashlab.config.model import Build as ImageBuild
 from hashlab.config.model import Lab, Machine, Service
@@ -24,7 +23,6 @@ from hashlab.protocols import (
     Link,
     Provider,
     Runner,
-    Vagrant,
     Workers,
 )
 from hashlab.state.files import StateFolder, append, read_json, read_text
@@ -41,7 +39,6 @@ class World:
     lab: Lab
     state: StateFolder
     provider: Provider
-    vagrant: Vagrant
     connector: Connector
     engine_name: Callable[[], str]
     laptop_engine: Callable[[], Engine]
@@ -50,7 +47,6 @@ class World:
     digests: Digests
     download: Download
     build_context: Callable[[ImageBuild], BuildContext]
-    render: Callable[[Mapping[str, Any]], str]
     interfaces: Callable[[], Sequence[IPv4Network]]
     routes: Callable[[], Sequence[IPv4Network]]
     port_is_free: Callable[[int], bool]

@@ -7,7 +7,6 @@ from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagr
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
 from hashlab.protocols.provider import (
-    BootPlan,
     BoxContents,
     Boxes,
     BoxManifest,
@@ -25,7 +24,6 @@ __all__ = [
     "LAB_LABEL",
     "SSH_PORT",
     "STOP_SECONDS",
-    "BootPlan",
     "BoxContents",
     "BoxManifest",
     "Boxes",

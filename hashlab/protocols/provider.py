@@ -16,10 +16,6 @@ from hashlab.pipeline import Track
 from hashlab.protocols.machines import ObservedMachine, PlannedMachine
 from hashlab.protocols.snapshots import Snapshots
 
-# The order in which Vagrant boots machines: a sequence of steps; each step is a set of parallel
-# calls of `vagrant up`; each call is a list of machine names.
-BootPlan = Sequence[Sequence[Sequence[str]]]
-
 
 @dataclass(frozen=True)
 class BoxManifest:
@@ -174,9 +170,15 @@ class Boxes(Protocol):
     def remove(self, manifest: BoxManifest) -> list[str]:
         """Remove the objects that a box needs; return what was removed."""
 
+    def register(self, metadata: Path, *, track: Track) -> None:
+        """Register the box that a metadata.json describes. Raises LabError."""
+
+    def unregister(self, name: str, *, version: str, track: Track) -> None:
+        """Remove one version of a box from the registered ones. Raises LabError."""
+
 
 class Machines(Protocol):
-    """The machines of labs, except for the work that Vagrant does."""
+    """The machines of labs."""
 
     def prepare(
         self,
@@ -187,20 +189,35 @@ class Machines(Protocol):
         *,
         track: Track,
     ) -> None:
-        """Create what `vagrant up` of these new machines refers to: networks, empty disks."""
+        """Create what booting these new machines needs: networks, empty disks."""
 
     def fill_disks(
         self, lab: Lab, machines: Sequence[Machine], manifest: BoxManifest, *, track: Track
     ) -> None:
-        """Put the box's content on the new machines' disks, before Vagrant creates them."""
+        """Put the box's content on the new machines' disks, before they are created."""
 
-    def settings(
-        self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
-    ) -> dict[str, Any]:
-        """Return the values for this provider's part of Vagrantfile.j2."""
+    def write_plan(
+        self,
+        lab: Lab,
+        planned: Mapping[str, PlannedMachine],
+        manifest: BoxManifest,
+        public_key: str,
+    ) -> None:
+        """Write what ``boot`` and ``destroy`` read: the plan of all machines, by name."""
 
-    def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """Return the order in which Vagrant boots these machines (at least one)."""
+    def boot(self, machines: Sequence[str], manifest: BoxManifest, *, track: Track) -> None:
+        """Boot these machines (at least one) as planned, at once where that works. Raises
+        LabError.
+        """
+
+    def destroy(self, lab: Lab, *, made: bool, track: Track) -> str:
+        """Stop the machines at once and destroy them. ``made``: a machine exists.
+
+        What could not be destroyed is left to ``discard``; the reason is returned.
+        """
+
+    def forget(self, machine: str) -> None:
+        """Forget a machine that is gone, so that the next one of its name is made from the box."""
 
     def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         """Return the existing machines of the lab, as the provider itself reports them."""
@@ -218,10 +235,8 @@ class Machines(Protocol):
     def discard_half_built(self, lab: Lab) -> list[str]:
         """Remove machines that a killed run left unfinished; return their names."""
 
-    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
-        """Restore lost local state: Vagrant's machine ids, and hashlab's key inside the
-        machines.
-        """
+    def adopt(self, lab: Lab, public_key: str) -> None:
+        """Restore lost local state: the ids of machines, and hashlab's key inside them."""
 
     def host_key(self, lab: Lab, machine: str) -> str:
         """Return the machine's SSH host key ("ssh-ed25519 AAAA…"), if possible by another way than
@@ -236,11 +251,8 @@ class Machines(Protocol):
         them.
         """
 
-    def halt(self, lab: Lab) -> None:
-        """Stop the machines at once, so that destroying them need not wait for their init."""
-
     def discard(self, lab: Lab) -> list[str]:
-        """Remove what `vagrant destroy` leaves behind; return what was removed."""
+        """Remove what ``destroy`` leaves behind; return what was removed."""
 
     def leftovers(self, lab: Lab) -> list[str]:
         """Return the names of all objects of the lab that still exist."""

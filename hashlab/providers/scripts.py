@@ -11,8 +11,16 @@ from hashlab.protocols import Engine
 
 SECONDS = 600
 ALL_LINES = 10_000
+
+
+def _script(name: str) -> str:
+    return resources.files("hashlab.providers").joinpath(f"{name}.sh").read_text("utf-8")
+
+
 # Lets the lab's key into a machine: arguments are the public key and the file for it.
-AUTHORIZE = resources.files("hashlab.providers").joinpath("authorize.sh").read_text("utf-8")
+AUTHORIZE = _script("authorize")
+# Runs on the laptop, as a trigger of Vagrant's: the argument is the file to wait for.
+WAIT_FOR_FILE = _script("wait-for-file")
 
 
 def run_script(

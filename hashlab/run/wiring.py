@@ -36,6 +36,7 @@ from hashlab.protocols import (
     Watcher,
     Workers,
 )
+from hashlab.providers.vagrant import LabVagrant
 from hashlab.run.events import Publish
 from hashlab.state.files import StateFolder
 
@@ -46,6 +47,7 @@ class Equipment:
 
     lab: Lab
     state: StateFolder
+    vagrant: LabVagrant
     engine: Callable[[], Engine]
     runner: Runner
     environ: Mapping[str, str]
@@ -55,13 +57,14 @@ class Equipment:
 def _docker(given: Equipment) -> Provider:
     from hashlab.providers.docker import DockerProvider  # noqa: PLC0415 - only its users pay
 
-    return DockerProvider(engine=given.engine, cache=given.state.engine)
+    return DockerProvider(vagrant=given.vagrant, engine=given.engine, cache=given.state.engine)
 
 
 def _libvirt(given: Equipment) -> Provider:
     from hashlab.providers.libvirt import LibvirtProvider  # noqa: PLC0415 - only its users pay
 
     return LibvirtProvider(
+        vagrant=given.vagrant,
         engine=given.engine,
         runner=given.runner,
         kvm=given.kvm,
@@ -76,6 +79,7 @@ def _virtualbox(given: Equipment) -> Provider:
     from hashlab.providers.virtualbox import VirtualBoxProvider  # noqa: PLC0415 - only its users pay
 
     return VirtualBoxProvider(
+        vagrant=given.vagrant,
         runner=given.runner,
         download=_download,
         base=given.lab.box.virtualbox,
@@ -96,7 +100,9 @@ def equip(lab: Lab) -> Equipment:
     state = StateFolder(lab.state_folder, lab.provider)
     runner = ProcessRunner(children=state.children)
     kvm = _once(lambda: _probe_kvm(state, runner))
-    return Equipment(lab, state, cache(_local_engine), runner, os.environ, kvm)
+    late = cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner)))
+    vagrant = LabVagrant(late, state, _render)
+    return Equipment(lab, state, vagrant, cache(_local_engine), runner, os.environ, kvm)
 
 
 class Warm:
@@ -154,7 +160,6 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         lab=lab,
         state=state,
         provider=provider,
-        vagrant=cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner))),
         connector=cast(Connector, _Late(connector)),
         engine_name=_engine_name,
         laptop_engine=equipment.engine,
@@ -165,7 +170,6 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         build_context=lambda build: read_context(
             build.context, build.dockerfile, boundary=lab.boundary, digests=digests
         ),
-        render=_render,
         interfaces=interfaces,
         routes=routes,
         port_is_free=port_is_free,

@@ -27,7 +27,6 @@ from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.rendering import render_vagrantfile
 from hashlab.errors import LabError
 from hashlab.phases.addresses import plan_machines
-from hashlab.phases.vagrantfile import vagrantfile_text
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import BoxManifest, Completed, KvmProbe, PlannedMachine, Runner
 from hashlab.providers.libvirt import LibvirtProvider
@@ -35,6 +34,8 @@ from hashlab.providers.libvirt.about import describe
 from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.names import disk, domain, domain_id, mac
 from hashlab.providers.libvirt.virsh import Virsh
+from hashlab.providers.vagrant import LabVagrant
+from tests.fakes.vagrant import vagrant_in
 
 SUBNET = IPv4Network("192.168.119.0/24")
 OTHER = IPv4Network("192.168.118.0/24")
@@ -152,7 +153,14 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     lab = lab_at(tmp_path / "lab")
     # libvirt names the pool's folder by its path, which it makes itself.
     virsh = Virsh(runner, pool=lab.id, folder=str(tmp_path / "pool"))
-    machines = LibvirtMachines(virsh=virsh, kvm=lambda: False, work=tmp_path / "work", cores=1)
+    machines = LibvirtMachines(
+        vagrant=vagrant_in(tmp_path / "state", "libvirt"),
+        time_factor=lambda: 1.0,
+        virsh=virsh,
+        kvm=lambda: False,
+        work=tmp_path / "work",
+        cores=1,
+    )
     made = Bench(lab, runner, virsh, machines, tmp_path)
     with turns:
         yield made
@@ -324,8 +332,8 @@ def test_a_domain_is_found_with_its_whole_description(bench: Bench) -> None:
     assert found.forwarded == {80: 8080}
     assert found.recipe == "a<&>'c"
     assert bench.machines.observe_all(bench.lab) == [found]
-    bench.machines.adopt(bench.lab, bench.folder / "vagrant", KEY)
-    identity = bench.folder / "vagrant/machines/web/libvirt/id"
+    bench.machines.adopt(bench.lab, KEY)
+    identity = bench.folder / "state/libvirt/vagrant/machines/web/libvirt/id"
     assert identity.read_text() == domain_id(bench.lab, "web")
     assert bench.machines.host_key(bench.lab, "web") == ""
     bench.machines.halt(bench.lab)
@@ -367,7 +375,9 @@ def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lab = lab_at(tmp_path / "lab")
     lab = replace(lab, provider="libvirt")
     engine = FakeEngine()
+    outside = Outside(lab, tmp_path / "laptop")
     provider = LibvirtProvider(
+        vagrant=LabVagrant(outside.vagrant, outside.state, render_vagrantfile),
         engine=lambda: engine,
         runner=LibvirtRunner(FakeLibvirt()),
         kvm=lambda: KvmProbe(False, "not asked"),
@@ -376,14 +386,10 @@ def vagrantfile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         work=tmp_path / "work",
         cores=2,
     )
-    world = replace(
-        Outside(lab, tmp_path / "laptop").world(), provider=provider, render=render_vagrantfile
-    )
+    world = replace(outside.world(), provider=provider)
     world.state.key.parent.mkdir(parents=True)
     world.state.key.write_text("PRIVATE\n")
-    placed = plan_machines(world, {})
-    text = vagrantfile_text(world, placed, MANIFEST, KEY)
-    world.state.vagrantfile.write_text(text)
+    provider.machines.write_plan(lab, plan_machines(world, {}), MANIFEST, KEY)
     return world.state.vagrantfile
 
 

@@ -18,8 +18,8 @@ from hashlab.config.model import Lab
 from hashlab.drivers.rendering import render_vagrantfile, ruby
 from hashlab.phases.addresses import plan_machines
 from hashlab.phases.boxes.registry import recipe_manifest
-from hashlab.phases.vagrantfile import vagrantfile_text
 from hashlab.providers.docker import DockerProvider
+from hashlab.providers.vagrant import LabVagrant
 
 HOSTILE = [
     'say "hi"',
@@ -96,16 +96,20 @@ def rendered(lab: Lab, tmp_path: Path) -> str:
     """Return the Vagrantfile of a lab, by the real provider and template."""
     outside = Outside(lab, tmp_path / "laptop")
     engine = FakeEngine()
-    provider = DockerProvider(engine=lambda: engine, cache=tmp_path / "engine.json")
     world = outside.world()
+    provider = DockerProvider(
+        vagrant=LabVagrant(outside.vagrant, world.state, render_vagrantfile),
+        engine=lambda: engine,
+        cache=tmp_path / "engine.json",
+    )
     box = recipe_manifest(world)
     engine.images[f"hashlab-box:{box.recipe}"] = {}
     # The probe for privileged containers.
     engine.behave(("/bin/true",), Behaviour(exits=0))
-    world = replace(
-        world, provider=provider, render=render_vagrantfile, interfaces=list, routes=list
-    )
-    return vagrantfile_text(world, plan_machines(world, {}), box, "ssh-ed25519 AAAA hashlab")
+    world = replace(world, provider=provider, interfaces=list, routes=list)
+    planned = plan_machines(world, {})
+    provider.machines.write_plan(lab, planned, box, "ssh-ed25519 AAAA hashlab")
+    return world.state.vagrantfile.read_text()
 
 
 def test_the_vagrantfile_is_ruby_and_configures_every_machine(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ from hashlab.phases.upload.machine import (
     write_processes,
 )
 from hashlab.phases.upload.transfer import add
-from hashlab.phases.vagrantfile import wait_for
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Shell
+from hashlab.providers.vagrant import wait_for
 
 HOME = "/var/lib/hashlab/small"
 LONG = "deep/" * 30 + "x" * 200

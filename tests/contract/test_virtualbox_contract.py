@@ -32,6 +32,7 @@ from hashlab.errors import LabError
 from hashlab.phases import boot, disks, prepare, recipe
 from hashlab.phases.boxes import register, store, system
 from hashlab.phases.world import World
+from hashlab.providers.vagrant import LabVagrant
 from hashlab.providers.virtualbox import VirtualBoxProvider
 
 STANDIN = Path(vboxmanage.__file__)
@@ -86,15 +87,18 @@ def make_world(lab: Lab, folder: Path) -> World:
     return replace(
         world,
         provider=VirtualBoxProvider(
+            vagrant=LabVagrant(
+                VagrantDriver(folder=world.state.own, provider="virtualbox", runner=runner),
+                world.state,
+                render_vagrantfile,
+            ),
             runner=runner,
             download=download,
             base=lab.box.virtualbox,
             work=world.state.own / "box",
             platform="linux",
         ),
-        vagrant=VagrantDriver(folder=world.state.own, provider="virtualbox", runner=runner),
         runner=runner,
-        render=render_vagrantfile,
         interfaces=list,
         routes=list,
         port_is_free=port_is_free,

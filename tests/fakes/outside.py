@@ -25,7 +25,6 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row, Step, Track
 from hashlab.protocols import (
     SSH_PORT,
-    BootPlan,
     BoxContents,
     BoxManifest,
     BuildAnswer,
@@ -46,6 +45,7 @@ from hashlab.protocols import (
     Vagrant,
     Workers,
 )
+from hashlab.providers.vagrant import BootPlan, LabVagrant, VagrantBoxes, VagrantMachines
 from hashlab.state.files import StateFolder, is_file, make_folder, make_tool_folder
 
 TOOLS = (Tool("vagrant", "vagrant"), Tool("ssh", "openssh-client"), Tool("rsync", "rsync"))
@@ -312,8 +312,8 @@ class FakeConnector:
             return sent
 
 
-class FakeProvider:
-    """protocols.Provider that boots FakeMachines; implements all of its parts."""
+class FakeProvider(VagrantMachines, VagrantBoxes):
+    """protocols.Provider that boots FakeMachines by FakeVagrant; implements all of its parts."""
 
     name = "docker"
     publishes_ports = True
@@ -325,6 +325,10 @@ class FakeProvider:
     time_factor = 1.0
 
     def __init__(self, outside: Outside) -> None:
+        vagrant = LabVagrant(
+            outside.vagrant, outside.state, lambda values: json.dumps(values, indent=1)
+        )
+        super().__init__(vagrant, time_factor=lambda: self.time_factor)
         self._outside = outside
         self.system = "system 1"
         self.broken: HashlabError | None = None
@@ -334,7 +338,7 @@ class FakeProvider:
         self.filled: set[str] = set()
         self.halted = False
         self.snapshots: FakeSnapshots = FakeSnapshots(outside)
-        self.plan: Callable[[Sequence[str]], BootPlan] = lambda machines: [[machines]]
+        self.order: Callable[[Sequence[str]], BootPlan] = lambda machines: [[machines]]
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         return (*TOOLS, Tool("mmdebstrap", "mmdebstrap")) if building else TOOLS
@@ -462,7 +466,7 @@ class FakeProvider:
         }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        return self.plan(machines)
+        return self.order(machines)
 
     def observe_all(self, lab: Lab) -> list[ObservedMachine]:
         with self._call("machines"):
@@ -487,11 +491,11 @@ class FakeProvider:
                 self._outside.machines.pop(name, None)
             return removed
 
-    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+    def adopt(self, lab: Lab, public_key: str) -> None:
         with self._call("adopt"):
             for machine in self._outside.machines.values():
                 machine.authorized_key = public_key
-            make_folder(vagrant_folder)
+            make_folder(self._outside.state.vagrant)
 
     def host_key(self, lab: Lab, machine: str) -> str:
         with self._call("host_key", machine):
@@ -595,7 +599,6 @@ class Outside:
             lab=lab or self.lab,
             state=self.state,
             provider=self.provider,
-            vagrant=self.vagrant,
             connector=self.connector,
             engine_name=lambda: "unix:///fake.sock (the default)",
             laptop_engine=lambda: self.laptop,
@@ -604,7 +607,6 @@ class Outside:
             digests=Digests(),
             download=self._download,
             build_context=self._build_context,
-            render=lambda values: json.dumps(values, indent=1),
             interfaces=self._routes,
             routes=self._routes,
             port_is_free=lambda port: port not in self.ports_in_use,

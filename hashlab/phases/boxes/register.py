@@ -28,7 +28,7 @@ def register(world: World, track: Track, _: str) -> None:
         box = pack(folder / "hashlab.box", manifest, files, track, compressed=False)
         metadata = folder / METADATA
         write_text(metadata, json.dumps(local_metadata(manifest, box), indent=2))
-        world.vagrant.box_add(metadata, track=track)
+        world.provider.boxes.register(metadata, track=track)
     except OSError as error:
         raise LaptopError(f"cannot write the box: {error.strerror}", where=str(folder)) from error
     finally:

@@ -174,5 +174,5 @@ def remove_box(world: World, box: BoxManifest, track: Track) -> list[str]:
     goes first, because only the box's own folder may name it.
     """
     removed = world.provider.boxes.remove(box)
-    world.vagrant.box_remove(box.name, version=box.version, track=track)
+    world.provider.boxes.unregister(box.name, version=box.version, track=track)
     return [f"box {box.name} {box.version}", *removed]

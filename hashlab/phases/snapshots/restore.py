@@ -8,7 +8,6 @@ from hashlab.errors import UsageError
 from hashlab.phases.addresses import free_subnet, plan_ports
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.ports import close_ports
-from hashlab.phases.prepare import forget_machine
 from hashlab.phases.snapshots.manifests import check_name, find, snapshots_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -56,7 +55,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         track=track,
     )
     if not world.facts.restored.put_back:
-        world.provider.machines.adopt(world.lab, world.state.vagrant, public_key)
+        world.provider.machines.adopt(world.lab, public_key)
         remove(world.state.restoring)
 
 
@@ -70,7 +69,7 @@ def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -
     if machines_go:
         remove(world.state.machines)
         for machine in world.machine_names():
-            forget_machine(world, machine)
+            world.provider.machines.forget(machine)
 
 
 def put_back(world: World, track: Track, _: str) -> None:

@@ -12,6 +12,7 @@ from hashlab.providers.docker.machines import DockerMachines
 from hashlab.providers.docker.snapshots import DockerSnapshots
 from hashlab.providers.isolation import Isolation
 from hashlab.providers.seed import Seed
+from hashlab.providers.vagrant import LabVagrant
 
 
 class DockerProvider:
@@ -23,14 +24,16 @@ class DockerProvider:
     shares_kernel = True
     time_factor = 1.0
 
-    def __init__(self, *, engine: Callable[[], Engine], cache: Path) -> None:
+    def __init__(self, *, vagrant: LabVagrant, engine: Callable[[], Engine], cache: Path) -> None:
         """Make a provider. ``cache`` is a file that may be deleted; it holds results of probing the
         engine.
         """
         self._engine = engine
         isolation = Isolation(engine=engine, cache=cache)
-        self.boxes = DockerBoxes(engine=engine, seed=Seed(engine=engine, isolation=isolation))
-        self.machines = DockerMachines(engine=engine, isolation=isolation)
+        self.boxes = DockerBoxes(
+            vagrant=vagrant, engine=engine, seed=Seed(engine=engine, isolation=isolation)
+        )
+        self.machines = DockerMachines(vagrant=vagrant, engine=engine, isolation=isolation)
         self.snapshots = DockerSnapshots(engine=engine, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:

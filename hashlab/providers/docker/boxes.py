@@ -18,6 +18,7 @@ from hashlab.providers.docker.names import MACHINE_LABEL, image_store, system_im
 from hashlab.providers.docker.volume_shell import LAYER_CAPABILITIES
 from hashlab.providers.scripts import run_script
 from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
+from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 from hashlab.state.files import open_binary
 
 SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
@@ -29,14 +30,15 @@ CHUNK = 1 << 20
 LIST_LIMIT = 1_000_000
 
 
-class DockerBoxes:
+class DockerBoxes(VagrantBoxes):
     """protocols.Boxes on the laptop's Docker Engine."""
 
     promised_size = 1_000_000_000
     packed = False
     holds_images = True
 
-    def __init__(self, *, engine: Callable[[], Engine], seed: Seed) -> None:
+    def __init__(self, *, vagrant: LabVagrant, engine: Callable[[], Engine], seed: Seed) -> None:
+        super().__init__(vagrant)
         self._engine = engine
         self._seed = seed
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 from typing import Any
 
 from hashlab.config.model import Lab, Machine
@@ -15,7 +14,6 @@ from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
     LAB_LABEL,
     SSH_PORT,
-    BootPlan,
     BoxManifest,
     Endpoint,
     Engine,
@@ -35,13 +33,16 @@ from hashlab.providers.docker.volume_shell import LAYER_CAPABILITIES, folder, se
 from hashlab.providers.isolation import Isolation, as_flags
 from hashlab.providers.scripts import AUTHORIZE, run_script
 from hashlab.providers.seed import RECIPE_LABEL, STORE
-from hashlab.state.files import is_file, write_text
+from hashlab.providers.vagrant import BootPlan, LabVagrant, VagrantMachines
 
 
-class DockerMachines:
+class DockerMachines(VagrantMachines):
     """protocols.Machines on the laptop's Docker Engine."""
 
-    def __init__(self, *, engine: Callable[[], Engine], isolation: Isolation) -> None:
+    def __init__(
+        self, *, vagrant: LabVagrant, engine: Callable[[], Engine], isolation: Isolation
+    ) -> None:
+        super().__init__(vagrant, time_factor=lambda: 1.0)
         self._engine = engine
         self._isolation = isolation
 
@@ -99,7 +100,7 @@ class DockerMachines:
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        """See protocols.Machines."""
+        """See VagrantMachines."""
         return {
             "container": container(lab, planned.name),
             "volume": f"{volume(lab, planned.name)}:{STORE}",
@@ -117,7 +118,7 @@ class DockerMachines:
         }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines. One call starts all containers in parallel."""
+        """See VagrantMachines. One call starts all containers in parallel."""
         return [[machines]]
 
     def observe_all(self, lab: Lab) -> list[ObservedMachine]:
@@ -161,14 +162,12 @@ class DockerMachines:
                 engine.unpause(machine.id)
         return [machine.labels[MACHINE_LABEL] for machine in half]
 
-    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+    def adopt(self, lab: Lab, public_key: str) -> None:
         """See protocols.Machines."""
         engine = self._engine()
         existing = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         for state in existing:
-            folder = vagrant_folder / "machines" / state.labels[MACHINE_LABEL] / "docker"
-            if not is_file(folder / "id"):
-                write_text(folder / "id", state.id)
+            self.restore_id(state.labels[MACHINE_LABEL], state.id)
         running = [state.id for state in existing if state.state == "running"]
         parallel(running, lambda name: _authorize(engine, name, public_key), CancelToken())
 
@@ -188,7 +187,7 @@ class DockerMachines:
         return [subnet for name in networks if name != lab.id for subnet in networks[name]]
 
     def halt(self, lab: Lab) -> None:
-        """See protocols.Machines."""
+        """See VagrantMachines."""
         engine = self._engine()
         machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
         running = [state.id for state in machines if state.pid]

@@ -13,6 +13,7 @@ from hashlab.providers.libvirt.machines import LibvirtMachines
 from hashlab.providers.libvirt.snapshots import LibvirtSnapshots
 from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.seed import Seed
+from hashlab.providers.vagrant import LabVagrant
 
 PLUGIN = "vagrant-libvirt"
 # The file by which Debian's package announces the plugin. Other installations list it in Vagrant's
@@ -34,6 +35,7 @@ class LibvirtProvider:
     def __init__(
         self,
         *,
+        vagrant: LabVagrant,
         engine: Callable[[], Engine],
         runner: Runner,
         kvm: Callable[[], KvmProbe],
@@ -53,9 +55,16 @@ class LibvirtProvider:
         self._kvm = kvm
         self._environ = environ
         seed = Seed(engine=engine, isolation=Isolation(engine=engine, cache=cache))
-        self.boxes = LibvirtBoxes(engine=engine, seed=seed, runner=runner, virsh=self._virsh)
+        self.boxes = LibvirtBoxes(
+            vagrant=vagrant, engine=engine, seed=seed, runner=runner, virsh=self._virsh
+        )
         self.machines = LibvirtMachines(
-            virsh=self._virsh, kvm=lambda: kvm().works, work=work, cores=cores
+            vagrant=vagrant,
+            time_factor=lambda: self.time_factor,
+            virsh=self._virsh,
+            kvm=lambda: kvm().works,
+            work=work,
+            cores=cores,
         )
         self.snapshots = LibvirtSnapshots(
             virsh=self._virsh, machines=self.machines, folder=work / "snapshots"

@@ -27,6 +27,7 @@ from hashlab.providers.libvirt.names import (
 from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.scripts import run_script
 from hashlab.providers.seed import Seed, system_files
+from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 
 SYSTEM_FILES = (
     *("Dockerfile", "setup.sh", "firewall.sh"),
@@ -48,7 +49,7 @@ end
 """
 
 
-class LibvirtBoxes:
+class LibvirtBoxes(VagrantBoxes):
     """protocols.Boxes: built on the laptop's Docker Engine, kept by Vagrant and libvirt."""
 
     promised_size = 600_000_000
@@ -56,8 +57,15 @@ class LibvirtBoxes:
     holds_images = True
 
     def __init__(
-        self, *, engine: Callable[[], Engine], seed: Seed, runner: Runner, virsh: Virsh
+        self,
+        *,
+        vagrant: LabVagrant,
+        engine: Callable[[], Engine],
+        seed: Seed,
+        runner: Runner,
+        virsh: Virsh,
     ) -> None:
+        super().__init__(vagrant)
         self._engine = engine
         self._seed = seed
         self._runner = runner

@@ -16,7 +16,6 @@ from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
     SSH_PORT,
-    BootPlan,
     BoxManifest,
     Endpoint,
     ObservedMachine,
@@ -41,7 +40,7 @@ from hashlab.providers.libvirt.names import (
 )
 from hashlab.providers.libvirt.virsh import Virsh
 from hashlab.providers.scripts import AUTHORIZE
-from hashlab.state.files import is_file, write_text
+from hashlab.providers.vagrant import BootPlan, LabVagrant, VagrantMachines
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB
@@ -55,13 +54,23 @@ STATES: Mapping[str, Literal["running", "stopped", "paused"]] = {
 }
 
 
-class LibvirtMachines:
+class LibvirtMachines(VagrantMachines):
     """protocols.Machines on the laptop's libvirt."""
 
-    def __init__(self, *, virsh: Virsh, kvm: Callable[[], bool], work: Path, cores: int) -> None:
-        """``kvm``: whether a guest boots under KVM; ``work``: a folder for passing files;
-        ``cores``: the number of the laptop's cores.
+    def __init__(
+        self,
+        *,
+        vagrant: LabVagrant,
+        time_factor: Callable[[], float],
+        virsh: Virsh,
+        kvm: Callable[[], bool],
+        work: Path,
+        cores: int,
+    ) -> None:
+        """``time_factor``: that of the provider; ``kvm``: whether a guest boots under KVM;
+        ``work``: a folder for passing files; ``cores``: the number of the laptop's cores.
         """
+        super().__init__(vagrant, time_factor=time_factor)
         self._virsh = virsh
         self._kvm = kvm
         self._work = work
@@ -147,7 +156,7 @@ class LibvirtMachines:
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        """See protocols.Machines."""
+        """See VagrantMachines."""
         machine = planned.machine
         works = self._kvm()
         return {
@@ -186,7 +195,7 @@ class LibvirtMachines:
         return math.ceil(machine.cpus or self._cores)
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines.
+        """See VagrantMachines.
 
         Booting in parallel is safe: network and box exist already, and the Vagrantfile loads all
         classes before Vagrant starts its threads.
@@ -243,16 +252,14 @@ class LibvirtMachines:
             half.append(machine.name)
         return half
 
-    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+    def adopt(self, lab: Lab, public_key: str) -> None:
         """See protocols.Machines."""
         states = self._virsh.domain_states()
         for machine in lab.machines:
             name = domain(lab, machine.name)
             if name not in states:
                 continue
-            folder = vagrant_folder / "machines" / machine.name / "libvirt"
-            if not is_file(folder / "id"):
-                write_text(folder / "id", domain_id(lab, machine.name))
+            self.restore_id(machine.name, domain_id(lab, machine.name))
             if states[name] == "running":
                 self._authorize(name, public_key)
 
@@ -295,7 +302,7 @@ class LibvirtMachines:
         return [str(subnet) for subnet in subnets if subnet is not None]
 
     def halt(self, lab: Lab) -> None:
-        """See protocols.Machines."""
+        """See VagrantMachines."""
         states = self._virsh.domain_states()
         names = [domain(lab, machine.name) for machine in lab.machines]
         running = [name for name in names if states.get(name, "shut off") != "shut off"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from hashlab.config.model import VirtualBoxBase
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.protocols import Download, Probe, Rank, Runner, Tool
+from hashlab.providers.vagrant import LabVagrant
 from hashlab.providers.virtualbox.boxes import VirtualBoxBoxes
 from hashlab.providers.virtualbox.machines import VirtualBoxMachines
 from hashlab.providers.virtualbox.snapshots import VirtualBoxSnapshots
@@ -32,6 +33,7 @@ class VirtualBoxProvider:
     def __init__(
         self,
         *,
+        vagrant: LabVagrant,
         runner: Runner,
         download: Download,
         base: VirtualBoxBase | None,
@@ -42,8 +44,15 @@ class VirtualBoxProvider:
         as in sys.
         """
         self._vbox = VBoxManage(runner, macos=platform == MACOS)
-        self.boxes = VirtualBoxBoxes(vbox=self._vbox, download=download, base=base, work=work)
-        self.machines = VirtualBoxMachines(vbox=self._vbox, runner=runner)
+        self.boxes = VirtualBoxBoxes(
+            vagrant=vagrant, vbox=self._vbox, download=download, base=base, work=work
+        )
+        self.machines = VirtualBoxMachines(
+            vagrant=vagrant,
+            time_factor=lambda: self.time_factor,
+            vbox=self._vbox,
+            runner=runner,
+        )
         self.snapshots = VirtualBoxSnapshots(vbox=self._vbox, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:

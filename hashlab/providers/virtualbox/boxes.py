@@ -17,6 +17,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxContents, BoxManifest, Download
 from hashlab.providers.disks import fault_of_ovf, fault_of_vmdk
+from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 from hashlab.providers.virtualbox.names import LAB, MACHINE, RECIPE
 from hashlab.providers.virtualbox.vboxmanage import VBoxManage
 from hashlab.state.files import make_tool_folder
@@ -53,7 +54,7 @@ def master_of(manifest: BoxManifest) -> str:
         return ""
 
 
-class VirtualBoxBoxes:
+class VirtualBoxBoxes(VagrantBoxes):
     """protocols.Boxes: nothing is built; a box of another maker is downloaded and registered."""
 
     holds_images = False
@@ -61,9 +62,16 @@ class VirtualBoxBoxes:
     promised_size = 4_000_000_000
 
     def __init__(
-        self, *, vbox: VBoxManage, download: Download, base: VirtualBoxBase | None, work: Path
+        self,
+        *,
+        vagrant: LabVagrant,
+        vbox: VBoxManage,
+        download: Download,
+        base: VirtualBoxBase | None,
+        work: Path,
     ) -> None:
         """``work``: the folder in which boxes are made."""
+        super().__init__(vagrant)
         self._vbox = vbox
         self._download = download
         self._base = base

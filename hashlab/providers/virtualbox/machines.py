@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 from typing import Any, Literal
 
 from hashlab.config.model import Lab, Machine
@@ -16,7 +15,6 @@ from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
     SSH_PORT,
-    BootPlan,
     BoxManifest,
     Endpoint,
     ObservedMachine,
@@ -24,6 +22,7 @@ from hashlab.protocols import (
     Runner,
 )
 from hashlab.providers.seed import system_files
+from hashlab.providers.vagrant import BootPlan, LabVagrant, VagrantMachines
 from hashlab.providers.virtualbox.boxes import base_of, master_of
 from hashlab.providers.virtualbox.ignition import PROPERTY, ignition
 from hashlab.providers.virtualbox.names import (
@@ -43,7 +42,6 @@ from hashlab.providers.virtualbox.vboxmanage import (
     forwards_of,
     state_of,
 )
-from hashlab.state.files import is_file, write_text
 
 MIB = 1 << 20
 DEFAULT_MEMORY = 1024 * MIB
@@ -56,10 +54,18 @@ FIREWALL_TEXT = "# firewall.sh is put here.\n"
 SCAN_SECONDS = 10.0
 
 
-class VirtualBoxMachines:
+class VirtualBoxMachines(VagrantMachines):
     """protocols.Machines on the laptop's VirtualBox."""
 
-    def __init__(self, *, vbox: VBoxManage, runner: Runner) -> None:
+    def __init__(
+        self,
+        *,
+        vagrant: LabVagrant,
+        time_factor: Callable[[], float],
+        vbox: VBoxManage,
+        runner: Runner,
+    ) -> None:
+        super().__init__(vagrant, time_factor=time_factor)
         self._vbox = vbox
         self._runner = runner
 
@@ -95,7 +101,7 @@ class VirtualBoxMachines:
     def settings(
         self, lab: Lab, planned: PlannedMachine, manifest: BoxManifest, public_key: str
     ) -> dict[str, Any]:
-        """See protocols.Machines.
+        """See VagrantMachines.
 
         Flatcar configures itself from its Ignition file before its sshd starts. A Debian box is
         configured by Vagrant, which logs in with its own well-known key.
@@ -129,7 +135,7 @@ class VirtualBoxMachines:
         }
 
     def boot_plan(self, machines: Sequence[str], manifest: BoxManifest) -> BootPlan:
-        """See protocols.Machines.
+        """See VagrantMachines.
 
         The first `vagrant up` imports the box as the master of all linked clones, which VirtualBox
         7.1 cannot do twice at a time. VirtualBox has no parallel `up`, so the other machines boot
@@ -186,7 +192,7 @@ class VirtualBoxMachines:
             self._vbox.remove_machine(vm(lab, name))
         return half
 
-    def adopt(self, lab: Lab, vagrant_folder: Path, public_key: str) -> None:
+    def adopt(self, lab: Lab, public_key: str) -> None:
         """See protocols.Machines.
 
         Without guest additions SSH is the only way into a machine, so a lost key cannot be
@@ -198,9 +204,7 @@ class VirtualBoxMachines:
             name = vm(lab, machine.name)
             if name not in existing:
                 continue
-            folder = vagrant_folder / "machines" / machine.name / "virtualbox"
-            if not is_file(folder / "id"):
-                write_text(folder / "id", existing[name])
+            self.restore_id(machine.name, existing[name])
             ready = self._vbox.notes(name).get(READY, "")
             if ready and ready.partition(" ")[2] != _key(public_key):
                 lost.append(machine.name)
@@ -252,7 +256,7 @@ class VirtualBoxMachines:
         return [str(subnet) for subnet in (*used, *beyond)]
 
     def halt(self, lab: Lab) -> None:
-        """See protocols.Machines."""
+        """See VagrantMachines."""
         running = [name for name in self._machines(lab) if self._runs(name)]
         parallel(running, self._vbox.power_off, CancelToken())
 

@@ -21,7 +21,8 @@ from hashlab.phases.boxes.registry import recipe_manifest, require_box
 from hashlab.phases.connect import connect, reconnect
 from hashlab.phases.prepare import prepare
 from hashlab.pipeline import CancelToken, Recorder
-from hashlab.protocols import SSH_PORT, BootPlan, Endpoint, ObservedMachine, PlannedMachine
+from hashlab.protocols import SSH_PORT, Endpoint, ObservedMachine, PlannedMachine
+from hashlab.providers.vagrant import BootPlan
 from hashlab.run import workflows
 
 WANTED = IPv4Network("192.168.60.0/24")
@@ -547,7 +548,7 @@ def test_boot_starts_only_machines_that_do_not_run(outside: Outside) -> None:
 
 def test_boot_follows_the_providers_plan_step_by_step(outside: Outside) -> None:
     """Calls at once are rows of their own; a call alone is the phase itself."""
-    outside.provider.plan = lambda names: [[names[:1]], [[name] for name in names[1:]]]
+    outside.provider.order = lambda names: [[names[:1]], [[name] for name in names[1:]]]
     register_box(outside)
     result = go(outside, workflows.DEV)
     first, *rest = [call.words for call in outside.faults.calls if call.name == "vagrant.up"]
@@ -597,7 +598,7 @@ def first_alone(machines: Sequence[str]) -> BootPlan:
 
 
 def test_machines_boot_in_the_steps_that_the_provider_says(outside: Outside) -> None:
-    outside.provider.plan = first_alone
+    outside.provider.order = first_alone
     go(outside, workflows.INIT_BOX)
     result = go(outside, workflows.DEV)
     first, *others = [c.words for c in outside.faults.calls if c.name == "vagrant.up"]
@@ -608,7 +609,7 @@ def test_machines_boot_in_the_steps_that_the_provider_says(outside: Outside) -> 
 
 
 def test_a_step_of_the_boot_that_fails_is_the_last(outside: Outside) -> None:
-    outside.provider.plan = first_alone
+    outside.provider.order = first_alone
     go(outside, workflows.INIT_BOX)
     told = outside.faults.arm("vagrant.up")
     assert run(outside, workflows.DEV).error is told

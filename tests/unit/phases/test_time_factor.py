@@ -12,13 +12,13 @@ from fakes.outside import Silent
 from hashlab.config.model import Healthcheck, Service
 from hashlab.errors import LabError
 from hashlab.phases import connect as connecting
-from hashlab.phases import vagrantfile as vagrantfiles
 from hashlab.phases.connect import connect
 from hashlab.phases.containers import readiness
 from hashlab.phases.containers.body import BUILD_LABEL, container_body
 from hashlab.phases.containers.readiness import pause, wait_ready
 from hashlab.phases.steps import STEP_SECONDS
 from hashlab.pipeline import CancelToken, Recorder
+from hashlab.providers import vagrant as vagrantfiles
 from hashlab.run import workflows
 
 SECOND = 1_000_000_000

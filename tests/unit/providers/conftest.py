@@ -12,6 +12,7 @@ from fakes import Behaviour, FakeEngine, small_lab, track_of
 from hashlab.config.model import Lab
 from hashlab.pipeline import Track
 from hashlab.providers.docker import DockerProvider
+from tests.fakes.vagrant import vagrant_in
 
 
 @pytest.fixture
@@ -29,7 +30,11 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def provider(engine: FakeEngine, tmp_path: Path) -> DockerProvider:
-    return DockerProvider(engine=lambda: engine, cache=tmp_path / "state/engine.json")
+    return DockerProvider(
+        vagrant=vagrant_in(tmp_path, "docker"),
+        engine=lambda: engine,
+        cache=tmp_path / "state/engine.json",
+    )
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from hashlab.protocols import BoxManifest, KvmProbe, PlannedMachine
 from hashlab.providers.libvirt import LibvirtProvider
 from hashlab.providers.libvirt.names import box_disk, disk, domain
 from hashlab.providers.libvirt.virsh import POOL, POOL_FOLDER
+from tests.fakes.vagrant import vagrant_in
 
 MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "libvirt", {"a:1": "x"})
 SUBNET = IPv4Network("192.168.60.0/24")
@@ -46,6 +47,7 @@ class Laptop:
         self.kvm = KvmProbe(True, "a guest ran under KVM in 0.5 s")
         self.environ: Mapping[str, str] = {"HOME": str(folder / "home")}
         self.provider = LibvirtProvider(
+            vagrant=vagrant_in(folder, "libvirt"),
             engine=lambda: self.engine,
             runner=self.runner,
             kvm=lambda: self.kvm,

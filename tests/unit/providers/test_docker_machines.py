@@ -240,11 +240,11 @@ def test_lost_ids_and_keys_are_restored(
     given: list[str] = []
     words = ("sh", "-c", AUTHORIZE, "sh", KEY, "/home/core/.ssh/authorized_keys")
     engine.executes[words] = lambda c: given.append(c.id) or Completed(0, "", "")  # type: ignore[func-returns-value]
-    kept = tmp_path / "vagrant/machines/broker/docker"
+    kept = tmp_path / "docker/vagrant/machines/broker/docker"
     kept.mkdir(parents=True)
     (kept / "id").write_text("what Vagrant wrote")
-    provider.machines.adopt(lab, tmp_path / "vagrant", KEY)
-    assert (tmp_path / "vagrant/machines/web/docker/id").read_text() == web
+    provider.machines.adopt(lab, KEY)
+    assert (tmp_path / "docker/vagrant/machines/web/docker/id").read_text() == web
     assert (kept / "id").read_text() == "what Vagrant wrote"
     assert given == [web]
 
@@ -255,7 +255,7 @@ def test_a_machine_that_refuses_the_key_is_named(
     web = machine(engine, lab, "web")
     engine.executes["sh", "-c", AUTHORIZE, "sh", KEY, "/home/core/.ssh/authorized_keys"] = broken
     with pytest.raises(LabError, match="cannot install hashlab's key on the machine") as failure:
-        provider.machines.adopt(lab, tmp_path / "vagrant", KEY)
+        provider.machines.adopt(lab, KEY)
     assert (failure.value.where, failure.value.output) == (web, "no\n")
 
 

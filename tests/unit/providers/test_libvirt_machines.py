@@ -331,14 +331,14 @@ def test_without_a_pool_nothing_is_half_built(laptop: Laptop) -> None:
 
 def test_lost_ids_of_vagrant_are_restored(laptop: Laptop, track: Track, tmp_path: Path) -> None:
     laptop.up(track, "web")
-    laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", KEY)
-    found = tmp_path / "vagrant/machines/web/libvirt/id"
+    laptop.machines.adopt(laptop.lab, KEY)
+    found = tmp_path / "libvirt/vagrant/machines/web/libvirt/id"
     [planned] = laptop.plan("web")
     settings = laptop.machines.settings(laptop.lab, planned, MANIFEST, KEY)
     assert found.read_text() == settings["uuid"]
-    assert not (tmp_path / "vagrant/machines/broker").exists()
+    assert not (tmp_path / "libvirt/vagrant/machines/broker").exists()
     found.write_text("as Vagrant wrote it")
-    laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", KEY)
+    laptop.machines.adopt(laptop.lab, KEY)
     assert found.read_text() == "as Vagrant wrote it"
 
 
@@ -346,7 +346,7 @@ def test_a_machine_created_with_the_labs_key_does_not_get_it_again(
     laptop: Laptop, track: Track, tmp_path: Path
 ) -> None:
     laptop.up(track, "web")
-    laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", KEY)
+    laptop.machines.adopt(laptop.lab, KEY)
     assert laptop.runner.commands("qemu-agent-command") == []
 
 
@@ -373,7 +373,7 @@ def test_a_machine_created_with_another_key_gets_the_labs_key_from_its_agent(
     laptop.up(track, "web", "broker")
     laptop.libvirt.domains[domain(laptop.lab, "broker")].state = "shut off"
     laptop.libvirt.agents[domain(laptop.lab, "web")] = Agent(run=run, busy=1)
-    laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", NEW_KEY)
+    laptop.machines.adopt(laptop.lab, NEW_KEY)
     assert keys.read_text() == NEW_KEY + "\n"
     assert keys.stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "owner").read_text() == f"core:core {keys}\n"
@@ -387,7 +387,7 @@ def test_a_machine_that_refuses_the_key_is_reported(
     agent = Agent(run=lambda words: Completed(1, "", "disk full\n"))
     laptop.libvirt.agents[domain(laptop.lab, "web")] = agent
     with pytest.raises(LabError, match="cannot install hashlab's key on the machine") as failure:
-        laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", NEW_KEY)
+        laptop.machines.adopt(laptop.lab, NEW_KEY)
     assert failure.value.where == domain(laptop.lab, "web")
     assert "disk full" in failure.value.output
 
@@ -400,7 +400,7 @@ def test_a_command_that_never_ends_inside_a_machine_is_a_failure(
     laptop.up(track, "web")
     laptop.libvirt.agents[domain(laptop.lab, "web")] = Agent(busy=1_000_000)
     with pytest.raises(LabError, match="/bin/sh does not end"):
-        laptop.machines.adopt(laptop.lab, tmp_path / "vagrant", NEW_KEY)
+        laptop.machines.adopt(laptop.lab, NEW_KEY)
 
 
 # Host keys

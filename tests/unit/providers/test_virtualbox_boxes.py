@@ -20,6 +20,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
 from hashlab.providers.virtualbox import VirtualBoxProvider
+from tests.fakes.vagrant import vagrant_in
 
 MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "virtualbox", {})
 MEMBERS = {
@@ -79,6 +80,7 @@ class Bench:
         self.work = folder / "work"
         self.lab: Lab = small_lab(folder / "lab", box=BoxSettings(virtualbox=box))
         self.boxes = VirtualBoxProvider(
+            vagrant=vagrant_in(folder, "virtualbox"),
             runner=VirtualBoxRunner(virtualbox),
             download=self.web,
             base=box,

@@ -24,6 +24,7 @@ from hashlab.protocols import BoxManifest, Endpoint, PlannedMachine
 from hashlab.providers.seed import system_files
 from hashlab.providers.virtualbox import VirtualBoxProvider
 from hashlab.providers.virtualbox.ignition import LIMIT, PROPERTY, ignition
+from tests.fakes.vagrant import vagrant_in
 
 MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "virtualbox", {})
 SUBNET = IPv4Network("192.168.60.0/24")
@@ -58,7 +59,12 @@ def make_provider(
     runner: VirtualBoxRunner, tmp_path: Path, *, platform: str = "linux"
 ) -> VirtualBoxProvider:
     return VirtualBoxProvider(
-        runner=runner, download=no_download, base=FLATCAR, work=tmp_path / "box", platform=platform
+        vagrant=vagrant_in(tmp_path, "virtualbox"),
+        runner=runner,
+        download=no_download,
+        base=FLATCAR,
+        work=tmp_path / "box",
+        platform=platform,
     )
 
 
@@ -297,10 +303,10 @@ def test_lost_ids_of_vagrant_are_restored(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, tmp_path: Path
 ) -> None:
     up(virtualbox, provider, lab)
-    provider.machines.adopt(lab, tmp_path / "vagrant", KEY)
-    found = (tmp_path / "vagrant/machines/web/virtualbox/id").read_text()
+    provider.machines.adopt(lab, KEY)
+    found = (tmp_path / "virtualbox/vagrant/machines/web/virtualbox/id").read_text()
     assert found == virtualbox.vm(f"{lab.id}-web")["id"]
-    assert not (tmp_path / "vagrant/machines/broker").exists()
+    assert not (tmp_path / "virtualbox/vagrant/machines/broker").exists()
 
 
 def test_a_lost_key_is_reported_because_it_cannot_be_replaced(
@@ -308,10 +314,10 @@ def test_a_lost_key_is_reported_because_it_cannot_be_replaced(
 ) -> None:
     up(virtualbox, provider, lab)
     with pytest.raises(LabError, match="SSH key is gone") as failure:
-        provider.machines.adopt(lab, tmp_path / "vagrant", "ssh-ed25519 AAAANEW hashlab")
+        provider.machines.adopt(lab, "ssh-ed25519 AAAANEW hashlab")
     assert failure.value.where == "web"
     assert "hashlab destroy" in failure.value.next_step
-    assert (tmp_path / "vagrant/machines/web/virtualbox/id").exists(), "destroy needs it"
+    assert (tmp_path / "virtualbox/vagrant/machines/web/virtualbox/id").exists(), "destroy needs it"
 
 
 def test_one_network_is_made_and_found_again(

@@ -20,6 +20,7 @@ from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest, PlannedMachine, SnapshotManifest
 from hashlab.providers.virtualbox import VirtualBoxProvider, vboxmanage
 from hashlab.providers.virtualbox.vboxmanage import Kept, read_snapshots
+from tests.fakes.vagrant import vagrant_in
 
 MANIFEST = BoxManifest("hashlab/small", "1.0.0.rabc", "abc", "virtualbox", {})
 SUBNET = IPv4Network("192.168.60.0/24")
@@ -70,7 +71,12 @@ def provider(
 ) -> VirtualBoxProvider:
     """The provider with the lab's three machines running."""
     made = VirtualBoxProvider(
-        runner=runner, download=no_download, base=FLATCAR, work=tmp_path / "box", platform="linux"
+        vagrant=vagrant_in(tmp_path, "virtualbox"),
+        runner=runner,
+        download=no_download,
+        base=FLATCAR,
+        work=tmp_path / "box",
+        platform="linux",
     )
     made.machines.prepare(lab, plan(lab), MANIFEST, SUBNET, track=track)
     for planned in plan(lab):

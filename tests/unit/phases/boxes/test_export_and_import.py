@@ -252,9 +252,8 @@ def test_a_box_that_is_registered_already_is_not_fetched(outside: Outside, tmp_p
 
 def test_a_box_brought_by_vagrant_alone_is_taken_in_by_dev(outside: Outside, box: Path) -> None:
     edit_metadata(box, lambda entry: entry.update(url=box.as_uri()))
-    world = outside.world()
     with track_of() as track:
-        world.vagrant.box_add(box.with_name("metadata.json"), track=track)
+        outside.vagrant.box_add(box.with_name("metadata.json"), track=track)
     go(outside, workflows.DEV)
     assert "provider.take_in" in outside.faults.names()
     assert rows(go(outside, workflows.INIT_BOX), "recipe")[0].status == "skipped"
