@@ -92,7 +92,7 @@ class Option:
 
 LAB = Option(
     "lab",
-    "Folder of hashlab.toml, by default the nearest one.",
+    "Folder of the lab, by default the nearest with a hashlab.toml, else with a Compose file.",
     short="l",
     value="FOLDER",
     complete="folder",

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "Boot the machines and start the application with its data.",
-    text="Builds what is missing, boots the machines that do not run, starts the services, proves "
-    "that they run what was built, loads sample data and runs the application's test. A second run "
-    "changes nothing: machines and containers that are as they should be are "
+    text="Builds what is missing, the box too, boots the machines that do not run, starts the "
+    "services, proves that they run what was built, loads sample data and runs the application's "
+    "test. A second run changes nothing: machines and containers that are as they should be are "
     "left alone. If services could become root on this laptop, it asks the first time.",
     examples=[
         ("Boot the lab on real virtual machines", "hashlab dev --provider libvirt"),
@@ -53,7 +53,15 @@ def run(options: Options, *, replace: bool, snapshot: str, yes: bool) -> int:
         return execution.run("dev-from", workflows.dev_from(snapshot), options)
     if replace:
         return execution.run("dev-replace", _replacements, options)
-    return execution.run("dev", workflows.DEV, options)
+    return execution.run("dev", _bring_up, options)
+
+
+def _bring_up(world: World) -> Sequence[Workflow]:
+    """Build the box first if the lab has none."""
+    from hashlab.phases.boxes.registry import registered_boxes
+    from hashlab.run import workflows
+
+    return [workflows.DEV] if registered_boxes(world) else [workflows.INIT_BOX, workflows.DEV]
 
 
 def _replacements(world: World) -> Sequence[Workflow]:

@@ -115,23 +115,27 @@ def _subnet_rules(value: str, subnet: IPv4Network) -> tuple[tuple[bool, str, str
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
+MAX_NAME = 31
+MACHINE_NAME = f"[a-z][a-z0-9-]{{0,{MAX_NAME - 1}}}"
+
+
 def _name(what: str) -> Reader[str]:
     return matching(
-        r"[a-z][a-z0-9-]{0,30}",
+        MACHINE_NAME,
         f"'{{value}}' is not a valid name for {what}",
-        "Use a-z, 0-9 and '-', a letter first, at most 31 characters.",
+        f"Use a-z, 0-9 and '-', a letter first, at most {MAX_NAME} characters.",
     )
 
 
 # Networks that every Docker Engine has. The lab's network has the lab's name, so it cannot be one
 # of these.
-_ENGINES_OWN_NETWORKS = ("bridge", "host", "none", "ingress", "default")
+ENGINES_OWN_NETWORKS = ("bridge", "host", "none", "ingress", "default")
 
 
 def read_lab_name(node: Node, context: Context) -> str:
     """Read a name that machines and networks of a lab can carry."""
     name = _name("a lab")(node, context)
-    if name in _ENGINES_OWN_NETWORKS:
+    if name in ENGINES_OWN_NETWORKS:
         raise Wrong(
             node.line,
             f"'{name}' is the name of a network that every Docker Engine has",
@@ -215,7 +219,6 @@ _LAB_KEYS = Table(
         "compose": _compose,
         "privileged": list_of(located(text), "a list of services"),
     },
-    required=("name",),
     expected="a table",
     language="toml",
 )
@@ -262,7 +265,6 @@ _MACHINE_KEYS = Table(
         "forwarded_ports": list_of(_forwarded_port, "a list of forwarded ports"),
         "labels": _labels,
     },
-    required=("address",),
     expected="a table",
     language="toml",
 )
@@ -338,20 +340,14 @@ def _tables(what: str, rows: Table) -> Reader[dict[str, Draft]]:
     return mapping_of(_file_name(what), table(rows), f"tables, one for each {what[2:].strip()}")
 
 
-def _machines(node: Node, context: Context) -> dict[str, Draft]:
-    if not entries_of(node, "tables, one for each machine"):
-        raise Wrong(node.line, "no machine is defined", "Write [machines.NAME].")
-    return mapping_of(_name("a machine"), table(_MACHINE_KEYS), "tables, one for each machine")(
-        node, context
-    )
-
-
 _TOP_KEYS = Table(
     noun="hashlab.toml",
     readers={
         "lab": table(_LAB_KEYS),
         "box": table(_BOX_KEYS),
-        "machines": _machines,
+        "machines": mapping_of(
+            _name("a machine"), table(_MACHINE_KEYS), "tables, one for each machine"
+        ),
         "secrets": table(_SECRETS_KEYS),
         "volumes": mapping_of(text, table(_VOLUME_KEYS), "tables, one for each volume"),
         "builders": _tables("a builder", _BUILDER_KEYS),
@@ -363,16 +359,7 @@ _TOP_KEYS = Table(
     language="toml",
 )
 
-_MISSING = (
-    ("lab", "the table [lab] is missing", 'Write [lab] and name = "my-lab".'),
-    ("machines", "no machine is defined", 'Write [machines.one] and address = "192.168.60.5".'),
-)
-
 
 def read_hashlab_toml(node: Node, context: Context) -> Draft:
     """Return the valid parts of hashlab.toml. Problems go to the context's report."""
-    draft = table(_TOP_KEYS)(node, context)
-    for key, message, hint in _MISSING:
-        if not draft.has(key):
-            context.report.add(0, message, hint)
-    return draft
+    return table(_TOP_KEYS)(node, context)

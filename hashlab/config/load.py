@@ -27,7 +27,6 @@ from hashlab.config.checks_lab import (
 )
 from hashlab.config.checks_service import check_service
 from hashlab.config.compose.choice import (
-    DEFAULT_FILES,
     FILES_VARIABLE,
     NAME_VARIABLE,
     Choice,
@@ -36,6 +35,7 @@ from hashlab.config.compose.choice import (
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
+from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Image, Lab, Service
@@ -46,10 +46,10 @@ from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
 from hashlab.config.root_access import check_allowed, root_access
-from hashlab.config.sources import exists, is_blank, is_file, read_text
+from hashlab.config.sources import exists, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.errors import ConfigError, UsageError
-from hashlab.state.labfolder import FILE, nearest
+from hashlab.state.labfolder import COMPOSE_FILES, FILE, nearest
 
 # Parts of a path, and the tool that gives them another meaning: OpenSSH expands or quotes names,
 # Docker splits mounts. None of them allows escaping.
@@ -60,14 +60,16 @@ _WRITE = "Write the Compose file."
 
 
 def find_lab_folder(start: Path) -> Path:
-    """Return the nearest folder with a hashlab.toml, from ``start`` upwards. Raises UsageError."""
+    """Return the nearest folder with a hashlab.toml, from ``start`` upwards; without one, the
+    nearest with a Compose file. Raises UsageError.
+    """
     beginning = _absolute(start)
     folder = nearest(str(beginning))
     if folder is not None:
         return Path(folder)
     raise UsageError(
-        f"cannot find {FILE} in {beginning} or any folder above it",
-        next_step=f"cd to the folder of your {FILE}, or write one: see docs/reference/config.md",
+        f"cannot find {FILE} or {COMPOSE_FILES[0]} in {beginning} or any folder above it",
+        next_step="cd to the folder of your Compose file",
     )
 
 
@@ -88,7 +90,7 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     draft = _read_hashlab_toml(folder, report)
     files = _read_compose_file(folder, draft, environ, report)
     if draft is not None and files is not None:
-        draft = _with_name(draft, files, report)
+        draft = with_machines(_with_name(draft, files, report), files.services)
     if draft is not None:
         _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
     if files is not None:
@@ -125,7 +127,7 @@ class _ComposeFile(NamedTuple):
     """The valid parts of the Compose file.
 
     ``active``: the services of the selected profiles; ``folder``: the lab folder; ``project``: the
-    name that the environment gives the project, by default the lab's.
+    name of the project.
     """
 
     folder: Path
@@ -137,11 +139,12 @@ class _ComposeFile(NamedTuple):
 
 
 def _read_hashlab_toml(folder: Path, report: Report) -> Draft | None:
+    """Return the valid parts of hashlab.toml, of which nothing is needed: it may be missing."""
+    if not exists(folder / FILE):
+        report.add_source(folder / FILE)
+        return Draft()
     text = read_text(folder / FILE, report)
     if text is None:
-        return None
-    if is_blank(text):
-        report.add(0, "is empty", 'Write [lab] and name = "my-lab": see docs/reference/config.md.')
         return None
     node = read_toml(text, report)
     return None if node is None else read_hashlab_toml(node, Context(report, folder))
@@ -155,10 +158,15 @@ def _read_compose_file(
     if _report_missing(choice, folder, lab, report):
         return None
     own_report = report.for_file(os.path.relpath(choice.paths[0], folder))
-    variables = {NAME_VARIABLE: lab.get("name", ""), **choice.environ}
+    loader = Loader(own_report, folder)
+    known = len(report.problems)
+    variables = dict(choice.environ)
+    variables[NAME_VARIABLE] = variables.get(NAME_VARIABLE) or _project(lab, choice, loader)
     context = Context(own_report, choice.folder, variables, _made_later(folder, toml))
-    node = _compose_node(choice, context, folder)
+    node = loader.tree(choice.paths, context)
     if node is None:
+        if len(report.problems) == known:
+            own_report.add(0, "is empty", "Write services: {web: {image: …}}.")
         return None
     try:
         draft = read_compose(node, context)
@@ -172,14 +180,24 @@ def _read_compose_file(
     return _ComposeFile(folder, draft, own_report, services, active, variables[NAME_VARIABLE])
 
 
+def _project(lab: Draft, choice: Choice, loader: Loader) -> str:
+    """Return the name of the project if the environment does not say it: that of hashlab.toml, of
+    the Compose files, or of their folder.
+    """
+    written = lab.get("name") or loader.name(choice.paths, choice.environ)
+    return str(written or project_name(choice.folder.name))
+
+
 def _with_name(toml: Draft, files: _ComposeFile, report: Report) -> Draft:
-    """Return hashlab.toml with the lab's name of the environment, which wins as in Compose.
+    """Return hashlab.toml with the name of the project. That of the environment wins as in Compose.
 
     Project names may have '_', host names of machines may not.
     """
     lab: Draft = toml.get("lab", Draft())
+    if not lab.has("name"):
+        return toml.filled(lab=lab.filled(name=lab_name(files.project)))
     written = files.project.replace("_", "-")
-    if not written or written == lab.get("name"):
+    if written == lab.get("name") or lab.flawed("name"):
         return toml
     own_report = report.for_file(NAME_VARIABLE)
     for name in attempt(read_lab_name, Node(written, 0), Context(own_report, files.folder)):
@@ -188,24 +206,19 @@ def _with_name(toml: Draft, files: _ComposeFile, report: Report) -> Draft:
     return toml
 
 
-def _compose_node(choice: Choice, context: Context, folder: Path) -> Node | None:
-    known = len(context.report.problems)
-    node = Loader(context.report, folder).tree(choice.paths, context)
-    if node is None and len(context.report.problems) == known:
-        context.report.add(0, "is empty", "Write services: {web: {image: …}}.")
-    return node
-
-
 def _report_missing(choice: Choice, folder: Path, lab: Draft, report: Report) -> bool:
     """Report the Compose files that do not exist. Return whether there are any."""
     missing = [path for path in choice.paths if not exists(path)]
     for path in missing:
         report.add_source(path)
-        message = f"the Compose file '{os.path.relpath(path, folder)}' does not exist"
+        shown = os.path.relpath(path, folder)
+        message = f"the Compose file '{shown}' does not exist"
         if choice.variable:
             report.for_file(FILES_VARIABLE).add(0, message, "Write it, or name another file.")
+        elif not lab.has("compose"):
+            report.for_file(shown).add(0, f"does not exist in {folder}", _WRITE)
         else:
-            existing = next((name for name in DEFAULT_FILES if is_file(folder / name)), None)
+            existing = next((name for name in COMPOSE_FILES if is_file(folder / name)), None)
             hint = f'Write compose = "{existing}" under [lab].' if existing else _WRITE
             report.add(lab.line_of("compose"), message, hint)
     return bool(missing)
@@ -250,9 +263,9 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     machines = labels_of(toml or Draft())
     if toml is None or not machines:
         return
-    lab = toml.get("lab", Draft()).get("name", "lab")
+    lab = toml.get("lab", Draft())
     note_unused(files.draft, lab, report)
-    check_images(services, lab, report)
+    check_images(services, lab.get("name", "lab"), report)
     split = split_volumes(toml)
     check_placement(services, machines, split, report)
     _check_split(toml, files)
@@ -294,6 +307,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         sources=tuple(files.report.sources),
         declared=_declared(files),
         root_access=root_access(files.active, _may_be_root(toml), files.report),
+        own_machines=toml.has("machines"),
     )
 
 

@@ -405,13 +405,14 @@ class RootAccess:
 
 @dataclass(frozen=True)
 class Lab:
-    """Everything that one hashlab.toml describes.
+    """Everything that the files of a lab describe.
 
     ``services`` are those of the active profiles, ``images`` those of all services, so that the box
     can contain them all. ``sources``: the files this was read from, and those that would have been
     read if they existed. ``declared``: the files of all secrets and configs of the Compose file.
     ``root_access``: the services that would get root on their machine, except those that
     hashlab.toml allows it.
+    ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     """
 
     folder: Path
@@ -432,6 +433,7 @@ class Lab:
     sources: tuple[Path, ...] = ()
     declared: tuple[Path, ...] = ()
     root_access: tuple[RootAccess, ...] = ()
+    own_machines: bool = True
 
     @cached_property
     def boundary(self) -> Boundary:

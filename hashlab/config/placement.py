@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
 from hashlab.config.compose.service import conditions, is_global
@@ -122,17 +123,41 @@ def place(
     """Return the machine of each service but the global ones, in the order of ``services``.
 
     Services that must be on one machine go there together. Those with a constraint are placed
-    first. Each other service, in the order of the file, goes to the machine with the fewest
-    services, the first of them in a tie. The same files always give the same placement.
+    first, where there are the fewest services. The others share the machines evenly, each as near
+    as possible to the machine that its name and the machine's agree on. So the order of the file
+    does not matter, and another service seldom moves more than one of those that are there.
     """
+    groups = bonds({n: each for n, each in services.items() if not is_global(each)}, split)
+    suiting = {name: _common(group, services, machines) for name, group in groups.items()}
+    groups = {name: group for name, group in groups.items() if suiting[name]}
     places: dict[str, str] = {}
     counts = dict.fromkeys(machines, 0)
-    groups = bonds(services, split)
-    suiting = {name: _common(group, services, machines) for name, group in groups.items()}
-    constrained = [name for name in services if len(suiting[name]) < len(machines)]
-    for name in (*constrained, *services):
-        if name not in places and suiting[name] and not is_global(services[name]):
-            machine = min(suiting[name], key=lambda machine: counts[machine])
-            places.update(dict.fromkeys(groups[name], machine))
-            counts[machine] += len(groups[name])
+
+    def put(name: str, machine: str) -> None:
+        places.update(dict.fromkeys(groups[name], machine))
+        counts[machine] += len(groups[name])
+
+    for name in groups:
+        if name not in places and len(suiting[name]) < len(machines):
+            put(name, min(suiting[name], key=lambda machine: counts[machine]))
+    free = {min(groups[name]) for name in groups if name not in places}
+    pairs = [(name, machine) for name in free for machine in machines]
+    for name, machine in sorted(pairs, key=_affinity):
+        if name not in places and _has_room(counts, machine, len(groups)):
+            put(name, machine)
+    for name in sorted(free - places.keys()):  # after large groups, which took more than their part
+        put(name, min(machines, key=lambda machine: counts[machine]))
     return {name: places[name] for name in services if name in places}
+
+
+def _affinity(pair: tuple[str, str]) -> bytes:
+    return hashlib.sha256(" ".join(pair).encode()).digest()
+
+
+def _has_room(counts: Mapping[str, int], machine: str, total: int) -> bool:
+    """Return whether a machine gets another service if all get the same number of ``total``, and
+    some one more.
+    """
+    number, rest = divmod(total, len(counts))
+    more = sum(max(count - number, 0) for count in counts.values())
+    return counts[machine] < number or (counts[machine] == number and more < rest)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hashlab.state.labfolder import FILE
+from hashlab.state.labfolder import is_lab
 from hashlab.state.private import STATE
 
 
 def in_state(path: Path) -> bool:
-    """True if ``path`` is a lab's state folder (``.hashlab`` next to a hashlab.toml) or inside one,
+    """True if ``path`` is a lab's state folder (``.hashlab`` next to its files) or inside one,
     by its name or through links.
 
     Nothing in it ever leaves the laptop, except declared secrets and configs.
@@ -28,8 +28,7 @@ def in_state(path: Path) -> bool:
 
 def _has_state(path: Path) -> bool:
     return any(
-        is_state(folder.name) and (folder.parent / FILE).exists()
-        for folder in (path, *path.parents)
+        is_state(folder.name) and is_lab(str(folder.parent)) for folder in (path, *path.parents)
     )
 
 

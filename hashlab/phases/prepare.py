@@ -31,6 +31,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     for machine in new:
         world.provider.machines.forget(machine.name)
     if new:
+        _note_choice(world)
         world.provider.machines.prepare(
             world.lab, [planned[m.name] for m in new], box, subnet_of(planned), track=track
         )
@@ -61,6 +62,16 @@ def _discard_half_restored(world: World) -> None:
         f"a restore of {name} was interrupted, so the machines are created again. "
         f"For its data: hashlab restore {name}"
     )
+
+
+def _note_choice(world: World) -> None:
+    """Note which machines hashlab chose, and for which services."""
+    if world.lab.own_machines:
+        return
+    services = world.lab.services
+    chosen = {m: [s.name for s in services if s.machine == m] for m in world.machine_names()}
+    listed = ", ".join(f"{name} ({', '.join(there)})" for name, there in chosen.items())
+    world.note(f"hashlab chose the machines of lab {world.lab.name}: {listed}")
 
 
 def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:

@@ -9,7 +9,7 @@ from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
 from hashlab.state.files import StateFolder
-from hashlab.state.labfolder import example
+from hashlab.state.labfolder import example, is_lab
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE
 
@@ -30,9 +30,9 @@ def state_of(lab: Path | None) -> StateFolder:
     Raises UsageError where there is no lab.
     """
     folder = lab_folder(lab)
-    if find_lab_folder(folder) != folder:
+    if not is_lab(str(folder)):
         raise UsageError(
-            f"cannot find hashlab.toml in {lab}",
+            f"cannot find hashlab.toml or a Compose file in {lab}",
             next_step=f"perhaps you meant: --lab {find_lab_folder(folder)}",
         )
     return StateFolder(folder / STATE, provider="")
@@ -69,6 +69,6 @@ def _resolved(lab: Path) -> Path:
         raise UsageError(f"--lab {str(lab)!r} cannot be a folder: {error}") from error
     if not exists:
         raise UsageError(
-            f"--lab {lab}: this folder does not exist", next_step="name the folder of hashlab.toml"
+            f"--lab {lab}: this folder does not exist", next_step="name the folder of a lab"
         )
     return folder

@@ -7,17 +7,34 @@ from __future__ import annotations
 import os
 
 FILE = "hashlab.toml"
+# The names that Compose looks for, in its order.
+COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 
 
 def nearest(start: str) -> str | None:
-    """Return the nearest folder with a hashlab.toml, from ``start`` (absolute) upwards, or None."""
+    """Return the nearest folder with a hashlab.toml, from ``start`` (absolute) upwards; without
+    one, the nearest with a Compose file; otherwise None.
+    """
+    return _nearest_with(start, (FILE,)) or _nearest_with(start, COMPOSE_FILES)
+
+
+def is_lab(folder: str) -> bool:
+    """True if a folder has a hashlab.toml or a Compose file."""
+    return _has(folder, (FILE, *COMPOSE_FILES))
+
+
+def _nearest_with(start: str, names: tuple[str, ...]) -> str | None:
     folder = start
-    while not os.path.isfile(os.path.join(folder, FILE)):
+    while not _has(folder, names):
         above = os.path.dirname(folder)
         if above == folder:
             return None
         folder = above
     return folder
+
+
+def _has(folder: str, names: tuple[str, ...]) -> bool:
+    return any(os.path.isfile(os.path.join(folder, name)) for name in names)
 
 
 def example(here: str) -> str | None:

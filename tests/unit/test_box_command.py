@@ -129,6 +129,16 @@ def test_dev_replace_without_a_stale_machine_is_dev(outside: Outside) -> None:
     assert outside.faults.changes() == []
 
 
+def test_dev_builds_the_box_if_the_lab_has_none(outside: Outside) -> None:
+    assert typed("dev") == 0
+    [record] = records(outside)
+    names = [phase["name"] for phase in record["phases"]]
+    assert names.index("register") < names.index("boot")
+    outside.faults.calls.clear()
+    assert typed("dev") == 0
+    assert outside.faults.changes() == []
+
+
 def test_dev_replace_with_a_stale_box_says_init_box(outside: Outside, capsys: Told) -> None:
     running(outside)
     outside.provider.system = "system 2"

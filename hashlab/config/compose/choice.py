@@ -11,9 +11,8 @@ from hashlab.config.artifacts import absolute
 from hashlab.config.dotenv import read_dotenv
 from hashlab.config.report import Report
 from hashlab.config.sources import is_file
+from hashlab.state.labfolder import COMPOSE_FILES
 
-# The names that Compose looks for, in its order.
-DEFAULT_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 OVERRIDE_FILES = tuple(
     f"{name}.override.{suffix}"
     for name in ("compose", "docker-compose")
@@ -73,13 +72,13 @@ def _with_dotenv(
 def _found(folder: Path, report: Report) -> list[str]:
     """Return the file and the override that Compose takes; compose.yaml if there is no file."""
     chosen: list[str] = []
-    for names in (DEFAULT_FILES, OVERRIDE_FILES):
+    for names in (COMPOSE_FILES, OVERRIDE_FILES):
         for name in names:
             report.add_source(folder / name)
         existing = [name for name in names if is_file(folder / name)]
         for other in existing[1:]:
             report.for_file(other).note(0, f"this file is not read, because {existing[0]} exists")
         chosen += existing[:1]
-        if not existing and names is DEFAULT_FILES:
-            return [DEFAULT_FILES[0]]
+        if not existing and names is COMPOSE_FILES:
+            return [COMPOSE_FILES[0]]
     return chosen

@@ -86,10 +86,10 @@ def read_compose(node: Node, context: Context) -> Draft:
     return table(TOP_KEYS)(node, context)
 
 
-def note_unused(draft: Draft, lab: str, report: Report) -> None:
-    """Note keys that are harmless and have no effect."""
-    if draft.has("name") and draft.get("name") != lab:
-        message = f"'name' is not used: hashlab.toml calls the lab '{lab}'"
+def note_unused(draft: Draft, lab: Draft, report: Report) -> None:
+    """Note keys that are harmless and have no effect. ``lab``: [lab] of hashlab.toml."""
+    if draft.has("name") and lab.has("name") and draft.get("name") != lab.get("name"):
+        message = f"'name' is not used: hashlab.toml calls the lab '{lab.get('name')}'"
         report.note(draft.line_of("name"), message)
     if draft.has("version"):
         report.note(draft.line_of("version"), "'version' is obsolete and not used")

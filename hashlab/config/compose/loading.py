@@ -98,7 +98,8 @@ class Loader:
             entry
             for path in paths
             for document in self._documents(path)
-            if (entry := entries_of(document, _EXPECTED).get("name")) is not None
+            if isinstance(document.value, dict)
+            and (entry := document.value.get("name")) is not None
         ]
         if not names or not isinstance(names[-1].value, str):
             return ""

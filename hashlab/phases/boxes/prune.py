@@ -11,8 +11,7 @@ from hashlab.phases.boxes.registry import all_boxes, recipe_manifest, remove_box
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BoxManifest
-
-LAB_FILE = "hashlab.toml"
+from hashlab.state.labfolder import is_lab
 
 
 def superfluous(
@@ -47,7 +46,7 @@ def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
         boxes,
         wanted=recipe_manifest(world),
         recipes_in_use=[r for r, machines in world.provider.boxes.users().items() if machines],
-        folders={folder for folder in folders if folder and (Path(folder) / LAB_FILE).exists()},
+        folders={folder for folder in folders if folder and is_lab(folder)},
     )
     stages = _prune_stages(world, plan=plan)
     if not removable:
@@ -78,7 +77,7 @@ def _prune_stages(world: World, *, plan: bool) -> str:
     existing = {world.lab.id}
     for box in all_boxes(world, provider="*"):
         folder = Path(str(box.data.get("folder", "")))
-        if (folder / LAB_FILE).exists():
+        if is_lab(str(folder)):
             existing.add(lab_id(box.name.rpartition("/")[2], folder))
     engine = world.laptop_engine()
     gone = [name for name in engine.stages() if _owner(name) not in existing]

@@ -1,7 +1,8 @@
-"""Services without a constraint go to the machine with the fewest services, always the same one."""
+"""Services without a constraint are spread evenly; another service moves few of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -29,9 +30,19 @@ def places(lab: Lab) -> dict[str, str]:
     return {service.name: service.machine for service in lab.services}
 
 
-def test_services_fill_the_machines_in_the_order_of_the_files(load: Load) -> None:
-    lab = load(toml=TOML, compose=services(*(f"s{n}: {{image: x}}" for n in range(5))))
-    assert places(lab) == {"s0": "one", "s1": "two", "s2": "three", "s3": "one", "s4": "two"}
+def test_services_are_spread_evenly_in_any_order_of_the_file(load: Load) -> None:
+    lines = [f"s{n}: {{image: x}}" for n in range(5)]
+    lab = load(toml=TOML, compose=services(*lines))
+    assert sorted(Counter(places(lab).values()).values()) == [1, 2, 2]
+    assert places(load(toml=TOML, compose=services(*reversed(lines)))) == places(lab)
+
+
+@pytest.mark.parametrize("number", range(2, 13))
+def test_another_service_moves_hardly_any_of_those_that_are_there(load: Load, number: int) -> None:
+    lines = [f"service-{n}: {{image: x}}" for n in range(number)]
+    before = places(load(toml=TOML, compose=services(*lines)))
+    after = places(load(toml=TOML, compose=services("new: {image: x}", *lines)))
+    assert sum(before[name] != after[name] for name in before) <= 2
 
 
 def test_services_with_a_constraint_are_counted_first_in_any_order(load: Load) -> None:
@@ -44,7 +55,8 @@ def test_services_with_a_constraint_are_counted_first_in_any_order(load: Load) -
             f"d: {{image: x, {on('two')}}}",
         ),
     )
-    assert places(lab) == {"a": "three", "b": "one", "c": "one", "d": "two"}
+    assert sorted(Counter(places(lab).values()).values()) == [1, 1, 2]
+    assert "three" in (places(lab)["a"], places(lab)["b"])
 
 
 def test_services_of_other_profiles_are_not_placed_but_their_images_are_known(load: Load) -> None:
@@ -52,7 +64,7 @@ def test_services_of_other_profiles_are_not_placed_but_their_images_are_known(lo
         "tool: {image: tool, profiles: [tools]}", "a: {image: x}", "b: {image: y, profiles: [b]}"
     )
     lab = load(toml=TOML, compose=compose)
-    assert places(lab) == {"a": "one"}
+    assert list(places(lab)) == ["a"]
     assert [image.name for image in lab.images] == ["tool", "x", "y"]
 
 
@@ -91,7 +103,8 @@ VOLUMES = "volumes: {v: , w: , own: }\n"
 
 def test_services_that_share_a_volume_go_to_one_machine(load: Load) -> None:
     lab = load(toml=TOML, compose=services(*SHARED) + VOLUMES)
-    assert places(lab) == {"a": "one", "b": "two", "c": "one", "d": "one"}
+    where = places(lab)
+    assert where["a"] == where["c"] == where["d"] != where["b"]
     assert lab.notes == ()
 
 
@@ -146,7 +159,7 @@ def test_a_constraint_chooses_among_machines_by_name_or_label(
 @pytest.mark.parametrize("constraint", ["node.role == manager", "node.labels.gpu == yes"])
 def test_a_constraint_that_no_machine_can_mean_is_noted(load: Load, constraint: str) -> None:
     lab = load(toml=LABELLED, compose=where(constraint))
-    assert places(lab) == {"a": "one"}
+    assert places(lab) == places(load(toml=LABELLED, compose=services("a: {image: x}")))
     assert "has no effect" in lab.notes[0]
 
 
@@ -166,7 +179,7 @@ def test_a_global_service_is_on_each_machine_that_suits_it_under_one_name(load: 
         "agent.one": "one",
         "agent.two": "two",
         "agent.three": "three",
-        "a": "one",
+        "a": "three",
         "ssd.two": "two",
         "ssd.three": "three",
     }

@@ -283,6 +283,20 @@ def test_a_new_machine_in_a_running_lab_alone_is_booted(outside: Outside) -> Non
     assert booted == prepared == [("spare",)]
 
 
+def test_machines_that_hashlab_chose_are_noted_when_they_are_made(outside: Outside) -> None:
+    outside.lab = replace(outside.lab, own_machines=False)
+    go(outside, workflows.INIT_BOX)
+    chosen = (
+        "hashlab chose the machines of lab small: broker (queue, migrate), web (site), spare ()"
+    )
+    for notes in ((chosen,), ()):
+        world = outside.world()
+        with track_of() as track:
+            prepare(world, track, "")
+        assert tuple(note for note in world.facts.notes if "chose" in note) == notes
+        go(outside, workflows.DEV)
+
+
 def test_a_half_built_machine_of_a_killed_run_is_made_anew_and_told(outside: Outside) -> None:
     running(outside)
     outside.provider.half_built = ["web"]

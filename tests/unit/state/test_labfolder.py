@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.state.labfolder import chosen, example, nearest
+from hashlab.state.labfolder import COMPOSE_FILES, chosen, example, is_lab, nearest
 
 
 @pytest.fixture
@@ -27,6 +27,20 @@ def test_the_nearest_folder_upwards_is_the_lab(lab: Path) -> None:
 def test_without_a_lab_above_none_is_found(lab: Path) -> None:
     assert nearest(str(lab.parent)) is None
     assert nearest("/") is None
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_a_folder_with_a_compose_file_is_a_lab_if_none_above_has_a_hashlab_toml(
+    lab: Path, name: str
+) -> None:
+    bare = lab.parent / "bare"
+    (bare / "src").mkdir(parents=True)
+    for folder in (bare, lab / "site"):
+        (folder / name).write_text("")
+    assert nearest(str(bare / "src")) == str(bare)
+    assert nearest(str(lab / "site/pages")) == str(lab)
+    assert is_lab(str(bare))
+    assert not is_lab(str(bare / "src"))
 
 
 def test_a_folder_named_like_the_file_is_not_a_lab(lab: Path) -> None:
