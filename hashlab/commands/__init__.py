@@ -99,7 +99,8 @@ LAB = Option(
 )
 PROVIDER = Option(
     "provider",
-    "Where machines come from, instead of lab.provider in hashlab.toml.",
+    "Where machines come from, instead of lab.provider in hashlab.toml; virtualbox is "
+    "experimental.",
     short="p",
     value="NAME",
     complete="provider",

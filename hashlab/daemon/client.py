@@ -27,10 +27,10 @@ LOG = "daemon.log"
 # A new server reports on this descriptor that it listens.
 READY_FD = 3
 STANDARD = (0, 1, 2)
-# How the kernel tells whose process is at the other end, on Linux and on macOS (SOL_LOCAL is 0):
+# The kernel's answer about the process at the other end, on Linux and on macOS (SOL_LOCAL is 0):
 # level, option, size of the answer. Its second word of 4 bytes is the user's id.
 PEER = ((socket.SOL_SOCKET, "SO_PEERCRED", 12), (0, "LOCAL_PEERCRED", 76))
-# The longest request that is sent and taken, in bytes.
+# The longest request, in bytes.
 REQUEST_LIMIT = 1 << 20
 # A server answers a request at once; if it does not, it is stopped or hangs.
 ANSWER_SECONDS = 5.0
@@ -49,9 +49,9 @@ Socket = socket.socket
 
 
 def ask(command: str, values: Mapping[str, object]) -> int | None:
-    """Let the lab's background process run a command; ``values``: what was typed.
+    """Let the lab's background process run a command. ``values``: the parsed command line.
 
-    Returns its exit code; None if it does not run it, and the caller does it itself.
+    Returns the exit code; None if no process runs it, and the caller runs it itself.
     """
     try:
         folder = chosen(str(values["lab"]), os.getcwd())
@@ -84,10 +84,11 @@ def usable(folder: str | None) -> bool:
 def answer_to(
     folder: str | None, request: str, command: str, values: Mapping[str, object]
 ) -> Mapping[str, Any]:
-    """Hand a command over to the lab's background process, starting one if need be.
+    """Hand a command over to the lab's background process; start one if none runs.
 
-    Returns its answer: ``code`` and perhaps more. ``refused`` says why it does not run the command,
-    ``gone`` that it ended in the middle of it; without any of these there is no such process.
+    Returns its answer: ``code`` and perhaps more. ``refused``: why it does not run the command;
+    ``gone``: it ended in the middle of the command. An answer without any of these means that there
+    is no process.
     """
     if folder is None or not usable(folder):
         return {}
@@ -131,7 +132,7 @@ def wait_for_end(sock: socket.socket) -> None:
 
 
 def _open_standard() -> None:
-    """Where one of the three streams is closed, the next file opened would be taken for it."""
+    """Open the standard streams that are closed, so that no other file takes their numbers."""
     for descriptor in STANDARD:
         try:
             os.fstat(descriptor)
@@ -189,7 +190,9 @@ def connected(state: str) -> socket.socket | None:
 
 
 def _user_behind(sock: socket.socket) -> int | None:
-    """The user of the process at the other end, as the kernel knows it; None if it cannot tell."""
+    """Return the user of the process at the other end, as the kernel knows it; None if it cannot
+    tell.
+    """
     for level, name, size in PEER:
         option = getattr(socket, name, None)
         if option is not None:
@@ -257,7 +260,7 @@ def _converse(sock: socket.socket, request: Mapping[str, object]) -> Mapping[str
 def _request(
     request: str, command: str, values: Mapping[str, object], folder: str
 ) -> Mapping[str, object]:
-    """A command, and all that the daemon takes over from its client."""
+    """Return a command, with everything that the daemon takes over from its client."""
     mask = os.umask(0o077)
     os.umask(mask)
     return {

@@ -1,4 +1,4 @@
-"""The listener: the server's socket in the lab's ``.hashlab``, and what is sent over it.
+"""The listener: the server's socket in the lab's ``.hashlab``, and the messages on it.
 
 Only the lab's user may open the socket, and one server at a time listens on it. Each client has a
 connection and a thread of its own, so that none waits for another.
@@ -95,12 +95,12 @@ class Listener:
                 continue
             try:
                 threading.Thread(target=self._handle, args=(sock,), daemon=True).start()
-            except RuntimeError:  # no more threads: the client does it itself
+            except RuntimeError:  # no more threads: the client runs its command itself
                 sock.close()
 
     def _turn_away(self) -> None:
-        """Without a free descriptor, use the spare one to accept a client and close its connection
-        at once: it does it itself.
+        """Use the spare descriptor, if no other is free, to accept a client and close its
+        connection at once; the client runs its command itself.
         """
         if self._spare is not None:
             os.close(self._spare)
@@ -116,7 +116,7 @@ class Listener:
             self._closed.wait(PAUSE_SECONDS)
 
     def close(self) -> None:
-        """Accept nobody any more; the next client starts another server."""
+        """Accept no more clients; the next one starts another server."""
         if self.reachable:
             self._path.unlink(missing_ok=True)
         self._closed.set()
@@ -126,14 +126,15 @@ class Listener:
 
 
 class Unintelligible(Exception):
-    """A request that is incomplete, invalid or too large; the client does it itself."""
+    """A request that is incomplete, invalid or too large; its client runs the command itself."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A command, and all that the server takes over from the client. ``kind``: RUN or ROUND;
-    ``pid``: the client's process; ``values``: what was typed, by key. ``streams``: encoding and
-    error handler of stdout and stderr.
+    """A command, and everything that the server takes over from the client.
+
+    ``kind``: RUN or ROUND; ``pid``: the client's process; ``values``: the parsed command line, by
+    key; ``streams``: encoding and error handler of stdout and stderr.
     """
 
     kind: str
@@ -149,7 +150,7 @@ class Request:
 
 
 def received(sock: socket.socket) -> Mapping[str, Any]:
-    """Return what a client sent. Raises OSError, Unintelligible."""
+    """Return the request of a client. Raises OSError, Unintelligible."""
     until = time.monotonic() + REQUEST_SECONDS
     size = int.from_bytes(_exactly(sock, 4, until), "big")
     if size > client.REQUEST_LIMIT:
@@ -187,7 +188,7 @@ def descriptors(sock: socket.socket) -> list[int]:
 
 
 def understood(value: Mapping[str, Any]) -> Request:
-    """Return the request that a client sent. Raises Unintelligible for a value of a wrong type."""
+    """Return the request in a JSON value. Raises Unintelligible for a value of a wrong type."""
     try:
         request = Request(
             kind=_text(value["kind"]),

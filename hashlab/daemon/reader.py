@@ -88,7 +88,7 @@ class Reader:
         return refused is None
 
     def _events(self, sock: socket.socket) -> Iterator[Event]:
-        """The events of one connection, until it ends."""
+        """Yield the events of one connection, until it ends."""
         self._sock = sock
         self._start_at = float("inf")
         sock.settimeout(None)

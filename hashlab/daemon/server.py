@@ -7,7 +7,6 @@ or half an hour after its last client, and is started by hashlab.daemon.client.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -57,7 +56,7 @@ EVENT_LIMIT = 1 << 24
 
 
 class Refused(Exception):
-    """The client has to do it itself, or ask another server."""
+    """A refusal: the client runs the command itself, or asks another server."""
 
 
 def serve(
@@ -77,8 +76,6 @@ def serve(
         if not alone:
             return
         server = Server()
-        # Objects of imported modules stay: the garbage collector need not check them again.
-        gc.freeze()
         listener = Listener(listening(state), state / client.SOCKET, server.handle)
         ready()
         _log(f"process {os.getpid()} listens")
@@ -109,7 +106,7 @@ class Server:
         self._running = False
         self._publishers = 0
         self._lock = threading.Lock()
-        # Connections that end with this process: their clients wait for that.
+        # Connections that stay open until this process ends: their clients wait for its end.
         self._kept: list[socket.socket] = []
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
@@ -152,7 +149,7 @@ class Server:
         self._stream.publish(event)
 
     def handle(self, sock: socket.socket) -> None:
-        """Answer one client; whatever it sends, or does not, affects no other one."""
+        """Answer one client. Its errors affect no other client."""
         try:
             self._handle(sock, received(sock))
         except OSError:
@@ -198,7 +195,7 @@ class Server:
             raise Refused(client.BUSY if self._publishers else client.ENDING)
 
     def _take_events(self, sock: socket.socket) -> None:
-        """Publish the events that a run in another process sends, until it hangs up."""
+        """Publish the events of a run in another process, until it hangs up."""
         with self._lock:
             self._publishers += 1
         runs: dict[str, RunStarted] = {}
@@ -233,7 +230,7 @@ class Server:
             raise Refused(client.ENDING if busy.ending else client.BUSY) from None
 
     def _carry_out(self, job: Job) -> None:
-        """Carry out a run and send its exit code; a client that left is not a failure."""
+        """Carry out a run and send its exit code. A client that left is not a failure."""
         self._client = job.request.pid
         with job.sock, suppress(OSError):
             try:
@@ -245,7 +242,7 @@ class Server:
                 answer(job.sock, refused=str(refusal))
                 return
             _log(f"{job.command.name}: {result['code']}")
-            if bug:  # what is warm may be inconsistent
+            if bug:  # the warm state may be inconsistent
                 self._turns.end(f"{job.command.name} met a bug: {bug}", restart=True)
             self._turns.over()
             answer(job.sock, **result)
@@ -290,7 +287,7 @@ def _options(request: Request, warm: Warm) -> Options:
 
 
 def _events_from(sock: socket.socket) -> Iterator[Event]:
-    """The events that a process sends, until it hangs up or sends something else."""
+    """Yield the events that a process sends, until it hangs up or sends anything else."""
     with suppress(OSError, ValueError, RecursionError), sock.makefile("rb") as stream:
         while line := stream.readline(EVENT_LIMIT):
             event = event_of(json.loads(line))
@@ -351,7 +348,7 @@ def _take_over(own: ExitStack, request: Request, fds: Sequence[int]) -> None:
     for given, standard in zip(fds, client.STANDARD, strict=True):
         os.dup2(given, standard)
     out, err = request.streams
-    # The old one may have read ahead what the person before has typed.
+    # The old one may hold what the previous person typed ahead.
     sys.stdin = _stream(0, "utf-8", "replace", mode="r")
     sys.stdout = _stream(1, *out)
     sys.stderr = _stream(2, *err)
@@ -366,7 +363,7 @@ def _kept(own: ExitStack, standard: int) -> int:
 
 
 def _use_streams(*own: Any) -> None:
-    """Use the server's own streams again: stdin, stdout, stderr."""
+    """Use the server's own stdin, stdout and stderr again."""
     for stream in {sys.stdin, sys.stdout, sys.stderr} - set(own):
         with suppress(OSError):  # its reader is gone
             stream.close()
@@ -414,13 +411,13 @@ def _interruptible(sock: socket.socket, cancelled: Callable[[], None]) -> Iterat
 
 def main() -> None:
     """Entry point of ``python -m hashlab.daemon FOLDER``."""
-    # A process that stays must not keep open what its first client had (a pipe, a lock).
+    # A long-lived process must not keep files of its first client open (a pipe, a lock).
     os.closerange(client.READY_FD + 1, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     serve(Path(sys.argv[1]), ready=_ready)
 
 
 def _ready() -> None:
-    os.ftruncate(2, 0)  # the log of the server before
+    os.ftruncate(2, 0)  # the log of the previous server
     os.write(client.READY_FD, b".")
     os.close(client.READY_FD)

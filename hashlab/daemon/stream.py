@@ -38,7 +38,7 @@ class Stream:
 
     @property
     def readers(self) -> int:
-        """How many readers are connected."""
+        """Return the number of connected readers."""
         with self._lock:
             return len(self._readers)
 
@@ -73,7 +73,7 @@ class Stream:
         self._thread.join(FLUSH_SECONDS)
 
     def _follow(self, event: Event) -> None:
-        """Keep what a later reader needs to know."""
+        """Keep the state that a later reader is sent first."""
         if isinstance(event, RunStarted):
             self._runs[event.run] = _Run(event)
         elif isinstance(event, RunEnded):
@@ -103,7 +103,7 @@ class Stream:
                     self._attend(number)
 
     def _ready(self, waiting: dict[int, bool]) -> list[tuple[int, int]]:
-        """Wait until a reader left or takes more, or an event came."""
+        """Wait until a reader leaves or can take more, or an event arrives."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         for number, waits in waiting.items():

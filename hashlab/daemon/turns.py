@@ -1,4 +1,4 @@
-"""Whose turn it is: one run at a time in the main thread, and when that ends."""
+"""Turns: one run at a time in the main thread, and the end of the process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Occupied(Exception):
 
 
 class Busy(Exception):
-    """A run without the lock has the turn, or (``ending``) no run begins here any more."""
+    """A run without the lock has the turn, or (``ending``) this process is about to end."""
 
     def __init__(self, *, ending: bool) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Turns:
         self.restarting = False
 
     def take(self, job: Job) -> None:
-        """Give the turn to a job; the main thread carries it out. Raises Occupied, Busy."""
+        """Give the turn to a job, which the main thread carries out. Raises Occupied, Busy."""
         with self._changed:
             self._changed.wait_for(lambda: self._job is None or self._holds(job), WAIT_SECONDS)
             if self._holds(job) and self._job is not None:
@@ -82,13 +82,15 @@ class Turns:
             return self._job
 
     def over(self) -> None:
-        """The current run has ended, or was cancelled: the next client waits for the lock."""
+        """Note that the current run has ended or was cancelled, so the next client waits for the
+        lock.
+        """
         with self._changed:
             self._over = True
             self._changed.notify_all()
 
     def free(self) -> None:
-        """The main thread is ready for the next job."""
+        """Note that the main thread is ready for the next job."""
         with self._changed:
             self._job = None
             self._woken = bool(self.ending)

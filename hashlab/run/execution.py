@@ -35,8 +35,8 @@ REPEATS = 2
 
 @dataclass(frozen=True)
 class Options:
-    """The flags every command knows. ``warm``: what this process keeps between runs; ``yes``:
-    services may become root on the laptop (``consent``).
+    """The flags of every command. ``warm``: what this process keeps between runs; ``yes``: services
+    may become root on the laptop (``consent``).
     """
 
     lab: Path | None = None
@@ -48,19 +48,19 @@ class Options:
 
     @property
     def people(self) -> TextIO:
-        """Where text for people goes: stdout, unless that is kept for one JSON document."""
+        """Return the stream of text for people: stdout, unless that is for one JSON document."""
         return sys.stderr if self.json else sys.stdout
 
     def world(self) -> World:
-        """The lab these flags name, with its real drivers. Raises HashlabError."""
+        """Return the world of the lab that these flags name, with real drivers. Raises
+        HashlabError.
+        """
         return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that is over: how it went, its record, why it had anything to do, and what else there
-    is to tell.
-    """
+    """A finished run: its result, its record, why it had anything to do, and its notes."""
 
     result: RunResult
     record: RunRecord
@@ -90,11 +90,11 @@ def run(command: str, work: Workflow | Plan, options: Options) -> ExitCode:
 
 
 def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
-    """Run workflows under the lab's lock, one after another until one fails, and keep the record.
+    """Run workflows under the lab's lock, one after another until one fails, and save the record.
 
-    A workflow under which files changed is run again: it does what is left. Any other expected
-    failure of a workflow is in the result. Raises HashlabError for one that no workflow
-    could record: wrong files, the lock, no provider.
+    If files change under a workflow, it runs again and does what is left. Any other expected
+    failure of a workflow is in the result. Raises HashlabError for a failure that no workflow could
+    record: invalid files, the lock, no provider.
     """
     with terminating():
         world = options.world()
@@ -113,7 +113,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             repeats = REPEATS
             while waiting:
                 if results:
-                    # Each finds out anew how the lab is.
+                    # Each observes the lab again.
                     world = make_world(world.lab, warm=options.warm)
                 events.next_attempt()
                 results.append(_watched(world, waiting[0], reporter, events, ending))
@@ -141,7 +141,7 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
 
 
 def _save(world: World, record: RunRecord) -> None:
-    """Save the record of a run. That it cannot be saved does not change how the run ended."""
+    """Save the record of a run. A failure to save it does not change the result of the run."""
     try:
         save_record(world.state.runs, record)
     except LaptopError as error:
@@ -161,7 +161,9 @@ def _watched(
     events: RunEvents,
     ending: Callable[[], None],
 ) -> RunResult:
-    """Run one workflow. ``ending`` is called once it is cancelled: others wait for its end then."""
+    """Run one workflow. ``ending`` is called once the workflow is cancelled; others then wait for
+    its end.
+    """
     cancel = CancelToken()
     with reporter() as listener, cancel.calling(ending):
         try:
@@ -177,7 +179,7 @@ def _watched(
 
 
 def _peak_memory() -> int:
-    """The most memory this process has held, in bytes (macOS counts bytes, Linux KiB)."""
+    """Return the peak memory of this process in bytes (macOS counts bytes, Linux KiB)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

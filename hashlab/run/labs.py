@@ -1,4 +1,4 @@
-"""Finds the lab that a command is about, and reads its files."""
+"""Finds the lab of a command line, and reads its files."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def read_lab(lab: Path | None, provider: str | None) -> Lab:
 
 
 def state_of(lab: Path | None) -> StateFolder:
-    """What runs have left in folder ``lab``, or in that of the nearest lab; of no provider.
+    """Return the state folder of the lab in folder ``lab``, or of the nearest one, for no provider.
 
-    The lab's files are not read and nothing is probed, so that it works while they are broken.
-    Raises UsageError where there is no lab.
+    The lab's files are not read and nothing is probed, so this works while they are broken. Raises
+    UsageError if there is no lab.
     """
     folder = lab_folder(lab)
     if not is_lab(str(folder)):
@@ -41,8 +41,8 @@ def state_of(lab: Path | None) -> StateFolder:
 def lab_folder(lab: Path | None) -> Path:
     """Return the folder of the lab that ``lab`` names, without links, or of the nearest one.
 
-    Raises UsageError where there is none, LaptopError for one that somebody else than the caller
-    could have written (``hashlab.state.ownership``); nothing of it was read.
+    Raises UsageError if there is none; LaptopError if somebody other than the caller could have
+    written it (``hashlab.state.ownership``); none of its files was read then.
     """
     folder = _nearest() if lab is None else _resolved(lab)
     wrong = distrusted(str(folder))

@@ -16,7 +16,7 @@ from hashlab.errors import LockedError
 from hashlab.state.files import explained, read_json
 from hashlab.state.private import open_file
 
-# How long a run that was cancelled may take to end in order.
+# A cancelled run ends in order within this time.
 ENDING_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
@@ -29,10 +29,11 @@ def _say_nothing(_: str) -> None:
 def held(
     path: Path, command: str, *, say: Callable[[str], None] = _say_nothing
 ) -> Iterator[Callable[[], None]]:
-    """Hold the lab's lock, and yield what to call when the run is cancelled. A run that is ending
-    is waited for, after ``say`` was called with a sentence about it. Raises LockedError that says
-    who holds the lock since when, LaptopError where the disk has no locks or does not let the file
-    be made.
+    """Hold the lab's lock; yield the function to call when the run is cancelled.
+
+    Wait for a run that is ending; first ``say`` is called with a sentence about it. Raises
+    LockedError, which names the run that holds the lock; LaptopError if the disk has no locks or
+    the file cannot be made.
     """
     with explained(path):
         descriptor = open_file(str(path), os.O_RDWR | os.O_CREAT)
@@ -58,7 +59,7 @@ def locked(path: Path, holder: str) -> LockedError:
 
 
 def holder_text(command: str, pid: int, since: str) -> str:
-    """Return the words for the run that holds a lock."""
+    """Describe the run that holds a lock."""
     return f"{command} (process {pid}) since {since}"
 
 
@@ -99,7 +100,7 @@ def _is_ending(holder: object) -> bool:
 
 
 def _say_who(descriptor: int, holder: dict[str, Any]) -> None:
-    """Write who holds it, for people: on a full disk the lock counts without it."""
+    """Write the holder into the lock file, for people. On a full disk the lock works without it."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(holder).encode(), 0)

@@ -1,5 +1,5 @@
-"""Decides which provider a lab takes: the one its files or ``--provider`` name, else the one that
-has its machines, else the best that works.
+"""Decides which provider a lab takes: the one that its files or ``--provider`` name, the one that
+has its machines, or the best that works.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ class Choice:
 
     @property
     def note(self) -> str:
-        """The choice and its reasons as one sentence."""
+        """Return the choice and its reasons as one sentence."""
         return f'provider "auto" took {"; ".join(self.reasons)}'
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found of every provider. ``lab``: with the provider that it takes, None when any
-    would do and none works; ``why``: the reason for it.
+    """The findings about every provider.
+
+    ``lab``: with the provider that it takes; None if any would do and none works. ``why``: the
+    reason for it.
     """
 
     probes: Mapping[str, Probe]
@@ -49,8 +51,8 @@ class Survey:
 def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
     """Read the lab in folder ``lab``, or the nearest one from the current folder upwards.
 
-    Its provider is a real one: for "auto" that of the machines that are there, or else the best
-    that works, which is probed then (for seconds) and noted. Raises LaptopError when none does.
+    Its provider is a real one: for "auto" that of its existing machines, or the best that works,
+    which is then probed (for seconds) and noted. Raises LaptopError if none works.
     """
     found = read_lab(lab, provider)
     if found.provider != AUTO:
@@ -65,7 +67,7 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
 
 
 def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
-    """Probe every provider, and tell which one the lab takes and why."""
+    """Probe every provider, and report which one the lab takes and why."""
     found = read_lab(lab, provider)
     with _interruptible():
         kvm = wiring.equip(found).kvm()
@@ -86,9 +88,8 @@ def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
 
 
 def choose(probes: Mapping[str, Probe]) -> Choice:
-    """Take the best provider that works; of two alike, the first.
-
-    Raises LaptopError that names what to install when none works.
+    """Take the best provider that works; of two equal ones, the first. Raises LaptopError, which
+    names what to install, if none works.
     """
     works = [name for name, probe in probes.items() if probe.works]
     if not works:
@@ -110,9 +111,8 @@ def _reason(name: str, probe: Probe, taken: bool) -> str:
 
 
 def look_at(provider: Provider, *, path: str | None, problems: Sequence[Problem]) -> Probe:
-    """Whether a lab could take this provider, with its tools looked for in ``path``.
-
-    ``problems``: what in the lab's files does not go with this provider.
+    """Probe one provider for a lab, with its tools searched in ``path``. ``problems``: parts of the
+    lab's files that this provider does not support.
     """
     missing = missing_tools(provider.tools(building=True), path)
     if missing:
@@ -124,7 +124,9 @@ def look_at(provider: Provider, *, path: str | None, problems: Sequence[Problem]
 
 
 def _with_machines(lab: Lab) -> list[str]:
-    """Providers that have machines of this lab: known by its state, or asked where that is gone."""
+    """Return the providers that have machines of this lab: known by its state, or asked if that is
+    gone.
+    """
     names = list(wiring.PROVIDERS)
     known = [name for name in names if is_file(StateFolder(lab.state_folder, name).vagrantfile)]
     return known or [name for name in names if _has_machines(replace(lab, provider=name))]
@@ -142,7 +144,7 @@ def _has_machines(lab: Lab) -> bool:
 
 
 def _probes(lab: Lab, names: Iterable[str]) -> dict[str, Probe]:
-    """Probe providers. The tools of the lab's own are not looked for: that is doctor's."""
+    """Probe providers. The lab's own tools are not searched; that is doctor's work."""
     probes = {}
     for name in names:
         provider = wiring.PROVIDERS[name](wiring.equip(replace(lab, provider=name)))
@@ -155,7 +157,9 @@ def _probes(lab: Lab, names: Iterable[str]) -> dict[str, Probe]:
 
 
 def _problems(lab: Lab, provider: str) -> Sequence[Problem]:
-    """What in the lab's files, which are good otherwise, does not go with this provider."""
+    """Return the parts of the lab's files, which are valid otherwise, that this provider does not
+    support.
+    """
     try:
         read_lab(lab.folder, provider)
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""Publishes what a run does as events, to the lab's background process if one listens."""
+"""Publishes the events of a run, to the lab's background process if one listens."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RunEvents:
     def start(self) -> None:
         """Publish that the run started; it holds the lab's lock."""
         self._started = True
-        # In the background process, that one knows in which process the command was typed.
+        # Only the background process knows in which process the command was typed.
         self.publish(RunStarted(self.run, self.command, self._pid, self._pid, now()))
 
     def end(self) -> None:
@@ -69,7 +69,7 @@ class RunEvents:
             )
 
     def next_attempt(self) -> None:
-        """Another workflow of the run begins."""
+        """Begin the rows of another workflow of the run."""
         self.attempt += 1
         self._updated.clear()
 
@@ -124,7 +124,7 @@ class PublishingListener:
         self._events.row(step, "end", row)
 
     def output(self, step: Step, line: str) -> None:
-        """Pass it on; what tools print is not an event."""
+        """Pass it on; output of tools is not an event."""
         self._listener.output(step, line)
 
 
@@ -158,7 +158,7 @@ def publisher(state: Path) -> Iterator[Publish]:
 
 
 def _ignore(event: Event) -> None:
-    """Nobody reads events."""
+    """Drop an event that no one reads."""
 
 
 class _Sender:
@@ -182,14 +182,16 @@ class _Sender:
             self._lost += 1
 
     def close(self) -> None:
-        """Send what waits, then hang up."""
+        """Send the remaining events, then hang up."""
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
         self._thread.join(FLUSH_SECONDS)
         self._sock.close()
 
     def _send(self) -> None:
-        """The background process may end at any time: a run does not depend on it."""
+        """Send events until the end. The background process may end at any time; a run does not
+        depend on it.
+        """
         with suppress(OSError):
             client.send(self._sock, client.body({"kind": client.PUBLISH}))
             while (event := self._waiting.get()) is not None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """A polite kill is a Ctrl-C: what runs is ended in order."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C, so that the run ends in order."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,7 +1,7 @@
 """Picks the real drivers: the one place where phases, providers and drivers meet.
 
-Drivers stand on large libraries. Each is imported when it is first used, so that what a command
-does not need costs nothing, and the rest is loaded while a build tool is at work.
+Drivers use large libraries. Each is imported when it is first used, so that a command does not pay
+for unused ones, and the rest is loaded while a build tool runs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from hashlab.state.files import StateFolder
 
 @dataclass(frozen=True)
 class Equipment:
-    """What a provider may need. Nothing is contacted or probed before it is used."""
+    """The objects that a provider may need. Nothing is contacted or probed before it is used."""
 
     lab: Lab
     state: StateFolder
@@ -96,7 +96,7 @@ PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
 
 
 def equip(lab: Lab) -> Equipment:
-    """The real equipment of the lab's provider."""
+    """Return the real equipment of the lab's provider."""
     state = StateFolder(lab.state_folder, lab.provider)
     runner = ProcessRunner(children=state.children)
     kvm = _once(lambda: _probe_kvm(state, runner))
@@ -106,9 +106,11 @@ def equip(lab: Lab) -> Equipment:
 
 
 class Warm:
-    """What one process keeps for the runs that follow each other in it: file hashes, build workers,
-    open links. ``publish`` takes the events of its runs; None: each run looks for a background
-    process that does.
+    """Kept by one process for the runs that follow each other in it: file hashes, build workers,
+    open links.
+
+    ``publish`` takes the events of its runs; None: each run searches for a background process that
+    does.
     """
 
     def __init__(self, publish: Publish | None = None) -> None:
@@ -119,11 +121,11 @@ class Warm:
 
     @property
     def workers(self) -> Workers:
-        """The build workers, for a run that leaves them alive."""
+        """Return the build workers, for a run that leaves them alive."""
         return cast(Workers, _Staying(self._workers))
 
     def connector(self, connector: Connector) -> Connector:
-        """The same connector, but its links stay open."""
+        """Return the same connector, but its links stay open."""
         return self._links.through(connector)
 
     def close(self) -> None:
@@ -143,9 +145,9 @@ class _Staying:
 
 
 def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
-    """A world with the real drivers. Nothing is contacted before it is needed.
+    """Make a world with the real drivers. Nothing is contacted before it is needed.
 
-    ``warm``: what earlier runs of this process have kept.
+    ``warm``: kept by earlier runs of this process.
     """
     equipment = equip(lab)
     state, runner = equipment.state, equipment.runner
@@ -179,19 +181,19 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
     )
 
 
-# Phases that run at once may need drivers that share a library whose modules import each other:
-# Python would let one of them see it half made.
+# Concurrent phases may need drivers that share a library whose modules import each other. Without
+# a lock, Python could give one of them a module that is only partly imported.
 _IMPORTING = threading.Lock()
 
 
 def _driver(name: str) -> Any:
-    """A driver's module, imported by one thread at a time."""
+    """Return a driver's module, imported by one thread at a time."""
     with _IMPORTING:
         return import_module(name)
 
 
 def open_watcher() -> Watcher:
-    """What notices that files are saved."""
+    """Return the watcher that notices saved files."""
     return cast(Watcher, _driver("hashlab.drivers.watching").FileWatcher())
 
 
@@ -206,7 +208,7 @@ class _Late:
 
 
 def _once(find: Callable[[], KvmProbe]) -> Callable[[], KvmProbe]:
-    """The same, but phases that run at once wait for one answer."""
+    """Return the same function, but concurrent phases wait for one answer."""
     lock, found = threading.Lock(), cache(find)
 
     def ask() -> KvmProbe:

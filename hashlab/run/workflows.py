@@ -46,7 +46,7 @@ INIT_BOX: tuple[P, ...] = (
     P("register", register.register, after=("store",)),
 )
 
-# What runs on machines that are connected, in a new lab as in a running one.
+# Phases on connected machines, in a new lab as in a running one.
 NETWORK = P("network", network.join_network, after=("connect",), parts=network.parts)
 PORTS = P("ports", ports.forward_ports, after=("connect",))
 KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
@@ -160,8 +160,8 @@ def starts_services(workflow: Sequence[P]) -> bool:
 
 
 def replacing(machine: str) -> tuple[P, ...]:
-    """DEV for a lab whose ``machine`` gives way to a new one. It goes only when all that can fail
-    on the laptop has gone well.
+    """DEV for a lab whose ``machine`` is replaced by a new one. The old one is removed only after
+    everything that can fail on the laptop has succeeded.
     """
     keep, remove = f"keep {machine}", f"remove {machine}"
     ready = ("doctor", "artifacts", "hash images")
@@ -173,7 +173,7 @@ def replacing(machine: str) -> tuple[P, ...]:
 
 
 def snapshot(name: str) -> tuple[P, ...]:
-    """Keep the whole lab as it is at one instant."""
+    """Save the whole lab as it is at one instant."""
     return (P("take", partial(take.take_snapshot, name=name)),)
 
 
@@ -183,14 +183,14 @@ def remove_snapshot(name: str) -> tuple[P, ...]:
 
 
 def restore(name: str) -> tuple[P, ...]:
-    """Bring the lab back to a snapshot, whatever is there now. What can fail on the laptop does so
-    before the machines go; no sample data are loaded.
+    """Bring the lab back to a snapshot, whatever its present state. Everything that can fail on the
+    laptop runs before the machines are removed; no sample data are loaded.
     """
     return _restoring(P("check", partial(restoring.check_snapshot, name=name)), name)
 
 
 def dev_from(name: str) -> tuple[P, ...]:
-    """The same where no machine of the lab is left."""
+    """Bring up a lab from a snapshot if no machine of the lab is left."""
     return _restoring(P("check", partial(restoring.check_new_lab, name=name)), name)
 
 
@@ -220,13 +220,13 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
 
 
 def box_export(target: Path, base_url: str, *, sign: Path | None = None) -> tuple[P, ...]:
-    """Write the lab's box for others."""
+    """Export the lab's box for others."""
     work = partial(export.export_box, target=target, base_url=base_url, sign=sign)
     return (P("export", work),)
 
 
 def box_import(source: str, *, signers: Path | None = None) -> tuple[P, ...]:
-    """Take in a box that others wrote."""
+    """Import a box that others exported."""
     return (P("import", partial(imports.import_box, source=source, signers=signers)),)
 
 

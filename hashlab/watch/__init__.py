@@ -1,1 +1,1 @@
-"""What `hashlab watch` decides: which changes count, and when a refresh may start."""
+"""Decisions of `hashlab watch`: which changes count, and when a refresh may start."""

@@ -35,17 +35,18 @@ from hashlab.watch.places import (
 from hashlab.watch.refreshing import Refresher, Upgraded
 
 IDLE_SECONDS = 600.0
-# How often is looked whether what is waited for has come.
+# Seconds between two checks for the awaited event.
 LOOK_SECONDS = 2.0
-# A machine that answers may not be ready yet: so often is tried again, each time later.
+# A machine that answers may not be ready yet: so often is a refresh tried again, each time later.
 RETRIES = 4
 LOCKED_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Lookout:
-    """What else than a save begins a round trip: looked for every ``every`` seconds; ``because``
-    says that it has come, "" not yet.
+    """An event other than a save that begins a refresh.
+
+    Checked every ``every`` seconds; ``because`` returns the reason once it has happened, "" before.
     """
 
     because: Callable[[], str]
@@ -53,10 +54,11 @@ class Lookout:
 
 
 class Watch:
-    """The state between round trips. ``read`` gives the lab as its files say now, ``refresh`` runs
-    one refresh, ``silent`` names machines that do not answer; each raises HashlabError. ``others``
-    gives a line for each run of another command since its last call.
-    ``clock`` never goes back, ``now`` is Unix time.
+    """The state between refreshes.
+
+    ``read`` reads the lab's files, ``refresh`` runs one refresh, ``silent`` names machines that do
+    not answer; each raises HashlabError. ``others`` returns a line for each run of another command
+    since its last call. ``clock`` never goes back, ``now`` is Unix time.
     """
 
     def __init__(
@@ -85,8 +87,8 @@ class Watch:
         self._tries = 0
 
     def run(self) -> NoReturn:
-        """Refresh at once, then at each save. Ends by KeyboardInterrupt; raises Interrupted when
-        that cut off a refresh.
+        """Refresh at once, then at each save. Ends by KeyboardInterrupt; raises Interrupted if that
+        cut off a refresh.
         """
         because = "start"
         while True:
@@ -94,7 +96,7 @@ class Watch:
             because = self._next()
 
     def _round(self, because: str) -> None:
-        """One round trip; what it could not do now is done when the lookout has found something."""
+        """Refresh once. If it could not do everything now, a lookout starts the next attempt."""
         saved, self._saved = self._saved, {}
         echo = self._pace.began()
         began = self._now()
@@ -117,7 +119,7 @@ class Watch:
             record=run.record if run else None,
             error=error,
         )
-        # That nothing was missed while a refresh was at work is no news.
+        # Changes during a refresh that it had taken up already are not reported.
         if error is not None or over.done or not echo:
             self._rounds.tell(over)
         if run:
@@ -125,8 +127,8 @@ class Watch:
         self._look_out(error)
 
     def _attempt(self) -> tuple[Run | None, HashlabError | None]:
-        """Watch what the lab's files name now, and refresh. Raises LockedError, and LaptopError
-        when nothing can be watched.
+        """Watch the files that the lab names now, and refresh. Raises LockedError; LaptopError if
+        nothing can be watched.
         """
         broken: HashlabError | None = None
         try:
@@ -153,7 +155,9 @@ class Watch:
         return run, run.result.error
 
     def _wanted_to_mend(self, error: ConfigError) -> Wanted:
-        """What may mend broken files: what was read of them, and all that counted before."""
+        """Return the files that may repair broken lab files: those that were read, and all that
+        counted before.
+        """
         if self._lab is None:
             return wanted_files(error.sources)
         return wanted_of(self._lab, also=error.sources)
@@ -165,21 +169,21 @@ class Watch:
             self._rounds.watching(self._lab.name, names)
 
     def _files(self, run: Run | None, saved: Mapping[Path, float]) -> list[str]:
-        """Why there was something to do: what really differed, else what was saved."""
+        """Return the reasons for a refresh: the files that differed, or else the saved ones."""
         causes = [name for cause in run.causes for name in cause.files] if run else []
         folder = self._lab.folder if self._lab else Path.cwd()
         names = causes or [os.path.relpath(path, folder) for path in sorted(saved)]
         return list(dict.fromkeys(names))
 
     def _wait_for_lock(self, locked: LockedError, saved: Mapping[Path, float]) -> None:
-        """Another run is at work; what was saved is still to be done."""
+        """Keep the saves until the other run, which holds the lock, has ended."""
         for path, moment in saved.items():
             self._saved.setdefault(path, moment)
         self._say_once(f"{locked.what}; waiting for its end")
         self._lookout = Lookout(lambda: "the lab is free again", LOCKED_SECONDS)
 
     def _look_out(self, error: HashlabError | None) -> None:
-        """Decide what may mend a failure other than the next save."""
+        """Choose the event, other than the next save, that may end a failure."""
         self._lookout = None
         if error is None:
             self._tries, self._said = 0, ""
@@ -211,14 +215,14 @@ class Watch:
         return "the lab's files are right again"
 
     def _away(self) -> list[str]:
-        """Machines that do not answer; without an engine to ask, none does."""
+        """Return the machines that do not answer; all of them if there is no engine to ask."""
         try:
             return list(self._silent())
         except HashlabError:
             return [machine.name for machine in self._lab.machines] if self._lab else []
 
     def _next(self) -> str:
-        """Wait for the next round trip; what begins it."""
+        """Wait for the start of the next refresh; return its reason."""
         look_at = self._look_at()
         while True:
             due = self._pace.due()
@@ -241,7 +245,7 @@ class Watch:
         return self._clock() + (self._lookout.every if self._lookout else IDLE_SECONDS)
 
     def _take(self, saves: Mapping[Path, float]) -> None:
-        """Keep what counts of what was saved."""
+        """Keep the saves that count."""
         places = self._places
         mine = {p: at for p, at in saves.items() if places is not None and places.counts(p)}
         if not mine:
@@ -292,7 +296,7 @@ def watch(options: Options) -> ExitCode:
 
 
 def start_again() -> NoReturn:
-    """Replace this process by one that runs the code which is installed now."""
+    """Replace this process by one that runs the code that is installed now."""
     print("hashlab was upgraded: watch starts again", file=sys.stderr, flush=True)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command
 
@@ -316,7 +320,9 @@ def _read(folder: Path, options: Options) -> Lab:
 
 
 def _forget_stdout() -> None:
-    """Whoever read the documents went away: Python must not write the rest when it ends."""
+    """Detach stdout if the reader of the documents has left: Python must not write the rest at
+    exit.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -23,7 +23,7 @@ class OtherRuns:
         threading.Thread(target=self._read, daemon=True).start()
 
     def lines(self) -> list[str]:
-        """One line for each run that ended since the last call."""
+        """Return one line for each run that ended since the last call."""
         lines = []
         with suppress(queue.Empty):
             while True:

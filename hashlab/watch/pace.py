@@ -1,13 +1,15 @@
-"""When the next refresh may start: a burst of saves is one, and none feeds itself."""
+"""Decides when the next refresh may start: a burst of saves counts as one, and no refresh causes
+the next.
+"""
 
 from __future__ import annotations
 
-# A formatter or `git checkout` saves file after file; whoever saves one wants to wait for nothing.
-# With the time in which a change is noticed, a refresh starts 0.1 s after the last save at most.
+# A formatter or `git checkout` saves file after file; a person who saves one file does not want to
+# wait. With the time to notice a change, a refresh starts at most 0.1 s after the last save.
 QUIET_SECONDS = 0.04
 LONGEST_SECONDS = 1.0
-# So many refreshes in a row for nothing but what was saved during the one before are a person who
-# types; more may be a build that writes into its own inputs.
+# A person who types causes at most so many refreshes in a row whose only reason is a save during
+# the previous one; more may come from a build that writes into its own inputs.
 PATIENT_ROUNDS = 5
 LONGEST_PAUSE = 30.0
 
@@ -23,7 +25,7 @@ class Pace:
         self._chain = 0
 
     def saved(self, now: float, *, meanwhile: bool) -> None:
-        """Something was saved; ``meanwhile``: while a refresh was at work."""
+        """Note a save; ``meanwhile``: it happened during a refresh."""
         if self._first is None:
             self._first = now
             self._meanwhile = True
@@ -31,7 +33,7 @@ class Pace:
         self._meanwhile = self._meanwhile and meanwhile
 
     def due(self) -> float | None:
-        """When the next refresh starts; None: nothing was saved since the last one began."""
+        """Return the time of the next refresh; None if nothing was saved since the last began."""
         if self._first is None:
             return None
         calm = min(self._last + QUIET_SECONDS, self._first + LONGEST_SECONDS)
@@ -39,19 +41,23 @@ class Pace:
 
     @property
     def pause(self) -> float:
-        """Seconds to let pass since the last refresh: 0, unless they seem to cause each other."""
+        """Return the seconds to wait after the last refresh: 0, unless refreshes seem to cause each
+        other.
+        """
         further = self._chain - PATIENT_ROUNDS
         if further < 0 or not self._meanwhile:
             return 0.0
         return min(float(2**further), LONGEST_PAUSE)
 
     def began(self) -> bool:
-        """A refresh starts; whether only saves during the one before are the reason."""
+        """Note that a refresh starts; return True if only saves during the previous one are the
+        reason.
+        """
         echo = self._first is not None and self._meanwhile
         self._chain = self._chain + 1 if echo else 0
         self._first = None
         return echo
 
     def ended(self, now: float) -> None:
-        """The refresh is over."""
+        """Note that the refresh has ended."""
         self._ended = now

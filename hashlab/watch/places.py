@@ -1,4 +1,4 @@
-"""Which folders are watched for a lab, and which changes in them count."""
+"""Decides which folders are watched for a lab, and which changes in them count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hashlab.protocols import Folders
 
 ANYTHING = "*"
 GLOB = frozenset("*?[")
-# A test for paths that are left out of an input.
+# A test for ignored paths of an input.
 Ignores = Callable[[Path], bool]
 
 
@@ -31,8 +31,10 @@ def nothing(_: Path) -> bool:
 
 @dataclass(frozen=True)
 class Input:
-    """A file, folder or glob that a refresh reads, as parts below a root, and what is left out.
-    ``through_links``: what lies behind links to folders is read, too.
+    """A file, folder or glob that a refresh reads, as parts below a root, and the ignored paths in
+    it.
+
+    ``through_links``: files behind links to folders are read, too.
     """
 
     parts: tuple[str, ...]
@@ -42,7 +44,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a refresh reads below ``root``; ``never``: what a run itself writes."""
+    """The inputs of a refresh below ``root``; ``never``: files that a run itself writes."""
 
     root: Path
     inputs: tuple[Input, ...]
@@ -60,9 +62,10 @@ class Wanted:
 
 @dataclass
 class Places:
-    """Folders that are there now: names that count, with what is left out all the same, directly in
-    a folder (``flat``) or anywhere below it (``deep``). ``identities`` tell a folder from another
-    one of the same name.
+    """Existing folders, with the names in them that count and the ignored ones: directly in a
+    folder (``flat``) or anywhere below it (``deep``).
+
+    ``identities`` distinguish a folder from a later one of the same name.
     """
 
     wanted: Wanted
@@ -71,7 +74,7 @@ class Places:
     identities: set[tuple[Path, int, int]] = field(default_factory=set)
 
     def folders(self) -> Folders:
-        """What to watch."""
+        """Return the folders to watch."""
 
         def inside(path: Path) -> bool:
             return any(parent in self.deep for parent in path.parents)
@@ -82,7 +85,7 @@ class Places:
         )
 
     def counts(self, path: Path) -> bool:
-        """Whether a change of this path may matter to a refresh. Pure."""
+        """Return True if a change of this path may matter to a refresh. Pure."""
         if self.wanted.private(path):
             return False
         if _fits(path, (path.name,), self.flat.get(path.parent, ())):
@@ -95,7 +98,7 @@ class Places:
 
 
 def wanted_of(lab: Lab, *, also: Iterable[Path] = ()) -> Wanted:
-    """What a refresh of this lab reads; ``also``: further files. Pure."""
+    """Return the inputs of a refresh of this lab; ``also``: further files. Pure."""
     outputs = frozenset(artifact.output for artifact in lab.artifacts)
     made = [(p, i) for p, i in _inputs(lab, also) if not outputs.intersection([p, *p.parents])]
     patterns = _patterns(lab)
@@ -106,13 +109,13 @@ def wanted_of(lab: Lab, *, also: Iterable[Path] = ()) -> Wanted:
 
 
 def wanted_files(files: Sequence[Path]) -> Wanted:
-    """Only these files, at least one. Pure."""
+    """Return only these files, at least one, as inputs. Pure."""
     root = Path(os.path.commonpath([path.parent for path in files]))
     return Wanted(root, tuple(Input(tuple(map(escape, p.relative_to(root).parts))) for p in files))
 
 
 def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
-    """Return all that a refresh reads but the inputs of artifacts, and what is left out of each."""
+    """Return the inputs of a refresh except those of artifacts, each with its ignored paths."""
     builds = dict.fromkeys(image.build for image in lab.images if image.build is not None)
     sources = dict.fromkeys(
         bind.source for service in lab.services for bind in service.binds if bind.upload
@@ -136,12 +139,14 @@ def _left_out_of_bind(lab: Lab, source: Path) -> Ignores:
 
 
 def _left_out_of_context(lab: Lab, build: Build) -> Ignores:
-    """Return a test for what Docker is not sent, or what all services ignore that build this."""
+    """Return a test for files that Docker is not sent, or that all services built from this context
+    ignore.
+    """
     services = [service for service in lab.services if service.build == build]
     try:
         patterns = read_patterns(build.context, build.dockerfile)
     except (ConfigError, OSError):
-        patterns = Patterns(())  # the refresh says what is wrong with them
+        patterns = Patterns(())  # the refresh reports the error
 
     def ignores(path: Path) -> bool:
         name = os.path.relpath(path, build.context)
@@ -158,12 +163,12 @@ def _patterns(lab: Lab) -> list[Path]:
 
 
 def _plain(path: Path) -> Path:
-    """Without "..", as the watcher tells paths; links are kept."""
+    """Return the path without "..", as the watcher reports paths; links are kept."""
     return Path(os.path.normpath(path))
 
 
 def names_of(lab: Lab) -> list[str]:
-    """What is watched, for people: relative to the lab, without what is not there."""
+    """Return the names of watched places for people: relative to the lab, without missing ones."""
     private = wanted_of(lab).private
     paths = [path for path, _ in _inputs(lab) if exists(path) and not private(path)]
     paths = list(dict.fromkeys([*paths, *_patterns(lab)]))
@@ -175,12 +180,12 @@ def names_of(lab: Lab) -> list[str]:
 
 
 def find_places(wanted: Wanted) -> Places:
-    """Look where these inputs are, or would be, at this moment."""
+    """Find the existing places of these inputs, or the folders in which they would appear."""
     places = Places(wanted)
     for each in wanted.inputs:
         _descend(places, wanted.root, each)
     for folder in (*places.flat, *places.deep):
-        # One that went away this moment is found missing at the next look.
+        # A folder that was just removed is found missing at the next check.
         with suppress(OSError):
             stat = folder.stat()
             places.identities.add((folder, stat.st_dev, stat.st_ino))
@@ -188,7 +193,7 @@ def find_places(wanted: Wanted) -> Places:
 
 
 def _descend(places: Places, path: Path, wanted: Input) -> None:
-    """Watch each folder on the way for the next name, and the end of the way with all below."""
+    """Watch each folder on the way for the next name, and everything below the end of the way."""
     if places.wanted.private(path):
         return
     parts, ignores = wanted.parts, wanted.ignores
@@ -213,13 +218,13 @@ def _descend(places: Places, path: Path, wanted: Input) -> None:
 def _children(folder: Path, name: str) -> list[Path]:
     if not GLOB.intersection(name):
         return [folder / name]
-    with suppress(OSError):  # gone this moment, or closed: the refresh says which
+    with suppress(OSError):  # just removed, or not readable: the refresh reports it
         return [child for child in sorted(folder.iterdir()) if fnmatchcase(child.name, name)]
     return []
 
 
 def _links_below(folder: Path) -> Iterator[Path]:
-    """Links: what they lead to changes elsewhere."""
+    """Yield links, because their targets change elsewhere."""
     for parent, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in PRIVATE_FOLDERS]
         for name in (*names, *folders):
@@ -230,7 +235,7 @@ def _links_below(folder: Path) -> Iterator[Path]:
 
 def _follow(places: Places, path: Path) -> None:
     """Watch the file that a link leads to, by its own name."""
-    with suppress(OSError):  # a link that may not be read: the refresh says so
+    with suppress(OSError):  # a link that may not be read: the refresh reports it
         if path.is_symlink():
             target = Path(os.path.realpath(path))
             if target.parent.is_dir():

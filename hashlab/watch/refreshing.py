@@ -28,8 +28,8 @@ class Upgraded(Exception):
 
 
 class Refresher:
-    """Refreshes the lab in ``folder``. What this process keeps for refreshes that it carries out
-    itself is made for the first of them.
+    """Refreshes the lab in ``folder``. Warm state for refreshes in this process is made at the
+    first of them.
     """
 
     def __init__(self, options: Options, folder: Path) -> None:
@@ -65,7 +65,7 @@ class Refresher:
         return _refresh(replace(self._options, warm=self._warm))
 
     def close(self) -> None:
-        """Close what this process kept."""
+        """Release the warm state of this process."""
         if self._warm:
             self._warm.close()
 

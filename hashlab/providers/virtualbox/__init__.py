@@ -91,5 +91,5 @@ class VirtualBoxProvider:
             self.check()
         except HashlabError as error:
             return Probe(False, Rank.VIRTUALBOX, error.what, error.next_step)
-        detail = "virtual machines; hashlab was never tried on a real VirtualBox"
+        detail = "virtual machines; experimental: never tried on a real VirtualBox"
         return Probe(True, Rank.VIRTUALBOX, detail)
