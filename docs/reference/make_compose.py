@@ -17,6 +17,7 @@ from hashlab.config.compose import (
     ports,
     running,
     service,
+    volumes,
 )
 from hashlab.config.readers import Noted, Refused, Table
 
@@ -67,7 +68,8 @@ TABLES: dict[str, Table] = {
     "services.NAME.volumes.bind": mounts.BIND_KEYS,
     "services.NAME.volumes.tmpfs": mounts.TMPFS_KEYS,
     "services.NAME.volumes.volume": mounts.VOLUME_KEYS,
-    "volumes.NAME": file.VOLUME_KEYS,
+    "volumes.NAME": volumes.VOLUME_KEYS,
+    "volumes.NAME.external": volumes.EXTERNAL_KEYS,
     "secrets.NAME": file.SECRET_KEYS,
     "configs.NAME": file.CONFIG_KEYS,
 }

@@ -35,6 +35,7 @@ from hashlab.config.compose.choice import (
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
+from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
@@ -306,13 +307,18 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         notes=files.report.notes,
         sources=tuple(files.report.sources),
         declared=_declared(files),
-        root_access=root_access(files.active, _may_be_root(toml), files.report),
         own_machines=toml.has("machines"),
+        root_access=root_access(
+            files.active, files.draft.get("volumes", {}), _may_be_root(toml), files.report
+        ),
+        volumes=tuple(
+            volume_of(key, draft, name) for key, draft in files.draft.get("volumes", {}).items()
+        ),
     )
 
 
 def _may_be_root(toml: Draft) -> list[str]:
-    return [name for name, _ in toml.get("lab").get("privileged", ())]
+    return [name for name, _ in toml.get("lab", Draft()).get("privileged", ())]
 
 
 def _with_notes_of_kept_files(lab: Lab) -> Lab:

@@ -181,7 +181,9 @@ class MachineMount:
 
 @dataclass(frozen=True)
 class VolumeMount:
-    """A named volume on the service's machine. ``volume`` "" means an anonymous volume."""
+    """A volume on the service's machine. ``volume``: its key under ``volumes``; "" is an anonymous
+    one.
+    """
 
     volume: str
     target: str
@@ -189,6 +191,20 @@ class VolumeMount:
     nocopy: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     subpath: str = ""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume of the top level, called ``name`` on its machine. An ``external`` one is neither
+    made nor removed. ``driver_opts``: of the driver ``local``, as mount(8) takes them.
+    """
+
+    key: str
+    name: str
+    external: bool = False
+    driver: str = ""
+    driver_opts: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -434,6 +450,7 @@ class Lab:
     declared: tuple[Path, ...] = ()
     root_access: tuple[RootAccess, ...] = ()
     own_machines: bool = True
+    volumes: tuple[Volume, ...] = ()
 
     @cached_property
     def boundary(self) -> Boundary:
@@ -479,6 +496,11 @@ class Lab:
     def reload(self, service: str) -> Reload | None:
         """Return the reload of a service, or None if it has none."""
         return next((reload for reload in self.reloads if reload.service == service), None)
+
+    def volume(self, key: str) -> Volume:
+        """Return the volume with this key in the Compose file."""
+        found = (volume for volume in self.volumes if volume.key == key)
+        return next(found, Volume(key, f"{self.name}_{key}"))
 
     def machine(self, name: str) -> Machine:
         """Return the machine called ``name``. Raises KeyError."""

@@ -5,10 +5,12 @@ A container machine shares the laptop's kernel, so there it is root on the lapto
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from hashlab.config.model import MachineMount, RootAccess
+from hashlab.config.compose.mounts import Mount
+from hashlab.config.model import MachineMount, RootAccess, VolumeMount
 from hashlab.config.nodes import file_of
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
@@ -33,20 +35,25 @@ SYSTEM = (
     *(PurePosixPath("/", name) for name in ("sbin", "sys", "usr", "home/core", "var/spool")),
     *(PurePosixPath("/var/lib", name) for name in ("containerd", "docker", "hashlab")),
 )
+# File systems of a volume that are neither a disk nor a folder of the machine.
+UNLIKE_DISKS = ("tmpfs", "nfs", "nfs4", "cifs")
 HARMLESS = ("/etc/hostname", "/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo")
 
 
 def root_access(
-    services: Mapping[str, Draft], allowed: Collection[str], report: Report
+    services: Mapping[str, Draft],
+    volumes: Mapping[str, Draft],
+    allowed: Collection[str],
+    report: Report,
 ) -> tuple[RootAccess, ...]:
     """Return why services would get root on their machine, in the file's order, one entry for each
-    cause. ``allowed``: the services that may.
+    cause. ``volumes``: those of the top level; ``allowed``: the services that may.
     """
     return tuple(
         RootAccess(name, reason, file_of(line) or report.file, int(line))
         for name, service in services.items()
         if name not in allowed
-        for reason, line in _reasons(service)
+        for reason, line in _reasons(service, volumes)
     )
 
 
@@ -60,7 +67,7 @@ def check_allowed(
             report.add(line, f"unknown service '{name}'", hint)
 
 
-def _reasons(service: Draft) -> Iterator[tuple[str, int]]:
+def _reasons(service: Draft, volumes: Mapping[str, Draft]) -> Iterator[tuple[str, int]]:
     if service.get("privileged"):
         yield "is privileged", service.line_of("privileged")
     names = (name.upper().removeprefix("CAP_") for name in service.get("cap_add", ()))
@@ -71,16 +78,32 @@ def _reasons(service: Draft) -> Iterator[tuple[str, int]]:
     if service.get("device_cgroup_rules"):
         yield "may make device files", service.line_of("device_cgroup_rules")
     for mount, line in service.get("volumes", ()):
-        if isinstance(mount, MachineMount) and (reason := _of_mount(mount)):
+        if reason := _of_mount(mount, volumes):
             yield reason, line
 
 
-def _of_mount(mount: MachineMount) -> str:
+def _of_mount(mount: Mount, volumes: Mapping[str, Draft]) -> str:
     """Return why a mount gives root on the machine; "" if it does not."""
-    source = PurePosixPath(mount.source)
+    if isinstance(mount, MachineMount):
+        return _of_path(mount.source, read_only=mount.read_only)
+    if not isinstance(mount, VolumeMount):
+        return ""
+    options = dict(volumes.get(mount.volume, Draft()).get("driver_opts", ()))
+    flags = options.get("o", "").split(",")
+    device = options.get("device", "")
+    if "bind" in flags or "rbind" in flags:
+        return _of_path(device, read_only=mount.read_only or "ro" in flags)
+    if device and options.get("type") not in UNLIKE_DISKS:
+        return f"mounts the device {device} as volume '{mount.volume}'"
+    return ""
+
+
+def _of_path(path: str, *, read_only: bool) -> str:
+    """Return why a mount of a path of the machine gives root there; "" if it does not."""
+    source = PurePosixPath(posixpath.normpath(path))
     if socket := next((each for each in SOCKETS if _overlap(each, source)), None):
         return f"mounts {source}" if source == socket else f"mounts {source}, which has sockets"
-    if mount.read_only or any(source.is_relative_to(each) for each in HARMLESS):
+    if read_only or any(source.is_relative_to(each) for each in HARMLESS):
         return ""
     system = any(_overlap(each, source) for each in SYSTEM)
     return f"can write to {source} of its machine" if system else ""

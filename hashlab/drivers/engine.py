@@ -337,6 +337,15 @@ class DockerEngine:
             answer = self._client.volumes(filters={"label": _label_list(labels)})
         return sorted(volume["Name"] for volume in answer.get("Volumes") or [])
 
+    def has_volume(self, name: str) -> bool:
+        """See protocols.Engine."""
+        with self._explained(f"cannot inspect volume {name}"):
+            try:
+                self._client.inspect_volume(name)
+            except NotFound:
+                return False
+        return True
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot create volume {name}"):

@@ -93,7 +93,7 @@ def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
         return
     world.about_to_change(restart=True)
     _stop_containers(world, link, track)
-    volumes = tuple(link.engine.volumes({LAB_LABEL: world.lab.id}))
+    volumes = _volumes_with_data(world, link)
     if not volumes:
         track.skip("the machine has no named volumes")
         return
@@ -106,6 +106,17 @@ def keep_data(world: World, track: Track, _: str, *, machine: str) -> None:
             next_step="the machine is as it was, its containers stopped: hashlab dev starts them",
         ) from error
     track.detail(f"{len(volumes)} volumes, {size / 1e6:.0f} MB, in {archive_path(state, machine)}")
+
+
+def _volumes_with_data(world: World, link: Link) -> tuple[str, ...]:
+    """Return the volumes of a machine whose data is in the engine's own folder: not those that
+    driver_opts put elsewhere.
+    """
+    own = link.engine.volumes({LAB_LABEL: world.lab.id})
+    external = {volume.name for volume in world.lab.volumes if volume.external}
+    elsewhere = {volume.name for volume in world.lab.volumes if volume.driver_opts}
+    found = {*own, *filter(link.engine.has_volume, sorted(external))} - elsewhere
+    return tuple(sorted(found))
 
 
 def _stop_containers(world: World, link: Link, track: Track) -> None:

@@ -188,6 +188,9 @@ class Engine(Protocol):
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         """Return the names of the volumes with these labels."""
 
+    def has_volume(self, name: str) -> bool:
+        """Return whether a volume of this name exists."""
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a named volume. An existing one is not an error."""
 

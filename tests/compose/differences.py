@@ -96,14 +96,8 @@ CASES: dict[str, dict[str, str]] = {
     "secrets-with-an-owner": {
         "refused": "files of secrets belong to root",
     },
-    "volumes-external": {
-        "refused": "external volumes are not supported",
-    },
     "volumes-from": {
         "refused": "volumes_from is not supported",
-    },
-    "volumes-named": {
-        "refused": "names and options of volumes are not supported",
     },
     "watch-with-exec-and-include": {
         "refused": "these watch actions are not supported",

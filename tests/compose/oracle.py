@@ -118,7 +118,6 @@ _NOTED: Mapping[str, keys.Keys] = {
     "services.*.volumes.*": keys.MOUNT,
     "services.*.volumes.*.bind": keys.MOUNT_BIND,
     "services.*.develop.watch.*": keys.WATCH,
-    "volumes.*": keys.VOLUME,
     "secrets.*": keys.SECRET,
     "configs.*": keys.CONFIG,
 }

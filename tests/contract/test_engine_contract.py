@@ -249,11 +249,29 @@ def test_a_mounted_volume_is_made_with_its_labels_and_outlives_the_container(
     assert bench.engine.volumes(bench.labels) == [name]
 
 
+def test_a_mounted_volume_is_made_with_the_options_of_its_driver(bench: Bench) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    mount = {
+        "Type": "volume",
+        "Source": bench.name("data"),
+        "Target": "/data",
+        "VolumeOptions": {
+            "Labels": bench.labels,
+            "DriverConfig": {"Name": "local", "Options": options},
+        },
+    }
+    made = started(bench, HostConfig={"Mounts": [mount]})
+    assert bench.engine.volumes(bench.labels) == [bench.name("data")]
+    bench.engine.remove(made)
+
+
 def test_volumes_are_made_found_by_label_and_removed_repeatedly(bench: Bench) -> None:
     one, two = bench.name("one"), bench.name("two")
     bench.engine.create_volume(two, {**bench.labels, "role": "b"})
+    assert not bench.engine.has_volume(one)
     bench.engine.create_volume(one, bench.labels)
     bench.engine.create_volume(one, bench.labels)
+    assert bench.engine.has_volume(one)
     assert bench.engine.volumes(bench.labels) == [one, two]
     assert bench.engine.volumes({**bench.labels, "role": ""}) == [two]
     bench.engine.remove_volume(one)

@@ -513,6 +513,10 @@ class FakeEngine:
         with self._call("volumes", labels):
             return sorted(n for n, existing in self.volume_labels.items() if _has(existing, labels))
 
+    def has_volume(self, name: str) -> bool:
+        with self._call("has_volume", name):
+            return name in self.volume_labels
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         with self._call("create_volume", name, changes=True):
             self.volume_labels.setdefault(name, dict(labels))

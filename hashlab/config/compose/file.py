@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlab.config.compose import keys
 from hashlab.config.compose.mounts import secret_file, source_file
 from hashlab.config.compose.service import read_service, resolved
+from hashlab.config.compose.volumes import volume
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     Context,
@@ -14,7 +15,6 @@ from hashlab.config.readers import (
     entries_of,
     mapping_of,
     matching,
-    one_of,
     table,
 )
 from hashlab.config.report import Report, Wrong
@@ -28,7 +28,6 @@ def _name(what: str) -> Reader[str]:
     )
 
 
-VOLUME_KEYS = Table(noun="a volume", readers={"driver": one_of("local")}, others=keys.VOLUME)
 SECRET_KEYS = Table(
     noun="a secret",
     readers={"file": secret_file},
@@ -52,9 +51,7 @@ def _services(node: Node, context: Context) -> dict[str, Draft]:
     return reader(node, context)
 
 
-_volumes = mapping_of(
-    _name("a volume"), table(VOLUME_KEYS), "a mapping of volumes", nothing_is=Draft()
-)
+_volumes = mapping_of(_name("a volume"), volume, "a mapping of volumes", nothing_is=Draft())
 
 
 def _unused(node: Node, _context: Context) -> str:

@@ -118,13 +118,6 @@ MOUNT: Keys = {
     "image": Refused("Use a volume or a folder."),
 }
 MOUNT_BIND: Keys = {"selinux": Noted("the machines do not use SELinux")}
-_DISK = Refused("A volume is a folder on the disk of its machine; remove it.")
-VOLUME: Keys = {
-    "driver_opts": _DISK,
-    "external": _DISK,
-    "labels": _METADATA,
-    "name": Refused("A volume has the name of its key; remove it."),
-}
 _OWNER = Refused("The file belongs to root; set its readers by 'mode'.")
 FILE_REFERENCE: Keys = {"gid": _OWNER, "uid": _OWNER}
 SECRET: Keys = {

@@ -34,7 +34,7 @@ _LONGEST_NAME = 255
 _UPLOADED = "Write a path next to this file (./folder), which is uploaded, or name a volume."
 
 # On a machine the lab's name is put in front; both together are the name of a folder.
-_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
+VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,199}")
 _PROPAGATIONS = frozenset(("private", "rprivate", "shared", "rshared", "slave", "rslave"))
 _NO_EFFECT = frozenset(("z", "Z", "cached", "delegated", "consistent"))
 # Options that the engine passes on to mount(8).
@@ -113,7 +113,7 @@ def _short(node: Node, context: Context) -> Mount:
         raise Wrong(node.line, f"'{node.value}' is not a valid mount", "Write ./site:/srv/site:ro.")
     modes = _modes(rest[1], node.line, context) if len(rest) > 1 else frozenset()
     target, read_only = _target(rest[0], node, context), "ro" in modes
-    if _VOLUME_NAME.fullmatch(source):
+    if VOLUME_NAME.fullmatch(source):
         return VolumeMount(source, target, read_only, nocopy="nocopy" in modes)
     options: dict[str, Any] = {"read_only": read_only}
     if propagation := modes & _PROPAGATIONS:
@@ -171,6 +171,11 @@ def _bind(
     return BindMount(path, target, upload=upload, create=made, **options)
 
 
+def on_laptop(source: str, line: int, context: Context) -> bool:
+    """Return whether a source is a path of the laptop, not of the machine."""
+    return _path(source, line, context) is not None
+
+
 def _path(source: str, line: int, context: Context) -> Path | None:
     """Return the laptop's path behind a source; None for a path of the machine."""
     if _WINDOWS_PATH.match(source):
@@ -208,7 +213,7 @@ def _long(draft: Draft, line: int, context: Context) -> Mount:
         return TmpfsMount(target, **draft.get("tmpfs", Draft()).pick("size", "mode"))
     options = draft.get(draft.get("type"), Draft()).pick(*_OPTIONS)
     if draft.get("type") == "volume":
-        if source and not _VOLUME_NAME.fullmatch(source):
+        if source and not VOLUME_NAME.fullmatch(source):
             hint = "Write type: bind for a path, or the name of a volume."
             raise Wrong(draft.line_of("source"), f"'{source}' is not a valid volume name", hint)
         return VolumeMount(source, target, read_only, **options)

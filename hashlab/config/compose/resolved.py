@@ -22,6 +22,7 @@ from hashlab.config.model import (
     Port,
     Service,
     TmpfsMount,
+    Volume,
     VolumeMount,
     Watch,
 )
@@ -41,7 +42,7 @@ def resolved(lab: Lab) -> Shape:
         "name": lab.name,
         "services": {service.name: _service(service, lab) for service in lab.services},
         "networks": {"default": {"name": lab.overlay, "ipam": {}}},
-        "volumes": {name: {"name": f"{lab.name}_{name}"} for name in _volumes(lab)},
+        "volumes": {name: _volume(lab.volume(name)) for name in _volumes(lab)},
         "secrets": _files(lab, secret=True),
         "configs": _files(lab, secret=False),
         EXTENSION: {
@@ -87,6 +88,18 @@ def _machine(machine: Machine) -> Shape:
 def _volumes(lab: Lab) -> list[str]:
     named = (mount.volume for service in lab.services for mount in service.volumes)
     return sorted({name for name in named if name})
+
+
+def _volume(volume: Volume) -> Shape:
+    return {
+        "name": volume.name,
+        **({"external": True} if volume.external else {}),
+        **_set(
+            driver=volume.driver,
+            driver_opts=dict(volume.driver_opts),
+            labels=dict(volume.labels),
+        ),
+    }
 
 
 def _files(lab: Lab, *, secret: bool) -> Shape:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hashlab.config.model import Service
+from hashlab.config.model import Lab, Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, names
@@ -160,6 +160,7 @@ def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tupl
 def _replace(job: Job, old: ContainerState | str) -> None:
     """Start a new container in place of ``old``, or with that name if there is none."""
     world, engine, build = job.world, job.engine, job.build
+    check_external_volumes(world.lab, job.service, engine)
     world.about_to_change(restart=True)
     if isinstance(old, ContainerState):
         job.step.detail("stopping")
@@ -177,6 +178,22 @@ def _replace(job: Job, old: ContainerState | str) -> None:
         container = engine.container(identifier)
         if container is not None:
             remember(world, job.service.machine, identifier, started(build, container))
+
+
+def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:
+    """Raise LabError for an external volume that the service's machine lacks: the engine would make
+    an empty one.
+    """
+    for volume in map(lab.volume, filter(None, (mount.volume for mount in service.volumes))):
+        if volume.external and not engine.has_volume(volume.name):
+            command = f"docker volume create {volume.name}"
+            raise LabError(
+                f"service {service.name} mounts the external volume {volume.name}, which does not "
+                "exist",
+                where=service.machine,
+                next_step=f"make it: hashlab ssh {service.machine} --command '{command}', or "
+                "remove 'external'",
+            )
 
 
 def _wake(job: Job, old: ContainerState, *, start: bool) -> None:

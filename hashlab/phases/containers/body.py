@@ -229,8 +229,13 @@ def _volume(lab: Lab, volume: VolumeMount) -> dict[str, Any]:
     mount = {"Type": "volume", "Target": volume.target, "ReadOnly": volume.read_only}
     options: dict[str, Any] = {}
     if volume.volume:
-        mount["Source"] = f"{lab.name}_{volume.volume}"
-        options["Labels"] = {**dict(volume.labels), LAB_LABEL: lab.id}
+        declared = lab.volume(volume.volume)
+        mount["Source"] = declared.name
+        if not declared.external:
+            own = {**dict(declared.labels), **dict(volume.labels), LAB_LABEL: lab.id}
+            options["Labels"] = own
+        if declared.driver_opts:
+            options["DriverConfig"] = {"Name": "local", "Options": dict(declared.driver_opts)}
     if volume.nocopy:
         options["NoCopy"] = True
     if volume.subpath:

@@ -245,11 +245,23 @@ COMPOSE_KEYS = {
         "local",
         compose=(("  data:\n", "  data: {driver: nfs}\n"),),
     ),
-    "an external volume": Bad(
+    "an external volume with options": Bad(
         "compose.yaml:32",
-        f"'external' {UNSUPPORTED}",
-        "its machine",
-        compose=(("  data:\n", "  data: {external: true}\n"),),
+        "'external' and 'labels' of a volume exclude each other",
+        "remove it",
+        compose=(("  data:\n", "  data: {external: true, labels: {a: b}}\n"),),
+    ),
+    "a volume with a name that is not one": Bad(
+        "compose.yaml:32",
+        "'my data' is not a valid name of a volume",
+        "letters",
+        compose=(("  data:\n", "  data: {name: my data}\n"),),
+    ),
+    "a volume that is a folder of the laptop": Bad(
+        "compose.yaml:32",
+        "the volume is the folder './src' of the laptop",
+        "(./src:/path)",
+        compose=(("  data:\n", "  data: {driver_opts: {type: none, o: bind, device: ./src}}\n"),),
     ),
     "a secret from the environment": Bad(
         "compose.yaml:35",

@@ -13,6 +13,7 @@ from hashlab.config.compose import (
     ports,
     running,
     service,
+    volumes,
 )
 from hashlab.config.readers import Refused, Table
 
@@ -41,7 +42,7 @@ PAIRS = {
     "Development": running.DEVELOP_KEYS,
     "DevelopmentWatchItem": running.WATCH_KEYS,
     "UlimitsUlimits": running.ULIMIT_KEYS,
-    "Volume": file.VOLUME_KEYS,
+    "Volume": volumes.VOLUME_KEYS,
     "Secret": file.SECRET_KEYS,
     "Config": file.CONFIG_KEYS,
 }

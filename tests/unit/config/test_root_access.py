@@ -17,6 +17,7 @@ services:
     {}
 """
 
+BOUND = 'volumes: ["data:/data"]\nvolumes: {{data: {{driver_opts: {{type: {}}}}}}}'
 GIVING = [
     ("privileged: true", "is privileged"),
     ("cap_add: [NET_ADMIN, CAP_SYS_ADMIN, all]", "has the capability SYS_ADMIN, ALL"),
@@ -29,6 +30,9 @@ GIVING = [
     ('volumes: ["/proc:/host/proc"]', "can write to /proc of its machine"),
     ('volumes: ["/sys/fs/cgroup:/x"]', "can write to /sys/fs/cgroup of its machine"),
     ('volumes: ["/var/lib:/x"]', "can write to /var/lib of its machine"),
+    (BOUND.format("none, o: bind, device: /"), "mounts /, which has sockets"),
+    (BOUND.format("none, o: bind, device: /etc"), "can write to /etc of its machine"),
+    (BOUND.format("ext4, device: /dev/sda1"), "mounts the device /dev/sda1 as volume 'data'"),
     ('volumes: ["/srv/../etc:/x"]', "can write to /etc of its machine"),
 ]
 HARMLESS = [
@@ -37,6 +41,8 @@ HARMLESS = [
     'volumes: ["/proc:/host/proc:ro", "/sys:/host/sys:ro", "/lib/modules:/lib/modules:ro"]',
     'volumes: ["/etc/localtime:/etc/localtime", "/srv/data:/data", "/var/log:/log"]',
     'volumes: ["./proc:/proc-copy", "data:/data", "/dev/shm:/dev/shm"]\nvolumes: {data: {}}',
+    BOUND.format("none, o: bind, device: /srv/data"),
+    BOUND.format('nfs, o: "addr=10.0.0.1", device: ":/export"'),
     "pid: host",
 ]
 TOML = '[lab]\nname = "small"\n{}\n[machines.one]\naddress = "192.168.60.5"\n'

@@ -22,6 +22,7 @@ from hashlab.config.model import (
     Service,
     TmpfsMount,
     Ulimit,
+    Volume,
     VolumeMount,
 )
 from hashlab.phases.containers.body import container_body, container_name
@@ -356,3 +357,22 @@ def test_the_same_service_makes_the_same_request(lab: Lab) -> None:
 def test_containers_are_named_as_compose_names_them(lab: Lab) -> None:
     site = next(service for service in lab.services if service.name == "site")
     assert container_name(lab, site, 2) == "small-site-2"
+
+
+def test_a_volume_of_the_top_level_decides_name_options_and_labels(tmp_path: Path) -> None:
+    volumes = (
+        Volume("data", "shared", driver_opts=(("type", "nfs"), ("o", "addr=1.2.3.4"))),
+        Volume("logs", "small_logs", labels=(("a", "b"),)),
+        Volume("old", "old", external=True),
+    )
+    mounts = tuple(VolumeMount(volume.key, f"/{volume.key}") for volume in volumes)
+    lab = small_lab(tmp_path, volumes=volumes)
+    service = Service("web", "web", "x", volumes=mounts)
+    shared, logs, old = container_body(lab, service)[HOST]["Mounts"]
+    assert (shared["Source"], logs["Source"], old["Source"]) == ("shared", "small_logs", "old")
+    assert shared["VolumeOptions"] == {
+        "Labels": {"hashlab.lab": lab.id},
+        "DriverConfig": {"Name": "local", "Options": {"type": "nfs", "o": "addr=1.2.3.4"}},
+    }
+    assert logs["VolumeOptions"] == {"Labels": {"a": "b", "hashlab.lab": lab.id}}
+    assert "VolumeOptions" not in old

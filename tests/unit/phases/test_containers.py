@@ -20,7 +20,7 @@ from fakes import (
 )
 from fakes.outside import Silent
 
-from hashlab.config.model import Dependency, Healthcheck, Service
+from hashlab.config.model import Dependency, Healthcheck, Service, Volume
 from hashlab.errors import LabError
 from hashlab.phases import proof
 from hashlab.phases.builds import Build
@@ -554,3 +554,18 @@ def test_waiting_ends_when_the_run_is_cancelled(outside: Outside) -> None:
     with pytest.raises(Cancelled), recorder.step("healthy") as step:
         wait_ready(world, service, "small-queue-1", step)
     assert recorder.rows()[0].status == "cancelled"
+
+
+def test_an_external_volume_has_to_exist_on_its_machine(outside: Outside) -> None:
+    running(outside)
+    outside.lab = replace(outside.lab, volumes=(Volume("data", "shared", external=True),))
+    before = outside.machines["broker"].engine.by_name("small-queue-1").id
+    result = run(outside, workflows.REFRESH)
+    assert result.error is not None
+    assert "mounts the external volume shared, which does not exist" in result.error.what
+    assert "docker volume create shared" in result.error.next_step
+    engine = outside.machines["broker"].engine
+    assert engine.by_name("small-queue-1").id == before
+    engine.create_volume("shared", {})
+    assert run(outside, workflows.REFRESH).error is None
+    assert engine.volume_labels["shared"] == {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import Outside, go, register_box, rows, run, running
 
+from hashlab.config.model import Volume
 from hashlab.errors import LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest
 from hashlab.phases.kept_data import archive_path, load_kept, note_path, stale_machines
@@ -227,3 +229,18 @@ def test_what_vagrant_remembers_of_the_old_machine_does_not_decide_its_box(
         (folder / name).write_text("x")
     go(outside, workflows.replacing("broker"))
     assert [path.name for path in folder.iterdir()] == ["index_uuid"]
+
+
+def test_external_volumes_are_kept_and_volumes_elsewhere_are_not(outside: Outside) -> None:
+    newer_box(outside)
+    volumes = (
+        Volume("shared", "shared", external=True),
+        Volume("missing", "missing", external=True),
+        Volume("data", VOLUME, driver_opts=(("type", "nfs"),)),
+    )
+    outside.lab = replace(outside.lab, volumes=volumes)
+    broker = outside.machines["broker"]
+    broker.engine.create_volume("shared", {})
+    broker.data["shared"] = "pictures"
+    go(outside, workflows.replacing("broker"))
+    assert outside.machines["broker"].data == {"shared": "pictures"}
