@@ -13,7 +13,6 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Any
@@ -141,21 +140,19 @@ def archive(
     folders: Mapping[str, int] | None = None,
     links: Mapping[str, str] | None = None,
     modes: Sequence[str] = (),
-    copies: Sequence[str] = (),
     place: Sequence[str] = (),
     mode: int = 0o644,
     mtime: int = 0,
 ) -> bytes:
     """Return the input of PLACE, as ``files.packed`` makes it, but from bytes."""
     folders, links = folders or {}, links or {}
-    names = [*folders, *links, *(new or {}), *copies[1::2]]
+    names = [*folders, *links, *(new or {})]
     units = [n for n in names if not any(n.startswith(f"{folder}/") for folder in folders)]
     lists = {
         "remove": sorted(delete, key=by_folder),
         "empty": empty,
         "place": place or sorted(units, key=by_folder),
         "mode": modes,
-        "copies": copies,
     }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as opened:
@@ -191,29 +188,6 @@ def test_leftovers_of_a_killed_run_in_scratch_are_removed(shell: Shell) -> None:
     fine(shell, PLACE, HOME, WALK, "empty")
     put(shell, {"files/one": b"1"})
     assert contents(shell) == {"files/one": sha(b"1")}
-
-
-def test_copies_are_made_of_uploaded_files_with_any_names(shell: Shell) -> None:
-    pairs = [word for name in ODD_NAMES for word in (f"files/{name}", f"files/copies/{name}")]
-    put(
-        shell,
-        {f"files/{name}": name.encode("utf-8", "surrogateescape") for name in ODD_NAMES},
-        copies=pairs,
-        mode=0o755,
-    )
-    found = contents(shell)
-    for name in ODD_NAMES:
-        assert found[f"files/copies/{name}"] == found[f"files/{name}"]
-    modes = {placed.mode for placed in listed(shell).files.values() if placed.kind == "f"}
-    assert modes == {0o755}, "a copy has the mode of the first"
-
-
-def test_a_copy_of_a_file_that_was_not_uploaded_is_a_failure(shell: Shell) -> None:
-    put(shell, {"files/other": b"1"})
-    broken = archive(copies=["files/missing", "files/other"])
-    with suppress(KeyError):  # the message of the fake machine
-        assert script(shell, PLACE, HOME, WALK, "all", stdin=broken).code != 0
-    assert contents(shell) == {"files/other": sha(b"1")}
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, LONG])
@@ -509,12 +483,11 @@ def test_on_a_real_disk_files_from_rsync_are_placed_with_the_archive(
         (brought / name).write_bytes(b"by rsync")
     made = archive(
         folders={"files/new": 0o555},
-        copies=["files/new/jar", "files/new/copy"],
         place=["files/new", "files/old/jar"],
     )
     fine(shell, PLACE, HOME, WALK, "rest", stdin=made)
     digest = sha(b"by rsync")
-    names = ("files/new/copy", "files/new/jar", "files/old/jar")
+    names = ("files/new/jar", "files/old/jar")
     assert contents(shell) == dict.fromkeys(names, digest)
     assert {listed(shell).files[name].mode for name in ("files/new", "files/old")} == {0o555}
 
@@ -523,7 +496,7 @@ def test_on_a_real_disk_no_content_is_left_in_the_scratch_folder(tmp_path: Path)
     shell = LocalShell(tmp_path)
     put(shell, {f"{SECRET}/400": b"s3cret", "files/a": b"s3cret"})
     left = [path for path in (top(tmp_path) / "scratch").rglob("*") if path.is_file()]
-    assert {path.name for path in left} == {"remove", "empty", "place", "mode", "copies", "end"}
+    assert {path.name for path in left} == {"remove", "empty", "place", "mode", "end"}
     assert all(b"s3cret" not in path.read_bytes() for path in left)
 
 

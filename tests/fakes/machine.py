@@ -371,11 +371,6 @@ class FakeShell:
 
     def _act(self, home: str, lists: Mapping[str, list[str]]) -> None:
         disk, new = self.machine.disk, f"{home}/scratch/new"
-        pairs = lists.get("copies", [])
-        for name, copy in zip(pairs[::2], pairs[1::2], strict=True):
-            existing = disk.files[f"{new}/{name}"]
-            disk.make_folder(str(PurePosixPath(f"{new}/{copy}").parent))
-            disk.put(f"{new}/{copy}", existing.content, existing.mode)
         for name in lists.get("remove", []):
             disk.delete(f"{home}/{name}")
         for name in lists.get("empty", []):

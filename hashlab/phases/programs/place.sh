@@ -29,10 +29,6 @@ if [ "$3" = empty ]; then
 fi
 (cd scratch && as_user tar -x -p -f -) || exit 1
 [ -f scratch/end ] || { echo "the archive is not whole" >&2; exit 1; }
-# Pairs of a file and the name that gets a copy of it.
-# shellcheck disable=SC2016 # the inner shell expands these
-[ ! -f scratch/copies ] || (cd scratch/new && xargs -0 -r -n 2 sh -c '
-    mkdir -p -- "${2%/*}" && cp -p -- "$1" "$2"' sh < ../copies) || exit 1
 if [ -d scratch/new/secrets ]; then
     chown -h -R 0:0 scratch/new/secrets 2> /dev/null || [ "$(id -u)" -ne 0 ] || exit 1
 fi

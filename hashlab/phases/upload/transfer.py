@@ -38,8 +38,6 @@ from hashlab.pipeline import Track
 # Up to this many files and bytes, another connection (rsync's) costs more than it saves.
 FEW = 64
 SMALL = 4 << 20
-# From this size on, two files with the same content are sent once and copied on the machine.
-LARGE = 1 << 20
 SHOWN_LINKS = 3
 
 
@@ -214,19 +212,16 @@ def _apply(
     files = [name for name in todo.send if mode_of(wanted[name]) and not is_folder(wanted[name])]
     large = [name for name in files if name.startswith("files/")]
     sizes = {name: _size(sources[name]) for name in large}
-    copies: dict[str, str] = {}
     if len(large) > FEW or sum(sizes.values()) > SMALL:
-        copies = copies_in(large, wanted, sources)
         _place(world, machine, "empty")
-        once = [name for name in large if name not in copies]
         try:
-            track.sent(_rsync(world, machine, once, track))
+            track.sent(_rsync(world, machine, large, track))
         finally:
             for name in large:
                 _check_unchanged(world, sources[name], wanted[name])
     else:
         large = []
-    archive = packed(todo, wanted, sources, copies, left_out=large)
+    archive = packed(todo, wanted, sources, left_out=large)
     _place(world, machine, "rest" if large else "all", archive)
     track.sent(len(archive))
 
@@ -272,27 +267,6 @@ def _place(world: World, machine: str, how: str, archive: bytes = b"") -> None:
         raise LabError("cannot write to the machine", where=machine, output=done.stderr)
 
 
-def copies_in(
-    send: Iterable[str], wanted: Mapping[str, str], sources: Mapping[str, Path]
-) -> dict[str, str]:
-    """Large files that are the same as one before them, with that one's name. ``wanted``: what
-    makes files the same, content and mode; their times must be, too.
-    """
-    first: dict[tuple[str, int], str] = {}
-    copies: dict[str, str] = {}
-    for name in send:
-        try:
-            status = sources[name].stat()
-        except OSError as error:
-            raise _changed(sources[name]) from error
-        if status.st_size < LARGE:
-            continue
-        known = first.setdefault((wanted[name], status.st_mtime_ns), name)
-        if known != name:
-            copies[name] = known
-    return copies
-
-
 def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> int:
     """Send files by rsync to the folder in which PLACE expects the files of an archive."""
     top = home(world.lab)
@@ -312,7 +286,6 @@ def packed(
     todo: Difference,
     wanted: Mapping[str, str],
     sources: Mapping[str, Path],
-    copies: Mapping[str, str],
     *,
     left_out: Iterable[str] = (),
 ) -> bytes:
@@ -329,7 +302,6 @@ def packed(
         "empty": todo.empty,
         "place": sorted(units, key=by_folder),
         "mode": [f"{mode_of(wanted[name])}:{name}" for name in todo.modes],
-        "copies": [name for copy, first in copies.items() for name in (first, copy)],
     }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:

@@ -662,25 +662,6 @@ def test_a_big_file_travels_by_rsync(outside: Outside, monkeypatch: pytest.Monke
     assert on_machine(outside)["static/big"] == b"y" * 100
 
 
-def test_a_large_file_that_is_there_twice_travels_once(
-    outside: Outside, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running(outside)
-    monkeypatch.setattr(transfer, "SMALL", 100)
-    monkeypatch.setattr(transfer, "LARGE", 101)
-    same, other = "x" * 101, "y" * 101
-    big = {"static/a.jar": same, "static/b.jar": same, "static/c.jar": other, "static/d.jar": same}
-    write_files(outside.lab.folder, {**big, "static/small": "x", "static/small2": "x"})
-    for name in big:
-        os.utime(outside.lab.folder / name, (1, 1))
-    os.utime(outside.lab.folder / "static/d.jar", (2, 2))  # a JVM compares times
-    assert do_upload(outside).detail == "6 sent"
-    [copied] = [call.words for call in outside.faults.calls if call.name == "connector.copy"]
-    names = ("a.jar", "c.jar", "d.jar", "small", "small2")
-    assert copied == ("web", tuple(f"static/{name}" for name in names))
-    assert on_machine(outside)["static/b.jar"] == same.encode()
-
-
 def test_files_that_somebody_changes_while_they_arrive_are_named(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
