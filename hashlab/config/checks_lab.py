@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from hashlab.config.compose.service import image_name
 from hashlab.config.machines import forwarded_ports
 from hashlab.config.model import Port
 from hashlab.config.placement import candidates, labels_of
+from hashlab.config.published import EVERYWHERE, is_local
 from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
 
-_EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 _TAKEN = {
     (22, "tcp"): "SSH",
     (2377, "tcp"): "Docker Swarm",
@@ -143,9 +143,9 @@ def check_published_ports(
 
 def _check_host_address(port: Port, line: int, machine: str, toml: Draft, report: Report) -> None:
     own = toml.get("machines", {}).get(machine, Draft()).get("address")
-    if own is None or port.host_ip in (*_EVERYWHERE, str(own)):
+    if own is None or port.host_ip in (*EVERYWHERE, str(own)):
         return
-    if not ip_address(port.host_ip).is_loopback:
+    if not is_local(port):
         message = f"{port.host_ip} is not an address of machine '{machine}', which has {own}"
         report.add(line, message, "Write 127.0.0.1, or leave the address out.")
 
@@ -160,7 +160,7 @@ class _Published(NamedTuple):
 def _check_conflict(new: _Published, others: list[_Published], report: Report) -> None:
     for other in others:
         addresses = {new.port.host_ip, other.port.host_ip}
-        if len(addresses) == 1 or not addresses.isdisjoint(_EVERYWHERE):
+        if len(addresses) == 1 or not addresses.isdisjoint(EVERYWHERE):
             owner = "it" if other.service == new.service else f"service '{other.service}'"
             message = (
                 f"port {new.port.published} of '{new.machine}' is already published"
@@ -194,5 +194,5 @@ def check_forwarded_guests(
 
 
 def _reachable(port: Port, address: IPv4Address | None) -> bool:
-    everywhere = port.host_ip in _EVERYWHERE or port.host_ip == str(address)
-    return port.published is not None and port.protocol == "tcp" and everywhere
+    reachable = port.host_ip in (*EVERYWHERE, str(address)) or is_local(port)
+    return port.published is not None and port.protocol == "tcp" and reachable

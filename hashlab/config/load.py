@@ -43,6 +43,7 @@ from hashlab.config.model import Image, Lab, Service
 from hashlab.config.nodes import Node
 from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
+from hashlab.config.published import with_published
 from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
@@ -287,15 +288,16 @@ def _check_split(toml: Draft, files: _ComposeFile) -> None:
 
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     name = toml.get("lab").get("name")
-    machines = machines_of(toml)
+    places = place(files.active, labels_of(toml), split_volumes(toml))
+    toml = with_published(toml, files.active, places, files.report)
     generated = toml.get("secrets", Draft()).get("generate", ())
     return Lab(
         folder=folder,
         name=name,
         provider=provider,
         subnet=subnet_of(toml),
-        machines=machines,
-        services=_services(name, toml, files),
+        machines=machines_of(toml),
+        services=_services(name, toml, files, places),
         images=_images(name, files.services),
         box=box_of(toml),
         builders=builders_of(toml),
@@ -340,9 +342,9 @@ def _declared(files: _ComposeFile) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
-def _services(lab: str, toml: Draft, files: _ComposeFile) -> tuple[Service, ...]:
-    machines = labels_of(toml)
-    places = place(files.active, machines, split_volumes(toml))
+def _services(
+    lab: str, toml: Draft, files: _ComposeFile, places: Mapping[str, str]
+) -> tuple[Service, ...]:
     sources = {
         kind: {name: each.get("file") for name, each in files.draft.get(kind, {}).items()}
         for kind in ("secrets", "configs")
@@ -359,7 +361,7 @@ def _services(lab: str, toml: Draft, files: _ComposeFile) -> tuple[Service, ...]
         for name, draft in files.active.items()
     )
     everywhere = {
-        name: candidates(draft, machines)
+        name: candidates(draft, labels_of(toml))
         for name, draft in files.active.items()
         if is_global(draft)
     }

@@ -20,12 +20,15 @@ WatchAction = Literal["sync", "sync+restart", "rebuild"]
 
 @dataclass(frozen=True)
 class ForwardedPort:
-    """A port of a machine (``guest``) reachable on the laptop's 127.0.0.1 (``host``)."""
+    """A port of a machine (``guest``) reachable on the laptop's 127.0.0.1 (``host``). ``tunnel``:
+    by an SSH connection, also if the provider can publish ports of a machine that it makes.
+    """
 
     id: str
     guest: int
     host: int
     scheme: Literal["http", "https", "tcp"] = "http"
+    tunnel: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Machine:
     memory: int | None = None
     cpus: float | None = None
     forwarded_ports: tuple[ForwardedPort, ...] = ()
+
+    @property
+    def made_with(self) -> tuple[ForwardedPort, ...]:
+        """The forwarded ports that a provider may publish when it makes the machine."""
+        return tuple(port for port in self.forwarded_ports if not port.tunnel)
 
 
 @dataclass(frozen=True)

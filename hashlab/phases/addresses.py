@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from zlib import crc32
 
-from hashlab.config.model import Lab
+from hashlab.config.model import ForwardedPort, Lab
 from hashlab.errors import LaptopError
 from hashlab.phases.world import World
 from hashlab.protocols import SSH_PORT, ObservedMachine, PlannedMachine
@@ -14,6 +14,8 @@ from hashlab.protocols import SSH_PORT, ObservedMachine, PlannedMachine
 # Laptop ports for the machines' sshd: a hundred for each lab, below the ports that systems assign
 # themselves. A halted lab and a lab made meanwhile rarely want the same port.
 SSH_PORTS = range(22000, 32000, 100)
+# Ports below belong to root on most systems.
+FIRST_FREE = 1024
 CANDIDATES = [IPv4Network(f"192.168.{third}.0/24") for third in range(61, 128)]
 
 
@@ -21,7 +23,8 @@ def plan_machines(
     world: World, observed: Mapping[str, ObservedMachine]
 ) -> dict[str, PlannedMachine]:
     """Choose each machine's address and laptop ports, by machine: existing machines keep theirs,
-    the others get the configured ones where they are free.
+    the others get the configured ones where they are free. Ports of tunnels are left to phase
+    ``ports``.
     """
     subnet = _subnet(world)
     ports = plan_ports(world, observed, _ssh_ports(world.lab))
@@ -120,7 +123,7 @@ def _shifted(address: IPv4Address, old: IPv4Network, new: IPv4Network) -> IPv4Ad
 def plan_ports(
     world: World, observed: Mapping[str, ObservedMachine], ssh: Mapping[str, int]
 ) -> dict[str, dict[int, int]]:
-    """Choose the laptop port of every forwarded port: by machine, guest → laptop.
+    """Choose the laptop port of every port that a machine is made with: by machine, guest → laptop.
 
     ``ssh``: the wanted port for the sshd of each machine.
     """
@@ -129,12 +132,12 @@ def plan_ports(
     for machine in world.lab.machines:
         existing = observed.get(machine.name)
         ports[machine.name] = {}
-        for port in machine.forwarded_ports:
+        for port in machine.made_with:
             host = existing.forwarded.get(port.guest) if existing else None
             if host is None:
                 host = free(world, port.host, given)
                 if host != port.host:
-                    world.note(f"port {port.host} ({port.id}) is in use; using {host}")
+                    world.note(replaced(port, host))
             given.add(host)
             ports[machine.name][port.guest] = host
     for name, wanted in ssh.items():
@@ -144,6 +147,12 @@ def plan_ports(
         given.add(host)
         ports[name][SSH_PORT] = host
     return ports
+
+
+def replaced(port: ForwardedPort, host: int) -> str:
+    """Return the note that another port of the laptop takes the place of a forwarded port's."""
+    why = "is in use" if port.host >= FIRST_FREE else "is in use, or only root may open it"
+    return f"port {port.host} ({port.id}) {why}; using {host}"
 
 
 def free(world: World, wanted: int, given: set[int]) -> int:

@@ -97,7 +97,7 @@ class VagrantMachines(ABC):
                 "address": str(own.address),
                 "forwarded_ports": [
                     {"id": port.id, "guest": port.guest, "host": own.ports[port.guest]}
-                    for port in machine.forwarded_ports
+                    for port in machine.made_with
                 ],
                 "settings": self.settings(lab, own, manifest, public_key),
             }

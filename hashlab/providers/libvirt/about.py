@@ -69,7 +69,7 @@ def moved(about: Mapping[str, Any], planned: PlannedMachine) -> str:
 
 def _place(planned: PlannedMachine) -> dict[str, Any]:
     # SSH goes to the machine's own address, so a port planned for it is not forwarded.
-    guests = [port.guest for port in planned.machine.forwarded_ports]
+    guests = [port.guest for port in planned.machine.made_with]
     ports = {str(guest): planned.ports[guest] for guest in guests}
     return {"address": str(planned.address), "ports": ports}
 

@@ -217,7 +217,7 @@ class VirtualBoxSnapshots:
                 del wanted[forward.guest]
             else:
                 self._vbox.call("controlvm", name, "natpf1", "delete", forward.name)
-        ids = {port.guest: port.id for port in planned.machine.forwarded_ports}
+        ids = {port.guest: port.id for port in planned.machine.made_with}
         for guest, host in wanted.items():
             rule = f"{ids.get(guest, 'ssh')},tcp,127.0.0.1,{host},,{guest}"
             self._vbox.call("controlvm", name, "natpf1", rule)

@@ -823,12 +823,6 @@ TOGETHER = {
         "published now: 8080",
         toml=(("guest = 8080", "guest = 9000"),),
     ),
-    "a forwarded port on the machine's loopback": Bad(
-        "hashlab.toml:13",
-        "no service on machine 'web' publishes port 8080",
-        "published now: none",
-        compose=site_port('"127.0.0.1:8080:80"'),
-    ),
 }
 
 TOML_SYNTAX = {

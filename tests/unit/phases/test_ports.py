@@ -233,6 +233,58 @@ def test_another_port_in_hashlab_toml_needs_no_other_machine(forwarded: Outside)
     assert "127.0.0.1:9090:127.0.0.1:80" in words[2]
 
 
+def with_tunnels(outside: Outside, **ports: tuple[ForwardedPort, ...]) -> None:
+    """Give machines ports that the Compose file publishes, and no others."""
+    machines = [
+        replace(machine, forwarded_ports=ports.get(machine.name, ()))
+        for machine in outside.lab.machines
+    ]
+    outside.lab = replace(outside.lab, machines=tuple(machines))
+
+
+def test_a_published_port_needs_no_other_machine_whatever_the_provider(outside: Outside) -> None:
+    outside.runner.prepare("ssh", effect=lambda words: ssh(outside, words))
+    before = running(outside).machines["web"]
+    published = ForwardedPort("api", 9000, 9000, tunnel=True)
+    with_tunnels(outside, web=(ForwardedPort("site", 80, 8080), published))
+    assert forward(outside).detail == "1 opened"
+    assert connected(outside).urls()["api"] == "http://127.0.0.1:9000"
+    assert outside.machines["web"] is before
+    go(outside, workflows.DESTROY)
+    go(outside, workflows.DEV)
+    assert outside.machines["web"].forwarded == {80: 8080}, "a new machine is made without it"
+
+
+def test_a_port_that_moves_to_another_machine_keeps_its_number(outside: Outside) -> None:
+    published = ForwardedPort("api", 9000, 9000, tunnel=True)
+    with_tunnels(outside, broker=(published,))
+    outside.runner.prepare("ssh", effect=lambda words: ssh(outside, words))
+    running(outside)
+    with_tunnels(outside, web=(published,))
+    assert forward(outside).detail == "1 opened"
+    ends = [("exit" in ran.command, ran.command[-1]) for ran in calls(outside)]
+    assert ends == [(False, "broker"), (True, "broker"), (False, "web")]
+    assert connected(outside).urls() == {"api": "http://127.0.0.1:9000"}
+
+
+@pytest.mark.parametrize(("others", "taken"), [((), 8080), ((8080,), 40001)])
+def test_a_port_that_only_root_may_open_is_replaced_by_the_usual_one_if_that_is_free(
+    outside: Outside, others: tuple[int, ...], taken: int
+) -> None:
+    ports = [ForwardedPort(f"a{each}", each, each, tunnel=True) for each in (80, *others)]
+    with_tunnels(outside, web=tuple(ports))
+    outside.ports_in_use = {80}
+    outside.runner.prepare("ssh", effect=lambda words: ssh(outside, words))
+    running(outside)
+    world = connected(outside)
+    with track_of() as track:
+        forward_ports(world, track, "")
+    assert world.urls()["a80"] == f"http://127.0.0.1:{taken}"
+    assert world.facts.notes == [
+        f"port 80 (a80) is in use, or only root may open it; using {taken}"
+    ]
+
+
 def test_a_connection_of_an_earlier_version_is_left_alone(forwarded: Outside) -> None:
     forwarded.world().tunnel_file("web").unlink()
     forwarded.ports_in_use = {8080}
