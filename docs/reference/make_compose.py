@@ -16,6 +16,7 @@ from hashlab.config.compose import (
     mounts,
     ports,
     running,
+    secret_files,
     service,
     volumes,
 )
@@ -48,7 +49,7 @@ TABLES: dict[str, Table] = {
     "services.NAME": service.SERVICE_KEYS,
     "services.NAME.blkio_config": host_settings.BLOCK_IO_KEYS,
     "services.NAME.build": image.BUILD_KEYS,
-    "services.NAME.configs and secrets": mounts.FILE_KEYS,
+    "services.NAME.configs and secrets": secret_files.FILE_KEYS,
     "services.NAME.depends_on.SERVICE": running.DEPENDENCY_KEYS,
     "services.NAME.deploy": running.DEPLOY_KEYS,
     "services.NAME.deploy.placement": running.PLACEMENT_KEYS,
@@ -70,8 +71,8 @@ TABLES: dict[str, Table] = {
     "services.NAME.volumes.volume": mounts.VOLUME_KEYS,
     "volumes.NAME": volumes.VOLUME_KEYS,
     "volumes.NAME.external": volumes.EXTERNAL_KEYS,
-    "secrets.NAME": file.SECRET_KEYS,
-    "configs.NAME": file.CONFIG_KEYS,
+    "secrets.NAME": secret_files.SECRET_KEYS,
+    "configs.NAME": secret_files.CONFIG_KEYS,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import OLD_KEYS, either_form, replicas, under_deploy, watches
 from hashlab.config.model import BindMount, VolumeMount, Watch
 from hashlab.config.readers import Draft
@@ -78,6 +79,16 @@ def _check_declared(service: Draft, compose: Draft, report: Report) -> None:
             otherwise = f"Add it under {kind}: at the top level."
             hint = suggestion(name, list(declared), otherwise=otherwise)
             report.add(line, f"unknown {kind[:-1]} '{name}'", hint)
+        elif name in declared:
+            _check_variable(kind, name, declared[name], report)
+
+
+def _check_variable(kind: str, name: str, declared: Draft, report: Report) -> None:
+    """Report a secret or config in use whose variable is not set."""
+    named = declared.has("environment") and not declared.flawed("environment")
+    if named and source_of(declared) is None:
+        message = f"the variable of {kind[:-1]} '{name}' is not set"
+        report.add(declared.line_of("environment"), message, "Set it, or write it into .env.")
 
 
 def _names_used(service: Draft) -> Iterator[tuple[str, str, int]]:

@@ -34,6 +34,7 @@ from hashlab.config.compose.choice import (
 )
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
+from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
@@ -346,7 +347,11 @@ def _services(
     lab: str, toml: Draft, files: _ComposeFile, places: Mapping[str, str]
 ) -> tuple[Service, ...]:
     sources = {
-        kind: {name: each.get("file") for name, each in files.draft.get(kind, {}).items()}
+        kind: {
+            name: source
+            for name, each in files.draft.get(kind, {}).items()
+            if (source := source_of(each)) is not None
+        }
         for kind in ("secrets", "configs")
     }
     services = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -228,16 +228,33 @@ class TmpfsMount:
 
 
 @dataclass(frozen=True)
+class Content:
+    """The content of a secret or config that has no file: the value of a variable of the laptop, or
+    text of the Compose file.
+    """
+
+    text: str = field(repr=False)
+    environment: str = ""
+
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file. A variable may have bytes that are not UTF-8."""
+        return self.text.encode(errors="surrogateescape")
+
+
+@dataclass(frozen=True)
 class FileMount:
     """A Compose secret or config: one file, mounted read-only. The content of a ``secret`` is never
     shown.
     """
 
     name: str
-    source: Path
+    source: Path | Content
     target: str
     mode: int = 0o444
     secret: bool = False
+    uid: int = 0
+    gid: int = 0
 
 
 @dataclass(frozen=True)

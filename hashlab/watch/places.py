@@ -120,7 +120,8 @@ def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     sources = dict.fromkeys(
         bind.source for service in lab.services for bind in service.binds if bind.upload
     )
-    mounts = [mount.source for service in lab.services for mount in service.files]
+    named = [mount.source for service in lab.services for mount in service.files]
+    mounts = [source for source in named if isinstance(source, Path)]
     files = [*lab.sources, *also, *(build.dockerfile for build in builds), *mounts]
     contexts = [(build.context, _left_out_of_context(lab, build)) for build in builds]
     binds = [(source, _left_out_of_bind(lab, source)) for source in sources]

@@ -90,12 +90,6 @@ CASES: dict[str, dict[str, str]] = {
     "ports-one-of-a-range": {
         "refused": "a range of machine ports for one port is not supported",
     },
-    "secrets-of-the-environment": {
-        "refused": "a secret and a config are files",
-    },
-    "secrets-with-an-owner": {
-        "refused": "files of secrets belong to root",
-    },
     "volumes-from": {
         "refused": "volumes_from is not supported",
     },

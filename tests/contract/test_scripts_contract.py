@@ -298,6 +298,15 @@ def test_secrets_are_files_by_kind_name_and_mode(shell: Shell) -> None:
     assert contents(shell)["secrets/config/password/400"] == sha(b"config")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_a_secret_belongs_to_the_owner_in_its_name(tmp_path: Path) -> None:
+    new = {f"{SECRET}/400": b"s3cret", f"{SECRET}/440.1000.50": b"s3cret"}
+    put(LocalShell(tmp_path), new, mode=0o440)
+    status = {name: (tmp_path / "small" / name).stat() for name in new}
+    owners = {name: (found.st_uid, found.st_gid) for name, found in status.items()}
+    assert owners == {f"{SECRET}/400": (0, 0), f"{SECRET}/440.1000.50": (1000, 50)}
+
+
 def test_a_secret_is_read_back_under_any_mode_and_from_a_lab_of_an_earlier_hashlab(
     shell: Shell,
 ) -> None:

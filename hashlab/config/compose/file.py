@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlab.config.compose import keys
-from hashlab.config.compose.mounts import secret_file, source_file
+from hashlab.config.compose.secret_files import config, secret
 from hashlab.config.compose.service import read_service, resolved
 from hashlab.config.compose.volumes import volume
 from hashlab.config.nodes import Node
@@ -28,22 +28,6 @@ def _name(what: str) -> Reader[str]:
     )
 
 
-SECRET_KEYS = Table(
-    noun="a secret",
-    readers={"file": secret_file},
-    others=keys.SECRET,
-    required=("file",),
-    expected="a mapping with file",
-)
-CONFIG_KEYS = Table(
-    noun="a config",
-    readers={"file": source_file},
-    others=keys.CONFIG,
-    required=("file",),
-    expected="a mapping with file",
-)
-
-
 def _services(node: Node, context: Context) -> dict[str, Draft]:
     if not entries_of(node, "a mapping of services"):
         raise Wrong(node.line, "no service is defined", "Write services: {web: {image: …}}.")
@@ -64,8 +48,8 @@ TOP_KEYS = Table(
         "include": resolved,
         "services": _services,
         "volumes": _volumes,
-        "secrets": mapping_of(_name("a secret"), table(SECRET_KEYS), "a mapping of secrets"),
-        "configs": mapping_of(_name("a config"), table(CONFIG_KEYS), "a mapping of configs"),
+        "secrets": mapping_of(_name("a secret"), secret, "a mapping of secrets"),
+        "configs": mapping_of(_name("a config"), config, "a mapping of configs"),
         "name": _unused,
         "version": _unused,
     },

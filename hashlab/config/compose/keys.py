@@ -118,12 +118,7 @@ MOUNT: Keys = {
     "image": Refused("Use a volume or a folder."),
 }
 MOUNT_BIND: Keys = {"selinux": Noted("the machines do not use SELinux")}
-_OWNER = Refused("The file belongs to root; set its readers by 'mode'.")
-FILE_REFERENCE: Keys = {"gid": _OWNER, "uid": _OWNER}
 SECRET: Keys = {
-    "environment": Refused(
-        "Use file: ./.hashlab/secrets/NAME, and [secrets] generate in hashlab.toml."
-    ),
     "driver": _SWARM_DRIVER,
     "driver_opts": _SWARM_DRIVER,
     "external": _EXTERNAL,
@@ -132,8 +127,6 @@ SECRET: Keys = {
     "template_driver": _SWARM_DRIVER,
 }
 CONFIG: Keys = {
-    "content": Refused("Write it into a file, and name that with 'file'."),
-    "environment": Refused("Write it into a file, and name that with 'file'."),
     "external": _EXTERNAL,
     "labels": _METADATA,
     "name": _METADATA,

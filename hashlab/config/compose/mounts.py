@@ -1,11 +1,11 @@
-"""Read the mounts of a container: volumes, bind mounts, tmpfs, secrets, configs."""
+"""Read the mounts of a container: volumes, bind mounts, tmpfs."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
@@ -24,7 +24,7 @@ from hashlab.config.readers import (
     text,
 )
 from hashlab.config.report import Wrong
-from hashlab.config.sources import exists, is_file, is_folder, is_readable, refuse_state
+from hashlab.config.sources import exists, is_folder, is_readable, refuse_state
 from hashlab.config.units import compose_bytes
 
 Mount = BindMount | MachineMount | VolumeMount | TmpfsMount
@@ -43,14 +43,6 @@ _TMPFS_OPTION = re.compile(
     r"|(uid|gid|nr_inodes|nr_blocks)=\d{1,10}[kmg]?|size=\d{1,3}%|mpol=\S+|mode=[0-7]{1,4}"
 )
 _EXPECTED = "a mount such as ./site:/srv/site"
-
-
-class FileReference(NamedTuple):
-    """A secret or config as a service refers to it. ``target`` is an absolute path."""
-
-    name: str
-    target: str
-    mode: int
 
 
 BIND_KEYS = Table(
@@ -108,11 +100,11 @@ def _mounts_of_item(node: Node, context: Context) -> tuple[At[Mount], ...]:
 def _short(node: Node, context: Context) -> Mount:
     source, *rest = text(node, context).split(":")
     if not rest:
-        return VolumeMount("", _target(source, node, context))
+        return VolumeMount("", target_of(source, node, context))
     if len(rest) > 2 or (len(source) == 1 and rest[0].startswith("\\")):
         raise Wrong(node.line, f"'{node.value}' is not a valid mount", "Write ./site:/srv/site:ro.")
     modes = _modes(rest[1], node.line, context) if len(rest) > 1 else frozenset()
-    target, read_only = _target(rest[0], node, context), "ro" in modes
+    target, read_only = target_of(rest[0], node, context), "ro" in modes
     if VOLUME_NAME.fullmatch(source):
         return VolumeMount(source, target, read_only, nocopy="nocopy" in modes)
     options: dict[str, Any] = {"read_only": read_only}
@@ -121,7 +113,8 @@ def _short(node: Node, context: Context) -> Mount:
     return _bind(source, target, node.line, context, **options)
 
 
-def _target(written: str, node: Node, context: Context) -> str:
+def target_of(written: str, node: Node, context: Context) -> str:
+    """Read the path of a mount that is a part of ``node``."""
     return _mount_target(Node(written, node.line, raw=written), context)
 
 
@@ -253,68 +246,5 @@ def _tmpfs(node: Node, context: Context) -> At[TmpfsMount]:
         else:
             hint = "Write /run:size=64m,mode=1770,noexec (mode is octal)."
             raise Wrong(node.line, f"the tmpfs option '{option}' is not supported", hint)
-    mount = TmpfsMount(_target(path, node, context), options=tuple(others), **numbers)
+    mount = TmpfsMount(target_of(path, node, context), options=tuple(others), **numbers)
     return At(mount, node.line)
-
-
-FILE_KEYS = Table(
-    noun="a secret or config of a service",
-    readers={"source": text, "target": text, "mode": file_mode},
-    others=keys.FILE_REFERENCE,
-    required=("source",),
-    expected="a name, or a mapping with source, target and mode",
-)
-
-
-def secrets(node: Node, context: Context) -> tuple[At[FileReference], ...]:
-    """Read the secrets of a service. Each is mounted at /run/secrets/NAME."""
-    return _references(node, context, "/run/secrets/")
-
-
-def configs(node: Node, context: Context) -> tuple[At[FileReference], ...]:
-    """Read the configs of a service. Each is mounted at /NAME."""
-    return _references(node, context, "/")
-
-
-def _references(node: Node, context: Context, folder: str) -> tuple[At[FileReference], ...]:
-    def read(item: Node, context: Context) -> At[FileReference]:
-        if isinstance(item.value, str):
-            name = text(item, context)
-            return At(FileReference(name, folder + name, 0o444), item.line)
-        draft = table(FILE_KEYS)(item, context)
-        source = draft.get("source", "")
-        target = draft.get("target", source)
-        if not target.startswith("/"):
-            target = folder + target
-        target = _target(target, Node(target, draft.line_of("target")), context)
-        return At(FileReference(source, target, draft.get("mode", 0o444)), item.line)
-
-    return list_of(read, "a list of names")(node, context)
-
-
-def secret_file(node: Node, context: Context) -> Path:
-    """Read the file of a secret; return its absolute path.
-
-    An empty file is refused, except one that hashlab generates: the service would run without a
-    secret.
-    """
-    path = source_file(node, context)
-    if is_file(path) and path.stat().st_size == 0 and not context.will_exist(path):
-        raise Wrong(node.line, f"'{node.value}' is empty, so it is not a secret", "Write it.")
-    return path
-
-
-def source_file(node: Node, context: Context) -> Path:
-    """Read the file of a secret or config; return its absolute path."""
-    written = text(node, context)
-    path = absolute(context.folder, written)
-    if is_folder(path):
-        raise Wrong(node.line, f"'{written}' is a folder, not a file", "Name one file.")
-    if exists(path) and not is_file(path):
-        raise Wrong(node.line, f"'{written}' is not a regular file", "Name one file.")
-    if not exists(path) and not context.will_exist(path):
-        hint = f'Create it, or add "{path.name}" to [secrets] generate of hashlab.toml.'
-        if path.parent.name != "secrets" or path.parent.parent.name != ".hashlab":
-            hint = 'Create it, or use ./.hashlab/secrets/NAME with [secrets] generate = ["NAME"].'
-        raise Wrong(node.line, f"'{written}' does not exist", hint)
-    return path

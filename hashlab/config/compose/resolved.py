@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 from hashlab.config.model import (
     BindMount,
     BlockIo,
     Build,
+    Content,
     FileMount,
     Healthcheck,
     Lab,
@@ -105,9 +107,15 @@ def _volume(volume: Volume) -> Shape:
 def _files(lab: Lab, *, secret: bool) -> Shape:
     mounts = {f.name: f for service in lab.services for f in service.files if f.secret is secret}
     return {
-        name: {"name": f"{lab.name}_{name}", "file": str(mounts[name].source)}
+        name: {"name": f"{lab.name}_{name}", **_source(mounts[name].source)}
         for name in sorted(mounts)
     }
+
+
+def _source(source: Path | Content) -> Shape:
+    if isinstance(source, Path):
+        return {"file": str(source)}
+    return {"environment": source.environment} if source.environment else {"content": source.text}
 
 
 def _service(service: Service, lab: Lab) -> Shape:
@@ -199,7 +207,8 @@ def _references(service: Service) -> Shape:
 
 
 def _reference(file: FileMount) -> Shape:
-    shape = {"source": file.name, "target": file.target}
+    owner = {key: str(number) for key in ("uid", "gid") if (number := getattr(file, key))}
+    shape = {"source": file.name, "target": file.target, **owner}
     return shape if file.mode == FileMount.mode else {**shape, "mode": f"0{file.mode:o}"}
 
 

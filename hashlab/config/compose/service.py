@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import engine_rules, keys, mounts, running
+from hashlab.config.compose import engine_rules, keys, mounts, running, secret_files
 from hashlab.config.compose import host_settings as host
 from hashlab.config.compose.environment import env_file, environment, merged, read_env_files
 from hashlab.config.compose.host_settings import unless_blank
@@ -16,6 +16,7 @@ from hashlab.config.compose.ports import expose, ports
 from hashlab.config.compose.scalars import boolean, command, cpus, duration, integer, size, texts
 from hashlab.config.model import (
     BindMount,
+    Content,
     FileMount,
     Limits,
     MachineMount,
@@ -88,8 +89,8 @@ SERVICE_KEYS = Table(
         "expose": expose,
         "volumes": mounts.volumes,
         "tmpfs": mounts.tmpfs,
-        "secrets": mounts.secrets,
-        "configs": mounts.configs,
+        "secrets": secret_files.secrets,
+        "configs": secret_files.configs,
         "healthcheck": running.healthcheck,
         "depends_on": running.depends_on,
         "deploy": table(running.DEPLOY_KEYS),
@@ -237,10 +238,10 @@ def service_of(
     lab: str,
     machine: str,
     active: frozenset[str],
-    files: Mapping[str, Mapping[str, Path]],
+    files: Mapping[str, Mapping[str, Path | Content]],
 ) -> Service:
-    """Return the service of a draft without problems. ``files``: paths of secrets and configs by
-    name.
+    """Return the service of a draft without problems. ``files``: what secrets and configs consist
+    of, by name.
     """
     return Service(
         name=name,
@@ -318,7 +319,9 @@ def _mounts(draft: Draft) -> dict[str, Any]:
     }
 
 
-def _files(draft: Draft, files: Mapping[str, Mapping[str, Path]]) -> tuple[FileMount, ...]:
+def _files(
+    draft: Draft, files: Mapping[str, Mapping[str, Path | Content]]
+) -> tuple[FileMount, ...]:
     return tuple(
         FileMount(
             name=reference.name,
@@ -326,6 +329,8 @@ def _files(draft: Draft, files: Mapping[str, Mapping[str, Path]]) -> tuple[FileM
             target=reference.target,
             mode=reference.mode,
             secret=kind == "secrets",
+            uid=reference.uid,
+            gid=reference.gid,
         )
         for kind in ("secrets", "configs")
         for reference, _ in draft.get(kind, ())

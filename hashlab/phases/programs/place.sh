@@ -31,6 +31,13 @@ fi
 [ -f scratch/end ] || { echo "the archive is not whole" >&2; exit 1; }
 if [ -d scratch/new/secrets ]; then
     chown -h -R 0:0 scratch/new/secrets 2> /dev/null || [ "$(id -u)" -ne 0 ] || exit 1
+    # MODE.USER.GROUP names a secret with an owner of its own.
+    # shellcheck disable=SC2016 # the inner shell expands these
+    find scratch/new/secrets -type f -name "*.*.*" -exec sh -c '
+        for file; do
+            owner=${file##*/} && owner=${owner#*.}
+            chown -h -- "${owner%.*}:${owner#*.}" "$file" || [ "$(id -u)" -ne 0 ] || exit 1
+        done' sh {} + || exit 1
 fi
 for action in remove empty place mode; do
     [ ! -f "scratch/$action" ] || xargs -0 -r sh -c "$walk" sh "$action" < "scratch/$action" || exit 1

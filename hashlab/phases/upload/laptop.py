@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import stat
@@ -9,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from hashlab.config.model import BindMount, FileMount, Lab, Service
+from hashlab.config.model import BindMount, Content, FileMount, Lab, Service
 from hashlab.errors import LabError
 from hashlab.hashing import Digests, settled
 
@@ -40,10 +41,12 @@ def bind_name(lab: Lab, source: Path) -> str:
 
 def file_name(mount: FileMount) -> str:
     """Return the path of a secret or config below the lab's folder on a machine. A secret and a
-    config of the same name are two files, and so are two modes of one secret.
+    config of the same name are two files, and so are two modes or owners of one secret. PLACE takes
+    the owner from the name.
     """
     kind = "secret" if mount.secret else "config"
-    return f"secrets/{kind}/{mount.name}/{mount.mode:o}"
+    owner = f".{mount.uid}.{mount.gid}" if mount.uid or mount.gid else ""
+    return f"secrets/{kind}/{mount.name}/{mount.mode:o}{owner}"
 
 
 def remote_path(lab: Lab, source: Path) -> str:
@@ -115,8 +118,10 @@ class LaptopFiles:
 
     def file(self, mount: FileMount) -> str:
         """Return the content hash of a secret or config; "" before it is made."""
+        source = mount.source
+        if isinstance(source, Content):
+            return hashlib.sha256(source.data).hexdigest()
         with self._lock:
-            source = mount.source
             if not self._files.get(source):
                 self._files[source] = settled(lambda: self._content(source))
             return self._files[source]

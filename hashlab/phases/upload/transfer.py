@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashlab.config.model import Content
 from hashlab.documents.run import Cause
 from hashlab.errors import FilesChanged, LabError
 from hashlab.hashing import open_regular
@@ -209,16 +210,17 @@ def _apply(
     sends only what differs inside a file.
     """
     sources = _sources(world, machine, todo.send)
+    paths = {name: source for name, source in sources.items() if isinstance(source, Path)}
     files = [name for name in todo.send if mode_of(wanted[name]) and not is_folder(wanted[name])]
     large = [name for name in files if name.startswith("files/")]
-    sizes = {name: _size(sources[name]) for name in large}
+    sizes = {name: _size(paths[name]) for name in large}
     if len(large) > FEW or sum(sizes.values()) > SMALL:
         _place(world, machine, "empty")
         try:
             track.sent(_rsync(world, machine, large, track))
         finally:
             for name in large:
-                _check_unchanged(world, sources[name], wanted[name])
+                _check_unchanged(world, paths[name], wanted[name])
     else:
         large = []
     archive = packed(todo, wanted, sources, left_out=large)
@@ -226,15 +228,22 @@ def _apply(
     track.sent(len(archive))
 
 
-def _sources(world: World, machine: str, names: Iterable[str]) -> dict[str, Path]:
-    """Return the laptop's files behind paths on a machine. A Compose file may name a link."""
+def _sources(world: World, machine: str, names: Iterable[str]) -> dict[str, Path | Content]:
+    """Return what is behind paths on a machine: mostly files of the laptop."""
     services, root = world.services_on(machine), upload_root(world.lab)
-    named = {file_name(mount): mount.source for s in services for mount in s.files}
+    named: dict[str, Path | Content] = {
+        file_name(mount): mount.source for s in services for mount in s.files
+    }
     named |= {bind_name(world.lab, bind.source): bind.source for s in services for bind in s.binds}
     return {
-        name: named[name].resolve() if name in named else root / name.removeprefix("files/")
+        name: _resolved(named[name]) if name in named else root / name.removeprefix("files/")
         for name in names
     }
+
+
+def _resolved(source: Path | Content) -> Path | Content:
+    """Follow a link that the Compose file names."""
+    return source.resolve() if isinstance(source, Path) else source
 
 
 def _size(path: Path) -> int:
@@ -285,7 +294,7 @@ def _rsync(world: World, machine: str, names: Sequence[str], track: Track) -> in
 def packed(
     todo: Difference,
     wanted: Mapping[str, str],
-    sources: Mapping[str, Path],
+    sources: Mapping[str, Path | Content],
     *,
     left_out: Iterable[str] = (),
 ) -> bytes:
@@ -322,7 +331,7 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path) -> None:
+def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path | Content) -> None:
     if content.startswith(LINK):
         entry = tarfile.TarInfo(f"new/{name}")
         entry.type, entry.linkname = tarfile.SYMTYPE, content.removeprefix(LINK)
@@ -331,6 +340,9 @@ def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path) 
     mode = int(mode_of(content) or "0", 8)
     if is_folder(content):
         add(archive, f"new/{name}", None, mode=mode)
+        return
+    if isinstance(source, Content):
+        add(archive, f"new/{name}", source.data, mode=mode)
         return
     try:
         with open_regular(source, follow=False) as stream:

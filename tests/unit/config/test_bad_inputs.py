@@ -263,10 +263,22 @@ COMPOSE_KEYS = {
         "(./src:/path)",
         compose=(("  data:\n", "  data: {driver_opts: {type: none, o: bind, device: ./src}}\n"),),
     ),
-    "a secret from the environment": Bad(
+    "a secret with neither file nor variable": Bad(
+        "compose.yaml:34",
+        "a secret needs one of: file, environment",
+        "file: ./PATH",
+        compose=(("  key:\n    file: ./.hashlab/secrets/key", "  key: {}"),),
+    ),
+    "a secret of a variable that is not set": Bad(
         "compose.yaml:35",
-        f"'environment' {UNSUPPORTED}",
-        "[secrets] generate",
+        "the variable of secret 'key' is not set",
+        ".env",
+        compose=(("file: ./.hashlab/secrets/key", "environment: UNSET"),),
+    ),
+    "a secret with a file and a variable": Bad(
+        "compose.yaml:35",
+        "'file' and 'environment' of a secret exclude each other",
+        "Keep one",
         compose=(("file: ./.hashlab/secrets/key", "{file: ./build.sh, environment: KEY}"),),
     ),
 }
@@ -440,11 +452,11 @@ COMPOSE_VALUES = {
         "0440",
         compose=(("[key]", "[{source: key, mode: 440}]"),),
     ),
-    "an owner of a secret": Bad(
+    "an owner of a secret that is a name": Bad(
         "compose.yaml:17",
-        f"'uid' {UNSUPPORTED}",
-        "mode",
-        compose=(("[key]", "[{source: key, uid: '1'}]"),),
+        "expected a whole number",
+        "",
+        compose=(("[key]", "[{source: key, uid: postgres}]"),),
     ),
     "a profile that is a string": Bad(
         "compose.yaml:4",

@@ -12,6 +12,7 @@ from hashlab.config.compose import (
     mounts,
     ports,
     running,
+    secret_files,
     service,
     volumes,
 )
@@ -29,7 +30,7 @@ PAIRS = {
     "ServiceVolumesBind": mounts.BIND_KEYS,
     "ServiceVolumesVolume": mounts.VOLUME_KEYS,
     "ServiceVolumesTmpfs": mounts.TMPFS_KEYS,
-    "ServiceConfigOrSecretServiceConfigOrSecret": mounts.FILE_KEYS,
+    "ServiceConfigOrSecretServiceConfigOrSecret": secret_files.FILE_KEYS,
     "Healthcheck": running.HEALTHCHECK_KEYS,
     "ServiceDependsOn": running.DEPENDENCY_KEYS,
     "Deployment": running.DEPLOY_KEYS,
@@ -43,8 +44,8 @@ PAIRS = {
     "DevelopmentWatchItem": running.WATCH_KEYS,
     "UlimitsUlimits": running.ULIMIT_KEYS,
     "Volume": volumes.VOLUME_KEYS,
-    "Secret": file.SECRET_KEYS,
-    "Config": file.CONFIG_KEYS,
+    "Secret": secret_files.SECRET_KEYS,
+    "Config": secret_files.CONFIG_KEYS,
 }
 # Keys that are newer than the package.
 NEWER = {

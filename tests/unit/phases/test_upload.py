@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import ODD_NAMES, Outside, change_service, connected, go, running, track_of, write_files
+from fakes import (
+    ODD_NAMES,
+    Outside,
+    change_service,
+    connected,
+    go,
+    run,
+    running,
+    track_of,
+    write_files,
+)
 from fakes.machine import Disk
 from fakes.outside import Silent
 
-from hashlab.config.model import BindMount, FileMount, Lab, Service
+from hashlab.config.model import BindMount, Content, FileMount, Lab, Service
 from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
@@ -725,3 +735,26 @@ def test_files_outside_of_the_lab_are_no_cause_for_they_have_no_name_in_it(
     running(outside)
     write_files(tmp_path, {"shared/lib.txt": "other", "lab/static/index.html": "edited"})
     assert causes_of(outside) == [Cause("files of web", ("static/index.html",))]
+
+
+def test_a_secret_of_a_variable_and_a_config_of_the_file_are_sent_without_a_file(
+    outside: Outside,
+) -> None:
+    files = (
+        FileMount("token", Content("t", environment="TOKEN"), "/token", 0o400, secret=True),
+        FileMount("motd", Content("hello\n"), "/etc/motd", uid=1000, gid=50),
+    )
+    outside.lab = change_service(outside.lab, "site", files=files)
+    running(outside)
+    sent = travelled(outside.machines["web"].archives[-1])
+    names = {"secrets/secret/token/400": b"t", "secrets/config/motd/444.1000.50": b"hello\n"}
+    assert {name: sent[name] for name in names} == names
+    assert run(outside, workflows.REFRESH).error is None
+    changed = (replace(files[0], source=Content("u", environment="TOKEN")), files[1])
+    outside.lab = change_service(outside.lab, "site", files=changed)
+    assert run(outside, workflows.REFRESH).error is None
+    assert travelled(outside.machines["web"].archives[-1]) == {"secrets/secret/token/400": b"u"}
+
+
+def test_the_text_of_a_secret_is_not_in_its_representation() -> None:
+    assert "s3cret" not in repr(FileMount("a", Content("s3cret"), "/a", secret=True))
