@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hashlab.run.wiring import Warm
 
 GROUPS = {
-    "Set up a lab": ("init-box", "dev", "destroy", "doctor"),
+    "Set up a lab": ("init", "init-box", "dev", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
     "Look at it": ("status", "config", "report", "ssh"),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),

@@ -72,7 +72,7 @@ def find_lab_folder(start: Path) -> Path:
         return Path(folder)
     raise UsageError(
         f"cannot find {FILE} or {COMPOSE_FILES[0]} in {beginning} or any folder above it",
-        next_step="cd to the folder of your Compose file",
+        next_step="cd to the folder of your Compose file, or: hashlab init --example hello",
     )
 
 

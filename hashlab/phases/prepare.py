@@ -71,7 +71,9 @@ def _note_choice(world: World) -> None:
     services = world.lab.services
     chosen = {m: [s.name for s in services if s.machine == m] for m in world.machine_names()}
     listed = ", ".join(f"{name} ({', '.join(there)})" for name, there in chosen.items())
-    world.note(f"hashlab chose the machines of lab {world.lab.name}: {listed}")
+    world.note(
+        f"hashlab chose the machines of lab {world.lab.name}: {listed}. To choose: hashlab init"
+    )
 
 
 def _note_stale(world: World, observed: Mapping[str, ObservedMachine]) -> None:

@@ -39,7 +39,7 @@ def test_help_is_the_same_however_it_is_asked_for(capsys: Told) -> None:
     assert "hashlab dev --replace" in pages[0]
     for words in ([], ["help"], ["--help"]):
         assert typed(*words) == ExitCode.OK
-        assert "Set up a lab\n  init-box" in capsys.readouterr().out
+        assert "Set up a lab\n  init " in capsys.readouterr().out
 
 
 def test_the_help_of_an_unknown_command_is_wrong_usage(capsys: Told) -> None:

@@ -287,7 +287,8 @@ def test_machines_that_hashlab_chose_are_noted_when_they_are_made(outside: Outsi
     outside.lab = replace(outside.lab, own_machines=False)
     go(outside, workflows.INIT_BOX)
     chosen = (
-        "hashlab chose the machines of lab small: broker (queue, migrate), web (site), spare ()"
+        "hashlab chose the machines of lab small: broker (queue, migrate), web (site), spare (). "
+        "To choose: hashlab init"
     )
     for notes in ((chosen,), ()):
         world = outside.world()
