@@ -130,12 +130,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Build:
-    """The build of an image. Paths are absolute."""
+    """The build of an image. Paths are absolute. ``dockerfile`` is None if the Compose file has its
+    text, ``dockerfile_inline``. ``shm_size`` is in bytes.
+    """
 
     context: Path
-    dockerfile: Path
+    dockerfile: Path | None
     args: tuple[tuple[str, str], ...] = ()
     target: str = ""
+    dockerfile_inline: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    network: str = ""
+    shm_size: int = 0
+    extra_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -52,18 +52,22 @@ def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
 def _pack(archive: tarfile.TarFile, context: BuildContext) -> str:
     """Add all entries; return the Dockerfile's name.
 
-    A Dockerfile outside the entries gets a name that the archive's .dockerignore excludes, so that
-    no COPY sees it.
+    A Dockerfile that is not among the entries gets a name that the archive's .dockerignore
+    excludes, so that no COPY sees it.
     """
     listed = {entry.name: entry for entry in context.entries}
-    name = os.path.relpath(context.dockerfile, context.root)
+    name = os.path.relpath(context.dockerfile, context.root) if context.dockerfile else ""
     extra = name not in listed or listed[name].kind != "file"
     for entry in context.entries:
         if not (extra and entry.name == IGNORE_FILE):
             _add(archive, context.root / entry.name, entry)
     if not extra:
         return name
-    _add(archive, context.dockerfile, Entry(EXTRA, "file", 0o644, context.recipe))
+    if context.dockerfile:
+        _add(archive, context.dockerfile, Entry(EXTRA, "file", 0o644, context.recipe))
+    else:
+        text = context.inline.encode()
+        _add_file(archive, _info(EXTRA, 0o644, len(text)), io.BytesIO(text))
     rules = f"\n{EXTRA}\n".encode()
     if IGNORE_FILE in listed:
         rules = _content(context.root / IGNORE_FILE, listed[IGNORE_FILE]) + rules

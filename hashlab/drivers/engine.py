@@ -31,7 +31,7 @@ from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import EngineHangs, LabError, LaptopError
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
+from hashlab.protocols import STOP_SECONDS, BuildSettings, Completed, ContainerState, SwarmState
 
 CALL_SECONDS = 60
 # Seconds for the first request to a machine's engine, which a healthy one answers within
@@ -217,8 +217,7 @@ class DockerEngine:
         name: str,
         *,
         context: BuildContext,
-        args: Mapping[str, str],
-        target: str,
+        settings: BuildSettings,
         labels: Mapping[str, str],
         owner: str,
         track: Track,
@@ -233,8 +232,11 @@ class DockerEngine:
                 custom_context=True,
                 dockerfile=dockerfile,
                 tag=name,
-                buildargs=dict(args),
-                target=target,
+                buildargs=dict(settings.args),
+                target=settings.target,
+                network_mode=settings.network or None,
+                shmsize=settings.shm_size or None,
+                extra_hosts=list(settings.extra_hosts) or None,
                 labels=dict(labels),
                 rm=True,
                 forcerm=True,

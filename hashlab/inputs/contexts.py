@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -39,15 +40,16 @@ class Entry:
 class BuildContext:
     """The input of an image build.
 
-    ``recipe`` is the SHA-256 of ``dockerfile``, which may be outside the context. ``kept``: names
-    of declared secrets and configs that are left out.
+    ``recipe`` is the SHA-256 of ``dockerfile``, which may be outside the context, or of ``inline``,
+    its text, if it has no file. ``kept``: names of declared secrets and configs that are left out.
     """
 
     root: Path
-    dockerfile: Path
+    dockerfile: Path | None
     recipe: str
     entries: tuple[Entry, ...]
     kept: tuple[str, ...] = ()
+    inline: str = ""
 
     @property
     def document(self) -> dict[str, object]:
@@ -57,7 +59,12 @@ class BuildContext:
 
 
 def read_context(
-    root: Path, dockerfile: Path, *, boundary: Boundary, digests: Digests
+    root: Path,
+    dockerfile: Path | None,
+    *,
+    boundary: Boundary,
+    digests: Digests,
+    inline: str = "",
 ) -> BuildContext:
     """List a build context as Docker reads it: .dockerignore applies, links stay links.
 
@@ -71,18 +78,19 @@ def read_context(
         walk = _Walk(root, patterns, boundary.below(root), digests)
         entries = tuple(walk.below("", ()))
         kept = boundary.kept_below(root)
-        return BuildContext(root, dockerfile, digests.file(dockerfile), entries, kept)
+        recipe = digests.file(dockerfile) if dockerfile else sha256(inline.encode()).hexdigest()
+        return BuildContext(root, dockerfile, recipe, entries, kept, inline)
 
     return settled(read)
 
 
-def read_patterns(root: Path, dockerfile: Path) -> Patterns:
+def read_patterns(root: Path, dockerfile: Path | None) -> Patterns:
     """Return the patterns of a context's ignore file: DOCKERFILE.dockerignore, else .dockerignore.
 
     Raises ConfigError, OSError.
     """
-    own = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}")
-    path = own if own.is_file() else root / IGNORE_FILE
+    own = dockerfile and dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}")
+    path = own if own and own.is_file() else root / IGNORE_FILE
     if not path.is_file():
         return Patterns(())
     with open_regular(path) as stream:

@@ -11,9 +11,12 @@ from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.protocols import BuildSettings
 
 INPUTS_LABEL = "hashlab.inputs.artifacts"
 PULLED = "pulled"
+# What else decides the result of a build. A setting that is not there is not in the hash.
+SETTINGS = ("labels", "network", "shm_size", "extra_hosts")
 
 
 def image_inputs(world: World, image: Image) -> str:
@@ -26,7 +29,8 @@ def image_inputs(world: World, image: Image) -> str:
 
 def _inputs(build: Build, context: BuildContext) -> str:
     rest = {"args": dict(build.args), "target": build.target}
-    return short(digest({**context.document, **rest}))
+    settings = {name: getattr(build, name) for name in SETTINGS if getattr(build, name)}
+    return short(digest({**context.document, **rest, **settings}))
 
 
 def hash_images(world: World, track: Track, _: str) -> None:
@@ -89,14 +93,19 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
             engine.build_image(
                 name,
                 context=_same_context(world, name, build),
-                args=dict(build.args),
-                target=build.target,
-                labels={INPUTS_LABEL: inputs[name]},
+                settings=_settings(build),
+                labels={**dict(build.labels), INPUTS_LABEL: inputs[name]},
                 owner=world.lab.id,
                 track=step,
             )
             step.detail("built")
     return missing
+
+
+def _settings(build: Build) -> BuildSettings:
+    return BuildSettings(
+        dict(build.args), build.target, build.network, build.shm_size, build.extra_hosts
+    )
 
 
 def _same_context(world: World, name: str, build: Build) -> BuildContext:

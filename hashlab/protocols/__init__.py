@@ -2,7 +2,7 @@
 exchange.
 """
 
-from hashlab.protocols.engine import STOP_SECONDS, ContainerState, Engine, SwarmState
+from hashlab.protocols.engine import STOP_SECONDS, BuildSettings, ContainerState, Engine, SwarmState
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
@@ -29,6 +29,7 @@ __all__ = [
     "Boxes",
     "BuildAnswer",
     "BuildRequest",
+    "BuildSettings",
     "Completed",
     "Connector",
     "ContainerState",

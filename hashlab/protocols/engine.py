@@ -59,6 +59,19 @@ class SwarmState:
     joined: bool = False
 
 
+@dataclass(frozen=True)
+class BuildSettings:
+    """The settings of an image build, besides its files. ``shm_size`` is in bytes; ``extra_hosts``
+    are "name:address".
+    """
+
+    args: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    network: str = ""
+    shm_size: int = 0
+    extra_hosts: tuple[str, ...] = ()
+
+
 class Engine(Protocol):
     """One Docker Engine: the laptop's or a machine's."""
 
@@ -139,8 +152,7 @@ class Engine(Protocol):
         name: str,
         *,
         context: BuildContext,
-        args: Mapping[str, str],
-        target: str,
+        settings: BuildSettings,
         labels: Mapping[str, str],
         owner: str,
         track: Track,

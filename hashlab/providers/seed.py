@@ -13,7 +13,7 @@ from hashlab.hashing import Digests
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import Track
-from hashlab.protocols import BoxManifest, Engine
+from hashlab.protocols import BoxManifest, BuildSettings, Engine
 from hashlab.providers.isolation import Isolation
 
 SYSTEM_FOLDER = "system"
@@ -53,8 +53,9 @@ class Seed:
             self._engine().build_image(
                 name,
                 context=context,
-                args={"BASE": lab.box.base, "PACKAGES": " ".join(lab.box.packages)},
-                target=target,
+                settings=BuildSettings(
+                    {"BASE": lab.box.base, "PACKAGES": " ".join(lab.box.packages)}, target
+                ),
                 labels=labels(manifest),
                 owner=lab.id,
                 track=track,

@@ -170,7 +170,11 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         digests=digests,
         download=_download,
         build_context=lambda build: read_context(
-            build.context, build.dockerfile, boundary=lab.boundary, digests=digests
+            build.context,
+            build.dockerfile,
+            boundary=lab.boundary,
+            digests=digests,
+            inline=build.dockerfile_inline,
         ),
         interfaces=interfaces,
         routes=routes,

@@ -122,7 +122,7 @@ def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     )
     named = [mount.source for service in lab.services for mount in service.files]
     mounts = [source for source in named if isinstance(source, Path)]
-    files = [*lab.sources, *also, *(build.dockerfile for build in builds), *mounts]
+    files = [*lab.sources, *also, *filter(None, (b.dockerfile for b in builds)), *mounts]
     contexts = [(build.context, _left_out_of_context(lab, build)) for build in builds]
     binds = [(source, _left_out_of_bind(lab, source)) for source in sources]
     whole = [(file, nothing) for file in files]

@@ -16,17 +16,11 @@ EVERYWHERE = {
 
 # In one case: its name → paths → reason. "refused": only one of the two accepts the file.
 CASES: dict[str, dict[str, str]] = {
-    "build-inline": {
-        "refused": "dockerfile_inline is not supported",
-    },
     "build-of-a-remote-context": {
         "refused": "a build context is a folder of the laptop",
     },
     "build-with-more-contexts": {
         "refused": "additional_contexts is not supported",
-    },
-    "build-with-options": {
-        "refused": "these options of a build are not supported",
     },
     "depends-on-with-restart": {
         "refused": "restart of a dependency is not supported",

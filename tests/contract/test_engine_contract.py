@@ -5,6 +5,7 @@ channels.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from hashlab.hashing import Digests
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import CancelToken, parallel
-from hashlab.protocols import Completed, SwarmState
+from hashlab.protocols import BuildSettings, Completed, SwarmState
 
 FOR_EVER = ["sleep", "1000"]
 PATIENCE = 20.0
@@ -330,8 +331,16 @@ def test_the_built_in_networks_exist(bench: Bench) -> None:
     assert {"bridge", "host", "none"} <= set(bench.engine.networks())
 
 
+LEVEL = BuildSettings({"LEVEL": "7"})
+
+
 def build(
-    bench: Bench, folder: Path, dockerfile: str, what: str = "image", listener: Silent | None = None
+    bench: Bench,
+    folder: Path,
+    dockerfile: str,
+    what: str = "image",
+    listener: Silent | None = None,
+    settings: BuildSettings = LEVEL,
 ) -> str:
     """Build an image from a Dockerfile; return its name."""
     write_files(folder, {"context/file": "content", "context/Dockerfile": dockerfile})
@@ -345,8 +354,7 @@ def build(
                 boundary=Boundary(),
                 digests=Digests(),
             ),
-            args={"LEVEL": "7"},
-            target="",
+            settings=settings,
             labels={"hashlab.inputs.artifacts": "abc"},
             owner=bench.run,
             track=track,
@@ -393,7 +401,7 @@ def test_an_image_gets_its_listed_context(tmp_path: Path) -> None:
         with track_of(listener) as track:
             owner = name.partition(":")[0]
             engine.build_image(
-                name, context=context, args={}, target="", labels={}, owner=owner, track=track
+                name, context=context, settings=BuildSettings(), labels={}, owner=owner, track=track
             )
     finally:
         engine.remove_image(name)
@@ -438,6 +446,31 @@ def test_a_context_contains_what_dockers_own_client_sends(tmp_path: Path, rules:
     real_engine().remove_image(name)
     theirs = {line[2:] for line in done.stdout.splitlines() if line.startswith("./")}
     assert {entry.name for entry in mine} == theirs
+
+
+@pytest.mark.usefixtures("_base_image")
+def test_a_build_has_its_network_hosts_and_shared_memory(tmp_path: Path) -> None:
+    show = "busybox cat /etc/hosts; busybox df -k /dev/shm; busybox ls /sys/class/net"
+    settings = BuildSettings(network="none", shm_size=7 << 20, extra_hosts=("router:10.0.0.1",))
+    context = read_context(
+        tmp_path,
+        None,
+        boundary=Boundary(),
+        digests=Digests(),
+        inline=f"FROM {BASE}\nRUN {show}\n",
+    )
+    engine, listener, name = real_engine(), Silent(), f"{PREFIX}settings:1"
+    try:
+        with track_of(listener) as track:
+            engine.build_image(
+                name, context=context, settings=settings, labels={}, owner="x", track=track
+            )
+    finally:
+        engine.remove_image(name)
+    shown = "\n".join(listener.lines)
+    assert re.search(r"10\.0\.0\.1\s+router", shown)
+    assert re.search(r"\s7168\s.*/dev/shm", shown)
+    assert "eth0" not in shown
 
 
 def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench, tmp_path: Path) -> None:

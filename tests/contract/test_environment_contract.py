@@ -18,7 +18,7 @@ from hashlab.hashing import Digests
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.contexts import read_context
 from hashlab.pipeline import CancelToken
-from hashlab.protocols import Completed
+from hashlab.protocols import BuildSettings, Completed
 
 NO_PROXY_AT_ALL = "http://127.0.0.1:9"
 ELSEWHERE = {
@@ -79,8 +79,7 @@ def test_an_image_is_built_without_the_credential_helper(tmp_path: Path) -> None
                 context=read_context(
                     tmp_path, tmp_path / "Dockerfile", boundary=Boundary(), digests=Digests()
                 ),
-                args={},
-                target="",
+                settings=BuildSettings(),
                 labels=bench.labels,
                 owner=bench.run,
                 track=track,

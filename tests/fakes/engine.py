@@ -16,7 +16,7 @@ from fakes.faults import Faults
 from hashlab.errors import LabError
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
-from hashlab.protocols import STOP_SECONDS, Completed, ContainerState, SwarmState
+from hashlab.protocols import STOP_SECONDS, BuildSettings, Completed, ContainerState, SwarmState
 
 # The fields of a create request in the Engine API (1.41). The API would silently ignore a misspelt
 # name.
@@ -440,20 +440,20 @@ class FakeEngine:
         name: str,
         *,
         context: BuildContext,
-        args: Mapping[str, str],
-        target: str,
+        settings: BuildSettings,
         labels: Mapping[str, str],
         owner: str,
         track: Track,
     ) -> None:
-        with self._call("build_image", name, dict(args), target, changes=True):
-            if "RUN false" in context.dockerfile.read_text():
+        with self._call("build_image", name, settings, changes=True):
+            text = context.inline or (context.dockerfile or Path()).read_text()
+            if "RUN false" in text:
                 raise LabError(
                     f"cannot build image {name}: returned a non-zero code: 1", output="…"
                 )
             track.output(f"Step 1/1 : FROM {context.root}")
             self.images[name] = dict(labels)
-            for number in range(context.dockerfile.read_text().count("FROM ") - 1):
+            for number in range(text.count("FROM ") - 1):
                 self.images[f"hashlab-stage/{owner}:{name.replace(':', '-')}-{number}"] = {}
 
     def held(self) -> Mapping[str, int]:

@@ -647,7 +647,13 @@ class Outside:
     def _build_context(self, build: Build) -> BuildContext:
         with self.faults.call("build_context", build.context.name):
             boundary, digests = self.lab.boundary, Digests()
-            return read_context(build.context, build.dockerfile, boundary=boundary, digests=digests)
+            return read_context(
+                build.context,
+                build.dockerfile,
+                boundary=boundary,
+                digests=digests,
+                inline=build.dockerfile_inline,
+            )
 
     def _download(self, url: str, target: Path, *, limit: int, track: Track) -> None:
         """protocols.Download of the files that a test put on the web, and of nothing else."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
-from hashlab.config.compose.scalars import pairs
+from hashlab.config.compose.running import extra_hosts
+from hashlab.config.compose.scalars import pairs, size, texts
 from hashlab.config.model import Build
 from hashlab.config.nodes import Node
-from hashlab.config.readers import Context, Table, matching, table, text
+from hashlab.config.readers import Context, Table, matching, one_of, table, text
 from hashlab.config.report import Wrong
 from hashlab.config.sources import exists, is_file, is_folder, refuse_state
 from hashlab.errors import ConfigError
@@ -39,28 +40,43 @@ def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 
 BUILD_KEYS = Table(
     noun="build",
-    readers={"context": text, "dockerfile": text, "args": _args, "target": text},
+    readers={
+        "context": text,
+        "dockerfile": text,
+        "dockerfile_inline": text,
+        "args": _args,
+        "target": text,
+        "labels": texts,
+        "network": one_of("default", "host", "none"),
+        "shm_size": size,
+        "extra_hosts": extra_hosts,
+    },
     others=keys.BUILD,
     expected="a folder or a mapping with context, dockerfile, args and target",
+)
+_AS_THEY_ARE = (
+    *("args", "target", "dockerfile_inline", "labels", "network", "shm_size", "extra_hosts"),
 )
 
 
 def build(node: Node, context: Context) -> Build:
     """Read a build: a mapping, or just the folder."""
     if isinstance(node.value, str):
-        folder = _folder(node.value, node.line, context)
-        dockerfile = _dockerfile(folder, "Dockerfile", node.line, context)
-        _check_ignore_file(folder, dockerfile, context)
-        return Build(folder, dockerfile)
+        node = node.holding({"context": node} if node.value else {})
     draft = table(BUILD_KEYS)(node, context)
     folder = _folder(draft.get("context", "."), draft.line_of("context"), context)
-    line = draft.line_of("dockerfile")
-    dockerfile = _dockerfile(folder, draft.get("dockerfile", "Dockerfile"), line, context)
+    line, dockerfile = draft.line_of("dockerfile"), None
+    if draft.has("dockerfile_inline"):
+        if draft.has("dockerfile"):
+            message = "'dockerfile' and 'dockerfile_inline' exclude each other"
+            raise Wrong(line, message, "Keep one of the two.")
+    else:
+        dockerfile = _dockerfile(folder, draft.get("dockerfile", "Dockerfile"), line, context)
     _check_ignore_file(folder, dockerfile, context)
-    return Build(folder, dockerfile, **draft.pick("args", "target"))
+    return Build(folder, dockerfile, **draft.pick(*_AS_THEY_ARE))
 
 
-def _check_ignore_file(folder: Path, dockerfile: Path, context: Context) -> None:
+def _check_ignore_file(folder: Path, dockerfile: Path | None, context: Context) -> None:
     """Report a .dockerignore that Docker refuses, with the file's own name and line."""
     try:
         read_patterns(folder, dockerfile)

@@ -6,7 +6,7 @@ that Compose has no key for are under ``x-hashlab``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -141,13 +141,32 @@ def _build(service: Service) -> Shape:
 
 
 def _build_shape(build: Build) -> Shape:
-    below = build.dockerfile.is_relative_to(build.context)
-    path = build.dockerfile.relative_to(build.context) if below else build.dockerfile
+    shm_size = str(build.shm_size) if build.shm_size else ""
     return {
         "context": str(build.context),
-        "dockerfile": str(path),
-        **_set(args=dict(build.args), target=build.target),
+        **_set(
+            dockerfile=_dockerfile(build),
+            dockerfile_inline=build.dockerfile_inline,
+            args=dict(build.args),
+            target=build.target,
+            labels=dict(build.labels),
+            network=build.network,
+            shm_size=shm_size,
+            extra_hosts=_hosts(build.extra_hosts),
+        ),
     }
+
+
+def _dockerfile(build: Build) -> str:
+    """Return the path as Compose shows it: relative to the context if it is below."""
+    if build.dockerfile is None:
+        return ""
+    below = build.dockerfile.is_relative_to(build.context)
+    return str(build.dockerfile.relative_to(build.context) if below else build.dockerfile)
+
+
+def _hosts(hosts: Sequence[str]) -> list[str]:
+    return [host.replace(":", "=", 1) for host in hosts]
 
 
 def _ports(service: Service) -> Shape:
@@ -262,7 +281,7 @@ def _ulimits(service: Service) -> Shape:
 
 
 def _extra_hosts(service: Service) -> Shape:
-    return _set(extra_hosts=[host.replace(":", "=", 1) for host in service.extra_hosts])
+    return _set(extra_hosts=_hosts(service.extra_hosts))
 
 
 def _stop_grace_period(service: Service) -> Shape:

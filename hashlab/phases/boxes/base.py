@@ -35,7 +35,8 @@ def base_images(world: World) -> list[str]:
     bases = {world.lab.box.base: None}
     for image in world.lab.images:
         if image.build is not None:
-            text = image.build.dockerfile.read_text("utf-8", errors="replace")
+            file = image.build.dockerfile
+            text = file.read_text("utf-8", "replace") if file else image.build.dockerfile_inline
             bases |= dict.fromkeys(FROM_DEBIAN.findall(text))
     return list(bases)
 

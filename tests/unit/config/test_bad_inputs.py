@@ -703,6 +703,24 @@ COMPOSE_PATHS = {
         "sync+restart",
         compose=(("action: sync+restart", "action: restart"),),
     ),
+    "two Dockerfiles": Bad(
+        "compose.yaml:12",
+        "'dockerfile' and 'dockerfile_inline' exclude each other",
+        "Keep one",
+        compose=(
+            (
+                "build: ./site",
+                "build:\n      context: ./site\n      dockerfile: Dockerfile\n"
+                "      dockerfile_inline: FROM scratch",
+            ),
+        ),
+    ),
+    "a network of a build that builders do not know": Bad(
+        "compose.yaml:12",
+        "'front' is not an allowed value",
+        "default, host, none",
+        compose=(("build: ./site", "build:\n      context: ./site\n      network: front"),),
+    ),
     "a rebuild without a build": Bad(
         "compose.yaml:4",
         "service 'queue' has no build",

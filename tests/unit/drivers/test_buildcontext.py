@@ -101,3 +101,13 @@ def test_a_file_that_changed_since_it_was_listed_is_never_sent(root: Path, chang
         path.write_text({"edited": "x", "same size": "no", "longer": "longer"}[change])
     with pytest.raises(FilesChanged, match="bin/run"), packed(context):
         pass
+
+
+def test_a_dockerfile_without_a_file_is_one_that_no_copy_sees(root: Path) -> None:
+    write_files(root, {".dockerignore": "bin\n"})
+    text = "FROM scratch\nCOPY . /\n"
+    context = read_context(root, None, boundary=Boundary(), digests=Digests(), inline=text)
+    with packed(context) as (_, name):
+        assert name == EXTRA
+    assert content(context, EXTRA) == text.encode()
+    assert content(context, ".dockerignore") == f"bin\n\n{EXTRA}\n".encode()

@@ -14,6 +14,7 @@ from hashlab.config.model import Image
 from hashlab.errors import FilesChanged, LabError
 from hashlab.phases.images import bring_images, build_images, hash_images, image_inputs, satisfied
 from hashlab.pipeline import CancelToken, Recorder, Row
+from hashlab.protocols import BuildSettings
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,47 @@ def test_a_dockerfile_outside_of_its_context_counts_too(outside: Outside) -> Non
     before = inputs(outside)
     write_files(outside.lab.folder, {"Dockerfile.site": "FROM b\n"})
     assert inputs(outside) != before
+
+
+SETTINGS = {
+    "labels": (("a", "b"),),
+    "network": "none",
+    "shm_size": 1 << 20,
+    "extra_hosts": ("router:10.0.0.1",),
+    "args": (("LEVEL", "2"),),
+    "target": "final",
+    "dockerfile_inline": "FROM scratch\n",
+}
+
+
+def with_build(outside: Outside, **changes: object) -> None:
+    """Change how the image small/site is built."""
+    site = outside.lab.images[1]
+    assert site.build is not None
+    build = replace(site.build, **changes)  # type: ignore[arg-type]
+    outside.lab = replace(outside.lab, images=(outside.lab.images[0], Image("small/site", build)))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_of_a_build_changes_the_inputs(outside: Outside, name: str) -> None:
+    before = inputs(outside)
+    changes = {name: SETTINGS[name]}
+    with_build(outside, **changes, **({"dockerfile": None} if "inline" in name else {}))
+    assert inputs(outside) != before
+
+
+def test_the_settings_of_a_build_reach_the_engine(outside: Outside) -> None:
+    with_build(outside, **SETTINGS, dockerfile=None)
+    outside.laptop.images.clear()
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        build_images(world, ["small/site"], track)
+    [call] = [call for call in outside.faults.calls if call.name == "laptop.build_image"]
+    assert call.words[2] == BuildSettings(
+        {"LEVEL": "2"}, "final", "none", 1 << 20, ("router:10.0.0.1",)
+    )
+    assert outside.laptop.images["small/site"]["a"] == "b"
 
 
 def test_files_that_docker_ignores_do_not_count(outside: Outside) -> None:
@@ -147,7 +189,7 @@ def test_an_image_lost_everywhere_is_built_and_sent(outside: Outside) -> None:
     outside.laptop.images.clear()
     bring(outside)
     built = [call.words for call in outside.faults.calls if call.name == "laptop.build_image"]
-    assert built == [("laptop", "small/site", {"LEVEL": "1"}, "")]
+    assert built == [("laptop", "small/site", BuildSettings({"LEVEL": "1"}))]
 
 
 def test_an_image_that_is_only_named_is_pulled_by_the_laptop(outside: Outside) -> None:

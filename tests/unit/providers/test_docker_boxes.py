@@ -75,7 +75,7 @@ def test_the_system_of_a_box_boots_as_a_container(
 ) -> None:
     built(engine, provider, lab, track)
     [call] = [call for call in engine.faults.calls if call.name == "laptop.build_image"]
-    assert (call.words[1], call.words[3]) == (IMAGE, "container")
+    assert (call.words[1], call.words[2].target) == (IMAGE, "container")
 
 
 def test_a_box_is_present_once_image_and_store_exist(

@@ -72,11 +72,11 @@ def test_the_recipe_contains_every_file_that_decides_the_contents_of_the_box(
 def test_the_seed_machine_is_the_same_system_as_a_container(laptop: Laptop, track: Track) -> None:
     laptop.boxes.build_system(laptop.lab, MANIFEST, track=track)
     builds = [call for call in laptop.engine.faults.calls if call.name.endswith("build_image")]
-    assert [(call.words[1], call.words[3]) for call in builds] == [
+    assert [(call.words[1], call.words[2].target) for call in builds] == [
         (SYSTEM, "virtual-machine"),
         (SEED, "container"),
     ]
-    assert builds[0].words[2] == builds[1].words[2], "both of the same base and packages"
+    assert builds[0].words[2].args == builds[1].words[2].args, "both of the same base and packages"
 
 
 def test_the_disk_is_made_of_the_system_and_the_store_and_is_then_compressed(

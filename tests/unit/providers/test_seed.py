@@ -12,6 +12,7 @@ from fakes import Behaviour, FakeEngine
 from hashlab.config.model import BoxSettings, Lab
 from hashlab.errors import LabError
 from hashlab.pipeline import Track
+from hashlab.protocols import BuildSettings
 from hashlab.providers import seed as seed_module
 from hashlab.providers.isolation import Isolation
 from hashlab.providers.seed import Seed, labels, system_files
@@ -41,7 +42,8 @@ def test_the_system_is_built_from_the_labs_base_and_packages(
     box = BoxSettings("debian:sid", ("curl", "jq"))
     seed.build_system(replace(lab, box=box), MANIFEST, IMAGE, target=target, track=track)
     [call] = [call for call in engine.faults.calls if call.name == "laptop.build_image"]
-    assert call.words[1:] == (IMAGE, {"BASE": "debian:sid", "PACKAGES": "curl jq"}, target)
+    settings = BuildSettings({"BASE": "debian:sid", "PACKAGES": "curl jq"}, target)
+    assert call.words[1:] == (IMAGE, settings)
     assert engine.images[IMAGE] == {"hashlab.recipe": "abc", "hashlab.box": "hashlab/small"}
 
 
