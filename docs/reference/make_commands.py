@@ -33,13 +33,33 @@ ends with [exit code](exit-codes.md) 2.
 """
 
 
+COMPARED = """\
+## Commands that Compose has too
+
+They do what `docker compose` does, on whatever machine a service is. Those that run phases print a
+table of them, and take the lab's lock.
+"""
+
+
 def page() -> str:
     """Return the text of commands.md."""
     parts = [INTRODUCTION, _index(), "## Options of most commands\n", _options((*COMMON, HELP))]
     parts.append(f"`hashlab --{VERSION.name}` shows the version.\n")
     for group, names in GROUPS.items():
         parts += [f"## {group}\n", *(_command(load(name)) for name in names)]
+    parts.append(_differences())
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _differences() -> str:
+    """Return the section about commands that Compose has too."""
+    commands = [load(name) for names in GROUPS.values() for name in names]
+    rows = [
+        f"| [`{command.name}`](#{_anchor(command.name)}) | {command.compose} |"
+        for command in commands
+        if command.compose
+    ]
+    return "\n".join([COMPARED, "| command | how it differs |", "|---|---|", *rows, ""])
 
 
 def readme(text: str) -> str:
@@ -70,7 +90,7 @@ def _command(command: Command) -> str:
     options = "".join(f", `--{option.name}`" for option in common).removeprefix(", ")
     exits = ", ".join(map(str, command.exits))
     lines = [f"### hashlab {command.name}\n", f"{command.summary} {command.text}\n"]
-    lines += [f"```text\n{usage(command)} [OPTIONS]\n```\n"]
+    lines += [f"```text\n{usage(command)}\n```\n"]
     own: list[Argument | Option] = [*command.arguments, *command.own_options]
     lines += [_options(own)] if own else []
     lines += ["```sh", *(f"{line}    # {comment}" for comment, line in command.examples), "```\n"]

@@ -40,6 +40,9 @@ class _Parser:
     def parse(self) -> tuple[Command, dict[str, Any]]:
         only_words = False
         while self.rest:
+            if self._is_raw:
+                self.words += self.rest
+                break
             typed = self.rest.pop(0)
             if only_words or not typed.startswith("-") or typed == "-":
                 self._word(typed)
@@ -58,6 +61,13 @@ class _Parser:
         self._put_options(command, values)
         self._put_words(command, values)
         return command, values
+
+    @property
+    def _is_raw(self) -> bool:
+        """True if all that follows belongs to an argument that takes it as it is."""
+        arguments = self.command.arguments if self.command else ()
+        place = len(self.words)
+        return 0 < place < len(arguments) and arguments[place].raw
 
     @property
     def _helped(self) -> bool:

@@ -23,6 +23,7 @@ GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
     "Look at it": ("status", "config", "report", "ssh"),
+    "As under Compose": ("up", "ps", "exec"),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
@@ -35,6 +36,7 @@ class Argument:
     value is used; ``complete`` is "machine", "snapshot", "provider", "command", "file" or "folder".
 
     ``many``: it takes all words that are left, as a tuple; such an argument may be left out.
+    ``raw``: it takes everything behind the argument before it, options too.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class Argument:
         complete: str = "",
         required: bool = True,
         many: bool = False,
+        raw: bool = False,
     ) -> None:
-        self.name, self.help = name, help
+        self.name, self.help, self.raw = name, help, raw
         self.choices, self.complete = tuple(choices), complete
         self.required, self.many = required and not many, many
         self.key = name.replace("-", "_")
@@ -139,6 +142,7 @@ READ_EXITS = (0, 2, 3, 130)
 class Command:
     """One command. ``text`` is a paragraph for its own help, ``examples`` are pairs of a comment
     and a command line, ``exits`` its exit codes. ``warm``: the lab's background process may run it.
+    ``compose``: how it differs from Compose's command of this name.
     """
 
     name = ""
@@ -154,8 +158,14 @@ class Command:
         options: Sequence[Option] = (),
         common: Sequence[Option] = COMMON,
         warm: bool = False,
+        compose: str = "",
     ) -> None:
-        self.summary, self.text, self.examples = summary, text, tuple(examples)
+        self.summary, self.compose, self.text, self.examples = (
+            summary,
+            compose,
+            text,
+            tuple(examples),
+        )
         self.arguments, self.own_options = tuple(arguments), tuple(options)
         self.options = (*self.own_options, *common)
         self.exits, self.warm = tuple(exits), warm

@@ -20,6 +20,7 @@ COMMAND = Command(
     ],
     exits=READ_EXITS,
     common=(*READING, JSON),
+    compose="It adds the machines and the notes under x-hashlab, and has --json for --format json.",
 )
 
 

@@ -120,12 +120,14 @@ TITLES = {
 
 
 def usage(command: Command) -> str:
-    """The command as it is typed, its arguments included."""
-    return " ".join(["hashlab", command.name, *(a.usage for a in command.arguments)])
+    """The command as it is typed. Behind an argument that takes everything are no options."""
+    words, options = [argument.usage for argument in command.arguments], ["[OPTIONS]"]
+    raw = any(argument.raw for argument in command.arguments)
+    return " ".join(["hashlab", command.name, *(options + words if raw else words + options)])
 
 
 def _usage(command: Command, sub: Sequence[str]) -> list[str]:
-    lines = [f"{INDENT}{usage(command)} [OPTIONS]"]
+    lines = [f"{INDENT}{usage(command)}"]
     return [*lines, f"{INDENT}hashlab {command.name} COMMAND [OPTIONS]"] if sub else lines
 
 

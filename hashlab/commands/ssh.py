@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from hashlab.commands import READING, TYPE_CHECKING, Argument, Command, Option
 
 if TYPE_CHECKING:
@@ -28,37 +26,16 @@ COMMAND = Command(
 
 def run(options: Options, *, machine: str, command: str) -> int:
     """Run an OpenSSH client on a machine; its exit code becomes ours."""
-    from hashlab.errors import HashlabError, UsageError
-    from hashlab.phases.connect import renew_ssh_files
-    from hashlab.run import execution
-    from hashlab.state.files import is_file
+    from hashlab.errors import UsageError
+    from hashlab.run.openssh import attach
 
-    try:
-        world = options.world()
+    def choose(world: World) -> list[str]:
         if machine not in world.machine_names():
             known = ", ".join(world.machine_names())
             raise UsageError(
                 f"lab {world.lab.name} has no machine {machine!r}", next_step=f"one of: {known}"
             )
-        if is_file(world.state.machines):
-            renew_ssh_files(world)
-        else:
-            _connect(world)
-        world.close()
-    except HashlabError as error:
-        return execution.fail(error, options)
-    # OpenSSH takes options even behind the machine's name, but none behind "--".
-    argv = ["ssh", "-F", str(world.state.ssh_config), "--", machine]
-    argv += [command] if command else []
-    return os.spawnvp(os.P_WAIT, "ssh", argv)  # noqa: S606 - the user's own shell and command
+        # OpenSSH takes options even behind the machine's name, but none behind "--".
+        return ["--", machine, *([command] if command else [])]
 
-
-def _connect(world: World) -> None:
-    """Ask the provider for the machines' endpoints, and save the answer."""
-    from hashlab.phases.connect import reconnect
-    from hashlab.pipeline import CancelToken, Recorder
-    from hashlab.report import Silent
-
-    with Recorder(Silent(), CancelToken()).step("connect") as track:
-        for name in world.machine_names():
-            reconnect(world, track, name)
+    return attach(options, choose)

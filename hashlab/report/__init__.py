@@ -3,6 +3,7 @@
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.doctor import show_checks
+from hashlab.report.ps import show_containers
 from hashlab.report.record import save_record
 from hashlab.report.rounds import Round, Rounds, round_report
 from hashlab.report.snapshots import show_snapshots
@@ -19,6 +20,7 @@ __all__ = [
     "save_record",
     "show_boxes",
     "show_checks",
+    "show_containers",
     "show_error",
     "show_result",
     "show_snapshots",

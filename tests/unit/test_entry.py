@@ -78,8 +78,9 @@ WARM = [name for name in NAMES if load(name).warm]
 def test_a_daemons_exit_code_ends_the_command(
     daemon: Daemon, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    names = {argument.key: "first" for argument in load(command).arguments}
-    assert typed(monkeypatch, command, "--json", *names.values()) == 7
+    arguments = load(command).arguments
+    names = {each.key: ("first",) if each.many else "first" for each in arguments}
+    assert typed(monkeypatch, command, "--json", *["first" for _ in arguments]) == 7
     assert daemon.asked == [(command, {"json": True, **names})]
 
 

@@ -110,10 +110,10 @@ def test_a_file_that_cannot_be_written_is_named(
 ) -> None:
     opened = Path.open
 
-    def refused(path: Path, mode: str = "r", **more: str) -> IO[Any]:
+    def refused(path: Path, mode: str = "r", encoding: str | None = None) -> IO[Any]:
         if mode == "x":
             raise PermissionError(13, "Permission denied", str(path))
-        return opened(path, mode, **more)
+        return opened(path, mode, encoding=encoding)
 
     monkeypatch.setattr(Path, "open", refused)
     assert typed() == ExitCode.LAPTOP

@@ -1,0 +1,33 @@
+"""Finds the services that a person names on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hashlab.config.model import Lab, Service
+from hashlab.config.report import suggestion
+from hashlab.errors import UsageError
+
+
+def services_of(lab: Lab, names: Sequence[str]) -> list[Service]:
+    """Return the services of these names, all for no name. A global service, which is on several
+    machines, is one on each. Raises UsageError.
+    """
+    if not names:
+        return list(lab.services)
+    return [service for name in names for service in _named(lab, name)]
+
+
+def _named(lab: Lab, name: str) -> list[Service]:
+    found = [
+        service
+        for service in lab.services
+        if name in (service.name, service.name.removesuffix(f".{service.machine}"))
+    ]
+    if not found:
+        known = [service.name for service in lab.services]
+        raise UsageError(
+            f"lab {lab.name} has no service {name!r}",
+            next_step=suggestion(name, known, otherwise=f"one of: {', '.join(known)}"),
+        )
+    return found

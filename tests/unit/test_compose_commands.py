@@ -1,0 +1,171 @@
+"""The commands that Compose has too: they find the machine of a service by themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import Outside, running
+
+from hashlab.cli import main
+from hashlab.commands import Misuse
+from hashlab.config.model import ForwardedPort, Port
+from hashlab.errors import ExitCode
+
+Told = pytest.CaptureFixture[str]
+
+
+def typed(*words: str) -> int:
+    return main.run(*main.parse(words))
+
+
+@pytest.fixture(autouse=True)
+def here(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All commands run in this process, on the fakes of a lab that runs."""
+    monkeypatch.setenv("HASHLAB_DAEMON", "0")
+    monkeypatch.setattr("hashlab.run.execution.Options.world", lambda options: outside.world())
+    running(outside)
+
+
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What was spawned in place of a real ssh, which ends with 7."""
+    asked: list[list[str]] = []
+
+    def spawn(mode: int, file: str, words: list[str]) -> int:
+        asked.append(words)
+        return 7
+
+    monkeypatch.setattr(os, "spawnvp", spawn)
+    return asked
+
+
+def test_exec_runs_a_command_in_the_container_and_passes_its_exit_code_on(
+    outside: Outside, spawned: list[list[str]]
+) -> None:
+    assert typed("exec", "site", "ls", "-l", "/a b", "--help") == 7
+    config = str(outside.state.ssh_config)
+    [words] = spawned
+    assert words[:6] == ["ssh", "-F", config, "-T", "-o", "LogLevel=ERROR"]
+    assert words[6:] == [
+        "--",
+        "web",
+        "docker exec --interactive small-site-1 ls -l '/a b' --help",
+    ]
+
+
+def test_exec_takes_its_options_before_the_service(
+    spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hashlab.run.openssh.on_terminal", lambda: True)
+    options = ("--index", "2", "-u", "root", "-w", "/srv", "-e", "A=1", "--env", "B=x y")
+    assert typed("exec", *options, "site", "sh") == 7
+    [words] = spawned
+    assert words[3] == "-t"
+    assert words[-1] == (
+        "docker exec --interactive --tty --user=root --workdir=/srv --env=A=1 '--env=B=x y' "
+        "small-site-2 sh"
+    )
+    assert typed("exec", "--no-tty", "site", "sh") == 7
+    assert spawned[1][3] == "-T"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("siet", "ls"), "Perhaps you meant 'site'."),
+        (("nothing", "ls"), "one of: queue, migrate, site"),
+        (("--index", "3", "site", "ls"), "numbered from 1 to 2"),
+        (("--index", "x", "site", "ls"), "numbered from 1 to 2"),
+        (("site",), "hashlab exec site sh"),
+    ],
+)
+def test_exec_says_what_to_type_instead(
+    spawned: list[list[str]], capsys: Told, words: tuple[str, ...], told: str
+) -> None:
+    assert typed("exec", *words) == ExitCode.CONFIG
+    assert told in capsys.readouterr().err
+    assert spawned == []
+
+
+def test_exec_without_a_service_is_wrong_usage() -> None:
+    with pytest.raises(Misuse, match="SERVICE is missing") as wrong:
+        main.parse(["exec"])
+    assert wrong.value.next_step == "hashlab exec SERVICE [COMMAND...]"
+
+
+def test_ps_lists_what_runs_with_its_addresses_on_the_laptop(
+    outside: Outside, capsys: Told
+) -> None:
+    site = next(service for service in outside.lab.services if service.name == "site")
+    ports = (Port(80, 80), Port(53, 53, "udp"), Port(9000))
+    outside.lab = replace(
+        outside.lab,
+        services=tuple(
+            replace(each, ports=ports) if each is site else each for each in outside.lab.services
+        ),
+    )
+    assert outside.lab.machine("web").forwarded_ports == (ForwardedPort("site", 80, 8080),)
+    outside.faults.calls.clear()
+    assert typed("ps") == ExitCode.OK
+    told = " ".join(capsys.readouterr().out.split())
+    assert "small-site-1 site web running" in told
+    assert "127.0.0.1:8080 → 80, 192.168.60.6:53 → 53/udp, 9000" in told
+    assert "small-queue-1" in told
+    assert "migrate" not in told
+    assert outside.faults.changes() == []
+
+
+def test_ps_all_lists_what_has_ended_and_a_name_only_that_service(capsys: Told) -> None:
+    assert typed("ps", "--all", "migrate") == ExitCode.OK
+    told = " ".join(capsys.readouterr().out.split())
+    assert "small-migrate-1 migrate broker exited (0)" in told
+    assert "small-site-1" not in told
+    assert typed("ps", "migrate") == ExitCode.OK
+    assert "no container runs" in capsys.readouterr().out
+    assert typed("ps", "migrat") == ExitCode.CONFIG
+
+
+def test_the_json_example_of_ps_has_the_fields_that_are_written_and_each_is_explained(
+    capsys: Told,
+) -> None:
+    assert typed("ps", "--json") == ExitCode.OK
+    real = json.loads(capsys.readouterr().out)
+    page = (Path(__file__).parents[2] / "docs/reference/json.md").read_text(encoding="utf-8")
+    examples = map(json.loads, re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    told = next(example for example in examples if "containers" in example)
+    assert list(told) == list(real)
+    assert list(told["containers"][0]) == list(real["containers"][0])
+    names = [*told, *(f"containers[].{key}" for key in told["containers"][0])]
+    assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_ps_of_machines_that_do_not_run_is_empty(outside: Outside, capsys: Told) -> None:
+    for machine in outside.machines.values():
+        machine.state = "stopped"
+    assert typed("ps", "--all") == ExitCode.OK
+    assert "no container runs" in capsys.readouterr().out
+
+
+def test_up_is_dev(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    outside.faults.calls.clear()
+    assert typed("up") == ExitCode.OK
+    assert outside.faults.changes() == []
+
+
+def test_a_global_service_is_named_without_its_machine(
+    outside: Outside, spawned: list[list[str]]
+) -> None:
+    outside.lab = replace(
+        outside.lab,
+        services=tuple(
+            replace(each, name="site.web") if each.name == "site" else each
+            for each in outside.lab.services
+        ),
+    )
+    assert typed("exec", "site", "ls") == 7
+    assert spawned[0][-1] == "docker exec --interactive small-site.web-1 ls"
