@@ -25,6 +25,7 @@ from hashlab.config.checks_lab import (
     check_images,
     check_published_ports,
 )
+from hashlab.config.checks_networks import check_networks, publishes
 from hashlab.config.checks_service import check_service
 from hashlab.config.compose.choice import (
     FILES_VARIABLE,
@@ -34,13 +35,14 @@ from hashlab.config.compose.choice import (
 )
 from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
+from hashlab.config.compose.networks import DEFAULT, network_of
 from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
-from hashlab.config.model import Image, Lab, Service
+from hashlab.config.model import Image, Lab, Network, Service
 from hashlab.config.nodes import Node
 from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
@@ -260,6 +262,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     for name, service in services.items():
         check_service(name, service, files.draft, report)
     check_dependencies(services, active, report)
+    check_networks(services, files.draft, subnet_of(toml or Draft()), report)
     if toml is not None:
         allowed = toml.get("lab", Draft()).get("privileged", ())
         check_allowed(allowed, services, report.for_file(FILE))
@@ -290,15 +293,19 @@ def _check_split(toml: Draft, files: _ComposeFile) -> None:
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     name = toml.get("lab").get("name")
     places = place(files.active, labels_of(toml), split_volumes(toml))
-    toml = with_published(toml, files.active, places, files.report)
+    networks = files.draft.get("networks", {})
+    active = {name: each for name, each in files.active.items() if publishes(each, networks)}
+    toml = with_published(toml, active, places, files.report)
     generated = toml.get("secrets", Draft()).get("generate", ())
+    services = _services(name, toml, files, places)
     return Lab(
         folder=folder,
         name=name,
         provider=provider,
         subnet=subnet_of(toml),
         machines=machines_of(toml),
-        services=_services(name, toml, files, places),
+        services=services,
+        networks=_networks(name, services, files),
         images=_images(name, files.services),
         box=box_of(toml),
         builders=builders_of(toml),
@@ -371,6 +378,13 @@ def _services(
         if is_global(draft)
     }
     return spread(services, everywhere)
+
+
+def _networks(lab: str, services: tuple[Service, ...], files: _ComposeFile) -> tuple[Network, ...]:
+    """Return the networks that a service is on. The default one need not be declared."""
+    declared = {DEFAULT: Draft(), **files.draft.get("networks", {})}
+    used = {attachment.network for service in services for attachment in service.networks}
+    return tuple(network_of(key, each, lab) for key, each in declared.items() if key in used)
 
 
 def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:

@@ -285,6 +285,7 @@ class Dependency:
     service: str
     condition: Condition = "service_started"
     required: bool = True
+    restart: bool = False
 
 
 @dataclass(frozen=True)
@@ -337,6 +338,62 @@ class Watch:
         return compiled(self.ignore).ignores(path.relative_to(self.path).as_posix())
 
 
+# Options of an overlay that the Engine's driver takes; others belong to drivers of one machine.
+OVERLAY_OPTIONS = ("com.docker.network.driver.mtu",)
+
+
+@dataclass(frozen=True)
+class AddressPool:
+    """A subnet of a network, such as 10.5.0.0/24, and its own addresses in it; "" if not set."""
+
+    subnet: str = ""
+    gateway: str = ""
+    ip_range: str = ""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the Compose file (``key``), which all machines share as an overlay (``name``).
+
+    An ``external`` one was made by somebody else. ``internal``: it has no way out of the lab.
+    """
+
+    key: str
+    name: str
+    driver: str = ""
+    driver_opts: tuple[tuple[str, str], ...] = ()
+    external: bool = False
+    internal: bool = False
+    pools: tuple[AddressPool, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """The options that the overlay driver takes."""
+        return {name: value for name, value in self.driver_opts if name in OVERLAY_OPTIONS}
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A service's place on a network of the file (``network``: its key). ``aliases``: its names
+    there besides its own. Of several networks, the one with the highest ``priority`` is the first.
+    """
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ipv4_address: str = ""
+    mac_address: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Link:
+    """Another name (``alias``) under which a service finds the service ``service``."""
+
+    service: str
+    alias: str
+
+
 @dataclass(frozen=True)
 class Ulimit:
     """Soft and hard limit of one resource, as Docker takes them."""
@@ -350,8 +407,9 @@ class Ulimit:
 class Service:
     """One service of the Compose file, placed on a machine. Unset values are None or "".
 
-    ``aliases``: its names on the network besides its own. Fields from ``tty`` on have the names
-    and the meaning of Compose's keys; sizes are in bytes.
+    ``aliases``: its names besides its own on each of its ``networks``; it has none with the
+    ``network_mode`` none, host or service:NAME. Fields from ``tty`` on have the names and the
+    meaning of Compose's keys; sizes are in bytes.
     """
 
     name: str
@@ -389,6 +447,9 @@ class Service:
     extra_hosts: tuple[str, ...] = ()
     hostname: str = ""
     aliases: tuple[str, ...] = ()
+    networks: tuple[Attachment, ...] = (Attachment("default"),)
+    network_mode: str = ""
+    links: tuple[Link, ...] = ()
     tty: bool = False
     stdin_open: bool = False
     privileged: bool = False
@@ -418,6 +479,12 @@ class Service:
     shm_size: int = 0
     userns_mode: str = ""
     uts: str = ""
+
+    @property
+    def joined(self) -> str:
+        """The service in whose network this one runs (``network_mode: service:NAME``), or ""."""
+        mode, _, name = self.network_mode.partition(":")
+        return name if mode == "service" else ""
 
     def rule(self, path: Path, *, action: WatchAction | None = None) -> Watch | None:
         """Return the watch rule for ``path``, or None.
@@ -455,11 +522,11 @@ class RootAccess:
 class Lab:
     """Everything that the files of a lab describe.
 
-    ``services`` are those of the active profiles, ``images`` those of all services, so that the box
-    can contain them all. ``sources``: the files this was read from, and those that would have been
-    read if they existed. ``declared``: the files of all secrets and configs of the Compose file.
-    ``root_access``: the services that would get root on their machine, except those that
-    hashlab.toml allows it.
+    ``services`` are those of the active profiles, ``networks`` those that they are on, ``images``
+    those of all services, so that the box can contain them all. ``sources``: the files this was
+    read from, and those that would have been read if they existed. ``declared``: the files of all
+    secrets and configs of the Compose file. ``root_access``: the services that would get root on
+    their machine, except those that hashlab.toml allows it.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     """
 
@@ -470,6 +537,7 @@ class Lab:
     machines: tuple[Machine, ...]
     services: tuple[Service, ...]
     images: tuple[Image, ...]
+    networks: tuple[Network, ...] = ()
     box: BoxSettings = BoxSettings()
     builders: tuple[Builder, ...] = ()
     artifacts: tuple[Artifact, ...] = ()
@@ -520,10 +588,9 @@ class Lab:
         """Name of this lab among all labs of the laptop. Two folders never share one."""
         return lab_id(self.name, self.folder)
 
-    @property
-    def overlay(self) -> str:
-        """Name of the network that all services are on."""
-        return self.name
+    def network(self, key: str) -> Network:
+        """Return the network that the Compose file calls ``key``. Raises KeyError."""
+        return {network.key: network for network in self.networks}[key]
 
     def reload(self, service: str) -> Reload | None:
         """Return the reload of a service, or None if it has none."""

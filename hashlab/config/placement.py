@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from hashlab.config.compose.networks import joined
 from hashlab.config.compose.service import conditions, is_global
 from hashlab.config.model import VolumeMount
 from hashlab.config.readers import At, Draft
@@ -39,23 +41,40 @@ def candidates(service: Draft, machines: Labels) -> list[str]:
     return left
 
 
-def ties(services: Mapping[str, Draft], split: frozenset[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield pairs of services that must be on one machine, and the volume that they share."""
+class Tie(NamedTuple):
+    """Two services that must be on one machine. ``shared``: what they share there; ``hint``: what
+    else to write if they cannot.
+    """
+
+    first: str
+    second: str
+    shared: str
+    hint: str = ""
+
+
+def ties(services: Mapping[str, Draft], split: frozenset[str]) -> Iterator[Tie]:
+    """Yield pairs of services that must be on one machine: they share a volume or a network."""
     users: dict[str, str] = {}
     for name, service in services.items():
         if is_global(service):
             continue
+        if joined(service) in services:
+            yield Tie(joined(service), name, f"the network of '{joined(service)}'")
         for mount, _ in service.get("volumes", ()):
             if isinstance(mount, VolumeMount) and mount.volume and mount.volume not in split:
                 first = users.setdefault(mount.volume, name)
                 if first != name:
-                    yield first, name, mount.volume
+                    hint = (
+                        ", or let each machine have a volume of its own: "
+                        f"[volumes.{mount.volume}] split = true in hashlab.toml"
+                    )
+                    yield Tie(first, name, f"the volume '{mount.volume}'", hint)
 
 
 def bonds(services: Mapping[str, Draft], split: frozenset[str]) -> dict[str, list[str]]:
     """Return, for each service, the services that must be on its machine, itself included."""
     groups = {name: [name] for name in services}
-    for first, name, _ in ties(services, split):
+    for first, name, *_ in ties(services, split):
         if groups[first] is not groups[name]:
             together = groups[first] + groups[name]
             groups.update(dict.fromkeys(together, together))
@@ -76,18 +95,14 @@ def check_placement(
             message = f"no machine satisfies all constraints of service '{name}'"
             report.add(wanted, message, "Remove one of the constraints.")
     groups = bonds(services, split)
-    for first, name, volume in ties(services, split):
+    for first, name, shared, hint in ties(services, split):
         if _common(groups[name], services, machines) or not all(
             candidates(services[each], machines) for each in groups[name]
         ):
             continue
         line = next(iter(conditions(services[name]) or conditions(services[first])))[1]
-        message = f"services '{first}' and '{name}' share the volume '{volume}', but not a machine"
-        hint = (
-            "Give both the same constraint, or let each machine have a volume of its own: "
-            f"[volumes.{volume}] split = true in hashlab.toml."
-        )
-        report.add(line, message, hint)
+        message = f"services '{first}' and '{name}' share {shared}, but not a machine"
+        report.add(line, message, f"Give both the same constraint{hint}.")
 
 
 def _is_known(condition: At[tuple[str | None, bool, str]], machines: Labels) -> bool:

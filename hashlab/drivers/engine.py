@@ -17,6 +17,7 @@ from docker.errors import APIError, DockerException, ImageNotFound, InvalidConfi
 from docker.utils import kwargs_from_env
 from docker.utils.config import find_config_file
 
+from hashlab.config.model import Network
 from hashlab.drivers.answers import limit_answers, limited
 from hashlab.drivers.buildcontext import packed
 from hashlab.drivers.channel import ChannelAdapter
@@ -31,7 +32,15 @@ from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import EngineHangs, LabError, LaptopError
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import STOP_SECONDS, BuildSettings, Completed, ContainerState, SwarmState
+from hashlab.protocols import (
+    STOP_SECONDS,
+    BuildSettings,
+    Completed,
+    ContainerState,
+    NetworkPlace,
+    NetworkState,
+    SwarmState,
+)
 
 CALL_SECONDS = 60
 # Seconds for the first request to a machine's engine, which a healthy one answers within
@@ -141,11 +150,16 @@ class DockerEngine:
             made = self._client.commit(container, repository, tag, changes=changes)
         return str(made["Id"])
 
-    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
+    def connect(self, network: str, container: str, endpoint: Mapping[str, Any]) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot attach container {container} to network {network}"):
             self._client.connect_container_to_network(
-                container, network, aliases=list(aliases) or None
+                container,
+                network,
+                aliases=endpoint.get("Aliases"),
+                links=dict(link.split(":", 1) for link in endpoint.get("Links", ())) or None,
+                ipv4_address=endpoint.get("IPAMConfig", {}).get("IPv4Address"),
+                mac_address=endpoint.get("MacAddress"),
             )
 
     def disconnect(self, network: str, container: str) -> None:
@@ -374,11 +388,11 @@ class DockerEngine:
             for network in networks
         }
 
-    def network_id(self, name: str) -> str:
+    def network(self, name: str) -> NetworkState | None:
         """See protocols.Engine."""
         with self._explained("cannot list networks"):
             networks = self._client.networks(names=[name])
-        return next((str(network["Id"]) for network in networks if network["Name"] == name), "")
+        return next((_network_state(found) for found in networks if found["Name"] == name), None)
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
@@ -392,17 +406,31 @@ class DockerEngine:
                 check_duplicate=True,
             )
 
-    def networks_with(self, labels: Mapping[str, str]) -> list[str]:
+    def networks_with(self, labels: Mapping[str, str]) -> dict[str, NetworkState]:
         """See protocols.Engine."""
         with self._explained("cannot list networks"):
             networks = self._client.networks(filters={"label": _label_list(labels)})
-        return sorted(network["Name"] for network in networks)
+        return {network["Name"]: _network_state(network) for network in networks}
 
-    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
+    def create_overlay(self, network: Network, labels: Mapping[str, str]) -> str:
         """See protocols.Engine."""
-        with self._explained(f"cannot create network {name}"):
+        pools = [
+            docker.types.IPAMPool(
+                subnet=pool.subnet, gateway=pool.gateway or None, iprange=pool.ip_range or None
+            )
+            for pool in network.pools
+            if pool.subnet
+        ]
+        with self._explained(f"cannot create network {network.name}"):
             made = self._client.create_network(
-                name, driver="overlay", attachable=True, labels=dict(labels), check_duplicate=True
+                network.name,
+                driver="overlay",
+                attachable=True,
+                internal=network.internal,
+                options=network.options,
+                ipam=docker.types.IPAMConfig(pool_configs=pools) if pools else None,
+                labels={**dict(network.labels), **labels},
+                check_duplicate=True,
             )
         return str(made["Id"])
 
@@ -620,19 +648,28 @@ def _container_state(inspected: Mapping[str, Any]) -> ContainerState:
         pid=int(state.get("Pid") or 0),
         started_at=state.get("StartedAt") or "",
         finished_at=state.get("FinishedAt") or "",
-        networks=frozenset(
-            # A network that was attached since the container last ran has no id yet.
-            network["NetworkID"] or name
+        networks={
+            name: NetworkPlace(
+                network["NetworkID"],
+                network.get("IPAddress") or "",
+                frozenset(network.get("Aliases") or ()),
+            )
             for name, network in networks.items()
-        ),
-        addresses={
-            name: network["IPAddress"]
-            for name, network in networks.items()
-            if network.get("IPAddress")
         },
+        network_mode=(inspected.get("HostConfig") or {}).get("NetworkMode") or "",
         checked=_has_check(config),
         grace=STOP_SECONDS if grace is None else int(grace),
         restarts=int(inspected.get("RestartCount") or 0),
+    )
+
+
+def _network_state(network: Mapping[str, Any]) -> NetworkState:
+    return NetworkState(
+        id=network["Id"],
+        name=network["Name"],
+        driver=network.get("Driver") or "",
+        attachable=bool(network.get("Attachable")),
+        labels=dict(network.get("Labels") or {}),
     )
 
 

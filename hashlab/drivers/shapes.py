@@ -66,13 +66,14 @@ CONTAINER = {
     },
     "RestartCount?": int,
     "Config": {"Image": str, **CONFIG},
-    "HostConfig": {"PortBindings?": PORTS},
+    "HostConfig": {"NetworkMode?": str, "PortBindings?": PORTS},
     "NetworkSettings": {
         "Ports?": PORTS,
         "Networks?": {
             "*": {
                 "NetworkID": str,
                 "IPAddress?": _address,
+                "Aliases?": [str],
                 "IPAMConfig?": {"IPv4Address?": _address},
             }
         },
@@ -109,7 +110,16 @@ SHAPES: dict[str, object] = {
     "df": DISK,
     "wait": {"StatusCode": int},
     "volumes": {"Volumes?": [{"Name": str}]},
-    "networks": [{"Name": str, "Id": str, "IPAM?": {"Config?": [{"Subnet?": _subnet}]}}],
+    "networks": [
+        {
+            "Name": str,
+            "Id": str,
+            "Driver?": str,
+            "Attachable?": bool,
+            "Labels?": LABELS,
+            "IPAM?": {"Config?": [{"Subnet?": _subnet}]},
+        }
+    ],
     "create_network": {"Id": str},
     "inspect_swarm": {"JoinTokens": {"Worker": str}},
     "inspect_node": {"Status": {"State": str}},

@@ -14,6 +14,7 @@ from pathlib import Path
 from hashlab.config.model import Lab, Service
 from hashlab.hashing import digest, short
 from hashlab.phases.containers.body import container_body
+from hashlab.phases.containers.networking import recipe_of
 from hashlab.phases.upload.laptop import (
     LaptopFiles,
     bind_name,
@@ -86,7 +87,11 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     for mount in service.files:
         start_files[mount.target] = plain(file_content(laptop.file(mount), mount.mode))
         places[mount.target] = file_name(mount)
-    fixed = {"container": container_body(lab, service), "image": image_inputs}
+    fixed = {
+        "container": container_body(lab, service),
+        "image": image_inputs,
+        "networks": recipe_of(lab, service),
+    }
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(
         service.name,

@@ -94,11 +94,16 @@ class Machines:
 
 @dataclass
 class Network:
-    """Filled by ``network``; ``containers`` reads ``id``, the overlay network's. ``swarm``: the
-    first machine's; ``joined``: the machines that had to be changed.
+    """Filled by ``network``; read by ``containers``.
+
+    ``ids``: those of the lab's networks, by name. ``retired``: names of networks that all
+    containers leave, because their settings changed or the Compose file no longer has them;
+    ``containers`` removes them, and makes those again that the lab still has. ``swarm``: the first
+    machine's; ``joined``: the machines that had to be changed.
     """
 
-    id: str = ""
+    ids: ByName[str] = field(default_factory=lambda: ByName("network"))
+    retired: set[str] = field(default_factory=set)
     swarm: SwarmState | None = None
     joined: set[str] = field(default_factory=set)
 

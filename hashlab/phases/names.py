@@ -1,4 +1,8 @@
-"""Phase ``names``: on every machine, each service's name leads to where the service is."""
+"""Phase ``names``: on every machine, each service's name leads to where the service is.
+
+A name leads somewhere only on the networks of its service. So a container of each machine and
+network is asked for the names of that network.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,7 @@ def await_names(world: World, track: Track, _: str) -> None:
         track.detail(f"waiting for the engines to find each other: {_listed(wrong)}")
         track.cancel.wait(min(POLL_SECONDS, max(FIRST_POLL_SECONDS, waited / 2)))
         containers = observe_containers(world)
-    count = len(_places(world, containers))
+    count = len({name for _, name in _places(world, containers)})
     track.detail(f"{count} names on {len(world.facts.machines.links)} machines")
 
 
@@ -65,20 +69,41 @@ def astray(
     ``containers``: by machine. A service of which no container runs has no name.
     """
     places = _places(world, containers)
-    askers = {
-        machine: asker.pid
+    networks = [network.name for network in world.lab.networks]
+    askers = [
+        (machine, asker)
         for machine, present in containers.items()
-        if (asker := _asker(world, present)) and machine in world.facts.machines.links
-    }
-    answers = parallel(
-        askers, lambda machine: ask(world.link(machine), askers[machine], places), track.cancel
-    )
-    return [
-        Astray(machine, name, found)
-        for machine, answer in zip(askers, answers, strict=True)
-        for name, wanted in places.items()
-        if (found := answer.get(name, frozenset())) != wanted
+        if machine in world.facts.machines.links
+        for asker in choose_askers(present, networks)
     ]
+
+    def wrong(machine: str, asker: ContainerState) -> list[Astray]:
+        names = {name for network, name in places if network in asker.networks}
+        answer = ask(world.link(machine), asker.pid, sorted(names)) if names else {}
+        return [
+            Astray(machine, name, found)
+            for name in sorted(names)
+            if (found := answer.get(name, frozenset()))
+            not in [places.get((network, name)) for network in asker.networks]
+        ]
+
+    found = parallel(askers, lambda each: wrong(*each), track.cancel)
+    return list(dict.fromkeys(each for some in found for each in some))
+
+
+def choose_askers(
+    containers: Iterable[ContainerState], networks: Iterable[str]
+) -> list[ContainerState]:
+    """Return running containers of a machine that together are on each of ``networks`` on which it
+    has one. Those on few networks come first: their answers say more. Pure.
+    """
+    running = [c for c in containers if c.pid]
+    chosen: list[ContainerState] = []
+    for network in networks:
+        on_it = [c for c in running if network in c.networks and c.networks[network].address]
+        if on_it and not any(asker in on_it for asker in chosen):
+            chosen.append(min(on_it, key=lambda container: len(container.networks)))
+    return chosen
 
 
 def ask(link: Link, pid: int, names: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -108,22 +133,19 @@ def parse_answers(text: str) -> dict[str, frozenset[str]]:
 
 def _places(
     world: World, containers: Mapping[str, list[ContainerState]]
-) -> dict[str, frozenset[str]]:
-    """Return the addresses of each service's running containers, by the service's name."""
-    overlay, found = world.lab.overlay, dict[str, frozenset[str]]()
-    for present in containers.values():
-        for container in present:
-            name = container.labels.get(SERVICE_LABEL, "")
-            address = container.addresses.get(overlay, "")
-            if name and address and container.state == "running":
-                found[name] = found.get(name, frozenset()) | {address}
+) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the addresses of each service's running containers, by network and service's name."""
+    networks = {network.name for network in world.lab.networks}
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for container in (each for present in containers.values() for each in present):
+        name = container.labels.get(SERVICE_LABEL, "")
+        if not name or container.state != "running":
+            continue
+        for network, place in container.networks.items():
+            if network in networks and place.address:
+                known = found.get((network, name), frozenset())
+                found[network, name] = known | {place.address}
     return found
-
-
-def _asker(world: World, containers: list[ContainerState]) -> ContainerState | None:
-    """Return a running container of a machine, in whose network names are looked up."""
-    overlay = world.lab.overlay
-    return next((c for c in containers if c.pid and c.addresses.get(overlay)), None)
 
 
 def _listed(wrong: list[Astray]) -> str:

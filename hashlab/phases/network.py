@@ -1,4 +1,4 @@
-"""Phase ``network``: the machines' engines form one Swarm with one attachable overlay network."""
+"""Phase ``network``: the machines' engines form one Swarm with the lab's overlay networks."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from contextlib import nullcontext
 from functools import partial
 from ipaddress import IPv4Address
 
+from hashlab.config.model import Network
 from hashlab.errors import LabError
+from hashlab.phases.containers.networking import NETWORK_LABEL, settings_of
 from hashlab.phases.programs import FREE_GOSSIP_PORT
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
-from hashlab.protocols import LAB_LABEL, Engine, Link, SwarmState
+from hashlab.protocols import LAB_LABEL, Engine, Link, NetworkState, SwarmState
 
 PORT = 2377
 READY_SECONDS = 30.0
@@ -33,16 +35,16 @@ def is_member(state: SwarmState, manager: SwarmState) -> bool:
     return state.active and not state.manager and manager.node in state.managers
 
 
-def _known_network(world: World, link: Link) -> str:
-    """Return the network's id on a machine that has not been restarted since an earlier run. This
-    is quick; an engine runs other programs before it reports its Swarm. Returns "" on a worker on
-    which no container of the network runs.
+def _known_networks(world: World, link: Link) -> Mapping[str, NetworkState]:
+    """Return the lab's networks on a machine that has not been restarted since an earlier run. This
+    is quick; an engine runs other programs before it reports its Swarm. A worker knows only the
+    networks of its containers.
     """
-    return link.engine.network_id(world.lab.overlay) if link.kept else ""
+    return link.engine.networks_with({LAB_LABEL: world.lab.id}) if link.kept else {}
 
 
 def parts(world: World) -> Mapping[Hashable, Part[World]]:
-    """Return one part for each machine: the first makes the Swarm and the network, others join."""
+    """Return one part for each machine: the first makes Swarm and networks, the others join."""
     first, *others = world.machine_names()
     # Two machines that leave another Swarm at the same moment wait for each other, and both give
     # up: see programs/free-gossip-port.sh.
@@ -55,45 +57,100 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
 
 
 def join_network(world: World, track: Track, _: str) -> None:
-    """Promise: every machine is in the first machine's Swarm and the overlay network exists."""
+    """Promise: every machine is in the first machine's Swarm, and the lab's networks exist, but for
+    those that phase ``containers`` makes again.
+    """
     if world.facts.network.joined:
-        track.detail(f"{len(world.lab.machines)} machines, network {world.lab.overlay}")
+        names = [network.name for network in world.lab.networks]
+        word = "network" if len(names) == 1 else "networks"
+        track.detail(f"{len(world.lab.machines)} machines, {word} {', '.join(names) or 'none'}")
     else:
         track.skip("joined already")
 
 
 def _make_swarm(world: World, track: Track, *, machine: str) -> None:
-    """Make the first machine the manager of a Swarm, and make the overlay network in it."""
-    address = world.facts.machines.endpoints[machine].address
+    """Make the first machine the manager of a Swarm, and make the lab's networks in it."""
     link = world.link(machine)
     engine = link.engine
-    world.facts.network.id = _known_network(world, link)
-    if world.facts.network.id:
-        return
+    existing = _known_networks(world, link)
+    own = {network.name for network in world.lab.networks if not network.external}
+    if not own or not own <= set(existing):
+        world.facts.network.swarm = _become_leader(world, track, machine)
+        existing = engine.networks_with({LAB_LABEL: world.lab.id})
+    for network in world.lab.networks:
+        _find_or_make(world, engine, network, existing.get(network.name), machine)
+    world.facts.network.retired |= set(existing) - own
+
+
+def _become_leader(world: World, track: Track, machine: str) -> SwarmState:
+    address = world.facts.machines.endpoints[machine].address
+    engine = world.link(machine).engine
     state = engine.swarm()
-    if not is_leader(state, address):
-        if state.joined:
-            engine.swarm_leave()
-        _free_gossip_port(world, track, machine)
-        # The network of Swarm's routing mesh stays although nothing uses it: without it a machine
-        # that its last container left cannot attach the next one (Docker 20.10).
-        engine.swarm_init(str(address))
-        state = engine.swarm()
-        _await_ready(world, track, engine, state.node)
-        world.facts.network.joined.add(machine)
-    world.facts.network.swarm = state
-    world.facts.network.id = engine.network_id(world.lab.overlay)
-    if not world.facts.network.id:
-        labels = {LAB_LABEL: world.lab.id}
-        world.facts.network.id = engine.create_overlay(world.lab.overlay, labels)
-        world.facts.network.joined.add(machine)
+    if is_leader(state, address):
+        return state
+    if state.joined:
+        engine.swarm_leave()
+    _free_gossip_port(world, track, machine)
+    # The network of Swarm's routing mesh stays although nothing uses it: without it a machine
+    # that its last container left cannot attach the next one (Docker 20.10).
+    engine.swarm_init(str(address))
+    state = engine.swarm()
+    _await_ready(world, track, engine, state.node)
+    world.facts.network.joined.add(machine)
+    return state
+
+
+def _find_or_make(
+    world: World, engine: Engine, network: Network, existing: NetworkState | None, machine: str
+) -> None:
+    """Fill in the id of one network of the lab, or retire one that has other settings."""
+    facts = world.facts.network
+    if network.external:
+        facts.ids[network.name] = _external(engine, network, machine)
+    elif existing is None:
+        facts.ids[network.name] = make_network(world, engine, network)
+        facts.joined.add(machine)
+    elif existing.labels.get(NETWORK_LABEL) == settings_of(network):
+        facts.ids[network.name] = existing.id
+    else:
+        facts.retired.add(network.name)
+
+
+def make_network(world: World, engine: Engine, network: Network) -> str:
+    """Make an overlay on the manager, with labels that tell whose it is, and with which settings.
+    Return its id.
+    """
+    labels = {LAB_LABEL: world.lab.id, NETWORK_LABEL: settings_of(network)}
+    return engine.create_overlay(network, labels)
+
+
+def _external(engine: Engine, network: Network, machine: str) -> str:
+    """Return the id of a network that somebody else made. Raises LabError if the machines do not
+    share it.
+    """
+    state = engine.network(network.name)
+    make = f"docker network create --driver overlay --attachable {network.name}"
+    if state is None:
+        raise LabError(
+            f"the external network '{network.name}' does not exist",
+            where=machine,
+            next_step=f"hashlab ssh {machine} --command 'sudo {make}'",
+        )
+    if state.driver != "overlay" or not state.attachable:
+        raise LabError(
+            f"the external network '{network.name}' is not an attachable overlay",
+            where=machine,
+            next_step=f"remove it, then: {make}",
+        )
+    return state.id
 
 
 def _join_swarm(world: World, track: Track, *, machine: str, leaving: threading.Lock) -> None:
     """Make another machine join the first machine's Swarm, and leave any other Swarm."""
     link = world.link(machine)
     engine = link.engine
-    if _known_network(world, link) == world.facts.network.id:
+    known = {network.id for network in _known_networks(world, link).values()}
+    if known & set(world.facts.network.ids.values()):
         return
     leader = world.link(world.machine_names()[0]).engine
     manager, state = world.facts.network.swarm or leader.swarm(), engine.swarm()

@@ -9,6 +9,7 @@ from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id, is_below
 from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
 from hashlab.phases.containers.completion import is_done, record_completion
+from hashlab.phases.containers.networking import misplaced, parted
 from hashlab.phases.containers.phase import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containers.readiness import is_job, keeps_ending
 from hashlab.phases.containers.reload import distrust, process_of, stale_after_reload
@@ -100,8 +101,9 @@ def _judge_machine(
     containers = world.facts.containers.found[machine]
     known = [c for c in containers if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
+    by_name = {c.name: c for c in containers}
     found = [
-        _judge(machine, c, builds[c.id], inside, files)
+        _judge_place(world, by_name, _judge(machine, c, builds[c.id], inside, files))
         if c.state == "running"
         else _judge_ended(world, machine, c, builds[c.id])
         for c in known
@@ -142,6 +144,16 @@ def _judge(
         return Running(container, machine, service, running, f"it sees another {old[0]}", down)
     stale = "" if running == build.id else f"it runs build {running}, built was {build.id}"
     return Running(container, machine, service, running, stale, down)
+
+
+def _judge_place(
+    world: World, containers: Mapping[str, ContainerState], running: Running
+) -> Running:
+    """Mark a container as down if it is not on its service's networks under its names."""
+    service = next(s for s in world.lab.services if s.name == running.service)
+    owner = containers.get(f"{world.lab.name}-{service.joined}-1")
+    why = misplaced(world.lab, service, running.container)
+    return replace(running, down=running.down or why or parted(service, running.container, owner))
 
 
 def _why_down(container: ContainerState) -> str:

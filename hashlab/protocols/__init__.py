@@ -2,7 +2,15 @@
 exchange.
 """
 
-from hashlab.protocols.engine import STOP_SECONDS, BuildSettings, ContainerState, Engine, SwarmState
+from hashlab.protocols.engine import (
+    STOP_SECONDS,
+    BuildSettings,
+    ContainerState,
+    Engine,
+    NetworkPlace,
+    NetworkState,
+    SwarmState,
+)
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
@@ -41,6 +49,8 @@ __all__ = [
     "Link",
     "MachineSnapshot",
     "Machines",
+    "NetworkPlace",
+    "NetworkState",
     "ObservedMachine",
     "PlannedMachine",
     "Probe",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from hashlab.config.model import Network
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
@@ -16,13 +17,35 @@ STOP_SECONDS = 10
 
 
 @dataclass(frozen=True)
+class NetworkPlace:
+    """A container's place on a network. ``id``: the network's, "" if the container was attached
+    since it last ran; ``address``: "" unless it runs; ``aliases``: its names there.
+    """
+
+    id: str = ""
+    address: str = ""
+    aliases: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class NetworkState:
+    """A network as an engine describes it."""
+
+    id: str
+    name: str
+    driver: str = ""
+    attachable: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ContainerState:
     """A container as its engine describes it.
 
-    ``pid`` is 0 without a process. ``networks``: ids of its networks, and names of those
-    attached since it last ran. ``addresses``: its own address on each, by the network's name.
-    ``checked``: it has a health check, of its own or from its image. ``grace``: seconds to stop by
-    itself. ``restarts``: number of restarts by its restart policy.
+    ``pid`` is 0 without a process. ``networks``: its places, by the network's name.
+    ``network_mode``: "container:ID" if it runs in the network of another container. ``checked``: it
+    has a health check, of its own or from its image. ``grace``: seconds to stop by itself.
+    ``restarts``: number of restarts by its restart policy.
     """
 
     id: str
@@ -35,8 +58,8 @@ class ContainerState:
     pid: int
     started_at: str
     finished_at: str = ""
-    networks: frozenset[str] = frozenset()
-    addresses: Mapping[str, str] = field(default_factory=dict)
+    networks: Mapping[str, NetworkPlace] = field(default_factory=dict)
+    network_mode: str = ""
     checked: bool = False
     grace: int = STOP_SECONDS
     restarts: int = 0
@@ -113,8 +136,10 @@ class Engine(Protocol):
         The image has the container's labels, overridden by ``labels``.
         """
 
-    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
-        """Attach a container to one more network. Raises LabError."""
+    def connect(self, network: str, container: str, endpoint: Mapping[str, Any]) -> None:
+        """Attach a container to one more network. ``endpoint``: the Engine API's EndpointSettings.
+        Raises LabError.
+        """
 
     def disconnect(self, network: str, container: str) -> None:
         """Detach a container from a network. The network may be gone. Raises LabError."""
@@ -212,17 +237,21 @@ class Engine(Protocol):
     def networks(self) -> Mapping[str, tuple[str, ...]]:
         """Return the subnets of every network by the network's name."""
 
-    def network_id(self, name: str) -> str:
-        """Return the id of the network of this name; "" if it does not exist."""
+    def network(self, name: str) -> NetworkState | None:
+        """Return the network of this name, or None."""
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         """Create a bridge network with this subnet."""
 
-    def networks_with(self, labels: Mapping[str, str]) -> list[str]:
-        """Return the names of the networks with these labels."""
+    def networks_with(self, labels: Mapping[str, str]) -> dict[str, NetworkState]:
+        """Return the networks with these labels, by name. A worker of a Swarm knows only those
+        overlays on which it has a container.
+        """
 
-    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
-        """Create an attachable overlay network on a Swarm manager; return its id."""
+    def create_overlay(self, network: Network, labels: Mapping[str, str]) -> str:
+        """Create an attachable overlay network on a Swarm manager; return its id. It has these
+        labels and those of ``network``. Raises LabError.
+        """
 
     def remove_network(self, name: str) -> None:
         """Remove a network. A missing one is not an error."""

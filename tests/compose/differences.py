@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 
 # In every case: path → reason.
 EVERYWHERE = {
-    "networks.default.name": "all services are on one network, which has the lab's name",
     "services.*.profiles": "a lab has only the services of the active profiles",
 }
 
@@ -50,30 +49,6 @@ CASES: dict[str, dict[str, str]] = {
     },
     "limits-more-of-version-2": {
         "refused": "memswap_limit without mem_limit does nothing, so it is refused",
-    },
-    "links-order-services": {
-        "refused": "links are not supported",
-    },
-    "network-mode-host-and-none": {
-        "refused": "network_mode is not supported",
-    },
-    "network-mode-of-a-service": {
-        "refused": "network_mode is not supported",
-    },
-    "networks-aliases": {
-        "refused": "networks are not supported",
-    },
-    "networks-default-configured": {
-        "refused": "networks are not supported",
-    },
-    "networks-fixed-address": {
-        "refused": "networks are not supported",
-    },
-    "networks-list": {
-        "refused": "networks are not supported",
-    },
-    "networks-named-and-external": {
-        "refused": "networks are not supported",
     },
     "ports-ipv6": {
         "refused": "machines have no IPv6 address",

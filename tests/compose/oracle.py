@@ -118,6 +118,10 @@ _NOTED: Mapping[str, keys.Keys] = {
     "services.*.volumes.*": keys.MOUNT,
     "services.*.volumes.*.bind": keys.MOUNT_BIND,
     "services.*.develop.watch.*": keys.WATCH,
+    "services.*.networks.*": keys.ATTACHMENT,
+    "networks.*": keys.NETWORK,
+    "networks.*.ipam": keys.IPAM,
+    "networks.*.ipam.config.*": keys.POOL,
     "secrets.*": keys.SECRET,
     "configs.*": keys.CONFIG,
 }

@@ -18,6 +18,7 @@ from fakes import Behaviour, track_of, write_files
 from fakes.engine import Container
 from fakes.outside import Silent
 
+from hashlab.config.model import Network
 from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.inputs.boundary import Boundary
@@ -280,6 +281,7 @@ def test_volumes_are_made_found_by_label_and_removed_repeatedly(bench: Bench) ->
     assert bench.engine.volumes(bench.labels) == [two]
 
 
+MAC = "02:42:0a:d5:4d:09"
 SUBNETS = ["10.213.77.0/24", "10.213.78.0/24", "10.213.79.0/24"]
 
 
@@ -291,12 +293,21 @@ def bridge(bench: Bench, what: str = "net") -> tuple[str, str]:
     return bench.name(what), subnet
 
 
+def id_of(bench: Bench, network: str) -> str:
+    found = bench.engine.network(network)
+    assert found is not None
+    return found.id
+
+
 def test_a_network_is_made_with_its_subnet_and_found(bench: Bench) -> None:
-    assert bench.engine.network_id(bench.name("net")) == ""
+    assert bench.engine.network(bench.name("net")) is None
     name, subnet = bridge(bench)
     assert bench.engine.networks()[name] == (subnet,)
-    assert bench.engine.networks_with(bench.labels) == [name]
-    assert bench.engine.network_id(name)
+    found = bench.engine.network(name)
+    assert found is not None
+    assert (found.name, found.driver, found.attachable) == (name, "bridge", False)
+    assert found.labels == bench.labels
+    assert bench.engine.networks_with(bench.labels) == {name: found}
     bench.engine.remove_network(name)
     bench.engine.remove_network(name)
     assert name not in bench.engine.networks()
@@ -304,7 +315,7 @@ def test_a_network_is_made_with_its_subnet_and_found(bench: Bench) -> None:
 
 def test_a_networks_name_is_not_found_by_its_beginning(bench: Bench) -> None:
     name, _ = bridge(bench, "longer")
-    assert bench.engine.network_id(name.removesuffix("er")) == ""
+    assert bench.engine.network(name.removesuffix("er")) is None
 
 
 def test_a_network_is_not_made_twice(bench: Bench) -> None:
@@ -313,7 +324,7 @@ def test_a_network_is_not_made_twice(bench: Bench) -> None:
         bench.engine.create_bridge(name, subnet, bench.labels)
 
 
-def test_a_container_lists_its_networks_by_their_ids(bench: Bench) -> None:
+def test_a_container_lists_its_networks_with_its_names_there(bench: Bench) -> None:
     name, _ = bridge(bench)
     body: dict[str, Any] = {
         "HostConfig": {"NetworkMode": name},
@@ -322,7 +333,9 @@ def test_a_container_lists_its_networks_by_their_ids(bench: Bench) -> None:
     made = started(bench, **body)
     state = bench.engine.container(made)
     assert state is not None
-    assert state.networks == {bench.engine.network_id(name)}
+    assert state.network_mode == name
+    assert {name: place.id for name, place in state.networks.items()} == {name: id_of(bench, name)}
+    assert "one" in state.networks[name].aliases
     with pytest.raises(LabError, match="active endpoints"):
         bench.engine.remove_network(name)
 
@@ -556,7 +569,7 @@ def test_an_engine_without_a_swarm_reports_that_and_has_no_token(bench: Bench) -
     with pytest.raises(LabError):
         bench.engine.swarm_token()
     with pytest.raises(LabError):
-        bench.engine.create_overlay(bench.name("overlay"), bench.labels)
+        bench.engine.create_overlay(Network("one", bench.name("overlay")), bench.labels)
 
 
 def test_many_threads_can_use_one_engine_at_once(bench: Bench) -> None:
@@ -637,32 +650,34 @@ def test_a_container_is_made_on_a_network_at_an_address_and_detached(bench: Benc
     state, found = bench.engine.container(made), bench.engine.inspect(made)
     assert state is not None
     assert found is not None
-    assert bench.engine.network_id(name) in state.networks
+    assert state.networks[name].id == id_of(bench, name)
     assert found["NetworkSettings"]["Networks"][name]["IPAddress"] == address
     bench.engine.disconnect(name, made)
     state = bench.engine.container(made)
     assert state is not None
-    assert bench.engine.network_id(name) not in state.networks
+    assert name not in state.networks
 
 
 def test_a_paused_container_can_change_its_networks(bench: Bench) -> None:
     made = create(bench)
     name, _ = bridge(bench)
-    bench.engine.connect(name, made, aliases=["one"])
+    endpoint = {"Aliases": ["one"], "Links": ["two:second"], "MacAddress": MAC}
+    bench.engine.connect(name, made, endpoint)
     state = bench.engine.container(made)
     assert state is not None
     assert name in state.networks
     bench.engine.start(made)
     state = bench.engine.container(made)
     assert state is not None
-    assert bench.engine.network_id(name) in state.networks
+    assert state.networks[name].id == id_of(bench, name)
+    assert "one" in state.networks[name].aliases
     bench.engine.stop(made, timeout=0)
     bench.engine.disconnect(name, made)
     state = bench.engine.container(made)
     assert state is not None
-    assert not {name, bench.engine.network_id(name)} & state.networks
+    assert name not in state.networks
     with pytest.raises(LabError, match="cannot attach"):
-        bench.engine.connect(name, bench.name("none"))
+        bench.engine.connect(name, bench.name("none"), {})
     with pytest.raises(LabError, match="cannot detach"):
         bench.engine.disconnect(name, bench.name("none"))
 

@@ -130,10 +130,18 @@ def test_a_removed_file_and_one_with_an_old_time_are_reported(
 # Differences between the engine of a machine and that of the snapshot
 
 
+# Ids as engines make them: of an overlay of the Swarm, and of a network of one machine.
+OVERLAY = "n1" + 23 * "a"
+OTHER_OVERLAY = "n2" + 23 * "a"
+OWN_NETWORK = 64 * "0"
+
+
 def container(engine: Path, identifier: str, *, name: str = "", running: bool = True) -> None:
     folder = engine / f"containers/{identifier}"
     state = "true" if running else "false"
-    note = f'{{"State":{{"Running":{state}}},"Name":"/{name or identifier}","NetworkID":"n1"}}'
+    note = (
+        f'{{"State":{{"Running":{state}}},"Name":"/{name or identifier}","NetworkID":"{OVERLAY}"}}'
+    )
     write(folder / "config.v2.json", note)
     write(folder / "hostconfig.json", '{"Dns":null,"Memory":0}')
     write(folder / f"{identifier}-json.log", "then\n")
@@ -267,10 +275,10 @@ class Docker:
         write(folder / "docker", DOCKER)
         (folder / "docker").chmod(0o755)
 
-    def put(self, engine: Path) -> subprocess.CompletedProcess[str]:
+    def put(self, engine: Path, *networks: str) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "NOTES": str(self.folder)}
-        return run("put", engine, "small", env=env)
+        return run("put", engine, *(networks or ("small",)), env=env)
 
     @property
     def asked(self) -> list[str]:
@@ -367,6 +375,28 @@ def test_such_a_container_on_another_network_is_replaced(
     note.write_text(note.read_text().replace("n1", "n0"))
     assert docker.put(engine).returncode == 0
     assert f"rm --force {ANCHOR}" in docker.asked
+
+
+def test_a_machine_of_several_networks_is_kept_on_all_of_them(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    stage(snapshot, engine)
+    note = engine / "containers/aaa/config.v2.json"
+    note.write_text(f'{note.read_text()},"NetworkID":"{OTHER_OVERLAY}"')
+    assert docker.put(engine, "small_front", "small_back").returncode == 0
+    [held] = [line for line in docker.asked if line.startswith("run ")]
+    assert f"--name {ANCHOR} --network small_front " in held
+    assert f"network connect small_back {ANCHOR}" in docker.asked
+
+
+def test_a_container_on_the_machines_own_network_does_not_matter(
+    snapshot: Path, engine: Path, docker: Docker
+) -> None:
+    stage(snapshot, engine)
+    note = engine / "containers/aaa/config.v2.json"
+    note.write_text(note.read_text().replace(OVERLAY, OWN_NETWORK))
+    assert docker.put(engine).returncode == 0
+    assert docker.asked == ["kill aaa"]
 
 
 def test_a_machine_that_is_not_on_the_network_needs_no_container(

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from fakes.faults import Faults
+from hashlab.config import model
 from hashlab.errors import LabError
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
-from hashlab.protocols import STOP_SECONDS, BuildSettings, Completed, ContainerState, SwarmState
+from hashlab.protocols import (
+    STOP_SECONDS,
+    BuildSettings,
+    Completed,
+    ContainerState,
+    NetworkPlace,
+    NetworkState,
+    SwarmState,
+)
 
 # The fields of a create request in the Engine API (1.41). The API would silently ignore a misspelt
 # name.
@@ -99,6 +108,7 @@ HOST_KEYS = frozenset(
 MOUNT_KEYS = frozenset(
     ["Type", "Source", "Target", "ReadOnly", "BindOptions", "VolumeOptions", "TmpfsOptions"]
 )
+ENDPOINT_KEYS = frozenset(["Aliases", "Links", "IPAMConfig", "MacAddress"])
 BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
 SIGNALLED = 137
 IMAGE_SIZE = 100_000_000
@@ -154,22 +164,24 @@ class Behaviour:
 
 @dataclass
 class Container:
-    """A container; ``body`` is the create request."""
+    """A container; ``body`` is the create request. ``networks``: ids by name, "" until it starts;
+    ``endpoints``: its settings on each; ``number``: the last part of its addresses while it runs.
+    """
 
     id: str
     name: str
     body: Mapping[str, Any]
-    networks: frozenset[str]
+    networks: dict[str, str]
+    endpoints: dict[str, Mapping[str, Any]]
     state: str = "created"
     exit_code: int = 0
     pid: int = 0
     started_at: str = ""
     finished_at: str = ""
     restarts: int = 0
-    address: str = ""
+    number: int = 0
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
-    aliases: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -189,6 +201,12 @@ class Network:
     driver: str
     subnets: tuple[str, ...]
     labels: Mapping[str, str]
+    internal: bool = False
+
+    def address(self, container: Container) -> str:
+        """The address of a container here, while it runs."""
+        start = self.subnets[0].rpartition(".")[0]
+        return f"{start}.{container.number}" if container.number else ""
 
 
 @dataclass(eq=False)
@@ -264,15 +282,21 @@ class FakeEngine:
         """Return a container that must exist."""
         return self._find(name)
 
-    def addresses_of(self, name: str) -> list[str]:
+    def addresses_of(self, name: str, asker: Container) -> list[str]:
         """Return the addresses that a container here gets for the name of a service."""
         others = self.cluster.engines if self.cluster and not self.deaf and not self.unheard else []
-        return [
-            one.address
-            for engine in dict.fromkeys([self, *others])
-            for one in engine.all.values()
-            if one.address and one.labels.get("hashlab.service") == name
-        ]
+        everywhere = [c for one in dict.fromkeys([self, *others]) for c in one.all.values()]
+        overlays = self._member_overlays()
+        for network in sorted(asker.networks):
+            found = [
+                overlays[network].address(container)
+                for container in everywhere
+                if network in overlays and container.number
+                if name in container.endpoints.get(network, {}).get("Aliases", ())
+            ]
+            if found:
+                return found
+        return []
 
     # protocols.Engine
 
@@ -316,7 +340,11 @@ class FakeEngine:
             if self._lookup(name):
                 raise self._error(f"cannot create container {name}: Conflict. The name is in use")
             self._make_mounts(name, config)
-            made = Container(_new_id(), name, config, self._attach(name, config))
+            endpoints = (config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
+            assert len(endpoints) < 2, "engines before 25 take one network in a create request"
+            made = Container(
+                _new_id(), name, config, self._attach(name, endpoints), dict(endpoints)
+            )
             self.all[made.id] = made
             return made.id
 
@@ -326,17 +354,18 @@ class FakeEngine:
             if found.state == "running":
                 return
             by_name = {network.name: network.id for network in self._all_networks()}
-            found.networks = frozenset(by_name.get(name, name) for name in found.networks)
-            lost = found.networks - {network.id for network in self._all_networks()}
+            found.networks = {n: one or by_name.get(n, n) for n, one in found.networks.items()}
+            lost = set(found.networks.values()) - {*by_name.values()}
             if lost:
                 raise self._error(f"Could not attach to network {min(lost)}: not found")
+            self._check_joined(found)
             behaviour = self._behaviour(found)
             found.looks, found.started_at = 0, f"start-{next(_numbers)}"
             mounts = (found.body.get("HostConfig") or {}).get("Mounts") or []
             found.binds = {m["Target"]: self.read(m["Source"]) for m in mounts if _bind(m)}
             if behaviour.exits is None:
                 found.state, found.pid = "running", next(_pids)
-                found.address = f"10.0.1.{next(_addresses)}"
+                found.number = next(_addresses)
             else:
                 self._end(found, behaviour.exits)
 
@@ -366,30 +395,28 @@ class FakeEngine:
             self.ids[name] = f"sha256:{_new_id()}"
             return self.ids[name]
 
-    def connect(self, network: str, container: str, *, aliases: Sequence[str] = ()) -> None:
-        with self._call("connect", network, container, tuple(aliases), changes=True):
+    def connect(self, network: str, container: str, endpoint: Mapping[str, Any]) -> None:
+        with self._call("connect", network, container, dict(endpoint), changes=True):
+            _known(endpoint, ENDPOINT_KEYS, "EndpointSettings")
             what = f"cannot attach container {container} to network {network}"
             found = self._find(container, what)
             existing = self.bridges.get(network) or self._member_overlays().get(network)
             if existing is None:
                 raise self._error(f"{what}: network {network} not found")
-            if existing.id in found.networks:
+            if found.networks.get(network) == existing.id:
                 raise self._error(f"{what}: endpoint already exists in network {network}")
             # A stopped container only gets the name; it looks up the network when it starts.
-            found.networks |= {existing.id if found.pid else existing.name}
-            found.aliases[existing.id] = list(aliases)
+            found.networks[network] = existing.id if found.pid else ""
+            found.endpoints[network] = dict(endpoint)
 
     def disconnect(self, network: str, container: str) -> None:
         with self._call("disconnect", network, container, changes=True):
             what = f"cannot detach container {container} from network {network}"
             found = self._find(container, what)
-            if not found.networks:
+            if network not in found.networks:
                 raise self._error(f"{what}: it is not connected to the network")
-            existing = self.bridges.get(network) or self._member_overlays().get(network)
-            # The container refers to a removed network by its name.
-            gone = found.networks - {n.id for n in self._all_networks()}
-            known = {existing.id, existing.name} & found.networks if existing else frozenset[str]()
-            found.networks -= known or gone
+            del found.networks[network]
+            del found.endpoints[network]
 
     def remove(self, container: str) -> None:
         with self._call("remove", container, changes=True):
@@ -529,33 +556,39 @@ class FakeEngine:
         with self._call("networks"):
             return {**BUILT_IN, **{n.name: n.subnets for n in self._networks().values()}}
 
-    def network_id(self, name: str) -> str:
-        with self._call("network_id", name):
+    def network(self, name: str) -> NetworkState | None:
+        with self._call("network", name):
             found = self._networks().get(name)
-            return found.id if found else ""
+            return _network_state(found) if found else None
 
     def create_bridge(self, name: str, subnet: str, labels: Mapping[str, str]) -> None:
         with self._call("create_bridge", name, subnet, changes=True):
             self._refuse_network(name)
             self.bridges[name] = Network(_new_id(), name, "bridge", (subnet,), dict(labels))
 
-    def networks_with(self, labels: Mapping[str, str]) -> list[str]:
+    def networks_with(self, labels: Mapping[str, str]) -> dict[str, NetworkState]:
         with self._call("networks_with", labels):
-            return sorted(n.name for n in self._networks().values() if _has(n.labels, labels))
+            found = [n for n in self._networks().values() if _has(n.labels, labels)]
+            return {network.name: _network_state(network) for network in found}
 
-    def create_overlay(self, name: str, labels: Mapping[str, str]) -> str:
-        with self._call("create_overlay", name, changes=True):
+    def create_overlay(self, network: model.Network, labels: Mapping[str, str]) -> str:
+        with self._call("create_overlay", network.name, changes=True):
+            what = f"cannot create network {network.name}"
             if not self._swarm().manager or self.cluster is None:
-                raise self._error(f"cannot create network {name}: This node is not a swarm manager")
-            self._refuse_network(name)
-            made = Network(_new_id(), name, "overlay", ("10.0.1.0/24",), dict(labels))
-            self.cluster.overlays[name] = made
+                raise self._error(f"{what}: This node is not a swarm manager")
+            self._refuse_network(network.name)
+            subnet = f"10.0.{len(self.cluster.overlays) + 1}.0/24"
+            own = {**dict(network.labels), **labels}
+            made = Network(
+                _new_id(), network.name, "overlay", (subnet,), own, internal=network.internal
+            )
+            self.cluster.overlays[network.name] = made
             return made.id
 
     def remove_network(self, name: str) -> None:
         with self._call("remove_network", name, changes=True):
             found = self._networks().get(name)
-            if found and any(found.id in c.networks for c in self.all.values() if c.pid):
+            if found and self._is_used(found):
                 raise self._error(f"cannot remove network {name}: it has active endpoints")
             self.bridges.pop(name, None)
             if self.cluster and self._swarm().manager:
@@ -615,7 +648,21 @@ class FakeEngine:
 
     def _end(self, container: Container, code: int) -> None:
         container.state, container.exit_code, container.pid = "exited", code, 0
-        container.finished_at, container.address = f"end-{next(_numbers)}", ""
+        container.finished_at, container.number = f"end-{next(_numbers)}", 0
+
+    def _is_used(self, network: Network) -> bool:
+        """True if a container that runs is on a network, on any engine that shares it."""
+        engines = [self, *(self.cluster.engines if self.cluster else ())]
+        containers = [c for engine in engines for c in engine.all.values() if c.pid]
+        return any(network.id in c.networks.values() for c in containers)
+
+    def _check_joined(self, container: Container) -> None:
+        """Refuse to start in the network of a container that does not run."""
+        mode = (container.body.get("HostConfig") or {}).get("NetworkMode", "")
+        kind, _, owner = mode.partition(":")
+        found = self._lookup(owner) if kind == "container" else None
+        if kind == "container" and (found is None or not found.pid):
+            raise self._error(f"cannot join network of a non running container: {owner}")
 
     def _call(self, name: str, *words: object, changes: bool = False) -> Any:
         return self.faults.call(f"{self.kind}.{name}", self.where, *words, changes=changes)
@@ -657,6 +704,7 @@ class FakeEngine:
         with self._lock:
             health = self._health(container)
             container.looks += 1
+        known = {network.name: network for network in self._all_networks()}
         return ContainerState(
             id=container.id,
             name=container.name,
@@ -668,12 +716,15 @@ class FakeEngine:
             pid=container.pid,
             started_at=container.started_at,
             finished_at=container.finished_at,
-            networks=container.networks,
-            addresses={
-                network.name: container.address
-                for network in self._member_overlays().values()
-                if container.address and network.id in container.networks
+            networks={
+                name: NetworkPlace(
+                    identifier,
+                    known[name].address(container) if name in known else "",
+                    frozenset(container.endpoints.get(name, {}).get("Aliases") or ()),
+                )
+                for name, identifier in container.networks.items()
             },
+            network_mode=(container.body.get("HostConfig") or {}).get("NetworkMode", ""),
             checked=_is_checked(container),
             grace=STOP_SECONDS if (grace := container.body.get("StopTimeout")) is None else grace,
             restarts=container.restarts,
@@ -716,7 +767,7 @@ class FakeEngine:
                         "IPAddress": _asked_address(container, network.name),
                     }
                     for network in self._networks().values()
-                    if {network.id, network.name} & state.networks
+                    if network.name in state.networks
                 },
             },
         }
@@ -738,16 +789,15 @@ class FakeEngine:
                 labels = (mount.get("VolumeOptions") or {}).get("Labels") or {}
                 self.volume_labels.setdefault(mount["Source"], dict(labels))
 
-    def _attach(self, name: str, config: Mapping[str, Any]) -> frozenset[str]:
-        wanted = (config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
-        found = set()
-        for network in wanted:
-            overlays = self._member_overlays()
-            existing = self.bridges.get(network) or overlays.get(network)
+    def _attach(self, name: str, endpoints: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+        found = {}
+        for network, endpoint in endpoints.items():
+            _known(endpoint, ENDPOINT_KEYS, "EndpointSettings")
+            existing = self.bridges.get(network) or self._member_overlays().get(network)
             if existing is None:
                 raise self._error(f"cannot create container {name}: network {network} not found")
-            found.add(existing.id)
-        return frozenset(found)
+            found[network] = existing.id
+        return found
 
     def _member_overlays(self) -> dict[str, Network]:
         """Return the overlays that this engine can use: those of the cluster of which it is still a
@@ -759,7 +809,7 @@ class FakeEngine:
     def _networks(self) -> dict[str, Network]:
         existing = self._member_overlays()
         if not self._swarm().manager:
-            used = {network for one in self.all.values() for network in one.networks}
+            used = {network for one in self.all.values() for network in one.networks.values()}
             existing = {name: network for name, network in existing.items() if network.id in used}
         return {**self.bridges, **existing}
 
@@ -810,6 +860,11 @@ def _is_checked(container: Container) -> bool:
 
 def _bind(mount: Mapping[str, Any]) -> bool:
     return bool(mount["Type"] == "bind")
+
+
+def _network_state(network: Network) -> NetworkState:
+    attachable = network.driver == "overlay"
+    return NetworkState(network.id, network.name, network.driver, attachable, dict(network.labels))
 
 
 def _asked_address(container: Container, network: str) -> str:

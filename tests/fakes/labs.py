@@ -19,6 +19,7 @@ from hashlab.config.model import (
     Image,
     Lab,
     Machine,
+    Network,
     Port,
     Service,
     Step,
@@ -67,6 +68,7 @@ def small_lab(folder: Path, **changes: Any) -> Lab:
             Machine("spare", IPv4Address("192.168.60.7"), memory=64 << 20),
         ),
         services=(_queue(folder), _migrate(folder), _site(folder)),
+        networks=(Network("default", "small_default"),),
         images=(
             Image("small/queue", _build(folder / "queue")),
             Image("small/site", _build(folder / "site")),

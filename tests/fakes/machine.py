@@ -437,12 +437,13 @@ class FakeShell:
 
     def _ask_names(self, words: list[str], stdin: bytes) -> Completed:
         pid, *asked = words
-        assert int(pid) in self._by_pid(), "names are asked for from a running container's place"
+        asker = self._by_pid().get(int(pid))
+        assert asker is not None, "names are asked for from a running container's place"
         engine = self.machine.engine
         lines = [
             f"{address} {kind} {name if kind == 'STREAM' and not number else ''}"
             for name in asked
-            for number, address in enumerate(engine.addresses_of(name))
+            for number, address in enumerate(engine.addresses_of(name, asker))
             for kind in ("STREAM", "DGRAM", "RAW")
         ]
         engine.unheard = max(0, engine.unheard - 1)

@@ -85,7 +85,7 @@ def carry_out(world: World, phase: Phase[World], track: Track) -> None:
     """Run one phase of the lab by itself, its parts in order."""
 
     def node(part: Part[World]) -> Node:
-        return Node(lambda: part.run(world, track), part.after)
+        return Node(lambda: part.run(world, track), part.after, part.after_end)
 
     parts = phase.parts(world) if phase.parts else {}
     run_graph({key: node(part) for key, part in parts.items()}, track.cancel)

@@ -1,8 +1,9 @@
-"""Read the whole Compose file: services, volumes, secrets, configs."""
+"""Read the whole Compose file: services, networks, volumes, secrets, configs."""
 
 from __future__ import annotations
 
 from hashlab.config.compose import keys
+from hashlab.config.compose.networks import NETWORK_KEYS
 from hashlab.config.compose.secret_files import config, secret
 from hashlab.config.compose.service import read_service, resolved
 from hashlab.config.compose.volumes import volume
@@ -37,6 +38,10 @@ def _services(node: Node, context: Context) -> dict[str, Draft]:
 
 _volumes = mapping_of(_name("a volume"), volume, "a mapping of volumes", nothing_is=Draft())
 
+_networks = mapping_of(
+    _name("a network"), table(NETWORK_KEYS), "a mapping of networks", nothing_is=Draft()
+)
+
 
 def _unused(node: Node, _context: Context) -> str:
     return node.raw
@@ -48,6 +53,7 @@ TOP_KEYS = Table(
         "include": resolved,
         "services": _services,
         "volumes": _volumes,
+        "networks": _networks,
         "secrets": mapping_of(_name("a secret"), secret, "a mapping of secrets"),
         "configs": mapping_of(_name("a config"), config, "a mapping of configs"),
         "name": _unused,

@@ -15,8 +15,7 @@ Keys: TypeAlias = Mapping[str, Noted | Refused]
 _REMOVE = "Remove it."
 _WINDOWS = "It exists on Windows only; remove it."
 _BUILDKIT = "Images are built without BuildKit; remove it."
-_ONE_NETWORK = Refused("Every service is on one network of the lab already; remove it.")
-_BY_NAME = Refused("Services find each other by name already; remove it.")
+NO_IPV6 = "Overlays of the machines have IPv4 addresses only; remove it."
 _SWARM_ONLY = Noted("it speaks of Docker Swarm's own services")
 _METADATA = Noted("nothing on the machines reads it")
 _BOX_HOLDS_IMAGES = "images are pulled and built for the box; hashlab init-box renews them"
@@ -30,7 +29,6 @@ _SWARM_DRIVER = Refused("Docker Swarm's managers alone have such drivers; remove
 TOP: Keys = {
     "jobs": Refused("Write it under services, and start it by depends_on of another service."),
     "models": _MODEL,
-    "networks": _ONE_NETWORK,
 }
 
 SERVICE: Keys = {
@@ -40,16 +38,13 @@ SERVICE: Keys = {
     "cpu_rt_period": Refused("The machines' kernel has no real-time groups; remove it."),
     "cpu_rt_runtime": Refused("The machines' kernel has no real-time groups; remove it."),
     "credential_spec": Refused(_WINDOWS),
-    "external_links": _BY_NAME,
+    "external_links": Refused("Put the service on an external network that both are on."),
     "gpus": Refused("Machines have no GPU; remove it."),
     "isolation": Refused(_WINDOWS, default=("default",)),
     "label_file": Refused("Use labels."),
-    "links": _BY_NAME,
     "logging": Noted("hashlab reads the engine's own log"),
     "mac_address": Refused(_REMOVE),
     "models": _MODEL,
-    "network_mode": Refused(_ONE_NETWORK.hint, default=("bridge",)),
-    "networks": _ONE_NETWORK,
     "post_start": Refused("Put it into the entrypoint of the image."),
     "pre_start": Refused(
         "Write a service for it, and depends_on with service_completed_successfully."
@@ -113,6 +108,31 @@ MOUNT: Keys = {
     "image": Refused("Use a volume or a folder."),
 }
 MOUNT_BIND: Keys = {"selinux": Noted("the machines do not use SELinux")}
+NETWORK: Keys = {
+    "attachable": Noted("each network of a lab is attachable", default=(True,)),
+    "enable_ipv6": Noted("overlays of the machines have IPv4 addresses only"),
+}
+IPAM: Keys = {"options": Noted("the Swarm gives out addresses by itself")}
+POOL: Keys = {"aux_addresses": Noted("the Swarm sets no addresses aside")}
+ATTACHMENT: Keys = {
+    "driver_opts": Noted("an overlay has no options for one container"),
+    "gw_priority": Noted("the way out of a container is a bridge of its machine"),
+    "interface_name": Refused("Engines call interfaces eth0, eth1 and so on; remove it."),
+    "ipv6_address": Refused(NO_IPV6),
+    "link_local_ips": Refused("An overlay has no link-local addresses; remove it."),
+}
+# The words of network_mode, and the note about each.
+_DEFAULT_MODE = (
+    "the service is on the default network of the file: machines share no bridge, and names resolve"
+)
+NETWORK_MODES: Mapping[str, str] = {
+    "bridge": _DEFAULT_MODE,
+    "default": _DEFAULT_MODE,
+    "host": "the service is on its machine's own network: names of services do not lead to it, "
+    "and it finds none",
+    "none": "",
+}
+ON_DEFAULT_NETWORK = ("bridge", "default")
 SECRET: Keys = {
     "driver": _SWARM_DRIVER,
     "driver_opts": _SWARM_DRIVER,

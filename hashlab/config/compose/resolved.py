@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab.config.model import (
+    Attachment,
     BindMount,
     BlockIo,
     Build,
@@ -21,6 +22,7 @@ from hashlab.config.model import (
     Lab,
     Machine,
     MachineMount,
+    Network,
     Port,
     Service,
     TmpfsMount,
@@ -43,7 +45,7 @@ def resolved(lab: Lab) -> Shape:
     whole = {
         "name": lab.name,
         "services": {service.name: _service(service, lab) for service in lab.services},
-        "networks": {"default": {"name": lab.overlay, "ipam": {}}},
+        "networks": {network.key: _network(network) for network in lab.networks},
         "volumes": {name: _volume(lab.volume(name)) for name in _volumes(lab)},
         "secrets": _files(lab, secret=True),
         "configs": _files(lab, secret=False),
@@ -118,11 +120,57 @@ def _source(source: Path | Content) -> Shape:
     return {"environment": source.environment} if source.environment else {"content": source.text}
 
 
+def _network(network: Network) -> Shape:
+    config = [
+        _set(subnet=pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range)
+        for pool in network.pools
+        if pool.subnet
+    ]
+    flags = {key: True for key in ("external", "internal") if getattr(network, key)}
+    return {
+        "name": network.name,
+        "ipam": _set(config=config),
+        **flags,
+        **_set(
+            driver=network.driver,
+            driver_opts=dict(network.driver_opts),
+            labels=dict(network.labels),
+        ),
+    }
+
+
+def _networks(service: Service) -> Shape:
+    """Return the networks of a service, and its network_mode. With the modes that mean the default
+    network, Compose shows no networks.
+    """
+    if service.network_mode:
+        return {"network_mode": service.network_mode}
+    return {"networks": {each.network: _attachment(each, service) for each in service.networks}}
+
+
+def _attachment(attachment: Attachment, service: Service) -> Shape | None:
+    shape = _set(
+        aliases=(*attachment.aliases, *service.aliases),
+        ipv4_address=attachment.ipv4_address,
+        mac_address=attachment.mac_address,
+        priority=attachment.priority or None,
+    )
+    return shape or None
+
+
+def _links(service: Service) -> Shape:
+    return _set(
+        links=[
+            link.service if link.alias == link.service else f"{link.service}:{link.alias}"
+            for link in service.links
+        ]
+    )
+
+
 def _service(service: Service, lab: Lab) -> Shape:
     shape: Shape = {
         "command": service.command,
         "entrypoint": service.entrypoint,
-        "networks": {"default": {"aliases": service.aliases} if service.aliases else None},
     }
     for make in _SHAPES.values():
         shape.update(make(service))
@@ -247,7 +295,11 @@ def _check(check: Healthcheck) -> Shape:
 
 def _depends_on(service: Service) -> Shape:
     shapes = {
-        each.service: {"condition": each.condition, "required": each.required}
+        each.service: {
+            "condition": each.condition,
+            "required": each.required,
+            **_set(restart=each.restart or None),
+        }
         for each in service.depends_on
     }
     return _set(depends_on=shapes)
@@ -308,6 +360,8 @@ _SIZES = ("mem_reservation", "memswap_limit", "shm_size")
 _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("build",): _build,
     ("ports",): _ports,
+    ("networks", "network_mode"): _networks,
+    ("links",): _links,
     ("binds", "machine_mounts", "volumes", "tmpfs"): _volumes_and_tmpfs,
     ("blkio_config",): _blkio_config,
     ("files",): _references,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import engine_rules, keys, mounts, running, secret_files
+from hashlab.config.compose import engine_rules, keys, mounts, networks, running, secret_files
 from hashlab.config.compose import host_settings as host
 from hashlab.config.compose.environment import env_file, environment, merged, read_env_files
 from hashlab.config.compose.host_settings import unless_blank
@@ -129,6 +129,9 @@ SERVICE_KEYS = Table(
         "dns_search": host.dns_search,
         "domainname": unless_blank(_hostname),
         "group_add": host.groups,
+        "links": networks.links,
+        "network_mode": unless_blank(networks.network_mode),
+        "networks": networks.attachments,
         "ipc": unless_blank(host.namespace("host", "private", "shareable", "none")),
         "mem_limit": engine_rules.memory,
         "mem_reservation": engine_rules.memory,
@@ -164,8 +167,10 @@ _AS_THEY_ARE = (
 
 
 def read_service(node: Node, context: Context) -> Draft:
-    """Read a service, its env_files included."""
+    """Read a service, its env_files and the dependencies that other keys imply included."""
     draft = table(SERVICE_KEYS)(node, context)
+    if also := networks.implied(draft):
+        draft = draft.filled(depends_on=(*draft.get("depends_on", ()), *also))
     files, own = draft.get("env_file", ()), draft.get("environment", ())
     return draft.filled(env_file=read_env_files(files, own, context)) if files else draft
 
@@ -258,6 +263,9 @@ def service_of(
         mem_reservation=either_form(draft, "mem_reservation") or 0,
         restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
         aliases=tuple(filter(None, [draft.get("container_name")])),
+        networks=tuple(at.value for at in networks.placed_on(draft)),
+        network_mode=draft.get("network_mode") or "",
+        links=tuple(at.value for at in draft.get("links", ()) if at.value.service in active),
         watch=tuple(entry.value for entry in watches(draft)),
         **_mounts(draft),
         **draft.pick(*_AS_THEY_ARE),
@@ -285,7 +293,10 @@ def spread(
         for machine in everywhere.get(service.name, ()):
             aliases = (*service.aliases, service.name)
             name = f"{service.name}.{machine}"
-            copies.append(replace(placed, name=name, machine=machine, aliases=aliases))
+            mode = f"service:{service.joined}.{machine}" if service.joined else service.network_mode
+            copies.append(
+                replace(placed, name=name, machine=machine, aliases=aliases, network_mode=mode)
+            )
     return tuple(copies)
 
 

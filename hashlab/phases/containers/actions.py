@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hashlab.config.model import Lab, Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
-from hashlab.phases.containers.body import BUILD_LABEL, container_body, names
+from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
+from hashlab.phases.containers.networking import endpoints, is_attached
 from hashlab.phases.containers.reload import (
     after_swap,
     differs,
@@ -21,7 +22,6 @@ from hashlab.phases.containers.reload import (
     started,
     swap,
 )
-from hashlab.phases.facts import filled
 from hashlab.phases.upload.machine import MachineFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -53,25 +53,28 @@ def decide(
     build: Build,
     service: Service,
     existing: ContainerState | None,
-    network: str,
+    networks: Mapping[str, str],
     *,
-    network_name: str = "",
     files: MachineFiles | None = None,
     detached: str = "",
+    parted: str = "",
 ) -> Action:
     """Compare the wanted build with the ``existing`` container and decide. Pure.
 
-    ``network``: the overlay's id; ``files``: what is known of the machine's processes;
-    ``detached``: a mount of the container that shows another folder than the machine has there now.
+    ``networks``: the ids of the service's networks, by name; ``files``: what is known of the
+    machine's processes; ``detached``: a mount of the container that shows another folder than the
+    machine has there now; ``parted``: why it no longer shares the network of another container.
     """
     if existing is None:
         return Action("create", "started")
     if detached:
-        # Only a new container sees the new folder.
-        return Action("replace", f"replaced: the folder at {detached} was removed on its machine")
+        parted = f"the folder at {detached} was removed on its machine"
+    if parted:
+        # Only a new container sees the new folder, or the new network.
+        return Action("replace", f"replaced: {parted}")
     files = files or MachineFiles()
     process = process_of(existing, files)
-    attached = bool({network, network_name} & existing.networks)
+    attached = is_attached(existing, networks)
     runs = process.build if process else existing.labels.get(BUILD_LABEL)
     if process and set(process.reloaded) - set(build.reloadable):
         runs = None  # no command could prove any more which files it took in
@@ -168,11 +171,18 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     job.step.cancel.check()
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
+    owner = owner_of(world, job.service)
     body = container_body(
-        world.lab, job.service, build=build.start_id, time_factor=world.provider.time_factor
+        world.lab,
+        job.service,
+        build=build.start_id,
+        owner=owner.id if owner else "",
+        time_factor=world.provider.time_factor,
     )
     identifier = engine.create(name, body)
     world.facts.containers.started.add(identifier)
+    for network, endpoint in list(endpoints(world.lab, job.service).items())[1:]:
+        engine.connect(network, identifier, endpoint)
     _start_attached(engine, identifier, job.step, world.provider.time_factor)
     if build.reloadable:
         container = engine.container(identifier)
@@ -196,17 +206,26 @@ def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:
             )
 
 
+def owner_of(world: World, service: Service) -> ContainerState | None:
+    """Return the container in whose network a service runs, or None."""
+    if not service.joined:
+        return None
+    owner = next(other for other in world.lab.services if other.name == service.joined)
+    return world.link(owner.machine).engine.container(container_name(world.lab, owner, 1))
+
+
 def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
-    """Attach a container that stopped with its machine to the present network (it knows the old one
-    by id), then start it, unless it had completed.
+    """Attach a container that stopped with its machine to the present networks (it knows the old
+    ones by id), then start it, unless it had completed.
     """
     world, engine = job.world, job.engine
-    network = filled(world.facts.network.id, "network")
     world.about_to_change(restart=start)
-    if network not in old.networks:
-        if old.networks:
-            engine.disconnect(world.lab.overlay, old.id)
-        engine.connect(world.lab.overlay, old.id, aliases=names(job.service))
+    for name, endpoint in endpoints(world.lab, job.service).items():
+        place = old.networks.get(name)
+        if place is None or place.id != world.facts.network.ids[name]:
+            if place is not None:
+                engine.disconnect(name, old.id)
+            engine.connect(name, old.id, endpoint)
     if start:
         job.step.detail("starting")
         world.facts.containers.started.add(old.id)

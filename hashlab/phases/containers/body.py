@@ -15,6 +15,7 @@ from hashlab.config.model import (
     Service,
     VolumeMount,
 )
+from hashlab.phases.containers.networking import first_endpoint, network_mode
 from hashlab.phases.upload.laptop import remote_path, secret_path
 from hashlab.protocols import LAB_LABEL
 
@@ -30,12 +31,13 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
 
 
 def container_body(
-    lab: Lab, service: Service, *, build: str = "", time_factor: float = 1.0
+    lab: Lab, service: Service, *, build: str = "", owner: str = "", time_factor: float = 1.0
 ) -> dict[str, Any]:
     """Return the create request of one replica. With ``build`` the container has its build id as a
     label and in its environment.
 
-    ``time_factor``: how much longer its health check may take, and its interval is.
+    ``owner``: the id of the container in whose network it runs; ``time_factor``: how much longer
+    its health check may take, and its interval is.
     """
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}
@@ -50,8 +52,11 @@ def container_body(
             **{_exposed(port): {} for port in service.expose},
             **{f"{port.target}/{port.protocol}": {} for port in service.ports},
         },
-        "HostConfig": _host_config(lab, service),
-        "NetworkingConfig": {"EndpointsConfig": {lab.overlay: {"Aliases": names(service)}}},
+        "HostConfig": {
+            "NetworkMode": network_mode(lab, service, owner),
+            **_host_config(lab, service),
+        },
+        "NetworkingConfig": first_endpoint(lab, service),
     }
     optional = {
         "Cmd": list(service.command) if service.command is not None else None,
@@ -67,11 +72,6 @@ def container_body(
         "Healthcheck": _healthcheck(service.healthcheck, time_factor),
     }
     return {**body, **_set(optional)}
-
-
-def names(service: Service) -> list[str]:
-    """Return the names under which other services find this one."""
-    return list(dict.fromkeys([service.name, *service.aliases]))
 
 
 # Fields of a service that the engine takes as they are, under its own names.
@@ -130,7 +130,6 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
     }
     as_they_are = {name: getattr(service, field) for field, name in _HOST_FIELDS.items()}
     return {
-        "NetworkMode": lab.overlay,
         "Mounts": _mounts(lab, service),
         "PortBindings": _port_bindings(service),
         "RestartPolicy": _restart_policy(service.restart),

@@ -16,12 +16,14 @@ from hashlab.phases.containers.actions import (
     Job,
     carry_out,
     decide,
+    owner_of,
     stop_and_remove,
     turns,
 )
 from hashlab.phases.containers.body import container_name
 from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
+from hashlab.phases.containers.networking import parted
 from hashlab.phases.containers.readiness import (
     KEPT_SECONDS,
     completes,
@@ -29,7 +31,7 @@ from hashlab.phases.containers.readiness import (
     keeps_ending,
     wait_ready,
 )
-from hashlab.phases.facts import filled
+from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
@@ -64,8 +66,9 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
     """Return the work of phase ``containers`` in pieces; the workflow names the phases that each
     kind waits for.
 
-    For each machine: read its containers (``observe``), upload its files (``upload``). For each
-    service two, because Compose lets others wait for its start (``start``) or its health
+    For each machine: read its containers (``observe``), upload its files (``upload``), remove its
+    containers from retired networks (``leave``), which are renewed when all have left (``renew``).
+    For each service two, because Compose lets others wait for its start (``start``) or its health
     (``ready``). Where only an image knows whether a service can get healthy (``conditions``), no
     container of the lab starts before that image was asked.
     """
@@ -87,6 +90,15 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
             after=frozenset({("observe", machine)}),
             kind="upload",
         )
+        found["leave", machine] = Part(
+            partial(_leave, machine=machine),
+            machine,
+            after=frozenset({("upload", machine)}),
+            kind="start",
+        )
+    left = frozenset(("leave", machine) for machine in world.machine_names())
+    first = world.machine_names()[0]
+    found["renew",] = Part(_renew, first, after_end=left, kind="renew")
     for service in world.lab.services:
         found |= _parts_of(world, service, checks)
     return found
@@ -104,7 +116,7 @@ def _parts_of(
         ("start", service.name): Part(
             partial(_start, service=service),
             service.machine,
-            after=frozenset(after | {("upload", service.machine)}),
+            after=frozenset(after | {("leave", service.machine)}),
             after_end=checks,
             kind="start",
         ),
@@ -184,12 +196,20 @@ def _upload(world: World, track: Track, *, machine: str) -> None:
         upload(world, step, machine)
 
 
+def _leave(world: World, track: Track, *, machine: str) -> None:
+    leave_networks(world, track, machine)
+
+
+def _renew(world: World, track: Track) -> None:
+    renew_networks(world, track)
+
+
 def _start(world: World, track: Track, *, service: Service) -> None:
     """Make all replicas of one service run its build."""
     found = world.facts.containers.found[service.machine]
     by_name = {container.name: container for container in found}
     build = wanted_build(world, service)
-    actions = _actions(world, service, build, by_name)
+    actions = _actions(world, track, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
         if not todo:
@@ -203,7 +223,11 @@ def _start(world: World, track: Track, *, service: Service) -> None:
 
 
 def _actions(
-    world: World, service: Service, build: Build, existing: Mapping[str, ContainerState]
+    world: World,
+    track: Track,
+    service: Service,
+    build: Build,
+    existing: Mapping[str, ContainerState],
 ) -> dict[str, Action]:
     """Decide what must happen to each replica of a service. ``existing``: its machine's containers,
     by name.
@@ -211,15 +235,18 @@ def _actions(
     uploads = world.facts.uploads
     files, inside = uploads.files[service.machine], uploads.inside[service.machine]
     detached = {n: inside.detached.get(c.pid, "") for n, c in existing.items()}
+    networks = network_ids(world, track, service)
+    owner = owner_of(world, service)
+    separate = {n: parted(service, c, owner) for n, c in existing.items()}
     return {
         name: decide(
             build,
             service,
             existing.get(name),
-            filled(world.facts.network.id, "network"),
-            network_name=world.lab.overlay,
+            networks,
             files=files,
             detached=detached.get(name, ""),
+            parted=separate.get(name, ""),
         )
         for name in replica_names(world.lab, service)
     }

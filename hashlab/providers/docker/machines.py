@@ -15,8 +15,10 @@ from hashlab.protocols import (
     LAB_LABEL,
     SSH_PORT,
     BoxManifest,
+    ContainerState,
     Endpoint,
     Engine,
+    NetworkState,
     ObservedMachine,
     PlannedMachine,
 )
@@ -152,9 +154,9 @@ class DockerMachines(VagrantMachines):
         killed snapshot left paused are resumed.
         """
         engine = self._engine()
-        network = engine.network_id(lab.id)
+        network = engine.network(lab.id)
         machines = engine.containers({LAB_LABEL: lab.id, MACHINE_LABEL: ""})
-        half = [m for m in machines if m.state == "created" or network not in m.networks]
+        half = [m for m in machines if m.state == "created" or not _is_on(m, network)]
         for machine in half:
             engine.remove(machine.id)
         for machine in machines:
@@ -260,6 +262,10 @@ def observed(name: str, inspected: Mapping[str, Any]) -> ObservedMachine:
         forwarded=ports,
         recipe=str((inspected["Config"].get("Labels") or {}).get(RECIPE_LABEL, "")),
     )
+
+
+def _is_on(machine: ContainerState, network: NetworkState | None) -> bool:
+    return network is not None and network.id in (place.id for place in machine.networks.values())
 
 
 def _address(network: Mapping[str, Any]) -> IPv4Address | None:

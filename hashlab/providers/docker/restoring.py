@@ -88,7 +88,8 @@ class Restoring:
     def _put_back(self) -> None:
         lab = self._plan.lab
         names = [container(lab, machine.name) for machine in self._plan.machines]
-        parallel(names, lambda name: put_back(self._engine, name, lab.overlay), CancelToken())
+        networks = [network.name for network in lab.networks]
+        parallel(names, lambda name: put_back(self._engine, name, networks), CancelToken())
 
     def _prepare(self, shell: VolumeShell, track: Track) -> str:
         """Check the snapshot, and copy it next to the machines' own data.

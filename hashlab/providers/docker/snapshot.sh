@@ -147,7 +147,7 @@ plain() {
     done
 }
 
-# containers ENGINE: print their ids, without the container that keeps the machine on its network.
+# containers ENGINE: print their ids, without the container that keeps the machine on its networks.
 containers() {
     (into "$1/containers" && grep -L -D skip '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
 }

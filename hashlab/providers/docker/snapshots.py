@@ -24,7 +24,7 @@ from hashlab.protocols import (
     SnapshotManifest,
     Taken,
 )
-from hashlab.providers.docker.inplace import hold_network
+from hashlab.providers.docker.inplace import hold_networks
 from hashlab.providers.docker.machines import DockerMachines, observed
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
@@ -128,7 +128,7 @@ class DockerSnapshots:
     def _prepare(self, lab: Lab, shell: VolumeShell, pairs: Sequence[str]) -> None:
         """Do the work that is possible while the machines still run.
 
-        The snapshot includes a way to keep the machines on their network without containers, which
+        The snapshot includes a way to keep the machines on their networks without containers, which
         a later restore of data needs.
         """
         engine = self._engine()
@@ -137,8 +137,9 @@ class DockerSnapshots:
             shell.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
 
         names = [container(lab, machine.name) for machine in lab.machines]
+        networks = [network.name for network in lab.networks]
         works: list[Callable[[], None]] = [link]
-        works += [partial(hold_network, engine, name, lab.overlay) for name in names]
+        works += [partial(hold_networks, engine, name, networks) for name in names]
         parallel(works, lambda work: work(), CancelToken())
 
     @contextmanager

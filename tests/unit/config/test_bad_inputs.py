@@ -45,6 +45,12 @@ def end(*lines: str) -> Edits:
     return (('"verify.py"]\n', '"verify.py"]\n' + "".join(f"{line}\n" for line in lines)),)
 
 
+def top(networks: str) -> Edits:
+    """Add networks to the Compose file, in its line 33."""
+    return (("  data:\n", f"  data:\nnetworks: {{{networks}}}\n"),)
+
+
+SUBNET = top("default: {ipam: {config: [{subnet: 10.5.0.0/24}]}}")
 UNSUPPORTED = "is valid Compose, but hashlab does not support it"
 CHAIN = """\
 services:
@@ -143,17 +149,161 @@ COMPOSE_KEYS = {
             ),
         ),
     ),
-    "networks": Bad(
+    "external_links": Bad(
         "compose.yaml:4",
-        f"'networks' {UNSUPPORTED}",
-        "one network of the lab already",
+        f"'external_links' {UNSUPPORTED}",
+        "external network",
+        compose=queue("external_links: [x]"),
+    ),
+    "an unknown network": Bad(
+        "compose.yaml:4",
+        "unknown network 'x'",
+        "Add it under networks",
         compose=queue("networks: [x]"),
     ),
-    "networks at the top": Bad(
+    "a network listed twice": Bad(
+        "compose.yaml:4",
+        "the network 'default' is listed twice",
+        "Keep one",
+        compose=queue("networks: [default, default]"),
+    ),
+    "a network of one machine": Bad(
         "compose.yaml:33",
-        f"'networks' {UNSUPPORTED}",
-        "remove it",
-        compose=(("  data:\n", "  data:\nnetworks: {x: {}}\n"),),
+        "a network of the driver 'macvlan' does not reach from machine to machine",
+        "overlay",
+        compose=top("x: {driver: macvlan}"),
+    ),
+    "a network called as one of every engine": Bad(
+        "compose.yaml:33",
+        "'host' is the name of a network that every machine's engine has",
+        "another name",
+        compose=top("x: {name: host}"),
+    ),
+    "two networks of one name": Bad(
+        "compose.yaml:33",
+        "the networks 'x' and 'y' have the same name 'z'",
+        "Keep one",
+        compose=top("x: {name: z}, y: {name: z}"),
+    ),
+    "an external network with a driver": Bad(
+        "compose.yaml:33",
+        "the network 'x' is external, so it cannot have 'driver'",
+        "Remove 'driver' or 'external'",
+        compose=top("x: {external: true, driver: bridge}"),
+    ),
+    "a network without IPv4": Bad(
+        "compose.yaml:33",
+        "an overlay of the machines needs IPv4",
+        "Remove enable_ipv4",
+        compose=top("x: {enable_ipv4: false}"),
+    ),
+    "labels of a network that are hashlab's": Bad(
+        "compose.yaml:33",
+        "labels that begin with 'hashlab.' are hashlab's own",
+        "another prefix",
+        compose=top("x: {labels: {hashlab.lab: x}}"),
+    ),
+    "another driver of addresses": Bad(
+        "compose.yaml:33",
+        "machines have no driver 'weave' for addresses",
+        "the Swarm gives out addresses",
+        compose=top("x: {ipam: {driver: weave}}"),
+    ),
+    "a wrong subnet": Bad(
+        "compose.yaml:33",
+        "'10.5' is not a subnet",
+        "10.5.0.0/24",
+        compose=top("x: {ipam: {config: [{subnet: '10.5'}]}}"),
+    ),
+    "a gateway outside its subnet": Bad(
+        "compose.yaml:33",
+        "the gateway '10.6.0.1' is not in the subnet 10.5.0.0/24",
+        "Choose one of 10.5.0.0/24",
+        compose=top("x: {ipam: {config: [{subnet: 10.5.0.0/24, gateway: 10.6.0.1}]}}"),
+    ),
+    "the subnet of the machines": Bad(
+        "compose.yaml:33",
+        "the subnet 192.168.60.0/25 of network 'x' overlaps that of the lab's machines",
+        "Choose another",
+        compose=top("x: {ipam: {config: [{subnet: 192.168.60.0/25}]}}"),
+    ),
+    "the subnet of an engine's bridge": Bad(
+        "compose.yaml:33",
+        "the subnet 172.18.5.0/24 of network 'x' overlaps that of a bridge on each machine",
+        "Choose another",
+        compose=top("x: {ipam: {config: [{subnet: 172.18.5.0/24}]}}"),
+    ),
+    "an address without a subnet": Bad(
+        "compose.yaml:4",
+        "the network 'default' has no subnet for 10.5.0.5",
+        "Write ipam",
+        compose=queue("networks: {default: {ipv4_address: 10.5.0.5}}"),
+    ),
+    "an address outside the subnet": Bad(
+        "compose.yaml:4",
+        "10.6.0.5 is not in the subnet of network 'default'",
+        "Choose an address of 10.5.0.0/24",
+        compose=(*queue("networks: {default: {ipv4_address: 10.6.0.5}}"), *SUBNET),
+    ),
+    "the address of the gateway": Bad(
+        "compose.yaml:4",
+        "10.5.0.1 is the gateway of network 'default'",
+        "Choose another",
+        compose=(*queue("networks: {default: {ipv4_address: 10.5.0.1}}"), *SUBNET),
+    ),
+    "one address for several replicas": Bad(
+        "compose.yaml:4",
+        "the containers of 'queue' cannot all have the address 10.5.0.5",
+        "Remove the address",
+        compose=(*queue("networks: {default: {ipv4_address: 10.5.0.5}}\n    scale: 2"), *SUBNET),
+    ),
+    "an IPv6 address": Bad(
+        "compose.yaml:4",
+        "'fd00::5' is an IPv6 address",
+        "IPv4 addresses only",
+        compose=queue("networks: {default: {ipv4_address: 'fd00::5'}}"),
+    ),
+    "a key of IPv6": Bad(
+        "compose.yaml:4",
+        f"'ipv6_address' {UNSUPPORTED}",
+        "IPv4 addresses only",
+        compose=queue("networks: {default: {ipv6_address: 'fd00::5'}}"),
+    ),
+    "a wrong MAC address": Bad(
+        "compose.yaml:4",
+        "'02:42' is not a MAC address",
+        "02:42:ac:11:00:02",
+        compose=queue("networks: {default: {mac_address: '02:42'}}"),
+    ),
+    "network_mode and networks": Bad(
+        "compose.yaml:5",
+        "service 'queue' has network_mode and networks, which exclude each other",
+        "Remove one",
+        compose=queue("networks: [default]\n    network_mode: none"),
+    ),
+    "an unknown network_mode": Bad(
+        "compose.yaml:4",
+        "'nonsense' is not an allowed value",
+        "service:NAME",
+        compose=queue("network_mode: nonsense"),
+    ),
+    "the network of a container": Bad(
+        "compose.yaml:4",
+        "'container:x' names a container that hashlab does not run",
+        "service:NAME",
+        compose=queue("network_mode: container:x"),
+    ),
+    "the network of an unknown service": Bad(
+        "compose.yaml:4",
+        "unknown service 'nobody'",
+        "",
+        compose=queue("network_mode: service:nobody"),
+    ),
+    "a link to an unknown service": Bad(
+        "compose.yaml:4",
+        "unknown service 'nobody'",
+        "",
+        compose=queue("links: ['nobody:x']"),
     ),
     "gpus": Bad(
         "compose.yaml:4",

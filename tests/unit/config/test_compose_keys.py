@@ -89,7 +89,6 @@ DEFAULTS = (
     "attach: true",
     "pull_policy: missing",
     "privileged: false",
-    "network_mode: bridge",
     "scale: 1",
     "links: []",
     "dns: []",

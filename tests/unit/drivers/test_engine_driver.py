@@ -26,7 +26,7 @@ from hashlab.drivers.environment import EngineAddress
 from hashlab.drivers.stages import Stages
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Step
-from hashlab.protocols import ContainerState, SwarmState
+from hashlab.protocols import ContainerState, NetworkPlace, SwarmState
 
 FOUND: dict[str, Any] = {
     "Id": "1" * 64,
@@ -46,7 +46,13 @@ FOUND: dict[str, Any] = {
         "Healthcheck": {"Test": ["CMD", "ready"]},
         "StopTimeout": 0,
     },
-    "NetworkSettings": {"Networks": {"small": {"NetworkID": "net1", "IPAddress": "10.0.1.2"}}},
+    "HostConfig": {"NetworkMode": "small"},
+    "NetworkSettings": {
+        "Networks": {
+            "small": {"NetworkID": "net1", "IPAddress": "10.0.1.2", "Aliases": ["site"]},
+            "later": {"NetworkID": "", "IPAddress": "", "Aliases": None},
+        }
+    },
 }
 
 
@@ -62,8 +68,11 @@ def test_a_description_becomes_a_state() -> None:
         pid=42,
         started_at="2026-01-01T00:00:00Z",
         finished_at="2025-12-31T00:00:00Z",
-        networks=frozenset({"net1"}),
-        addresses={"small": "10.0.1.2"},
+        networks={
+            "small": NetworkPlace("net1", "10.0.1.2", frozenset({"site"})),
+            "later": NetworkPlace(),
+        },
+        network_mode="small",
         checked=True,
         grace=0,
         restarts=3,
@@ -80,7 +89,7 @@ def test_values_missing_from_an_answer_are_empty() -> None:
     }
     state = _container_state(bare)
     assert (state.health, state.pid, state.exit_code, state.labels) == ("", 0, 0, {})
-    assert state.networks == frozenset()
+    assert (state.networks, state.network_mode) == ({}, "")
     assert (state.checked, state.grace, state.restarts) == (False, 10, 0)
 
 

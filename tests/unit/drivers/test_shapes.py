@@ -15,6 +15,7 @@ import pytest
 import requests
 from fakes import track_of
 
+from hashlab.config.model import Network
 from hashlab.drivers import engine as driver
 from hashlab.drivers.engine import DockerEngine, channel_engine, local_engine
 from hashlab.drivers.shapes import SHAPES, STREAMS, UnexpectedAnswer, check, checked
@@ -42,7 +43,7 @@ CONTAINER = {
         "Healthcheck": {"Test": ["CMD", "ready"]},
         "StopTimeout": 3,
     },
-    "HostConfig": {"PortBindings": BINDING},
+    "HostConfig": {"NetworkMode": "small", "PortBindings": BINDING},
     "NetworkSettings": {
         "Ports": BINDING,
         "Networks": {
@@ -50,6 +51,7 @@ CONTAINER = {
                 "NetworkID": "net1",
                 "IPAddress": "10.0.1.2",
                 "IPAMConfig": {"IPv4Address": "10.0.1.2"},
+                "Aliases": ["site"],
             }
         },
     },
@@ -92,7 +94,16 @@ GOOD: dict[str, Any] = {
     },
     "wait": {"StatusCode": 0},
     "volumes": {"Volumes": [{"Name": "data"}]},
-    "networks": [{"Name": "n", "Id": "1", "IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]}}],
+    "networks": [
+        {
+            "Name": "n",
+            "Id": "1",
+            "Driver": "overlay",
+            "Attachable": True,
+            "Labels": {"a": "1"},
+            "IPAM": {"Config": [{"Subnet": "10.0.1.0/24"}]},
+        }
+    ],
     "create_network": {"Id": "n"},
     "inspect_swarm": {"JoinTokens": {"Worker": "token"}},
     "inspect_node": {"Status": {"State": "ready"}},
@@ -135,9 +146,9 @@ QUESTIONS: list[Callable[[DockerEngine], object]] = [
     lambda engine: engine.wait("x", timeout=1),
     lambda engine: engine.volumes({}),
     lambda engine: engine.networks(),
-    lambda engine: engine.network_id("n"),
+    lambda engine: engine.network("n"),
     lambda engine: engine.networks_with({}),
-    lambda engine: engine.create_overlay("n", {}),
+    lambda engine: engine.create_overlay(Network("n", "n"), {}),
     lambda engine: engine.swarm(),
     lambda engine: engine.swarm_token(),
     lambda engine: engine.swarm_ready("n"),

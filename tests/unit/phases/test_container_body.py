@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeEngine, small_lab
 
 from hashlab.config.model import (
+    Attachment,
     BindMount,
     BlockIo,
     Device,
@@ -17,6 +18,7 @@ from hashlab.config.model import (
     Healthcheck,
     Lab,
     Limits,
+    Link,
     MachineMount,
     Port,
     Service,
@@ -202,9 +204,21 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
         ],
     ),
     (
+        "networks",
+        (Attachment("default", ("two",), "10.9.0.7", "02:42:ac:11:00:02"),),
+        ("NetworkingConfig", "EndpointsConfig", "small_default", "IPAMConfig"),
+        {"IPv4Address": "10.9.0.7"},
+    ),
+    (
+        "links",
+        (Link("queue", "broker"), Link("site", "site")),
+        ("NetworkingConfig", "EndpointsConfig", "small_default", "Links"),
+        ["queue:broker"],
+    ),
+    (
         "aliases",
         ("bare-1", "bare"),
-        ("NetworkingConfig", "EndpointsConfig", "small", "Aliases"),
+        ("NetworkingConfig", "EndpointsConfig", "small_default", "Aliases"),
         ["bare", "bare-1"],
     ),
     (
@@ -235,7 +249,7 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
 # What a container's create request has no word for: hashlab itself acts on it.
 ELSEWHERE = {"name", "machine", "build", "depends_on", "replicas", "watch"}
 # Have tests of their own below.
-BELOW = {"labels", "binds", "files"}
+BELOW = {"labels", "binds", "files", "network_mode"}
 
 
 @pytest.fixture
@@ -287,9 +301,25 @@ def test_what_is_not_set_is_left_to_the_image_and_the_engine(lab: Lab) -> None:
 
 def test_a_service_is_on_the_labs_network_under_its_own_name(lab: Lab) -> None:
     bare = body(lab)
-    assert bare[HOST]["NetworkMode"] == "small"
+    assert bare[HOST]["NetworkMode"] == "small_default"
     endpoints = bare["NetworkingConfig"]["EndpointsConfig"]
-    assert endpoints == {"small": {"Aliases": ["bare"]}}
+    assert endpoints == {"small_default": {"Aliases": ["bare"]}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("none", "none"), ("host", "host"), ("service:queue", "container:queue")],
+)
+def test_a_network_mode_takes_the_place_of_the_labs_networks(
+    lab: Lab, mode: str, expected: str
+) -> None:
+    made = body(lab, network_mode=mode, networks=())
+    assert made[HOST]["NetworkMode"] == expected
+    assert made["NetworkingConfig"] == {"EndpointsConfig": {}}
+
+
+def test_the_mode_bridge_is_the_default_network(lab: Lab) -> None:
+    assert body(lab, network_mode="bridge")[HOST]["NetworkMode"] == "small_default"
 
 
 def test_a_container_is_labelled_with_lab_service_and_build(lab: Lab) -> None:
@@ -343,7 +373,7 @@ def test_the_engine_knows_every_name_in_a_request_that_uses_them_all(lab: Lab) -
     """The fake engine refuses names the Engine API does not have."""
     engine = FakeEngine()
     engine.images["bare:1"] = {}
-    engine.create_bridge("small", "10.9.0.0/24", {})
+    engine.create_bridge("small_default", "10.9.0.0/24", {})
     everything = {attribute: value for attribute, value, _, _ in CASES if attribute != "image"}
     engine.create("one", body(lab, build="abc", **everything))
 

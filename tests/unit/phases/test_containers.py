@@ -30,11 +30,13 @@ from hashlab.phases.containers.readiness import is_one_shot, keeps_ending, wait_
 from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.phases.upload.transfer import upload
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
-from hashlab.protocols import Completed, ContainerState
+from hashlab.protocols import Completed, ContainerState, NetworkPlace
 from hashlab.run import workflows
 
 BUILD = Build("site", "abc", {}, {})
 ONE_SHOT = Service("site", "web", "site:1", restart="no")
+NETWORKS = {"small_default": "net"}
+ON_NET = {"small_default": NetworkPlace("net", "10.0.1.2")}
 LASTING = Service("site", "web", "site:1", restart="unless-stopped")
 
 
@@ -50,7 +52,7 @@ def state(**changes: object) -> ContainerState:
         labels={"hashlab.build": "abc"},
         pid=1,
         started_at="now",
-        networks=frozenset({"net"}),
+        networks=ON_NET,
     )
     return replace(running_one, **changes)  # type: ignore[arg-type]
 
@@ -67,12 +69,17 @@ def started_again(code: int) -> Action:
         (state(health="unhealthy"), LASTING, Action("keep")),
         (state(labels={"hashlab.build": "old"}), LASTING, "its build changed"),
         (state(labels={}), LASTING, "its build changed"),
-        (state(networks=frozenset()), LASTING, "the network is a new one"),
-        (state(networks=frozenset({"other"})), LASTING, "the network is a new one"),
-        (state(networks=frozenset({"other", "net"})), LASTING, Action("keep")),
+        (state(networks={}), LASTING, "the network is a new one"),
+        (
+            state(networks={"small_default": NetworkPlace("other")}),
+            LASTING,
+            "the network is a new one",
+        ),
+        (state(networks={"small_default": NetworkPlace()}), LASTING, Action("keep")),
+        (state(networks={**ON_NET, "other": NetworkPlace("o")}), LASTING, Action("keep")),
         (state(state="exited", exit_code=1), LASTING, started_again(1)),
         (state(state="exited", exit_code=0), LASTING, started_again(0)),
-        (state(state="exited", networks=frozenset()), LASTING, started_again(0)),
+        (state(state="exited", networks={}), LASTING, started_again(0)),
         (state(state="created"), LASTING, "it was created"),
         (state(state="dead"), LASTING, "it was dead"),
         (state(state="paused"), LASTING, "it was paused"),
@@ -91,7 +98,7 @@ def test_what_happens_to_a_container(
 ) -> None:
     if isinstance(expected, str):
         expected = Action("replace", f"replaced: {expected}")
-    assert decide(BUILD, service, there, "net") == expected
+    assert decide(BUILD, service, there, NETWORKS) == expected
 
 
 @pytest.mark.parametrize(
@@ -332,7 +339,7 @@ SEEN = Process("now", "abc", "", {}, finished_at="then")
     ("there", "expected"),
     [
         ({}, "keep"),
-        ({"networks": frozenset({"other"})}, "attach"),
+        ({"networks": {"small_default": NetworkPlace("other")}}, "attach"),
         # Its machine restarted since a run saw it end, or it ended another way.
         ({"finished_at": "later"}, "start"),
         ({"started_at": "later"}, "start"),
@@ -345,7 +352,7 @@ def test_only_the_very_exit_that_a_run_saw_is_believed(
 ) -> None:
     ended = state(**{"state": "exited", "finished_at": "then", **there})
     files = MachineFiles(processes={"1" * 64: SEEN})
-    assert decide(BUILD, ONE_SHOT, ended, "net", files=files).kind == expected
+    assert decide(BUILD, ONE_SHOT, ended, NETWORKS, files=files).kind == expected
 
 
 def test_a_service_that_ended_with_its_machine_is_started_again(outside: Outside) -> None:

@@ -55,7 +55,7 @@ def test_a_name_that_leads_to_a_dead_container_as_well_is_wrong(
     running(outside)
     monkeypatch.setattr(names, "WAIT_SECONDS", 0.01)
     engine = outside.machines["web"].engine
-    monkeypatch.setattr(engine, "addresses_of", lambda name: ["10.0.1.250"])
+    monkeypatch.setattr(engine, "addresses_of", lambda name, asker: ["10.0.1.250"])
     result = run(outside, workflows.REFRESH)
     assert "web finds queue at 10.0.1.250" in str(result.error)
 

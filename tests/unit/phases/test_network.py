@@ -11,6 +11,7 @@ from fakes.machine import FakeShell
 from fakes.outside import Silent
 
 from hashlab.errors import LabError
+from hashlab.phases.containers.networking import settings_of
 from hashlab.phases.network import is_leader, is_member
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Recorder, Row
@@ -61,7 +62,7 @@ def join(outside: Outside) -> tuple[Row, str]:
     recorder = Recorder(Silent(), CancelToken())
     with recorder.step("network") as track:
         carry_out(world, phase_of(workflows.REFRESH, "network"), track)
-    return recorder.rows()[0], world.facts.network.id
+    return recorder.rows()[0], world.facts.network.ids["small_default"]
 
 
 def connected_without_network(outside: Outside) -> World:
@@ -87,14 +88,18 @@ def test_all_machines_join_the_first_ones_swarm(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     cluster = outside.clusters["192.168.60.5"]
     assert cluster.members == {"192.168.60.5", "192.168.60.6", "192.168.60.7"}
-    assert set(cluster.overlays) == {"small"}
-    assert cluster.overlays["small"].labels == {"hashlab.lab": outside.lab.id}
+    assert set(cluster.overlays) == {"small_default"}
+    [network] = outside.lab.networks
+    assert cluster.overlays["small_default"].labels == {
+        "hashlab.lab": outside.lab.id,
+        "hashlab.network": settings_of(network),
+    }
 
 
 def test_a_second_run_joins_nothing(outside: Outside) -> None:
     row, network = join(running(outside))
     assert (row.status, row.detail) == ("skipped", "joined already")
-    assert network == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert network == outside.clusters["192.168.60.5"].overlays["small_default"].id
     assert changes(outside) == []
 
 
@@ -108,7 +113,10 @@ def test_engines_of_machines_that_run_since_an_earlier_run_are_not_asked_for_the
     world = joined_before(running(outside), kept=kept)
     calls = [call for call in outside.faults.calls if call.name == "engine.swarm"]
     assert {call.words[0] for call in calls} == asked
-    assert world.facts.network.id == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert (
+        world.facts.network.ids["small_default"]
+        == outside.clusters["192.168.60.5"].overlays["small_default"].id
+    )
     assert changes(outside) == []
 
 
@@ -204,11 +212,11 @@ def test_a_first_machine_that_is_a_worker_elsewhere_leaves_first(outside: Outsid
 def test_after_a_new_swarm_every_container_is_on_the_new_network(outside: Outside) -> None:
     running(outside).machines["broker"].engine.swarm_leave()
     result = go(outside, workflows.REFRESH)
-    network = outside.clusters["192.168.60.5"].overlays["small"].id
+    network = outside.clusters["192.168.60.5"].overlays["small_default"].id
     for machine in outside.machines.values():
         for container in machine.engine.all.values():
             # One that has done its work is told the name, and would find the network by it.
-            assert container.networks == {network if container.pid else "small"}
+            assert container.networks == {"small_default": network if container.pid else ""}
     assert rows(result, "proof")[0].detail == "4 containers run what was built"
 
 
@@ -230,4 +238,7 @@ def test_a_failed_join_tells_what_to_type(outside: Outside) -> None:
 
 def test_the_phase_tells_its_network_to_those_that_follow(outside: Outside) -> None:
     world = connected(running(outside))
-    assert world.facts.network.id == outside.clusters["192.168.60.5"].overlays["small"].id
+    assert (
+        world.facts.network.ids["small_default"]
+        == outside.clusters["192.168.60.5"].overlays["small_default"].id
+    )

@@ -32,7 +32,7 @@ from hashlab.phases.proof import read_back
 from hashlab.phases.status import status_document
 from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.pipeline import CancelToken, RunResult
-from hashlab.protocols import ContainerState
+from hashlab.protocols import ContainerState, NetworkPlace
 from hashlab.run import workflows
 
 TOOL = ("hotswap", "site")
@@ -49,6 +49,7 @@ def build(start_id: str = "new", fixed: str = "fixed", **files: str) -> Build:
 
 
 OLD = Process("now", "old", "fixed", {A: "1", B: "1"})
+NETWORKS = {"small_default": "net"}
 THERE = ContainerState(
     id="1" * 64,
     name="small-site-1",
@@ -59,7 +60,7 @@ THERE = ContainerState(
     labels={"hashlab.build": "old"},
     pid=1,
     started_at="now",
-    networks=frozenset({"net"}),
+    networks={"small_default": NetworkPlace("net")},
 )
 
 
@@ -97,14 +98,14 @@ REPLACED = Action("replace", "replaced: its build changed")
 def test_only_files_that_a_process_may_take_in_are_reloaded(
     wanted: Build, process: Process | None, expected: Action
 ) -> None:
-    assert decide(wanted, SERVICE, THERE, "net", files=known(process)) == expected
+    assert decide(wanted, SERVICE, THERE, NETWORKS, files=known(process)) == expected
 
 
 def test_a_container_that_is_not_attached_is_replaced_and_not_reloaded() -> None:
-    there = replace(THERE, networks=frozenset({"other"}))
-    assert decide(build(a="2"), SERVICE, there, "net", files=known(OLD)).kind == "replace"
-    named = replace(THERE, networks=frozenset({"small"}))
-    found = decide(build(a="2"), SERVICE, named, "net", network_name="small", files=known(OLD))
+    there = replace(THERE, networks={"small_default": NetworkPlace("other")})
+    assert decide(build(a="2"), SERVICE, there, NETWORKS, files=known(OLD)).kind == "replace"
+    named = replace(THERE, networks={"small_default": NetworkPlace()})
+    found = decide(build(a="2"), SERVICE, named, NETWORKS, files=known(OLD))
     assert found.kind == "reload"
 
 

@@ -168,10 +168,10 @@ def test_restored_containers_start_again_and_keep_what_they_wrote(outside: Outsi
     }
     web = outside.machines["web"].engine
     assert {one.state for one in web.all.values()} == {"running"}
-    [aliases] = web.by_name("small-site-1").aliases.values()
-    assert aliases == ["site"]
+    [endpoint] = web.by_name("small-site-1").endpoints.values()
+    assert endpoint["Aliases"] == ["site"]
     migrate = outside.machines["broker"].engine.by_name("small-migrate-1")
-    assert migrate.networks == {"small"}
+    assert migrate.networks == {"small_default": ""}
 
 
 def test_what_had_completed_is_not_run_again(outside: Outside) -> None:
@@ -201,7 +201,7 @@ def test_a_second_restore_of_a_restored_lab_starts_containers_on_the_newest_netw
     [cluster] = outside.clusters.values()
     [overlay] = cluster.overlays.values()
     for container in outside.machines["web"].engine.all.values():
-        assert container.networks == {overlay.id}
+        assert container.networks == {"small_default": overlay.id}
 
 
 @pytest.mark.parametrize("stay", [False, True])

@@ -63,7 +63,7 @@ def test_new_machines_get_a_network_and_a_clone_of_the_boxs_store(
     with_store(engine, provider, lab, track, tmp_path)
     prepare(provider, lab, track)
     assert engine.networks()[lab.id] == (str(SUBNET),)
-    assert engine.networks_with({"hashlab.lab": lab.id}) == [lab.id]
+    assert [*engine.networks_with({"hashlab.lab": lab.id})] == [lab.id]
     assert engine.volumes({"hashlab.lab": lab.id}) == sorted(
         f"{lab.id}-{machine.name}-images" for machine in lab.machines
     )
@@ -96,9 +96,9 @@ def test_a_suitable_network_is_kept_and_another_is_replaced(
 ) -> None:
     with_store(engine, provider, lab, track, tmp_path)
     prepare(provider, lab, track)
-    first = engine.network_id(lab.id)
+    first = engine.network(lab.id)
     prepare(provider, lab, track)
-    assert engine.network_id(lab.id) == first
+    assert engine.network(lab.id) == first
     prepare(provider, lab, track, IPv4Network("192.168.61.0/24"))
     assert engine.networks()[lab.id] == ("192.168.61.0/24",)
 
@@ -201,7 +201,7 @@ def test_machines_that_never_started_or_lack_a_network_are_half_built(
 ) -> None:
     machine(engine, lab, "broker")
     half = machine(engine, lab, "web")
-    engine.by_name(half).networks = frozenset()
+    engine.by_name(half).networks = {}
     never = machine(engine, lab, "spare")
     engine.by_name(never).state = "created"
     assert sorted(provider.machines.discard_half_built(lab)) == ["spare", "web"]

@@ -65,8 +65,8 @@ class Volumes:
             words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
             engine.executes[words] = self._answer(what)
         inside = [
-            ("hold", [STORE, lab.overlay]),
-            ("put", [STORE, lab.overlay]),
+            ("hold", [STORE, "small_default"]),
+            ("put", [STORE, "small_default"]),
             *(("changed", ["/", since]) for since in (INSTANT, "boot")),
         ]
         for what, given in inside:

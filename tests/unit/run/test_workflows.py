@@ -400,7 +400,7 @@ CALLS = [
     "engine.execute",
     "engine.image_labels",
     "engine.load_images",
-    "engine.network_id",
+    "engine.networks_with",
     "engine.start",
     "engine.swarm",
     "engine.swarm_init",
@@ -582,7 +582,7 @@ def test_in_dev_what_mounts_no_artifact_starts_while_others_are_built(outside: O
         for kind, after in phase.parts_after.items()
     }
     built = Where("artifacts", mounts_artifacts)
-    assert waits.pop("conditions") == set()
+    assert (waits.pop("conditions"), waits.pop("renew")) == (set(), set())
     assert all(where == {built} for where in waits.values())
     world = outside.world()
     assert [m for m in world.machine_names() if mounts_artifacts(world, m)] == ["web"]
