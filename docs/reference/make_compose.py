@@ -66,6 +66,7 @@ TABLES: dict[str, Table] = {
     "services.NAME.healthcheck": running.HEALTHCHECK_KEYS,
     "services.NAME.networks.NETWORK": networks.ATTACHMENT_KEYS,
     "services.NAME.ports": ports.PORT_KEYS,
+    "services.NAME.post_start and pre_stop": running.HOOK_KEYS,
     "services.NAME.ulimits.NAME": running.ULIMIT_KEYS,
     "services.NAME.volumes": mounts.MOUNT_KEYS,
     "services.NAME.volumes.bind": mounts.BIND_KEYS,

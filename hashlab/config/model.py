@@ -404,6 +404,17 @@ class Ulimit:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """A command that runs in a container after its start or before its stop."""
+
+    command: tuple[str, ...]
+    user: str = ""
+    privileged: bool = False
+    working_dir: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Service:
     """One service of the Compose file, placed on a machine. Unset values are None or "".
 
@@ -475,6 +486,8 @@ class Service:
     oom_kill_disable: bool = False
     oom_score_adj: int = 0
     pid: str = ""
+    post_start: tuple[Hook, ...] = ()
+    pre_stop: tuple[Hook, ...] = ()
     runtime: str = ""
     shm_size: int = 0
     userns_mode: str = ""

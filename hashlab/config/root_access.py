@@ -77,6 +77,9 @@ def _reasons(service: Draft, volumes: Mapping[str, Draft]) -> Iterator[tuple[str
         yield f"uses the device {', '.join(devices)}", service.line_of("devices")
     if service.get("device_cgroup_rules"):
         yield "may make device files", service.line_of("device_cgroup_rules")
+    for key in ("post_start", "pre_stop"):
+        if any(hook.privileged for hook in service.get(key, ())):
+            yield f"has a privileged {key} hook", service.line_of(key)
     for mount, line in service.get("volumes", ()):
         if reason := _of_mount(mount, volumes):
             yield reason, line

@@ -175,10 +175,26 @@ class DockerEngine:
             except NotFound:
                 return
 
-    def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
+    def execute(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        user: str = "",
+        privileged: bool = False,
+        folder: str = "",
+        environment: Mapping[str, str] = {},
+    ) -> Completed:
         """See protocols.Engine."""
         with self._explained(f"cannot run {command[0]} in container {container}"):
-            call = self._client.exec_create(container, list(command), user=user)
+            call = self._client.exec_create(
+                container,
+                list(command),
+                user=user,
+                privileged=privileged,
+                workdir=folder or None,
+                environment=dict(environment) or None,
+            )
             stdout, stderr = limited(self._client.exec_start(call["Id"], stream=True, demux=True))
             code = self._client.exec_inspect(call["Id"])["ExitCode"]
         return Completed(int(code), _text(stdout), _text(stderr))

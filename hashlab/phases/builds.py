@@ -8,7 +8,7 @@ change under the running process; the *build id* adds them to the start id.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from hashlab.config.model import Lab, Service
@@ -87,11 +87,13 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     for mount in service.files:
         start_files[mount.target] = plain(file_content(laptop.file(mount), mount.mode))
         places[mount.target] = file_name(mount)
-    fixed = {
+    fixed: dict[str, object] = {
         "container": container_body(lab, service),
         "image": image_inputs,
         "networks": recipe_of(lab, service),
     }
+    if service.post_start or service.pre_stop:
+        fixed["hooks"] = [astuple(hook) for hook in (*service.post_start, *service.pre_stop)]
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(
         service.name,

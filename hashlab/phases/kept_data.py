@@ -123,7 +123,7 @@ def _stop_containers(world: World, link: Link, track: Track) -> None:
     """Stop all containers of a machine: data that is being written cannot be copied."""
     track.detail("stopping the containers")
     containers = link.engine.containers({LAB_LABEL: world.lab.id})
-    parallel(containers, lambda each: stop_container(link.engine, each), track.cancel)
+    parallel(containers, lambda each: stop_container(link.engine, each, world.lab), track.cancel)
 
 
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:

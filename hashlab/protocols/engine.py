@@ -147,8 +147,19 @@ class Engine(Protocol):
     def remove(self, container: str) -> None:
         """Remove a container with its anonymous volumes. A missing container is not an error."""
 
-    def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
-        """Run a command inside a running container."""
+    def execute(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        user: str = "",
+        privileged: bool = False,
+        folder: str = "",
+        environment: Mapping[str, str] = {},
+    ) -> Completed:
+        """Run a command inside a running container. ``folder``: where it starts; ``environment``:
+        variables besides the container's own.
+        """
 
     def logs(self, container: str, *, lines: int = 20) -> str:
         """Return the last lines that a container printed."""

@@ -44,9 +44,6 @@ CASES: dict[str, dict[str, str]] = {
         "services.web.networks.default.aliases": "the name of container_name",
         "services.web.platform": "images are built for the laptop's platform",
     },
-    "lifecycle-hooks": {
-        "refused": "lifecycle hooks are not supported",
-    },
     "limits-more-of-version-2": {
         "refused": "memswap_limit without mem_limit does nothing, so it is refused",
     },

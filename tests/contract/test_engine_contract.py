@@ -156,6 +156,17 @@ def test_a_command_inside_returns_its_code_and_both_streams(bench: Bench) -> Non
     assert bench.engine.execute(made, EXECUTED) == Completed(4, "out\n", "err\n")
 
 
+def test_a_command_inside_has_its_folder_and_variables(bench: Bench) -> None:
+    show = ("sh", "-c", "pwd; echo $WORD")
+    made = started(bench)
+    if bench.fake:
+        bench.fake.executes[show] = lambda _: Completed(0, "/bin\nmagic\n", "")
+    done = bench.engine.execute(
+        made, show, privileged=True, folder="/bin", environment={"WORD": "magic"}
+    )
+    assert done == Completed(0, "/bin\nmagic\n", "")
+
+
 def test_no_command_runs_inside_a_stopped_container(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot run sh"):
         bench.engine.execute(create(bench), EXECUTED)

@@ -424,8 +424,18 @@ class FakeEngine:
             if found:
                 del self.all[found.id]
 
-    def execute(self, container: str, command: Sequence[str], *, user: str = "") -> Completed:
-        with self._call("execute", container, tuple(command), user):
+    def execute(
+        self,
+        container: str,
+        command: Sequence[str],
+        *,
+        user: str = "",
+        privileged: bool = False,
+        folder: str = "",
+        environment: Mapping[str, str] = {},
+    ) -> Completed:
+        options = (privileged, folder, dict(environment)) if privileged or folder else ()
+        with self._call("execute", container, tuple(command), user, *options):
             what = f"cannot run {command[0]} in container {container}"
             found = self._find(container, what)
             if found.state != "running":

@@ -45,11 +45,9 @@ SERVICE: Keys = {
     "logging": Noted("hashlab reads the engine's own log"),
     "mac_address": Refused(_REMOVE),
     "models": _MODEL,
-    "post_start": Refused("Put it into the entrypoint of the image."),
     "pre_start": Refused(
         "Write a service for it, and depends_on with service_completed_successfully."
     ),
-    "pre_stop": Refused("Use stop_signal and stop_grace_period."),
     "provider": Refused("A provider runs on the laptop; start it yourself and remove the service."),
     "pull_policy": Noted(_BOX_HOLDS_IMAGES, default=("missing", "if_not_present", "build")),
     "pull_refresh_after": Noted(_BOX_HOLDS_IMAGES),

@@ -19,6 +19,7 @@ from hashlab.config.model import (
     Content,
     FileMount,
     Healthcheck,
+    Hook,
     Lab,
     Machine,
     MachineMount,
@@ -341,6 +342,16 @@ def _stop_grace_period(service: Service) -> Shape:
     return {} if period is None else {"stop_grace_period": duration_text(period)}
 
 
+def _hooks(service: Service) -> Shape:
+    kinds = {"post_start": service.post_start, "pre_stop": service.pre_stop}
+    return _set(**{kind: [_hook(hook) for hook in hooks] for kind, hooks in kinds.items()})
+
+
+def _hook(hook: Hook) -> Shape:
+    shape = _set(user=hook.user, working_dir=hook.working_dir, environment=dict(hook.environment))
+    return {"command": hook.command, **shape, **({"privileged": True} if hook.privileged else {})}
+
+
 def _blkio_config(service: Service) -> Shape:
     return {"blkio_config": _block_io(service.blkio_config)} if service.blkio_config else {}
 
@@ -372,5 +383,6 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("ulimits",): _ulimits,
     ("extra_hosts",): _extra_hosts,
     ("stop_grace_period",): _stop_grace_period,
+    ("post_start", "pre_stop"): _hooks,
 }
 _SHAPED = {"name", "machine", "aliases", *(name for names in _SHAPES for name in names)}

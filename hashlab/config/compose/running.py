@@ -7,15 +7,24 @@ from ipaddress import ip_address
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
-from hashlab.config.compose.engine_rules import check_time, memory, ulimit_name
+from hashlab.config.compose.engine_rules import (
+    check_time,
+    memory,
+    ulimit_name,
+    user,
+    working_dir,
+)
+from hashlab.config.compose.environment import environment, merged
+from hashlab.config.compose.host_settings import unless_blank
 from hashlab.config.compose.scalars import (
     boolean,
+    command,
     container_path,
     cpus,
     integer,
     string_or_strings,
 )
-from hashlab.config.model import Dependency, Healthcheck, Ulimit, Watch
+from hashlab.config.model import Dependency, Healthcheck, Hook, Ulimit, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     At,
@@ -318,3 +327,30 @@ _restart = matching(
     "'{value}' is not a valid restart policy",
     "Write no, always, unless-stopped, on-failure or on-failure:3.",
 )
+
+
+HOOK_KEYS = Table(
+    noun="a hook",
+    readers={
+        "command": command,
+        "user": unless_blank(user),
+        "privileged": boolean,
+        "working_dir": unless_blank(working_dir),
+        "environment": environment,
+    },
+    required=("command",),
+    expected="a mapping such as {command: [touch, /ready]}",
+)
+
+
+def _hook(node: Node, context: Context) -> Hook:
+    draft = table(HOOK_KEYS)(node, context)
+    words = draft.get("command")
+    if not words and not draft.flawed("command") and draft.has("command"):
+        raise Wrong(draft.line_of("command"), "the command of a hook is empty", "Write a command.")
+    variables = merged((), draft.get("environment", ()))
+    own = draft.pick("user", "privileged", "working_dir")
+    return Hook(words or (), environment=variables, **own)
+
+
+hooks = list_of(_hook, "a list of hooks")

@@ -141,6 +141,8 @@ SERVICE_KEYS = Table(
         "oom_score_adj": integer(low=-1000, high=1000),
         "pid": unless_blank(host.namespace("host")),
         "platform": host.platform,
+        "post_start": running.hooks,
+        "pre_stop": running.hooks,
         "privileged": boolean,
         "runtime": unless_blank(host.runtime),
         "scale": integer(low=1, high=100),
@@ -161,7 +163,8 @@ _AS_THEY_ARE = (
     "privileged", "annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_period",
     "cpu_quota", "cpu_shares", "cpuset", "device_cgroup_rules", "devices", "dns", "dns_opt",
     "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
-    "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "runtime", "shm_size",
+    "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "post_start",
+    "pre_stop", "runtime", "shm_size",
     "userns_mode", "uts",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
+from hashlab.phases.containers.hooks import after_start, before_stop
 from hashlab.phases.containers.networking import endpoints, is_attached
 from hashlab.phases.containers.reload import (
     after_swap,
@@ -167,7 +168,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     world.about_to_change(restart=True)
     if isinstance(old, ContainerState):
         job.step.detail("stopping")
-        stop_and_remove(engine, old)
+        stop_and_remove(engine, old, world.lab)
     job.step.cancel.check()
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
@@ -184,6 +185,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     for network, endpoint in list(endpoints(world.lab, job.service).items())[1:]:
         engine.connect(network, identifier, endpoint)
     _start_attached(engine, identifier, job.step, world.provider.time_factor)
+    after_start(engine, identifier, job.service)
     if build.reloadable:
         container = engine.container(identifier)
         if container is not None:
@@ -230,6 +232,7 @@ def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
         job.step.detail("starting")
         world.facts.containers.started.add(old.id)
         _start_attached(engine, old.id, job.step, world.provider.time_factor)
+        after_start(engine, old.id, job.service)
 
 
 def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: float) -> None:
@@ -250,13 +253,16 @@ def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: f
         step.cancel.wait(ATTACH_POLL_SECONDS)
 
 
-def stop_and_remove(engine: Engine, container: ContainerState) -> None:
+def stop_and_remove(engine: Engine, container: ContainerState, lab: Lab) -> None:
     """Stop a container within its own grace period, and remove it."""
-    stop_container(engine, container)
+    stop_container(engine, container, lab)
     engine.remove(container.id)
 
 
-def stop_container(engine: Engine, container: ContainerState) -> None:
-    """Stop a container that runs, within its own grace period. It is not removed."""
+def stop_container(engine: Engine, container: ContainerState, lab: Lab) -> None:
+    """Stop a container that runs, within its own grace period, after its service's hooks. It is not
+    removed.
+    """
     if container.state in ALIVE:
+        before_stop(engine, container, lab)
         engine.stop(container.id, timeout=container.grace)

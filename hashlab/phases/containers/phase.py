@@ -184,7 +184,7 @@ def _observe(world: World, track: Track, *, machine: str) -> None:
     for container in existing:
         if container.name not in wanted:
             world.about_to_change(restart=True)
-            stop_and_remove(engine, container)
+            stop_and_remove(engine, container, world.lab)
             world.facts.containers.removed.append(container.name)
     read_machine(
         world, machine, {service.name: wanted_build(world, service) for service in services}

@@ -33,7 +33,7 @@ def leave_networks(world: World, track: Track, machine: str) -> None:
     if leaving:
         world.about_to_change(restart=True)
         track.detail(f"leaving {', '.join(sorted(retired))}")
-    parallel(leaving, lambda container: stop_and_remove(engine, container), track.cancel)
+    parallel(leaving, lambda container: stop_and_remove(engine, container, world.lab), track.cancel)
     engine.remove(ANCHOR)
     world.facts.containers.found[machine] = [c for c in existing if c not in leaving]
 

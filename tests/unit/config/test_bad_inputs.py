@@ -871,6 +871,18 @@ COMPOSE_PATHS = {
         "default, host, none",
         compose=(("build: ./site", "build:\n      context: ./site\n      network: front"),),
     ),
+    "a hook without a command": Bad(
+        "compose.yaml:4",
+        "a hook needs 'command'",
+        "",
+        compose=queue("post_start: [{user: root}]"),
+    ),
+    "a hook with an empty command": Bad(
+        "compose.yaml:4",
+        "the command of a hook is empty",
+        "Write a command",
+        compose=queue("post_start: [{command: []}]"),
+    ),
     "a rebuild without a build": Bad(
         "compose.yaml:4",
         "service 'queue' has no build",

@@ -49,6 +49,7 @@ PAIRS = {
     "NetworkExternal": networks.EXTERNAL_KEYS,
     "NetworkIpam": networks.IPAM_KEYS,
     "NetworkIpamConfigItem": networks.POOL_KEYS,
+    "ServiceHook": running.HOOK_KEYS,
     "Volume": volumes.VOLUME_KEYS,
     "Secret": secret_files.SECRET_KEYS,
     "Config": secret_files.CONFIG_KEYS,
