@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO
+from typing import IO, Any, cast
 
 from hashlab.drivers.environment import tool_environment, user_environment
 from hashlab.errors import LabError, LaptopError
@@ -26,6 +26,9 @@ ORPHAN_POLL_SECONDS = 0.05
 # Characters of each stream that are kept, the last ones. A longer line is read in pieces.
 OUTPUT_LIMIT = 16_000_000
 LINE_LIMIT = 1_000_000
+# Of a stream: bytes that are read at once, and lines of its errors that are kept.
+STREAM_CHUNK = 1 << 16
+ERROR_LINES = 20
 
 
 class ProcessRunner:
@@ -95,6 +98,38 @@ class ProcessRunner:
             _close(process, readers)
         return Completed(code, outputs[0].text(), outputs[1].text())
 
+    def stream(
+        self,
+        command: Sequence[str],
+        *,
+        cancel: CancelToken,
+        on_lines: Callable[[Sequence[bytes]], None],
+    ) -> Completed:
+        """See protocols.Runner."""
+        cancel.check()
+        with _explained(command):
+            process = subprocess.Popen(
+                list(command),
+                env=tool_environment(os.environ),
+                stdin=subprocess.PIPE,  # closed by the kernel when this process is killed
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        errors: deque[bytes] = deque(maxlen=ERROR_LINES)
+        reader = threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True)
+        reader.start()
+        with process, cancel.calling(lambda: _signal(process, signal.SIGTERM)):
+            try:
+                _pass_on(cast(IO[bytes], process.stdout), on_lines)
+                code = process.wait()
+            finally:
+                if process.poll() is None:
+                    _signal(process, signal.SIGTERM)
+                reader.join()
+        cancel.check()
+        return Completed(code, "", b"".join(errors).decode(errors="replace"))
+
     @contextmanager
     def _recorded(self, process: subprocess.Popen[str], command: Sequence[str]) -> Iterator[None]:
         record = self._children / str(process.pid)
@@ -115,7 +150,7 @@ class ProcessRunner:
         env: Mapping[str, str],
         stdin: str,
     ) -> subprocess.Popen[str]:
-        try:
+        with _explained(command):
             return subprocess.Popen(
                 list(command),
                 cwd=cwd,
@@ -127,12 +162,30 @@ class ProcessRunner:
                 errors="replace",
                 start_new_session=True,
             )
-        except FileNotFoundError:
-            raise LaptopError(
-                f"command not found: {command[0]}", next_step="hashlab doctor"
-            ) from None
-        except PermissionError:
-            raise LaptopError(f"not executable: {command[0]}") from None
+
+
+@contextmanager
+def _explained(command: Sequence[str]) -> Iterator[None]:
+    """Report a command that cannot be started. Raises LaptopError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise LaptopError(f"command not found: {command[0]}", next_step="hashlab doctor") from None
+    except PermissionError:
+        raise LaptopError(f"not executable: {command[0]}") from None
+
+
+def _pass_on(stream: IO[bytes], on_lines: Callable[[Sequence[bytes]], None]) -> None:
+    """Pass on whole lines as they arrive, several at once where they do. A last line without its
+    end was cut off, and is dropped.
+    """
+    begun = b""
+    while chunk := os.read(stream.fileno(), STREAM_CHUNK):
+        *lines, begun = (begun + chunk).split(b"\n")
+        if lines:
+            on_lines(lines)
+        if len(begun) > OUTPUT_LIMIT:
+            raise LabError(f"it printed a line of more than {OUTPUT_LIMIT // 1_000_000} MB")
 
 
 def _lines(record: Path) -> list[str]:
@@ -225,7 +278,7 @@ def _end_group(pid: int) -> None:
         time.sleep(ORPHAN_POLL_SECONDS)
 
 
-def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:

@@ -57,6 +57,20 @@ class Runner(Protocol):
         exist, LabError on a timeout, Cancelled; an exit code other than 0 is only returned.
         """
 
+    def stream(
+        self,
+        command: Sequence[str],
+        *,
+        cancel: CancelToken,
+        on_lines: Callable[[Sequence[bytes]], None],
+    ) -> Completed:
+        """Run a tool that may print without end. Pass on its output as whole lines without their
+        ends, as they arrive, in this thread; keep none of it.
+
+        Its input is open, and ends with this process. A run of another command does not end it, as
+        ``end_orphans`` would. Raises LaptopError if the command does not exist, Cancelled.
+        """
+
     def end_orphans(self) -> list[str]:
         """End commands that a killed run left running; return them. Call it while holding the lab's
         lock.

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,12 @@ def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
         return ProcessRunner(children=tmp_path / "children")
     fake = FakeRunner(Faults())
     fake.prepare(*SPEAKS, code=3, stdout="out\n", stderr="err\n")
+
+    def speak(_: object, on_lines: Callable[[Sequence[bytes]], None], __: object) -> Completed:
+        on_lines([b"out"])
+        return Completed(3, "", "err\n")
+
+    fake.prepare_stream(*SPEAKS, streaming=speak)
     return fake
 
 
@@ -67,6 +73,12 @@ def test_a_command_with_input_gives_the_same_output(runner: Runner) -> None:
 def test_without_orphans_there_is_nothing_to_end(runner: Runner) -> None:
     runner.run(SPEAKS, timeout=PATIENCE, cancel=CancelToken())
     assert runner.end_orphans() == []
+
+
+def test_a_stream_passes_on_whole_lines_and_returns_exit_code_and_errors(runner: Runner) -> None:
+    lines: list[bytes] = []
+    done = runner.stream(SPEAKS, cancel=CancelToken(), on_lines=lines.extend)
+    assert (lines, done) == ([b"out"], Completed(3, "", "err\n"))
 
 
 def say(real: ProcessRunner, script: str, **how: object) -> Completed:
@@ -313,3 +325,54 @@ def test_of_very_large_output_only_the_end_is_kept(
     assert 9_000 < len(done.stdout) <= 10_000
     assert done.stdout.endswith("x" * 1000)
     assert max(map(len, lines)) <= 100
+
+
+def streamed(real: ProcessRunner, script: str, cancel: CancelToken | None = None) -> list[bytes]:
+    """Return the lines that a shell script prints as a stream."""
+    lines: list[bytes] = []
+    real.stream(["sh", "-c", script], cancel=cancel or CancelToken(), on_lines=lines.extend)
+    return lines
+
+
+def test_a_large_stream_is_whole_but_for_a_line_that_was_cut_off(real: ProcessRunner) -> None:
+    lines = streamed(real, "seq 1 200000; printf '\\377\\nhalf'")
+    assert lines == [*(str(n).encode() for n in range(1, 200_001)), b"\xff"]
+
+
+def test_a_cancelled_stream_ends_its_program(real: ProcessRunner, tmp_path: Path) -> None:
+    cancel = CancelToken()
+    script = f"trap 'echo ended > {tmp_path}/ended; exit' TERM; echo on; sleep 60 & wait"
+    with pytest.raises(Cancelled):
+        real.stream(
+            ["sh", "-c", script],
+            cancel=cancel,
+            on_lines=lambda _: threading.Thread(target=cancel.cancel).start(),
+        )
+    assert (tmp_path / "ended").read_text() == "ended\n"
+
+
+def test_a_stream_ends_if_its_reader_fails(real: ProcessRunner) -> None:
+    def fail(lines: Sequence[bytes]) -> None:
+        raise LabError("no")
+
+    with pytest.raises(LabError, match="no"):
+        real.stream(["sh", "-c", "yes"], cancel=CancelToken(), on_lines=fail)
+
+
+def test_another_run_does_not_end_a_stream(real: ProcessRunner) -> None:
+    ended: list[str] = []
+    real.stream(
+        ["sh", "-c", "echo on; echo off"],
+        cancel=CancelToken(),
+        on_lines=lambda _: ended.extend(real.end_orphans()),
+    )
+    assert ended == []
+
+
+def test_the_input_of_a_stream_stays_open(real: ProcessRunner) -> None:
+    assert streamed(real, "timeout 0.2 cat; echo $?") == [b"124"]
+
+
+def test_a_missing_command_cannot_be_streamed(real: ProcessRunner) -> None:
+    with pytest.raises(LaptopError, match="command not found: no-such-command"):
+        real.stream(["no-such-command"], cancel=CancelToken(), on_lines=lambda _: None)

@@ -53,6 +53,7 @@ DISK_LOOKS = 10_000
 # The image store inside an exported box.
 STORE = "store.json"
 Effect = Callable[[Sequence[str]], None]
+Streaming = Callable[[Sequence[str], Callable[[Sequence[bytes]], None], CancelToken], Completed]
 
 
 class Silent:
@@ -103,7 +104,13 @@ class FakeRunner:
         self.faults = faults
         self.ran: list[Ran] = []
         self.orphans: list[str] = []
+        self.streamed: list[tuple[str, ...]] = []
         self._answers: list[tuple[tuple[str, ...], Answer]] = []
+        self._streams: list[tuple[tuple[str, ...], Streaming]] = []
+
+    def prepare_stream(self, *words: str, streaming: Streaming) -> None:
+        """Let ``streaming`` print what commands that begin with ``words`` print."""
+        self._streams.insert(0, (words, streaming))
 
     def prepare(
         self,
@@ -142,6 +149,22 @@ class FakeRunner:
                 if on_line:
                     on_line(line)
             return Completed(answer.code, answer.stdout, answer.stderr)
+
+    def stream(
+        self,
+        command: Sequence[str],
+        *,
+        cancel: CancelToken,
+        on_lines: Callable[[Sequence[bytes]], None],
+    ) -> Completed:
+        cancel.check()
+        words = tuple(command)
+        with self.faults.call(f"runner.stream.{words[0]}", *words):
+            answers = next((a for start, a in self._streams if words[: len(start)] == start), None)
+            if answers is None:
+                raise AssertionError(f"the fake runner was not prepared for {list(words)}")
+            self.streamed.append(words)
+            return answers(words, on_lines, cancel)
 
     def end_orphans(self) -> list[str]:
         ended, self.orphans = self.orphans, []
