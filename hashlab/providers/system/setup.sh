@@ -61,13 +61,26 @@ install -d /etc/docker
 cat > /etc/docker/daemon.json <<'EOF'
 {
   "storage-driver": "overlay2",
-  "log-driver": "json-file",
-  "log-opts": {"max-size": "10m", "max-file": "3"},
+  "log-driver": "journald",
+  "log-opts": {"tag": "{{.Name}}", "labels": "hashlab.lab,hashlab.service,hashlab.build"},
   "shutdown-timeout": 3,
   "live-restore": false,
   "runtimes": {"crun": {"path": "/usr/bin/crun"}},
   "default-runtime": "crun"
 }
+EOF
+# All logs of a machine, its containers' too, are in the journal: they outlive the container that a
+# refresh replaces. A rate limit would count all containers as one unit, and drop their lines. The
+# journal keeps the newest 512 MB; a laptop's disk that is nearly full must not shrink that to
+# nothing, as the default reserve of 15 % would.
+install -d /etc/systemd/journald.conf.d
+cat > /etc/systemd/journald.conf.d/hashlab.conf <<'EOF'
+[Journal]
+Storage=persistent
+RateLimitIntervalSec=0
+SystemMaxUse=512M
+SystemKeepFree=64M
+SyncIntervalSec=10s
 EOF
 # The engine starts its own program again for each step of a network, at least seven times per
 # network. Half of the cost of such a call is garbage collection, which so short a process does not
