@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
-    "Look at it": ("status", "config", "report", "ssh"),
+    "Look at it": ("status", "logs", "config", "report", "ssh"),
     "As under Compose": ("up", "ps", "exec"),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
     "Share the box": ("box", "box export", "box import", "box prune"),

@@ -105,7 +105,7 @@ class ProcessRunner:
         cancel: CancelToken,
         on_lines: Callable[[Sequence[bytes]], None],
     ) -> Completed:
-        """See protocols.Runner."""
+        """See protocols.StreamingRunner."""
         cancel.check()
         with _explained(command):
             process = subprocess.Popen(

@@ -62,7 +62,30 @@ def _start_engine(world: World, track: Track, machine: str, *, hangs: bool) -> N
 
 
 def _connect_once(world: World, machine: str) -> None:
-    """Try to connect. The cheap checks come first, because this is repeated often."""
+    """Try to connect."""
+    located = _located(world, machine)
+    link = world.connector.connect(machine, located.ssh, located.host_key)
+    _add_endpoint(world, machine, located)
+    world.add_link(link)
+
+
+def renew_endpoint(world: World, machine: str) -> None:
+    """Ask the provider where a running machine answers now, and cache that for OpenSSH too.
+
+    Raises LabError if it does not answer yet.
+    """
+    _add_endpoint(world, machine, _located(world, machine))
+
+
+def is_located(world: World, machine: str) -> bool:
+    """Return whether an endpoint of the machine is cached, in OpenSSH's file too."""
+    return _cached(world, machine) is not None
+
+
+def _located(world: World, machine: str) -> MachineEndpoint:
+    """Return where a machine answers. The cheap checks come first, because this is repeated
+    often.
+    """
     found = world.provider.machines.observe(world.lab, machine)
     if found is None or found.state != "running" or found.endpoint is None or not found.address:
         raise LabError("the machine is not up yet", where=machine)
@@ -71,13 +94,15 @@ def _connect_once(world: World, machine: str) -> None:
     host_key = world.provider.machines.host_key(world.lab, machine)
     if not host_key:
         raise LabError("the machine has no host key yet", where=machine)
-    link = world.connector.connect(machine, found.endpoint, host_key)
+    return MachineEndpoint(
+        found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
+    )
+
+
+def _add_endpoint(world: World, machine: str, endpoint: MachineEndpoint) -> None:
     with world.lock:
-        world.facts.machines.endpoints[machine] = MachineEndpoint(
-            found.endpoint, host_key, found.address, dict(found.forwarded), found.recipe
-        )
+        world.facts.machines.endpoints[machine] = endpoint
         remember(world)
-    world.add_link(link)
 
 
 def remember(world: World) -> None:

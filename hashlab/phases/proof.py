@@ -65,7 +65,7 @@ def _prove(world: World, track: Track) -> None:
         raise LabError(
             "; ".join(down + wrong),
             where="not all that should run runs" if down else "what runs is not what was built",
-            next_step="hashlab refresh; if it stays: hashlab ssh MACHINE, then docker logs NAME",
+            next_step="hashlab refresh; if it stays: hashlab logs SERVICE",
         )
     track.detail(f"{len(found)} containers run what was built")
 

@@ -22,7 +22,7 @@ from hashlab.protocols import (
     Engine,
     Link,
     Provider,
-    Runner,
+    StreamingRunner,
     Workers,
 )
 from hashlab.state.files import StateFolder, append, read_json, read_text
@@ -42,7 +42,7 @@ class World:
     connector: Connector
     engine_name: Callable[[], str]
     laptop_engine: Callable[[], Engine]
-    runner: Runner
+    runner: StreamingRunner
     workers: Workers
     digests: Digests
     download: Download

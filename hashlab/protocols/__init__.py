@@ -11,7 +11,7 @@ from hashlab.protocols.engine import (
     NetworkState,
     SwarmState,
 )
-from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, Vagrant
+from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, StreamingRunner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
 from hashlab.protocols.provider import (
@@ -61,6 +61,7 @@ __all__ = [
     "Shell",
     "SnapshotManifest",
     "Snapshots",
+    "StreamingRunner",
     "SwarmState",
     "Taken",
     "Tool",

@@ -57,6 +57,15 @@ class Runner(Protocol):
         exist, LabError on a timeout, Cancelled; an exit code other than 0 is only returned.
         """
 
+    def end_orphans(self) -> list[str]:
+        """End commands that a killed run left running; return them. Call it while holding the lab's
+        lock.
+        """
+
+
+class StreamingRunner(Runner, Protocol):
+    """Runs commands to their end, and others beside them that print without end."""
+
     def stream(
         self,
         command: Sequence[str],
@@ -69,11 +78,6 @@ class Runner(Protocol):
 
         Its input is open, and ends with this process. A run of another command does not end it, as
         ``end_orphans`` would. Raises LaptopError if the command does not exist, Cancelled.
-        """
-
-    def end_orphans(self) -> list[str]:
-        """End commands that a killed run left running; return them. Call it while holding the lab's
-        lock.
         """
 
 

@@ -32,6 +32,7 @@ from hashlab.protocols import (
     KvmProbe,
     Provider,
     Runner,
+    StreamingRunner,
     Vagrant,
     Watcher,
     Workers,
@@ -49,7 +50,7 @@ class Equipment:
     state: StateFolder
     vagrant: LabVagrant
     engine: Callable[[], Engine]
-    runner: Runner
+    runner: StreamingRunner
     environ: Mapping[str, str]
     kvm: Callable[[], KvmProbe]
 

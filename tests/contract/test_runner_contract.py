@@ -18,14 +18,14 @@ from hashlab.drivers import process
 from hashlab.drivers.process import ProcessRunner
 from hashlab.errors import LabError, LaptopError
 from hashlab.pipeline import Cancelled, CancelToken
-from hashlab.protocols import Completed, Runner
+from hashlab.protocols import Completed, Runner, StreamingRunner
 
 SPEAKS = ["sh", "-c", "echo out; echo err >&2; exit 3"]
 PATIENCE = 20.0
 
 
 @pytest.fixture(params=["fake", "real"])
-def runner(request: pytest.FixtureRequest, tmp_path: Path) -> Runner:
+def runner(request: pytest.FixtureRequest, tmp_path: Path) -> StreamingRunner:
     if request.param == "real":
         return ProcessRunner(children=tmp_path / "children")
     fake = FakeRunner(Faults())
@@ -75,7 +75,7 @@ def test_without_orphans_there_is_nothing_to_end(runner: Runner) -> None:
     assert runner.end_orphans() == []
 
 
-def test_a_stream_passes_on_whole_lines_and_returns_exit_code_and_errors(runner: Runner) -> None:
+def test_a_stream_passes_on_lines_and_returns_exit_code_and_errors(runner: StreamingRunner) -> None:
     lines: list[bytes] = []
     done = runner.stream(SPEAKS, cancel=CancelToken(), on_lines=lines.extend)
     assert (lines, done) == ([b"out"], Completed(3, "", "err\n"))

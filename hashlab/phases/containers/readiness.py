@@ -199,5 +199,5 @@ def _explain(
         f"service {service.name}: {failure}{last}",
         where=service.machine,
         output=engine.logs(name) if state else "",
-        next_step=f"hashlab ssh {service.machine}, then: docker logs {name}",
+        next_step=f"hashlab logs {service.name}",
     )

@@ -36,7 +36,7 @@ def test_each_command_that_reads_a_lab_for_a_provider_takes_compose_files_too() 
 def test_a_short_option_means_the_same_in_all_commands() -> None:
     meanings = {(option.short, option.name) for option in OPTIONS if option.short}
     assert len({short for short, _ in meanings}) == len(meanings)
-    assert "f" not in {short for short, _ in meanings}  # kept for --follow
+    assert [name for short, name in meanings if short == "f"] == ["follow"]
 
 
 def test_options_of_one_name_take_the_same_values_in_all_commands() -> None:

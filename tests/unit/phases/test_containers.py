@@ -458,7 +458,7 @@ def test_a_failed_wait_shows_state_health_log_and_what_to_type(
     assert error.what == "service queue: not ready after -1 s (last state: running unhealthy)"
     assert error.where == "broker"
     assert error.output == "line 1\nline 2\n"
-    assert error.next_step == "hashlab ssh broker, then: docker logs small-queue-1"
+    assert error.next_step == "hashlab logs queue"
 
 
 def test_a_container_that_vanished_while_it_was_waited_for_is_a_failure(outside: Outside) -> None:

@@ -12,6 +12,7 @@ from fakes.documents import lab_status
 
 from hashlab.documents import to_json
 from hashlab.documents.doctor import Check
+from hashlab.documents.logs import LEVELS, LogLine
 from hashlab.documents.run import run_record
 from hashlab.documents.status import ServiceState
 from hashlab.phases.doctor import doctor_document
@@ -57,6 +58,14 @@ def test_the_doctor_example_has_the_fields_that_are_written_and_each_is_explaine
     assert all(list(check) == list(real["checks"][0]) for check in document["checks"])
     names = [*real, *(f"checks[].{field}" for field in real["checks"][0])]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_log_line_has_the_fields_that_are_written_and_each_is_explained() -> None:
+    document = next(example for example in EXAMPLES if "message" in example)
+    real = to_json(LogLine(0.0, "web", "user", 1, "b1", None, "error", "x"))
+    assert list(document) == list(real)
+    assert [name for name in real if f"| `{name}` |" not in PAGE] == []
+    assert [level for level in LEVELS if f"`{level}`" not in PAGE] == []
 
 
 def test_the_report_example_has_the_fields_that_are_written_and_each_is_explained(

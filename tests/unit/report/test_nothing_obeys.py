@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,10 @@ import pytest
 from standins import Terminal
 
 from hashlab.documents.doctor import Check
+from hashlab.documents.logs import LogLine
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Recorder, RunResult
-from hashlab.report import make_report, show_checks, show_error, show_result, terminal
+from hashlab.report import LogScreen, make_report, show_checks, show_error, show_result, terminal
 from hashlab.report.rounds import Rounds
 from hashlab.report.view import Alarm, Cell, Column, Lines, Table
 
@@ -49,11 +51,20 @@ def round_trip(stream: io.StringIO) -> None:
     rounds.note([EVIL])
 
 
+def logs(stream: io.StringIO) -> None:
+    screen = LogScreen(stream, notices=stream, replicas={EVIL: 1}, style="text")
+    screen.notice(EVIL)
+    for service, unit in ((EVIL, None), (None, EVIL)):
+        screen.show([LogLine(1e9, EVIL, service, 1, EVIL, unit, "error", f"{EVIL}\n{EVIL}")])
+    screen.show([LogLine(1e9, "web", "x", 1, None, None, None, json.dumps({EVIL: 1, "msg": EVIL}))])
+
+
 SCREENS: dict[str, Show] = {
     "a run with the tools' output": run,
     "an error": lambda stream: show_error(LabError(EVIL, output=EVIL), stream),
     "checks": lambda stream: show_checks([Check(EVIL, False, EVIL, EVIL)] * 2, stream=stream),
     "a watch": round_trip,
+    "logs": logs,
     "any table": lambda stream: terminal.show(
         [
             Table(

@@ -1,0 +1,152 @@
+"""Brings log lines into the order of time, and keeps lines together that belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from hashlab.documents.logs import LogLine
+from hashlab.logs.entries import Entry
+from hashlab.logs.levels import PRIORITIES, level_of
+
+# A line is held for this long: its stack trace, and older lines of other machines, may follow.
+HOLD_SECONDS = 0.1
+# A program that indents each of its lines must not hold up all others.
+MOST_SECONDS = 1.0
+MOST_LINES = 1000
+# A line without an end is cut here.
+LONGEST = 16_000_000
+
+# Later lines of a stack trace: indented ones, and those of the JVM, Python, Go and JavaScript that
+# are not.
+CONTINUES = re.compile(
+    r"\s|$|[)}\]]|at [\w.$<]|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)"
+    r"|During handling of the above|The above exception was"
+    r"|goroutine \d+ \[|created by |\[signal |exit status \d"
+)
+# The first lines of a trace, which belong to the line before if that reports a problem.
+BEGINS = re.compile(
+    r"Traceback \(most recent call last\)|(?:[\w$]+\.)+\w*(?:Exception|Error|Throwable)(?::|$)"
+)
+PROBLEMS = ("warn", "error", "fatal")
+PYTHON = "Traceback (most recent call last)"
+GO = re.compile(r"panic: |fatal error: ")
+GO_FRAME = re.compile(r"[\w./*()\[\]{}-]+\(.*\)$")
+REPLICA = re.compile(r"-(\d+)$")
+
+Source = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Open:
+    """A line that may still grow. ``first``, ``last``: when its first and last text arrived."""
+
+    machine: str
+    entry: Entry
+    first: float
+    last: float
+    texts: list[str] = field(default_factory=list)
+
+    def takes(self, text: str, now: float) -> bool:
+        """Return whether a text of the same source belongs to this line."""
+        if now - self.last > HOLD_SECONDS or now - self.first > MOST_SECONDS:
+            return False
+        if len(self.texts) >= MOST_LINES:
+            return False
+        if CONTINUES.match(text):
+            return True
+        if BEGINS.match(text):
+            return level_of(self.texts[0]) in PROBLEMS
+        if GO.match(self.texts[0]):
+            return GO_FRAME.match(text) is not None
+        # A Python traceback ends with the first line that is not indented.
+        indented = self.texts[-1].startswith(" ")
+        return indented and any(each.startswith(PYTHON) for each in self.texts)
+
+
+class Joiner:
+    """Joins the parts of lines that the engine has cut. A whole line has the time of its end."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Source, list[str]] = {}
+
+    def whole(self, machine: str, entry: Entry) -> str | None:
+        """Return the text of a line that is complete with this entry; None if more follows."""
+        source = machine, entry.container
+        if entry.part:
+            parts = self._parts.setdefault(source, [])
+            parts.append(entry.text)
+            if sum(map(len, parts)) < LONGEST:
+                return None
+            return "".join(self._parts.pop(source))
+        if source in self._parts:
+            return "".join((*self._parts.pop(source), entry.text))
+        return entry.text
+
+
+class Gathering:
+    """Takes entries as they arrive, and returns lines in the order of their times.
+
+    ``joiner`` may be shared by gatherings that follow each other.
+    """
+
+    def __init__(self, joiner: Joiner) -> None:
+        self._joiner = joiner
+        self._open: dict[Source, _Open] = {}
+        self._waiting: list[tuple[float, int, Source, _Open]] = []
+        self._count = 0
+
+    def add(self, machine: str, entry: Entry, now: float) -> None:
+        """Take an entry that arrived at ``now``, by a clock that never goes back."""
+        text = self._joiner.whole(machine, entry)
+        if text is None:
+            return
+        source = machine, entry.container or entry.unit
+        begun = self._open.get(source)
+        if begun is not None and begun.takes(text, now):
+            begun.texts.append(text)
+            begun.last = now
+            return
+        self._open[source] = opened = _Open(machine, entry, now, now, [text])
+        self._count += 1
+        heappush(self._waiting, (entry.time, self._count, source, opened))
+
+    def ready(self, now: float) -> Iterator[LogLine]:
+        """Return the lines that have been held long enough."""
+        return self._taken(lambda opened: opened.last + HOLD_SECONDS <= now)
+
+    def rest(self) -> Iterator[LogLine]:
+        """Return all lines that are held."""
+        return self._taken(lambda _: True)
+
+    @property
+    def due(self) -> float | None:
+        """Return when the next line will have been held long enough; None if none is held."""
+        return self._waiting[0][3].last + HOLD_SECONDS if self._waiting else None
+
+    def _taken(self, over: Callable[[_Open], bool]) -> Iterator[LogLine]:
+        while self._waiting and over(self._waiting[0][3]):
+            _, _, source, opened = heappop(self._waiting)
+            if self._open.get(source) is opened:
+                del self._open[source]
+            yield _line(opened)
+
+
+def _line(opened: _Open) -> LogLine:
+    entry, message = opened.entry, "\n".join(opened.texts)
+    level = level_of(message)
+    if level is None and not entry.container and entry.priority is not None:
+        level = PRIORITIES[min(entry.priority, len(PRIORITIES) - 1)]
+    number = REPLICA.search(entry.container)
+    return LogLine(
+        time=entry.time,
+        machine=opened.machine,
+        service=entry.service or None,
+        replica=int(number[1]) if number else None,
+        running_build=entry.build or None,
+        unit=None if entry.container else entry.unit or None,
+        level=level,
+        message=message,
+    )

@@ -1,0 +1,218 @@
+"""Reads the journal of each machine in a thread of its own, and again when a lost one is back."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hashlab.errors import HashlabError, LabError
+from hashlab.logs.entries import Begin, Entry, read
+from hashlab.logs.selection import Selection
+from hashlab.phases.connect import is_located, renew_endpoint
+from hashlab.phases.programs import READ_JOURNAL
+from hashlab.phases.world import World
+from hashlab.pipeline import Cancelled, CancelToken
+
+# A connection that is cut off without a word is noticed after three of these.
+ALIVE_SECONDS = 5
+CONNECT_SECONDS = 5
+# Seconds between two attempts to reach a machine that is away.
+AGAIN_SECONDS = 1.0
+# OpenSSH's own failures, of which the connection is the usual one.
+SSH_FAILED = 255
+# Entries of one machine that wait to be shown. More would only delay those of the others.
+MOST_WAITING = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The machine answered. ``again``: after it was away."""
+
+    begin: Begin
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """All entries that existed at the start have been read; new ones follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The machine was lost, and is tried again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing more follows; ``error``: why, if not all was read."""
+
+    error: HashlabError | None = None
+
+
+Item = Entry | Began | Live | Away | Ended
+
+
+class Inbox:
+    """Holds what the machines' threads have read until it is taken, a queue for each machine. A
+    thread waits while its own queue is full, so that journalctl waits too.
+    """
+
+    def __init__(self, machines: Sequence[str]) -> None:
+        self._queues: dict[str, deque[Item]] = {machine: deque() for machine in machines}
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def put(self, machine: str, items: Sequence[Item]) -> None:
+        """Add items, once fewer than MOST_WAITING are there. Raises Cancelled after ``close``."""
+        queue = self._queues[machine]
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(queue) < MOST_WAITING)
+            if self._closed:
+                raise Cancelled
+            queue.extend(items)
+            self._changed.notify_all()
+
+    def take(self, machine: str) -> list[Item]:
+        """Return the items of one machine, at least one."""
+        queue = self._queues[machine]
+        with self._changed:
+            self._changed.wait_for(lambda: queue)
+            return self._emptied(queue)
+
+    def take_any(self, seconds: float | None) -> list[tuple[str, Item]]:
+        """Return the items of all machines; none if none came within ``seconds``."""
+        with self._changed:
+            self._changed.wait_for(lambda: any(self._queues.values()), seconds)
+            return [
+                (machine, item)
+                for machine, queue in self._queues.items()
+                for item in self._emptied(queue)
+            ]
+
+    def close(self) -> None:
+        """Let the threads end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _emptied(self, queue: deque[Item]) -> list[Item]:
+        items = list(queue)
+        queue.clear()
+        self._changed.notify_all()
+        return items
+
+
+class MachineLog:
+    """The journal of one machine, read into an inbox: once, or until it is cancelled.
+
+    A machine that goes away is read again after the last entry that came, so that none is missing
+    and none comes twice.
+    """
+
+    def __init__(
+        self, world: World, machine: str, selection: Selection, inbox: Inbox, cancel: CancelToken
+    ) -> None:
+        self._world, self._machine = world, machine
+        self._selection, self._inbox, self._cancel = selection, inbox, cancel
+        self._cursor = ""
+        self._awaited = ""  # cursor of the last entry that existed at the start
+        self._live = self._answered = False
+        self._failures = 0
+
+    def run(self) -> None:
+        """Read until the end; it is the thread's target."""
+        try:
+            self._read()
+            self._put(Ended())
+        except HashlabError as error:
+            with suppress(Cancelled):
+                self._put(Ended(error))
+        except Cancelled:
+            return
+
+    def _read(self) -> None:
+        """Read to the end, or again and again. Raises LabError if a machine is lost for good."""
+        while (lost := self._attempt()) is not None:
+            # It failed for the first time: its cached address may be old, so the provider is asked.
+            self._failures = 1 if self._answered else self._failures + 1
+            if self._failures == 1:
+                continue
+            if not self._selection.follow:
+                raise lost
+            if self._failures == 2:
+                self._put(Away(lost.what))
+            self._cancel.wait(AGAIN_SECONDS)
+
+    def _attempt(self) -> LabError | None:
+        """Read until the end of the journal or of the connection, which is returned."""
+        self._answered = False
+        try:
+            if self._failures or not is_located(self._world, self._machine):
+                renew_endpoint(self._world, self._machine)
+            done = self._world.runner.stream(
+                self._command(), cancel=self._cancel, on_lines=self._take
+            )
+        except LabError as error:
+            return error
+        if done.code == 0 and not self._selection.follow:
+            return None
+        why = done.stderr.strip()
+        lost = LabError(
+            why or ("the connection ended" if self._answered else f"ssh failed: {done.code}"),
+            where=self._machine,
+            next_step="hashlab status",
+        )
+        if done.code != SSH_FAILED and not self._selection.follow:
+            raise lost
+        return lost
+
+    def _command(self) -> list[str]:
+        seconds = int(CONNECT_SECONDS * self._world.provider.time_factor)
+        options = {
+            "ConnectTimeout": seconds,
+            "ServerAliveInterval": ALIVE_SECONDS,
+            "ServerAliveCountMax": 3,
+        }
+        mode = "follow" if self._selection.follow else "past"
+        wanted = self._selection.for_journalctl(self._world.lab, after=self._cursor)
+        program = shlex.join(["sudo", "sh", "-c", READ_JOURNAL, "sh", mode, *wanted])
+        return [
+            *("ssh", "-F", str(self._world.state.ssh_config)),
+            *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
+            *("--", self._machine, program),
+        ]
+
+    def _take(self, lines: Sequence[bytes]) -> None:
+        items: list[Item] = []
+        for line in lines:
+            item = read(line)
+            if isinstance(item, Begin):
+                items += self._begun(item)
+                continue
+            self._cursor = item.cursor
+            if self._selection.takes(item):
+                items.append(item)
+            if not self._live and item.cursor == self._awaited:
+                self._live = True
+                items.append(Live())
+        self._put(*items)
+
+    def _begun(self, begin: Begin) -> list[Item]:
+        began = Began(begin, again=self._failures > 1)
+        self._answered, self._failures = True, 0
+        if self._live or self._awaited:
+            return [began]
+        self._awaited = begin.last
+        if begin.last and self._selection.tail != 0:
+            return [began]
+        self._live, self._cursor = True, begin.last
+        return [began, Live()]
+
+    def _put(self, *items: Item) -> None:
+        self._inbox.put(self._machine, items)

@@ -1,0 +1,202 @@
+"""One `hashlab logs`: the past of all machines merged, then what comes, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from hashlab.documents.logs import LogLine
+from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
+from hashlab.logs.entries import Entry
+from hashlab.logs.gathering import Gathering, Joiner
+from hashlab.logs.machines import Away, Began, Ended, Inbox, Item, Live, MachineLog
+from hashlab.logs.selection import Selection, select
+from hashlab.phases.connect import is_located, renew_ssh_files
+from hashlab.phases.world import World
+from hashlab.pipeline import CancelToken
+from hashlab.report import LogScreen, show_error
+from hashlab.run.execution import Options, fail
+from hashlab.run.signals import terminating
+
+# Lines that are written at once.
+BATCH = 500
+# A clock that is off by less hardly changes the order of lines that people compare.
+CLOCK_SECONDS = 2.0
+
+
+class Reading:
+    """Takes what the machines' threads read, and shows it in the order of time.
+
+    ``clock`` never goes back; ``now`` is Unix time.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        inbox: Inbox,
+        screen: LogScreen,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float],
+    ) -> None:
+        self._selection, self._inbox, self._screen = selection, inbox, screen
+        self._clock, self._now = clock, now
+        self._joiner = Joiner()
+        self._left: list[tuple[str, Item]] = []
+        self._ended: set[str] = set()
+        self.errors: list[HashlabError] = []
+
+    def past(self) -> None:
+        """Show the lines that exist already."""
+        lines: Iterable[LogLine] = filter(
+            self._selection.accepts,
+            merge(*map(self._past_of, self._selection.machines), key=lambda line: line.time),
+        )
+        if self._selection.tail is not None:
+            lines = deque(lines, maxlen=self._selection.tail)
+        remaining = iter(lines)
+        while batch := list(islice(remaining, BATCH)):
+            self._screen.show(batch)
+
+    def live(self) -> None:
+        """Show new lines until no machine has any more, or until KeyboardInterrupt."""
+        gathering = Gathering(self._joiner)
+        items, self._left = self._left, []
+        while True:
+            now = self._clock()
+            for machine, item in items:
+                if isinstance(item, Entry):
+                    gathering.add(machine, item, now)
+                else:
+                    self._note(machine, item)
+            self._show(gathering.ready(now))
+            if self._ended.issuperset(self._selection.machines):
+                break
+            due = gathering.due
+            items = self._inbox.take_any(None if due is None else max(0.0, due - self._clock()))
+        self._show(gathering.rest())
+
+    def _past_of(self, machine: str) -> Iterator[LogLine]:
+        """Yield a machine's lines in the order of time, up to its first sign that more is new."""
+        gathering = Gathering(self._joiner)
+        now, previous = 0.0, None
+        while True:
+            items = iter(self._inbox.take(machine))
+            for item in items:
+                if isinstance(item, Entry):
+                    # Its own times are the clock; one that was set back stands still.
+                    now += max(0.0, item.time - (item.time if previous is None else previous))
+                    previous = item.time
+                    gathering.add(machine, item, now)
+                    continue
+                self._note(machine, item)
+                if isinstance(item, Live | Away | Ended):
+                    yield from gathering.rest()
+                    self._left += [(machine, later) for later in items]
+                    return
+            yield from gathering.ready(now)
+
+    def _note(self, machine: str, item: Item) -> None:
+        """Report what happened to a machine."""
+        if isinstance(item, Began):
+            self._note_begin(machine, item)
+        elif isinstance(item, Away):
+            self._screen.notice(
+                f"machine {machine} does not answer ({item.why}); its lines follow when it does"
+            )
+        elif isinstance(item, Ended):
+            self._ended.add(machine)
+            if item.error is not None:
+                self.errors.append(item.error)
+
+    def _note_begin(self, machine: str, began: Began) -> None:
+        if began.again:
+            self._screen.notice(f"machine {machine} answers again")
+        if not began.begin.journald and not self._selection.units:
+            self._screen.notice(
+                f"machine {machine} is of an older box, which does not keep the logs of its "
+                "services in its journal. Next: hashlab dev --replace"
+            )
+        ahead = began.begin.clock - self._now()
+        if abs(ahead) > CLOCK_SECONDS:
+            how = "ahead of" if ahead > 0 else "behind"
+            self._screen.notice(
+                f"the clock of machine {machine} is {abs(ahead):.0f} s {how} the laptop's; "
+                "its lines have the times of its own clock"
+            )
+
+    def _show(self, lines: Iterable[LogLine]) -> None:
+        if accepted := list(filter(self._selection.accepts, lines)):
+            self._screen.show(accepted)
+
+
+def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitCode:
+    """Show log lines: OK; INTERRUPTED by Ctrl-C before the end of what exists; LAB if a machine's
+    could not be read. ``words``: the parameters of ``select``.
+    """
+    with terminating():
+        try:
+            if raw and options.json:
+                raise UsageError("--raw and --json print different things", next_step="choose one")
+            world = options.world()
+            selection = select(world.lab, **words, now=time.time())
+            check_machines(world)
+        except HashlabError as error:
+            return fail(error, options)
+        screen = LogScreen(
+            sys.stdout,
+            notices=sys.stderr,
+            replicas={service.name: service.replicas for service in world.lab.services},
+            style="json" if options.json else "raw" if raw else "text",
+        )
+        try:
+            with reading(world, selection, screen) as current:
+                current.past()
+                if selection.follow:
+                    current.live()
+        except KeyboardInterrupt:
+            return ExitCode.OK if selection.follow else ExitCode.INTERRUPTED
+        for lost in current.errors:
+            show_error(lost, stream=sys.stderr)
+        return ExitCode.LAB if current.errors else ExitCode.OK
+
+
+def check_machines(world: World) -> None:
+    """Raise LabError if the lab has no machines; renew OpenSSH's files of those it knows."""
+    if any(is_located(world, name) for name in world.machine_names()):
+        renew_ssh_files(world)
+    elif not world.provider.machines.observe_all(world.lab):
+        raise LabError(f"lab {world.lab.name} has no machines", next_step="hashlab dev")
+
+
+@contextmanager
+def reading(
+    world: World,
+    selection: Selection,
+    screen: LogScreen,
+    *,
+    now: Callable[[], float] = time.time,
+) -> Iterator[Reading]:
+    """Read the machines' journals in threads during the block. ``now`` returns Unix time."""
+    cancel, inbox = CancelToken(), Inbox(selection.machines)
+    threads = [
+        threading.Thread(target=MachineLog(world, name, selection, inbox, cancel).run, daemon=True)
+        for name in selection.machines
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield Reading(selection, inbox, screen, now=now)
+    finally:
+        inbox.close()
+        cancel.cancel()
+        for thread in threads:
+            thread.join()
+        world.close()

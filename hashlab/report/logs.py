@@ -1,0 +1,157 @@
+"""Shows the lines of `hashlab logs`: in colour on a terminal, plain into a pipe, raw or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Literal, TextIO
+
+from hashlab.documents import to_json
+from hashlab.documents.logs import Level, LogLine
+from hashlab.report.formats import clean, fitting
+from hashlab.report.terminal import console, is_rich, write
+
+Style = Literal["text", "raw", "json"]
+Paint = Callable[[str, str], str]
+
+SERVICE_COLOURS = (
+    *("cyan", "green", "magenta", "blue"),
+    *("bright_cyan", "bright_green", "bright_magenta", "bright_blue"),
+)
+LEVEL_COLOURS: Mapping[Level | None, str] = {
+    "trace": "dim",
+    "debug": "dim",
+    "warn": "yellow",
+    "error": "red",
+    "fatal": "bold red",
+}
+# Keys of JSON lines: the message, a stack trace, and what the line shows already.
+MESSAGE_KEYS = ("message", "msg", "event", "@message", "short_message")
+TRACE_KEYS = ("stack_trace", "stacktrace", "stack", "exception", "exc_info", "full_message")
+SHOWN_KEYS = frozenset(
+    (
+        *("time", "timestamp", "@timestamp", "ts", "@version"),
+        *("level", "severity", "lvl", "loglevel", "log.level", "levelname"),
+    )
+)
+
+
+class LogScreen:
+    """Writes log lines to ``stream``, and what happened to machines to ``notices``.
+
+    ``replicas``: how many each service has; those of one that has several are numbered. A raw line
+    is unchanged in a pipe or a file; on a terminal it could move the cursor or change the title.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        notices: TextIO,
+        replicas: Mapping[str, int],
+        style: Style,
+        today: Callable[[], date] = date.today,
+    ) -> None:
+        self._stream, self._notices, self._today = stream, notices, today
+        self._replicas = replicas
+        self._places = {name: place for place, name in enumerate(replicas)}
+        self._width = max((len(name) + 2 * (n > 1) for name, n in replicas.items()), default=0)
+        self._paint = _painter(stream) if style == "text" and is_rich(stream) else _unpainted
+        self._text = {"text": self._for_people, "raw": self._raw, "json": _as_json}[style]
+
+    def show(self, lines: Sequence[LogLine]) -> None:
+        """Write lines. Raises BrokenPipeError if their reader is gone."""
+        self._stream.write("".join(map(self._text, lines)))
+        self._stream.flush()
+
+    def notice(self, text: str) -> None:
+        """Report what happened to a machine."""
+        write(self._notices, f"{text}\n")
+
+    def _raw(self, line: LogLine) -> str:
+        if not self._stream.isatty():
+            return f"{line.message}\n"
+        return "".join(f"{clean(each)}\n" for each in line.message.split("\n"))
+
+    def _for_people(self, line: LogLine) -> str:
+        moment = datetime.fromtimestamp(line.time)
+        shown = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+        if moment.date() != self._today():
+            shown = f"{moment:%Y-%m-%d} {shown}"
+        label = self._label(line)
+        colour = LEVEL_COLOURS.get(line.level, "")
+        texts = [clean(each) for each in readable(line.message).split("\n")]
+        first = f"{self._paint(shown, 'dim')} {label} {self._paint(texts[0], colour)}\n"
+        blank = " " * len(shown)
+        rest = (f"{blank} {label} {self._paint(text, colour)}\n" for text in texts[1:])
+        return fitting("".join((first, *rest)), self._stream.encoding)
+
+    def _label(self, line: LogLine) -> str:
+        """Return the line's service or unit in the width of the longest name, and a bar."""
+        if line.service is None:
+            name = f"{line.machine} {line.unit or ''}".rstrip()
+        elif self._replicas.get(line.service, 1) > 1:
+            name = f"{line.service}-{line.replica}"
+        else:
+            name = line.service
+        place = self._places.get(line.service or "", len(name))
+        colour = SERVICE_COLOURS[place % len(SERVICE_COLOURS)]
+        return self._paint(f"{clean(name):<{self._width}} |", colour)
+
+
+def _as_json(line: LogLine) -> str:
+    return f"{json.dumps(to_json(line))}\n"
+
+
+def readable(message: str) -> str:
+    """Return a JSON line as its message and its other fields; any other message unchanged."""
+    if not message.startswith("{"):
+        return message
+    try:
+        fields = json.loads(message)
+    except (ValueError, RecursionError):
+        return message
+    if not isinstance(fields, dict):
+        return message
+    text = next((key for key in MESSAGE_KEYS if isinstance(fields.get(key), str)), "")
+    level = next((str(fields[key]) for key in ("level", "severity") if key in fields), "")
+    traces = [key for key in TRACE_KEYS if isinstance(fields.get(key), str)]
+    others = [
+        f"{key}={_value(value)}"
+        for key, value in fields.items()
+        if key not in SHOWN_KEYS and key != text and key not in traces
+    ]
+    line = " ".join(part for part in (level.upper(), fields.get(text, ""), *others) if part)
+    return "\n".join((line, *(fields[key].rstrip("\n") for key in traces)))
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and value and " " not in value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _unpainted(text: str, style: str) -> str:
+    return text
+
+
+def _painter(stream: TextIO) -> Paint:
+    """Return a function that paints text in the colours that the terminal has. rich is asked once
+    for each style: to lay out each line would take ten times as long as all the rest.
+    """
+    terminal = console(stream)
+
+    @cache
+    def around(style: str) -> tuple[str, str]:
+        with terminal.capture() as captured:
+            terminal.print("x", style=style, end="")
+        before, _, after = captured.get().partition("x")
+        return before, after
+
+    def paint(text: str, style: str) -> str:
+        before, after = around(style) if style else ("", "")
+        return f"{before}{text}{after}"
+
+    return paint
