@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import OLD_KEYS, either_form, replicas, under_deploy, watches
@@ -118,20 +118,17 @@ def _check_watch(watch: Watch, line: int, name: str, service: Draft, report: Rep
             hint = "Write build, or action: sync+restart."
             report.add(line, f"service '{name}' has no build, so it cannot be rebuilt", hint)
         return
-    binds = [at for at in service.get("volumes", ()) if isinstance(at.value, BindMount)]
-    mounted = {_inside(watch.path, at.value) for at in binds} - {""}
-    if not mounted:
-        message = f"the watched '{watch.path.name}' is not in any bind mount of '{name}'"
-        report.add(line, message, "Mount it (volumes: [./folder:/path]), or use action: rebuild.")
-    elif watch.target and watch.target not in mounted:
-        message = f"'{watch.path.name}' is not mounted at the target {watch.target}"
-        report.add(line, message, f"Write target: {min(mounted)}")
-
-
-def _inside(path: Path, bind: BindMount) -> str:
-    """Return the path that ``path`` has in the container; "" if ``bind`` does not contain it."""
-    if path == bind.source:
-        return bind.target
-    if bind.source in path.parents:
-        return f"{bind.target.rstrip('/')}/{path.relative_to(bind.source)}"
-    return ""
+    if not watch.synchronises:
+        return
+    mounts = [mount for mount, _ in service.get("volumes", ())]
+    binds = [mount for mount in mounts if isinstance(mount, BindMount)]
+    if not watch.target and not any(watch.path.is_relative_to(bind.source) for bind in binds):
+        message = (
+            f"the watched '{watch.path.name}' has no target, and no mount of '{name}' shows it"
+        )
+        report.add(line, message, "Write target: the folder in the container to copy it to.")
+    tmpfs = [mount.target for mount, _ in service.get("tmpfs", ())]
+    over = next((path for path in tmpfs if PurePosixPath(watch.target).is_relative_to(path)), None)
+    if watch.target and over:
+        message = f"the target {watch.target} is on the tmpfs {over}, which is empty at each start"
+        report.add(line, message, "Choose a target outside of it.")

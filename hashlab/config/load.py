@@ -37,12 +37,19 @@ from hashlab.config.compose.file import note_unused, read_compose
 from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.networks import DEFAULT, network_of
 from hashlab.config.compose.secret_files import source_of
-from hashlab.config.compose.service import image_name, is_active, is_global, service_of, spread
+from hashlab.config.compose.service import (
+    image_name,
+    is_active,
+    is_global,
+    service_of,
+    spread,
+    watches,
+)
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
-from hashlab.config.model import Image, Lab, Network, Service
+from hashlab.config.model import Build, Image, Lab, Network, Service, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
@@ -388,9 +395,10 @@ def _networks(lab: str, services: tuple[Service, ...], files: _ComposeFile) -> t
 
 
 def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
-    images: dict[str, Image] = {}
-    for name, draft in services.items():
-        image = Image(image_name(lab, name, draft), draft.get("build"))
-        if image.name not in images or images[image.name].build is None:
-            images[image.name] = image
-    return tuple(images.values())
+    builds: dict[str, Build | None] = {}
+    rules: dict[str, list[tuple[Watch, ...]]] = {}
+    for service, draft in services.items():
+        name = image_name(lab, service, draft)
+        builds[name] = builds.get(name) or draft.get("build")
+        rules.setdefault(name, []).append(tuple(entry.value for entry in watches(draft)))
+    return tuple(Image(name, build, tuple(rules[name])) for name, build in builds.items())

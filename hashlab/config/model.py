@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -15,7 +15,7 @@ from hashlab.inputs.patterns import compiled, is_editor_file
 from hashlab.state.private import STATE
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-WatchAction = Literal["sync", "sync+restart", "rebuild"]
+WatchAction = Literal["sync", "sync+restart", "restart", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -147,10 +147,21 @@ class Build:
 
 @dataclass(frozen=True)
 class Image:
-    """An image that a service of the file uses: built here (``build``) or pulled by name."""
+    """An image that a service of the file uses: built here (``build``) or pulled by name.
+
+    ``watched``: the watch rules of each service that runs it.
+    """
 
     name: str
     build: Build | None = None
+    watched: tuple[tuple[Watch, ...], ...] = ()
+
+    def leaves_out(self, path: Path) -> bool:
+        """True if a changed file is no reason to build: every service that runs the image gets it
+        in another way.
+        """
+        rules = [deciding(rules, path) for rules in self.watched]
+        return bool(rules) and all(rule and rule.action != "rebuild" for rule in rules)
 
 
 @dataclass(frozen=True)
@@ -161,6 +172,10 @@ class Port:
     published: int | None = None
     protocol: Literal["tcp", "udp", "sctp"] = "tcp"
     host_ip: str = ""
+
+
+def _place(target: str, below: Path) -> str:
+    return f"{target.rstrip('/')}/{below.as_posix()}" if below.parts else target
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,10 @@ class BindMount:
     recursive: str = ""
     upload: bool = True
     create: bool = False
+
+    def place(self, path: Path) -> str:
+        """Return the place in the container of a path in the source."""
+        return _place(self.target, path.relative_to(self.source))
 
 
 @dataclass(frozen=True)
@@ -326,6 +345,12 @@ class Watch:
     action: WatchAction
     target: str = ""
     ignore: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+
+    @property
+    def synchronises(self) -> bool:
+        """True if a changed file reaches the container without a new image."""
+        return self.action in ("sync", "sync+restart")
 
     def covers(self, path: Path) -> bool:
         """True if ``path`` is inside the rule's path, even if the rule ignores it."""
@@ -333,9 +358,33 @@ class Watch:
 
     def ignores(self, path: Path) -> bool:
         """True if the rule covers ``path`` and its ``ignore`` excludes it."""
-        if not self.ignore or path == self.path or not self.covers(path):
+        return bool(self.ignore) and self._matches(self.ignore, path)
+
+    def includes(self, path: Path) -> bool:
+        """True if the rule covers a file at ``path`` and nothing excludes it."""
+        included = not self.include or path == self.path or self._matches(self.include, path)
+        return self.covers(path) and included and not self.ignores(path)
+
+    def _matches(self, patterns: tuple[str, ...], path: Path) -> bool:
+        if path == self.path or not self.covers(path):
             return False
-        return compiled(self.ignore).ignores(path.relative_to(self.path).as_posix())
+        return compiled(patterns).ignores(path.relative_to(self.path).as_posix())
+
+    def place(self, path: Path) -> str:
+        """Return the place in the container of a path that the rule covers."""
+        return _place(self.target, path.relative_to(self.path))
+
+
+def deciding(
+    rules: Iterable[Watch], path: Path, *, action: WatchAction | None = None
+) -> Watch | None:
+    """Return the watch rule for ``path``, or None.
+
+    It is the most specific rule that includes the path, among all rules or those with this action.
+    """
+    matching = (rule for rule in rules if action in (None, rule.action))
+    found = [rule for rule in matching if rule.includes(path)]
+    return max(found, key=lambda rule: len(rule.path.parts), default=None)
 
 
 # Options of an overlay that the Engine's driver takes; others belong to drivers of one machine.
@@ -500,14 +549,19 @@ class Service:
         return name if mode == "service" else ""
 
     def rule(self, path: Path, *, action: WatchAction | None = None) -> Watch | None:
-        """Return the watch rule for ``path``, or None.
+        """Return the watch rule for ``path``, or None; see ``deciding``."""
+        return deciding(self.watch, path, action=action)
 
-        It is the most specific rule that covers the path and does not ignore it, among all rules or
-        those with this action.
+    @property
+    def copied(self) -> tuple[Watch, ...]:
+        """The watch rules whose files are copied into the container, because no bind mount shows
+        them at the rule's target.
         """
-        rules = (rule for rule in self.watch if action in (None, rule.action))
-        deciding = [rule for rule in rules if rule.covers(path) and not rule.ignores(path)]
-        return max(deciding, key=lambda rule: len(rule.path.parts), default=None)
+        return tuple(rule for rule in self.watch if rule.synchronises and not self._shows(rule))
+
+    def _shows(self, rule: Watch) -> bool:
+        binds = [bind for bind in self.binds if rule.path.is_relative_to(bind.source)]
+        return rule.target in ("", *(bind.place(rule.path) for bind in binds))
 
     def ignores(self, path: Path, *, rebuild: bool = False) -> bool:
         """True if watch rules cover ``path`` and all of them ignore it.

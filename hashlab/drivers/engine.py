@@ -199,6 +199,11 @@ class DockerEngine:
             code = self._client.exec_inspect(call["Id"])["ExitCode"]
         return Completed(int(code), _text(stdout), _text(stderr))
 
+    def put(self, container: str, archive: bytes) -> None:
+        """See protocols.Engine."""
+        with self._explained(f"cannot copy files into container {container}"):
+            self._client.put_archive(container, "/", archive)
+
     def logs(self, container: str, *, lines: int = 20) -> str:
         """See protocols.Engine."""
         with self._explained(f"cannot read the log of container {container}"):

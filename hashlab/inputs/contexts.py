@@ -51,10 +51,16 @@ class BuildContext:
     kept: tuple[str, ...] = ()
     inline: str = ""
 
-    @property
-    def document(self) -> dict[str, object]:
-        """Return everything that decides the result of the build, as a plain value."""
-        entries = [[e.name, e.kind, e.mode, e.content] for e in self.entries]
+    def document(self, leaves_out: Callable[[Path], bool] = lambda _: False) -> dict[str, object]:
+        """Return everything that decides the result of the build, as a plain value.
+
+        A file that ``leaves_out`` is in the context, but its change is no reason to build.
+        """
+        entries = [
+            [e.name, e.kind, e.mode, e.content]
+            for e in self.entries
+            if e.kind == "folder" or not leaves_out(self.root / e.name)
+        ]
         return {"dockerfile": self.recipe, "entries": entries}
 
 

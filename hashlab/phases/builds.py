@@ -7,11 +7,11 @@ change under the running process; the *build id* adds them to the start id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-from hashlab.config.model import Lab, Service
+from hashlab.config.model import Lab, Service, Watch
 from hashlab.hashing import digest, short
 from hashlab.phases.containers.body import container_body
 from hashlab.phases.containers.networking import recipe_of
@@ -34,7 +34,8 @@ class Build:
     its target), ``places`` to paths below the lab's folder on the machine. ``reloadable`` maps
     paths that a running process may take in to files of the laptop. ``mounts`` maps targets of
     mounts to paths below the lab's folder. ``fixed``: hash of everything that needs a restart to
-    change.
+    change. ``copies`` maps paths in the container's own file system to files of the laptop that are
+    copied there.
     """
 
     service: str
@@ -45,6 +46,12 @@ class Build:
     reloadable: Mapping[str, Path] = field(default_factory=dict)
     fixed: str = ""
     mounts: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def content(self) -> Mapping[str, str]:
+        """The content of every file by its path in the container."""
+        return {**self.start_files, **self.sync_files}
 
     @property
     def reload_files(self) -> dict[str, str]:
@@ -84,6 +91,11 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
                 modes[inside] = mode_of(content)
             if reload and relative and not in_place and _within(path, reload.paths):
                 reloadable[inside] = path
+    copies: dict[str, Path] = {}
+    for rule, path, content in _copied(service, laptop):
+        inside = rule.place(path)
+        kind = sync_files if rule.action == "sync" else start_files
+        kind[inside], copies[inside] = plain(content), path
     for mount in service.files:
         start_files[mount.target] = plain(file_content(laptop.file(mount), mount.mode))
         places[mount.target] = file_name(mount)
@@ -91,6 +103,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
         "container": container_body(lab, service),
         "image": image_inputs,
         "networks": recipe_of(lab, service),
+        **_restarting(service, laptop),
     }
     if service.post_start or service.pre_stop:
         fixed["hooks"] = [astuple(hook) for hook in (*service.post_start, *service.pre_stop)]
@@ -107,7 +120,29 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
             **{bind.target: bind_name(lab, bind.source) for bind in service.binds},
             **{mount.target: file_name(mount) for mount in service.files},
         },
+        copies,
     )
+
+
+def _copied(service: Service, laptop: LaptopFiles) -> Iterator[tuple[Watch, Path, str]]:
+    """Yield rule, path and content of each file that is copied into the container."""
+    for rule in service.copied:
+        for path, content in laptop.watched(rule).items():
+            if service.rule(path) is rule:
+                yield rule, path, content
+
+
+def _restarting(service: Service, laptop: LaptopFiles) -> dict[str, object]:
+    """Return the files whose change only restarts the service, by rule."""
+    rules = [rule for rule in service.watch if rule.action == "restart"]
+    found = [
+        {
+            path.relative_to(rule.path).as_posix(): plain(c)
+            for path, c in laptop.watched(rule).items()
+        }
+        for rule in rules
+    ]
+    return {"restart": found} if found else {}
 
 
 def _is_hidden(service: Service, target: str, inside: str) -> bool:

@@ -24,13 +24,13 @@ def image_inputs(world: World, image: Image) -> str:
     build = image.build
     if build is None:
         return PULLED
-    return _inputs(build, world.build_context(build))
+    return _inputs(image, build, world.build_context(build))
 
 
-def _inputs(build: Build, context: BuildContext) -> str:
+def _inputs(image: Image, build: Build, context: BuildContext) -> str:
     rest = {"args": dict(build.args), "target": build.target}
     settings = {name: getattr(build, name) for name in SETTINGS if getattr(build, name)}
-    return short(digest({**context.document, **rest, **settings}))
+    return short(digest({**context.document(image.leaves_out), **rest, **settings}))
 
 
 def hash_images(world: World, track: Track, _: str) -> None:
@@ -92,7 +92,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 continue
             engine.build_image(
                 name,
-                context=_same_context(world, name, build),
+                context=_same_context(world, by_name[name], build),
                 settings=_settings(build),
                 labels={**dict(build.labels), INPUTS_LABEL: inputs[name]},
                 owner=world.lab.id,
@@ -108,14 +108,14 @@ def _settings(build: Build) -> BuildSettings:
     )
 
 
-def _same_context(world: World, name: str, build: Build) -> BuildContext:
+def _same_context(world: World, image: Image, build: Build) -> BuildContext:
     """Return the context to build an image from. Raises FilesChanged if it changed since this run
     hashed it: a label must never name other inputs than the image was built from.
     """
     context = world.build_context(build)
-    if _inputs(build, context) != world.facts.images.inputs[name]:
+    if _inputs(image, build, context) != world.facts.images.inputs[image.name]:
         raise FilesChanged(
-            f"the inputs of image {name} changed during the run",
+            f"the inputs of image {image.name} changed during the run",
             where=str(build.context),
             next_step="run it again",
         )

@@ -161,6 +161,11 @@ class Engine(Protocol):
         variables besides the container's own.
         """
 
+    def put(self, container: str, archive: bytes) -> None:
+        """Unpack a tar archive at the root of a container's file system, whether it runs or not.
+        Raises LabError.
+        """
+
     def logs(self, container: str, *, lines: int = 20) -> str:
         """Return the last lines that a container printed."""
 

@@ -126,7 +126,9 @@ def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     contexts = [(build.context, _left_out_of_context(lab, build)) for build in builds]
     binds = [(source, _left_out_of_bind(lab, source)) for source in sources]
     whole = [(file, nothing) for file in files]
-    return [(_plain(path), ignores) for path, ignores in (*whole, *contexts, *binds)]
+    rules = [rule for service in lab.services for rule in service.watch if rule.action != "rebuild"]
+    watched = [(rule.path, rule.ignores) for rule in rules]
+    return [(_plain(path), ignores) for path, ignores in (*whole, *contexts, *binds, *watched)]
 
 
 def _left_out_of_bind(lab: Lab, source: Path) -> Ignores:

@@ -62,9 +62,6 @@ CASES: dict[str, dict[str, str]] = {
     "watch-with-exec-and-include": {
         "refused": "these watch actions are not supported",
     },
-    "watch-without-a-mount": {
-        "refused": "a synchronised folder has to be mounted",
-    },
 }
 
 

@@ -4,9 +4,11 @@ channels.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +167,44 @@ def test_a_command_inside_has_its_folder_and_variables(bench: Bench) -> None:
         made, show, privileged=True, folder="/bin", environment={"WORD": "magic"}
     )
     assert done == Completed(0, "/bin\nmagic\n", "")
+
+
+def test_files_are_put_into_a_container_whether_it_runs_or_not(bench: Bench) -> None:
+    made = create(bench)
+    read = ["sh", "-c", "cat /code/sub/one; readlink /code/link; stat -c %a:%u /code/sub/one"]
+    rm = ["rm", "-f", "--", "/code/link"]
+    if bench.fake:
+        bench.fake.executes[tuple(read)] = _described
+    bench.engine.put(made, _archive(b"1\n"))
+    bench.engine.start(made)
+    assert bench.engine.execute(made, read).stdout == "1\nsub/one\n640:0\n"
+    bench.engine.put(made, _archive(b"2\n"))
+    assert bench.engine.execute(made, read).stdout == "2\nsub/one\n640:0\n"
+    assert bench.engine.execute(made, rm, user="0").code == 0
+    assert bench.engine.execute(made, read).stdout == "2\n640:0\n"
+
+
+def test_files_for_a_missing_container_are_refused(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot copy files into container"):
+        bench.engine.put(bench.name("none"), _archive(b""))
+
+
+def _archive(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        file = tarfile.TarInfo("code/sub/one")
+        file.size, file.mode = len(content), 0o640
+        archive.addfile(file, io.BytesIO(content))
+        link = tarfile.TarInfo("code/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "sub/one"
+        archive.addfile(link)
+    return buffer.getvalue()
+
+
+def _described(container: Container) -> Completed:
+    one, link = container.own["/code/sub/one"], container.own.get("/code/link")
+    target = f"{link.target}\n" if link else ""
+    return Completed(0, f"{one.content.decode()}{target}{one.mode:o}:0\n", "")
 
 
 def test_no_command_runs_inside_a_stopped_container(bench: Bench) -> None:

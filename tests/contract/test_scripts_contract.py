@@ -26,12 +26,14 @@ from hashlab.phases.programs import (
     HASH_INSIDE,
     OBSERVE,
     PLACE,
+    READ_COPIES,
     READ_INSIDE,
     READ_SECRET,
     RECORD,
     WALK,
 )
-from hashlab.phases.upload.inside import READ_ALL, read_listing
+from hashlab.phases.upload.inside import READ_ALL, read_copies, read_listing
+from hashlab.phases.upload.laptop import link_content
 from hashlab.phases.upload.machine import (
     MachineFiles,
     Placed,
@@ -835,6 +837,26 @@ def test_a_file_missing_in_a_container_is_not_searched_on_the_machine(
     paths = ["/etc/passwd", f"{tmp_path}/machine", "/loop", "/absolute/none", "/busybox/none"]
     words = [word for path in paths for word in (str(container), path)]
     assert read_listing(inside(LocalShell(tmp_path), READ_INSIDE, *words)).identities == {}
+
+
+def test_single_files_of_a_container_are_read_from_its_own_root(
+    container: int, tmp_path: Path
+) -> None:
+    """Links on the way are the container's; a link at the end stands for itself."""
+    shell = LocalShell(tmp_path)
+    found = {"/absolute/a": "/real/a", "/absolute": "/absolute", "/loop": "/loop"}
+    image = top(tmp_path) / "image"
+    words = [word for path in (*found, "/etc/passwd") for word in (str(container), path)]
+    places, contents = read_copies(inside(shell, READ_COPIES, *words))
+    root = f"/proc/{container}/root"
+    assert {path: places[root + path] for path in found} == {
+        p: root + at for p, at in found.items()
+    }
+    assert contents == {
+        f"{root}/real/a": ":644",
+        f"{root}/absolute": link_content("/real"),
+        f"{root}/loop": link_content(str((image / "loop").readlink())),
+    }
 
 
 def test_a_mount_below_a_mount_is_reported(container: int, tmp_path: Path) -> None:

@@ -162,6 +162,15 @@ class Behaviour:
     log: str = ""
 
 
+@dataclass(frozen=True)
+class OwnFile:
+    """A file, or a link with a ``target``, in the container's own file system."""
+
+    content: bytes
+    mode: int
+    target: str = ""
+
+
 @dataclass
 class Container:
     """A container; ``body`` is the create request. ``networks``: ids by name, "" until it starts;
@@ -182,6 +191,7 @@ class Container:
     number: int = 0
     looks: int = 0
     binds: dict[str, object] = field(default_factory=dict)
+    own: dict[str, OwnFile] = field(default_factory=dict)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -443,9 +453,22 @@ class FakeEngine:
             answer = self.executes.get(tuple(command))
             if answer is not None:
                 return answer(found)
+            if list(command[:3]) == ["rm", "-f", "--"]:
+                for path in command[3:]:
+                    found.own.pop(path, None)
+                return Completed(0, "", "")
             if list(command) == _check(found):
                 return Completed(0 if self._next_health(found) == "healthy" else 1, "", "")
             raise AssertionError(f"the fake engine was not prepared for exec {list(command)}")
+
+    def put(self, container: str, archive: bytes) -> None:
+        with self._call("put", container, changes=True):
+            found = self._find(container, f"cannot copy files into container {container}")
+            with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+                for entry in opened:
+                    stream = opened.extractfile(entry) if entry.isreg() else None
+                    content = stream.read() if stream else b""
+                    found.own[f"/{entry.name}"] = OwnFile(content, entry.mode, entry.linkname)
 
     def logs(self, container: str, *, lines: int = 20) -> str:
         with self._call("logs", container):

@@ -229,6 +229,7 @@ class FakeShell:
             programs.PLACE: self._place,
             programs.READ_SECRET: self._read_secret,
             programs.READ_INSIDE: self._read_inside,
+            programs.READ_COPIES: self._read_copies,
             inside.READ_ALL: self._read_all,
             programs.HASH_INSIDE: self._hash_inside,
             programs.FREE_GOSSIP_PORT: self._free_gossip_port,
@@ -279,6 +280,8 @@ class FakeShell:
 
     def _name(self, words: list[str]) -> str:
         plain = words[1:] if words[:1] == ["sudo"] else words
+        if plain[:1] == ["xargs"]:
+            plain = plain[plain.index("sh") :]
         if plain[:2] == ["sh", "-c"] and plain[3:4] == ["sh"] and plain[2] in self._scripts:
             if plain[2] == inside.READ_ALL:
                 return "read_inside" if plain[5:] else "observe"
@@ -402,6 +405,18 @@ class FakeShell:
                 entries += f"{seen.identity}\0{place}\0" if seen else ""
         return Completed(0, f"{head}mounts\0{mounts}\0places\0{places}entries\0{entries}", "")
 
+    def _read_copies(self, words: list[str], stdin: bytes) -> Completed:
+        fields, listing = iter(_names(stdin)), ""
+        by_pid = self._by_pid()
+        for pid, path in zip(fields, fields, strict=True):
+            seen = by_pid[int(pid)].own.get(path)
+            place = f"/proc/{pid}/root{path}"
+            listing += f"place\0{pid}\0{path}\0{place}\0"
+            if seen is not None:
+                kind = "l" if seen.target else "f"
+                listing += f"entry\0{kind}\0{seen.mode:o}\0{seen.target}\0{place}\0"
+        return Completed(0, listing, "")
+
     def _mounts(self, container: Container | None) -> list[str]:
         """Return the mounts of a container, from its body or as a test set them."""
         if container is None:
@@ -423,6 +438,10 @@ class FakeShell:
         for path in _names(stdin):
             _, _, pid, _, inside = path.split("/", 4)
             container = by_pid.get(int(pid))
+            own = container.own.get(f"/{inside}") if container else None
+            if own is not None:
+                listing += f"{hashlib.sha256(own.content).hexdigest()}  {path}\0"
+                continue
             seen = self.machine.mounted(container, f"/{inside}") if container else None
             listing += f"{seen.digest}  {path}\0" if isinstance(seen, File) else ""
         return Completed(0, listing, "")

@@ -97,8 +97,7 @@ RESTART_POLICY: Keys = {
 }
 WATCH: Keys = {
     "exec": Refused("Use action: sync+restart."),
-    "include": Refused("Name the folder in 'path', and the exceptions in 'ignore'."),
-    "initial_sync": Noted("files of a bind mount are always uploaded first"),
+    "initial_sync": Noted("files are always synchronised when a container starts"),
 }
 PORT: Keys = {"app_protocol": _METADATA, "name": _METADATA}
 MOUNT: Keys = {

@@ -322,7 +322,7 @@ def _develop(service: Service) -> Shape:
 
 def _watch(rule: Watch) -> Shape:
     shape = {"path": str(rule.path), "action": rule.action}
-    return {**shape, **_set(target=rule.target, ignore=rule.ignore)}
+    return {**shape, **_set(target=rule.target, ignore=rule.ignore, include=rule.include)}
 
 
 def _ulimits(service: Service) -> Shape:

@@ -201,20 +201,16 @@ DEPLOY_KEYS = Table(
     others=keys.DEPLOY,
 )
 
-_ACTIONS = {
-    "restart": "Write sync+restart.",
-    "sync+exec": "Write sync+restart.",
-}
-
 
 def _action(node: Node, context: Context) -> str:
     value = text(node, context)
-    if value in _ACTIONS:
-        raise Wrong(node.line, f"the watch action '{value}' is not supported", _ACTIONS[value])
-    return one_of("sync", "sync+restart", "rebuild")(node, context)
+    if value == "sync+exec":
+        message = f"the watch action '{value}' is not supported"
+        raise Wrong(node.line, message, "Write sync+restart.")
+    return one_of("sync", "sync+restart", "restart", "rebuild")(node, context)
 
 
-def _ignore(node: Node, context: Context) -> tuple[str, ...]:
+def _patterns(node: Node, context: Context) -> tuple[str, ...]:
     patterns = string_or_strings(node, context)
     try:
         compiled(patterns)
@@ -230,7 +226,8 @@ WATCH_KEYS = Table(
         "path": text,
         "action": _action,
         "target": container_path,
-        "ignore": _ignore,
+        "ignore": _patterns,
+        "include": _patterns,
     },
     others=keys.WATCH,
     required=("path", "action"),
@@ -246,7 +243,7 @@ def _watch(node: Node, context: Context) -> At[Watch | None]:
     if not exists(path) and not context.will_exist(path):
         hint = "Name a file or folder next to this file, or the output of an artifact."
         raise Wrong(draft.line_of("path"), f"'{written}' does not exist", hint)
-    return At(Watch(path, **draft.pick("action", "target", "ignore")), node.line)
+    return At(Watch(path, **draft.pick("action", "target", "ignore", "include")), node.line)
 
 
 DEVELOP_KEYS = Table(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hashlab.config.model import Lab, Service
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
+from hashlab.phases.containers import copies
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
 from hashlab.phases.containers.hooks import after_start, before_stop
@@ -34,6 +35,7 @@ ATTACH_SECONDS = 60.0
 RELOADED = "reloaded"
 STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
+SYNCHRONISED = "synchronised"
 # Errors of an engine that is still removing an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
 
@@ -45,7 +47,7 @@ class Action:
     ``paths``: files in it that its process may take in without a restart.
     """
 
-    kind: Literal["keep", "create", "replace", "start", "attach", "reload"]
+    kind: Literal["keep", "create", "replace", "start", "attach", "reload", "copy"]
     reason: str = ""
     paths: tuple[str, ...] = ()
 
@@ -133,8 +135,9 @@ def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
         _wake(job, old, start=action.kind == "start")
         return action.reason
     reason = action.reason
-    if action.kind == "reload":
-        taken, why = _reload(job, old, action.paths)
+    if action.kind in ("reload", "copy"):
+        act = _reload if action.kind == "reload" else _synchronise
+        taken, why = act(job, old, action.paths)
         if taken:
             return f"{reason}: {taken}"
         reason = f"replaced: {why}"
@@ -161,6 +164,24 @@ def _reload(job: Job, container: ContainerState, paths: tuple[str, ...]) -> tupl
     return taken, why
 
 
+def _synchronise(job: Job, container: ContainerState, _: tuple[str, ...]) -> tuple[str, str]:
+    """Copy and delete files in a running container. Return what was done, or "" and why not."""
+    world, machine, build = job.world, job.service.machine, job.build
+    uploads = world.facts.uploads
+    todo = copies.difference(build, container, uploads.inside[machine], uploads.files[machine])
+    world.about_to_change()
+    try:
+        copies.copy(world, job.engine, container.id, build, todo.send)
+        copies.remove(job.engine, container.id, todo.remove)
+    except LabError as error:
+        return "", error.what
+    known = process_of(container, uploads.files[machine]) or started(build, container)
+    copied = tuple(sorted(build.copies))
+    if known.copied != copied or container.id not in uploads.files[machine].processes:
+        remember(world, machine, container.id, replace(known, copied=copied))
+    return str(todo), ""
+
+
 def _replace(job: Job, old: ContainerState | str) -> None:
     """Start a new container in place of ``old``, or with that name if there is none."""
     world, engine, build = job.world, job.engine, job.build
@@ -184,9 +205,10 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     world.facts.containers.started.add(identifier)
     for network, endpoint in list(endpoints(world.lab, job.service).items())[1:]:
         engine.connect(network, identifier, endpoint)
+    copies.copy(world, engine, identifier, build, build.copies)
     _start_attached(engine, identifier, job.step, world.provider.time_factor)
     after_start(engine, identifier, job.service)
-    if build.reloadable:
+    if build.reloadable or build.copies:
         container = engine.container(identifier)
         if container is not None:
             remember(world, job.service.machine, identifier, started(build, container))

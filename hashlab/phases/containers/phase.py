@@ -12,6 +12,7 @@ from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containers.actions import (
     RELOADED,
     STARTED_AGAIN,
+    SYNCHRONISED,
     Action,
     Job,
     carry_out,
@@ -23,6 +24,7 @@ from hashlab.phases.containers.actions import (
 from hashlab.phases.containers.body import container_name
 from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
+from hashlab.phases.containers.copies import difference
 from hashlab.phases.containers.networking import parted
 from hashlab.phases.containers.readiness import (
     KEPT_SECONDS,
@@ -149,8 +151,12 @@ def start_containers(world: World, track: Track, _: str) -> None:
         # No file was edited, so the cause is the services' definition or the state of containers.
         world.because(*(Cause(f"service {name}: {reason}") for name, reason in changed.items()))
     if changed or removed:
-        reloaded = sum(reason.startswith(RELOADED) for reason in changed.values())
-        counts = {"started": len(changed) - reloaded, RELOADED: reloaded, "removed": len(removed)}
+        kept = {
+            word: sum(reason.startswith(word) for reason in changed.values())
+            for word in (RELOADED, SYNCHRONISED)
+        }
+        started = len(changed) - sum(kept.values())
+        counts = {"started": started, **kept, "removed": len(removed)}
         track.detail(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
@@ -238,7 +244,7 @@ def _actions(
     networks = network_ids(world, track, service)
     owner = owner_of(world, service)
     separate = {n: parted(service, c, owner) for n, c in existing.items()}
-    return {
+    actions = {
         name: decide(
             build,
             service,
@@ -250,6 +256,11 @@ def _actions(
         )
         for name in replica_names(world.lab, service)
     }
+    for name, action in actions.items():
+        if action.kind == "keep" and existing[name].pid:
+            copies = difference(build, existing[name], inside, files)
+            actions[name] = Action("copy", SYNCHRONISED) if copies else action
+    return actions
 
 
 def replica_names(lab: Lab, service: Service) -> list[str]:

@@ -63,7 +63,13 @@ def after_swap(build: Build, process: Process, paths: Iterable[str]) -> Process:
 
 def started(build: Build, container: ContainerState) -> Process:
     """Return what is known of a process that has just started."""
-    return Process(container.started_at, build.start_id, build.fixed, build.reload_files)
+    return Process(
+        container.started_at,
+        build.start_id,
+        build.fixed,
+        build.reload_files,
+        copied=tuple(sorted(build.copies)),
+    )
 
 
 def remember(world: World, machine: str, container: str, process: Process) -> None:

@@ -3,35 +3,6 @@
 # container, or "" for none. Output: the builds from the environments; "mounts", where anything is mounted in each
 # container; "places", for each pair the path that leads there from the machine; "entries", kind and identity of each such
 # path. All ended by NUL.
-# The images' own links on the way are followed as the container would, from its root: the machine's kernel would take an
-# absolute one from the machine's.
-resolve() {
-    found=
-    rest=$2/
-    links=0
-    while [ -n "$rest" ]; do
-        part=${rest%%/*}
-        rest=${rest#*/}
-        case $part in
-            '' | .) continue ;;
-            ..)
-                found=${found%/*}
-                continue
-                ;;
-        esac
-        if [ -L "$1$found/$part" ]; then
-            links=$((links + 1))
-            [ "$links" -le 40 ] || return 1
-            target=$(readlink -n -- "$1$found/$part" && echo .) || return 1
-            target=${target%.}
-            case $target in /*) found= ;; esac
-            rest=$target/$rest
-        else
-            found=$found/$part
-        fi
-    done
-}
-
 pids=
 last=
 for word do
@@ -54,6 +25,7 @@ printf 'mounts\0'
 # shellcheck disable=SC2086
 [ -z "$pids" ] || grep --with-filename --null '' $mounts 2> /dev/null
 printf '\0places\0'
+found=
 count=$#
 while [ "$count" -gt 0 ]; do
     pid=$1

@@ -10,14 +10,16 @@ from pathlib import PurePosixPath
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, is_below
 from hashlab.phases.containers.body import BUILD_VARIABLE, SERVICE_LABEL
-from hashlab.phases.programs import HASH_INSIDE, OBSERVE, READ_INSIDE
-from hashlab.phases.upload.laptop import home, is_folder, plain
+from hashlab.phases.programs import HASH_INSIDE, OBSERVE, READ_COPIES, READ_INSIDE
+from hashlab.phases.upload.laptop import home, is_folder, link_content, plain
 from hashlab.phases.upload.machine import Inside, MachineFiles, Placed, nul, parse, with_contents
 from hashlab.phases.world import World
-from hashlab.protocols import Link
+from hashlab.protocols import ContainerState, Link
 
 # Both in one program: to start a program over SSH takes as long as its work.
 READ_ALL = f"{OBSERVE}shift\n{READ_INSIDE}"
+# Pairs of process and path that one call of READ_COPIES takes.
+CHUNK = 500
 # The kernel's form of a blank, a tab, a newline and a backslash in the path of a mount.
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
@@ -74,9 +76,53 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     for path, digest in _hash(link, strange.values()).items():
         content = plain(Placed(listing.identities[path]).holding(digest).content)
         seen |= {key: content for key, other in strange.items() if other == path}
+    seen |= _read_copies(link, alive)
     facts.uploads.files[machine] = files
     detached = {c.pid: find_detached(listing, c.pid, build, files, folders) for c, build in alive}
     facts.uploads.inside[machine] = Inside(listing.started, seen, detached)
+
+
+def _read_copies(link: Link, alive: Sequence[tuple[ContainerState, Build]]) -> dict[str, str]:
+    """Return the content of the files that were copied into containers, by their path below
+    /proc.
+    """
+    arguments = [
+        argument
+        for container, build in alive
+        for path in build.copies
+        for argument in (str(container.pid), path)
+    ]
+    if not arguments:
+        return {}
+    words = ["xargs", "-0", "-n", str(2 * CHUNK), "sh", "-c", READ_COPIES, "sh"]
+    done = link.shell.run(["sudo", *words], stdin=nul(arguments))
+    if done.code != 0:
+        raise _unreadable(link, done.stderr)
+    places, contents = read_copies(done.stdout)
+    digests = _hash(link, [path for path, content in contents.items() if content.startswith(":")])
+    found = {
+        path: plain(f"{digests.get(path, '')}{content}") if content.startswith(":") else content
+        for path, content in contents.items()
+    }
+    return {key: found[place] for key, place in places.items() if place in found}
+
+
+def read_copies(text: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Read the output of READ_COPIES: the path that leads to each file from the machine, by its
+    path below /proc; and the content of each: that of a link, or ":MODE" of a file. Pure.
+    """
+    fields = iter(text.split("\0"))
+    places: dict[str, str] = {}
+    contents: dict[str, str] = {}
+    for kind in fields:
+        if kind == "place":
+            pid, path, place = next(fields), next(fields), next(fields)
+            places[f"/proc/{pid}/root{path}"] = place
+        elif kind == "entry":
+            what, mode, target, place = (next(fields) for _ in range(4))
+            if what in ("f", "l"):
+                contents[place] = link_content(target) if what == "l" else f":{mode}"
+    return places, contents
 
 
 def see(listing: Listing, pid: int, path: str, build: Build, files: MachineFiles) -> Placed | str:

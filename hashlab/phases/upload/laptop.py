@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from hashlab.config.model import BindMount, Content, FileMount, Lab, Service
+from hashlab.config.model import BindMount, Content, FileMount, Lab, Service, Watch
 from hashlab.errors import LabError
 from hashlab.hashing import Digests, settled
+from hashlab.inputs.patterns import is_editor_file
 
 # Never part of a bind mount: our own state with its secrets, and version control.
 PRIVATE_FOLDERS = frozenset({".hashlab", ".git"})
@@ -103,6 +104,7 @@ class LaptopFiles:
         self._digests = digests
         self._lock = threading.Lock()
         self._binds: dict[Path, dict[str, str]] = {}
+        self._watched: dict[Watch, dict[Path, str]] = {}
         self._files: dict[Path, str] = {}
 
     def bind(self, bind: BindMount) -> Mapping[str, str]:
@@ -113,8 +115,29 @@ class LaptopFiles:
             return {}
         with self._lock:
             if bind.source not in self._binds:
-                self._binds[bind.source] = settled(lambda: dict(self._read(bind.source)))
+                self._binds[bind.source] = settled(lambda: dict(self._bound(bind.source)))
             return self._binds[bind.source]
+
+    def watched(self, rule: Watch) -> Mapping[Path, str]:
+        """Describe every file and link that a watch rule covers. Raises LabError for what cannot be
+        read, FilesChanged.
+        """
+        with self._lock:
+            if rule not in self._watched:
+                self._watched[rule] = settled(lambda: dict(self._below_rule(rule)))
+            return self._watched[rule]
+
+    def _below_rule(self, rule: Watch) -> Iterator[tuple[Path, str]]:
+        allowed = self._lab.boundary.below(rule.path)
+
+        def allows(name: str) -> bool:
+            kept = not allowed(name) or any(map(is_editor_file, name.split("/")))
+            return not kept and not rule.ignores(rule.path / name)
+
+        for name, content in self._read(rule.path, "", allows):
+            path = rule.path / name.removeprefix("/")
+            if not is_folder(content) and rule.includes(path):
+                yield path, content
 
     def file(self, mount: FileMount) -> str:
         """Return the content hash of a secret or config; "" before it is made."""
@@ -141,18 +164,21 @@ class LaptopFiles:
                 found[file_name(mount)] = file_content(self.file(mount), mount.mode)
         return dict(sorted(found.items()))
 
-    def _read(self, source: Path) -> Iterator[tuple[str, str]]:
-        """Describe the entries of a mount. If its source is a link, it is followed, as Docker does;
-        links inside it are described as links.
+    def _bound(self, source: Path) -> Iterator[tuple[str, str]]:
+        return self._read(source, bind_name(self._lab, source), self._lab.uploads(source))
+
+    def _read(
+        self, source: Path, name: str, allows: Callable[[str], bool]
+    ) -> Iterator[tuple[str, str]]:
+        """Describe the entries of a mount or watch rule; ``name``: that of the source. If the
+        source is a link, it is followed, as Docker does; links inside it are described as links.
         """
         try:
             status = source.stat()
         except FileNotFoundError:
             return  # an artifact that is not built yet
-        allows = self._lab.uploads(source)
         if not allows("."):
             return
-        name = bind_name(self._lab, source)
         if stat.S_ISDIR(status.st_mode):
             yield name, file_content(FOLDER, stat.S_IMODE(status.st_mode))
             yield from self._below(source, "", name, allows)
@@ -160,7 +186,7 @@ class LaptopFiles:
             yield name, file_content(self._digests.file(source), stat.S_IMODE(status.st_mode))
         else:
             raise LabError(
-                "neither a file nor a folder, so it cannot be mounted",
+                "neither a file nor a folder",
                 where=str(source),
                 next_step="name a file or a folder in compose.yaml",
             )

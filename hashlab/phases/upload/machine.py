@@ -52,7 +52,8 @@ class Process:
 
     ``fixed``: hash of everything that needs a restart to change; ``files``: content of the files
     that the process runs, by path in the container; ``reloaded``: paths that it took in since its
-    start; ``finished_at``: when a run saw it end with 0, its work done.
+    start; ``finished_at``: when a run saw it end with 0, its work done; ``copied``: paths of files
+    that were copied into the container.
     """
 
     started_at: str
@@ -61,6 +62,7 @@ class Process:
     files: Mapping[str, str]
     reloaded: tuple[str, ...] = ()
     finished_at: str = ""
+    copied: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,4 +220,5 @@ def _process(value: Mapping[str, Any]) -> Process:
         {str(path): str(content) for path, content in value["files"].items()},
         tuple(map(str, value["reloaded"])),
         str(value.get("finished_at", "")),
+        tuple(map(str, value.get("copied", ()))),
     )

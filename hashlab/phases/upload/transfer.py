@@ -320,7 +320,7 @@ def packed(
         add(archive, "new", None, mode=0o755)
         for name in send:
             if name not in missing:
-                _add_entry(archive, name, wanted[name], sources[name])
+                add_entry(archive, f"new/{name}", wanted[name], sources[name])
         add(archive, "end", b"")
         # Without filling up a record of 10 KB one small file stays small.
         return buffer.getvalue() + bytes(2 * tarfile.BLOCKSIZE)
@@ -331,18 +331,19 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path | Content) -> None:
+def add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path | Content) -> None:
+    """Add an entry of the laptop, as it was described. Raises FilesChanged if it changed since."""
     if content.startswith(LINK):
-        entry = tarfile.TarInfo(f"new/{name}")
+        entry = tarfile.TarInfo(name)
         entry.type, entry.linkname = tarfile.SYMTYPE, content.removeprefix(LINK)
         archive.addfile(entry)
         return
     mode = int(mode_of(content) or "0", 8)
     if is_folder(content):
-        add(archive, f"new/{name}", None, mode=mode)
+        add(archive, name, None, mode=mode)
         return
     if isinstance(source, Content):
-        add(archive, f"new/{name}", source.data, mode=mode)
+        add(archive, name, source.data, mode=mode)
         return
     try:
         with open_regular(source, follow=False) as stream:
@@ -352,7 +353,7 @@ def _add_entry(archive: tarfile.TarFile, name: str, content: str, source: Path |
         raise _changed(source) from error
     if not content.startswith(f"{hashlib.sha256(data).hexdigest()}:"):
         raise _changed(source)
-    add(archive, f"new/{name}", data, mode=mode, mtime=mtime)
+    add(archive, name, data, mode=mode, mtime=mtime)
 
 
 def add(

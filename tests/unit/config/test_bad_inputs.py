@@ -835,23 +835,26 @@ COMPOSE_PATHS = {
         "artifact",
         compose=(("path: ./out/app", "path: ./gone"),),
     ),
-    "a watched path that is not mounted": Bad(
+    "a watched path with neither mount nor target": Bad(
         "compose.yaml:26",
-        "the watched 'src' is not in any bind mount of 'site'",
-        "Mount it",
+        "the watched 'src' has no target, and no mount of 'site' shows it",
+        "Write target",
         compose=(("path: ./out/app", "path: ./src"),),
     ),
-    "a watch target elsewhere": Bad(
-        "compose.yaml:26",
-        "'app' is not mounted at the target /x",
-        "Write target: /app",
-        compose=(("action: sync+restart", "action: sync+restart\n          target: /x"),),
+    "a watch target that is empty at each start": Bad(
+        "compose.yaml:27",
+        "the target /scratch/x is on the tmpfs /scratch",
+        "Choose a target",
+        compose=(
+            ("action: sync+restart", "action: sync+restart\n          target: /scratch/x"),
+            ("    develop:", "    tmpfs: /scratch\n    develop:"),
+        ),
     ),
     "a watch action": Bad(
         "compose.yaml:27",
-        "the watch action 'restart' is not supported",
+        "the watch action 'sync+exec' is not supported",
         "sync+restart",
-        compose=(("action: sync+restart", "action: restart"),),
+        compose=(("action: sync+restart", "action: sync+exec"),),
     ),
     "two Dockerfiles": Bad(
         "compose.yaml:12",

@@ -302,7 +302,7 @@ def test_an_image_of_several_services_has_the_build_of_the_service_that_builds_i
     lab = load(toml=TOML, compose=compose)
     (image,) = lab.images
     assert image.build is not None
-    assert image == Image("x", lab.services[1].build)
+    assert image == Image("x", lab.services[1].build, watched=((), (), ()))
     assert image.build.dockerfile == tmp_path / "site/Dockerfile"
 
 

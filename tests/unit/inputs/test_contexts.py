@@ -124,10 +124,10 @@ def _link(path: Path, target: str) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_that_docker_would_send_changes_the_hash(root: Path, change: str) -> None:
     (root / "link").symlink_to("docs/one.md")
-    before = digest(context(root).document)
-    assert digest(context(root).document) == before
+    before = digest(context(root).document())
+    assert digest(context(root).document()) == before
     CHANGES[change](root)
-    assert digest(context(root).document) != before
+    assert digest(context(root).document()) != before
 
 
 def test_a_link_counts_by_its_target_path_and_not_by_its_content(
