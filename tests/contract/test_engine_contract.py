@@ -163,9 +163,7 @@ def test_a_command_inside_has_its_folder_and_variables(bench: Bench) -> None:
     made = started(bench)
     if bench.fake:
         bench.fake.executes[show] = lambda _: Completed(0, "/bin\nmagic\n", "")
-    done = bench.engine.execute(
-        made, show, privileged=True, folder="/bin", environment={"WORD": "magic"}
-    )
+    done = bench.engine.execute(made, show, folder="/bin", environment={"WORD": "magic"})
     assert done == Completed(0, "/bin\nmagic\n", "")
 
 
