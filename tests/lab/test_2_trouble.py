@@ -23,6 +23,7 @@ from labkit import (
     fetch,
     kill_machine,
     lose_machine,
+    replaced,
     rows,
     try_docker,
 )
@@ -374,3 +375,74 @@ def test_destroy_leaves_nothing(hello_lab: LabFolder) -> None:
     assert left <= {*stays, hello_lab.provider}
     assert list(hello_lab.state.iterdir()) == []
     assert hello_lab.run("destroy").ok()
+
+
+NETWORKS = """\
+services:
+  web: { networks: [front, back], links: ["greeter:hi"] }
+  greeter:
+    networks: { back: { aliases: [salutation], ipv4_address: 10.99.0.77 } }
+    deploy: { placement: { constraints: ["node.hostname == back"] } }
+  outsider: &idle
+    image: hello-greeter
+    init: true
+    stop_grace_period: 1s
+    command: [sleep, infinity]
+    networks: [front]
+    deploy: { placement: { constraints: ["node.hostname == back"] } }
+  sidecar: { <<: *idle, networks: !reset [], network_mode: "service:greeter" }
+networks:
+  front:
+  back: { internal: true, ipam: { config: [{ subnet: 10.99.0.0/24 }] } }
+"""
+
+
+def within(lab: LabFolder, service: str, machine: str, command: str) -> str:
+    """Run a shell command in a container; return what it printed, even if it failed."""
+    words = ["docker", "exec", f"hello-{service}-1", "bash", "-c", f"{command} || true"]
+    return lab.on(machine, shlex.join(words))
+
+
+def found(lab: LabFolder, service: str, machine: str, name: str) -> str:
+    """Return the address that a name has in a container; "" if it has none."""
+    return within(lab, service, machine, f"getent hosts {name}").partition(" ")[0]
+
+
+def overlays(lab: LabFolder) -> set[str]:
+    listing = lab.on("front", "docker network ls --filter driver=overlay --format '{{.Name}}'")
+    return set(listing.split()) - {"ingress"}
+
+
+def test_a_service_finds_only_what_shares_a_network_with_it(hello_lab: LabFolder) -> None:
+    file = hello_lab.folder / "compose.override.yaml"
+    file.write_text(NETWORKS)
+    try:
+        hello_lab.run("dev").ok()
+        assert overlays(hello_lab) == {"hello_front", "hello_back"}
+        assert "hello" in fetch(greeting(hello_lab))
+        names = ("greeter", "salutation", "hi")
+        assert {found(hello_lab, "web", "front", name) for name in names} == {"10.99.0.77"}
+        # A link is known to the service that has it, and to no other.
+        assert found(hello_lab, "greeter", "back", "hi") == ""
+        assert found(hello_lab, "outsider", "back", "web") != ""
+        assert [found(hello_lab, "outsider", "back", name) for name in names] == ["", "", ""]
+        reached = "timeout 3 bash -c 'exec 3<>/dev/tcp/10.99.0.77/8000' && echo reached"
+        assert "reached" not in within(hello_lab, "outsider", "back", reached)
+        assert "reached" in within(hello_lab, "web", "front", reached)
+        # The lines of default routes: an internal network has none.
+        way_out = "grep -c $'\\t00000000\\t.*\\t00000000\\t' /proc/net/route"
+        assert within(hello_lab, "greeter", "back", way_out).strip() == "0"
+        assert within(hello_lab, "outsider", "back", way_out).strip() == "1"
+        own = "exec 3<>/dev/tcp/127.0.0.1/8000 && echo reached"
+        assert "reached" in within(hello_lab, "sidecar", "back", own)
+        before = everything(hello_lab)
+        assert rows(hello_lab.json("refresh"), "containers")[0]["status"] == "skipped"
+        hello_lab.edit(file.name, "internal: true", "internal: false")
+        hello_lab.run("refresh").ok()
+        assert replaced(before, everything(hello_lab)) == {"web", "greeter", "sidecar"}
+        assert within(hello_lab, "greeter", "back", way_out).strip() == "1"
+    finally:
+        file.unlink()
+    hello_lab.run("dev").ok()
+    assert overlays(hello_lab) == {"hello_default"}
+    assert "hello" in fetch(greeting(hello_lab))
