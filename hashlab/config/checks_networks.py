@@ -32,6 +32,7 @@ def check_networks(
     addresses: dict[tuple[str, str], str] = {}
     for name, service in services.items():
         _check_mode(name, service, services, report)
+        _note_links(service, services, report)
         for at in service.get("networks", ()):
             _check_declared(at, declared, compose, report)
             _check_alone(name, service, at, report)
@@ -97,6 +98,16 @@ def _check_mode(name: str, service: Draft, services: Mapping[str, Draft], report
     if owner in services and joined(services[owner]):
         message = f"'{owner}' has no network of its own, but that of '{joined(services[owner])}'"
         report.add(line, message, f"Write network_mode: service:{joined(services[owner])}.")
+
+
+def _note_links(service: Draft, services: Mapping[str, Draft], report: Report) -> None:
+    """Note links to services that share no network with the service: the names lead nowhere."""
+    own = {at.value.network for at in placed_on(service)}
+    for at in service.get("links", ()):
+        other = services.get(at.value.service)
+        if other is not None and own.isdisjoint(at.value.network for at in placed_on(other)):
+            message = f"the link to '{at.value.service}' is an order only: they share no network"
+            report.note(at.line, message)
 
 
 def _note_ports(service: Draft, why: str, report: Report) -> None:

@@ -113,6 +113,14 @@ def test_links_are_an_order_and_further_names(load_text: Any) -> None:
     assert service.depends_on == (Dependency("b", restart=True), Dependency("c", restart=True))
 
 
+def test_a_link_to_a_service_on_other_networks_is_noted_as_an_order_only(load_text: Any) -> None:
+    lab = load_text(
+        "services:\n  a: {image: x, links: [b]}\n  b: {image: x, networks: [n]}\nnetworks: {n: }\n"
+    )
+    [note] = lab.notes
+    assert "the link to 'b' is an order only: they share no network" in note
+
+
 def test_a_dependency_that_the_file_states_itself_wins(load_text: Any) -> None:
     lab = load_text(
         "services:\n  a: {image: x, links: [b], depends_on: {b: {condition: service_healthy}}}\n"

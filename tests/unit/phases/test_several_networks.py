@@ -76,6 +76,16 @@ def test_each_service_is_on_its_networks_under_its_names(outside: Outside) -> No
     assert networks_of(outside, "web", "small-site-1") == expected
 
 
+def test_each_further_network_of_a_container_costs_one_call(outside: Outside) -> None:
+    register_box(outside)
+    go(outside, workflows.DEV)
+    assert not [call for call in outside.faults.calls if call.name == "engine.connect"]
+    outside.lab = with_networks(outside.lab)
+    go(outside, workflows.DEV)
+    connected = [call.words[1] for call in outside.faults.calls if call.name == "engine.connect"]
+    assert connected == 3 * ["small_front"]
+
+
 def test_a_second_refresh_changes_nothing(outside: Outside) -> None:
     outside.lab = with_networks(outside.lab)
     running(outside)
