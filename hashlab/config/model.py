@@ -467,9 +467,9 @@ class Hook:
 class Service:
     """One service of the Compose file, placed on a machine. Unset values are None or "".
 
-    ``aliases``: its names besides its own on each of its ``networks``; it has none with the
-    ``network_mode`` none, host or service:NAME. Fields from ``tty`` on have the names and the
-    meaning of Compose's keys; sizes are in bytes.
+    ``aliases`` and ``container_name``: its names besides its own on each of its ``networks``; it
+    has none with the ``network_mode`` none, host or service:NAME. Fields from ``tty`` on have the
+    names and the meaning of Compose's keys; sizes are in bytes.
     """
 
     name: str
@@ -507,6 +507,7 @@ class Service:
     extra_hosts: tuple[str, ...] = ()
     hostname: str = ""
     aliases: tuple[str, ...] = ()
+    container_name: str = ""
     networks: tuple[Attachment, ...] = (Attachment("default"),)
     network_mode: str = ""
     links: tuple[Link, ...] = ()

@@ -40,8 +40,6 @@ CASES: dict[str, dict[str, str]] = {
         "refused": "mac_address is not supported",
     },
     "keys-that-are-noted": {
-        "services.web.container_name": "it becomes a further name on the network",
-        "services.web.networks.default.aliases": "the name of container_name",
         "services.web.platform": "images are built for the laptop's platform",
     },
     "limits-more-of-version-2": {

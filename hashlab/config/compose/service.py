@@ -165,7 +165,7 @@ _AS_THEY_ARE = (
     "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
     "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "post_start",
     "pre_stop", "runtime", "shm_size",
-    "userns_mode", "uts",
+    "userns_mode", "uts", "container_name",
 )  # fmt: skip
 
 
@@ -265,7 +265,6 @@ def service_of(
         limits=_limits(draft),
         mem_reservation=either_form(draft, "mem_reservation") or 0,
         restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
-        aliases=tuple(filter(None, [draft.get("container_name")])),
         networks=tuple(at.value for at in networks.placed_on(draft)),
         network_mode=draft.get("network_mode") or "",
         links=tuple(at.value for at in draft.get("links", ()) if at.value.service in active),

@@ -16,7 +16,9 @@ NETWORK_LABEL = "hashlab.network"
 
 def names(service: Service) -> list[str]:
     """Return the names under which other services find this one on each of its networks."""
-    return list(dict.fromkeys([service.name, *service.aliases]))
+    return list(
+        dict.fromkeys(filter(None, [service.name, service.container_name, *service.aliases]))
+    )
 
 
 def endpoints(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:

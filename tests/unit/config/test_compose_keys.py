@@ -165,7 +165,7 @@ def test_the_platform_of_the_machines_is_not_noted(
 
 
 def test_a_container_name_is_a_further_name(loaded: Any) -> None:
-    assert loaded("container_name: shop-db")[0].aliases == ("shop-db",)
+    assert loaded("container_name: shop-db")[0].container_name == "shop-db"
 
 
 def test_the_restart_policy_of_deploy_wins_as_in_compose(loaded: Any) -> None:

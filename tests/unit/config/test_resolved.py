@@ -171,7 +171,7 @@ def test_settings_of_the_machine_have_the_forms_that_compose_prints(tmp_path: Pa
     rates = [{"path": "/dev/sda", "rate": 12582912}]
     assert web["blkio_config"] == {"weight": 300, "device_read_bps": rates}
     assert web["annotations"] == {"a": "b"}
-    assert web["networks"] == {"default": {"aliases": ["front"]}}
+    assert (web["container_name"], web["networks"]) == ("front", {"default": None})
 
 
 def test_the_content_of_a_secret_is_not_in_it(full: Lab) -> None:

@@ -216,6 +216,12 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
         ["queue:broker"],
     ),
     (
+        "container_name",
+        "shop-db",
+        ("NetworkingConfig", "EndpointsConfig", "small_default", "Aliases"),
+        ["bare", "shop-db"],
+    ),
+    (
         "aliases",
         ("bare-1", "bare"),
         ("NetworkingConfig", "EndpointsConfig", "small_default", "Aliases"),
