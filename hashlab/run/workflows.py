@@ -73,7 +73,7 @@ def _containers(*, builds: str | Where[World] = "artifacts", data: str = "kept d
             "upload": files,
             "start": ("network", *files),
             "ready": ("network", *files),
-            # It waits for other parts, even for those of machines that do not answer.
+            # It waits for other parts only.
             "renew": (),
         },
     )

@@ -98,9 +98,14 @@ def parts(world: World) -> Mapping[Hashable, Part[World]]:
             after=frozenset({("upload", machine)}),
             kind="start",
         )
-    left = frozenset(("leave", machine) for machine in world.machine_names())
-    first = world.machine_names()[0]
-    found["renew",] = Part(_renew, first, after_end=left, kind="renew")
+    first, *others = world.machine_names()
+    found["renew",] = Part(
+        _renew,
+        first,
+        after=frozenset({("leave", first)}),
+        after_end=frozenset(("leave", machine) for machine in others),
+        kind="renew",
+    )
     for service in world.lab.services:
         found |= _parts_of(world, service, checks)
     return found

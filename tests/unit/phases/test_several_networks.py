@@ -187,6 +187,28 @@ def test_a_failed_build_leaves_the_containers_on_a_network_that_goes(outside: Ou
     assert outside.faults.changes() == []
 
 
+def test_a_lost_machine_does_not_keep_the_others_from_a_network_that_is_made_again(
+    outside: Outside,
+) -> None:
+    """No container of the lost one is on it."""
+    outside.lab = with_networks(outside.lab)
+    running(outside)
+    outside.machines["spare"].state = "stopped"
+    outside.lab = with_networks(outside.lab, back=replace(BACK, internal=False))
+    result = run(outside, workflows.REFRESH)
+    assert "spare: the machine is stopped" in str(result.error)
+    assert not outside.clusters[LEADER].overlays["small_back"].internal
+    assert {row.service for row in rows(result, "container")} == {"queue", "migrate", "site"}
+
+
+def test_without_any_machine_no_container_is_reported_as_unchanged(outside: Outside) -> None:
+    running(outside)
+    for machine in outside.machines.values():
+        machine.state = "stopped"
+    result = run(outside, workflows.REFRESH)
+    assert [row.status for row in rows(result, "containers")] == ["not-reached"]
+
+
 def test_an_external_network_is_used_and_stays(outside: Outside) -> None:
     running(outside)
     made = engine(outside, "broker").create_overlay(Network("there", "there"), {})
