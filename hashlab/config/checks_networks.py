@@ -57,8 +57,9 @@ def _check_names(declared: Mapping[str, Draft], report: Report) -> None:
 
 
 def _pools(network: Draft) -> list[At[AddressPool]]:
+    taken = network_of("", network, "").overlay_pools
     ipam: Draft = network.get("ipam") or Draft()
-    return [at for at in ipam.get("config", ()) if at.value.subnet]
+    return [at for at in ipam.get("config", ()) if at.value in taken]
 
 
 def _check_subnets(declared: Mapping[str, Draft], machines: IPv4Network, report: Report) -> None:

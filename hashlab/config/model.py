@@ -393,7 +393,9 @@ OVERLAY_OPTIONS = ("com.docker.network.driver.mtu",)
 
 @dataclass(frozen=True)
 class AddressPool:
-    """A subnet of a network, such as 10.5.0.0/24, and its own addresses in it; "" if not set."""
+    """A subnet of a network, such as 10.5.0.0/24, and its own addresses in it; "" if not set. It
+    may be of IPv6, which an overlay does not take.
+    """
 
     subnet: str = ""
     gateway: str = ""
@@ -413,8 +415,15 @@ class Network:
     driver_opts: tuple[tuple[str, str], ...] = ()
     external: bool = False
     internal: bool = False
+    enable_ipv4: bool = False
+    ipam_driver: str = ""
     pools: tuple[AddressPool, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def overlay_pools(self) -> tuple[AddressPool, ...]:
+        """The pools that the overlay driver takes."""
+        return tuple(pool for pool in self.pools if pool.subnet and ":" not in pool.subnet)
 
     @property
     def options(self) -> dict[str, str]:

@@ -439,8 +439,7 @@ class DockerEngine:
             docker.types.IPAMPool(
                 subnet=pool.subnet, gateway=pool.gateway or None, iprange=pool.ip_range or None
             )
-            for pool in network.pools
-            if pool.subnet
+            for pool in network.overlay_pools
         ]
         with self._explained(f"cannot create network {network.name}"):
             made = self._client.create_network(

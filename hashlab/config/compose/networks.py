@@ -66,17 +66,16 @@ def _ipv4_address(node: Node, context: Context) -> str:
 
 
 def _subnet(node: Node, context: Context) -> str:
-    """Read a subnet. One of IPv6 is noted, and ""."""
+    """Read a subnet. One of IPv6 is noted."""
     written = text(node, context)
     try:
         subnet = ip_network(written, strict=False)
     except ValueError:
         message = f"'{written}' is not a subnet"
         raise Wrong(node.line, message, "Write one: 10.5.0.0/24.") from None
-    if isinstance(subnet, IPv4Network):
-        return written
-    context.report.note(node.line, "an IPv6 subnet has no effect: overlays have IPv4 addresses")
-    return ""
+    if not isinstance(subnet, IPv4Network):
+        context.report.note(node.line, "an IPv6 subnet has no effect: overlays have IPv4 addresses")
+    return written
 
 
 POOL_KEYS = Table(
@@ -276,6 +275,7 @@ def network_of(key: str, draft: Draft, lab: str) -> Network:
         key=key,
         name=draft.get("name") or older or (key if external else f"{lab}_{key}"),
         external=bool(external),
+        ipam_driver=ipam.get("driver", ""),
         pools=tuple(at.value for at in ipam.get("config", ())),
-        **draft.pick("driver", "driver_opts", "internal", "labels"),
+        **draft.pick("driver", "driver_opts", "enable_ipv4", "internal", "labels"),
     )

@@ -125,12 +125,12 @@ def _network(network: Network) -> Shape:
     config = [
         _set(subnet=pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range)
         for pool in network.pools
-        if pool.subnet
     ]
-    flags = {key: True for key in ("external", "internal") if getattr(network, key)}
+    names = ("enable_ipv4", "external", "internal")
+    flags = {name: True for name in names if getattr(network, name)}
     return {
         "name": network.name,
-        "ipam": _set(config=config),
+        "ipam": _set(driver=network.ipam_driver, config=config),
         **flags,
         **_set(
             driver=network.driver,

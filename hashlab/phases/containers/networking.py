@@ -55,7 +55,7 @@ def first_endpoint(lab: Lab, service: Service) -> dict[str, Any]:
 
 def settings_of(network: Network) -> str:
     """Return a hash of all settings of an overlay that cannot change while it exists."""
-    pools = [list(astuple(pool)) for pool in network.pools if pool.subnet]
+    pools = [list(astuple(pool)) for pool in network.overlay_pools]
     labels = [list(pair) for pair in network.labels]
     return short(digest([network.internal, network.options, pools, labels]))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hashlab.config.compose.resolved import resolved
 from hashlab.config.model import AddressPool, Attachment, Dependency, Lab, Link, Network
 from hashlab.errors import ConfigError
 
@@ -201,3 +202,37 @@ def test_services_that_cannot_be_on_a_network_as_written_are_reported(
     with pytest.raises(ConfigError) as error:
         load_text(f"services:\n  a: {{image: x}}\n{text}")
     assert message in str(error.value)
+
+
+def test_config_shows_networks_as_compose_does(load_text: Any) -> None:
+    lab = load_text(
+        """\
+services:
+  a:
+    image: x
+    networks: { n: { aliases: [y], ipv4_address: 10.5.0.5, priority: 3 }, default: }
+    links: ["b:c", b]
+  b: { image: x, network_mode: none }
+networks:
+  n:
+    enable_ipv4: true
+    ipam: { driver: default, config: [{ subnet: 10.5.0.0/24 }, { subnet: "fd00::/64" }] }
+"""
+    )
+    shape = resolved(lab)
+    assert shape["networks"]["n"] == {
+        "name": "small_n",
+        "enable_ipv4": True,
+        "ipam": {
+            "driver": "default",
+            "config": [{"subnet": "10.5.0.0/24"}, {"subnet": "fd00::/64"}],
+        },
+    }
+    first, second = shape["services"]["a"], shape["services"]["b"]
+    assert first["networks"] == {
+        "n": {"aliases": ["y"], "ipv4_address": "10.5.0.5", "priority": 3},
+        "default": None,
+    }
+    assert first["links"] == ["b:c", "b"]
+    assert first["depends_on"]["b"]["restart"] is True
+    assert (second["network_mode"], "networks" in second) == ("none", False)
