@@ -127,6 +127,10 @@ def _check_watch(watch: Watch, line: int, name: str, service: Draft, report: Rep
             f"the watched '{watch.path.name}' has no target, and no mount of '{name}' shows it"
         )
         report.add(line, message, "Write target: the folder in the container to copy it to.")
+    shown = [b.place(watch.path) for b in binds if watch.path.is_relative_to(b.source)]
+    if watch.action == "sync+exec" and watch.target in ("", *shown):
+        message = f"'{watch.path.name}' is mounted at the target, and sync+exec copies files"
+        report.add(line, message, "Remove the mount, or write another action.")
     tmpfs = [mount.target for mount, _ in service.get("tmpfs", ())]
     over = next((path for path in tmpfs if PurePosixPath(watch.target).is_relative_to(path)), None)
     if watch.target and over:

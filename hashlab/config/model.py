@@ -15,7 +15,7 @@ from hashlab.inputs.patterns import compiled, is_editor_file
 from hashlab.state.private import STATE
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
-WatchAction = Literal["sync", "sync+restart", "restart", "rebuild"]
+WatchAction = Literal["sync", "sync+exec", "sync+restart", "restart", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -338,19 +338,38 @@ class BlockIo:
 
 
 @dataclass(frozen=True)
+class Hook:
+    """A command that runs in a container: after its start, before its stop, or after an edit."""
+
+    command: tuple[str, ...]
+    user: str = ""
+    privileged: bool = False
+    working_dir: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Watch:
-    """The action of a refresh if ``path`` (absolute, on the laptop) changed."""
+    """The action of a refresh if ``path`` (absolute, on the laptop) changed. ``exec`` belongs to
+    ``sync+exec``.
+    """
 
     path: Path
     action: WatchAction
     target: str = ""
     ignore: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
+    exec: Hook | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """True if a changed file reaches the container while it runs."""
+        return self.action in ("sync", "sync+exec")
 
     @property
     def synchronises(self) -> bool:
         """True if a changed file reaches the container without a new image."""
-        return self.action in ("sync", "sync+restart")
+        return self.in_place or self.action == "sync+restart"
 
     def covers(self, path: Path) -> bool:
         """True if ``path`` is inside the rule's path, even if the rule ignores it."""
@@ -459,17 +478,6 @@ class Ulimit:
     name: str
     soft: int
     hard: int
-
-
-@dataclass(frozen=True)
-class Hook:
-    """A command that runs in a container after its start or before its stop."""
-
-    command: tuple[str, ...]
-    user: str = ""
-    privileged: bool = False
-    working_dir: str = ""
-    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

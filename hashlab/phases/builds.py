@@ -84,7 +84,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
             if is_folder(content) or _is_hidden(service, bind.target, inside):
                 continue
             # A mount of a single file shows its inode: only a new container sees a new file.
-            in_place = bool(relative) and _action(service, path) == "sync"
+            in_place = bool(relative) and _in_place(service, path)
             kind = sync_files if in_place else start_files
             kind[inside], places[inside] = plain(content), name
             if not in_place:
@@ -94,7 +94,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     copies: dict[str, Path] = {}
     for rule, path, content in _copied(service, laptop):
         inside = rule.place(path)
-        kind = sync_files if rule.action == "sync" else start_files
+        kind = sync_files if rule.in_place else start_files
         kind[inside], copies[inside] = plain(content), path
     for mount in service.files:
         start_files[mount.target] = plain(file_content(laptop.file(mount), mount.mode))
@@ -170,7 +170,9 @@ def _below(target: str, relative: str) -> str:
     return f"{target.rstrip('/')}/{relative}" if relative else target
 
 
-def _action(service: Service, path: Path) -> str:
-    """Return the action of the most specific watch entry; by default a changed file restarts."""
+def _in_place(service: Service, path: Path) -> bool:
+    """Return whether the most specific watch entry changes a file under the running process; by
+    default a changed file restarts.
+    """
     rule = service.rule(path)
-    return rule.action if rule else "sync+restart"
+    return rule is not None and rule.in_place

@@ -57,9 +57,6 @@ CASES: dict[str, dict[str, str]] = {
     "volumes-from": {
         "refused": "volumes_from is not supported",
     },
-    "watch-with-exec-and-include": {
-        "refused": "these watch actions are not supported",
-    },
 }
 
 

@@ -96,7 +96,6 @@ RESTART_POLICY: Keys = {
     "window": Noted("the engine itself decides when a restart succeeded"),
 }
 WATCH: Keys = {
-    "exec": Refused("Use action: sync+restart."),
     "initial_sync": Noted("files are always synchronised when a container starts"),
 }
 PORT: Keys = {"app_protocol": _METADATA, "name": _METADATA}

@@ -322,7 +322,9 @@ def _develop(service: Service) -> Shape:
 
 def _watch(rule: Watch) -> Shape:
     shape = {"path": str(rule.path), "action": rule.action}
-    return {**shape, **_set(target=rule.target, ignore=rule.ignore, include=rule.include)}
+    run = _hook(rule.exec) if rule.exec else None
+    own = _set(target=rule.target, ignore=rule.ignore, include=rule.include, exec=run)
+    return {**shape, **own}
 
 
 def _ulimits(service: Service) -> Shape:

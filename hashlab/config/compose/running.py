@@ -202,12 +202,35 @@ DEPLOY_KEYS = Table(
 )
 
 
+HOOK_KEYS = Table(
+    noun="a hook",
+    readers={
+        "command": command,
+        "user": unless_blank(user),
+        "privileged": boolean,
+        "working_dir": unless_blank(working_dir),
+        "environment": environment,
+    },
+    required=("command",),
+    expected="a mapping such as {command: [touch, /ready]}",
+)
+
+
+def _hook(node: Node, context: Context) -> Hook:
+    draft = table(HOOK_KEYS)(node, context)
+    words = draft.get("command")
+    if not words and not draft.flawed("command") and draft.has("command"):
+        raise Wrong(draft.line_of("command"), "the command of a hook is empty", "Write a command.")
+    variables = merged((), draft.get("environment", ()))
+    own = draft.pick("user", "privileged", "working_dir")
+    return Hook(words or (), environment=variables, **own)
+
+
+hooks = list_of(_hook, "a list of hooks")
+
+
 def _action(node: Node, context: Context) -> str:
-    value = text(node, context)
-    if value == "sync+exec":
-        message = f"the watch action '{value}' is not supported"
-        raise Wrong(node.line, message, "Write sync+restart.")
-    return one_of("sync", "sync+restart", "restart", "rebuild")(node, context)
+    return one_of("sync", "sync+exec", "sync+restart", "restart", "rebuild")(node, context)
 
 
 def _patterns(node: Node, context: Context) -> tuple[str, ...]:
@@ -228,6 +251,7 @@ WATCH_KEYS = Table(
         "target": container_path,
         "ignore": _patterns,
         "include": _patterns,
+        "exec": _hook,
     },
     others=keys.WATCH,
     required=("path", "action"),
@@ -243,7 +267,10 @@ def _watch(node: Node, context: Context) -> At[Watch | None]:
     if not exists(path) and not context.will_exist(path):
         hint = "Name a file or folder next to this file, or the output of an artifact."
         raise Wrong(draft.line_of("path"), f"'{written}' does not exist", hint)
-    return At(Watch(path, **draft.pick("action", "target", "ignore", "include")), node.line)
+    if draft.get("action") == "sync+exec" and not draft.has("exec"):
+        raise Wrong(node.line, "sync+exec has no exec", "Write exec: {command: [COMMAND]}.")
+    own = draft.pick("action", "target", "ignore", "include", "exec")
+    return At(Watch(path, **own), node.line)
 
 
 DEVELOP_KEYS = Table(
@@ -324,30 +351,3 @@ _restart = matching(
     "'{value}' is not a valid restart policy",
     "Write no, always, unless-stopped, on-failure or on-failure:3.",
 )
-
-
-HOOK_KEYS = Table(
-    noun="a hook",
-    readers={
-        "command": command,
-        "user": unless_blank(user),
-        "privileged": boolean,
-        "working_dir": unless_blank(working_dir),
-        "environment": environment,
-    },
-    required=("command",),
-    expected="a mapping such as {command: [touch, /ready]}",
-)
-
-
-def _hook(node: Node, context: Context) -> Hook:
-    draft = table(HOOK_KEYS)(node, context)
-    words = draft.get("command")
-    if not words and not draft.flawed("command") and draft.has("command"):
-        raise Wrong(draft.line_of("command"), "the command of a hook is empty", "Write a command.")
-    variables = merged((), draft.get("environment", ()))
-    own = draft.pick("user", "privileged", "working_dir")
-    return Hook(words or (), environment=variables, **own)
-
-
-hooks = list_of(_hook, "a list of hooks")

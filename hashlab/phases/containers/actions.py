@@ -14,7 +14,7 @@ from hashlab.phases.builds import Build
 from hashlab.phases.containers import copies
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
-from hashlab.phases.containers.hooks import after_start, before_stop
+from hashlab.phases.containers.hooks import after_edit, after_start, before_stop
 from hashlab.phases.containers.networking import endpoints, is_attached
 from hashlab.phases.containers.reload import (
     after_swap,
@@ -173,7 +173,10 @@ def _synchronise(job: Job, container: ContainerState, _: tuple[str, ...]) -> tup
     try:
         copies.copy(world, job.engine, container.id, build, todo.send)
         copies.remove(job.engine, container.id, todo.remove)
+        after_edit(job.engine, container.id, job.service, (*todo.send, *todo.remove))
     except LabError as error:
+        # A new container starts with the files as they are now.
+        world.note(f"{job.service.name}: {error.what}")
         return "", error.what
     known = process_of(container, uploads.files[machine]) or started(build, container)
     copied = tuple(sorted(build.copies))

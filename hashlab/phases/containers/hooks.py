@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import PurePosixPath
 
 from hashlab.config.model import Hook, Lab, Service
 from hashlab.errors import LabError
@@ -31,6 +32,15 @@ def before_stop(engine: Engine, container: ContainerState, lab: Lab) -> None:
     service = next((each for each in lab.services if each.name == name), None)
     if service is not None and container.state == "running":
         _run(engine, container.id, service, "pre_stop", service.pre_stop)
+
+
+def after_edit(engine: Engine, container: str, service: Service, paths: Collection[str]) -> None:
+    """Run the ``exec`` of each watch rule that copied or deleted one of these paths in the
+    container. Raises LabError.
+    """
+    for rule in service.copied:
+        if rule.exec and any(PurePosixPath(path).is_relative_to(rule.target) for path in paths):
+            _run(engine, container, service, "develop.watch.exec", [rule.exec])
 
 
 def _run(

@@ -851,10 +851,16 @@ COMPOSE_PATHS = {
         ),
     ),
     "a watch action": Bad(
-        "compose.yaml:27",
-        "the watch action 'sync+exec' is not supported",
-        "sync+restart",
+        "compose.yaml:26",
+        "sync+exec has no exec",
+        "Write exec",
         compose=(("action: sync+restart", "action: sync+exec"),),
+    ),
+    "a watch action that copies below a mount": Bad(
+        "compose.yaml:26",
+        "'app' is mounted at the target, and sync+exec copies files",
+        "Remove the mount",
+        compose=(("action: sync+restart", "action: sync+exec\n          exec: {command: x}"),),
     ),
     "two Dockerfiles": Bad(
         "compose.yaml:12",

@@ -11,7 +11,7 @@ import pytest
 from fakes import Outside, change_service, go, rows, running, write_files
 from fakes.engine import Container, OwnFile
 
-from hashlab.config.model import Image, Watch, WatchAction
+from hashlab.config.model import Hook, Image, Watch, WatchAction
 from hashlab.phases.images import image_inputs
 from hashlab.pipeline import RunResult
 from hashlab.protocols import Completed
@@ -113,6 +113,36 @@ def test_sync_and_restart_replaces_the_container(outside: Outside) -> None:
     assert detail(refresh(lab)) == "replaced: its build changed"
     assert site(lab) is not before
     assert site(lab).own["/code/main.py"].content == b"two"
+
+
+def test_sync_and_exec_runs_a_command_in_the_container_after_an_edit(lab: Outside) -> None:
+    hook = Hook(("reload", "--now"), user="app")
+    ran: list[str] = []
+
+    def reload(container: Container) -> Completed:
+        ran.append(container.own["/code/main.py"].content.decode())
+        return Completed(0, "", "")
+
+    lab.machines["web"].engine.executes[hook.command] = reload
+    watched(lab, replace(rule(lab, "sync+exec"), exec=hook))
+    refresh(lab)
+    assert ran == []
+    before = site(lab)
+    write_files(lab.lab.folder, {"code/main.py": "two"})
+    assert detail(refresh(lab)) == "synchronised: 1 copied"
+    assert ran == ["two"]
+    assert site(lab) is before
+
+
+def test_a_container_whose_command_fails_after_an_edit_is_replaced(lab: Outside) -> None:
+    hook = Hook(("reload",))
+    lab.machines["web"].engine.executes[hook.command] = lambda _: Completed(3, "", "bad syntax\n")
+    watched(lab, replace(rule(lab, "sync+exec"), exec=hook))
+    before = site(lab)
+    write_files(lab.lab.folder, {"code/main.py": "two"})
+    result = refresh(lab)
+    assert site(lab) is not before
+    assert detail(result).startswith("replaced: the develop.watch.exec hook reload of site ended")
 
 
 def test_restart_copies_nothing(outside: Outside) -> None:
