@@ -152,7 +152,8 @@ class Containers:
 
     By machine: ``found``, its containers (``proof`` reads them again if it must), and ``turns``,
     how many may be replaced at once. By service: ``changed``, why its containers were changed, and
-    ``settled``, those that the phase is done with. ``started``: ids of containers that it started;
+    ``settled``, those that the phase is done with, and ``replaced``, those with a new
+    container. ``started``: ids of containers that it started;
     ``removed``: names. ``unsettled``: something was changed or waited for since ``found`` was read.
     """
 
@@ -161,6 +162,7 @@ class Containers:
     changed: dict[str, str] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
     removed: list[str] = field(default_factory=list)
     unsettled: bool = False
 

@@ -21,9 +21,6 @@ CASES: dict[str, dict[str, str]] = {
     "build-with-more-contexts": {
         "refused": "additional_contexts is not supported",
     },
-    "depends-on-with-restart": {
-        "refused": "restart of a dependency is not supported",
-    },
     "deploy-global": {
         "services.agent": "a global service is one service per machine",
         "services.agent.one": "a global service is one service per machine",

@@ -78,19 +78,12 @@ def healthcheck(node: Node, context: Context) -> Healthcheck:
     return Healthcheck(**draft.pick(*(key for key in HEALTHCHECK_KEYS.readers if key != "disable")))
 
 
-def _no_restart(node: Node, context: Context) -> bool:
-    if boolean(node, context):
-        message = "'restart: true' of a dependency is not supported"
-        raise Wrong(node.line, message, "Remove it: a refresh restarts what changed.")
-    return False
-
-
 DEPENDENCY_KEYS = Table(
     noun="a dependency",
     readers={
         "condition": one_of("service_started", "service_healthy", "service_completed_successfully"),
         "required": boolean,
-        "restart": _no_restart,
+        "restart": boolean,
     },
     required=("condition",),
     expected="a mapping such as {condition: service_healthy}",
@@ -105,7 +98,7 @@ def depends_on(node: Node, context: Context) -> tuple[At[Dependency], ...]:
     dependencies = []
     for name, child in entries_of(node, "a list or a mapping of services").items():
         try:
-            values = table(DEPENDENCY_KEYS)(child, context).pick("condition", "required")
+            values = table(DEPENDENCY_KEYS)(child, context).pick(*DEPENDENCY_KEYS.readers)
         except Wrong as wrong:
             context.report.add_wrong(wrong)
             continue

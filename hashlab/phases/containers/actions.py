@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,6 +36,7 @@ RELOADED = "reloaded"
 STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
 SYNCHRONISED = "synchronised"
+RESTARTED = "restarted"
 # Errors of an engine that is still removing an overlay network.
 FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
 
@@ -47,7 +48,7 @@ class Action:
     ``paths``: files in it that its process may take in without a restart.
     """
 
-    kind: Literal["keep", "create", "replace", "start", "attach", "reload", "copy"]
+    kind: Literal["keep", "create", "replace", "start", "attach", "reload", "copy", "restart"]
     reason: str = ""
     paths: tuple[str, ...] = ()
 
@@ -135,6 +136,9 @@ def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
         _wake(job, old, start=action.kind == "start")
         return action.reason
     reason = action.reason
+    if action.kind == "restart":
+        _restart(job, old)
+        return reason
     if action.kind in ("reload", "copy"):
         act = _reload if action.kind == "reload" else _synchronise
         taken, why = act(job, old, action.paths)
@@ -206,6 +210,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     )
     identifier = engine.create(name, body)
     world.facts.containers.started.add(identifier)
+    world.facts.containers.replaced.add(job.service.name)
     for network, endpoint in list(endpoints(world.lab, job.service).items())[1:]:
         engine.connect(network, identifier, endpoint)
     copies.copy(world, engine, identifier, build, build.copies)
@@ -215,6 +220,30 @@ def _replace(job: Job, old: ContainerState | str) -> None:
         container = engine.container(identifier)
         if container is not None:
             remember(world, job.service.machine, identifier, started(build, container))
+
+
+def _restart(job: Job, old: ContainerState) -> None:
+    """Stop a container and start it again, with the files that it wrote."""
+    job.world.about_to_change(restart=True)
+    job.step.detail("restarting")
+    stop_container(job.engine, old, job.world.lab)
+    job.world.facts.containers.started.add(old.id)
+    _start_attached(job.engine, old.id, job.step, job.world.provider.time_factor)
+    after_start(job.engine, old.id, job.service)
+
+
+def after_dependency(action: Action, service: Service, build: Build, replaced: Set[str]) -> Action:
+    """Return the action for a container that stays, if one of ``replaced`` is a service with whose
+    container it must be restarted. Pure.
+    """
+    causes = [d.service for d in service.depends_on if d.restart and d.service in replaced]
+    if action.kind != "keep" or not causes:
+        return action
+    why = f"{causes[0]} was replaced"
+    if build.reloadable or build.copies:
+        # Files that a process has taken in would be lost.
+        return Action("replace", f"replaced: {why}")
+    return Action("restart", f"{RESTARTED}: {why}")
 
 
 def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:

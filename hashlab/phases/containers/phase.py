@@ -15,6 +15,7 @@ from hashlab.phases.containers.actions import (
     SYNCHRONISED,
     Action,
     Job,
+    after_dependency,
     carry_out,
     decide,
     owner_of,
@@ -261,10 +262,12 @@ def _actions(
         )
         for name in replica_names(world.lab, service)
     }
+    replaced = world.facts.containers.replaced
     for name, action in actions.items():
         if action.kind == "keep" and existing[name].pid:
-            copies = difference(build, existing[name], inside, files)
-            actions[name] = Action("copy", SYNCHRONISED) if copies else action
+            actions[name] = after_dependency(action, service, build, replaced)
+            if actions[name] is action and difference(build, existing[name], inside, files):
+                actions[name] = Action("copy", SYNCHRONISED)
     return actions
 
 

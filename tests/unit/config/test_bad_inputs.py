@@ -1522,12 +1522,6 @@ FURTHER = {
     "an exposed switch": Bad(
         "compose.yaml:4", "expected a port", "", compose=queue("expose: [true]")
     ),
-    "a restart of a dependency": Bad(
-        "compose.yaml:24",
-        "'restart: true' of a dependency is not supported",
-        "Remove it",
-        compose=(("service_healthy\n", "service_healthy\n        restart: true\n"),),
-    ),
     "a secret without a name": Bad(
         "compose.yaml:17",
         "expected a string, found an empty string",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fakes import (
@@ -25,7 +26,7 @@ from hashlab.errors import LabError
 from hashlab.phases import proof
 from hashlab.phases.builds import Build
 from hashlab.phases.containers import phase, readiness
-from hashlab.phases.containers.actions import Action, decide
+from hashlab.phases.containers.actions import Action, after_dependency, decide
 from hashlab.phases.containers.readiness import is_one_shot, keeps_ending, wait_ready
 from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.phases.upload.transfer import upload
@@ -576,3 +577,34 @@ def test_an_external_volume_has_to_exist_on_its_machine(outside: Outside) -> Non
     engine.create_volume("shared", {})
     assert run(outside, workflows.REFRESH).error is None
     assert engine.volume_labels["shared"] == {}
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_service_is_restarted_with_a_dependency_if_it_says_so(
+    outside: Outside, restart: bool
+) -> None:
+    depends_on = (Dependency("queue", "service_healthy", restart=restart),)
+    outside.lab = change_service(outside.lab, "site", depends_on=depends_on)
+    running(outside)
+    web = outside.machines["web"].engine
+    before = {c.id: c.started_at for c in web.all.values()}
+    outside.lab = change_service(outside.lab, "queue", environment=(("NEW", "1"),))
+    result = run(outside, workflows.REFRESH)
+    assert result.error is None
+    assert {c.id for c in web.all.values()} == before.keys()
+    restarted = [c.id for c in web.all.values() if c.started_at != before[c.id]]
+    assert bool(restarted) is restart
+    details = [r.detail for r in result.rows if (r.name, r.service) == ("container", "site")]
+    assert details == ["restarted: queue was replaced" if restart else "unchanged"]
+    assert run(outside, workflows.REFRESH).error is None
+
+
+def test_a_service_whose_process_took_files_in_is_replaced_with_its_dependency() -> None:
+    service = replace(LASTING, depends_on=(Dependency("queue", restart=True),))
+    keep = Action("keep")
+    assert after_dependency(keep, service, BUILD, {"queue"}).kind == "restart"
+    assert after_dependency(keep, service, BUILD, {"other"}) is keep
+    reloadable = replace(BUILD, reloadable={"/a": Path("a")})
+    assert after_dependency(keep, service, reloadable, {"queue"}).kind == "replace"
+    replaced = Action("replace", "its build changed")
+    assert after_dependency(replaced, service, BUILD, {"queue"}) is replaced
