@@ -16,7 +16,7 @@ _BRIDGES = (IPv4Network("172.17.0.0/16"), IPv4Network("172.18.0.0/16"))
 # Keys that say something about a network which a service does not have by itself.
 _OF_A_NETWORK = (
     "ports", "expose", "hostname", "domainname", "dns", "dns_opt", "dns_search", "extra_hosts",
-    "links",
+    "links", "mac_address",
 )  # fmt: skip
 
 
@@ -33,6 +33,7 @@ def check_networks(
     for name, service in services.items():
         _check_mode(name, service, services, report)
         _note_links(service, services, report)
+        _check_mac_address(name, service, report)
         for at in service.get("networks", ()):
             _check_declared(at, declared, compose, report)
             _check_alone(name, service, at, report)
@@ -130,6 +131,16 @@ def _check_declared(
         return
     hint = suggestion(key, list(declared), otherwise="Add it under networks: at the top level.")
     report.add(at.line, f"unknown network '{key}'", hint)
+
+
+def _check_mac_address(name: str, service: Draft, report: Report) -> None:
+    address, line = service.get("mac_address"), service.line_of("mac_address")
+    if address and service.get("network_mode") in ("host", "none"):
+        message = f"service '{name}' has network_mode: {service.get('network_mode')}, so it has no"
+        report.add(line, f"{message} 'mac_address'", "Remove one of the two.")
+    elif address and (replicas(service) > 1 or is_global(service)):
+        message = f"the containers of '{name}' cannot all have the address {address}"
+        report.add(line, message, "Remove the address, or write replicas: 1.")
 
 
 def _check_alone(name: str, service: Draft, at: At[Attachment], report: Report) -> None:

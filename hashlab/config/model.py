@@ -485,8 +485,8 @@ class Service:
     """One service of the Compose file, placed on a machine. Unset values are None or "".
 
     ``aliases`` and ``container_name``: its names besides its own on each of its ``networks``; it
-    has none with the ``network_mode`` none, host or service:NAME. Fields from ``tty`` on have the
-    names and the meaning of Compose's keys; sizes are in bytes.
+    has none with the ``network_mode`` none, host or service:NAME. ``mac_address``: on the first.
+    Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
     name: str
@@ -525,6 +525,7 @@ class Service:
     hostname: str = ""
     aliases: tuple[str, ...] = ()
     container_name: str = ""
+    mac_address: str = ""
     networks: tuple[Attachment, ...] = (Attachment("default"),)
     network_mode: str = ""
     links: tuple[Link, ...] = ()

@@ -33,9 +33,6 @@ CASES: dict[str, dict[str, str]] = {
     "empty-compose": {
         "refused": "a lab needs a service",
     },
-    "keys-of-names-and-dns": {
-        "refused": "mac_address is not supported",
-    },
     "keys-that-are-noted": {
         "services.web.platform": "images are built for the laptop's platform",
     },

@@ -43,7 +43,6 @@ SERVICE: Keys = {
     "isolation": Refused(_WINDOWS, default=("default",)),
     "label_file": Refused("Use labels."),
     "logging": Noted("hashlab reads the engine's own log"),
-    "mac_address": Refused(_REMOVE),
     "models": _MODEL,
     "pre_start": Refused(
         "Write a service for it, and depends_on with service_completed_successfully."

@@ -37,7 +37,7 @@ _alias = matching(
     "'{value}' is not a valid name on a network",
     "Use letters, digits, '_', '.' and '-'.",
 )
-_mac_address = matching(_MAC, "'{value}' is not a MAC address", "Write one: 02:42:ac:11:00:02.")
+mac_address = matching(_MAC, "'{value}' is not a MAC address", "Write one: 02:42:ac:11:00:02.")
 _engine_name = matching(
     r"[a-zA-Z0-9][a-zA-Z0-9_.-]*",
     "'{value}' is not a valid name of a network",
@@ -180,7 +180,7 @@ ATTACHMENT_KEYS = Table(
     readers={
         "aliases": list_of(_alias, "a list of names"),
         "ipv4_address": _ipv4_address,
-        "mac_address": _mac_address,
+        "mac_address": mac_address,
         "priority": integer(low=-(2**31), high=2**31 - 1),
     },
     others=keys.ATTACHMENT,

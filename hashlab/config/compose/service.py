@@ -130,6 +130,7 @@ SERVICE_KEYS = Table(
         "domainname": unless_blank(_hostname),
         "group_add": host.groups,
         "links": networks.links,
+        "mac_address": unless_blank(networks.mac_address),
         "network_mode": unless_blank(networks.network_mode),
         "networks": networks.attachments,
         "ipc": unless_blank(host.namespace("host", "private", "shareable", "none")),
@@ -165,7 +166,7 @@ _AS_THEY_ARE = (
     "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
     "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "post_start",
     "pre_stop", "runtime", "shm_size",
-    "userns_mode", "uts", "container_name",
+    "userns_mode", "uts", "container_name", "mac_address",
 )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ def endpoints(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for place in service.networks:
         address = {"IPv4Address": place.ipv4_address} if place.ipv4_address else {}
-        optional = {"Links": links, "IPAMConfig": address, "MacAddress": place.mac_address}
+        mac = place.mac_address or ("" if found else service.mac_address)
+        optional = {"Links": links, "IPAMConfig": address, "MacAddress": mac}
         found[lab.network(place.network).name] = {
             "Aliases": list(dict.fromkeys([*names(service), *place.aliases])),
             **{key: value for key, value in optional.items() if value},

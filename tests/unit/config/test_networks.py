@@ -181,6 +181,12 @@ WRONG = {
         "service 'b' runs in the network of 'a', so it has no 'hostname'"
     ),
     "  b: {image: x, network_mode: service:a, ports: [80]}\n": "so it has no 'ports'",
+    "  b: {image: x, network_mode: host, mac_address: '02:42:ac:11:00:02'}\n": (
+        "service 'b' has network_mode: host, so it has no 'mac_address'"
+    ),
+    "  b: {image: x, scale: 2, mac_address: '02:42:ac:11:00:02'}\n": (
+        "the containers of 'b' cannot all have the address 02:42:ac:11:00:02"
+    ),
     "  b: {image: x, network_mode: service:a, deploy: {mode: global}}\n": (
         "'b' and 'a' do not run on the same machines: one of them is global"
     ),

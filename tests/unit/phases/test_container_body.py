@@ -216,6 +216,12 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
         ["queue:broker"],
     ),
     (
+        "mac_address",
+        "02:42:ac:11:00:03",
+        ("NetworkingConfig", "EndpointsConfig", "small_default", "MacAddress"),
+        "02:42:ac:11:00:03",
+    ),
+    (
         "container_name",
         "shop-db",
         ("NetworkingConfig", "EndpointsConfig", "small_default", "Aliases"),
