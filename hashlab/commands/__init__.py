@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from hashlab.run.wiring import Warm
 
 GROUPS = {
-    "Set up a lab": ("init", "init-box", "dev", "destroy", "doctor"),
+    "Set up a lab": ("init", "init-box", "dev", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
     "Look at it": ("status", "logs", "config", "report", "ssh"),
-    "As under Compose": ("up", "ps", "exec"),
+    "As under Compose": ("up", "down", "ps", "exec", "stop", "start", "restart"),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),

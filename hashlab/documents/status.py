@@ -66,7 +66,7 @@ class ServiceStatus:
     since: float | None = field(metadata=UNIX_TIME)
     restarts: int | None
     exit_code: int | None
-    stopped_by: Literal["machine", "pause"] | None
+    stopped_by: Literal["machine", "pause", "command"] | None
     health: str | None
     build: str
     running_build: str | None

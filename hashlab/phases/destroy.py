@@ -58,7 +58,13 @@ def forget(world: World, track: Track, _: str) -> None:
     # This lab's machines on another provider were made with the same secrets.
     if not others:
         remove_tree(state.secrets)
-    for path in (state.machines, state.vagrantfile, state.unverified, state.disks_ready):
+    for path in (
+        state.machines,
+        state.vagrantfile,
+        state.unverified,
+        state.stopped,
+        state.disks_ready,
+    ):
         remove(path)
     remove(state.restoring)
     # Unfinished files of a killed run.

@@ -180,6 +180,8 @@ class Facts:
     restored: Restored = field(default_factory=Restored)
     uploads: Uploads = field(default_factory=Uploads)
     containers: Containers = field(default_factory=Containers)
+    # Read once in a run, by ``World.stopped``.
+    stopped: frozenset[str] | None = None
     # For the end of the run, by ``World.because`` and ``World.note``.
     causes: list[Cause] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -67,7 +67,10 @@ def _prove(world: World, track: Track) -> None:
             where="not all that should run runs" if down else "what runs is not what was built",
             next_step="hashlab refresh; if it stays: hashlab logs SERVICE",
         )
-    track.detail(f"{len(found)} containers run what was built")
+    count = sum(running.service not in world.stopped() for running in found)
+    detail = f"{count} containers run what was built"
+    stopped = ", ".join(sorted(world.stopped()))
+    track.detail(f"{detail}; stopped: {stopped}" if stopped else detail)
 
 
 def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) -> list[Running]:
@@ -88,7 +91,7 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
     return [
         f"{service.name} on {service.machine}: {name} does not exist"
         for service in world.lab.services
-        if service.machine in world.facts.machines.links
+        if service.machine in world.facts.machines.links and service.name not in world.stopped()
         for name in replica_names(world.lab, service)
         if (service.machine, name) not in existing
     ]
@@ -187,8 +190,12 @@ def _judge_reloaded(
 
 
 def _judge_ended(world: World, machine: str, container: ContainerState, build: Build) -> Running:
-    """Judge a container that does not run: fine if it has done its work with this build."""
+    """Judge a container that does not run: fine if it has done its work with this build, or if a
+    person stopped it.
+    """
     service = container.labels[SERVICE_LABEL]
+    if service in world.stopped():
+        return Running(container, machine, service, "")
     if not _has_done_its_work(world, machine, container):
         return Running(container, machine, service, "", down=_describe_end(container))
     started = container.labels.get(BUILD_LABEL, "")

@@ -17,4 +17,7 @@ def seed_after_change(world: World, track: Track, _: str) -> None:
     if not world.may_have_lost_data():
         track.skip("no container was started")
         return
+    if world.stopped():
+        track.skip(f"stopped: {', '.join(sorted(world.stopped()))}")
+        return
     seed(world, track, _)

@@ -106,6 +106,11 @@ def _services(
             running = found.get((service.machine, name))
             if running:
                 row = _found(service, number, build, running)
+                if service.name in world.stopped() and row.state == "ended":
+                    row = replace(row, state="stopped", stopped_by="command", exit_code=None)
+            elif service.name in world.stopped() and service.machine in world.facts.machines.links:
+                row = _not_found(world, service, number, build, {})
+                row = replace(row, state="stopped", stopped_by="command")
             else:
                 row = _not_found(world, service, number, build, observed)
             rows.append(replace(row, problem=row.problem or lost.get(service.name)))

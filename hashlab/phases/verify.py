@@ -19,4 +19,7 @@ def verify_after_change(world: World, track: Track, _: str) -> None:
     if not is_file(world.state.unverified):
         track.skip("nothing changed")
         return
+    if world.stopped():
+        track.skip(f"stopped: {', '.join(sorted(world.stopped()))}")
+        return
     verify(world, track, _)

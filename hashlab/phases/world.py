@@ -109,6 +109,15 @@ class World:
         """Return whether a container was started or removed since the lab was last verified."""
         return RESTARTED in (read_text(self.state.unverified) or "")
 
+    def stopped(self) -> frozenset[str]:
+        """Return the services that a person stopped, as they were when this run first asked."""
+        with self.lock:
+            if self.facts.stopped is None:
+                saved = read_json(self.state.stopped)
+                names = saved if isinstance(saved, list) else []
+                self.facts.stopped = frozenset(name for name in names if isinstance(name, str))
+            return self.facts.stopped
+
     def services_on(self, machine: str) -> list[Service]:
         """Return the services placed on a machine, in the file's order."""
         return [service for service in self.lab.services if service.machine == machine]

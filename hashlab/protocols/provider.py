@@ -210,6 +210,11 @@ class Machines(Protocol):
         LabError.
         """
 
+    def halt(self, lab: Lab) -> None:
+        """Cut the power of all machines of the lab at once. Their disks stay. Machines that are off
+        are not an error.
+        """
+
     def destroy(self, lab: Lab, *, made: bool, track: Track) -> str:
         """Stop the machines at once and destroy them. ``made``: a machine exists.
 

@@ -79,7 +79,7 @@ class VagrantMachines(ABC):
 
     @abstractmethod
     def halt(self, lab: Lab) -> None:
-        """Stop the machines at once, so that destroying them need not wait for their init."""
+        """See protocols.Machines. Destroying them then need not wait for their init."""
 
     def write_plan(
         self,

@@ -111,5 +111,7 @@ def _state(service: ServiceStatus) -> Cell:
     """Return the state, what a health check adds to it, and how an ended service ended."""
     if service.state == "ended":
         return Cell(f"ended ({service.exit_code})", "bad" if service.problem else "dim")
+    if service.stopped_by == "command":
+        return Cell("stopped", "dim")
     healthy = service.state == "running" and service.health == "healthy"
     return Cell("running, healthy" if healthy else service.state, TONES[service.state])

@@ -13,6 +13,7 @@ from hashlab.phases import (
     destroy,
     disks,
     doctor,
+    halt,
     images,
     kept_data,
     names,
@@ -23,6 +24,7 @@ from hashlab.phases import (
     recipe,
     secrets,
     seed,
+    stop,
     verify,
 )
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
@@ -143,6 +145,13 @@ VERIFY: tuple[P, ...] = (
     P("verify", verify.verify, after=("names", "ports")),
 )
 
+DOWN: tuple[P, ...] = (
+    P("connect", connect.reconnect, per="machine"),
+    P("stop and remove", stop.remove_containers, after=("connect",)),
+)
+
+HALT: tuple[P, ...] = (P("halt", halt.halt),)
+
 DESTROY: tuple[P, ...] = (
     P("machines", destroy.destroy_machines),
     P("leftovers", destroy.discard_leftovers, after=("machines",)),
@@ -159,6 +168,14 @@ DESTROY_BOX: tuple[P, ...] = (
 def starts_services(workflow: Sequence[P]) -> bool:
     """Return whether a workflow starts the services of the lab."""
     return any(phase.run is containers.start_containers for phase in workflow)
+
+
+def stopping(services: Sequence[str]) -> tuple[P, ...]:
+    """End the containers of these services."""
+    return (
+        P("connect", connect.reconnect, per="machine"),
+        P("stop", partial(stop.stop_services, services=services), after=("connect",)),
+    )
 
 
 def replacing(machine: str) -> tuple[P, ...]:

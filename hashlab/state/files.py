@@ -99,6 +99,11 @@ class StateFolder:
         return self.own / "unverified"
 
     @property
+    def stopped(self) -> Path:
+        """The services that a person stopped: no run starts them until a person does."""
+        return self.own / "stopped.json"
+
+    @property
     def disks_ready(self) -> Path:
         """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"

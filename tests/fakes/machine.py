@@ -20,6 +20,7 @@ from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
 from hashlab.errors import LabError
 from hashlab.phases import programs
+from hashlab.phases.halt import END
 from hashlab.phases.kept_data import ARCHIVE
 from hashlab.phases.upload import inside, machine
 from hashlab.pipeline import Track
@@ -238,6 +239,11 @@ class FakeShell:
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         words = list(command)
+        if tuple(words) == END:
+            with self.machine.faults.call("shell.end", self.machine.name, changes=True):
+                self._open()
+                self.machine.engine_stopped = True
+                return Completed(0, "", "")
         name = self._name(words)
         with self.machine.faults.call(
             f"shell.{name}", self.machine.name, *words, changes=name in ("place", "record")

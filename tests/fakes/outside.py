@@ -645,6 +645,8 @@ class Outside:
             assert name in self.provider.filled, f"{name} was booted from an empty disk"
             self.machines[name] = self._new_machine(machine, values)
         existing = self.machines[name]
+        if existing.state == "stopped":
+            existing.engine_stopped = False
         existing.state = "running"
         return existing
 

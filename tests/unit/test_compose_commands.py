@@ -7,14 +7,17 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import Outside, running
+from fakes.machine import FakeShell
 
 from hashlab.cli import main
 from hashlab.commands import Misuse
 from hashlab.config.model import ForwardedPort, Port
 from hashlab.errors import ExitCode
+from hashlab.protocols import Completed
 
 Told = pytest.CaptureFixture[str]
 
@@ -28,6 +31,7 @@ def here(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     """All commands run in this process, on the fakes of a lab that runs."""
     monkeypatch.setenv("HASHLAB_DAEMON", "0")
     monkeypatch.setattr("hashlab.run.execution.Options.world", lambda options: outside.world())
+    monkeypatch.setattr("hashlab.run.execution.make_world", lambda lab, **_: outside.world())
     running(outside)
 
 
@@ -169,3 +173,161 @@ def test_a_global_service_is_named_without_its_machine(
     )
     assert typed("exec", "site", "ls") == 7
     assert spawned[0][-1] == "docker exec --interactive small-site.web-1 ls"
+
+
+# stop, start, restart, down, halt
+
+
+def states(outside: Outside) -> dict[str, str]:
+    return {
+        container.name: container.state
+        for machine in outside.machines.values()
+        for container in machine.engine.all.values()
+    }
+
+
+def record_of(outside: Outside) -> dict[str, Any]:
+    """The record of the newest run."""
+    newest = max(outside.state.runs.iterdir())
+    document: dict[str, Any] = json.loads(newest.read_text())
+    return document
+
+
+def detail_of(outside: Outside, name: str) -> str:
+    return next(row["detail"] for row in record_of(outside)["phases"] if row["name"] == name)
+
+
+def test_what_was_stopped_stays_stopped_until_start(outside: Outside, capsys: Told) -> None:
+    assert typed("stop", "site") == ExitCode.OK
+    assert states(outside)["small-site-1"] == states(outside)["small-site-2"] == "exited"
+    assert states(outside)["small-queue-1"] == "running"
+    assert typed("refresh") == ExitCode.OK
+    assert states(outside)["small-site-1"] == "exited"
+    assert detail_of(outside, "proof").endswith("; stopped: site")
+    assert detail_of(outside, "verify") == "stopped: site"
+    capsys.readouterr()
+    assert typed("status", "--json") == ExitCode.OK
+    services = json.loads(capsys.readouterr().out)["services"]
+    site = [each for each in services if each["name"] == "site"]
+    assert {(each["state"], each["stopped_by"], each["problem"]) for each in site} == {
+        ("stopped", "command", None)
+    }
+    assert typed("start", "site") == ExitCode.OK
+    assert states(outside)["small-site-1"] == "running"
+    assert detail_of(outside, "verify") != "stopped: site"
+    assert not outside.state.stopped.exists()
+
+
+def test_dev_starts_what_was_stopped(outside: Outside) -> None:
+    assert typed("stop") == ExitCode.OK
+    assert "running" not in states(outside).values()
+    assert typed("dev") == ExitCode.OK
+    assert states(outside)["small-site-1"] == states(outside)["small-queue-1"] == "running"
+
+
+def test_a_service_ends_before_those_that_it_needs(outside: Outside) -> None:
+    outside.faults.calls.clear()
+    assert typed("stop") == ExitCode.OK
+    stopped = [call.words for call in outside.faults.calls if call.name == "engine.stop"]
+    assert [words[0] for words in stopped] == ["web", "web", "broker"]
+
+
+def test_stopping_again_changes_nothing(outside: Outside) -> None:
+    typed("stop", "site")
+    outside.faults.calls.clear()
+    assert typed("stop", "site") == ExitCode.OK
+    assert outside.faults.changes() == []
+    assert detail_of(outside, "stop") == "none runs"
+
+
+def test_what_an_engine_started_again_by_itself_is_stopped_by_a_refresh(outside: Outside) -> None:
+    typed("stop", "site")
+    engine = outside.machines["web"].engine
+    engine.start("small-site-1")
+    assert typed("refresh") == ExitCode.OK
+    assert states(outside)["small-site-1"] == "exited"
+
+
+def test_restart_keeps_containers_and_leaves_alone_what_was_stopped(outside: Outside) -> None:
+    typed("stop", "queue")
+    before = outside.machines["web"].engine.by_name("small-site-1").id
+    outside.faults.calls.clear()
+    assert typed("restart") == ExitCode.OK
+    assert outside.machines["web"].engine.by_name("small-site-1").id == before
+    assert states(outside)["small-site-1"] == "running"
+    assert states(outside)["small-queue-1"] == "exited"
+    assert "engine.stop" in [call.name for call in outside.faults.calls]
+    assert typed("restart", "queue") == ExitCode.OK
+    assert states(outside)["small-queue-1"] == "running"
+
+
+def test_down_leaves_machines_and_data_and_start_brings_all_back(outside: Outside) -> None:
+    outside.machines["broker"].data["small_data"] = "orders"
+    machines = dict(outside.machines)
+    assert typed("down") == ExitCode.OK
+    assert states(outside) == {}
+    assert outside.machines["broker"].engine.networks_with({"hashlab.lab": outside.lab.id}) == {}
+    assert typed("refresh") == ExitCode.OK
+    assert states(outside) == {}
+    assert typed("status") == ExitCode.OK
+    assert typed("start") == ExitCode.OK
+    assert states(outside)["small-site-1"] == "running"
+    assert outside.machines == machines
+    assert outside.machines["broker"].data == {"small_data": "orders"}
+
+
+def test_down_with_volumes_is_destroy(outside: Outside) -> None:
+    assert typed("down", "--volumes", "--yes") == ExitCode.OK
+    assert outside.machines == {}
+    assert record_of(outside)["command"] == "destroy"
+
+
+def test_down_twice_changes_nothing(outside: Outside) -> None:
+    typed("down")
+    outside.faults.calls.clear()
+    assert typed("down") == ExitCode.OK
+    assert outside.faults.changes() == []
+
+
+def test_halt_switches_every_machine_off_and_start_boots_them(outside: Outside) -> None:
+    machines = dict(outside.machines)
+    outside.faults.calls.clear()
+    assert typed("halt") == ExitCode.OK
+    ended = [call.name for call in outside.faults.calls if call.changes]
+    assert ended == ["shell.end"] * 3, "containers end before the machine loses its power"
+    assert {machine.state for machine in outside.machines.values()} == {"stopped"}
+    assert typed("status") == ExitCode.OK
+    assert typed("halt") == ExitCode.OK
+    assert detail_of(outside, "halt") == "no machine runs"
+    assert typed("start") == ExitCode.OK
+    assert outside.machines == machines
+    assert states(outside)["small-site-1"] == "running"
+
+
+def test_no_machine_loses_its_power_if_the_containers_of_one_do_not_end(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    monkeypatch.setattr("fakes.machine.END", ())
+    monkeypatch.setattr(FakeShell, "run", lambda *_, **__: Completed(1, "", "Job failed"))
+    assert typed("halt") == ExitCode.LAB
+    told = capsys.readouterr().out
+    assert "its containers did not end" in told
+    assert "Job failed" in told
+    assert {machine.state for machine in outside.machines.values()} == {"running"}
+
+
+@pytest.mark.parametrize("command", ["stop", "start", "restart", "ps"])
+def test_an_unknown_service_is_refused_before_anything_happens(
+    outside: Outside, capsys: Told, command: str
+) -> None:
+    outside.faults.calls.clear()
+    assert typed(command, "siet") == ExitCode.CONFIG
+    assert "Perhaps you meant 'site'." in capsys.readouterr().err
+    assert outside.faults.changes() == []
+    assert not outside.state.stopped.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "7", "[1]"])
+def test_a_damaged_list_of_stopped_services_counts_as_none(outside: Outside, text: str) -> None:
+    outside.state.stopped.write_text(text)
+    assert outside.world().stopped() == frozenset()

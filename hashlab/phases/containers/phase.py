@@ -10,6 +10,7 @@ from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containers.actions import (
+    ALIVE,
     RELOADED,
     STARTED_AGAIN,
     SYNCHRONISED,
@@ -20,6 +21,7 @@ from hashlab.phases.containers.actions import (
     decide,
     owner_of,
     stop_and_remove,
+    stop_container,
     turns,
 )
 from hashlab.phases.containers.body import container_name
@@ -217,9 +219,12 @@ def _renew(world: World, track: Track) -> None:
 
 
 def _start(world: World, track: Track, *, service: Service) -> None:
-    """Make all replicas of one service run its build."""
+    """Make all replicas of one service run its build; none of a service that a person stopped."""
     found = world.facts.containers.found[service.machine]
     by_name = {container.name: container for container in found}
+    if service.name in world.stopped():
+        _stay_stopped(world, track, service, by_name)
+        return
     build = wanted_build(world, service)
     actions = _actions(world, track, service, build, by_name)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
@@ -232,6 +237,22 @@ def _start(world: World, track: Track, *, service: Service) -> None:
         with world.lock:
             world.facts.containers.changed[service.name] = reasons[0]
         step.detail(reasons[0])
+
+
+def _stay_stopped(
+    world: World, track: Track, service: Service, existing: Mapping[str, ContainerState]
+) -> None:
+    """End what an engine started by itself, for example after a restart of its machine."""
+    with track.child("container", machine=service.machine, service=service.name) as step:
+        names = [name for name in replica_names(world.lab, service) if name in existing]
+        running = [existing[name] for name in names if existing[name].state in ALIVE]
+        for container in running:
+            world.about_to_change(restart=True)
+            stop_container(world.link(service.machine).engine, container, world.lab)
+        if running:
+            step.detail("stopped")
+        else:
+            step.skip("stopped: hashlab start")
 
 
 def _actions(
@@ -282,6 +303,9 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
     If a service that was not touched, or was only started again, does not get ready, it is replaced
     once: after its machine lost its power, a container may start on a network that is gone.
     """
+    if service.name in world.stopped():
+        world.facts.containers.settled.add(service.name)
+        return
     names = replica_names(world.lab, service)
     reason = world.facts.containers.changed.get(service.name, "")
     if not reason and all(

@@ -1,0 +1,43 @@
+"""`hashlab down`: remove containers and networks; machines and data stay."""
+
+from __future__ import annotations
+
+from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option, destroy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hashlab.phases.world import World
+    from hashlab.run.execution import Options, Workflow
+
+COMMAND = Command(
+    "Remove containers and networks; machines and data stay.",
+    text="Data in named volumes stay, other files that containers wrote go with them. The services "
+    "stay stopped until `hashlab start` or `hashlab dev`. With --volumes it does what `hashlab "
+    "destroy` does: machines and data go.",
+    examples=[
+        ("Remove the containers", "hashlab down"),
+        ("Remove everything", "hashlab down --volumes"),
+    ],
+    exits=RUN_EXITS,
+    options=[
+        Option("volumes", "Remove machines and data too: hashlab destroy."),
+        Option("yes", "Do not ask, even on a terminal.", short="y"),
+    ],
+    compose="Machines stay. --volumes removes them too, and asks first on a terminal.",
+)
+
+
+def run(options: Options, *, volumes: bool, yes: bool) -> int:
+    """Remove the containers, or the lab."""
+    from hashlab.phases.stop import save_stopped
+    from hashlab.run import execution, workflows
+
+    if volumes:
+        return destroy.run(options, yes=yes, box=False)
+
+    def plan(world: World) -> Sequence[Workflow]:
+        save_stopped(world, (service.name for service in world.lab.services))
+        return [workflows.DOWN]
+
+    return execution.run("down", plan, options)

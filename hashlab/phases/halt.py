@@ -1,0 +1,42 @@
+"""Phase ``halt``: switches the machines off."""
+
+from __future__ import annotations
+
+from hashlab.errors import LabError
+from hashlab.phases.connect import reconnect
+from hashlab.phases.ports import close_ports
+from hashlab.phases.world import World
+from hashlab.pipeline import Track, parallel
+
+# The engine gives containers their own time to end, at most 90 s as systemd sees it.
+END = ("sudo", "sh", "-c", "systemctl stop docker.socket docker.service && sync")
+END_SECONDS = 120.0
+
+
+def halt(world: World, track: Track, _: str) -> None:
+    """Promise: no machine runs, and all of them keep their data: containers had their time to end,
+    and what they wrote is on the disks.
+    """
+    observed = world.provider.machines.observe_all(world.lab)
+    running = [machine.name for machine in observed if machine.state == "running"]
+    if not running:
+        track.skip("no machine runs")
+        return
+    parallel(running, lambda name: _end_containers(world, track, name), track.cancel)
+    close_ports(world, track)
+    world.provider.machines.halt(world.lab)
+    track.detail(f"{', '.join(running)} off")
+
+
+def _end_containers(world: World, track: Track, machine: str) -> None:
+    with track.child("end", machine=machine) as step:
+        reconnect(world, step, machine)
+        limit = END_SECONDS * world.provider.time_factor
+        done = world.link(machine).shell.run(END, timeout=limit)
+        if done.code != 0:
+            raise LabError(
+                "its containers did not end",
+                where=machine,
+                output=done.stderr,
+                next_step="run it again; without the data: hashlab destroy",
+            )
