@@ -512,6 +512,7 @@ class Service:
     user: str = ""
     working_dir: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    label_file: tuple[str, ...] = ()
     init: bool | None = None
     stop_signal: str = ""
     stop_grace_period: float | None = None

@@ -37,11 +37,11 @@ def environment(node: Node, context: Context) -> Pairs:
 
 
 class EnvFile(NamedTuple):
-    """One env_file of a service. ``shown``: its path as messages name it."""
+    """One env_file or label_file of a service. ``shown``: its path as messages name it."""
 
     path: Path
     shown: str
-    raw: bool
+    raw: bool = False
 
 
 def env_file(node: Node, context: Context) -> tuple[EnvFile, ...]:
@@ -62,13 +62,31 @@ def _file(node: Node, context: Context) -> EnvFile | None:
         if not written:
             return None
     path = absolute(context.folder, written)
+    if not required and not is_file(path):
+        context.report.add_source(path)
+        return None
+    hint = "Create it, or write {path: …, required: false}."
+    return _existing(written, "env_file", node.line, context, hint=hint)._replace(raw=raw)
+
+
+def _existing(
+    written: str, what: str, line: int, context: Context, *, hint: str = "Create it."
+) -> EnvFile:
+    path = absolute(context.folder, written)
     context.report.add_source(path)
     if not is_file(path):
-        if required:
-            hint = "Create it, or write {path: …, required: false}."
-            raise Wrong(node.line, f"the env_file '{written}' does not exist", hint)
-        return None
-    return EnvFile(path, str(Path(context.report.file).parent / written), raw)
+        raise Wrong(line, f"the {what} '{written}' does not exist", hint)
+    return EnvFile(path, str(Path(context.report.file).parent / written))
+
+
+def label_file(node: Node, context: Context) -> tuple[EnvFile, ...]:
+    """Read one or several paths of files of NAME=value lines that are labels."""
+    items = node.value if isinstance(node.value, list) else [node]
+
+    def read(item: Node, context: Context) -> EnvFile:
+        return _existing(text(item, context), "label_file", item.line, context)
+
+    return list_of(read, "a path or a list of paths")(node.holding(items), context)
 
 
 def read_env_files(files: Iterable[EnvFile], own: Pairs, context: Context) -> Pairs:

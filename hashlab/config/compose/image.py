@@ -21,12 +21,20 @@ from hashlab.inputs.contexts import read_patterns
 UNREADABLE = "Check its permissions."
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 
-image = matching(
+_image = matching(
     r"(?:[A-Za-z0-9.-]+(?::\d{1,5})?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?",
     "'{value}' is not a valid image name",
     "Write name, name:tag or registry/name:tag in lower case.",
 )
+
+
+def image(node: Node, context: Context) -> str:
+    """Read the name of an image."""
+    if isinstance(node.value, str) and node.value.endswith(":"):
+        message = f"the image '{node.value}' has no tag after ':'"
+        raise Wrong(node.line, message, "Is a variable not set? Write one, or ${NAME:-latest}.")
+    return _image(node, context)
 
 
 def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:

@@ -41,7 +41,6 @@ SERVICE: Keys = {
     "external_links": Refused("Put the service on an external network that both are on."),
     "gpus": Refused("Machines have no GPU; remove it."),
     "isolation": Refused(_WINDOWS, default=("default",)),
-    "label_file": Refused("Use labels."),
     "logging": Noted("hashlab reads the engine's own log"),
     "models": _MODEL,
     "pre_start": Refused(

@@ -9,7 +9,13 @@ from typing import Any
 
 from hashlab.config.compose import engine_rules, keys, mounts, networks, running, secret_files
 from hashlab.config.compose import host_settings as host
-from hashlab.config.compose.environment import env_file, environment, merged, read_env_files
+from hashlab.config.compose.environment import (
+    env_file,
+    environment,
+    label_file,
+    merged,
+    read_env_files,
+)
 from hashlab.config.compose.host_settings import unless_blank
 from hashlab.config.compose.image import build, image
 from hashlab.config.compose.ports import expose, ports
@@ -65,10 +71,14 @@ def _container_name(node: Node, context: Context) -> str:
 
 def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
     labels = texts(node, context)
-    if any(name.startswith("hashlab.") for name, _ in labels):
-        message = "labels that begin with 'hashlab.' are hashlab's own"
-        context.report.add(node.key_line, message, "Use another prefix.")
+    _check_labels(dict(labels), node.key_line, context)
     return labels
+
+
+def _check_labels(labels: Iterable[str], line: int, context: Context) -> None:
+    if any(name.startswith("hashlab.") for name in labels):
+        message = "labels that begin with 'hashlab.' are hashlab's own"
+        context.report.add(line, message, "Use another prefix.")
 
 
 def resolved(_node: Node, _context: Context) -> None:
@@ -99,6 +109,7 @@ SERVICE_KEYS = Table(
         "user": unless_blank(engine_rules.user),
         "working_dir": unless_blank(engine_rules.working_dir),
         "labels": _labels,
+        "label_file": label_file,
         "init": boolean,
         "stop_signal": unless_blank(engine_rules.stop_signal),
         "stop_grace_period": duration,
@@ -159,7 +170,8 @@ SERVICE_KEYS = Table(
 
 _AS_THEY_ARE = (
     "build", "command", "entrypoint", "expose", "healthcheck", "user", "working_dir",
-    "labels", "init", "stop_signal", "stop_grace_period", "cap_add", "cap_drop", "read_only",
+    "labels", "label_file", "init", "stop_signal", "stop_grace_period", "cap_add",
+    "cap_drop", "read_only",
     "security_opt", "ulimits", "sysctls", "extra_hosts", "hostname", "tty", "stdin_open",
     "privileged", "annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_period",
     "cpu_quota", "cpu_shares", "cpuset", "device_cgroup_rules", "devices", "dns", "dns_opt",
@@ -175,6 +187,11 @@ def read_service(node: Node, context: Context) -> Draft:
     draft = table(SERVICE_KEYS)(node, context)
     if also := networks.implied(draft):
         draft = draft.filled(depends_on=(*draft.get("depends_on", ()), *also))
+    if labelled := draft.get("label_file", ()):
+        labels = {**dict(read_env_files(labelled, (), context)), **dict(draft.get("labels", ()))}
+        _check_labels(labels, draft.line_of("label_file"), context)
+        paths = tuple(str(file.path) for file in labelled)
+        draft = draft.filled(labels=tuple(labels.items()), label_file=paths)
     files, own = draft.get("env_file", ()), draft.get("environment", ())
     return draft.filled(env_file=read_env_files(files, own, context)) if files else draft
 

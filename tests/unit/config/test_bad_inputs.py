@@ -892,6 +892,25 @@ COMPOSE_PATHS = {
         "Write a command",
         compose=queue("post_start: [{command: []}]"),
     ),
+    "an image without a tag": Bad(
+        "compose.yaml:3",
+        "the image 'rabbitmq:' has no tag after ':'",
+        "variable",
+        compose=(("rabbitmq:3", "rabbitmq:${UNSET_TAG}"),),
+    ),
+    "a missing label_file": Bad(
+        "compose.yaml:4",
+        "the label_file './gone' does not exist",
+        "Create it",
+        compose=queue("label_file: ./gone"),
+    ),
+    "a label of hashlab's own in a label_file": Bad(
+        "compose.yaml:4",
+        "labels that begin with 'hashlab.' are hashlab's own",
+        "another prefix",
+        compose=queue("label_file: ./labels"),
+        files={"labels": "hashlab.x=1\n"},
+    ),
     "a rebuild without a build": Bad(
         "compose.yaml:4",
         "service 'queue' has no build",
