@@ -37,6 +37,7 @@ from hashlab.protocols import (
     BuildSettings,
     Completed,
     ContainerState,
+    Layer,
     NetworkPlace,
     NetworkState,
     SwarmState,
@@ -353,6 +354,13 @@ class DockerEngine:
             for event in self._client.load_image(stream):
                 if "error" in event:
                     raise LabError(f"cannot load images: {event['error']}", where=self._where)
+
+    def layers(self) -> set[Layer]:
+        """See protocols.Engine."""
+        with self._explained("cannot inspect images"):
+            images = [image["Id"] for image in self._client.images(all=True)]
+        lists = [image["RootFS"]["Layers"] for image in self._inspected(images).values()]
+        return {tuple(ids[:count]) for ids in lists for count in range(1, len(ids) + 1)}
 
     def wait(self, container: str, *, timeout: int) -> int:
         """See protocols.Engine."""

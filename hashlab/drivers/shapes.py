@@ -104,7 +104,7 @@ SHAPES: dict[str, object] = {
     "commit": {"Id": str},
     "exec_create": {"Id": str},
     "exec_inspect": {"ExitCode": int},
-    "inspect_image": {**IMAGE, "Config?": CONFIG},
+    "inspect_image": {**IMAGE, "Config?": CONFIG, "RootFS?": {"Layers?": [str]}},
     "images": [IMAGE],
     "history": [{"Created": int, "CreatedBy": str, "Size": int}],
     "df": DISK,

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import TypeVar
 
 from hashlab.documents.run import Cause
@@ -112,9 +113,11 @@ class Network:
 class Images:
     """Filled by ``hash images``, and by ``recipe`` of ``init-box``; read by ``images``,
     ``containers`` and ``proof``. ``inputs``: hash of all that an image is built from, by image.
+    ``saved``: archives of images that machines lack, by image, until the run ends.
     """
 
     inputs: ByName[str] = field(default_factory=lambda: ByName("hash images"))
+    saved: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass

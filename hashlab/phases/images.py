@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from hashlab.config.model import Build, Image
 from hashlab.documents.run import Cause
-from hashlab.errors import FilesChanged
+from hashlab.errors import FilesChanged, LaptopError
 from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
+from hashlab.phases.layers import saved_layers, without
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import BuildSettings
+from hashlab.state.files import make_tool_folder, open_binary, remove, remove_tree
 
 INPUTS_LABEL = "hashlab.inputs.artifacts"
 PULLED = "pulled"
@@ -59,11 +62,35 @@ def bring_images(world: World, track: Track, machine: str) -> None:
         track.skip(f"{len(needed)} up to date")
         return
     world.because(*(Cause(f"image {name}") for name in missing))
-    with world.lock:  # several machines may lack the same image: it is built once
+    with world.lock:  # several machines may lack the same image: it is built and saved once
         build_images(world, missing, track)
-    chunks = world.laptop_engine().save_images(missing)
-    world.link(machine).engine.load_images(_counted(chunks, track))
+        archives = [_saved(world, name, track) for name in missing]
+    engine = world.link(machine).engine
+    known = engine.layers()
+    for archive in archives:
+        engine.load_images(_counted(without(archive, known), track))
+        known |= saved_layers(archive).keys()
     track.detail("sent " + ", ".join(missing))
+
+
+def _saved(world: World, name: str, track: Track) -> Path:
+    """Save an image of the laptop's engine for all machines of this run. Raises LabError."""
+    saved, folder = world.facts.images.saved, world.state.images
+    if not saved:
+        remove_tree(folder)
+        make_tool_folder(folder)
+    if name not in saved:
+        archive = folder / f"{len(saved)}.tar"
+        try:
+            with open_binary(archive, write=True) as stream:
+                for chunk in world.laptop_engine().save_images([name]):
+                    track.cancel.check()
+                    stream.write(chunk)
+        except OSError as error:
+            remove(archive)
+            raise LaptopError(f"cannot write {archive}: {error.strerror}") from error
+        saved[name] = archive
+    return saved[name]
 
 
 def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:

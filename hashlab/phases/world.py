@@ -25,7 +25,7 @@ from hashlab.protocols import (
     StreamingRunner,
     Workers,
 )
-from hashlab.state.files import StateFolder, append, read_json, read_text
+from hashlab.state.files import StateFolder, append, read_json, read_text, remove
 
 RESTARTED = "restarted\n"
 # A phase that waits for a link notices within this time that the run was cancelled.
@@ -164,3 +164,5 @@ class World:
             link.engine.close()
             link.shell.close()
         self.facts.machines.links.clear()
+        for archive in self.facts.images.saved.values():
+            remove(archive)

@@ -95,6 +95,10 @@ class BuildSettings:
     extra_hosts: tuple[str, ...] = ()
 
 
+# A layer of an image: the ids of the contents of all layers up to it, the lowest first.
+Layer = tuple[str, ...]
+
+
 class Engine(Protocol):
     """One Docker Engine: the laptop's or a machine's."""
 
@@ -227,7 +231,10 @@ class Engine(Protocol):
         """Return the images as one tar stream."""
 
     def load_images(self, stream: Iterator[bytes]) -> None:
-        """Load a stream of ``save_images``."""
+        """Load a stream of ``save_images``. It may lack the files of layers that exist."""
+
+    def layers(self) -> set[Layer]:
+        """Return the layers of all images."""
 
     def wait(self, container: str, *, timeout: int) -> int:
         """Wait until a container ends; return its exit code. Raises LabError on a timeout."""

@@ -109,6 +109,11 @@ class StateFolder:
         return self.own / "disks-ready"
 
     @property
+    def images(self) -> Path:
+        """Saved images, from the first machine of a run that lacks one until the run ends."""
+        return self.own / "images"
+
+    @property
     def kept(self) -> Path:
         """Data of machines that are being replaced, until the new machines have it."""
         return self.own / "kept"

@@ -25,6 +25,7 @@ from hashlab.errors import LabError
 from hashlab.hashing import Digests
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.contexts import read_context
+from hashlab.phases.layers import saved_layers, without
 from hashlab.pipeline import CancelToken, parallel
 from hashlab.protocols import BuildSettings, Completed, SwarmState
 
@@ -593,6 +594,28 @@ def test_images_are_saved_and_loaded_as_one_stream_with_their_labels(
     bench.engine.load_images(iter(stream))
     labels = {"hashlab.inputs.artifacts": "abc"}
     assert bench.engine.image_labels([one, other]) == {one: labels, other: labels}
+
+
+def test_an_image_is_loaded_without_the_layers_that_the_engine_has(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The base stays; the archive has only the layer on top of it."""
+    made = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(b"".join(bench.engine.save_images([made])))
+    assert bench.engine.layers() >= saved_layers(archive).keys()
+    assert bench.engine.remove_image(made)
+    known = bench.engine.layers()
+    lacking = [member for layer, member in saved_layers(archive).items() if layer not in known]
+    assert len(lacking) == 1
+    sent = b"".join(without(archive, known))
+    assert len(sent) < archive.stat().st_size
+    bench.engine.load_images(iter([sent]))
+    assert bench.engine.image_labels([made]) == {made: {"hashlab.inputs.artifacts": "abc"}}
+    if bench.fake is None:
+        container = create(bench, Image=made, Cmd=["cat", "/file"])
+        bench.engine.start(container)
+        assert bench.engine.wait(container, timeout=20) == 0
 
 
 def test_a_missing_image_cannot_be_saved(bench: Bench) -> None:

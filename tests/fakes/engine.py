@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -22,6 +23,7 @@ from hashlab.protocols import (
     BuildSettings,
     Completed,
     ContainerState,
+    Layer,
     NetworkPlace,
     NetworkState,
     SwarmState,
@@ -127,10 +129,21 @@ def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
     """Images as a saved tar file: names in the places where an engine writes them, and their
     labels.
     """
-    members = {
-        "manifest.json": [{"Config": "config.json", "RepoTags": [name]} for name in images],
+    members: dict[str, object] = {
+        "manifest.json": [
+            {
+                "Config": f"{number}.json",
+                "RepoTags": [name],
+                "Layers": [f"{layer[-1]}/layer.tar" for layer in layers_of(name, images[name])],
+            }
+            for number, name in enumerate(images)
+        ],
         "labels.json": {name: dict(labels) for name, labels in images.items()},
     }
+    for number, (name, labels) in enumerate(images.items()):
+        layers = layers_of(name, labels)
+        members[f"{number}.json"] = {"rootfs": {"diff_ids": layers[-1]}}
+        members |= {f"{layer[-1]}/layer.tar": "content" for layer in layers}
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         for name, value in members.items():
@@ -139,6 +152,12 @@ def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     return stream.getvalue()
+
+
+def layers_of(name: str, labels: Mapping[str, str]) -> list[Layer]:
+    """Return the layers of an image: one that all images share, and one of its own."""
+    own = hashlib.sha256(json.dumps([name, dict(labels)]).encode()).hexdigest()
+    return [("base",), ("base", own)]
 
 
 def loaded(data: bytes) -> dict[str, dict[str, str]]:
@@ -546,7 +565,21 @@ class FakeEngine:
 
     def load_images(self, stream: Iterator[bytes]) -> None:
         with self._call("load_images", changes=True):
-            self.images.update(loaded(b"".join(stream)))
+            data = b"".join(stream)
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                members = set(archive.getnames())
+            images = loaded(data)
+            needed = {layer for name in images for layer in layers_of(name, images[name])}
+            for layer in needed - self.layers_now():
+                assert f"{layer[-1]}/layer.tar" in members, f"layer {layer[-1]} is missing"
+            self.images.update(images)
+
+    def layers(self) -> set[Layer]:
+        with self._call("layers"):
+            return self.layers_now()
+
+    def layers_now(self) -> set[Layer]:
+        return {layer for name in self.images for layer in layers_of(name, self.images[name])}
 
     def wait(self, container: str, *, timeout: int) -> int:
         with self._call("wait", container):

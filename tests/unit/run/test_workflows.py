@@ -399,6 +399,7 @@ CALLS = [
     "engine.create_overlay",
     "engine.execute",
     "engine.image_labels",
+    "engine.layers",
     "engine.load_images",
     "engine.networks_with",
     "engine.start",
