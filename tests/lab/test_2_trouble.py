@@ -437,6 +437,13 @@ def test_a_service_finds_only_what_shares_a_network_with_it(hello_lab: LabFolder
         assert "reached" in within(hello_lab, "sidecar", "back", own)
         before = everything(hello_lab)
         assert rows(hello_lab.json("refresh"), "containers")[0]["status"] == "skipped"
+        # The new container gets the fixed address of the old one, and takes the sidecar along.
+        hello_lab.run("refresh", GREETING="hello again").ok()
+        assert replaced(before, everything(hello_lab)) == {"greeter", "sidecar"}
+        assert "hello again" in fetch(greeting(hello_lab))
+        assert "reached" in within(hello_lab, "sidecar", "back", own)
+        hello_lab.run("refresh").ok()
+        before = everything(hello_lab)
         hello_lab.edit(file.name, "internal: true", "internal: false")
         hello_lab.run("refresh").ok()
         assert replaced(before, everything(hello_lab)) == {"web", "greeter", "sidecar"}
