@@ -9,6 +9,7 @@ from hashlab.config.model import Lab
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove, stop_container
 from hashlab.phases.containers.body import SERVICE_LABEL
 from hashlab.phases.containers.phase import observe_containers
+from hashlab.phases.containers.renewal import ANCHOR, remove_network
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState, Engine
@@ -52,8 +53,10 @@ def remove_containers(world: World, track: Track, _: str) -> None:
         return
     world.about_to_change(restart=True)
     _end(world, track, existing, stop_and_remove)
+    links = list(world.facts.machines.links.values())
+    parallel(links if networks else [], lambda link: link.engine.remove(ANCHOR), track.cancel)
     for network in networks:
-        leader.remove_network(network)
+        remove_network(world, track, leader, network)
     track.detail(f"{len(existing)} containers, {len(networks)} networks")
 
 

@@ -45,7 +45,7 @@ def renew_networks(world: World, track: Track) -> None:
         engine = world.link(world.machine_names()[0]).engine
         network = wanted.get(name)
         try:
-            _remove_network(world, track, engine, name)
+            remove_network(world, track, engine, name)
         except LabError as error:
             if network is not None:
                 error.next_step = error.next_step or "hashlab dev"
@@ -64,7 +64,8 @@ def network_ids(world: World, track: Track, service: Service) -> dict[str, str]:
     return {name: ids[name] for name in names}
 
 
-def _remove_network(world: World, track: Track, engine: Engine, name: str) -> None:
+def remove_network(world: World, track: Track, engine: Engine, name: str) -> None:
+    """Remove a network once the Swarm knows that its last container has left. Raises LabError."""
     deadline = time.monotonic() + LEAVING_SECONDS * world.provider.time_factor
     while True:
         try:

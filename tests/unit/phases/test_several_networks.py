@@ -10,6 +10,7 @@ from fakes.engine import FakeEngine
 from fakes.running import register_box
 
 from hashlab.config.model import AddressPool, Attachment, Dependency, Lab, Link, Network, Service
+from hashlab.errors import LabError
 from hashlab.phases import names
 from hashlab.phases.containers import renewal
 from hashlab.phases.containers.networking import endpoints, misplaced, parted, settings_of
@@ -365,3 +366,34 @@ def test_a_container_whose_network_was_started_again_is_alone() -> None:
     assert "was replaced" in parted(AGENT, own, None)
     alone = replace(AGENT, network_mode="")
     assert parted(alone, own, None) == ""
+
+
+def test_down_removes_each_network_and_the_container_that_a_snapshot_left_on_it(
+    outside: Outside,
+) -> None:
+    outside.lab = with_networks(outside.lab)
+    running(outside)
+    broker = engine(outside, "broker")
+    body = {"Image": "small/queue", "NetworkingConfig": {"EndpointsConfig": {"small_back": {}}}}
+    broker.start(broker.create(renewal.ANCHOR, body))
+    go(outside, workflows.DOWN)
+    assert outside.clusters[LEADER].overlays == {}
+    assert broker.all == {}
+
+
+def test_down_waits_until_the_swarm_knows_that_the_last_container_has_left(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.lab = with_networks(outside.lab)
+    broker = engine(running(outside), "broker")
+    refused = ["rpc error: network small_back is in use by task x"]
+    remove = broker.remove_network
+
+    def remove_later(name: str) -> None:
+        if refused:
+            raise LabError(refused.pop())
+        remove(name)
+
+    monkeypatch.setattr(broker, "remove_network", remove_later)
+    go(outside, workflows.DOWN)
+    assert outside.clusters[LEADER].overlays == {}
