@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id, is_below
+from hashlab.phases.containers import readiness
 from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
 from hashlab.phases.containers.completion import is_done, record_completion
 from hashlab.phases.containers.networking import misplaced, parted
 from hashlab.phases.containers.phase import observe_containers, replica_names, wanted_builds
-from hashlab.phases.containers.readiness import is_job, keeps_ending
+from hashlab.phases.containers.readiness import is_job, keeps_ending, wait_ready
 from hashlab.phases.containers.reload import distrust, process_of, stale_after_reload
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.laptop import bind_name
@@ -20,6 +22,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState
 
+UNHEALTHY = "it is unhealthy"
 # The reason why a process has no known build.
 UNKNOWN = "it took files in, and was restarted or changed since"
 
@@ -55,6 +58,8 @@ def prove(world: World, track: Track, _: str) -> None:
 def _prove(world: World, track: Track) -> None:
     wanted = wanted_builds(world)
     found = read_back(world, wanted, track.cancel)
+    if _wait_for_health(world, found, track):
+        found = read_back(world, wanted, track.cancel)
     stale = [running for running in found if running.stale]
     for running in stale:
         distrust(world, running.machine, running.container)
@@ -71,6 +76,30 @@ def _prove(world: World, track: Track) -> None:
     detail = f"{count} containers run what was built"
     stopped = ", ".join(sorted(world.stopped()))
     track.detail(f"{detail}; stopped: {stopped}" if stopped else detail)
+
+
+def _wait_for_health(world: World, found: Iterable[Running], track: Track) -> bool:
+    """Wait for containers that are unhealthy, and return whether there are any. A service whose
+    dependency was away is unhealthy until its engine asks it again.
+    """
+    unhealthy = [running for running in found if running.down == UNHEALTHY and not running.stale]
+    if not unhealthy:
+        return False
+    services = {service.name: service for service in world.lab.services}
+
+    def wait(running: Running) -> None:
+        name, service = running.container.name, services[running.service]
+        # A container that stays unhealthy is found when all are read again.
+        with (
+            suppress(LabError),
+            track.child("healthy", machine=running.machine, service=service.name) as step,
+        ):
+            wait_ready(world, service, name, step, seconds=readiness.KEPT_SECONDS)
+            step.detail("healthy again")
+
+    parallel(unhealthy, wait, track.cancel)
+    world.facts.containers.unsettled = True
+    return True
 
 
 def read_back(world: World, wanted: Mapping[str, Build], cancel: CancelToken) -> list[Running]:
@@ -161,7 +190,7 @@ def _judge_place(
 
 def _why_down(container: ContainerState) -> str:
     if container.health == "unhealthy":
-        return "it is unhealthy"
+        return UNHEALTHY
     if keeps_ending(container):
         return f"it keeps ending: {container.restarts} restarts, the last one just now"
     return ""

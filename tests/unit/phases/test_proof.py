@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import Outside, change_service, connected, go, running, write_files
+from fakes import Behaviour, Outside, change_service, connected, go, running, write_files
 from fakes.machine import Folder
 from fakes.outside import Silent
 
 from hashlab.config.model import TmpfsMount
 from hashlab.errors import LabError
+from hashlab.phases.containers import readiness
 from hashlab.phases.proof import prove
 from hashlab.phases.upload.transfer import upload
 from hashlab.pipeline import CancelToken, Recorder
@@ -70,6 +71,25 @@ def test_after_a_service_was_waited_for_every_machine_is_asked_again(outside: Ou
     outside.machines["broker"].engine.by_name("small-queue-1").looks = 0
     go(outside, workflows.REFRESH)
     assert sorted(asked_inside(outside)) == sorted(2 * ["broker", "web"])
+
+
+def test_a_service_that_gets_healthy_again_in_time_is_waited_for(outside: Outside) -> None:
+    """It was unhealthy while the machine of a service that it needs was away."""
+    running(outside)
+    queue = outside.machines["broker"].engine.by_name("small-queue-1")
+    outside.behaviours["queue"] = Behaviour(health=("unhealthy", "unhealthy", "healthy"))
+    queue.looks = 0
+    assert proof(outside) == "4 containers run what was built"
+    assert sorted(asked_inside(outside))[:4] == sorted(2 * ["broker", "web"])
+
+
+def test_a_service_that_stays_unhealthy_is_caught(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "KEPT_SECONDS", 0)
+    running(outside)
+    outside.behaviours["queue"] = Behaviour(health=("unhealthy",))
+    assert refused(outside) == "queue on broker: it is unhealthy"
 
 
 def test_a_container_that_still_sees_an_old_file_is_caught(outside: Outside) -> None:
