@@ -118,10 +118,18 @@ def _find_or_make(
 
 def make_network(world: World, engine: Engine, network: Network) -> str:
     """Make an overlay on the manager, with labels that tell whose it is, and with which settings.
-    Return its id.
+    Return its id. Raises LabError.
     """
     labels = {LAB_LABEL: world.lab.id, NETWORK_LABEL: settings_of(network)}
-    return engine.create_overlay(network, labels)
+    try:
+        return engine.create_overlay(network, labels)
+    except LabError as error:
+        if "already exists" in error.what:
+            error.next_step = (
+                f"the lab did not make it: write external: true for '{network.key}' in the Compose "
+                "file to use it, or another name"
+            )
+        raise
 
 
 def _external(engine: Engine, network: Network, machine: str) -> str:

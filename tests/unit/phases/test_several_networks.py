@@ -252,6 +252,17 @@ def test_an_external_network_of_one_machine_is_refused(outside: Outside) -> None
     assert "the external network 'there' is not an attachable overlay" in error
 
 
+def test_a_network_of_the_same_name_that_the_lab_did_not_make_is_reported(
+    outside: Outside,
+) -> None:
+    running(outside)
+    engine(outside, "broker").create_overlay(Network("front", "small_front"), {})
+    outside.lab = with_networks(outside.lab)
+    error = str(run(outside, workflows.REFRESH).error)
+    assert "cannot create network small_front: network already exists" in error
+    assert "write external: true for 'front'" in error
+
+
 def test_names_are_asked_for_on_each_network(outside: Outside) -> None:
     lab = change_service(with_networks(outside.lab), "site", networks=(Attachment("front"),))
     outside.lab = lab
