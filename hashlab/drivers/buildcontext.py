@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -27,26 +28,76 @@ def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
     Raises FilesChanged if a file has changed since it was hashed.
     """
     with tempfile.TemporaryFile() as stream:
-        try:
-            with tarfile.open(
+        with (
+            _explained(),
+            tarfile.open(
                 fileobj=stream,
                 mode="w",
                 format=tarfile.GNU_FORMAT,
                 # Names that are not UTF-8 keep their bytes.
                 encoding="utf-8",
                 errors="surrogateescape",
-            ) as archive:
-                dockerfile = _pack(archive, context)
-        except OSError as error:
-            if error.errno in GONE:
-                raise _changed(Path(str(error.filename))) from error
-            if error.filename is None:
-                raise LaptopError(
-                    f"cannot pack the build context: {error.strerror}", where=tempfile.gettempdir()
-                ) from error
-            raise unreadable(error) from error
+            ) as archive,
+        ):
+            dockerfile = _pack(archive, context)
         stream.seek(0)
         yield stream, dockerfile
+
+
+@contextmanager
+def unpacked(context: BuildContext) -> Iterator[tuple[Path, Path]]:
+    """Yield a temporary folder with exactly the files of a context, and the Dockerfile beside it.
+
+    An empty ignore file beside the Dockerfile keeps BuildKit's client from leaving out any of them.
+    Raises FilesChanged if a file has changed since it was hashed.
+    """
+    with tempfile.TemporaryDirectory(prefix="hashlab-build-") as top:
+        folder, dockerfile = Path(top, "context"), Path(top, "Dockerfile")
+        folder.mkdir()
+        with _explained():
+            for entry in context.entries:
+                _copy(context.root / entry.name, folder / entry.name, entry)
+            if context.dockerfile:
+                recipe = Entry("Dockerfile", "file", 0o644, context.recipe)
+                _copy(context.dockerfile, dockerfile, recipe)
+            else:
+                dockerfile.write_text(context.inline, encoding="utf-8")
+            dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}").touch()
+            for entry in reversed(context.entries):
+                if entry.kind == "folder":
+                    (folder / entry.name).chmod(entry.mode)
+        yield folder, dockerfile
+
+
+def _copy(source: Path, target: Path, entry: Entry) -> None:
+    if entry.kind == "folder":
+        target.mkdir()
+    elif entry.kind == "link":
+        target.symlink_to(entry.content)
+    else:
+        status = source.stat()
+        with open_regular(source) as stream, target.open("wb") as copy:
+            reader = _Hashing(stream)
+            shutil.copyfileobj(reader, copy)
+        if reader.digest.hexdigest() != entry.content:
+            raise _changed(source)
+        target.chmod(entry.mode)
+        os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn an OSError of the block, which reads files of a context, into an expected failure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in GONE:
+            raise _changed(Path(str(error.filename))) from error
+        if error.filename is None:
+            raise LaptopError(
+                f"cannot pack the build context: {error.strerror}", where=tempfile.gettempdir()
+            ) from error
+        raise unreadable(error) from error
 
 
 def _pack(archive: tarfile.TarFile, context: BuildContext) -> str:

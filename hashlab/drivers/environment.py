@@ -60,7 +60,7 @@ def engine_address(environ: Mapping[str, str]) -> EngineAddress:
     """
     if "DOCKER_HOST" in environ:
         return _checked(environ["DOCKER_HOST"] or DEFAULT_HOST, "DOCKER_HOST")
-    settings = _docker_folder(environ)
+    settings = docker_folder(environ)
     name, source = environ.get("DOCKER_CONTEXT", ""), "DOCKER_CONTEXT"
     if not name:
         name = str(_json(settings / "config.json").get("currentContext") or DEFAULT_CONTEXT)
@@ -96,7 +96,7 @@ def _on_a_port_here(host: str) -> bool:
     return local and parts.scheme in ("tcp", "http", "https")
 
 
-def _docker_folder(environ: Mapping[str, str]) -> Path:
+def docker_folder(environ: Mapping[str, str]) -> Path:
     """Return the settings folder of Docker's client."""
     return Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME", "/")) / ".docker")
 

@@ -29,7 +29,7 @@ def examine(
     ``providers``: checks of providers made before; without them, the lab's provider is checked.
     """
     known = [_provider(world)] if providers is None else providers
-    engine = [] if providers is None else [_engine(world), _held(world)]
+    engine = [] if providers is None else [_engine(world), _builder(world), _held(world)]
     checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
     memory = _memory(world)
     return [*checks, memory] if memory else checks
@@ -103,6 +103,14 @@ def _engine(world: World) -> Check:
     except HashlabError as error:
         return Check("engine", False, error.what, error.next_step)
     return Check("engine", True, f"Docker {version} at {world.engine_name()}")
+
+
+def _builder(world: World) -> Check:
+    """Name the builder of images: the classic one cannot do all that BuildKit can."""
+    if version := world.image_builder.buildkit:
+        return Check("builder", True, f"BuildKit by {version}", needed=False)
+    detail = "the engine's classic builder; RUN --mount and here-documents need BuildKit's client"
+    return Check("builder", True, detail, "install docker-buildx", needed=False)
 
 
 def _held(world: World) -> Check:

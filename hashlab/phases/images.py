@@ -117,7 +117,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 engine.pull(name, track=step)
                 step.detail("pulled")
                 continue
-            engine.build_image(
+            world.image_builder.build(
                 name,
                 context=_same_context(world, by_name[name], build),
                 settings=_settings(build),

@@ -20,6 +20,7 @@ from hashlab.protocols import (
     Connector,
     Download,
     Engine,
+    ImageBuilder,
     Link,
     Provider,
     StreamingRunner,
@@ -42,6 +43,7 @@ class World:
     connector: Connector
     engine_name: Callable[[], str]
     laptop_engine: Callable[[], Engine]
+    image_builder: ImageBuilder
     runner: StreamingRunner
     workers: Workers
     digests: Digests

@@ -301,3 +301,25 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+class ImageBuilder(Protocol):
+    """Builds images on the laptop's engine, by BuildKit where there is a client for it."""
+
+    @property
+    def buildkit(self) -> str:
+        """The version of BuildKit's client; "" if images are built by the classic builder."""
+
+    def build(
+        self,
+        name: str,
+        *,
+        context: BuildContext,
+        settings: BuildSettings,
+        labels: Mapping[str, str],
+        owner: str,
+        track: Track,
+    ) -> None:
+        """Build an image; see ``Engine.build_image``. Raises LabError with the end of the output,
+        FilesChanged.
+        """

@@ -29,6 +29,7 @@ from hashlab.pipeline import Track
 from hashlab.protocols import (
     Connector,
     Engine,
+    ImageBuilder,
     KvmProbe,
     Provider,
     Runner,
@@ -166,6 +167,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         connector=cast(Connector, _Late(connector)),
         engine_name=_engine_name,
         laptop_engine=equipment.engine,
+        image_builder=cast(ImageBuilder, _Late(lambda: _image_builder(equipment))),
         runner=runner,
         workers=warm.workers if warm else ProcessWorkers(),
         digests=digests,
@@ -251,6 +253,11 @@ def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object
         runner=runner,
         time_factor=lambda: provider.time_factor,
     )
+
+
+def _image_builder(given: Equipment) -> object:
+    builder = _driver("hashlab.drivers.imagebuilder").ImageBuilder
+    return builder(engine=given.engine, runner=given.runner, environ=given.environ)
 
 
 def _local_engine() -> Engine:

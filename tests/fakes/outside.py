@@ -573,6 +573,15 @@ def _observed(machine: FakeMachine) -> ObservedMachine:
     )
 
 
+class FakeBuilder:
+    """protocols.ImageBuilder: the classic builder of a fake engine."""
+
+    buildkit = ""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.build = engine.build_image
+
+
 @dataclass
 class Outside:
     """The laptop and all machines. It outlives worlds, of which each run makes one."""
@@ -625,6 +634,7 @@ class Outside:
             connector=self.connector,
             engine_name=lambda: "unix:///fake.sock (the default)",
             laptop_engine=lambda: self.laptop,
+            image_builder=FakeBuilder(self.laptop),
             runner=self.runner,
             workers=self.workers,
             digests=Digests(),

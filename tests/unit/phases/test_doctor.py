@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from fakes import Outside, go, track_of
+from fakes.outside import FakeBuilder
 
 from hashlab.documents.doctor import Check
 from hashlab.errors import LaptopError
@@ -173,6 +174,19 @@ def test_the_one_engine_that_all_tools_ask_is_named(outside: Outside) -> None:
     outside.laptop.host["ServerVersion"] = "26.1.5"
     rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
     assert rows["engine"].detail == "Docker 26.1.5 at unix:///fake.sock (the default)"
+
+
+@pytest.mark.parametrize(
+    ("buildkit", "detail"),
+    [("buildx 0.13.1", "BuildKit by buildx 0.13.1"), ("", "the engine's classic builder; ")],
+)
+def test_the_builder_of_images_is_named(
+    outside: Outside, buildkit: str, detail: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeBuilder, "buildkit", buildkit)
+    rows = {row.name: row for row in examine(outside.world(), building=True, providers=[])}
+    assert rows["builder"].detail.startswith(detail)
+    assert rows["builder"].ok
 
 
 def test_an_engine_that_does_not_answer_is_a_row_of_its_own(outside: Outside) -> None:

@@ -1,0 +1,129 @@
+"""Builds images on the laptop's engine: by BuildKit if Docker's client has it, else by the engine's
+classic builder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from hashlab.drivers.buildcontext import unpacked
+from hashlab.drivers.environment import docker_folder
+from hashlab.errors import LabError, LaptopError
+from hashlab.inputs.contexts import BuildContext
+from hashlab.pipeline import CancelToken, Track
+from hashlab.protocols import BuildSettings, Engine, Runner
+
+CLIENT = ("docker", "buildx")
+# The engine's own builder, whatever builder the user has chosen for other builds.
+BUILDER = "default"
+VERSION_SECONDS = 20.0
+BUILD_SECONDS = 1800.0
+INSTALL = "apt install docker-buildx, or see https://docs.docker.com/go/buildx"
+# A step of a build in BuildKit's output: "#7 [site 2/5] RUN make".
+STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+)/(\d+)\]")
+# Errors of the classic builder about what only BuildKit can do.
+NEEDS_BUILDKIT = ("requires BuildKit", "unknown flag: link", "Unknown flag: link")
+
+
+class ImageBuilder:
+    """protocols.ImageBuilder. The client is asked once, when an image is built first."""
+
+    def __init__(
+        self, *, engine: Callable[[], Engine], runner: Runner, environ: Mapping[str, str]
+    ) -> None:
+        self._engine = engine
+        self._runner = runner
+        self._environ = {"DOCKER_CONFIG": str(docker_folder(environ))}
+
+    @cached_property
+    def buildkit(self) -> str:
+        """See protocols.ImageBuilder."""
+        try:
+            done = self._runner.run(
+                [*CLIENT, "version"],
+                env=self._environ,
+                timeout=VERSION_SECONDS,
+                cancel=CancelToken(),
+            )
+        except (LaptopError, LabError):
+            return ""
+        return done.stdout.strip() if done.code == 0 else ""
+
+    def build(
+        self,
+        name: str,
+        *,
+        context: BuildContext,
+        settings: BuildSettings,
+        labels: Mapping[str, str],
+        owner: str,
+        track: Track,
+    ) -> None:
+        """See protocols.ImageBuilder."""
+        if self.buildkit:
+            self._build(name, context, settings, labels, track)
+            return
+        try:
+            self._engine().build_image(
+                name, context=context, settings=settings, labels=labels, owner=owner, track=track
+            )
+        except LabError as error:
+            if any(sign in error.what for sign in NEEDS_BUILDKIT):
+                error.next_step = f"install BuildKit's client: {INSTALL}"
+            raise
+
+    def _build(
+        self,
+        name: str,
+        context: BuildContext,
+        settings: BuildSettings,
+        labels: Mapping[str, str],
+        track: Track,
+    ) -> None:
+        def show(line: str) -> None:
+            track.output(line)
+            if step := STEP.match(line):
+                track.progress(int(step[1]), int(step[2]), "steps")
+
+        with unpacked(context) as (folder, dockerfile):
+            done = self._runner.run(
+                command(name, folder, dockerfile, settings, labels),
+                env={**self._environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
+                timeout=BUILD_SECONDS,
+                cancel=track.cancel,
+                on_line=show,
+            )
+        if done.code != 0:
+            raise LabError(
+                f"cannot build image {name}", where=os.fspath(context.root), output=done.stderr
+            )
+
+
+def command(
+    name: str,
+    folder: Path,
+    dockerfile: Path,
+    settings: BuildSettings,
+    labels: Mapping[str, str],
+) -> Sequence[str]:
+    """Return the command that builds an image by BuildKit."""
+    options = {
+        "--label": [f"{key}={value}" for key, value in labels.items()],
+        "--build-arg": [f"{key}={value}" for key, value in settings.args.items()],
+        "--target": [settings.target] if settings.target else [],
+        "--network": [settings.network] if settings.network else [],
+        "--shm-size": [str(settings.shm_size)] if settings.shm_size else [],
+        "--add-host": settings.extra_hosts,
+    }
+    pairs = [(option, value) for option, values in options.items() for value in values]
+    return [
+        *(*CLIENT, "build", "--builder", BUILDER, "--progress", "plain"),
+        *("--tag", name, "--file", str(dockerfile)),
+        *chain.from_iterable(pairs),
+        str(folder),
+    ]

@@ -1,0 +1,91 @@
+"""BuildKit by Docker's own client on the laptop's engine. Skipped without the client."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from contract_bench import BASE, PREFIX, real_engine
+from fakes import track_of, write_files
+from fakes.outside import Silent
+
+from hashlab.drivers.imagebuilder import ImageBuilder
+from hashlab.drivers.process import ProcessRunner
+from hashlab.errors import LabError
+from hashlab.hashing import Digests
+from hashlab.inputs.boundary import Boundary
+from hashlab.inputs.contexts import read_context
+from hashlab.protocols import BuildSettings, Engine
+
+pytestmark = pytest.mark.usefixtures("_base_image")
+NAME = f"{PREFIX}buildkit:1"
+
+
+class Bench:
+    """A builder with BuildKit, and a context of a few files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine: Engine = real_engine()
+        self.root = folder / "app"
+        runner = ProcessRunner(children=folder / "children")
+        self.builder = ImageBuilder(engine=lambda: self.engine, runner=runner, environ=os.environ)
+        if not self.builder.buildkit:
+            pytest.skip("docker buildx is not installed")
+        write_files(self.root, {"file": "content", "notes.md": "", ".dockerignore": "*.md\n"})
+
+    def build(self, dockerfile: str, settings: BuildSettings | None = None) -> list[str]:
+        """Build the image and return the lines of the output."""
+        write_files(self.root, {"Dockerfile": dockerfile})
+        context = read_context(
+            self.root, self.root / "Dockerfile", boundary=Boundary(), digests=Digests()
+        )
+        listener = Silent()
+        with track_of(listener) as track:
+            self.builder.build(
+                NAME,
+                context=context,
+                settings=settings or BuildSettings(),
+                labels={"hashlab.inputs.artifacts": "abc"},
+                owner="lab",
+                track=track,
+            )
+        return listener.lines
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_a_mount_of_run_works_and_the_image_has_its_labels(bench: Bench) -> None:
+    show = "busybox cat /in/file; busybox echo level $LEVEL"
+    settings = BuildSettings({"LEVEL": "7"}, network="none", extra_hosts=("router:10.0.0.1",))
+    run = f"RUN --mount=type=bind,target=/in {show}"
+    try:
+        lines = "\n".join(bench.build(f"FROM {BASE}\nARG LEVEL\n{run}\n", settings))
+        assert bench.engine.image_labels([NAME])[NAME]["hashlab.inputs.artifacts"] == "abc"
+    finally:
+        bench.engine.remove_image(NAME)
+    assert "content" in lines
+    assert "level 7" in lines
+
+
+def test_the_image_gets_exactly_the_listed_files(bench: Bench) -> None:
+    show = "busybox find /context -mindepth 1"
+    try:
+        lines = bench.build(f"FROM {BASE}\nCOPY . /context\nRUN {show}\n")
+    finally:
+        bench.engine.remove_image(NAME)
+    found = {line.split()[-1] for line in lines if line.split()[-1:] and "/context/" in line}
+    assert {name for name in found if name.startswith("/context/")} == {
+        "/context/file",
+        "/context/Dockerfile",
+        "/context/.dockerignore",
+    }
+
+
+def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench) -> None:
+    with pytest.raises(LabError, match="cannot build image") as failure:
+        bench.build(f"FROM {BASE}\nRUN busybox echo so it goes && false\n")
+    assert "so it goes" in failure.value.output
