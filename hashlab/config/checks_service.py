@@ -99,6 +99,9 @@ def _names_used(service: Draft) -> Iterator[tuple[str, str, int]]:
         for reference, line in service.get(kind, ()):
             if reference.name:
                 yield kind, reference.name, line
+    build = service.get("build")
+    for _, name in build.secrets if build else ():
+        yield "secrets", name, service.line_of("build")
 
 
 def _check_targets(name: str, service: Draft, report: Report) -> None:

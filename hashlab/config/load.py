@@ -49,7 +49,7 @@ from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
-from hashlab.config.model import Build, Image, Lab, Network, Service, Watch
+from hashlab.config.model import Build, Content, Image, Lab, Network, Service, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
@@ -328,6 +328,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         root_access=root_access(
             files.active, files.draft.get("volumes", {}), _may_be_root(toml), files.report
         ),
+        secrets=tuple(_sources(files, "secrets").items()),
         volumes=tuple(
             volume_of(key, draft, name) for key, draft in files.draft.get("volumes", {}).items()
         ),
@@ -357,17 +358,16 @@ def _declared(files: _ComposeFile) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
+def _sources(files: _ComposeFile, kind: str) -> dict[str, Path | Content]:
+    """Return what secrets or configs of the top level consist of, by name."""
+    drafts: dict[str, Draft] = files.draft.get(kind, {})
+    return {name: source for name, each in drafts.items() if (source := source_of(each))}
+
+
 def _services(
     lab: str, toml: Draft, files: _ComposeFile, places: Mapping[str, str]
 ) -> tuple[Service, ...]:
-    sources = {
-        kind: {
-            name: source
-            for name, each in files.draft.get(kind, {}).items()
-            if (source := source_of(each)) is not None
-        }
-        for kind in ("secrets", "configs")
-    }
+    sources = {kind: _sources(files, kind) for kind in ("secrets", "configs")}
     services = tuple(
         service_of(
             name,

@@ -131,7 +131,9 @@ class Step:
 @dataclass(frozen=True)
 class Build:
     """The build of an image. Paths are absolute. ``dockerfile`` is None if the Compose file has its
-    text, ``dockerfile_inline``. ``shm_size`` is in bytes.
+    text, ``dockerfile_inline``. ``shm_size`` is in bytes. ``additional_contexts``: folders, or
+    images as docker-image://NAME, by name; ``secrets``: names of secrets of the top level by the id
+    that the Dockerfile gives them.
     """
 
     context: Path
@@ -143,6 +145,8 @@ class Build:
     network: str = ""
     shm_size: int = 0
     extra_hosts: tuple[str, ...] = ()
+    additional_contexts: tuple[tuple[str, Path | str], ...] = ()
+    secrets: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -614,6 +618,7 @@ class Lab:
     read from, and those that would have been read if they existed. ``declared``: the files of all
     secrets and configs of the Compose file. ``root_access``: the services that would get root on
     their machine, except those that hashlab.toml allows it.
+    ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     """
 
@@ -638,6 +643,7 @@ class Lab:
     root_access: tuple[RootAccess, ...] = ()
     own_machines: bool = True
     volumes: tuple[Volume, ...] = ()
+    secrets: tuple[tuple[str, Path | Content], ...] = ()
 
     @cached_property
     def boundary(self) -> Boundary:

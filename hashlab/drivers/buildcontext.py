@@ -8,7 +8,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -45,28 +45,39 @@ def packed(context: BuildContext) -> Iterator[tuple[IO[bytes], str]]:
 
 
 @contextmanager
-def unpacked(context: BuildContext) -> Iterator[tuple[Path, Path]]:
-    """Yield a temporary folder with exactly the files of a context, and the Dockerfile beside it.
+def unpacked(
+    context: BuildContext, others: Mapping[str, BuildContext] = {}
+) -> Iterator[tuple[Path, Path, dict[str, str]]]:
+    """Yield a temporary folder with exactly the files of a context, the Dockerfile beside it, and
+    the folders of the other contexts by name.
 
     An empty ignore file beside the Dockerfile keeps BuildKit's client from leaving out any of them.
     Raises FilesChanged if a file has changed since it was hashed.
     """
     with tempfile.TemporaryDirectory(prefix="hashlab-build-") as top:
         folder, dockerfile = Path(top, "context"), Path(top, "Dockerfile")
-        folder.mkdir()
         with _explained():
-            for entry in context.entries:
-                _copy(context.root / entry.name, folder / entry.name, entry)
+            unpack(context, folder)
+            folders = {name: Path(top, f"{number}") for number, name in enumerate(others)}
+            for name, other in others.items():
+                unpack(other, folders[name])
             if context.dockerfile:
                 recipe = Entry("Dockerfile", "file", 0o644, context.recipe)
                 _copy(context.dockerfile, dockerfile, recipe)
             else:
                 dockerfile.write_text(context.inline, encoding="utf-8")
             dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}").touch()
-            for entry in reversed(context.entries):
-                if entry.kind == "folder":
-                    (folder / entry.name).chmod(entry.mode)
-        yield folder, dockerfile
+        yield folder, dockerfile, {name: str(path) for name, path in folders.items()}
+
+
+def unpack(context: BuildContext, folder: Path) -> None:
+    """Copy exactly the files of a context into a new folder. Raises FilesChanged, OSError."""
+    folder.mkdir()
+    for entry in context.entries:
+        _copy(context.root / entry.name, folder / entry.name, entry)
+    for entry in reversed(context.entries):
+        if entry.kind == "folder":
+            (folder / entry.name).chmod(entry.mode)
 
 
 def _copy(source: Path, target: Path, entry: Entry) -> None:

@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
+from hashlab.config.model import Content
 from hashlab.drivers.buildcontext import unpacked
 from hashlab.drivers.environment import docker_folder
 from hashlab.errors import LabError, LaptopError
@@ -26,6 +27,7 @@ BUILD_SECONDS = 1800.0
 INSTALL = "apt install docker-buildx, or see https://docs.docker.com/go/buildx"
 # A step of a build in BuildKit's output: "#7 [site 2/5] RUN make".
 STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+)/(\d+)\]")
+VARIABLE = "HASHLAB_SECRET_"
 # Errors of the classic builder about what only BuildKit can do.
 NEEDS_BUILDKIT = ("requires BuildKit", "unknown flag: link", "Unknown flag: link")
 
@@ -68,6 +70,13 @@ class ImageBuilder:
         if self.buildkit:
             self._build(name, context, settings, labels, track)
             return
+        if settings.contexts or settings.secrets:
+            raise LabError(
+                f"cannot build image {name}: additional_contexts and secrets of a build need "
+                "BuildKit",
+                where=os.fspath(context.root),
+                next_step=f"install its client: {INSTALL}",
+            )
         try:
             self._engine().build_image(
                 name, context=context, settings=settings, labels=labels, owner=owner, track=track
@@ -90,10 +99,13 @@ class ImageBuilder:
             if step := STEP.match(line):
                 track.progress(int(step[1]), int(step[2]), "steps")
 
-        with unpacked(context) as (folder, dockerfile):
+        listed = {n: c for n, c in settings.contexts.items() if isinstance(c, BuildContext)}
+        images = {n: c for n, c in settings.contexts.items() if isinstance(c, str)}
+        own = {**self._environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        with unpacked(context, listed) as (folder, dockerfile, others):
             done = self._runner.run(
-                command(name, folder, dockerfile, settings, labels),
-                env={**self._environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"},
+                command(name, folder, dockerfile, settings, labels, contexts={**images, **others}),
+                env={**own, **variables(settings)},
                 timeout=BUILD_SECONDS,
                 cancel=track.cancel,
                 on_line=show,
@@ -110,8 +122,12 @@ def command(
     dockerfile: Path,
     settings: BuildSettings,
     labels: Mapping[str, str],
+    *,
+    contexts: Mapping[str, str] = {},
 ) -> Sequence[str]:
-    """Return the command that builds an image by BuildKit."""
+    """Return the command that builds an image by BuildKit. ``contexts``: folders and images by
+    name. A secret that is not a file is in one of ``variables``.
+    """
     options = {
         "--label": [f"{key}={value}" for key, value in labels.items()],
         "--build-arg": [f"{key}={value}" for key, value in settings.args.items()],
@@ -119,6 +135,11 @@ def command(
         "--network": [settings.network] if settings.network else [],
         "--shm-size": [str(settings.shm_size)] if settings.shm_size else [],
         "--add-host": settings.extra_hosts,
+        "--build-context": [f"{key}={value}" for key, value in contexts.items()],
+        "--secret": [
+            f"id={key},src={source}" if isinstance(source, Path) else f"id={key},env={VARIABLE}{n}"
+            for n, (key, source) in enumerate(settings.secrets.items())
+        ],
     }
     pairs = [(option, value) for option, values in options.items() for value in values]
     return [
@@ -127,3 +148,12 @@ def command(
         *chain.from_iterable(pairs),
         str(folder),
     ]
+
+
+def variables(settings: BuildSettings) -> dict[str, str]:
+    """Return the variables with the secrets of a build that are not files."""
+    return {
+        f"{VARIABLE}{number}": source.text
+        for number, source in enumerate(settings.secrets.values())
+        if isinstance(source, Content)
+    }

@@ -27,13 +27,30 @@ def image_inputs(world: World, image: Image) -> str:
     build = image.build
     if build is None:
         return PULLED
-    return _inputs(image, build, world.build_context(build))
+    return _inputs(image, build, world.build_context(build), _contexts(world, build))
 
 
-def _inputs(image: Image, build: Build, context: BuildContext) -> str:
-    rest = {"args": dict(build.args), "target": build.target}
-    settings = {name: getattr(build, name) for name in SETTINGS if getattr(build, name)}
-    return short(digest({**context.document(image.leaves_out), **rest, **settings}))
+def _inputs(
+    image: Image, build: Build, context: BuildContext, others: Mapping[str, BuildContext | str]
+) -> str:
+    rest: dict[str, object] = {"args": dict(build.args), "target": build.target}
+    rest |= {name: getattr(build, name) for name in SETTINGS if getattr(build, name)}
+    if others:
+        rest["contexts"] = {
+            name: other if isinstance(other, str) else other.document()
+            for name, other in others.items()
+        }
+    return short(digest({**context.document(image.leaves_out), **rest}))
+
+
+def _contexts(world: World, build: Build) -> dict[str, BuildContext | str]:
+    """Return the further contexts of a build: listed folders, or images by name."""
+    return {
+        name: other
+        if isinstance(other, str)
+        else world.build_context(Build(context=other, dockerfile=None))
+        for name, other in build.additional_contexts
+    }
 
 
 def hash_images(world: World, track: Track, _: str) -> None:
@@ -120,7 +137,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
             world.image_builder.build(
                 name,
                 context=_same_context(world, by_name[name], build),
-                settings=_settings(build),
+                settings=_settings(world, build),
                 labels={**dict(build.labels), INPUTS_LABEL: inputs[name]},
                 owner=world.lab.id,
                 track=step,
@@ -129,9 +146,16 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
     return missing
 
 
-def _settings(build: Build) -> BuildSettings:
+def _settings(world: World, build: Build) -> BuildSettings:
+    secrets = dict(world.lab.secrets)
     return BuildSettings(
-        dict(build.args), build.target, build.network, build.shm_size, build.extra_hosts
+        dict(build.args),
+        build.target,
+        build.network,
+        build.shm_size,
+        build.extra_hosts,
+        _contexts(world, build),
+        {target: secrets[name] for target, name in build.secrets},
     )
 
 
@@ -139,8 +163,8 @@ def _same_context(world: World, image: Image, build: Build) -> BuildContext:
     """Return the context to build an image from. Raises FilesChanged if it changed since this run
     hashed it: a label must never name other inputs than the image was built from.
     """
-    context = world.build_context(build)
-    if _inputs(image, build, context) != world.facts.images.inputs[image.name]:
+    context, others = world.build_context(build), _contexts(world, build)
+    if _inputs(image, build, context, others) != world.facts.images.inputs[image.name]:
         raise FilesChanged(
             f"the inputs of image {image.name} changed during the run",
             where=str(build.context),

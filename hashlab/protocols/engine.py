@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from hashlab.config.model import Network
+from hashlab.config.model import Content, Network
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols.laptop import Completed
@@ -85,7 +85,8 @@ class SwarmState:
 @dataclass(frozen=True)
 class BuildSettings:
     """The settings of an image build, besides its files. ``shm_size`` is in bytes; ``extra_hosts``
-    are "name:address".
+    are "name:address". Only BuildKit knows ``contexts``, further ones or docker-image://NAME by
+    name, and ``secrets``, files or values of variables by id.
     """
 
     args: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +94,8 @@ class BuildSettings:
     network: str = ""
     shm_size: int = 0
     extra_hosts: tuple[str, ...] = ()
+    contexts: Mapping[str, BuildContext | str] = field(default_factory=dict)
+    secrets: Mapping[str, Path | Content] = field(default_factory=dict)
 
 
 # A layer of an image: the ids of the contents of all layers up to it, the lowest first.

@@ -124,6 +124,8 @@ def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     mounts = [source for source in named if isinstance(source, Path)]
     files = [*lab.sources, *also, *filter(None, (b.dockerfile for b in builds)), *mounts]
     contexts = [(build.context, _left_out_of_context(lab, build)) for build in builds]
+    others = (other for build in builds for _, other in build.additional_contexts)
+    contexts += [(other, nothing) for other in others if isinstance(other, Path)]
     binds = [(source, _left_out_of_bind(lab, source)) for source in sources]
     whole = [(file, nothing) for file in files]
     rules = [rule for service in lab.services for rule in service.watch if rule.action != "rebuild"]

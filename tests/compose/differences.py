@@ -18,9 +18,6 @@ CASES: dict[str, dict[str, str]] = {
     "build-of-a-remote-context": {
         "refused": "a build context is a folder of the laptop",
     },
-    "build-with-more-contexts": {
-        "refused": "additional_contexts is not supported",
-    },
     "deploy-global": {
         "services.agent": "a global service is one service per machine",
         "services.agent.one": "a global service is one service per machine",

@@ -10,6 +10,7 @@ from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
 from hashlab.config.compose.running import extra_hosts
 from hashlab.config.compose.scalars import pairs, size, texts
+from hashlab.config.compose.secret_files import secrets as build_secrets
 from hashlab.config.model import Build
 from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Table, matching, one_of, table, text
@@ -19,6 +20,7 @@ from hashlab.errors import ConfigError
 from hashlab.inputs.contexts import read_patterns
 
 UNREADABLE = "Check its permissions."
+_IMAGE = "docker-image://"
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 
 _image = matching(
@@ -46,6 +48,28 @@ def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _contexts(node: Node, context: Context) -> tuple[tuple[str, Path | str], ...]:
+    """Read further contexts: folders of the laptop, or images as docker-image://NAME."""
+    contexts: list[tuple[str, Path | str]] = []
+    for name, value in texts(node, context):
+        if value.startswith(_IMAGE):
+            contexts.append((name, value))
+        elif value.startswith("service:"):
+            hint = f"Give that service an image, and write {_IMAGE}NAME."
+            raise Wrong(node.key_line, f"the context '{value}' is not supported", hint)
+        else:
+            folder = _folder(value, node.key_line, context)
+            _check_ignore_file(folder, None, context)
+            contexts.append((name, folder))
+    return tuple(contexts)
+
+
+def _secrets(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read the secrets of a build; each is known to the Dockerfile by its target."""
+    found = build_secrets(node, context)
+    return tuple((at.value.target.rpartition("/")[2], at.value.name) for at in found)
+
+
 BUILD_KEYS = Table(
     noun="build",
     readers={
@@ -58,12 +82,15 @@ BUILD_KEYS = Table(
         "network": one_of("default", "host", "none"),
         "shm_size": size,
         "extra_hosts": extra_hosts,
+        "additional_contexts": _contexts,
+        "secrets": _secrets,
     },
     others=keys.BUILD,
     expected="a folder or a mapping with context, dockerfile, args and target",
 )
 _AS_THEY_ARE = (
     *("args", "target", "dockerfile_inline", "labels", "network", "shm_size", "extra_hosts"),
+    *("additional_contexts", "secrets"),
 )
 
 

@@ -14,7 +14,7 @@ Keys: TypeAlias = Mapping[str, Noted | Refused]
 
 _REMOVE = "Remove it."
 _WINDOWS = "It exists on Windows only; remove it."
-_BUILDKIT = "Images are built without BuildKit; remove it."
+_RIGHTS = "A build gets no further rights on the laptop; remove it."
 NO_IPV6 = "Overlays of the machines have IPv4 addresses only; remove it."
 _SWARM_ONLY = Noted("it speaks of Docker Swarm's own services")
 _METADATA = Noted("nothing on the machines reads it")
@@ -56,21 +56,19 @@ SERVICE: Keys = {
 }
 
 BUILD: Keys = {
-    "additional_contexts": Refused("Use one context that holds everything."),
     "cache_from": _BUILD_CACHE,
     "cache_to": _BUILD_CACHE,
     "platforms": Noted("images are built for the laptop's own platform"),
     "ulimits": Noted("the builder of the laptop's engine sets its own limits"),
-    "entitlements": Refused(_BUILDKIT),
+    "entitlements": Refused(_RIGHTS),
     "isolation": Refused(_WINDOWS, default=("default",)),
     "no_cache": _ON_CHANGE,
     "no_cache_filter": _ON_CHANGE,
-    "privileged": Refused(_BUILDKIT),
+    "privileged": Refused(_RIGHTS),
     "provenance": _ATTESTATION,
     "pull": Noted("the base image is pulled when the laptop's engine lacks it"),
     "sbom": _ATTESTATION,
-    "secrets": Refused(_BUILDKIT),
-    "ssh": Refused(_BUILDKIT),
+    "ssh": Refused("A build gets no keys of yours; copy what it needs into its context."),
     "tags": Noted("the lab needs only the name of 'image'"),
 }
 

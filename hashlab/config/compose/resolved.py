@@ -108,11 +108,13 @@ def _volume(volume: Volume) -> Shape:
 
 
 def _files(lab: Lab, *, secret: bool) -> Shape:
-    mounts = {f.name: f for service in lab.services for f in service.files if f.secret is secret}
-    return {
-        name: {"name": f"{lab.name}_{name}", **_source(mounts[name].source)}
-        for name in sorted(mounts)
+    used = {
+        f.name: f.source for service in lab.services for f in service.files if f.secret is secret
     }
+    if secret:
+        built = {name for s in lab.services if s.build for _, name in s.build.secrets}
+        used |= {name: source for name, source in lab.secrets if name in built}
+    return {name: {"name": f"{lab.name}_{name}", **_source(used[name])} for name in sorted(used)}
 
 
 def _source(source: Path | Content) -> Shape:
@@ -202,8 +204,14 @@ def _build_shape(build: Build) -> Shape:
             network=build.network,
             shm_size=shm_size,
             extra_hosts=_hosts(build.extra_hosts),
+            additional_contexts={name: str(each) for name, each in build.additional_contexts},
+            secrets=[_build_secret(*each) for each in build.secrets],
         ),
     }
+
+
+def _build_secret(target: str, name: str) -> Shape:
+    return {"source": name, **_set(target="" if target == name else target)}
 
 
 def _dockerfile(build: Build) -> str:

@@ -892,6 +892,34 @@ COMPOSE_PATHS = {
         "Write a command",
         compose=queue("post_start: [{command: []}]"),
     ),
+    "a further context that is not there": Bad(
+        "compose.yaml:12",
+        "the build context './gone' does not exist",
+        "Name",
+        compose=(
+            (
+                "build: ./site",
+                "build:\n      context: ./site\n      additional_contexts: {a: ./gone}",
+            ),
+        ),
+    ),
+    "a further context of a service": Bad(
+        "compose.yaml:12",
+        "the context 'service:queue' is not supported",
+        "docker-image://NAME",
+        compose=(
+            (
+                "build: ./site",
+                'build:\n      context: ./site\n      additional_contexts: ["a=service:queue"]',
+            ),
+        ),
+    ),
+    "an undeclared secret of a build": Bad(
+        "compose.yaml:10",
+        "unknown secret 'other'",
+        "secrets: at the top level",
+        compose=(("build: ./site", "build:\n      context: ./site\n      secrets: [other]"),),
+    ),
     "an image without a tag": Bad(
         "compose.yaml:3",
         "the image 'rabbitmq:' has no tag after ':'",

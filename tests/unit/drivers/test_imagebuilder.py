@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from fakes import FakeEngine, FakeRunner, Faults, track_of, write_files
 from fakes.outside import Silent
 
+from hashlab.config.model import Content
 from hashlab.drivers.imagebuilder import ImageBuilder, command
 from hashlab.errors import FilesChanged, LabError, LaptopError
 from hashlab.hashing import Digests
@@ -56,19 +58,25 @@ class Bench:
 
     def _receive(self, words: Sequence[str]) -> None:
         folder, dockerfile = Path(words[-1]), Path(words[words.index("--file") + 1])
-        for path in (*folder.rglob("*"), *dockerfile.parent.glob("Dockerfile*")):
+        others = (*dockerfile.parent.glob("Dockerfile*"), *dockerfile.parent.glob("0/*"))
+        for path in (*folder.rglob("*"), *others):
             text = "" if path.is_dir() else str(path.readlink()) if path.is_symlink() else ""
             if path.is_file() and not path.is_symlink():
                 text = path.read_text()
             name = str(path.relative_to(folder.parent))
             self.sent[name] = (path.lstat().st_mode & 0o7777, text)
 
-    def build(self, context: BuildContext, listener: Silent | None = None) -> None:
+    def build(
+        self,
+        context: BuildContext,
+        listener: Silent | None = None,
+        settings: BuildSettings = SETTINGS,
+    ) -> None:
         with track_of(listener or Silent()) as track:
             self.builder.build(
                 "shop:1",
                 context=context,
-                settings=SETTINGS,
+                settings=settings,
                 labels={"a": "b"},
                 owner="lab",
                 track=track,
@@ -156,3 +164,34 @@ def test_the_client_is_asked_once() -> None:
     bench = Bench(buildkit=True)
     assert bench.builder.buildkit == bench.builder.buildkit == "github.com/docker/buildx 0.13.1"
     assert len(bench.runner.ran) == 1
+
+
+def test_further_contexts_are_folders_and_secrets_are_files_or_variables(
+    root: Path, tmp_path: Path
+) -> None:
+    write_files(tmp_path / "shared", {"a": "1"})
+    shared = read_context(tmp_path / "shared", None, boundary=Boundary(), digests=Digests())
+    settings = BuildSettings(
+        contexts={"shared": shared, "base": "docker-image://debian"},
+        secrets={"key": tmp_path / "key", "token": Content("t", environment="TOKEN")},
+    )
+    bench = Bench(buildkit=True)
+    bench.answer()
+    bench.build(context(root), settings=settings)
+    [ran] = [ran for ran in bench.runner.ran if "build" in ran.command]
+    pairs = list(pairwise(ran.command))
+    folder = Path(ran.command[-1]).parent
+    assert ("--build-context", "base=docker-image://debian") in pairs
+    assert ("--build-context", f"shared={folder}/0") in pairs
+    assert bench.sent["0/a"][1] == "1"
+    assert ("--secret", f"id=key,src={tmp_path / 'key'}") in pairs
+    assert ("--secret", "id=token,env=HASHLAB_SECRET_1") in pairs
+    assert ran.env["HASHLAB_SECRET_1"] == "t"
+    assert "t" not in ran.command
+
+
+def test_the_classic_builder_refuses_further_contexts_and_secrets(root: Path) -> None:
+    bench = Bench(buildkit=False)
+    with pytest.raises(LabError, match="need BuildKit") as failure:
+        bench.build(context(root), settings=BuildSettings(secrets={"key": Path("/key")}))
+    assert "docker-buildx" in failure.value.next_step

@@ -10,8 +10,9 @@ import pytest
 from fakes import Outside, connected, running, track_of, write_files
 from fakes.outside import Silent
 
-from hashlab.config.model import Image
+from hashlab.config.model import Content, Image
 from hashlab.errors import FilesChanged, LabError
+from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.images import bring_images, build_images, hash_images, image_inputs, satisfied
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import BuildSettings
@@ -109,6 +110,44 @@ def test_the_settings_of_a_build_reach_the_engine(outside: Outside) -> None:
         {"LEVEL": "2"}, "final", "none", 1 << 20, ("router:10.0.0.1",)
     )
     assert outside.laptop.images["small/site"]["a"] == "b"
+
+
+def test_files_of_a_further_context_count_and_secrets_do_not(outside: Outside) -> None:
+    write_files(outside.lab.folder, {"shared/a": "1"})
+    contexts = (("shared", outside.lab.folder / "shared"), ("base", "docker-image://debian"))
+    with_build(outside, additional_contexts=contexts, secrets=(("key", "token"),))
+    outside.lab = replace(outside.lab, secrets=(("token", Content("t")),))
+    before = inputs(outside)
+    outside.lab = replace(outside.lab, secrets=(("token", Content("other")),))
+    assert inputs(outside) == before
+    write_files(outside.lab.folder, {"shared/a": "2"})
+    assert inputs(outside) != before
+
+
+def test_further_contexts_and_secrets_reach_the_builder(outside: Outside) -> None:
+    write_files(outside.lab.folder, {"shared/a": "1"})
+    with_build(
+        outside,
+        additional_contexts=(
+            ("shared", outside.lab.folder / "shared"),
+            ("base", "docker-image://a"),
+        ),
+        secrets=(("key", "token"),),
+    )
+    outside.lab = replace(outside.lab, secrets=(("token", Content("t")),))
+    outside.laptop.images.clear()
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        build_images(world, ["small/site"], track)
+    [call] = [call for call in outside.faults.calls if call.name == "laptop.build_image"]
+    settings = call.words[2]
+    assert isinstance(settings, BuildSettings)
+    assert settings.secrets == {"key": Content("t")}
+    shared = settings.contexts["shared"]
+    assert isinstance(shared, BuildContext)
+    assert [entry.name for entry in shared.entries] == ["a"]
+    assert settings.contexts["base"] == "docker-image://a"
 
 
 def test_files_that_docker_ignores_do_not_count(outside: Outside) -> None:
