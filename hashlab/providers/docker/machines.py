@@ -60,6 +60,8 @@ class DockerMachines(VagrantMachines):
         """See protocols.Machines."""
         engine = self._engine()
         self.make_network(lab, str(subnet))
+        # That of a killed run may still fill a volume, which then cannot be removed.
+        engine.remove(_cloner(lab))
         for machine in machines:
             name = volume(lab, machine.name)
             engine.remove_volume(name)
@@ -78,7 +80,7 @@ class DockerMachines(VagrantMachines):
             engine,
             STORE_SCRIPT,
             arguments=["clone", *map(folder, names)],
-            name=f"{lab.id}-clone",
+            name=_cloner(lab),
             image=system_image(manifest),
             binds=binds,
             tmpfs=covers,
@@ -199,6 +201,7 @@ class DockerMachines(VagrantMachines):
         """See protocols.Machines."""
         engine = self._engine()
         removed = []
+        engine.remove(_cloner(lab))
         for state in engine.containers({LAB_LABEL: lab.id}):
             engine.remove(state.id)
             removed.append(f"container {state.name}")
@@ -227,6 +230,11 @@ class DockerMachines(VagrantMachines):
     def leftover_kinds(self) -> str:
         """See protocols.Machines."""
         return "containers, volumes and networks of the lab on the laptop's Docker Engine"
+
+
+def _cloner(lab: Lab) -> str:
+    """Return the name of the container that fills the image stores of new machines."""
+    return f"{lab.id}-clone"
 
 
 def _limits(machine: Machine) -> list[str]:

@@ -112,6 +112,30 @@ def test_a_store_left_by_a_removed_machine_is_replaced(
     assert "old" not in engine.volume_labels[f"{lab.id}-broker-images"]
 
 
+@pytest.mark.parametrize("way", ["prepare", "discard"])
+def test_the_container_of_a_killed_run_that_fills_stores_goes_before_the_stores(
+    engine: FakeEngine,
+    provider: DockerProvider,
+    lab: Lab,
+    track: Track,
+    tmp_path: Path,
+    way: str,
+) -> None:
+    with_store(engine, provider, lab, track, tmp_path)
+    engine.create_volume(f"{lab.id}-broker-images", {"hashlab.lab": lab.id})
+    engine.faults.calls.clear()
+    if way == "prepare":
+        prepare(provider, lab, track)
+    else:
+        provider.machines.discard(lab)
+    removed = [
+        c for c in engine.faults.calls if c.name in ("laptop.remove", "laptop.remove_volume")
+    ]
+    assert removed[0].name == "laptop.remove"
+    assert f"{lab.id}-clone" in removed[0].words
+    assert removed[1].name == "laptop.remove_volume"
+
+
 def test_the_labs_own_subnet_is_distinguished_from_others(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:
