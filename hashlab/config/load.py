@@ -280,7 +280,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     note_unused(files.draft, lab, report)
     check_images(services, lab.get("name", "lab"), report)
     split = split_volumes(toml)
-    check_placement(services, machines, split, report)
+    check_placement(services, machines, split, report, own=toml.has("machines"))
     _check_split(toml, files)
     places = place(active, machines, split)
     check_published_ports(toml, active, places, report)

@@ -29,14 +29,16 @@ def split_volumes(toml: Draft) -> frozenset[str]:
 
 def candidates(service: Draft, machines: Labels) -> list[str]:
     """Return the machines that satisfy the constraints of a service. A constraint on a label that
-    no machine has does not count.
+    no machine has, or on a machine that does not exist, does not count.
     """
     left = list(machines)
     for condition in conditions(service):
         key, equal, wanted = condition.value
+        if not _is_known(condition, machines):
+            continue
         if key is None:
             left = [name for name in left if (name == wanted) is equal]
-        elif any(key in labels for labels in machines.values()):
+        else:
             left = [name for name in left if (machines[name].get(key) == wanted) is equal]
     return left
 
@@ -82,15 +84,22 @@ def bonds(services: Mapping[str, Draft], split: frozenset[str]) -> dict[str, lis
 
 
 def check_placement(
-    services: Mapping[str, Draft], machines: Labels, split: frozenset[str], report: Report
+    services: Mapping[str, Draft],
+    machines: Labels,
+    split: frozenset[str],
+    report: Report,
+    *,
+    own: bool,
 ) -> None:
-    """Report constraints that no machine satisfies, alone or for services of one machine."""
+    """Report constraints that no machine satisfies, alone or for services of one machine.
+
+    ``own``: hashlab.toml names the machines, so an unknown one is a mistake. Otherwise it is one
+    of the machines in production.
+    """
     for name, service in services.items():
         for condition in conditions(service):
-            _check_condition(condition, machines, report)
-        if not candidates(service, machines) and all(
-            _is_known(condition, machines) for condition in conditions(service)
-        ):
+            _check_condition(condition, machines, report, own=own)
+        if not candidates(service, machines):
             wanted = conditions(service)[-1].line
             message = f"no machine satisfies all constraints of service '{name}'"
             report.add(wanted, message, "Remove one of the constraints.")
@@ -107,18 +116,23 @@ def check_placement(
 
 def _is_known(condition: At[tuple[str | None, bool, str]], machines: Labels) -> bool:
     key, _, wanted = condition.value
-    return key is not None or wanted in machines
+    return wanted in machines if key is None else any(key in each for each in machines.values())
 
 
 def _check_condition(
-    condition: At[tuple[str | None, bool, str]], machines: Labels, report: Report
+    condition: At[tuple[str | None, bool, str]], machines: Labels, report: Report, *, own: bool
 ) -> None:
     key, _, wanted = condition.value
-    if not _is_known(condition, machines):
+    if _is_known(condition, machines):
+        return
+    if key is None and own:
         known = f"The machines of hashlab.toml are: {', '.join(machines)}."
         hint = suggestion(wanted, list(machines), otherwise=known)
         report.add(condition.line, f"unknown machine '{wanted}'", hint)
-    elif key is not None and not any(key in labels for labels in machines.values()):
+    elif key is None:
+        message = f"the constraint on '{wanted}' has no effect: the lab has no such machine"
+        report.note(condition.line, message)
+    else:
         message = (
             f"the constraint on the label '{key}' has no effect: no machine of hashlab.toml has "
             f"labels = {{ {key} = ... }}"

@@ -163,6 +163,15 @@ def test_a_constraint_that_no_machine_can_mean_is_noted(load: Load, constraint: 
     assert "has no effect" in lab.notes[0]
 
 
+def test_a_machine_of_production_is_noted_where_hashlab_chooses_the_machines(load: Load) -> None:
+    lab = load(toml="", compose=where("node.hostname == db7.example.org"))
+    (note,) = [note for note in lab.notes if "db7" in note]
+    assert note.endswith(
+        ": the constraint on 'db7.example.org' has no effect: the lab has no such machine"
+    )
+    assert places(lab) == {"a": "one"}
+
+
 def test_a_label_that_no_machine_has_the_value_of_is_refused(load: Load) -> None:
     with pytest.raises(ConfigError, match="no machine satisfies all constraints of service 'a'"):
         load(toml=LABELLED, compose=where("node.labels.disk == tape"))
