@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
-from hashlab.config.compose.scalars import integer, size, string_or_strings
+from hashlab.config.compose.scalars import integer, size
 from hashlab.config.model import BlockIo, Device
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -82,7 +82,12 @@ def _one_address(node: Node, context: Context) -> tuple[str, ...]:
 dns: Reader[tuple[str, ...]] = either(
     _one_address, list_of(_address, "an address or a list of addresses"), when=str
 )
-dns_search = string_or_strings
+# An empty name means "search nowhere", so it is passed on.
+dns_search: Reader[tuple[str, ...]] = either(
+    lambda node, context: (any_text(node, context),),
+    list_of(any_text, "a name or a list of names"),
+    when=str,
+)
 
 
 def _group(node: Node, context: Context) -> str:

@@ -120,10 +120,9 @@ def target_of(written: str, node: Node, context: Context) -> str:
 
 def _modes(written: str, line: int, context: Context) -> frozenset[str]:
     modes = frozenset(filter(None, written.split(",")))
-    unknown = sorted(modes - {"ro", "rw", "nocopy"} - _PROPAGATIONS - _NO_EFFECT)
-    if unknown:
-        hint = "Write ro, rw or nothing."
-        raise Wrong(line, f"the mount mode '{unknown[0]}' is not supported", hint)
+    for unknown in sorted(modes - {"ro", "rw", "nocopy"} - _PROPAGATIONS - _NO_EFFECT):
+        message = f"the mount mode '{unknown}' is unknown: it has no effect, as in Compose"
+        context.report.note(line, message)
     for mode in sorted(modes & _NO_EFFECT):
         why = "machines do not use SELinux" if mode in "zZ" else "a machine reads its own disk"
         context.report.note(line, f"the mount mode '{mode}' has no effect: {why}")

@@ -10,7 +10,16 @@ from hashlab.config.compose import keys
 from hashlab.config.compose.scalars import integer
 from hashlab.config.model import Port
 from hashlab.config.nodes import Node
-from hashlab.config.readers import At, Context, Table, list_of, mismatch, one_of, table, text
+from hashlab.config.readers import (
+    At,
+    Context,
+    Table,
+    any_text,
+    list_of,
+    mismatch,
+    one_of,
+    table,
+)
 from hashlab.config.report import Wrong
 
 _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
@@ -34,6 +43,9 @@ def _mode(node: Node, context: Context) -> str:
 
 
 def _host_ip(value: str, line: int) -> str:
+    """Return the address that a port is published on; "" for all addresses, as in Compose."""
+    if not value:
+        return ""
     try:
         address = ip_address(value.strip("[]"))
     except ValueError:
@@ -46,7 +58,7 @@ def _host_ip(value: str, line: int) -> str:
 
 
 def _address(node: Node, context: Context) -> str:
-    return _host_ip(text(node, context), node.line)
+    return _host_ip(any_text(node, context), node.line)
 
 
 PORT_KEYS = Table(

@@ -49,10 +49,11 @@ _profile = matching(
     "'{value}' is not a valid profile name",
     "Use letters and digits.",
 )
+# As Docker Engine takes them: '_' is not in the standard, but common.
 _hostname = matching(
-    r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?",
+    r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9_])?",
     "'{value}' is not a valid host name",
-    "Use letters, digits and '-'.",
+    "Use letters, digits, '-' and '_'.",
 )
 
 _engine_name = matching(

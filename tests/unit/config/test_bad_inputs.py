@@ -698,12 +698,6 @@ COMPOSE_PATHS = {
             ("      - data:/var/lib/queue\n", "      - data:/var/lib/queue\n      - src/x:/x\n"),
         ),
     ),
-    "an unknown mount mode": Bad(
-        "compose.yaml:8",
-        "the mount mode 'zz' is not supported",
-        "ro, rw",
-        compose=(("data:/var/lib/queue", "data:/var/lib/queue:zz"),),
-    ),
     "a relative target": Bad(
         "compose.yaml:8",
         "'queue' is not an absolute path inside the container",

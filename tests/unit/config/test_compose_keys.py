@@ -58,6 +58,8 @@ ACT = {
     "dns: 10.0.0.1": {"dns": ("10.0.0.1",)},
     "dns: [10.0.0.1, 10.0.0.2]": {"dns": ("10.0.0.1", "10.0.0.2")},
     "dns_search: lab.test": {"dns_search": ("lab.test",)},
+    "dns_search: ''": {"dns_search": ("",)},
+    "hostname: shop_db": {"hostname": "shop_db"},
     "deploy: {restart_policy: {condition: any}}": {"restart": "always"},
     "deploy: {restart_policy: {condition: on-failure, max_attempts: 3}}": {
         "restart": "on-failure:3"
@@ -129,6 +131,7 @@ NOTED = {
     "ports: [{target: 80, name: web, app_protocol: http}]": "'name' has no effect",
     "volumes: ['v:/data:z']": "the mount mode 'z' has no effect",
     "volumes: ['v:/data:ro,cached']": "the mount mode 'cached' has no effect",
+    "volumes: ['v:/data:roz']": "the mount mode 'roz' is unknown: it has no effect, as in Compose",
     "container_name: shop-db": "is a further name of the service",
     "build: {context: ./site, cache_from: [y]}": "'cache_from' has no effect",
     "platform: linux/s390x": "machines run the laptop's, linux/",
