@@ -23,7 +23,7 @@ GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
     "Look at it": ("status", "logs", "config", "report", "ssh"),
-    "As under Compose": ("up", "down", "ps", "exec", "cp", "stop", "start", "restart"),
+    "As under Compose": ("up", "down", "ps", "exec", "cp", "stop", "start", "restart", "build"),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),

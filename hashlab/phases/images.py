@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hashlab.config.model import Build, Image
@@ -118,6 +118,18 @@ def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:
         total += len(chunk)
         track.progress(total / 1e6, None, "MB")
         yield chunk
+
+
+def build_services(world: World, track: Track, _: str, *, services: Sequence[str]) -> None:
+    """Promise: the laptop's engine has an up-to-date image for each of these services that builds
+    one.
+    """
+    wanted = [s for s in world.lab.services if s.name in services and s.build is not None]
+    built = build_images(world, sorted({service.image for service in wanted}), track)
+    if built:
+        track.detail(f"{len(built)} built")
+    else:
+        track.skip("up to date")
 
 
 def build_images(world: World, names: list[str], track: Track) -> list[str]:

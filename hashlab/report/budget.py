@@ -23,6 +23,7 @@ RECORDED = {
     "stop": "stop",
     "restart": "restart",
     "down": "down",
+    "build": "build",
     "halt": "halt",
     "destroy": "destroy",
     "seed": "seed",

@@ -178,6 +178,16 @@ def stopping(services: Sequence[str]) -> tuple[P, ...]:
     )
 
 
+def building(services: Sequence[str]) -> tuple[P, ...]:
+    """Build the images of these services on the laptop."""
+    build = partial(images.build_services, services=services)
+    return (
+        P("artifacts", artifacts.build_artifacts),
+        P("hash images", images.hash_images, after=(FED,)),
+        P("build images", build, after=("hash images",)),
+    )
+
+
 def replacing(machine: str) -> tuple[P, ...]:
     """DEV for a lab whose ``machine`` is replaced by a new one. The old one is removed only after
     everything that can fail on the laptop has succeeded.

@@ -316,7 +316,18 @@ def test_no_machine_loses_its_power_if_the_containers_of_one_do_not_end(
     assert {machine.state for machine in outside.machines.values()} == {"running"}
 
 
-@pytest.mark.parametrize("command", ["stop", "start", "restart", "ps"])
+def test_build_builds_the_images_of_services_whose_files_changed(outside: Outside) -> None:
+    assert typed("build") == ExitCode.OK
+    assert detail_of(outside, "build images") == "up to date"
+    for folder in ("queue", "site"):
+        (outside.lab.folder / folder / "Dockerfile").write_text("FROM scratch\n")
+    assert typed("build", "site") == ExitCode.OK
+    rows = [row for row in record_of(outside)["phases"] if row["name"] == "image"]
+    assert [row["service"] for row in rows] == ["small/site"]
+    assert "connect" not in [row["name"] for row in record_of(outside)["phases"]]
+
+
+@pytest.mark.parametrize("command", ["stop", "start", "restart", "build", "ps"])
 def test_an_unknown_service_is_refused_before_anything_happens(
     outside: Outside, capsys: Told, command: str
 ) -> None:

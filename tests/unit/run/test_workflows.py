@@ -83,6 +83,8 @@ def test_a_row_on_the_screen_leads_to_its_module() -> None:
         workflows.restore("before"),
         workflows.snapshot("before"),
         workflows.remove_snapshot("before"),
+        workflows.stopping(["site"]),
+        workflows.building(["site"]),
     )
     for phase in (phase for workflow in (*WORKFLOWS.values(), *made) for phase in workflow):
         function = phase.run.func if isinstance(phase.run, partial) else phase.run
