@@ -9,7 +9,10 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 
 # The engine gives containers their own time to end, at most 90 s as systemd sees it.
-END = ("sudo", "sh", "-c", "systemctl stop docker.socket docker.service && sync")
+END = (
+    ("sudo", "systemctl", "stop", "docker.socket", "docker.service"),
+    ("sudo", "sync"),
+)
 END_SECONDS = 120.0
 
 
@@ -32,11 +35,12 @@ def _end_containers(world: World, track: Track, machine: str) -> None:
     with track.child("end", machine=machine) as step:
         reconnect(world, step, machine)
         limit = END_SECONDS * world.provider.time_factor
-        done = world.link(machine).shell.run(END, timeout=limit)
-        if done.code != 0:
-            raise LabError(
-                "its containers did not end",
-                where=machine,
-                output=done.stderr,
-                next_step="run it again; without the data: hashlab destroy",
-            )
+        for command in END:
+            done = world.link(machine).shell.run(command, timeout=limit)
+            if done.code != 0:
+                raise LabError(
+                    "its containers did not end",
+                    where=machine,
+                    output=done.stderr,
+                    next_step="run it again; without the data: hashlab destroy",
+                )

@@ -239,7 +239,7 @@ class FakeShell:
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
         words = list(command)
-        if tuple(words) == END:
+        if tuple(words) in END:
             with self.machine.faults.call("shell.end", self.machine.name, changes=True):
                 self._open()
                 self.machine.engine_stopped = True

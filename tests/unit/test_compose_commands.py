@@ -294,7 +294,7 @@ def test_halt_switches_every_machine_off_and_start_boots_them(outside: Outside) 
     outside.faults.calls.clear()
     assert typed("halt") == ExitCode.OK
     ended = [call.name for call in outside.faults.calls if call.changes]
-    assert ended == ["shell.end"] * 3, "containers end before the machine loses its power"
+    assert ended == ["shell.end"] * 6, "containers end before the machine loses its power"
     assert {machine.state for machine in outside.machines.values()} == {"stopped"}
     assert typed("status") == ExitCode.OK
     assert typed("halt") == ExitCode.OK
