@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -13,6 +14,8 @@ from hashlab.logs.levels import PRIORITIES, level_of
 
 # A line is held for this long: its stack trace, and older lines of other machines, may follow.
 HOLD_SECONDS = 0.1
+# No line waits longer for older ones than this.
+LATE_SECONDS = 0.3
 # A program that indents each of its lines must not hold up all others.
 MOST_SECONDS = 1.0
 MOST_LINES = 1000
@@ -96,6 +99,7 @@ class Gathering:
         self._joiner = joiner
         self._open: dict[Source, _Open] = {}
         self._waiting: list[tuple[float, int, Source, _Open]] = []
+        self._arrivals: deque[tuple[float, float]] = deque()
         self._count = 0
 
     def add(self, machine: str, entry: Entry, now: float) -> None:
@@ -110,28 +114,52 @@ class Gathering:
             begun.last = now
             return
         self._open[source] = opened = _Open(machine, entry, now, now, [text])
+        self._arrivals.append((now, entry.time))
         self._count += 1
         heappush(self._waiting, (entry.time, self._count, source, opened))
 
     def ready(self, now: float) -> Iterator[LogLine]:
-        """Return the lines that have been held long enough."""
-        return self._taken(lambda opened: opened.last + HOLD_SECONDS <= now)
+        """Return the lines that have been held long enough, and older ones before them."""
+        late = self._late(now)
+        growing = []
+        while self._waiting:
+            time, _, source, opened = self._waiting[0]
+            held = opened.last + HOLD_SECONDS <= now
+            if not held and time > late:
+                break
+            item = heappop(self._waiting)
+            if held or self._open.get(source) is not opened:
+                yield self._taken(source, opened)
+            else:
+                growing.append(item)
+        for item in growing:
+            heappush(self._waiting, item)
 
     def rest(self) -> Iterator[LogLine]:
         """Return all lines that are held."""
-        return self._taken(lambda _: True)
+        self._arrivals.clear()
+        while self._waiting:
+            _, _, source, opened = heappop(self._waiting)
+            yield self._taken(source, opened)
 
     @property
     def due(self) -> float | None:
         """Return when the next line will have been held long enough; None if none is held."""
         return self._waiting[0][3].last + HOLD_SECONDS if self._waiting else None
 
-    def _taken(self, over: Callable[[_Open], bool]) -> Iterator[LogLine]:
-        while self._waiting and over(self._waiting[0][3]):
-            _, _, source, opened = heappop(self._waiting)
-            if self._open.get(source) is opened:
-                del self._open[source]
-            yield _line(opened)
+    def _late(self, now: float) -> float:
+        """Return the time up to which lines must not wait any more. A container that prints more
+        than can be read has old lines again and again, which would hold up all newer ones.
+        """
+        late = 0.0
+        while self._arrivals and self._arrivals[0][0] + LATE_SECONDS <= now:
+            late = max(late, self._arrivals.popleft()[1])
+        return late
+
+    def _taken(self, source: Source, opened: _Open) -> LogLine:
+        if self._open.get(source) is opened:
+            del self._open[source]
+        return _line(opened)
 
 
 def _line(opened: _Open) -> LogLine:

@@ -70,6 +70,23 @@ def test_a_line_is_held_until_its_trace_can_have_arrived() -> None:
     assert gathering.due is None
 
 
+def test_a_program_that_prints_more_than_can_be_read_holds_nobody_up() -> None:
+    """Its lines are older and older when they arrive, so each is sorted before those of others."""
+    gathering = Gathering(Joiner())
+    gathering.add("web", entry("of others", 1000.0, container="small-queue-1"), 0.0)
+    shown: list[str] = []
+    for number in range(100):
+        now = number * HOLD_SECONDS / 10
+        gathering.add("web", entry(f"flood {number}", now), now)
+        shown += [line.message for line in gathering.ready(now)]
+    assert "of others" in shown
+    assert shown[0] == "flood 0"
+    floods = [
+        each for each in (*shown, *(line.message for line in gathering.rest())) if "fl" in each
+    ]
+    assert floods == [f"flood {number}" for number in range(100)]
+
+
 def test_an_indented_line_long_after_is_a_line_of_its_own() -> None:
     gathering = Gathering(Joiner())
     gathering.add("web", entry("first"), 0.0)
