@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, TextIO
 
 from hashlab.documents import to_json
@@ -59,6 +59,7 @@ class LogScreen:
         self._places = {name: place for place, name in enumerate(replicas)}
         self._width = max((len(name) + 2 * (n > 1) for name, n in replicas.items()), default=0)
         self._paint = _painter(stream) if style == "text" and is_rich(stream) else _unpainted
+        self._label = lru_cache(self._label_of)
         self._text = {"text": self._for_people, "raw": self._raw, "json": _as_json}[style]
 
     def show(self, lines: Sequence[LogLine]) -> None:
@@ -76,11 +77,9 @@ class LogScreen:
         return "".join(f"{clean(each)}\n" for each in line.message.split("\n"))
 
     def _for_people(self, line: LogLine) -> str:
-        moment = datetime.fromtimestamp(line.time)
-        shown = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
-        if moment.date() != self._today():
-            shown = f"{moment:%Y-%m-%d} {shown}"
-        label = self._label(line)
+        second = int(line.time)
+        shown = f"{_second(second, self._today())}.{round((line.time - second) * 1e6) // 1000:03d}"
+        label = self._label(line.service, line.replica, line.machine, line.unit)
         colour = LEVEL_COLOURS.get(line.level, "")
         texts = [clean(each) for each in readable(line.message).split("\n")]
         first = f"{self._paint(shown, 'dim')} {label} {self._paint(texts[0], colour)}\n"
@@ -88,17 +87,29 @@ class LogScreen:
         rest = (f"{blank} {label} {self._paint(text, colour)}\n" for text in texts[1:])
         return fitting("".join((first, *rest)), self._stream.encoding)
 
-    def _label(self, line: LogLine) -> str:
-        """Return the line's service or unit in the width of the longest name, and a bar."""
-        if line.service is None:
-            name = f"{line.machine} {line.unit or ''}".rstrip()
-        elif self._replicas.get(line.service, 1) > 1:
-            name = f"{line.service}-{line.replica}"
+    def _label_of(
+        self, service: str | None, replica: int | None, machine: str, unit: str | None
+    ) -> str:
+        """Return a line's service or unit in the width of the longest name, and a bar."""
+        if service is None:
+            name = f"{machine} {unit or ''}".rstrip()
+        elif self._replicas.get(service, 1) > 1:
+            name = f"{service}-{replica}"
         else:
-            name = line.service
-        place = self._places.get(line.service or "", len(name))
+            name = service
+        place = self._places.get(service or "", len(name))
         colour = SERVICE_COLOURS[place % len(SERVICE_COLOURS)]
         return self._paint(f"{clean(name):<{self._width}} |", colour)
+
+
+@lru_cache
+def _second(unix: int, today: date) -> str:
+    """Return a second in the laptop's zone, with its date if it is not today. Of 10,000 lines a
+    second, all but the first find it here.
+    """
+    moment = datetime.fromtimestamp(unix)
+    shown = f"{moment:%H:%M:%S}"
+    return shown if moment.date() == today else f"{moment:%Y-%m-%d} {shown}"
 
 
 def _as_json(line: LogLine) -> str:
