@@ -28,12 +28,13 @@ NO_CURSOR = "-"
 @dataclass(frozen=True, slots=True)
 class Begin:
     """The first line: whether the engine logs to the journal, the machine's clock in Unix seconds,
-    the cursor of the last entry that existed then ("": none).
+    cursor and Unix time of the last entry that existed then ("" and 0: none).
     """
 
     journald: bool
     clock: float
     last: str
+    last_time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,9 @@ def read(line: bytes) -> Begin | Entry:
 
 
 def _begin(line: bytes) -> Begin:
-    _, driver, clock, last = line.decode().split()
-    return Begin(driver == "journald", float(clock), "" if last == NO_CURSOR else last)
+    _, driver, clock, last, time = line.decode().split()
+    cursor = "" if last == NO_CURSOR else last
+    return Begin(driver == "journald", float(clock), cursor, int(time) / 1e6)
 
 
 def _entry(fields: dict[str, Any]) -> Entry:

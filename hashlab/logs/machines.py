@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hashlab.errors import HashlabError, LabError
+from hashlab.errors import LabError
 from hashlab.logs.entries import Begin, Entry, read
 from hashlab.logs.selection import Selection
 from hashlab.phases.connect import is_located, renew_endpoint
@@ -52,7 +53,7 @@ class Away:
 class Ended:
     """Nothing more follows; ``error``: why, if not all was read."""
 
-    error: HashlabError | None = None
+    error: Exception | None = None
 
 
 Item = Entry | Began | Live | Away | Ended
@@ -121,47 +122,49 @@ class MachineLog:
         self._world, self._machine = world, machine
         self._selection, self._inbox, self._cancel = selection, inbox, cancel
         self._cursor = ""
-        self._awaited = ""  # cursor of the last entry that existed at the start
-        self._live = self._answered = False
+        self._awaited = 0.0  # time of the last entry that existed at the start
+        self._live = self._away = self._answered = False
         self._failures = 0
 
     def run(self) -> None:
         """Read until the end; it is the thread's target."""
+        error: Exception | None = None
         try:
             self._read()
-            self._put(Ended())
-        except HashlabError as error:
-            with suppress(Cancelled):
-                self._put(Ended(error))
         except Cancelled:
             return
+        except Exception as failure:  # noqa: BLE001 - raised again where it is taken
+            error = failure
+        with suppress(Cancelled):
+            self._put(Ended(error))
 
     def _read(self) -> None:
         """Read to the end, or again and again. Raises LabError if a machine is lost for good."""
         while (lost := self._attempt()) is not None:
             # It failed for the first time: its cached address may be old, so the provider is asked.
-            self._failures = 1 if self._answered else self._failures + 1
             if self._failures == 1:
                 continue
             if not self._selection.follow:
                 raise lost
-            if self._failures == 2:
+            if not self._away:
+                self._away = True
                 self._put(Away(lost.what))
             self._cancel.wait(AGAIN_SECONDS)
 
     def _attempt(self) -> LabError | None:
-        """Read until the end of the journal or of the connection, which is returned."""
-        self._answered = False
+        """Read until the end of the journal, or return how the connection was lost."""
+        began, self._answered = time.monotonic(), False
         try:
             if self._failures or not is_located(self._world, self._machine):
                 renew_endpoint(self._world, self._machine)
-            done = self._world.runner.stream(
-                self._command(), cancel=self._cancel, on_lines=self._take
-            )
         except LabError as error:
+            self._failures += 1
             return error
+        done = self._world.runner.stream(self._command(), cancel=self._cancel, on_lines=self._take)
         if done.code == 0 and not self._selection.follow:
             return None
+        lasted = self._answered and time.monotonic() - began > AGAIN_SECONDS
+        self._failures = 1 if lasted else self._failures + 1
         why = done.stderr.strip()
         lost = LabError(
             why or ("the connection ended" if self._answered else f"ssh failed: {done.code}"),
@@ -179,14 +182,20 @@ class MachineLog:
             "ServerAliveInterval": ALIVE_SECONDS,
             "ServerAliveCountMax": 3,
         }
-        mode = "follow" if self._selection.follow else "past"
-        wanted = self._selection.for_journalctl(self._world.lab, after=self._cursor)
-        program = shlex.join(["sudo", "sh", "-c", READ_JOURNAL, "sh", mode, *wanted])
+        wanted = self._selection.for_journalctl(
+            self._world.lab, after=self._cursor, live=self._live
+        )
+        program = shlex.join(["sudo", "sh", "-c", READ_JOURNAL, "sh", self._mode(), *wanted])
         return [
             *("ssh", "-F", str(self._world.state.ssh_config)),
             *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
             *("--", self._machine, program),
         ]
+
+    def _mode(self) -> str:
+        if not self._selection.follow:
+            return "past"
+        return "new" if self._selection.tail == 0 and not self._live else "follow"
 
     def _take(self, lines: Sequence[bytes]) -> None:
         items: list[Item] = []
@@ -198,17 +207,17 @@ class MachineLog:
             self._cursor = item.cursor
             if self._selection.takes(item):
                 items.append(item)
-            if not self._live and item.cursor == self._awaited:
+            if not self._live and item.time >= self._awaited:
                 self._live = True
                 items.append(Live())
         self._put(*items)
 
     def _begun(self, begin: Begin) -> list[Item]:
-        began = Began(begin, again=self._failures > 1)
-        self._answered, self._failures = True, 0
+        began = Began(begin, again=self._away)
+        self._answered, self._away = True, False
         if self._live or self._awaited:
             return [began]
-        self._awaited = begin.last
+        self._awaited = begin.last_time
         if begin.last and self._selection.tail != 0:
             return [began]
         self._live, self._cursor = True, begin.last

@@ -113,8 +113,10 @@ class Reading:
             )
         elif isinstance(item, Ended):
             self._ended.add(machine)
-            if item.error is not None:
+            if isinstance(item.error, HashlabError):
                 self.errors.append(item.error)
+            elif item.error is not None:
+                raise item.error
 
     def _note_begin(self, machine: str, began: Began) -> None:
         if began.again:

@@ -51,9 +51,9 @@ class Selection:
             return False
         return self.grep is None or self.grep.search(line.message) is not None
 
-    def for_journalctl(self, lab: Lab, *, after: str = "") -> list[str]:
-        """Return options and matches for journalctl; ``after``: the cursor of the last entry that
-        was read.
+    def for_journalctl(self, lab: Lab, *, after: str = "", live: bool = False) -> list[str]:
+        """Return options and matches for journalctl. ``after``: the cursor of the last entry that
+        was read; ``live``: all that existed at the start were read, so any other is new.
         """
         options = [f"--output-fields={','.join(FIELDS)}"]
         options += [f"--unit={unit}" for unit in self.units]
@@ -63,7 +63,7 @@ class Selection:
             options.append(f"--since=@{self.since:.6f}")
         if self.until is not None:
             options.append(f"--until=@{self.until:.6f}")
-        options.append(f"--lines={'all' if after else self._lines()}")
+        options.append(f"--lines={'all' if after or live else self._lines()}")
         if self.units:
             return options
         services = [f"HASHLAB_SERVICE={service}" for service in self.services]

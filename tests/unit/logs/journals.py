@@ -39,8 +39,9 @@ def line(text: str, number: int, *, container: str = "small-site-1", **more: obj
 
 
 def begin(last: str = "-", *, driver: str = "journald", clock: float = NOON) -> bytes:
-    """Return the first line."""
-    return f"#begin {driver} {clock:.0f} {last}".encode()
+    """Return the first line; ``last``: the cursor of the last entry that exists."""
+    time = 0 if last == "-" else int((NOON + int(last[1:])) * 1e6)
+    return f"#begin {driver} {clock:.0f} {last} {time}".encode()
 
 
 Session = Sequence[bytes | Completed | Callable[[], None]]

@@ -44,8 +44,8 @@ def test_all_parts_of_a_long_line_but_the_last_go_on() -> None:
 
 
 def test_the_first_line_says_what_the_machine_has() -> None:
-    assert read(begin("c9")) == Begin(True, NOON, "c9")
-    assert read(begin(driver="json-file")) == Begin(False, NOON, "")
+    assert read(begin("c9")) == Begin(True, NOON, "c9", NOON + 9)
+    assert read(begin(driver="json-file")) == Begin(False, NOON, "", 0.0)
 
 
 @pytest.mark.parametrize(

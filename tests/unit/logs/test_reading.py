@@ -102,6 +102,28 @@ def test_following_only_new_lines_shows_no_old_ones(outside: Outside) -> None:
     assert "--after-cursor=c2 " in journals.commands["web"][1]
 
 
+def test_lines_that_come_while_the_reader_starts_are_not_lost(outside: Outside) -> None:
+    """At 10,000 lines a second the last line of the start is not among the last 20 any more."""
+    journals = Journals(outside, web=[[begin("c1"), line("two", 2), line("three", 3)]])
+    assert shown(outside, until="three", tail=1, names=("web",))[0] == ["two", "three"]
+    assert " sh follow " in journals.commands["web"][0]
+    journals = Journals(outside, web=[[begin("c1"), line("two", 2)]])
+    assert shown(outside, until="two", tail=0, names=("web",))[0] == ["two"]
+    assert " sh new " in journals.commands["web"][0]
+
+
+def test_a_line_that_cannot_be_read_is_a_failure_even_when_following(outside: Outside) -> None:
+    Journals(outside, web=[[begin("c1"), b"Segmentation fault"]])
+    _, _, [error] = shown(outside, until="never", names=("web",))
+    assert "Segmentation fault" in error
+
+
+def test_a_mistake_of_hashlab_ends_the_command(outside: Outside) -> None:
+    Journals(outside, web=[])
+    with pytest.raises(IndexError):
+        shown(outside, until="never", names=("web",))
+
+
 def test_a_lost_machine_is_followed_again_after_its_last_line(outside: Outside) -> None:
     """The first attempt finds it gone; it is reported once, however long that takes."""
     down = Completed(255, "", "connect to host 127.0.0.1 port 2222: Connection refused\n")
