@@ -1,4 +1,4 @@
-"""A lab that is watched: saves, saves during a refresh, a machine without power, Ctrl-C."""
+"""A lab that is watched: saves, a machine without power, Ctrl-C, and the logs of its services."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from labkit import LabFolder, Running, fetch, kill_machine, power_on
@@ -159,6 +160,72 @@ def test_a_machine_that_lost_its_power_is_told_and_refreshed_when_it_is_back(
     )
     assert "hello" in fetch(f"{url(lab)}/greeting")
     well(lab)
+
+
+def say(lab: LabFolder, machine: str, service: str, text: str) -> None:
+    """Let a container print a line, as its first process would."""
+    lab.on(machine, f"docker exec hello-{service}-1 sh -c 'echo {text} > /proc/1/fd/1'")
+
+
+def printed(lab: LabFolder, *words: str) -> list[dict[str, Any]]:
+    """Return the lines of `hashlab logs`."""
+    done = lab.run("logs", "--json", *words).ok()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_logs_of_two_machines_are_in_the_order_of_time(lab: LabFolder) -> None:
+    for number, (machine, service) in enumerate((("front", "web"), ("back", "greeter")) * 2):
+        say(lab, machine, service, f"turn {number}")
+    lines = printed(lab, "--since", "10m", "--grep", "^turn ")
+    assert [(each["service"], each["message"]) for each in lines] == [
+        ("web", "turn 0"),
+        ("greeter", "turn 1"),
+        ("web", "turn 2"),
+        ("greeter", "turn 3"),
+    ]
+    [line] = printed(lab, "--machine", "front", "--unit", "docker", "--tail", "1")
+    assert (line["machine"], line["unit"], line["service"]) == ("front", "docker", None)
+
+
+def test_logs_outlive_the_container_that_a_refresh_replaces(lab: LabFolder) -> None:
+    say(lab, "back", "greeter", "before the refresh")
+    before = lab.containers("back")
+    lab.run("refresh", GREETING="good morning").ok()
+    assert lab.containers("back") != before
+    say(lab, "back", "greeter", "after the refresh")
+    first, second = printed(lab, "greeter", "--grep", "the refresh$")
+    assert (first["message"], second["message"]) == ("before the refresh", "after the refresh")
+    assert first["running_build"] != second["running_build"]
+    lab.run("refresh").ok()
+
+
+def test_a_line_longer_than_the_engine_keeps_in_one_piece_is_whole(lab: LabFolder) -> None:
+    program = "print('x' * 50000, file=open('/proc/1/fd/1', 'w'))"
+    lab.on("back", f'docker exec hello-greeter-1 python3 -c "{program}"')
+    [line] = printed(lab, "greeter", "--grep", "^x+$")
+    assert len(line["message"]) == 50000
+
+
+def test_followed_logs_lose_no_line_when_a_machine_loses_its_power(lab: LabFolder) -> None:
+    run = lab.start("logs", "--follow", "--json")
+    try:
+        say(lab, "back", "greeter", "first of back")
+        run.wait_for("first of back")
+        kill_machine(lab, "back")
+        run.wait_for("machine back does not answer", timeout=60 * lab.time_factor)
+        say(lab, "front", "web", "line of front")
+        run.wait_for("line of front")
+        power_on(lab, "back")
+        run.wait_for("machine back answers again", timeout=120 * lab.time_factor)
+        lab.run("refresh").ok()
+        say(lab, "back", "greeter", "second of back")
+        run.wait_for("second of back")
+    finally:
+        code = run.signal(signal.SIGINT)
+    text = "".join(run.lines)
+    assert [text.count(each) for each in ("first of", "line of front", "second of")] == [1, 1, 1]
+    assert "Traceback" not in text
+    assert code == 0
 
 
 def test_ctrl_c_leaves_at_once_and_everything_as_it_was(lab: LabFolder, watched: Running) -> None:
