@@ -28,6 +28,8 @@ INSTALL = "apt install docker-buildx, or see https://docs.docker.com/go/buildx"
 # A step of a build in BuildKit's output: "#7 [site 2/5] RUN make".
 STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+)/(\d+)\]")
 VARIABLE = "HASHLAB_SECRET_"
+# The error of BuildKit in an engine that knows no further contexts.
+NEEDS_ENGINE = "moby.buildkit.frontend.contexts"
 # Errors of the classic builder about what only BuildKit can do.
 NEEDS_BUILDKIT = ("requires BuildKit", "unknown flag: link", "Unknown flag: link")
 
@@ -111,8 +113,12 @@ class ImageBuilder:
                 on_line=show,
             )
         if done.code != 0:
+            older = NEEDS_ENGINE in done.stderr
             raise LabError(
-                f"cannot build image {name}", where=os.fspath(context.root), output=done.stderr
+                f"cannot build image {name}",
+                where=os.fspath(context.root),
+                output=done.stderr,
+                next_step="additional_contexts need Docker Engine 23 or later" if older else "",
             )
 
 

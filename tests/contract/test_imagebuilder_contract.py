@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from contract_bench import BASE, PREFIX, real_engine
 from fakes import track_of, write_files
 from fakes.outside import Silent
 
+from hashlab.config.model import Content
 from hashlab.drivers.imagebuilder import ImageBuilder
 from hashlab.drivers.process import ProcessRunner
 from hashlab.errors import LabError
@@ -35,8 +37,9 @@ class Bench:
         write_files(self.root, {"file": "content", "notes.md": "", ".dockerignore": "*.md\n"})
 
     def build(self, dockerfile: str, settings: BuildSettings | None = None) -> list[str]:
-        """Build the image and return the lines of the output."""
-        write_files(self.root, {"Dockerfile": dockerfile})
+        """Build the image and return the lines of the output. No step but FROM is in the cache."""
+        first, rest = dockerfile.split("\n", 1)
+        write_files(self.root, {"Dockerfile": f"{first}\nENV NOW={time.time_ns()}\n{rest}"})
         context = read_context(
             self.root, self.root / "Dockerfile", boundary=Boundary(), digests=Digests()
         )
@@ -89,3 +92,30 @@ def test_a_build_that_fails_is_a_failure_with_its_output(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot build image") as failure:
         bench.build(f"FROM {BASE}\nRUN busybox echo so it goes && false\n")
     assert "so it goes" in failure.value.output
+
+
+def test_secrets_are_there_during_the_build(bench: Bench, tmp_path: Path) -> None:
+    write_files(tmp_path, {"key": "from a file"})
+    settings = BuildSettings(secrets={"key": tmp_path / "key", "token": Content("from a variable")})
+    show = "busybox grep -H . /run/secrets/key /run/secrets/token"
+    secrets = "--mount=type=secret,id=key --mount=type=secret,id=token"
+    try:
+        shown = "\n".join(bench.build(f"FROM {BASE}\nRUN {secrets} {show}\n", settings))
+    finally:
+        bench.engine.remove_image(NAME)
+    assert "key:from a file" in shown
+    assert "token:from a variable" in shown
+
+
+def test_further_contexts_are_there_during_the_build(bench: Bench, tmp_path: Path) -> None:
+    if int(str(bench.engine.info()["ServerVersion"]).split(".")[0]) < 23:
+        pytest.skip("this engine's BuildKit has no further contexts")
+    write_files(tmp_path / "shared", {"a": "from afar"})
+    shared = read_context(tmp_path / "shared", None, boundary=Boundary(), digests=Digests())
+    settings = BuildSettings(contexts={"shared": shared, "base": f"docker-image://{BASE}"})
+    copy = "FROM base\nCOPY --from=shared . /shared"
+    try:
+        shown = "\n".join(bench.build(f"{copy}\nRUN busybox cat /shared/a\n", settings))
+    finally:
+        bench.engine.remove_image(NAME)
+    assert "from afar" in shown
