@@ -14,11 +14,11 @@ from hashlab.config.readers import (
     At,
     Context,
     Table,
-    any_text,
     list_of,
     mismatch,
     one_of,
     table,
+    text,
 )
 from hashlab.config.report import Wrong
 
@@ -43,9 +43,6 @@ def _mode(node: Node, context: Context) -> str:
 
 
 def _host_ip(value: str, line: int) -> str:
-    """Return the address that a port is published on; "" for all addresses, as in Compose."""
-    if not value:
-        return ""
     try:
         address = ip_address(value.strip("[]"))
     except ValueError:
@@ -58,7 +55,7 @@ def _host_ip(value: str, line: int) -> str:
 
 
 def _address(node: Node, context: Context) -> str:
-    return _host_ip(any_text(node, context), node.line)
+    return _host_ip(text(node, context), node.line)
 
 
 PORT_KEYS = Table(
@@ -103,7 +100,7 @@ def _short(written: str, line: int) -> list[Port]:
         raise Wrong(line, f"'{protocol}' is not a valid protocol", "Write tcp, udp or sctp.")
     *front, container = spec.rsplit(":", 2)
     published = front.pop() if front else ""
-    host_ip = _host_ip(front.pop(), line) if front else ""
+    host_ip = _host_ip(front[0], line) if front and front[0] else ""
     targets = _range(container, written, line, low=1)
     hosts = _range(published, written, line, low=0) if published else None
     if hosts and len(hosts) != len(targets):
