@@ -490,6 +490,7 @@ class Service:
 
     ``aliases`` and ``container_name``: its names besides its own on each of its ``networks``; it
     has none with the ``network_mode`` none, host or service:NAME. ``mac_address``: on the first.
+    ``seccomp``: the profile, as JSON, of a file that ``security_opt`` names.
     Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
@@ -524,6 +525,7 @@ class Service:
     cap_drop: tuple[str, ...] = ()
     read_only: bool = False
     security_opt: tuple[str, ...] = ()
+    seccomp: str = ""
     ulimits: tuple[Ulimit, ...] = ()
     sysctls: tuple[tuple[str, str], ...] = ()
     extra_hosts: tuple[str, ...] = ()

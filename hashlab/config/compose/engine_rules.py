@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
+from hashlab.config.artifacts import absolute
 from hashlab.config.compose.scalars import container_path, duration, size, texts
 from hashlab.config.nodes import Node
 from hashlab.config.readers import Context, Reader, list_of, text
 from hashlab.config.report import Wrong, suggestion
+from hashlab.config.sources import is_file, read_text, refuse_state
 
 
 def _names(text: str) -> frozenset[str]:
@@ -50,7 +55,7 @@ LAST_ID = 2**31 - 1
 LEAST_CHECK_SECONDS = 0.001
 LEAST_MEMORY = 6 * 1024**2
 _SECURITY = re.compile(
-    r"no-new-privileges([:=](true|false))?|seccomp[:=]unconfined|apparmor[:=][\w.-]+"
+    r"no-new-privileges([:=](true|false))?|seccomp[:=].+|apparmor[:=][\w.-]+"
     r"|label[:=](disable|(user|role|type|level):\S+)"
 )
 
@@ -119,12 +124,41 @@ def sysctls(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 def _security(node: Node, context: Context) -> str:
     value = text(node, context)
     if not _SECURITY.fullmatch(value):
-        hint = "Write no-new-privileges:true, seccomp:unconfined, apparmor:NAME or label:disable."
+        hint = "Write no-new-privileges:true, seccomp:FILE, apparmor:NAME or label:disable."
         raise Wrong(node.line, f"the security option '{value}' is not supported", hint)
     return value
 
 
 security_opt: Reader[tuple[str, ...]] = list_of(_security, "a list of security options")
+_SECCOMP = "seccomp"
+_ENGINES_PROFILES = ("unconfined", "builtin")
+
+
+def is_seccomp(option: str) -> bool:
+    """Return whether a security option chooses the profile of system calls."""
+    return option.startswith(_SECCOMP)
+
+
+def seccomp_profile(options: Sequence[str], line: int, context: Context) -> str:
+    """Return the profile of system calls, as JSON, from the file of the laptop that the last such
+    option names; "" if it names none.
+    """
+    named = [option[len(_SECCOMP) + 1 :] for option in options if is_seccomp(option)]
+    if not named or named[-1] in _ENGINES_PROFILES:
+        return ""
+    path = absolute(context.folder, named[-1])
+    refuse_state(path, named[-1], line)
+    context.report.add_source(path)
+    if not is_file(path):
+        message = f"the seccomp profile '{named[-1]}' does not exist"
+        raise Wrong(line, message, "Write the file, or seccomp:unconfined.")
+    shown = str(Path(context.report.file).parent / named[-1])
+    content = read_text(path, context.report.for_file(shown))
+    try:
+        return json.dumps(json.loads(content or "{}"), separators=(",", ":"))
+    except ValueError as error:
+        message = f"the seccomp profile '{named[-1]}' is not JSON: {error}"
+        raise Wrong(line, message, "Correct the file.") from None
 
 
 def check_time(node: Node, context: Context) -> float:

@@ -395,4 +395,7 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("stop_grace_period",): _stop_grace_period,
     ("post_start", "pre_stop"): _hooks,
 }
-_SHAPED = {"name", "machine", "aliases", *(name for names in _SHAPES for name in names)}
+_SHAPED = {
+    *("name", "machine", "aliases", "seccomp"),
+    *(name for names in _SHAPES for name in names),
+}

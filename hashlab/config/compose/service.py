@@ -173,7 +173,7 @@ _AS_THEY_ARE = (
     "build", "command", "entrypoint", "expose", "healthcheck", "user", "working_dir",
     "labels", "label_file", "init", "stop_signal", "stop_grace_period", "cap_add",
     "cap_drop", "read_only",
-    "security_opt", "ulimits", "sysctls", "extra_hosts", "hostname", "tty", "stdin_open",
+    "security_opt", "seccomp", "ulimits", "sysctls", "extra_hosts", "hostname", "tty", "stdin_open",
     "privileged", "annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_period",
     "cpu_quota", "cpu_shares", "cpuset", "device_cgroup_rules", "devices", "dns", "dns_opt",
     "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
@@ -184,7 +184,7 @@ _AS_THEY_ARE = (
 
 
 def read_service(node: Node, context: Context) -> Draft:
-    """Read a service, its env_files and the dependencies that other keys imply included."""
+    """Read a service, the files it names and the dependencies that other keys imply included."""
     draft = table(SERVICE_KEYS)(node, context)
     if also := networks.implied(draft):
         draft = draft.filled(depends_on=(*draft.get("depends_on", ()), *also))
@@ -193,6 +193,9 @@ def read_service(node: Node, context: Context) -> Draft:
         _check_labels(labels, draft.line_of("label_file"), context)
         paths = tuple(str(file.path) for file in labelled)
         draft = draft.filled(labels=tuple(labels.items()), label_file=paths)
+    options, line = draft.get("security_opt", ()), draft.line_of("security_opt")
+    if profile := engine_rules.seccomp_profile(options, line, context):
+        draft = draft.filled(seccomp=profile)
     files, own = draft.get("env_file", ()), draft.get("environment", ())
     return draft.filled(env_file=read_env_files(files, own, context)) if files else draft
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hashlab.config.compose.engine_rules import is_seccomp
 from hashlab.config.model import (
     BindMount,
     BlockIo,
@@ -118,7 +119,7 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
         "PidsLimit": limits.pids,
         "CapAdd": list(service.cap_add) or None,
         "CapDrop": list(service.cap_drop) or None,
-        "SecurityOpt": list(service.security_opt) or None,
+        "SecurityOpt": _security(service) or None,
         "ExtraHosts": list(service.extra_hosts) or None,
         "Sysctls": dict(service.sysctls) or None,
         "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in service.ulimits]
@@ -137,6 +138,14 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
         **_block_io(service.blkio_config),
         **_set(optional),
     }
+
+
+def _security(service: Service) -> list[str]:
+    """Return the security options. The engine reads a profile from the request, not from a file."""
+    if not service.seccomp:
+        return list(service.security_opt)
+    others = [option for option in service.security_opt if not is_seccomp(option)]
+    return [*others, f"seccomp={service.seccomp}"]
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +175,10 @@ def test_a_container_name_is_a_further_name(loaded: Any) -> None:
 def test_the_restart_policy_of_deploy_wins_as_in_compose(loaded: Any) -> None:
     line = "restart: always\n    deploy: {restart_policy: {condition: none}}"
     assert loaded(line)[0].restart == "no"
+
+
+def test_a_seccomp_profile_is_read_from_the_laptop(loaded: Any, tmp_path: Path) -> None:
+    (tmp_path / "open.json").write_text('{"defaultAction": "SCMP_ACT_ALLOW"}\n')
+    service, _ = loaded("security_opt: ['seccomp:./open.json']")
+    assert service.security_opt == ("seccomp:./open.json",)
+    assert service.seccomp == '{"defaultAction":"SCMP_ACT_ALLOW"}'

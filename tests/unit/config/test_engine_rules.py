@@ -59,7 +59,12 @@ REFUSED = {
     "a port that is too high": ("expose: [65536]", "not a valid port"),
     "port 0 exposed": ("expose: [0]", "not a valid port"),
     "a range that goes down": ('expose: ["90-80"]', "not a valid port"),
-    "a profile of the laptop": ('security_opt: ["seccomp:./profile.json"]', "not supported"),
+    "a profile that is missing": (
+        'security_opt: ["seccomp:./x.json"]',
+        "'./x.json' does not exist",
+    ),
+    "a profile of YAML": ('security_opt: ["seccomp=compose.yaml"]', "is not JSON"),
+    "a profile of hashlab": ('security_opt: ["seccomp:.hashlab/x"]', "never leaves the laptop"),
     "an unknown option": ("security_opt: [no-new-privilege]", "not supported"),
     "a tmpfs of too many bits": ('tmpfs: ["/a:mode=77777"]', "not supported"),
 }
@@ -78,6 +83,7 @@ TAKEN = (
     'user: "0:0"',
     "user: postgres:postgres",
     'security_opt: ["no-new-privileges:true", "seccomp=unconfined", "apparmor:my-profile"]',
+    "security_opt: ['seccomp:builtin']",
     'expose: ["80", "81-90/udp", 65535]',
     "tmpfs: [/a, /b]",
 )

@@ -118,6 +118,7 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
     ("cap_drop", ("ALL",), (HOST, "CapDrop"), ["ALL"]),
     ("read_only", True, (HOST, "ReadonlyRootfs"), True),
     ("security_opt", ("seccomp=unconfined",), (HOST, "SecurityOpt"), ["seccomp=unconfined"]),
+    ("seccomp", '{"a":1}', (HOST, "SecurityOpt"), ['seccomp={"a":1}']),
     (
         "ulimits",
         (Ulimit("nofile", 10, 20),),
@@ -299,6 +300,12 @@ def _with_id(value: Any, lab_id: str) -> Any:
     if isinstance(value, list):
         return [_with_id(inner, lab_id) for inner in value]
     return lab_id if value == "ID" else value
+
+
+def test_a_seccomp_profile_takes_the_place_of_its_file(lab: Lab) -> None:
+    options = ("seccomp:./profile.json", "no-new-privileges:true")
+    request = body(lab, security_opt=options, seccomp="{}")
+    assert request[HOST]["SecurityOpt"] == ["no-new-privileges:true", "seccomp={}"]
 
 
 def test_what_is_not_set_is_left_to_the_image_and_the_engine(lab: Lab) -> None:
