@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, ip_address, ip_network
 
 from hashlab.config.compose.networks import DEFAULT, joined, network_of, placed_on
 from hashlab.config.compose.service import is_global, replicas
+from hashlab.config.compose.sharing import shared
 from hashlab.config.model import AddressPool, Attachment
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
@@ -32,6 +33,7 @@ def check_networks(
     addresses: dict[tuple[str, str], str] = {}
     for name, service in services.items():
         _check_mode(name, service, services, report)
+        _check_shared(name, service, services, report)
         _note_links(service, services, report)
         _check_mac_address(name, service, report)
         for at in service.get("networks", ()):
@@ -94,12 +96,18 @@ def _check_mode(name: str, service: Draft, services: Mapping[str, Draft], report
         if service.get(key):
             message = f"service '{name}' runs in the network of '{owner}', so it has no '{key}'"
             report.add(service.line_of(key), message, f"Write it for '{owner}', or remove it.")
-    if owner in services and is_global(services[owner]) is not is_global(service):
-        message = f"'{name}' and '{owner}' do not run on the same machines: one of them is global"
-        report.add(line, message, "Write deploy: {mode: global} for both, or for none.")
     if owner in services and joined(services[owner]):
         message = f"'{owner}' has no network of its own, but that of '{joined(services[owner])}'"
         report.add(line, message, f"Write network_mode: service:{joined(services[owner])}.")
+
+
+def _check_shared(name: str, service: Draft, services: Mapping[str, Draft], report: Report) -> None:
+    """Report services that share something and do not run on the same machines."""
+    for owner, _, line in shared(service):
+        if owner in services and is_global(services[owner]) is not is_global(service):
+            both = f"'{name}' and '{owner}'"
+            message = f"{both} do not run on the same machines: one of them is global"
+            report.add(line, message, "Write deploy: {mode: global} for both, or for none.")
 
 
 def _note_links(service: Draft, services: Mapping[str, Draft], report: Report) -> None:

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hashlab.config.compose.networks import joined
 from hashlab.config.compose.service import conditions, is_global
+from hashlab.config.compose.sharing import shared
 from hashlab.config.model import VolumeMount
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
@@ -55,13 +55,14 @@ class Tie(NamedTuple):
 
 
 def ties(services: Mapping[str, Draft], split: frozenset[str]) -> Iterator[Tie]:
-    """Yield pairs of services that must be on one machine: they share a volume or a network."""
+    """Yield pairs of services that must be on one machine, because they share something there."""
     users: dict[str, str] = {}
     for name, service in services.items():
         if is_global(service):
             continue
-        if joined(service) in services:
-            yield Tie(joined(service), name, f"the network of '{joined(service)}'")
+        for owner, what, _ in shared(service):
+            if owner in services:
+                yield Tie(owner, name, f"the {what} of '{owner}'")
         for mount, _ in service.get("volumes", ()):
             if isinstance(mount, VolumeMount) and mount.volume and mount.volume not in split:
                 first = users.setdefault(mount.volume, name)
@@ -104,13 +105,13 @@ def check_placement(
             message = f"no machine satisfies all constraints of service '{name}'"
             report.add(wanted, message, "Remove one of the constraints.")
     groups = bonds(services, split)
-    for first, name, shared, hint in ties(services, split):
+    for first, name, what, hint in ties(services, split):
         if _common(groups[name], services, machines) or not all(
             candidates(services[each], machines) for each in groups[name]
         ):
             continue
         line = next(iter(conditions(services[name]) or conditions(services[first])))[1]
-        message = f"services '{first}' and '{name}' share {shared}, but not a machine"
+        message = f"services '{first}' and '{name}' share {what}, but not a machine"
         report.add(line, message, f"Give both the same constraint{hint}.")
 
 

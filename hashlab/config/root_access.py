@@ -53,7 +53,7 @@ def root_access(
         RootAccess(name, reason, file_of(line) or report.file, int(line))
         for name, service in services.items()
         if name not in allowed
-        for reason, line in _reasons(service, volumes)
+        for reason, line in _reasons(service, services, volumes)
     )
 
 
@@ -67,7 +67,9 @@ def check_allowed(
             report.add(line, f"unknown service '{name}'", hint)
 
 
-def _reasons(service: Draft, volumes: Mapping[str, Draft]) -> Iterator[tuple[str, int]]:
+def _reasons(
+    service: Draft, services: Mapping[str, Draft], volumes: Mapping[str, Draft]
+) -> Iterator[tuple[str, int]]:
     if service.get("privileged"):
         yield "is privileged", service.line_of("privileged")
     names = (name.upper().removeprefix("CAP_") for name in service.get("cap_add", ()))
@@ -80,7 +82,11 @@ def _reasons(service: Draft, volumes: Mapping[str, Draft]) -> Iterator[tuple[str
     for key in ("post_start", "pre_stop"):
         if any(hook.privileged for hook in service.get(key, ())):
             yield f"has a privileged {key} hook", service.line_of(key)
-    for mount, line in service.get("volumes", ()):
+    sources = [services.get(at.value.partition(":")[0]) for at in service.get("volumes_from", ())]
+    every = [
+        mount for each in (service, *filter(None, sources)) for mount in each.get("volumes", ())
+    ]
+    for mount, line in every:
         if reason := _of_mount(mount, volumes):
             yield reason, line
 

@@ -685,6 +685,7 @@ def _container_state(inspected: Mapping[str, Any]) -> ContainerState:
             for name, network in networks.items()
         },
         network_mode=(inspected.get("HostConfig") or {}).get("NetworkMode") or "",
+        shares=_shares(inspected.get("HostConfig") or {}),
         checked=_has_check(config),
         grace=STOP_SECONDS if grace is None else int(grace),
         restarts=int(inspected.get("RestartCount") or 0),
@@ -699,6 +700,14 @@ def _network_state(network: Mapping[str, Any]) -> NetworkState:
         attachable=bool(network.get("Attachable")),
         labels=dict(network.get("Labels") or {}),
     )
+
+
+def _shares(config: Mapping[str, Any]) -> frozenset[str]:
+    """Return the ids of the containers whose IPC, processes or volumes a container shares."""
+    modes = (str(config.get(key) or "").partition(":") for key in ("IpcMode", "PidMode"))
+    namespaces = [id_ for kind, _, id_ in modes if kind == "container"]
+    volumes = [source.partition(":")[0] for source in config.get("VolumesFrom") or ()]
+    return frozenset((*namespaces, *volumes))
 
 
 def _follow_build(

@@ -66,7 +66,13 @@ CONTAINER = {
     },
     "RestartCount?": int,
     "Config": {"Image": str, **CONFIG},
-    "HostConfig": {"NetworkMode?": str, "PortBindings?": PORTS},
+    "HostConfig": {
+        "NetworkMode?": str,
+        "IpcMode?": str,
+        "PidMode?": str,
+        "VolumesFrom?": [str],
+        "PortBindings?": PORTS,
+    },
     "NetworkSettings": {
         "Ports?": PORTS,
         "Networks?": {

@@ -183,9 +183,9 @@ def _judge_place(
 ) -> Running:
     """Mark a container as down if it is not on its service's networks under its names."""
     service = next(s for s in world.lab.services if s.name == running.service)
-    owner = containers.get(f"{world.lab.name}-{service.joined}-1")
+    owners = {name: containers.get(f"{world.lab.name}-{name}-1") for name in service.owners}
     why = misplaced(world.lab, service, running.container)
-    return replace(running, down=running.down or why or parted(service, running.container, owner))
+    return replace(running, down=running.down or why or parted(service, running.container, owners))
 
 
 def _why_down(container: ContainerState) -> str:

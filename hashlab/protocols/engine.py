@@ -43,6 +43,7 @@ class ContainerState:
     """A container as its engine describes it.
 
     ``pid`` is 0 without a process. ``networks``: its places, by the network's name.
+    ``shares``: ids of the containers whose IPC, processes or volumes it shares.
     ``network_mode``: "container:ID" if it runs in the network of another container. ``checked``: it
     has a health check, of its own or from its image. ``grace``: seconds to stop by itself.
     ``restarts``: number of restarts by its restart policy.
@@ -60,6 +61,7 @@ class ContainerState:
     finished_at: str = ""
     networks: Mapping[str, NetworkPlace] = field(default_factory=dict)
     network_mode: str = ""
+    shares: frozenset[str] = frozenset()
     checked: bool = False
     grace: int = STOP_SECONDS
     restarts: int = 0

@@ -45,9 +45,6 @@ CASES: dict[str, dict[str, str]] = {
     "ports-one-of-a-range": {
         "refused": "a range of machine ports for one port is not supported",
     },
-    "volumes-from": {
-        "refused": "volumes_from is not supported",
-    },
 }
 
 

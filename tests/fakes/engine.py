@@ -791,6 +791,7 @@ class FakeEngine:
                 for name, identifier in container.networks.items()
             },
             network_mode=(container.body.get("HostConfig") or {}).get("NetworkMode", ""),
+            shares=_shares(container.body.get("HostConfig") or {}),
             checked=_is_checked(container),
             grace=STOP_SECONDS if (grace := container.body.get("StopTimeout")) is None else grace,
             restarts=container.restarts,
@@ -907,6 +908,12 @@ def clobbered(container: Container) -> Container:
     """A container whose process overwrote its environment, as nginx does."""
     env = [word for word in container.body["Env"] if not word.startswith("HASHLAB_BUILD=")]
     return replace(container, body={**container.body, "Env": env})
+
+
+def _shares(config: Mapping[str, Any]) -> frozenset[str]:
+    modes = [config.get(key, "") for key in ("IpcMode", "PidMode")]
+    namespaces = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
+    return frozenset((*namespaces, *(s.partition(":")[0] for s in config.get("VolumesFrom", ()))))
 
 
 def _has(existing: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

@@ -50,7 +50,6 @@ SERVICE: Keys = {
     "pull_policy": Noted(_BOX_HOLDS_IMAGES, default=("missing", "if_not_present", "build")),
     "pull_refresh_after": Noted(_BOX_HOLDS_IMAGES),
     "umask": Refused("Set it in the entrypoint of the image."),
-    "volumes_from": Refused("Write the same volumes in both services."),
     "storage_opt": Noted("the machines' file systems have no quotas"),
     "use_api_socket": Refused("It hands out the laptop's logins; mount /var/run/docker.sock."),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from hashlab.config.compose import keys
 from hashlab.config.compose.scalars import boolean, integer, texts
+from hashlab.config.compose.sharing import shared
 from hashlab.config.model import OVERLAY_OPTIONS, AddressPool, Attachment, Dependency, Link, Network
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -242,16 +243,16 @@ def joined(draft: Draft) -> str:
 
 
 def implied(draft: Draft) -> tuple[At[Dependency], ...]:
-    """Return the dependencies that follow from links and network_mode, as in Compose. A dependency
-    that the file states itself wins.
+    """Return the dependencies that follow from links and from what is shared with other services,
+    as in Compose. A dependency that the file states itself wins.
     """
+    found = {at.value.service: (at.line, True) for at in draft.get("links", ())}
+    for name, what, line in shared(draft):
+        found.setdefault(name, (line, what != "volumes"))
     stated = {at.value.service for at in draft.get("depends_on", ())}
-    names = {at.value.service: at.line for at in draft.get("links", ())}
-    if joined(draft):
-        names.setdefault(joined(draft), draft.line_of("network_mode"))
     return tuple(
-        At(Dependency(name, restart=True), line)
-        for name, line in names.items()
+        At(Dependency(name, restart=restart), line)
+        for name, (line, restart) in found.items()
         if name not in stated
     )
 

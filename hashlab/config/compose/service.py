@@ -7,7 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hashlab.config.compose import engine_rules, keys, mounts, networks, running, secret_files
+from hashlab.config.compose import (
+    engine_rules,
+    keys,
+    mounts,
+    networks,
+    running,
+    secret_files,
+    sharing,
+)
 from hashlab.config.compose import host_settings as host
 from hashlab.config.compose.environment import (
     env_file,
@@ -99,6 +107,7 @@ SERVICE_KEYS = Table(
         "ports": ports,
         "expose": expose,
         "volumes": mounts.volumes,
+        "volumes_from": sharing.volumes_from,
         "tmpfs": mounts.tmpfs,
         "secrets": secret_files.secrets,
         "configs": secret_files.configs,
@@ -145,14 +154,14 @@ SERVICE_KEYS = Table(
         "mac_address": unless_blank(networks.mac_address),
         "network_mode": unless_blank(networks.network_mode),
         "networks": networks.attachments,
-        "ipc": unless_blank(host.namespace("host", "private", "shareable", "none")),
+        "ipc": unless_blank(host.namespace("service:", "host", "private", "shareable", "none")),
         "mem_limit": engine_rules.memory,
         "mem_reservation": engine_rules.memory,
         "mem_swappiness": integer(low=0, high=100),
         "memswap_limit": host.swap_limit,
         "oom_kill_disable": boolean,
         "oom_score_adj": integer(low=-1000, high=1000),
-        "pid": unless_blank(host.namespace("host")),
+        "pid": unless_blank(host.namespace("service:", "host")),
         "platform": host.platform,
         "post_start": running.hooks,
         "pre_stop": running.hooks,
@@ -289,6 +298,7 @@ def service_of(
         restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
         networks=tuple(at.value for at in networks.placed_on(draft)),
         network_mode=draft.get("network_mode") or "",
+        volumes_from=tuple(at.value for at in draft.get("volumes_from", ())),
         links=tuple(at.value for at in draft.get("links", ()) if at.value.service in active),
         watch=tuple(entry.value for entry in watches(draft)),
         **_mounts(draft),
@@ -317,11 +327,25 @@ def spread(
         for machine in everywhere.get(service.name, ()):
             aliases = (*service.aliases, service.name)
             name = f"{service.name}.{machine}"
-            mode = f"service:{service.joined}.{machine}" if service.joined else service.network_mode
-            copies.append(
-                replace(placed, name=name, machine=machine, aliases=aliases, network_mode=mode)
-            )
+            own = replace(placed, name=name, machine=machine, aliases=aliases)
+            copies.append(_sharing_on(own, machine))
     return tuple(copies)
+
+
+def _sharing_on(service: Service, machine: str) -> Service:
+    """Return the copy of a global service that shares with the copies on its machine."""
+
+    def there(mode: str) -> str:
+        return f"{mode}.{machine}" if mode.startswith("service:") else mode
+
+    sources = (each.partition(":") for each in service.volumes_from)
+    return replace(
+        service,
+        network_mode=there(service.network_mode),
+        ipc=there(service.ipc),
+        pid=there(service.pid),
+        volumes_from=tuple(f"{name}.{machine}{colon}{mode}" for name, colon, mode in sources),
+    )
 
 
 def _copies(service: str, everywhere: Mapping[str, Sequence[str]]) -> list[str]:

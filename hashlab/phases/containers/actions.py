@@ -67,7 +67,8 @@ def decide(
 
     ``networks``: the ids of the service's networks, by name; ``files``: what is known of the
     machine's processes; ``detached``: a mount of the container that shows another folder than the
-    machine has there now; ``parted``: why it no longer shares the network of another container.
+    machine has there now; ``parted``: why it no longer shares what it should with another
+    container.
     """
     if existing is None:
         return Action("create", "started")
@@ -200,12 +201,12 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     job.step.cancel.check()
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
-    owner = owner_of(world, job.service)
+    owners = owners_of(world, job.service)
     body = container_body(
         world.lab,
         job.service,
         build=build.start_id,
-        owner=owner.id if owner else "",
+        owners={each: owner.id for each, owner in owners.items() if owner},
         time_factor=world.provider.time_factor,
     )
     identifier = engine.create(name, body)
@@ -262,12 +263,11 @@ def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:
             )
 
 
-def owner_of(world: World, service: Service) -> ContainerState | None:
-    """Return the container in whose network a service runs, or None."""
-    if not service.joined:
-        return None
-    owner = next(other for other in world.lab.services if other.name == service.joined)
-    return world.link(owner.machine).engine.container(container_name(world.lab, owner, 1))
+def owners_of(world: World, service: Service) -> dict[str, ContainerState | None]:
+    """Return the first container of each service with which this one shares something."""
+    engine = world.link(service.machine).engine
+    services = [other for other in world.lab.services if other.name in service.owners]
+    return {each.name: engine.container(container_name(world.lab, each, 1)) for each in services}
 
 
 def _wake(job: Job, old: ContainerState, *, start: bool) -> None:

@@ -16,7 +16,7 @@ from hashlab.config.model import (
     Service,
     VolumeMount,
 )
-from hashlab.phases.containers.networking import first_endpoint, network_mode
+from hashlab.phases.containers.networking import first_endpoint, namespace, network_mode
 from hashlab.phases.upload.laptop import remote_path, secret_path
 from hashlab.protocols import LAB_LABEL
 
@@ -32,13 +32,18 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
 
 
 def container_body(
-    lab: Lab, service: Service, *, build: str = "", owner: str = "", time_factor: float = 1.0
+    lab: Lab,
+    service: Service,
+    *,
+    build: str = "",
+    owners: Mapping[str, str] = {},
+    time_factor: float = 1.0,
 ) -> dict[str, Any]:
     """Return the create request of one replica. With ``build`` the container has its build id as a
     label and in its environment.
 
-    ``owner``: the id of the container in whose network it runs; ``time_factor``: how much longer
-    its health check may take, and its interval is.
+    ``owners``: ids of the containers of the services with which it shares something;
+    ``time_factor``: how much longer its health check may take, and its interval is.
     """
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}
@@ -54,8 +59,9 @@ def container_body(
             **{f"{port.target}/{port.protocol}": {} for port in service.ports},
         },
         "HostConfig": {
-            "NetworkMode": network_mode(lab, service, owner),
+            "NetworkMode": network_mode(lab, service, owners),
             **_host_config(lab, service),
+            **_shared(service, owners),
         },
         "NetworkingConfig": first_endpoint(lab, service),
     }
@@ -89,12 +95,10 @@ _HOST_FIELDS = {
     "dns_opt": "DnsOptions",
     "dns_search": "DnsSearch",
     "group_add": "GroupAdd",
-    "ipc": "IpcMode",
     "mem_reservation": "MemoryReservation",
     "memswap_limit": "MemorySwap",
     "oom_kill_disable": "OomKillDisable",
     "oom_score_adj": "OomScoreAdj",
-    "pid": "PidMode",
     "privileged": "Privileged",
     "runtime": "Runtime",
     "shm_size": "ShmSize",
@@ -108,6 +112,15 @@ _BLOCK_IO_FIELDS = {
     "device_write_bps": ("BlkioDeviceWriteBps", "Rate"),
     "device_write_iops": ("BlkioDeviceWriteIOps", "Rate"),
 }
+
+
+def _shared(service: Service, owners: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a container shares with those of other services, besides its network."""
+    sources = (each.partition(":") for each in service.volumes_from)
+    volumes = [f"{owners.get(name, name)}{colon}{mode}" for name, colon, mode in sources]
+    modes = {"IpcMode": service.ipc, "PidMode": service.pid}
+    namespaces = {key: namespace(mode, owners) for key, mode in modes.items() if mode}
+    return {**namespaces, **({"VolumesFrom": volumes} if volumes else {})}
 
 
 def _host_config(lab: Lab, service: Service) -> dict[str, Any]:

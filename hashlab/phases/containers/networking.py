@@ -38,14 +38,18 @@ def endpoints(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:
     return found
 
 
-def network_mode(lab: Lab, service: Service, owner: str = "") -> str:
-    """Return the engine's network mode. ``owner``: the id of the container in whose network this
-    one runs.
-    """
+def network_mode(lab: Lab, service: Service, owners: Mapping[str, str]) -> str:
+    """Return the engine's network mode. ``owners``: ids of the containers of other services."""
     if service.joined:
-        return f"container:{owner or service.joined}"
+        return namespace(service.network_mode, owners)
     first = next(iter(endpoints(lab, service)), "")
     return first or service.network_mode
+
+
+def namespace(mode: str, owners: Mapping[str, str]) -> str:
+    """Return the engine's word for the mode of a namespace: service:NAME is container:ID."""
+    kind, _, name = mode.partition(":")
+    return f"container:{owners.get(name, name)}" if kind == "service" else mode
 
 
 def first_endpoint(lab: Lab, service: Service) -> dict[str, Any]:
@@ -89,15 +93,20 @@ def misplaced(lab: Lab, service: Service, container: ContainerState) -> str:
     return ""
 
 
-def parted(service: Service, container: ContainerState, owner: ContainerState | None) -> str:
-    """Return why a container no longer shares the network of ``owner``, as it should; "" if it
-    does. A container that starts gets a new network, and leaves behind those that shared the old.
+def parted(
+    service: Service, container: ContainerState, owners: Mapping[str, ContainerState | None]
+) -> str:
+    """Return why a container no longer shares what it should with the containers of other services
+    (``owners``); "" if it does. A container that starts gets new namespaces, and leaves behind
+    those that shared the old.
     """
-    if not service.joined:
-        return ""
-    if owner is None or container.network_mode != f"container:{owner.id}":
-        return f"{service.joined}, whose network it shares, was replaced"
-    own, other = unix_time(container.started_at), unix_time(owner.started_at)
-    if container.pid and own is not None and other is not None and own < other:
-        return f"{service.joined}, whose network it shares, was started again"
+    shares = {*container.shares, container.network_mode.removeprefix("container:")}
+    for name, what in service.owners.items():
+        owner = owners.get(name)
+        if owner is None or owner.id not in shares:
+            return f"{name}, whose {what} it shares, was replaced"
+        own, other = unix_time(container.started_at), unix_time(owner.started_at)
+        known = container.pid and own is not None and other is not None
+        if known and what != "volumes" and own < other:  # type: ignore[operator]
+            return f"{name}, whose {what} it shares, was started again"
     return ""

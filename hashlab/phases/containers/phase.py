@@ -19,7 +19,7 @@ from hashlab.phases.containers.actions import (
     after_dependency,
     carry_out,
     decide,
-    owner_of,
+    owners_of,
     stop_and_remove,
     stop_container,
     turns,
@@ -269,8 +269,8 @@ def _actions(
     files, inside = uploads.files[service.machine], uploads.inside[service.machine]
     detached = {n: inside.detached.get(c.pid, "") for n, c in existing.items()}
     networks = network_ids(world, track, service)
-    owner = owner_of(world, service)
-    separate = {n: parted(service, c, owner) for n, c in existing.items()}
+    owners = owners_of(world, service)
+    separate = {n: parted(service, c, owners) for n, c in existing.items()}
     actions = {
         name: decide(
             build,

@@ -320,7 +320,7 @@ COMPOSE_KEYS = {
     "an unknown namespace": Bad(
         "compose.yaml:4",
         "'mine' is not an allowed value",
-        "Write host, private",
+        "Write service:NAME, host, private",
         compose=queue("ipc: mine"),
     ),
     "a runtime that machines lack": Bad(

@@ -36,6 +36,19 @@ GIVING = [
     (BOUND.format("ext4, device: /dev/sda1"), "mounts the device /dev/sda1 as volume 'data'"),
     ('volumes: ["/srv/../etc:/x"]', "can write to /etc of its machine"),
 ]
+BORROWED = """\
+services:
+  agent: {image: x, volumes_from: [proxy]}
+  proxy: {image: x, volumes: ["/var/run/docker.sock:/docker.sock"]}
+"""
+
+
+def test_a_mount_of_another_service_gives_root_too(load: Callable[..., Lab]) -> None:
+    lab = load(toml=TOML.format(""), compose=BORROWED)
+    assert [(each.service, each.line) for each in lab.root_access] == [("agent", 3), ("proxy", 3)]
+    assert len({service.machine for service in lab.services}) == 1
+
+
 HARMLESS = [
     "privileged: false",
     "cap_add: [NET_ADMIN, SYS_TIME]",

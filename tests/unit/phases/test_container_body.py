@@ -216,6 +216,8 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
         ("NetworkingConfig", "EndpointsConfig", "small_default", "Links"),
         ["queue:broker"],
     ),
+    ("volumes_from", ("db:ro", "web"), (HOST, "VolumesFrom"), ["db:ro", "web"]),
+    ("ipc", "service:db", (HOST, "IpcMode"), "container:db"),
     (
         "mac_address",
         "02:42:ac:11:00:03",

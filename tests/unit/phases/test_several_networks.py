@@ -369,14 +369,16 @@ def test_a_service_runs_in_the_network_of_another(outside: Outside) -> None:
 def test_a_container_whose_network_was_started_again_is_alone() -> None:
     owner = state("queue", networks={})
     own = state("agent", networks={}, network_mode="container:queue")
-    assert parted(AGENT, own, owner) == ""
+    assert parted(AGENT, own, {"queue": owner}) == ""
     later = replace(owner, started_at="2026-01-01T00:00:03Z")
-    assert parted(AGENT, own, later) == "queue, whose network it shares, was started again"
-    assert parted(AGENT, replace(own, pid=0), later) == ""
-    assert "was replaced" in parted(AGENT, own, replace(owner, id="other"))
-    assert "was replaced" in parted(AGENT, own, None)
+    assert (
+        parted(AGENT, own, {"queue": later}) == "queue, whose network it shares, was started again"
+    )
+    assert parted(AGENT, replace(own, pid=0), {"queue": later}) == ""
+    assert "was replaced" in parted(AGENT, own, {"queue": replace(owner, id="other")})
+    assert "was replaced" in parted(AGENT, own, {"queue": None})
     alone = replace(AGENT, network_mode="")
-    assert parted(alone, own, None) == ""
+    assert parted(alone, own, {}) == ""
 
 
 def test_down_removes_each_network_and_the_container_that_a_snapshot_left_on_it(
@@ -408,3 +410,31 @@ def test_down_waits_until_the_swarm_knows_that_the_last_container_has_left(
     monkeypatch.setattr(broker, "remove_network", remove_later)
     go(outside, workflows.DOWN)
     assert outside.clusters[LEADER].overlays == {}
+
+
+def test_a_service_shares_ipc_processes_and_volumes_of_another(outside: Outside) -> None:
+    agent = replace(
+        AGENT,
+        network_mode="",
+        networks=outside.lab.services[0].networks,
+        ipc="service:queue",
+        pid="service:queue",
+        volumes_from=("queue:ro",),
+    )
+    outside.lab = replace(outside.lab, services=(*outside.lab.services, agent))
+    running(outside)
+    broker = engine(outside, "broker")
+
+    def shared() -> None:
+        queue = broker.by_name("small-queue-1")
+        config = broker.by_name("small-agent-1").body["HostConfig"]
+        assert config["IpcMode"] == config["PidMode"] == f"container:{queue.id}"
+        assert config["VolumesFrom"] == [f"{queue.id}:ro"]
+
+    shared()
+    outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
+    result = go(outside, workflows.REFRESH)
+    shared()
+    told = {row.service: row.detail for row in rows(result, "container")}
+    assert told["agent"].startswith("replaced: queue, whose ")
+    assert created(outside) == ["small-agent-1", "small-queue-1"]
