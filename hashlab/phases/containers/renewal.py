@@ -65,12 +65,19 @@ def network_ids(world: World, track: Track, service: Service) -> dict[str, str]:
 
 
 def remove_network(world: World, track: Track, engine: Engine, name: str) -> None:
-    """Remove a network once the Swarm knows that its last container has left. Raises LabError."""
+    """Remove a network once the Swarm knows that its last container has left, and wait until the
+    manager's own engine has forgotten it: until then the name is taken. Raises LabError.
+    """
     deadline = time.monotonic() + LEAVING_SECONDS * world.provider.time_factor
+    removed = False
     while True:
         try:
-            engine.remove_network(name)
-            return
+            if not removed:
+                engine.remove_network(name)
+                removed = True
+            if engine.network(name) is None:
+                return
+            raise LabError(f"network {name} was removed, and is still in use")
         except LabError as error:
             passing = any(sign in error.what for sign in IN_USE)
             if not passing or time.monotonic() > deadline:

@@ -152,6 +152,20 @@ def test_a_network_that_a_strangers_container_is_on_stays_and_is_noted(
     assert note.startswith("the network small_front is no longer needed, and stays: ")
 
 
+def test_a_network_is_made_again_when_the_manager_has_forgotten_the_old_one(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside.lab = with_networks(outside.lab)
+    broker = engine(running(outside), "broker")
+    known = [broker.network("small_back"), broker.network("small_back"), None]
+    monkeypatch.setattr(broker, "network", lambda name: known.pop(0))
+    outside.lab = with_networks(outside.lab, back=replace(BACK, internal=False))
+    go(outside, workflows.REFRESH)
+    assert known == []
+    removed = [call for call in outside.faults.calls if call.name == "engine.remove_network"]
+    assert len(removed) == 1
+
+
 def test_a_network_that_does_not_get_empty_cannot_be_made_again(
     outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
