@@ -28,14 +28,15 @@ def leave_networks(world: World, track: Track, machine: str) -> None:
     retired = world.facts.network.retired
     if not retired:
         return
-    engine, existing = world.link(machine).engine, world.facts.containers.found[machine]
+    engine, containers = world.link(machine).engine, world.facts.containers
+    existing = [c for c in containers.found[machine] if c.name not in containers.removed]
     leaving = [c for c in existing if c.state in ALIVE and retired & set(c.networks)]
     if leaving:
         world.about_to_change(restart=True)
         track.detail(f"leaving {', '.join(sorted(retired))}")
     parallel(leaving, lambda container: stop_and_remove(engine, container, world.lab), track.cancel)
     engine.remove(ANCHOR)
-    world.facts.containers.found[machine] = [c for c in existing if c not in leaving]
+    containers.found[machine] = [c for c in existing if c not in leaving]
 
 
 def renew_networks(world: World, track: Track) -> None:

@@ -21,6 +21,14 @@ from hashlab.run import workflows
 
 FRONT, BACK = Network("front", "small_front"), Network("back", "small_back", internal=True)
 LEADER = "192.168.60.5"
+AGENT = Service(
+    *("agent", "broker", "small/queue"),
+    command=("agent",),
+    networks=(),
+    network_mode="service:queue",
+    depends_on=(Dependency("queue"),),
+    restart="always",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +141,17 @@ def test_a_network_that_the_file_no_longer_has_is_removed(outside: Outside) -> N
     outside.lab = without_front(outside.lab)
     go(outside, workflows.REFRESH)
     assert set(outside.clusters[LEADER].overlays) == {"small_back"}
+
+
+def test_a_service_that_the_file_no_longer_has_goes_with_its_network(outside: Outside) -> None:
+    lab = outside.lab
+    alone = replace(AGENT, networks=(Attachment("front"),), network_mode="")
+    outside.lab = replace(lab, services=(*lab.services, alone), networks=(*lab.networks, FRONT))
+    running(outside)
+    outside.lab = lab
+    go(outside, workflows.DEV)
+    assert set(outside.clusters[LEADER].overlays) == {"small_default"}
+    assert created(outside) == []
 
 
 def test_a_network_that_a_strangers_container_is_on_stays_and_is_noted(
@@ -349,16 +368,6 @@ def test_the_hash_of_settings_covers_what_an_overlay_is_made_of() -> None:
     )
     assert len({settings_of(network) for network in (FRONT, *changed)}) == len(changed) + 1
     assert settings_of(replace(FRONT, driver="bridge")) == settings_of(FRONT)
-
-
-AGENT = Service(
-    *("agent", "broker", "small/queue"),
-    command=("agent",),
-    networks=(),
-    network_mode="service:queue",
-    depends_on=(Dependency("queue"),),
-    restart="always",
-)
 
 
 def sharing(lab: Lab) -> Lab:
