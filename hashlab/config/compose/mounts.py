@@ -178,7 +178,7 @@ def _path(source: str, line: int, context: Context) -> Path | None:
     if in_home:
         source = f"{home or '/home'}{source[1:]}"
     if not source.startswith("/"):
-        if source not in (".", "..") and not source.startswith(("./", "../")):
+        if not source.startswith("."):
             message = f"'{source}' is neither the name of a volume nor a path"
             raise Wrong(line, message, f"For a path write ./{source}")
         return absolute(context.folder, source)

@@ -49,6 +49,11 @@ def test_an_absolute_path_inside_the_lab_folder_is_uploaded(mounted: Any, tmp_pa
     assert lab.notes == ()
 
 
+@pytest.mark.parametrize("name", [".env", ".docker/data"])
+def test_a_source_that_begins_with_a_dot_is_a_path(mounted: Any, tmp_path: Path, name: str) -> None:
+    assert mounted(f"{name}:/x").services[0].binds[0].source == tmp_path / name
+
+
 @pytest.mark.parametrize("source", ["~/x", "~", "/home/ann/x", "~bob/x", "C:\\x"])
 def test_a_path_of_the_laptops_home_folder_is_refused(mounted: Any, source: str) -> None:
     with pytest.raises(ConfigError, match="which machines do not have"):
