@@ -48,9 +48,6 @@ def _host_ip(value: str, line: int) -> str:
     except ValueError:
         hint = "Write an address of the machine before the two ports, or leave it out."
         raise Wrong(line, f"'{value}' is not a valid IP address", hint) from None
-    if address.version == 6:
-        hint = "Write 127.0.0.1, or leave the address out."
-        raise Wrong(line, f"'{value}' is an IPv6 address, and machines have none", hint)
     return str(address)
 
 
@@ -76,7 +73,16 @@ PORT_KEYS = Table(
 def ports(node: Node, context: Context) -> tuple[At[Port], ...]:
     """Read the list of published ports. A range gives one Port for each number."""
     groups = list_of(_ports_of_item, "a list of ports")(node, context)
-    return tuple(port for group in groups for port in group)
+    return tuple(port for group in groups for port in group if _has_address(port, context))
+
+
+def _has_address(port: At[Port], context: Context) -> bool:
+    """Return whether machines have the address of a port; an IPv6 one is noted."""
+    if ":" not in port.value.host_ip:
+        return True
+    message = "a port of an IPv6 address has no effect: machines have IPv4 addresses only"
+    context.report.note(port.line, message)
+    return False
 
 
 def _ports_of_item(node: Node, context: Context) -> tuple[At[Port], ...]:

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from hashlab.config.compose import host_settings
-from hashlab.config.model import BlockIo, Device, Healthcheck, Lab, Limits, Service, TmpfsMount
+from hashlab.config.model import (
+    BlockIo,
+    Device,
+    Healthcheck,
+    Lab,
+    Limits,
+    Port,
+    Service,
+    TmpfsMount,
+)
 from hashlab.errors import ConfigError
 
 Load = Callable[..., Lab]
@@ -130,6 +139,9 @@ NOTED = {
     "deploy: {restart_policy: {condition: any, max_attempts: 3}}": "'max_attempts' has no effect",
     "ports: [{target: 80, mode: ingress}]": "'mode: ingress' has no effect",
     "ports: [{target: 80, name: web, app_protocol: http}]": "'name' has no effect",
+    "ports: ['[::1]:8080:80', '8080:80']": "a port of an IPv6 address has no effect",
+    "ports: ['[::]:8080:80', '8080:80']": "a port of an IPv6 address has no effect",
+    "ports: [{target: 80, host_ip: 'fe80::1'}]": "a port of an IPv6 address has no effect",
     "volumes: ['v:/data:z']": "the mount mode 'z' has no effect",
     "volumes: ['v:/data:ro,cached']": "the mount mode 'cached' has no effect",
     "volumes: ['v:/data:roz']": "the mount mode 'roz' is unknown: it has no effect, as in Compose",
@@ -175,6 +187,11 @@ def test_a_container_name_is_a_further_name(loaded: Any) -> None:
 def test_the_restart_policy_of_deploy_wins_as_in_compose(loaded: Any) -> None:
     line = "restart: always\n    deploy: {restart_policy: {condition: none}}"
     assert loaded(line)[0].restart == "no"
+
+
+def test_a_port_of_an_ipv6_address_is_left_out(loaded: Any) -> None:
+    service, _ = loaded("ports: ['[::1]:8080:80', '127.0.0.1:8080:80']")
+    assert service.ports == (Port(80, 8080, "tcp", "127.0.0.1"),)
 
 
 def test_a_seccomp_profile_is_read_from_the_laptop(loaded: Any, tmp_path: Path) -> None:

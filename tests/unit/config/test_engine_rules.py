@@ -25,12 +25,6 @@ REFUSED = {
     "a check's interval of 999 µs": ("healthcheck: {test: x, interval: 999us}", "too short"),
     "a check's start of 1 µs": ("healthcheck: {test: x, start_period: 1us}", "too short"),
     "a time beyond all clocks": ("healthcheck: {test: x, interval: 999999999d}", "too long"),
-    "a loopback address of IPv6": ('ports: ["[::1]:8080:80"]', "IPv6"),
-    "every address of IPv6": ('ports: ["[::]:8080:80"]', "IPv6"),
-    "an IPv6 address in the long form": (
-        'ports: [{target: 80, published: 8080, host_ip: "fe80::1"}]',
-        "IPv6",
-    ),
     "an address of no machine": ('ports: ["10.9.8.7:8080:80"]', "not an address of machine 'one'"),
     "too little memory": ("deploy: {resources: {limits: {memory: 5m}}}", "too little memory"),
     "too little of a core": ('deploy: {resources: {limits: {cpus: "0.001"}}}', "cores"),
