@@ -74,22 +74,25 @@ class Inbox:
         queue = self._queues[machine]
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(queue) < MOST_WAITING)
-            if self._closed:
-                raise Cancelled
+            self._check()
             queue.extend(items)
             self._changed.notify_all()
 
     def take(self, machine: str) -> list[Item]:
-        """Return the items of one machine, at least one."""
+        """Return the items of one machine, at least one. Raises Cancelled after ``close``."""
         queue = self._queues[machine]
         with self._changed:
-            self._changed.wait_for(lambda: queue)
+            self._changed.wait_for(lambda: self._closed or queue)
+            self._check()
             return self._emptied(queue)
 
     def take_any(self, seconds: float | None) -> list[tuple[str, Item]]:
-        """Return the items of all machines; none if none came within ``seconds``."""
+        """Return the items of all machines; none if none came within ``seconds``. Raises Cancelled
+        after ``close``.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: any(self._queues.values()), seconds)
+            self._changed.wait_for(lambda: self._closed or any(self._queues.values()), seconds)
+            self._check()
             return [
                 (machine, item)
                 for machine, queue in self._queues.items()
@@ -97,10 +100,14 @@ class Inbox:
             ]
 
     def close(self) -> None:
-        """Let the threads end."""
+        """Wake all who wait, and let them end."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise Cancelled
 
     def _emptied(self, queue: deque[Item]) -> list[Item]:
         items = list(queue)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -20,8 +20,8 @@ from hashlab.logs.machines import Away, Began, Ended, Inbox, Item, Live, Machine
 from hashlab.logs.selection import Selection, select
 from hashlab.phases.connect import is_located, renew_ssh_files
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken
-from hashlab.report import LogScreen, show_error
+from hashlab.pipeline import Cancelled, CancelToken
+from hashlab.report import LogScreen, LogStyle, show_error
 from hashlab.run.execution import Options, fail
 from hashlab.run.signals import terminating
 
@@ -152,12 +152,8 @@ def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitC
             check_machines(world)
         except HashlabError as error:
             return fail(error, options)
-        screen = LogScreen(
-            sys.stdout,
-            notices=sys.stderr,
-            replicas={service.name: service.replicas for service in world.lab.services},
-            style="json" if options.json else "raw" if raw else "text",
-        )
+        style: LogStyle = "json" if options.json else "raw" if raw else "text"
+        screen = _screen(world, style=style)
         try:
             with reading(world, selection, screen) as current:
                 current.past()
@@ -168,6 +164,35 @@ def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitC
         for lost in current.errors:
             show_error(lost, stream=sys.stderr)
         return ExitCode.LAB if current.errors else ExitCode.OK
+
+
+@contextmanager
+def beside(options: Options, turn: threading.Lock) -> Iterator[None]:
+    """Show new lines during the block, while nobody else holds ``turn``. Raises HashlabError."""
+    world = options.world()
+    check_machines(world)
+    selection = Selection(tuple(world.machine_names()), follow=True, tail=0)
+    screen = _screen(world, turn=turn)
+    with reading(world, selection, screen) as current:
+        thread = threading.Thread(target=_follow, args=(current,), daemon=True)
+        thread.start()
+        yield
+
+
+def _follow(current: Reading) -> None:
+    """Show new lines until the inbox is closed, or until their reader is gone."""
+    with suppress(Cancelled, BrokenPipeError):
+        current.past()
+        current.live()
+        for lost in current.errors:
+            show_error(lost, stream=sys.stderr)
+
+
+def _screen(
+    world: World, *, turn: AbstractContextManager[object] | None = None, style: LogStyle = "text"
+) -> LogScreen:
+    replicas = {service.name: service.replicas for service in world.lab.services}
+    return LogScreen(sys.stdout, notices=sys.stderr, replicas=replicas, style=style, turn=turn)
 
 
 def check_machines(world: World) -> None:

@@ -3,7 +3,7 @@
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.doctor import show_checks
-from hashlab.report.logs import LogScreen
+from hashlab.report.logs import LogScreen, LogStyle
 from hashlab.report.ps import show_containers
 from hashlab.report.record import save_record
 from hashlab.report.rounds import Round, Rounds, round_report
@@ -13,6 +13,7 @@ from hashlab.report.summary import show_error, show_result
 
 __all__ = [
     "LogScreen",
+    "LogStyle",
     "Report",
     "Round",
     "Rounds",

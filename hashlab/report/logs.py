@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
 from functools import cache, lru_cache
 from typing import Any, Literal, TextIO
@@ -13,7 +14,7 @@ from hashlab.documents.logs import Level, LogLine
 from hashlab.report.formats import clean, fitting
 from hashlab.report.terminal import console, is_rich, write
 
-Style = Literal["text", "raw", "json"]
+LogStyle = Literal["text", "raw", "json"]
 Paint = Callable[[str, str], str]
 
 SERVICE_COLOURS = (
@@ -43,6 +44,7 @@ class LogScreen:
 
     ``replicas``: how many each service has; those of one that has several are numbered. A raw line
     is unchanged in a pipe or a file; on a terminal it could move the cursor or change the title.
+    ``turn`` is held while something is written.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class LogScreen:
         *,
         notices: TextIO,
         replicas: Mapping[str, int],
-        style: Style,
+        style: LogStyle,
+        turn: AbstractContextManager[object] | None = None,
         today: Callable[[], date] = date.today,
     ) -> None:
         self._stream, self._notices, self._today = stream, notices, today
         self._replicas = replicas
+        self._turn = turn or nullcontext()
         self._places = {name: place for place, name in enumerate(replicas)}
         self._width = max((len(name) + 2 * (n > 1) for name, n in replicas.items()), default=0)
         self._paint = _painter(stream) if style == "text" and is_rich(stream) else _unpainted
@@ -64,12 +68,15 @@ class LogScreen:
 
     def show(self, lines: Sequence[LogLine]) -> None:
         """Write lines. Raises BrokenPipeError if their reader is gone."""
-        self._stream.write("".join(map(self._text, lines)))
-        self._stream.flush()
+        text = "".join(map(self._text, lines))
+        with self._turn:
+            self._stream.write(text)
+            self._stream.flush()
 
     def notice(self, text: str) -> None:
         """Report what happened to a machine."""
-        write(self._notices, f"{text}\n")
+        with self._turn:
+            write(self._notices, f"{text}\n")
 
     def _raw(self, line: LogLine) -> str:
         if not self._stream.isatty():

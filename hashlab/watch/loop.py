@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +16,8 @@ from hashlab.config.load import load_lab
 from hashlab.config.model import Lab
 from hashlab.daemon import client
 from hashlab.daemon.reader import Reader
-from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError
+from hashlab.errors import ConfigError, ExitCode, HashlabError, Interrupted, LockedError, UsageError
+from hashlab.logs.reading import beside
 from hashlab.phases.connect import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, show_error
@@ -58,7 +61,8 @@ class Watch:
 
     ``read`` reads the lab's files, ``refresh`` runs one refresh, ``silent`` names machines that do
     not answer; each raises HashlabError. ``others`` returns a line for each run of another command
-    since its last call. ``clock`` never goes back, ``now`` is Unix time.
+    since its last call. ``turn`` is held during a refresh. ``clock`` never goes back, ``now`` is
+    Unix time.
     """
 
     def __init__(
@@ -70,11 +74,13 @@ class Watch:
         watcher: Watcher,
         rounds: Rounds,
         others: Callable[[], Sequence[str]] = tuple,
+        turn: AbstractContextManager[object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._read, self._refresh, self._silent = read, refresh, silent
         self._watcher, self._rounds, self._others = watcher, rounds, others
+        self._turn = turn or nullcontext()
         self._clock, self._now = clock, now
         self._pace = Pace()
         self._lab: Lab | None = None
@@ -92,7 +98,8 @@ class Watch:
         """
         because = "start"
         while True:
-            self._round(because)
+            with self._turn:
+                self._round(because)
             because = self._next()
 
     def _round(self, because: str) -> None:
@@ -263,10 +270,18 @@ class Watch:
         )
 
 
-def watch(options: Options) -> ExitCode:
-    """Refresh at each save until Ctrl-C: OK, or INTERRUPTED if a refresh was cut off."""
+def watch(options: Options, *, logs: bool = False) -> ExitCode:
+    """Refresh at each save until Ctrl-C: OK, or INTERRUPTED if a refresh was cut off.
+
+    ``logs``: show new log lines between the refreshes.
+    """
     with terminating():
         try:
+            if logs and options.json:
+                raise UsageError(
+                    "--logs and --json print different things",
+                    next_step="hashlab watch --json, and beside it hashlab logs --follow --json",
+                )
             folder = lab_folder(options.lab)
             _read(folder, options)
         except ConfigError:
@@ -276,7 +291,10 @@ def watch(options: Options) -> ExitCode:
         watcher, refresher = open_watcher(), Refresher(options, folder)
         reader = None if client.is_off() else Reader(folder, start=False)
         try:
-            _watch(replace(options, lab=folder), folder, watcher, refresher, reader)
+            options = replace(options, lab=folder)
+            turn = threading.Lock()
+            with beside(options, turn) if logs else nullcontext():
+                _watch(options, folder, watcher, refresher, reader=reader, turn=turn)
         except KeyboardInterrupt:
             return ExitCode.OK
         except HashlabError as error:
@@ -302,7 +320,13 @@ def start_again() -> NoReturn:
 
 
 def _watch(
-    options: Options, folder: Path, watcher: Watcher, refresher: Refresher, reader: Reader | None
+    options: Options,
+    folder: Path,
+    watcher: Watcher,
+    refresher: Refresher,
+    *,
+    reader: Reader | None,
+    turn: threading.Lock,
 ) -> NoReturn:
     document = (lambda text: print(text, flush=True)) if options.json else None
     Watch(
@@ -312,6 +336,7 @@ def _watch(
         watcher=watcher,
         rounds=Rounds(options.people, document=document),
         others=OtherRuns(reader, wake=watcher.wake).lines if reader else tuple,
+        turn=turn,
     ).run()
 
 

@@ -248,3 +248,7 @@ def test_a_closed_inbox_ends_the_threads() -> None:
     inbox.close()
     with pytest.raises(Cancelled):
         inbox.put("web", [machines.Live()])
+    with pytest.raises(Cancelled):
+        inbox.take("web")
+    with pytest.raises(Cancelled):
+        inbox.take_any(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import threading
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from standins import Terminal
 
 from hashlab.documents.logs import LogLine
 from hashlab.report import LogScreen
-from hashlab.report.logs import Style, readable
+from hashlab.report.logs import LogStyle, readable
 
 AT = datetime(2026, 11, 29, 8, 0, 0, 250_000)
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -33,7 +34,7 @@ def log_line(message: str = "ready", **changes: Any) -> LogLine:
     return LogLine(**{**values, **changes})
 
 
-def page(*lines: LogLine, stream: io.StringIO | None = None, style: Style = "text") -> str:
+def page(*lines: LogLine, stream: io.StringIO | None = None, style: LogStyle = "text") -> str:
     stream = stream or io.StringIO()
     screen = LogScreen(
         stream,
@@ -106,6 +107,18 @@ def test_raw_lines_are_unchanged_in_a_pipe_and_clean_on_a_terminal() -> None:
     evil = "a\x1b]0;title\x07b\n\tc"
     assert page(log_line(evil), style="raw") == f"{evil}\n"
     assert page(log_line(evil), style="raw", stream=Terminal()) == "ab\n    c\n"
+
+
+def test_nothing_is_written_while_another_holds_the_turn() -> None:
+    stream, turn = io.StringIO(), threading.Lock()
+    screen = LogScreen(stream, notices=stream, replicas={}, style="raw", turn=turn)
+    thread = threading.Thread(target=screen.show, args=([log_line("a line")],))
+    with turn:
+        thread.start()
+        thread.join(0.05)
+        assert stream.getvalue() == ""
+    thread.join()
+    assert stream.getvalue() == "a line\n"
 
 
 JSON_LINES = {

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pytest
 from fakes import Outside, running, small_lab, write_files
 
 from hashlab.errors import ConfigError, ExitCode, LaptopError, Problem
-from hashlab.protocols import Folders
+from hashlab.pipeline import CancelToken
+from hashlab.protocols import Completed, Folders
 from hashlab.run import execution
 from hashlab.run.execution import Options
 from hashlab.run.lock import held
@@ -306,3 +307,38 @@ def test_a_lab_of_files_is_read_and_watched(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         watch._read(tmp_path, PEOPLE)
     assert tmp_path / "b.env" in refused.value.sources
+
+
+def test_new_log_lines_are_shown_between_the_refreshes(
+    outside: Outside, watcher: Scripted, capsys: Told
+) -> None:
+    entry = {"__CURSOR": "c", "__REALTIME_TIMESTAMP": "1", "MESSAGE": "hello"}
+    shown: list[str] = []
+
+    def journal(
+        words: Sequence[str], on_lines: Callable[[Sequence[bytes]], None], cancel: CancelToken
+    ) -> Completed:
+        on_lines([b"#begin journald %d - 0" % time.time()])
+        if words[-2] == "web":
+            on_lines([json.dumps({**entry, "CONTAINER_NAME": "a-site-1"}).encode()])
+        cancel.wait(20)
+        raise AssertionError("the reader was not cancelled")
+
+    def wait() -> list[str]:
+        deadline = time.monotonic() + 20
+        while "hello" not in "".join(shown) and time.monotonic() < deadline:
+            shown.append(capsys.readouterr().out)
+            time.sleep(0.001)
+        return []
+
+    outside.runner.prepare_stream("ssh", streaming=journal)
+    watcher.acts = [wait]
+    assert watch.watch(PEOPLE, logs=True) == ExitCode.OK
+    text = "".join(shown) + capsys.readouterr().out
+    assert "hello" in text
+    assert "(start)" in text
+
+
+def test_log_lines_and_documents_are_not_mixed(capsys: Told) -> None:
+    assert watch.watch(JSON, logs=True) == ExitCode.CONFIG
+    assert "--logs and --json print different things" in capsys.readouterr().err
