@@ -317,6 +317,18 @@ def test_a_mounted_volume_is_made_with_the_options_of_its_driver(bench: Bench) -
     bench.engine.remove(made)
 
 
+def test_a_container_says_whose_namespaces_and_volumes_it_shares(bench: Bench) -> None:
+    owner = started(bench, "owner", HostConfig={"IpcMode": "shareable"})
+    config = {"IpcMode": f"container:{owner}", "VolumesFrom": [f"{owner}:ro"]}
+    for what, host in (("ipc", config), ("pid", {"PidMode": f"container:{owner}"})):
+        made = bench.engine.container(started(bench, what, HostConfig=host))
+        assert made is not None
+        assert made.shares == {owner}
+    alone = bench.engine.container(owner)
+    assert alone is not None
+    assert not alone.shares
+
+
 def test_volumes_are_made_found_by_label_and_removed_repeatedly(bench: Bench) -> None:
     one, two = bench.name("one"), bench.name("two")
     bench.engine.create_volume(two, {**bench.labels, "role": "b"})

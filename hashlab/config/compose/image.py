@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
+from hashlab.config.compose.host_settings import unless_blank
 from hashlab.config.compose.running import extra_hosts
 from hashlab.config.compose.scalars import pairs, size, texts
 from hashlab.config.compose.secret_files import secrets as build_secrets
@@ -73,13 +74,13 @@ def _secrets(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 BUILD_KEYS = Table(
     noun="build",
     readers={
-        "context": text,
-        "dockerfile": text,
+        "context": unless_blank(text),
+        "dockerfile": unless_blank(text),
         "dockerfile_inline": text,
         "args": _args,
-        "target": text,
+        "target": unless_blank(text),
         "labels": texts,
-        "network": one_of("default", "host", "none"),
+        "network": unless_blank(one_of("default", "host", "none")),
         "shm_size": size,
         "extra_hosts": extra_hosts,
         "additional_contexts": _contexts,
@@ -99,14 +100,14 @@ def build(node: Node, context: Context) -> Build:
     if isinstance(node.value, str):
         node = node.holding({"context": node} if node.value else {})
     draft = table(BUILD_KEYS)(node, context)
-    folder = _folder(draft.get("context", "."), draft.line_of("context"), context)
+    folder = _folder(draft.get("context") or ".", draft.line_of("context"), context)
     line, dockerfile = draft.line_of("dockerfile"), None
     if draft.has("dockerfile_inline"):
         if draft.has("dockerfile"):
             message = "'dockerfile' and 'dockerfile_inline' exclude each other"
             raise Wrong(line, message, "Keep one of the two.")
     else:
-        dockerfile = _dockerfile(folder, draft.get("dockerfile", "Dockerfile"), line, context)
+        dockerfile = _dockerfile(folder, draft.get("dockerfile") or "Dockerfile", line, context)
     _check_ignore_file(folder, dockerfile, context)
     return Build(folder, dockerfile, **draft.pick(*_AS_THEY_ARE))
 
