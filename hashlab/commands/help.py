@@ -34,7 +34,7 @@ COMMAND = Command(
 SLOGAN = "Your Compose file on three real machines, and back in seconds."
 FIRST_STEPS = (
     ("Check what this laptop lacks", "hashlab doctor"),
-    ("Build the box, then boot the lab", "hashlab init-box && hashlab dev"),
+    ("Build the box, boot the lab, start its services", "hashlab dev"),
     ("After an edit", "hashlab refresh"),
 )
 MEANINGS = {

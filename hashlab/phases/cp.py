@@ -27,12 +27,22 @@ def copy_from(
     reconnect(world, track, machine)
     command = ["sh", "-c", COPY_FROM, "sh", container, path]
     with TemporaryFile() as file, TemporaryDirectory() as folder:
-        world.link(machine).shell.save(command, file, track=track)
+        try:
+            world.link(machine).shell.save(command, file, track=track)
+        except LabError as error:
+            raise LabError(
+                f"cannot copy {path}",
+                where=f"{container} on {machine}",
+                output=error.output or error.what,
+                next_step="check the path",
+            ) from error
         file.seek(0)
         _extract(file, Path(folder), path)
-        whole = path.endswith(CONTENT)
+        if path.endswith(CONTENT):
+            _put(Path(folder), target)
+            return
         for entry in Path(folder).iterdir():
-            _put(entry, target / entry.name if whole or target.is_dir() else target)
+            _put(entry, target / entry.name if target.is_dir() else target)
 
 
 def copy_to(

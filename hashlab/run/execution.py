@@ -136,7 +136,9 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             _save(world, record)
             events.record, events.notes = to_json(record), (*world.lab.notes, *world.facts.notes)
     notes = (*world.lab.notes, *world.facts.notes)
-    urls = world.urls() if world.facts.machines.endpoints else {}
+    # After a run that opens no port, such as `stop` and `halt`, nothing may answer there.
+    opens = any(row.name == "ports" for row in result.rows)
+    urls = world.urls() if opens and world.facts.machines.endpoints else {}
     return Run(result, record, notes, urls, tuple(world.facts.causes))
 
 

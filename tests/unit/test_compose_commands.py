@@ -232,6 +232,13 @@ def test_a_service_ends_before_those_that_it_needs(outside: Outside) -> None:
     assert [words[0] for words in stopped] == ["web", "web", "broker"]
 
 
+def test_only_a_run_that_opens_ports_ends_with_addresses(capsys: Told) -> None:
+    for command, told in (("stop", False), ("start", True), ("halt", False)):
+        capsys.readouterr()
+        assert typed(command) == ExitCode.OK
+        assert ("http://127.0.0.1:8080" in capsys.readouterr().out) is told, command
+
+
 def test_stopping_again_changes_nothing(outside: Outside) -> None:
     typed("stop", "site")
     outside.faults.calls.clear()

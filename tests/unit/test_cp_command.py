@@ -13,7 +13,7 @@ from fakes import Outside, running
 from fakes.machine import FakeShell
 
 from hashlab.cli import main
-from hashlab.errors import ExitCode
+from hashlab.errors import ExitCode, LabError
 from hashlab.phases.programs import COPY_FROM, COPY_TO
 
 Told = pytest.CaptureFixture[str]
@@ -28,11 +28,14 @@ class Machine:
 
     def __init__(self) -> None:
         self.archive = b""
+        self.failure: LabError | None = None
         self.commands: list[list[str]] = []
         self.names: list[str] = []
 
     def save(self, command: Sequence[str], target: IO[bytes], **_: Any) -> int:
         self.commands.append(list(command))
+        if self.failure:
+            raise self.failure
         return target.write(self.archive)
 
     def feed(self, command: Sequence[str], source: IO[bytes], **_: Any) -> int:
@@ -89,9 +92,20 @@ def test_a_folder_comes_whole_or_as_its_content(machine: Machine) -> None:
     assert typed("site:/srv", "copy") == ExitCode.OK
     assert sorted(path.name for path in Path("copy").iterdir()) == ["one", "two"]
     machine.archive = packed(("./one", "3"))
-    assert typed("site:/srv/.", "copy") == ExitCode.OK
-    assert Path("copy/one").read_text() == "3"
+    for target in ("copy", "new"):
+        assert typed("site:/srv/.", target) == ExitCode.OK
+        assert Path(target, "one").read_text() == "3"
     assert Path("copy/two").read_text() == "2"
+    assert not Path("new/two").exists()
+
+
+def test_a_path_that_a_container_lacks_is_named(machine: Machine, capsys: Told) -> None:
+    said = "Could not find the file /srv in container small-site-1"
+    machine.failure = LabError("sh -c failed with exit code 1", output=said)
+    assert typed("site:/srv", "copy") == ExitCode.LAB
+    told = capsys.readouterr().err
+    assert "small-site-1 on web: cannot copy /srv" in told
+    assert said in told
 
 
 @pytest.mark.parametrize(
