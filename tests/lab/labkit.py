@@ -78,7 +78,8 @@ class LabFolder:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def _command(self, words: Sequence[str]) -> list[str]:
-        return [str(HASHLAB), *words, "--lab", str(self.folder), "--provider", self.provider]
+        # In front: behind `exec SERVICE` options belong to the command in the container.
+        return [str(HASHLAB), "--lab", str(self.folder), "--provider", self.provider, *words]
 
     def json(self, *words: str, **environ: str) -> dict[str, Any]:
         """Run a command that must end well; return its JSON document."""
@@ -272,9 +273,11 @@ def daemons_of(lab: LabFolder) -> list[str]:
 
 
 def id_of(lab: LabFolder) -> str:
-    """``lab_id`` of a lab, by the name in its settings."""
-    settings = tomllib.loads((lab.folder / "hashlab.toml").read_text(encoding="utf-8"))
-    return lab_id({"lab": settings["lab"]["name"]}, lab.folder)
+    """``lab_id`` of a lab, by the name in its settings, or without them by that of its folder."""
+    path = lab.folder / "hashlab.toml"
+    settings = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    name = settings.get("lab", {}).get("name", lab.folder.name)
+    return lab_id({"lab": name}, lab.folder)
 
 
 def lab_id(document: Mapping[str, Any], folder: Path) -> str:

@@ -1,0 +1,110 @@
+"""A folder with nothing but a Compose file, and the commands that Compose has too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from labkit import LabFolder, copy_example, daemons_of, everything_of, fetch
+
+PORT = 8177
+URL = f"http://127.0.0.1:{PORT}/"
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, provider: str) -> Iterator[LabFolder]:
+    """The small example without hashlab.toml, brought up by one command."""
+    lab = copy_example("hello", tmp_path_factory.mktemp("labs") / "bare", provider)
+    (lab.folder / "hashlab.toml").unlink()
+    lab.edit("compose.yaml", '"80:8080"', f'"{PORT}:8080"')
+    lab.edit(
+        "compose.yaml", 'deploy:\n      placement: { constraints: ["node.hostname == front"] }', ""
+    )
+    try:
+        lab.run("up").ok()
+        yield lab
+    finally:
+        lab.run("down", "--volumes", "--yes").ok()
+        deadline = time.monotonic() + 10
+        while daemons_of(lab) and time.monotonic() < deadline:  # it has been told, and ends
+            time.sleep(0.1)
+        assert everything_of(lab) == []
+
+
+def states(lab: LabFolder) -> dict[str, str]:
+    return {service["name"]: service["state"] for service in lab.status()["services"]}
+
+
+def phases(document: dict[str, Any]) -> dict[str, str]:
+    return {row["name"]: row["status"] for row in document["phases"]}
+
+
+def test_one_command_brings_up_a_folder_with_a_compose_file_alone(lab: LabFolder) -> None:
+    assert "hello" in fetch(URL)
+    machines = [machine["name"] for machine in lab.status()["machines"]]
+    assert machines == ["one", "two"]
+    assert {s["machine"] for s in lab.status()["services"]} == {"one", "two"}
+
+
+def test_exec_finds_the_machine_and_passes_the_exit_code_on(lab: LabFolder) -> None:
+    done = lab.run("exec", "greeter", "sh", "-c", "echo $GREETING --help; exit 7")
+    assert (done.code, done.stdout) == (7, "hello --help\n")
+
+
+def test_what_was_stopped_stays_stopped_until_start(lab: LabFolder) -> None:
+    lab.run("stop", "greeter").ok()
+    assert phases(lab.json("refresh"))["verify"] == "skipped"
+    assert states(lab) == {"web": "running", "greeter": "stopped"}
+    assert [c["service"] for c in lab.json("ps")["containers"]] == ["web"]
+    lab.run("start", "greeter").ok()
+    # The engine asks for the health later than hashlab, which has waited for it.
+    assert states(lab)["greeter"] in ("running", "starting")
+
+
+def test_restart_keeps_the_containers(lab: LabFolder) -> None:
+    before = {c["name"]: c["since"] for c in lab.json("ps")["containers"]}
+    lab.run("restart", "web").ok()
+    after = {c["name"]: c["since"] for c in lab.json("ps")["containers"]}
+    assert before.keys() == after.keys()
+    assert [name for name in before if before[name] != after[name]] == ["bare-web-1"]
+
+
+def test_a_port_that_is_added_needs_no_new_machine(lab: LabFolder) -> None:
+    lab.edit("compose.yaml", f'"{PORT}:8080"', f'"{PORT}:8080", "{PORT + 1}:8080"')
+    lab.run("refresh").ok()
+    assert fetch(f"http://127.0.0.1:{PORT + 1}/") == fetch(URL)
+
+
+def test_down_leaves_the_machines_and_start_brings_all_back(lab: LabFolder) -> None:
+    lab.run("down").ok()
+    assert lab.json("ps", "--all")["containers"] == []
+    assert states(lab) == {"web": "stopped", "greeter": "stopped"}
+    lab.run("start").ok()
+    assert fetch(URL)
+
+
+def test_halt_switches_the_machines_off_and_dev_boots_them(lab: LabFolder) -> None:
+    lab.run("halt").ok()
+    assert {machine["state"] for machine in lab.status()["machines"]} == {"stopped"}
+    lab.run("dev").ok()
+    assert fetch(URL)
+
+
+def test_cp_copies_from_and_to_a_container(lab: LabFolder) -> None:
+    there, back = lab.folder / "there.txt", lab.folder / "back.txt"
+    lab.run("cp", "web:/srv/site/.", str(lab.folder / "copy")).ok()
+    assert (lab.folder / "copy/index.html").read_text() == fetch(URL)
+    there.write_text("words")
+    lab.edit("compose.yaml", "read_only: true", "read_only: false")
+    lab.run("refresh").ok()
+    lab.run("cp", str(there), "greeter:/opt/words.txt").ok()
+    assert lab.run("exec", "greeter", "cat", "/opt/words.txt").ok().stdout == "words"
+    lab.run("cp", "greeter:/opt/words.txt", str(back)).ok()
+    assert back.read_text() == "words"
+
+
+def test_init_writes_the_same_lab(lab: LabFolder) -> None:
+    lab.run("init").ok()
+    assert phases(lab.json("refresh"))["containers"] == "skipped"
