@@ -170,12 +170,16 @@ class Image:
 
 @dataclass(frozen=True)
 class Port:
-    """A container port published on its machine. ``published`` None: the engine chooses."""
+    """A container port published on its machine. ``published`` None: the engine chooses.
+
+    ``mode``: of Docker Swarm; both mean the same in a lab.
+    """
 
     target: int
     published: int | None = None
     protocol: Literal["tcp", "udp", "sctp"] = "tcp"
     host_ip: str = ""
+    mode: Literal["host", "ingress"] = "ingress"
 
 
 def _place(target: str, below: Path) -> str:

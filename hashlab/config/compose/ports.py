@@ -95,7 +95,7 @@ def _ports_of_item(node: Node, context: Context) -> tuple[At[Port], ...]:
 
 def _long(node: Node, context: Context) -> tuple[At[Port], ...]:
     values: dict[str, Any] = table(PORT_KEYS)(node, context).pick(
-        "target", "published", "protocol", "host_ip"
+        "target", "published", "protocol", "host_ip", "mode"
     )
     return (At(Port(**values), node.line),) if "target" in values else ()
 

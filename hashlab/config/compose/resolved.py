@@ -233,7 +233,7 @@ def _ports(service: Service) -> Shape:
 def _port(port: Port) -> Shape:
     published = "" if port.published is None else str(port.published)
     return {
-        "mode": "ingress",
+        "mode": port.mode,
         **_set(host_ip=port.host_ip),
         "target": port.target,
         **_set(published=published),

@@ -58,7 +58,7 @@ def service(load: Load) -> Callable[[str], Service]:
 
 
 SAME = {
-    "ports": ('ports: ["8080:80"]', "ports: [{target: 80, published: 8080}]", "ports: [{target: 80, published: '8080', protocol: tcp, mode: host}]"),
+    "ports": ('ports: ["8080:80"]', "ports: [{target: 80, published: 8080}]", "ports: [{target: 80, published: '8080', protocol: tcp, mode: ingress}]"),
     "a port with an empty address": ('ports: [":8080:80"]', 'ports: ["8080:80"]'),
     "a port with an address": ('ports: ["127.0.0.1:8080:80/udp"]', "ports: [{target: 80, published: 8080, protocol: udp, host_ip: 127.0.0.1}]"),
     "a port the engine chooses": ("ports: [80]", 'ports: ["80"]', "ports: [{target: 80}]", 'ports: ["0:80"]'),
