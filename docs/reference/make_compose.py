@@ -42,6 +42,7 @@ and what hashlab does with it:
 
 A value that says what is so already (`attach: true`, `external: false`, an empty list) is neither
 noted nor refused. Keys that begin with `x-` are yours. `hashlab config` shows what was read.
+[Public Compose files](../explanation/public-files.md) lists 129 files and how many of them load.
 """
 # The place of each table in a file, in the order of the page.
 TABLES: dict[str, Table] = {
