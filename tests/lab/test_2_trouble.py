@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -458,4 +459,77 @@ def test_a_service_finds_only_what_shares_a_network_with_it(hello_lab: LabFolder
         file.unlink()
     hello_lab.run("dev").ok()
     assert overlays(hello_lab) == {"hello_default"}
+    assert "hello" in fetch(greeting(hello_lab))
+
+
+# A service whose files are in its own file system, on the image of another one.
+COPIED = """
+services:
+  copied:
+    image: hello-greeter
+    entrypoint: ["sleep", "infinity"]
+    init: true
+    stop_grace_period: 1s
+    deploy: {placement: {constraints: ["node.hostname == back"]}}
+    develop:
+      watch:
+        - {action: sync, path: ./copied, target: /srv/copied, ignore: ["*.tmp"]}
+"""
+
+
+def test_files_are_copied_into_a_container_that_has_no_mount_for_them(
+    hello_lab: LabFolder,
+) -> None:
+    folder, file = hello_lab.folder / "copied", hello_lab.folder / "compose.override.yaml"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("one", "sub/two", "x.tmp"):
+        (folder / name).write_text(f"{name} 1")
+    (folder / "link").symlink_to("sub/two")
+    file.write_text(COPIED)
+    show = (
+        "cd /srv/copied && for f in $(find . -type f -o -type l | sort); do echo $f $(cat $f); done"
+    )
+    try:
+        hello_lab.run("dev").ok()
+        shown = within(hello_lab, "copied", "back", show).splitlines()
+        assert shown == ["./link sub/two 1", "./one one 1", "./sub/two sub/two 1"]
+        before = everything(hello_lab)
+        (folder / "one").write_text("one 2")
+        (folder / "link").unlink()
+        document = hello_lab.json("refresh")
+        assert [r["detail"] for r in rows(document, "container") if r["service"] == "copied"] == [
+            "synchronised: 1 copied, 1 deleted"
+        ]
+        assert everything(hello_lab) == before
+        shown = within(hello_lab, "copied", "back", show).splitlines()
+        assert shown == ["./one one 2", "./sub/two sub/two 1"]
+        by_hand = "echo by hand > /srv/copied/one"
+        hello_lab.on("back", f"docker exec --user 0 hello-copied-1 sh -c {shlex.quote(by_hand)}")
+        refused = hello_lab.run("verify")
+        assert refused.code == 4
+        assert "copied on back: it runs build" in " ".join(refused.stdout.split())
+        hello_lab.run("refresh").ok()
+        assert "one 2" in within(hello_lab, "copied", "back", show)
+        hello_lab.on("back", "docker rm --force hello-copied-1")
+        hello_lab.run("dev").ok()
+        shown = within(hello_lab, "copied", "back", show).splitlines()
+        assert shown == ["./one one 2", "./sub/two sub/two 1"]
+    finally:
+        file.unlink()
+        shutil.rmtree(folder)
+    hello_lab.run("dev").ok()
+
+
+def test_a_machine_is_sent_only_the_layer_of_an_image_that_changed(hello_lab: LabFolder) -> None:
+    folder = hello_lab.folder / "images/greeter"
+    (folder / "extra").write_bytes(os.urandom(30_000))
+    with (folder / "Dockerfile").open("a") as dockerfile:
+        dockerfile.write("COPY extra /extra\n")
+    document = hello_lab.json("refresh")
+    sent = {row["machine"]: row["bytes_sent"] for row in rows(document, "images")}
+    assert 30_000 < sent["back"] < 200_000
+    assert sent["front"] == 0
+    assert within(hello_lab, "greeter", "back", "wc -c < /extra").strip() == "30000"
+    (folder / "extra").write_bytes(os.urandom(30_000))
+    hello_lab.run("refresh").ok()
     assert "hello" in fetch(greeting(hello_lab))
