@@ -28,27 +28,28 @@ def check_dependencies(
 ) -> None:
     """Report cycles, and dependencies on services that do not exist or can never become ready."""
     for name, service in services.items():
+        own = report if name in active else report.of_inactive()
         for dependency, line in service.get("depends_on", ()):
             other = dependency.service
             if other not in services:
                 hint = suggestion(other, list(services), otherwise="Remove it, or write it.")
-                report.add(line, f"unknown service '{other}'", hint)
+                own.add(line, f"unknown service '{other}'", hint)
             elif name in active and other not in active and dependency.required:
                 profiles = ", ".join(services[other].get("profiles", ()))
                 message = f"service '{other}' is active only with the profile {profiles}"
                 hint = f"Set COMPOSE_PROFILES, or give '{name}' that profile, or required: false."
-                report.add(line, message, hint)
+                own.add(line, message, hint)
             elif dependency.condition == "service_healthy" and _is_unhealthy(services[other]):
                 message = f"service '{other}' is never healthy: its healthcheck is disabled"
                 hint = "Write condition: service_started, or give it a healthcheck."
-                report.add(line, message, hint)
+                own.add(line, message, hint)
             elif dependency.condition == "service_completed_successfully" and _never_ends(
                 services[other]
             ):
                 restart = services[other].get("restart")
                 message = f"service '{other}' never completes: with 'restart: {restart}' the engine"
                 hint = f"Write restart: on-failure for '{other}', or condition: service_started."
-                report.add(line, f"{message} starts it again", hint)
+                own.add(line, f"{message} starts it again", hint)
     _check_cycles(active, report)
 
 

@@ -41,6 +41,7 @@ from hashlab.config.compose.service import (
     image_name,
     is_active,
     is_global,
+    selected_profiles,
     service_of,
     spread,
     watches,
@@ -185,8 +186,7 @@ def _read_compose_file(
     except Wrong as wrong:
         own_report.add_wrong(wrong)
         return None
-    selected = variables.get("COMPOSE_PROFILES", "")
-    profiles = frozenset(word.strip() for word in selected.split(",") if word.strip())
+    profiles = selected_profiles(variables)
     services: dict[str, Draft] = draft.get("services", {})
     active = {name: each for name, each in services.items() if is_active(each, profiles)}
     return _ComposeFile(folder, draft, own_report, services, active, variables[NAME_VARIABLE])
@@ -267,9 +267,10 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     """Report problems across services; without hashlab.toml, those that do not depend on it."""
     report, services, active = files.report, files.services, files.active
     for name, service in services.items():
-        check_service(name, service, files.draft, report)
+        own_report = report if name in active else report.of_inactive()
+        check_service(name, service, files.draft, own_report)
     check_dependencies(services, active, report)
-    check_networks(services, files.draft, subnet_of(toml or Draft()), report)
+    check_networks(active, files.draft, subnet_of(toml or Draft()), report)
     if toml is not None:
         allowed = toml.get("lab", Draft()).get("privileged", ())
         check_allowed(allowed, services, report.for_file(FILE))
@@ -280,7 +281,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     note_unused(files.draft, lab, report)
     check_images(services, lab.get("name", "lab"), report)
     split = split_volumes(toml)
-    check_placement(services, machines, split, report, own=toml.has("machines"))
+    check_placement(active, machines, split, report, own=toml.has("machines"))
     _check_split(toml, files)
     places = place(active, machines, split)
     check_published_ports(toml, active, places, report)
@@ -398,6 +399,8 @@ def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
     builds: dict[str, Build | None] = {}
     rules: dict[str, list[tuple[Watch, ...]]] = {}
     for service, draft in services.items():
+        if not (draft.get("image") or draft.get("build")) or draft.flawed("build"):
+            continue  # of a profile that is not active, with a mistake
         name = image_name(lab, service, draft)
         builds[name] = builds.get(name) or draft.get("build")
         rules.setdefault(name, []).append(tuple(entry.value for entry in watches(draft)))

@@ -63,11 +63,19 @@ class Report:
         self.sources: list[Path] = [] if sources is None else sources
         self.flaws = 0
         self.spending = Spending()
+        self._inactive = False
 
     def for_file(self, file: str) -> Report:
         """Return a report for ``file`` that adds to the same problems and notes."""
         report = Report(file, self.problems, self._noted, self.sources)
         report.spending = self.spending
+        report._inactive = self._inactive
+        return report
+
+    def of_inactive(self) -> Report:
+        """Return a report for a service that no selected profile has: its problems are notes."""
+        report = self.for_file(self.file)
+        report._inactive = True
         return report
 
     def add_source(self, path: Path) -> None:
@@ -80,7 +88,10 @@ class Report:
         self.flaws += 1
         if len(message) > _LONGEST:
             message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 4 :]}"
-        self.problems.append(Problem(file_of(line) or self.file, int(line), message, hint))
+        if self._inactive:
+            self.note(line, f"in a service of a profile that is not active: {message}")
+        else:
+            self.problems.append(Problem(file_of(line) or self.file, int(line), message, hint))
 
     def add_wrong(self, wrong: Wrong) -> None:
         """Add the problem of a value. If it is already reported, only count it."""

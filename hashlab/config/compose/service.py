@@ -193,7 +193,12 @@ _AS_THEY_ARE = (
 
 
 def read_service(node: Node, context: Context) -> Draft:
-    """Read a service, the files it names and the dependencies that other keys imply included."""
+    """Read a service, the files it names and the dependencies that other keys imply included.
+
+    In one that no selected profile has, problems are notes: Compose does not run it either.
+    """
+    if _is_inactive(node, context):
+        context = context._replace(report=context.report.of_inactive())
     draft = table(SERVICE_KEYS)(node, context)
     if also := networks.implied(draft):
         draft = draft.filled(depends_on=(*draft.get("depends_on", ()), *also))
@@ -207,6 +212,14 @@ def read_service(node: Node, context: Context) -> Draft:
         draft = draft.filled(seccomp=profile)
     files, own = draft.get("env_file", ()), draft.get("environment", ())
     return draft.filled(env_file=read_env_files(files, own, context)) if files else draft
+
+
+def _is_inactive(node: Node, context: Context) -> bool:
+    profiles = node.value.get("profiles") if isinstance(node.value, dict) else None
+    if profiles is None or not isinstance(profiles.value, list):
+        return False
+    own = tuple(item.value for item in profiles.value)
+    return not is_active(Draft(values={"profiles": own}), selected_profiles(context.environ))
 
 
 def image_name(lab: str, name: str, draft: Draft) -> str:
@@ -262,6 +275,12 @@ def either_form(draft: Draft, key: str) -> Any:
 def replicas(draft: Draft) -> int:
     """Return how many containers a service has."""
     return int(either_form(draft, "scale") or 1)
+
+
+def selected_profiles(environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the profiles that the variables select, separated by commas."""
+    words = environ.get("COMPOSE_PROFILES", "").split(",")
+    return frozenset(word.strip() for word in words if word.strip())
 
 
 def is_active(draft: Draft, profiles: frozenset[str]) -> bool:

@@ -68,6 +68,32 @@ def test_services_of_other_profiles_are_not_placed_but_their_images_are_known(lo
     assert [image.name for image in lab.images] == ["tool", "x", "y"]
 
 
+INACTIVE = (
+    "gpus: all",
+    "deploy: {resources: {reservations: {devices: [{capabilities: [gpu]}]}}}",
+    "networks: [unknown]",
+    "volumes: [unknown:/x]",
+    "depends_on: [unknown]",
+    "build: ./missing",
+    "colour: red",
+)
+
+
+@pytest.mark.parametrize("line", INACTIVE)
+def test_a_mistake_in_a_service_of_an_inactive_profile_is_noted(load: Load, line: str) -> None:
+    compose = services("a: {image: x}", f"b: {{image: y, profiles: [b], {line}}}")
+    lab = load(toml=TOML, compose=compose)
+    assert [service.name for service in lab.services] == ["a"]
+    assert [note for note in lab.notes if "a profile that is not active" in note] == list(lab.notes)
+    with pytest.raises(ConfigError):
+        load(toml=TOML, compose=compose, environ={"COMPOSE_PROFILES": "b"})
+
+
+def test_an_inactive_service_without_an_image_is_not_in_the_box(load: Load) -> None:
+    compose = services("a: {image: x}", "b: {profiles: [b]}", "c: {build: ./no, profiles: [b]}")
+    assert [image.name for image in load(toml=TOML, compose=compose).images] == ["x"]
+
+
 def test_compose_profiles_selects_profiles_from_the_environment_or_env_file(load: Load) -> None:
     compose = services(
         "a: {image: x, profiles: [one]}", "b: {image: x, profiles: [two, three]}", "c: {image: x}"
