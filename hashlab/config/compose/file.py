@@ -6,6 +6,7 @@ from hashlab.config.compose import keys
 from hashlab.config.compose.networks import NETWORK_KEYS
 from hashlab.config.compose.secret_files import config, secret
 from hashlab.config.compose.service import read_service, resolved
+from hashlab.config.compose.sharing import with_services
 from hashlab.config.compose.volumes import volume
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
@@ -33,7 +34,7 @@ def _services(node: Node, context: Context) -> dict[str, Draft]:
     if not entries_of(node, "a mapping of services"):
         raise Wrong(node.line, "no service is defined", "Write services: {web: {image: …}}.")
     reader = mapping_of(_name("a service"), read_service, "a mapping of services")
-    return reader(node, context)
+    return reader(with_services(node), context)
 
 
 _volumes = mapping_of(_name("a volume"), volume, "a mapping of volumes", nothing_is=Draft())

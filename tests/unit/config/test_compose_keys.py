@@ -199,3 +199,22 @@ def test_a_seccomp_profile_is_read_from_the_laptop(loaded: Any, tmp_path: Path) 
     service, _ = loaded("security_opt: ['seccomp:./open.json']")
     assert service.security_opt == ("seccomp:./open.json",)
     assert service.seccomp == '{"defaultAction":"SCMP_ACT_ALLOW"}'
+
+
+CONTAINERS = {
+    "network_mode: container:vpn": ("network_mode", "service:tunnel"),
+    "ipc: container:vpn": ("ipc", "service:tunnel"),
+    "pid: container:vpn": ("pid", "service:tunnel"),
+    "volumes_from: ['container:vpn:ro']": ("volumes_from", ("tunnel:ro",)),
+}
+
+
+@pytest.mark.parametrize("line", CONTAINERS)
+def test_a_container_of_this_file_means_its_service(load_text: Any, line: str) -> None:
+    text = f"services:\n  a:\n    image: x\n    {line}\n"
+    lab = load_text(text + "  tunnel: {image: x, container_name: vpn}\n")
+    field, value = CONTAINERS[line]
+    assert getattr(lab.services[0], field) == value
+    assert [each.service for each in lab.services[0].depends_on] == ["tunnel"]
+    with pytest.raises(ConfigError, match="names a container that hashlab does not run"):
+        load_text(text + "  tunnel: {image: x, container_name: other}\n")
