@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 from unicodedata import category
 
@@ -86,12 +87,19 @@ def find_lab_folder(start: Path) -> Path:
     )
 
 
-def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None = None) -> Lab:
+def load_lab(
+    folder: Path,
+    *,
+    environ: Mapping[str, str],
+    provider: str | None = None,
+    ran: Mapping[str, str] = MappingProxyType({}),
+) -> Lab:
     """Return the lab that the files of ``folder`` describe. Nothing is written or started.
 
     ``environ`` fills in variables (it overrides .env), finds programs (PATH) and selects profiles
     (COMPOSE_PROFILES). ``provider`` replaces the provider of the file. If the Lab's provider is
-    "auto", rules of single providers are not checked.
+    "auto", rules of single providers are not checked. ``ran``: the machine on which each service
+    ran last.
 
     Raises ConfigError with all problems of all files, UsageError for an unknown provider.
     """
@@ -104,6 +112,7 @@ def load_lab(folder: Path, *, environ: Mapping[str, str], provider: str | None =
     files = _read_compose_file(folder, draft, environ, report)
     if draft is not None and files is not None:
         draft = with_machines(_with_name(draft, files, report), files.services)
+        files = files._replace(ran=ran)
     if draft is not None:
         _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
     if files is not None:
@@ -140,7 +149,7 @@ class _ComposeFile(NamedTuple):
     """The valid parts of the Compose file.
 
     ``active``: the services of the selected profiles; ``folder``: the lab folder; ``project``: the
-    name of the project.
+    name of the project; ``ran``: as in ``load_lab``.
     """
 
     folder: Path
@@ -149,6 +158,7 @@ class _ComposeFile(NamedTuple):
     services: Mapping[str, Draft]
     active: Mapping[str, Draft]
     project: str
+    ran: Mapping[str, str] = MappingProxyType({})
 
 
 def _read_hashlab_toml(folder: Path, report: Report) -> Draft | None:
@@ -283,7 +293,7 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     split = split_volumes(toml)
     check_placement(active, machines, split, report, own=toml.has("machines"))
     _check_split(toml, files)
-    places = place(active, machines, split)
+    places = place(active, machines, split, files.ran)
     check_published_ports(toml, active, places, report)
     check_forwarded_guests(toml, services, places, report.for_file(FILE))
     check_reloads(toml, services, files.folder, report.for_file(FILE))
@@ -300,7 +310,7 @@ def _check_split(toml: Draft, files: _ComposeFile) -> None:
 
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     name = toml.get("lab").get("name")
-    places = place(files.active, labels_of(toml), split_volumes(toml))
+    places = place(files.active, labels_of(toml), split_volumes(toml), files.ran)
     networks = files.draft.get("networks", {})
     active = {name: each for name, each in files.active.items() if publishes(each, networks)}
     toml = with_published(toml, active, places, files.report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from hashlab.config.compose.service import conditions, is_global
@@ -148,14 +149,18 @@ def _common(group: Sequence[str], services: Mapping[str, Draft], machines: Label
 
 
 def place(
-    services: Mapping[str, Draft], machines: Labels, split: frozenset[str] = frozenset()
+    services: Mapping[str, Draft],
+    machines: Labels,
+    split: frozenset[str] = frozenset(),
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Return the machine of each service but the global ones, in the order of ``services``.
 
-    Services that must be on one machine go there together. Those with a constraint are placed
-    first, where there are the fewest services. The others share the machines evenly, each as near
-    as possible to the machine that its name and the machine's agree on. So the order of the file
-    does not matter, and another service seldom moves more than one of those that are there.
+    ``known``: where services of the lab ran last. They stay there, with the data of their volumes,
+    while that machine suits them. Services that must be on one machine go there together. Those
+    with a constraint are placed first, where there are the fewest services. The others share the
+    machines evenly, each as near as possible to the machine that its name and the machine's agree
+    on, so the order of the file does not matter.
     """
     groups = bonds({n: each for n, each in services.items() if not is_global(each)}, split)
     suiting = {name: _common(group, services, machines) for name, group in groups.items()}
@@ -167,6 +172,9 @@ def place(
         places.update(dict.fromkeys(groups[name], machine))
         counts[machine] += len(groups[name])
 
+    for name in groups:
+        if name not in places and known.get(name) in suiting[name]:
+            put(name, known[name])
     for name in groups:
         if name not in places and len(suiting[name]) < len(machines):
             put(name, min(suiting[name], key=lambda machine: counts[machine]))

@@ -58,6 +58,7 @@ def forget(world: World, track: Track, _: str) -> None:
     # This lab's machines on another provider were made with the same secrets.
     if not others:
         remove_tree(state.secrets)
+        remove(state.places)
     for path in (
         state.machines,
         state.vagrantfile,

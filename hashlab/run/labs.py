@@ -8,7 +8,7 @@ from pathlib import Path
 from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
-from hashlab.state.files import StateFolder
+from hashlab.state.files import StateFolder, read_json
 from hashlab.state.labfolder import example, is_lab
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE
@@ -20,7 +20,20 @@ def read_lab(lab: Path | None, provider: str | None) -> Lab:
     ``provider`` replaces that of hashlab.toml; the result's may be "auto". Raises ConfigError,
     UsageError, LaptopError.
     """
-    return load_lab(lab_folder(lab), environ=os.environ, provider=provider)
+    return read_folder(lab_folder(lab), provider)
+
+
+def read_folder(folder: Path, provider: str | None) -> Lab:
+    """Read the files of the lab in ``folder``; see ``read_lab``."""
+    ran = known_places(StateFolder(folder / STATE, provider=""))
+    return load_lab(folder, environ=os.environ, provider=provider, ran=ran)
+
+
+def known_places(state: StateFolder) -> dict[str, str]:
+    """Return the machine on which each service of the lab ran last."""
+    saved = read_json(state.places)
+    pairs = saved.items() if isinstance(saved, dict) else ()
+    return {name: machine for name, machine in pairs if isinstance(machine, str)}
 
 
 def state_of(lab: Path | None) -> StateFolder:

@@ -150,6 +150,11 @@ class StateFolder:
         return self.root / "consent.json"
 
     @property
+    def places(self) -> Path:
+        """The machine on which each service ran last."""
+        return self.root / "places.json"
+
+    @property
     def kvm(self) -> Path:
         """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from hashlab.config.load import load_lab
 from hashlab.config.model import Lab
 from hashlab.daemon import client
 from hashlab.daemon.reader import Reader
@@ -22,7 +21,7 @@ from hashlab.phases.connect import silent
 from hashlab.protocols import Watcher
 from hashlab.report import Round, Rounds, show_error
 from hashlab.run.execution import Options, Run, fail
-from hashlab.run.labs import lab_folder
+from hashlab.run.labs import lab_folder, read_folder
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import open_watcher
 from hashlab.watch.others import OtherRuns
@@ -283,7 +282,7 @@ def watch(options: Options, *, logs: bool = False) -> ExitCode:
                     next_step="hashlab watch --json, and beside it hashlab logs --follow --json",
                 )
             folder = lab_folder(options.lab)
-            _read(folder, options)
+            read_folder(folder, options.provider)
         except ConfigError:
             pass  # the first round reports it, and waits until the files are right
         except HashlabError as error:
@@ -330,7 +329,7 @@ def _watch(
 ) -> NoReturn:
     document = (lambda text: print(text, flush=True)) if options.json else None
     Watch(
-        read=lambda: _read(folder, options),
+        read=lambda: read_folder(folder, options.provider),
         refresh=refresher.refresh,
         silent=lambda: _silent(options),
         watcher=watcher,
@@ -338,10 +337,6 @@ def _watch(
         others=OtherRuns(reader, wake=watcher.wake).lines if reader else tuple,
         turn=turn,
     ).run()
-
-
-def _read(folder: Path, options: Options) -> Lab:
-    return load_lab(folder, environ=os.environ, provider=options.provider)
 
 
 def _forget_stdout() -> None:

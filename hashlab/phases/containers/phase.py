@@ -42,6 +42,7 @@ from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState
+from hashlab.state.files import read_json, write_json
 
 
 def wanted_builds(world: World) -> dict[str, Build]:
@@ -154,6 +155,7 @@ def mounts_artifacts(world: World, machine: str) -> bool:
 def start_containers(world: World, track: Track, _: str) -> None:
     """Promise: each service runs its build and met its health check; others were not touched."""
     _note_left_out(world)
+    _save_places(world)
     changed, removed = world.facts.containers.changed, world.facts.containers.removed
     if not world.facts.causes:
         # No file was edited, so the cause is the services' definition or the state of containers.
@@ -168,6 +170,29 @@ def start_containers(world: World, track: Track, _: str) -> None:
         track.detail(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     else:
         track.skip(f"{len(world.lab.services)} unchanged")
+
+
+def _save_places(world: World) -> None:
+    """Save where services run, so that a service that is added later moves none of them."""
+    places = world.state.places
+    saved = read_json(places)
+    known = saved if isinstance(saved, dict) else {}
+    for service in world.lab.services:
+        _note_moved(world, service, known.get(service.name, service.machine))
+    # A service of a profile that is not active now keeps its place.
+    ran = known | {service.name: service.machine for service in world.lab.services}
+    if ran != known:
+        write_json(places, ran)
+
+
+def _note_moved(world: World, service: Service, before: str) -> None:
+    """Note a service that left the data of its volumes on another machine."""
+    volumes = [mount.volume for mount in service.volumes if mount.volume]
+    if volumes and before != service.machine and before in world.machine_names():
+        world.note(
+            f"{service.name} moved from {before} to {service.machine}; the data of "
+            f"{', '.join(volumes)} stay on {before}"
+        )
 
 
 def _note_left_out(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -127,9 +128,13 @@ def load(write_lab: Callable[..., Path]) -> Callable[..., Lab]:
     """Write the small lab with changes and load it."""
 
     def load_changed(
-        *, environ: Mapping[str, str] | None = None, provider: str | None = None, **changes: object
+        *,
+        environ: Mapping[str, str] | None = None,
+        provider: str | None = None,
+        ran: Mapping[str, str] = MappingProxyType({}),
+        **changes: object,
     ) -> Lab:
-        return load_lab(write_lab(**changes), environ=environ or {}, provider=provider)
+        return load_lab(write_lab(**changes), environ=environ or {}, provider=provider, ran=ran)
 
     return load_changed
 

@@ -45,6 +45,25 @@ def test_another_service_moves_hardly_any_of_those_that_are_there(load: Load, nu
     assert sum(before[name] != after[name] for name in before) <= 2
 
 
+def test_a_service_stays_where_it_ran_last_whatever_is_added(load: Load) -> None:
+    compose = services("c: {image: x}", "a: {image: x}", "b: {image: x}")
+    lab = load(toml=TOML, compose=compose, ran={"a": "two", "b": "two"})
+    assert (places(lab)["a"], places(lab)["b"]) == ("two", "two")
+    assert places(lab)["c"] in ("one", "three")
+
+
+@pytest.mark.parametrize("ran", [{"a": "gone"}, {"z": "one"}])
+def test_a_place_that_no_longer_is_one_does_not_count(load: Load, ran: dict[str, str]) -> None:
+    compose = services("a: {image: x}", "b: {image: x}")
+    before = places(load(toml=TOML, compose=compose))
+    assert places(load(toml=TOML, compose=compose, ran=ran)) == before
+
+
+def test_a_constraint_moves_a_service_from_where_it_ran(load: Load) -> None:
+    compose = services(f"a: {{image: x, {on('one')}}}")
+    assert places(load(toml=TOML, compose=compose, ran={"a": "two"})) == {"a": "one"}
+
+
 def test_services_with_a_constraint_are_counted_first_in_any_order(load: Load) -> None:
     lab = load(
         toml=TOML,

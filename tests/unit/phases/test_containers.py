@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -608,3 +609,21 @@ def test_a_service_whose_process_took_files_in_is_replaced_with_its_dependency()
     assert after_dependency(keep, service, reloadable, {"queue"}).kind == "replace"
     replaced = Action("replace", "its build changed")
     assert after_dependency(replaced, service, BUILD, {"queue"}) is replaced
+
+
+def test_where_services_run_is_saved_until_the_lab_is_destroyed(outside: Outside) -> None:
+    running(outside)
+    saved = json.loads(outside.state.places.read_text())
+    assert saved == {"queue": "broker", "migrate": "broker", "site": "web"}
+    go(outside, workflows.DESTROY)
+    assert not outside.state.places.exists()
+
+
+def test_data_that_stay_behind_when_a_service_moves_are_noted(outside: Outside) -> None:
+    running(outside)
+    outside.lab = change_service(outside.lab, "queue", machine="spare")
+    moved = "queue moved from broker to spare; the data of data stay on broker"
+    for noted in (True, False):
+        world = outside.world()
+        assert run(outside, workflows.REFRESH, world).error is None
+        assert (moved in world.facts.notes) is noted

@@ -20,6 +20,7 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed, Folders
 from hashlab.run import execution
 from hashlab.run.execution import Options
+from hashlab.run.labs import read_folder
 from hashlab.run.lock import held
 from hashlab.watch import loop as watch
 
@@ -65,7 +66,7 @@ def watcher(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     running(outside)
     made = Scripted(outside.lab.folder)
     monkeypatch.setattr(watch, "lab_folder", lambda lab: outside.lab.folder)
-    monkeypatch.setattr(watch, "load_lab", lambda folder, **_: outside.lab)
+    monkeypatch.setattr(watch, "read_folder", lambda folder, provider: outside.lab)
     monkeypatch.setattr(watch, "open_watcher", lambda: made)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world(lab))
@@ -258,12 +259,12 @@ def test_files_that_are_broken_from_the_start_are_waited_for(
     )
     answers: list[ConfigError] = [wrong, wrong]
 
-    def load(folder: Path, **_: object) -> object:
+    def load(folder: Path, provider: str | None) -> object:
         if answers:
             raise answers.pop()
         return replace(lab)
 
-    monkeypatch.setattr(watch, "load_lab", load)
+    monkeypatch.setattr(watch, "read_folder", load)
     watcher.acts = [lambda: ["hashlab.toml"]]
     assert watch.watch(PEOPLE) == ExitCode.OK
     told = capsys.readouterr().out
@@ -300,12 +301,12 @@ def test_a_lab_of_files_is_read_and_watched(tmp_path: Path) -> None:
             "b.env": "X=1\n",
         },
     )
-    read = watch._read(tmp_path, PEOPLE)
+    read = read_folder(tmp_path, None)
     names = {path.name for path in read.sources}
     assert names >= {".env", "a.env", "b.env", "compose.yaml", "compose.override.yaml"}
     (tmp_path / "b.env").unlink()
     with pytest.raises(ConfigError) as refused:
-        watch._read(tmp_path, PEOPLE)
+        read_folder(tmp_path, None)
     assert tmp_path / "b.env" in refused.value.sources
 
 
