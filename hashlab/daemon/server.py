@@ -106,8 +106,6 @@ class Server:
         self._running = False
         self._publishers = 0
         self._lock = threading.Lock()
-        # Connections that stay open until this process ends: their clients wait for its end.
-        self._kept: list[socket.socket] = []
         signal.signal(signal.SIGINT, self._interrupt)
         signal.signal(signal.SIGTERM, self._interrupt)
 
@@ -155,18 +153,17 @@ class Server:
         except OSError:
             sock.close()
         except (Refused, Unintelligible) as refusal:
-            ending = str(refusal) == client.ENDING
-            if ending:
-                self._keep(sock)
             with suppress(OSError):
                 answer(sock, refused=str(refusal))
-            if not ending:
+            if str(refusal) == client.ENDING:
+                _keep(sock)
+            else:
                 sock.close()
 
     def _handle(self, sock: socket.socket, value: Mapping[str, Any]) -> None:
         kind = value.get("kind")
         if kind == client.STOP:
-            self._keep(sock)
+            _keep(sock)
             self._turns.end("a client ended it", restart=False)
             return
         if kind == client.PUBLISH:
@@ -179,11 +176,6 @@ class Server:
             self._stream.add(sock)
         else:
             self._take_run(sock, understood(value))
-
-    def _keep(self, sock: socket.socket) -> None:
-        """Let a connection end with this process, which is what its client waits for."""
-        with self._lock:
-            self._kept.append(sock)
 
     def _check_code(self) -> None:
         """Decide about a client whose code differs: it waits for the end of this process if that
@@ -335,6 +327,13 @@ def _as_client(request: Request, fds: Sequence[int]) -> Iterator[None]:
         except OSError as error:
             raise Refused(f"cannot take over the client's place: {error}") from error
         yield
+
+
+def _keep(sock: socket.socket) -> None:
+    """Let a connection end with this process, which its client waits for. Python would close it a
+    moment before.
+    """
+    sock.detach()
 
 
 def _take_over(own: ExitStack, request: Request, fds: Sequence[int]) -> None:

@@ -34,6 +34,7 @@ def run_script(
     tmpfs: Mapping[str, str] = MappingProxyType({}),
     capabilities: Sequence[str] = (),
     may_mount: bool = False,
+    labels: Mapping[str, str] = MappingProxyType({}),
     failure: str,
 ) -> str:
     """Run ``script`` in a container of ``image`` without a network; return its output.
@@ -47,6 +48,7 @@ def run_script(
         name,
         {
             "Image": image,
+            "Labels": dict(labels),
             "Entrypoint": ["/bin/sh", "-c", script, "sh", *arguments],
             "HostConfig": {
                 "Binds": list(binds),

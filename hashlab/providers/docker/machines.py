@@ -81,6 +81,7 @@ class DockerMachines(VagrantMachines):
             STORE_SCRIPT,
             arguments=["clone", *map(folder, names)],
             name=_cloner(lab),
+            labels={LAB_LABEL: lab.id},
             image=system_image(manifest),
             binds=binds,
             tmpfs=covers,
@@ -201,7 +202,6 @@ class DockerMachines(VagrantMachines):
         """See protocols.Machines."""
         engine = self._engine()
         removed = []
-        engine.remove(_cloner(lab))
         for state in engine.containers({LAB_LABEL: lab.id}):
             engine.remove(state.id)
             removed.append(f"container {state.name}")
