@@ -21,7 +21,7 @@ COMMAND = Command(
     ],
     exits=(0, 2, 3, 4, 130),
     arguments=[Argument("service", "Only these services.", many=True)],
-    options=[Option("all", "Also list containers that do not run.", short="a")],
+    options=[Option("all", "Also list containers that do not run, and those of run.", short="a")],
     common=(*READING, JSON),
     warm=True,
     compose="It shows the machine in place of the command, and the addresses on the laptop. It has "
@@ -47,7 +47,7 @@ def run(options: Options, *, service: Sequence[str], all: bool) -> int:
         try:
             wanted = {each.name for each in services_of(world.lab, service)}
             with Recorder(Silent(), CancelToken()).step("ps") as track:
-                containers = list_containers(world, track)
+                containers = list_containers(world, track, one_off=all)
         finally:
             world.close()
     except HashlabError as error:

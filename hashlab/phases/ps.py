@@ -9,14 +9,16 @@ from hashlab.config.model import Service
 from hashlab.documents import unix_time
 from hashlab.documents.ps import Container
 from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.oneoff import ONE_OFF_LABEL, is_one_off
 from hashlab.phases.containers.phase import observe_containers, replica_names
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState
 
 
-def list_containers(world: World, track: Track) -> list[Container]:
-    """Return the containers of all services, in the order of the Compose file. Changes nothing.
+def list_containers(world: World, track: Track, *, one_off: bool) -> list[Container]:
+    """Return the containers of all services, in the order of the Compose file; with ``one_off``
+    also those that `hashlab run` made. Changes nothing.
 
     Raises LabError if a machine that runs does not answer. Machines that do not run have none.
     """
@@ -28,15 +30,21 @@ def list_containers(world: World, track: Track) -> list[Container]:
         for machine, containers in observe_containers(world).items()
         for container in containers
     }
-    return [
-        _container(world, service, existing[service.machine, name])
-        for service in world.lab.services
-        for name in replica_names(world.lab, service)
-        if (service.machine, name) in existing
-    ]
+    made = {place: c.labels[ONE_OFF_LABEL] for place, c in existing.items() if is_one_off(c)}
+    found = []
+    for service in world.lab.services:
+        ports = tuple(_ports(world, service))
+        for name in replica_names(world.lab, service):
+            if (service.machine, name) in existing:
+                container = existing[service.machine, name]
+                found.append(_container(service, container, ports))
+        for place, name in made.items():
+            if one_off and name == service.name:
+                found.append(_container(service, existing[place], ()))
+    return found
 
 
-def _container(world: World, service: Service, container: ContainerState) -> Container:
+def _container(service: Service, container: ContainerState, ports: tuple[str, ...]) -> Container:
     over = container.state == "exited"
     since = unix_time(container.finished_at if over else container.started_at)
     return Container(
@@ -49,7 +57,7 @@ def _container(world: World, service: Service, container: ContainerState) -> Con
         exit_code=container.exit_code,
         # Docker's year 1 stands for "never".
         since=since if since and since > 0 else None,
-        ports=tuple(_ports(world, service)),
+        ports=ports,
     )
 
 

@@ -6,15 +6,18 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
-from hashlab.errors import HashlabError, UsageError
+from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.phases.connect import reconnect, renew_ssh_files
+from hashlab.phases.containers.oneoff import tidy
 from hashlab.phases.containers.phase import replica_names
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Recorder
+from hashlab.pipeline import CancelToken, Recorder, Track
 from hashlab.report import Silent
 from hashlab.run.execution import Options, fail
 from hashlab.run.services import services_of
+from hashlab.run.signals import terminating
 from hashlab.state.files import is_file
 
 
@@ -25,12 +28,14 @@ def attach(options: Options, choose: Callable[[World], Sequence[str]]) -> int:
     """
     try:
         world = options.world()
-        words = choose(world)
-        if is_file(world.state.machines):
-            renew_ssh_files(world)
-        else:
-            _connect(world)
-        world.close()
+        try:
+            words = choose(world)
+            if is_file(world.state.machines):
+                renew_ssh_files(world)
+            else:
+                _connect(world)
+        finally:
+            world.close()
     except HashlabError as error:
         return fail(error, options)
     argv = ["ssh", "-F", str(world.state.ssh_config), *words]
@@ -39,9 +44,52 @@ def attach(options: Options, choose: Callable[[World], Sequence[str]]) -> int:
 
 def _connect(world: World) -> None:
     """Ask the provider for the machines' endpoints, and save the answer."""
-    with Recorder(Silent(), CancelToken()).step("connect") as track:
+    with unseen_step("connect") as track:
         for name in world.machine_names():
             reconnect(world, track, name)
+
+
+def unseen_step(name: str) -> AbstractContextManager[Track]:
+    """Return a step that is neither shown nor recorded, for work beside a run."""
+    return Recorder(Silent(), CancelToken()).step(name)
+
+
+def attach_one_off(
+    options: Options, make: Callable[[World], tuple[str, str]], *, terminal: bool
+) -> int:
+    """Start the container that ``make`` creates, with our input and output; its exit code becomes
+    ours. ``make`` returns its machine and its name.
+
+    A container that did not start is removed; after Ctrl-C, one that runs is stopped.
+    """
+    made: list[tuple[str, str]] = []
+
+    def choose(world: World) -> list[str]:
+        made.append(make(world))
+        machine, container = made[0]
+        start = ["docker", "start", "--attach", "--interactive", container]
+        return remote(machine, start, terminal=terminal)
+
+    try:
+        with terminating():
+            code = attach(options, choose)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    if code != ExitCode.OK and made:
+        _tidy(options, *made[0], stop=code == ExitCode.INTERRUPTED)
+    return code
+
+
+def _tidy(options: Options, machine: str, container: str, *, stop: bool) -> None:
+    try:
+        world = options.world()
+        try:
+            with unseen_step("tidy") as track:
+                tidy(world, track, machine, container, stop=stop)
+        finally:
+            world.close()
+    except HashlabError as error:
+        fail(error, options)
 
 
 def on_terminal() -> bool:

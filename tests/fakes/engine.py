@@ -50,11 +50,16 @@ BODY_KEYS = frozenset(
         "Domainname",
         "OpenStdin",
         "Tty",
+        "AttachStdin",
+        "AttachStdout",
+        "AttachStderr",
+        "StdinOnce",
     ]
 )
 HOST_KEYS = frozenset(
     [
         "Annotations",
+        "AutoRemove",
         "BlkioDeviceReadBps",
         "BlkioDeviceReadIOps",
         "BlkioDeviceWriteBps",

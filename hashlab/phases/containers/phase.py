@@ -29,6 +29,7 @@ from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
 from hashlab.phases.containers.copies import difference
 from hashlab.phases.containers.networking import parted
+from hashlab.phases.containers.oneoff import is_one_off, remove_ended
 from hashlab.phases.containers.readiness import (
     KEPT_SECONDS,
     completes,
@@ -213,7 +214,9 @@ def _check_conditions(world: World, track: Track, *, machine: str) -> None:
 
 
 def _observe(world: World, track: Track, *, machine: str) -> None:
-    """Read a machine's containers and files, and remove containers that it should not have."""
+    """Read a machine's containers and files, and remove containers that it should not have. A
+    one-off container stays until its command ends.
+    """
     engine = world.link(machine).engine
     existing = engine.containers({LAB_LABEL: world.lab.id})
     world.facts.containers.found[machine] = existing
@@ -221,7 +224,9 @@ def _observe(world: World, track: Track, *, machine: str) -> None:
     services = world.services_on(machine)
     wanted = {name for service in services for name in replica_names(world.lab, service)}
     for container in existing:
-        if container.name not in wanted:
+        if is_one_off(container):
+            remove_ended(engine, container)
+        elif container.name not in wanted:
             world.about_to_change(restart=True)
             stop_and_remove(engine, container, world.lab)
             world.facts.containers.removed.append(container.name)
