@@ -12,31 +12,23 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 FAILED=""
-BEFORE=""
 
-# Whatever exists of any lab on this laptop, one "KIND ID" a line.
+# What exists of any lab, one "KIND ID LAB" a line.
 lab_things() {
-    docker_things
-    libvirt_things
-}
-
-# docker_things [=LAB]: of one lab only, when its id is given.
-docker_things() {
-    local label="label=hashlab.lab${1:-}"
-    docker ps --all --quiet --filter "$label" | sed 's/^/container /'
-    docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
-    docker network ls --quiet --filter "$label" | sed 's/^/network /'
-    label="label=hashlab.snapshot-of${1:-}"
-    docker volume ls --quiet --filter "$label" | sed 's/^/volume /'
-    docker images --quiet --filter "$label" | sort -u | sed 's/^/image /'
-}
-
-# Names of labs end in six hexadecimal digits of their folders, then comes the machine.
-libvirt_things() {
-    virsh_quiet list --all --name | sed -n '/-[0-9a-f]\{6\}-/s/^/domain /p'
-    virsh_quiet net-list --all --name | sed -n '/-[0-9a-f]\{6\}$/s/^/net /p'
+    docker ps --all --filter label=hashlab.lab --format 'container {{.ID}} {{.Label "hashlab.lab"}}'
+    docker network ls --filter label=hashlab.lab --format 'network {{.ID}} {{.Label "hashlab.lab"}}'
+    local label
+    for label in hashlab.lab hashlab.snapshot-of; do
+        docker volume ls --filter "label=$label" --format "volume {{.Name}} {{.Label \"$label\"}}"
+    done
+    docker images --quiet --filter label=hashlab.snapshot-of | sort -u | xargs --no-run-if-empty \
+        docker inspect --format 'image {{.Id}} {{index .Config.Labels "hashlab.snapshot-of"}}'
+    virsh_quiet list > /dev/null 2>&1 || return 0
+    # In libvirt a name begins with that of the lab.
+    virsh_quiet list --all --name | awk 'NF { print "domain", $1, $1 }'
+    virsh_quiet net-list --all --name | awk 'NF { print "net", $1, $1 }'
     case " $(virsh_quiet pool-list --name | tr -s '\n ' ' ') " in
-        *" hashlab "*) virsh_quiet vol-list hashlab | awk 'NF { print "vol", $1 }' ;;
+        *" hashlab "*) virsh_quiet vol-list hashlab | awk 'NF { print "vol", $1, $1 }' ;;
     esac
 }
 
@@ -54,28 +46,16 @@ remove_thing() {
     esac
 }
 
-# What tests left although they clean up themselves, as after a kill. A lab that ran before stays.
-remove_leftovers() {
+# Tests remove their labs, but not after a kill. Such a lab holds subnets, ports and, where machines are
+# emulated, the processor. Labs outside of pytest's folders are somebody's, and stay.
+remove_labs_of_ended_runs() {
     local kind id
-    lab_things | while read -r kind id; do
-        case "$BEFORE" in *"$kind $id"*) ;; *) echo "$kind $id" ;; esac
-    done | remove_each "a test"
-}
-
-# Labs of a run that was killed hold subnets, ports and, where machines are emulated, the processor.
-remove_labs_of_killed_runs() {
-    local lab
-    python tests/lab/killed_runs.py | while read -r lab; do
-        docker_things "=$lab"
-        libvirt_things | grep -E "^[a-z]+ $lab(-|\$)" || true
-    done | remove_each "a killed run"
-}
-
-# remove_each WHO: what stdin lists, one "KIND ID" a line, which WHO left.
-remove_each() {
-    local kind id
-    while read -r kind id; do
-        say "removing what $1 left: $kind $id"
+    python tests/lab/ended_runs.py > "$LOGS/labs"
+    lab_things | awk -v labs="$LOGS/labs" '
+        BEGIN { while ((getline lab < labs) > 0) known[lab] }
+        { for (lab in known) if ($3 == lab || index($3, lab "-") == 1) { print $1, $2; next } }
+    ' | while read -r kind id; do
+        say "removing what a test left: $kind $id"
         remove_thing "$kind" "$id" > /dev/null || true
     done
 }
@@ -83,7 +63,7 @@ remove_each() {
 clean_up() {
     local code=$?
     trap '' INT TERM
-    [ ! -e "$LOGS/watching" ] || remove_leftovers
+    [ ! -e "$LOGS/watching" ] || remove_labs_of_ended_runs
     [ "$STARTED_LIBVIRTD" = no ] || stop_own_libvirt
     [ "$STARTED_DOCKERD" = no ] || stop_own_dockerd
     closing_lines "$code"
@@ -126,9 +106,8 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM
 cd "$PROJECT"
 set_up "$extras"
-remove_labs_of_killed_runs
-BEFORE="$(lab_things)"
 touch "$LOGS/watching"
+remove_labs_of_ended_runs
 part check inv check
 part tests pytest tests/contract tests/lab
 [ "$all" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
