@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hashlab.run.wiring import Warm
 
 GROUPS = {
-    "Set up a lab": ("init", "init-box", "dev", "halt", "destroy", "doctor"),
+    "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
     "Look at it": ("status", "logs", "config", "report", "ssh"),
     "As under Compose": (

@@ -11,6 +11,7 @@ from typing import Any
 from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.phases.facts import MachineEndpoint
 from hashlab.phases.keys import ensure_key, write_ssh_files
+from hashlab.phases.suspend import check_not_suspended
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import LAB_LABEL, Endpoint
@@ -131,6 +132,7 @@ def reconnect(world: World, track: Track, machine: str) -> None:
     """Promise: as ``connect``, for a lab that should run. Uses the cache, and asks the provider
     only if the cache is wrong. Vagrant is never called.
     """
+    check_not_suspended(world, machine)
     endpoint = _cached(world, machine)
     if endpoint:
         try:

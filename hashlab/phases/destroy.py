@@ -64,6 +64,7 @@ def forget(world: World, track: Track, _: str) -> None:
         state.vagrantfile,
         state.unverified,
         state.stopped,
+        state.suspended,
         state.disks_ready,
     ):
         remove(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlab.errors import LabError
 from hashlab.phases.connect import reconnect
 from hashlab.phases.ports import close_ports
+from hashlab.phases.suspend import resume_machines
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 
@@ -20,6 +21,7 @@ def halt(world: World, track: Track, _: str) -> None:
     """Promise: no machine runs, and all of them keep their data: containers had their time to end,
     and what they wrote is on the disks.
     """
+    resume_machines(world)
     observed = world.provider.machines.observe_all(world.lab)
     running = [machine.name for machine in observed if machine.state == "running"]
     if not running:

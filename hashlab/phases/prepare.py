@@ -10,6 +10,7 @@ from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes, req
 from hashlab.phases.facts import Prepared
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.recipe import stale_notes
+from hashlab.phases.suspend import resume_machines
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ObservedMachine
@@ -20,6 +21,8 @@ def prepare(world: World, track: Track, _: str) -> None:
     """Promise: everything that booting needs exists: key, plan of the machines, network."""
     box = require_box(world, track)
     _discard_half_restored(world)
+    for name in resume_machines(world):
+        world.note(f"{name} was suspended; it goes on")
     for name in world.provider.machines.discard_half_built(world.lab):
         world.note(f"an earlier run left machine {name} half built; it is created again")
     observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}

@@ -215,6 +215,12 @@ class Machines(Protocol):
         are not an error.
         """
 
+    def suspend(self, lab: Lab, machines: Sequence[str]) -> None:
+        """Freeze running machines where they are. Raises LabError."""
+
+    def resume(self, lab: Lab, machines: Sequence[str]) -> None:
+        """Let suspended machines go on. Raises LabError."""
+
     def destroy(self, lab: Lab, *, made: bool, track: Track) -> str:
         """Stop the machines at once and destroy them. ``made``: a machine exists.
 

@@ -25,6 +25,8 @@ RECORDED = {
     "down": "down",
     "build": "build",
     "halt": "halt",
+    "suspend": "suspend",
+    "resume": "resume",
     "destroy": "destroy",
     "seed": "seed",
     "verify": "verify",

@@ -25,6 +25,7 @@ from hashlab.phases import (
     secrets,
     seed,
     stop,
+    suspend,
     verify,
 )
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
@@ -151,6 +152,15 @@ DOWN: tuple[P, ...] = (
 )
 
 HALT: tuple[P, ...] = (P("halt", halt.halt),)
+
+SUSPEND: tuple[P, ...] = (P("suspend", suspend.suspend),)
+
+RESUME: tuple[P, ...] = (
+    P("resume", suspend.resume),
+    P("connect", connect.reconnect, after=("resume",), per="machine"),
+    P("ports", ports.forward_ports, after=("connect",)),
+    P("names", names.await_names, after=("connect",)),
+)
 
 DESTROY: tuple[P, ...] = (
     P("machines", destroy.destroy_machines),

@@ -104,6 +104,11 @@ class StateFolder:
         return self.own / "stopped.json"
 
     @property
+    def suspended(self) -> Path:
+        """Exists while the lab is suspended."""
+        return self.own / "suspended"
+
+    @property
     def disks_ready(self) -> Path:
         """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"

@@ -532,6 +532,16 @@ class FakeProvider(VagrantMachines, VagrantBoxes):
         with self._call("used_subnets"):
             return list(self.subnets_in_use)
 
+    def suspend(self, lab: Lab, machines: Sequence[str]) -> None:
+        with self._call("suspend", *machines, changes=True):
+            for name in machines:
+                self._outside.machines[name].state = "paused"
+
+    def resume(self, lab: Lab, machines: Sequence[str]) -> None:
+        with self._call("resume", *machines, changes=True):
+            for name in machines:
+                self._outside.machines[name].state = "running"
+
     def halt(self, lab: Lab) -> None:
         with self._call("halt"):
             for machine in self._outside.machines.values():

@@ -85,6 +85,18 @@ def test_down_leaves_the_machines_and_start_brings_all_back(lab: LabFolder) -> N
     assert fetch(URL)
 
 
+def test_a_suspended_lab_takes_no_processor_and_goes_on(lab: LabFolder) -> None:
+    before = {c["name"]: c["since"] for c in lab.json("ps")["containers"]}
+    lab.run("suspend").ok()
+    assert {machine["state"] for machine in lab.status()["machines"]} == {"paused"}
+    refused = lab.run("refresh")
+    assert (refused.code, "hashlab resume" in refused.stdout) == (4, True)
+    lab.run("resume").ok()
+    assert fetch(URL)
+    assert {c["name"]: c["since"] for c in lab.json("ps")["containers"]} == before
+    lab.run("verify").ok()
+
+
 def test_halt_switches_the_machines_off_and_dev_boots_them(lab: LabFolder) -> None:
     lab.run("halt").ok()
     assert {machine["state"] for machine in lab.status()["machines"]} == {"stopped"}

@@ -311,6 +311,48 @@ def test_halt_switches_every_machine_off_and_start_boots_them(outside: Outside) 
     assert states(outside)["small-site-1"] == "running"
 
 
+def machine_states(outside: Outside) -> set[str]:
+    return {machine.state for machine in outside.machines.values()}
+
+
+def test_a_suspended_lab_goes_on_where_it_was(outside: Outside, capsys: Told) -> None:
+    before = states(outside)
+    assert typed("suspend") == ExitCode.OK
+    assert machine_states(outside) == {"paused"}
+    assert typed("suspend") == ExitCode.OK
+    assert detail_of(outside, "suspend") == "no machine runs"
+    assert typed("status") == ExitCode.OK
+    capsys.readouterr()
+    assert typed("refresh") == ExitCode.LAB
+    told = " ".join(capsys.readouterr().out.split())
+    assert "the lab is suspended" in told
+    assert "hashlab resume" in told
+    assert typed("resume") == ExitCode.OK
+    assert machine_states(outside) == {"running"}
+    assert states(outside) == before
+    assert typed("resume") == ExitCode.OK
+    assert detail_of(outside, "resume") == "no machine is suspended"
+    assert typed("refresh") == ExitCode.OK
+
+
+@pytest.mark.parametrize(("command", "state"), [("dev", "running"), ("halt", "stopped")])
+def test_other_commands_resume_a_suspended_lab_first(
+    outside: Outside, command: str, state: str
+) -> None:
+    typed("suspend")
+    assert typed(command) == ExitCode.OK
+    assert machine_states(outside) == {state}
+    assert not outside.state.suspended.exists()
+
+
+def test_a_lab_of_which_one_machine_cannot_be_suspended_goes_on(outside: Outside) -> None:
+    outside.faults.arm("provider.suspend", when="after")
+    assert typed("suspend") == ExitCode.LAB
+    outside.faults.disarm()
+    assert machine_states(outside) == {"running"}
+    assert typed("refresh") == ExitCode.OK
+
+
 def test_no_machine_loses_its_power_if_the_containers_of_one_do_not_end(
     outside: Outside, monkeypatch: pytest.MonkeyPatch, capsys: Told
 ) -> None:

@@ -191,6 +191,16 @@ class DockerMachines(VagrantMachines):
         networks = self._engine().networks()
         return [subnet for name in networks if name != lab.id for subnet in networks[name]]
 
+    def suspend(self, lab: Lab, machines: Sequence[str]) -> None:
+        """See protocols.Machines."""
+        names = [container(lab, machine) for machine in machines]
+        parallel(names, self._engine().pause, CancelToken())
+
+    def resume(self, lab: Lab, machines: Sequence[str]) -> None:
+        """See protocols.Machines."""
+        names = [container(lab, machine) for machine in machines]
+        parallel(names, self._engine().unpause, CancelToken())
+
     def halt(self, lab: Lab) -> None:
         """See VagrantMachines."""
         engine = self._engine()

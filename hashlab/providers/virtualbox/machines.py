@@ -255,6 +255,18 @@ class VirtualBoxMachines(VagrantMachines):
         beyond = IPv4Network("0.0.0.0/0").address_exclude(ALLOWED)
         return [str(subnet) for subnet in (*used, *beyond)]
 
+    def suspend(self, lab: Lab, machines: Sequence[str]) -> None:
+        """See protocols.Machines."""
+        self._control(lab, machines, "pause")
+
+    def resume(self, lab: Lab, machines: Sequence[str]) -> None:
+        """See protocols.Machines."""
+        self._control(lab, machines, "resume")
+
+    def _control(self, lab: Lab, machines: Sequence[str], word: str) -> None:
+        names = [vm(lab, machine) for machine in machines]
+        parallel(names, lambda name: self._vbox.call("controlvm", name, word), CancelToken())
+
     def halt(self, lab: Lab) -> None:
         """See VagrantMachines."""
         running = [name for name in self._machines(lab) if self._runs(name)]

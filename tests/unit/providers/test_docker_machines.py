@@ -287,6 +287,16 @@ def test_the_host_key_is_read_through_the_engine(
     assert provider.machines.host_key(lab, "web") == ""
 
 
+def test_suspended_machines_are_frozen_until_they_are_resumed(
+    engine: FakeEngine, provider: DockerProvider, lab: Lab
+) -> None:
+    machine(engine, lab, "web")
+    provider.machines.suspend(lab, ["web"])
+    assert [found.state for found in provider.machines.observe_all(lab)] == ["paused"]
+    provider.machines.resume(lab, ["web"])
+    assert [found.state for found in provider.machines.observe_all(lab)] == ["running"]
+
+
 def test_halting_stops_running_machines_at_once(
     engine: FakeEngine, provider: DockerProvider, lab: Lab
 ) -> None:

@@ -445,6 +445,16 @@ def test_destroying_removes_all_of_the_lab_and_nothing_else(laptop: Laptop, trac
     assert set(laptop.libvirt.pools[POOL].volumes) == {*BOX_VOLUMES, "someone-elses.img"}
 
 
+def test_suspended_machines_are_frozen_until_they_are_resumed(laptop: Laptop, track: Track) -> None:
+    laptop.up(track, "web")
+    agent = laptop.libvirt.agents[domain(laptop.lab, "web")] = Agent()
+    laptop.machines.suspend(laptop.lab, ["web"])
+    assert [found.state for found in laptop.machines.observe_all(laptop.lab)] == ["paused"]
+    laptop.machines.resume(laptop.lab, ["web"])
+    assert [found.state for found in laptop.machines.observe_all(laptop.lab)] == ["running"]
+    assert agent.clock_set == 1
+
+
 def test_running_machines_are_discarded_too(laptop: Laptop, track: Track) -> None:
     laptop.up(track, "web")
     laptop.machines.discard(laptop.lab)

@@ -368,6 +368,17 @@ def test_the_labs_own_network_does_not_count_as_used(
     assert not any(SUBNET.overlaps(other) for other in taken)
 
 
+def test_suspended_machines_are_frozen_until_they_are_resumed(
+    provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
+) -> None:
+    provider.machines.prepare(lab, [planned(lab)], MANIFEST, SUBNET, track=track)
+    up(virtualbox, provider, lab)
+    provider.machines.suspend(lab, ["web"])
+    assert virtualbox.vm(f"{lab.id}-web")["state"] == "paused"
+    provider.machines.resume(lab, ["web"])
+    assert virtualbox.vm(f"{lab.id}-web")["state"] == "running"
+
+
 def test_destroying_removes_all_of_the_lab_and_nothing_else(
     provider: VirtualBoxProvider, virtualbox: FakeVirtualBox, lab: Lab, track: Track
 ) -> None:

@@ -74,6 +74,7 @@ ELSEWHERE = {
     "check": "snapshots.restore",
     "data": "snapshots.restore",
     "remove": "snapshots.take",
+    "resume": "suspend",
 }
 
 
