@@ -17,10 +17,8 @@ from hashlab.phases.connect import is_located, renew_endpoint
 from hashlab.phases.programs import READ_JOURNAL
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
+from hashlab.run.openssh import lasting
 
-# A connection that is cut off without a word is noticed after three of these.
-ALIVE_SECONDS = 5
-CONNECT_SECONDS = 5
 # Seconds between two attempts to reach a machine that is away.
 AGAIN_SECONDS = 1.0
 # OpenSSH's own failures, of which the connection is the usual one.
@@ -183,21 +181,11 @@ class MachineLog:
         return lost
 
     def _command(self) -> list[str]:
-        seconds = int(CONNECT_SECONDS * self._world.provider.time_factor)
-        options = {
-            "ConnectTimeout": seconds,
-            "ServerAliveInterval": ALIVE_SECONDS,
-            "ServerAliveCountMax": 3,
-        }
         wanted = self._selection.for_journalctl(
             self._world.lab, after=self._cursor, live=self._live
         )
         program = shlex.join(["sudo", "sh", "-c", READ_JOURNAL, "sh", self._mode(), *wanted])
-        return [
-            *("ssh", "-F", str(self._world.state.ssh_config)),
-            *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
-            *("--", self._machine, program),
-        ]
+        return lasting(self._world, self._machine, program)
 
     def _mode(self) -> str:
         if not self._selection.follow:

@@ -3,6 +3,7 @@
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.doctor import show_checks
+from hashlab.report.forward import ForwardScreen
 from hashlab.report.logs import LogScreen, LogStyle
 from hashlab.report.ps import show_containers
 from hashlab.report.record import save_record
@@ -12,6 +13,7 @@ from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
 __all__ = [
+    "ForwardScreen",
     "LogScreen",
     "LogStyle",
     "Report",

@@ -20,6 +20,10 @@ from hashlab.run.services import services_of
 from hashlab.run.signals import terminating
 from hashlab.state.files import is_file
 
+CONNECT_SECONDS = 5
+# A connection that is cut off without a word is noticed after three of these.
+ALIVE_SECONDS = 5
+
 
 def attach(options: Options, choose: Callable[[World], Sequence[str]]) -> int:
     """Run OpenSSH's client with the lab's configuration; its exit code becomes ours.
@@ -104,6 +108,23 @@ def remote(machine: str, argv: Sequence[str], *, terminal: bool) -> list[str]:
     # Otherwise the client reports at its end that a connection was closed.
     quiet = ["-o", "LogLevel=ERROR"]
     return [*(["-t"] if terminal else ["-T"]), *quiet, "--", machine, shlex.join(argv)]
+
+
+def lasting(world: World, machine: str, program: str, options: Sequence[str] = ()) -> list[str]:
+    """Return the words of OpenSSH's client for a program on a machine that may run for hours.
+    ``program``: one command line for the shell there; ``options``: more words of the client.
+    """
+    settings = {
+        "ConnectTimeout": int(CONNECT_SECONDS * world.provider.time_factor),
+        "ServerAliveInterval": ALIVE_SECONDS,
+        "ServerAliveCountMax": 3,
+    }
+    return [
+        *("ssh", "-F", str(world.state.ssh_config)),
+        *(word for name, value in settings.items() for word in ("-o", f"{name}={value}")),
+        *options,
+        *("--", machine, program),
+    ]
 
 
 def container_of(world: World, service: str, index: str) -> tuple[str, str]:

@@ -825,6 +825,7 @@ class FakeEngine:
                 "Labels": dict(state.labels),
                 "Env": list(container.body.get("Env") or []),
                 "Cmd": container.body.get("Cmd"),
+                "ExposedPorts": dict(container.body.get("ExposedPorts") or {}),
                 **{
                     key: container.body.get(key) for key in ("Hostname", "Entrypoint", "StopSignal")
                 },

@@ -1,0 +1,181 @@
+"""One `hashlab forward`: an SSH connection to each machine, which carries its ports until Ctrl-C.
+
+On a machine, programs/forward.sh listens on unix sockets; OpenSSH's client listens on the laptop.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal
+
+from hashlab.documents.forward import ForwardedTarget, Forwards
+from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
+from hashlab.phases.connect import is_located, renew_endpoint, renew_ssh_files
+from hashlab.phases.forward import USAGE, targets, wish
+from hashlab.phases.programs import CARRY, FORWARD
+from hashlab.phases.world import World
+from hashlab.pipeline import Cancelled, CancelToken, Recorder
+from hashlab.report import ForwardScreen, Silent
+from hashlab.run.execution import Options, fail
+from hashlab.run.openssh import container_of, lasting
+from hashlab.run.signals import terminating
+
+# Seconds between two attempts to reach a machine that is away.
+AGAIN_SECONDS = 1.0
+READY, FAILED = "#ready", "#failed "
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a machine's ports. ``text``: why it is away; a connection's
+    failure.
+    """
+
+    machine: str
+    kind: Literal["ready", "away", "failed", "ended"]
+    text: str = ""
+    error: Exception | None = None
+
+
+class MachineForward:
+    """Carries the ports of one machine until it is cancelled, also after the machine was away."""
+
+    def __init__(
+        self,
+        world: World,
+        ports: Sequence[ForwardedTarget],
+        say: Callable[[Event], None],
+        cancel: CancelToken,
+    ) -> None:
+        self._world, self._ports, self._say, self._cancel = world, ports, say, cancel
+        self._machine = ports[0].machine
+        self._failures = 0
+
+    def run(self) -> None:
+        """Carry until the end; it is the thread's target."""
+        try:
+            self._follow()
+        except Cancelled:
+            return
+        except Exception as error:  # noqa: BLE001 - raised again where it is taken
+            self._say(Event(self._machine, "ended", error=error))
+
+    def _follow(self) -> None:
+        away = False
+        while True:
+            why = self._attempt()
+            away = away and self._failures > 0
+            self._failures += 1
+            # It failed for the first time: its cached address may be old, so the provider is asked.
+            if self._failures == 1:
+                continue
+            if not away:
+                away = True
+                self._say(Event(self._machine, "away", why))
+            self._cancel.wait(AGAIN_SECONDS)
+
+    def _attempt(self) -> str:
+        """Carry until the connection is lost; return why."""
+        try:
+            if self._failures or not is_located(self._world, self._machine):
+                renew_endpoint(self._world, self._machine)
+        except LabError as error:
+            return error.what
+        done = self._world.runner.stream(self._command(), cancel=self._cancel, on_lines=self._take)
+        return (done.stderr.strip().splitlines() or ["the connection ended"])[0]
+
+    def _command(self) -> list[str]:
+        # Each attempt has a folder of its own: the machine may still hold that of the last one.
+        folder = f"/run/hashlab-forward-{secrets.token_hex(8)}"
+        options = ["-T", "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR"]
+        words = ["sudo", "sh", "-c", FORWARD, "sh", CARRY, folder]
+        for number, each in enumerate(self._ports, 1):
+            options += ["-L", f"{each.address}:{folder}/{number}"]
+            words += [each.container, str(each.port)]
+        return lasting(self._world, self._machine, shlex.join(words), options)
+
+    def _take(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            text = line.decode(errors="replace")
+            if text == READY:
+                self._failures = 0
+                self._say(Event(self._machine, "ready"))
+            elif text.startswith(FAILED):
+                number, _, why = text.removeprefix(FAILED).partition(" ")
+                each = self._ports[int(number) - 1]
+                self._say(Event(self._machine, "failed", f"{each.service}:{each.port}: {why}"))
+
+
+def forward(options: Options, words: Sequence[str]) -> ExitCode:
+    """Forward the ports that were typed until Ctrl-C: OK."""
+    with terminating():
+        try:
+            world = options.world()
+            try:
+                ports = _targets(world, words)
+            finally:
+                world.close()
+            document = Forwards(world.lab.name, tuple(ports))
+            screen = ForwardScreen(document, sys.stdout, notices=sys.stderr, json=options.json)
+            for note in world.facts.notes:
+                screen.notice(note)
+            with carrying(world, ports) as events:
+                while True:
+                    show(events.get(), screen)
+        except HashlabError as error:
+            return fail(error, options)
+        except KeyboardInterrupt:
+            return ExitCode.OK
+
+
+def show(event: Event, screen: ForwardScreen) -> None:
+    """Show what happened. Raises the error of a thread that ended."""
+    if event.error is not None:
+        raise event.error
+    if event.kind == "ready":
+        screen.ready(event.machine)
+    elif event.kind == "away":
+        screen.away(event.machine, event.text)
+    else:
+        screen.notice(event.text)
+
+
+def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
+    """Return the ports that were typed. Renews OpenSSH's files of known machines."""
+    if not words:
+        raise UsageError("name a service", next_step=USAGE)
+    wishes = [wish(word) for word in words]
+    renew_ssh_files(world)
+    with Recorder(Silent(), CancelToken()).step("forward") as track:
+        return targets(world, track, wishes, lambda name: container_of(world, name, ""))
+
+
+@contextmanager
+def carrying(world: World, ports: Sequence[ForwardedTarget]) -> Iterator[SimpleQueue[Event]]:
+    """Forward ports during the block, with a thread for each machine; yield what happens."""
+    cancel, events = CancelToken(), SimpleQueue[Event]()
+    machines = dict.fromkeys(each.machine for each in ports)
+    threads = [
+        threading.Thread(
+            target=MachineForward(
+                world, [each for each in ports if each.machine == name], events.put, cancel
+            ).run,
+            daemon=True,
+        )
+        for name in machines
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield events
+    finally:
+        cancel.cancel()
+        for thread in threads:
+            thread.join()
