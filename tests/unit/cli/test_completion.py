@@ -79,7 +79,7 @@ def shell(name: str, offers: Callable[..., list[str]]) -> object:
 
 SHELLS = [shell("bash", offered), shell("zsh", offered), shell("fish", offered_by_fish)]
 CASES = [
-    (["hashlab", "re"], {"refresh", "report", "restart", "restore"}),
+    (["hashlab", "re"], {"refresh", "report", "restart", "restore", "resume"}),
     (["hashlab", "--lab", "box", "wa"], {"watch"}),
     (["hashlab", "box", "p"], {"prune"}),
     (["hashlab", "box", "export", "--si"], {"--sign"}),
