@@ -21,6 +21,7 @@ COMMAND = Command(
     examples=[
         ("Migrate a database", "hashlab run --rm web ./manage migrate"),
         ("Look around in the image", "hashlab run --rm --entrypoint sh web"),
+        ("Use a service of a profile", "hashlab run --rm --profile tools client"),
     ],
     exits=(0, 2, 3, 4, 130),
     arguments=[
@@ -43,8 +44,10 @@ COMMAND = Command(
     ],
     common=READING,
     compose="It starts no other service: it refuses to run if one that is needed does not run. "
-    "It builds no image. A container without --rm is removed by the first refresh after its end. "
-    "A fixed address is not taken over. It has no --detach, --publish and --use-aliases.",
+    "It builds no image. A service of a profile needs --profile; files that only this service "
+    "mounts come with a refresh that has --profile too. A container without --rm is removed by the "
+    "first refresh after its end. A fixed address is not taken over. It has no --detach, "
+    "--publish and --use-aliases.",
 )
 
 

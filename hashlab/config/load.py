@@ -343,6 +343,11 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         volumes=tuple(
             volume_of(key, draft, name) for key, draft in files.draft.get("volumes", {}).items()
         ),
+        inactive=tuple(
+            (service, tuple(draft.get("profiles", ())))
+            for service, draft in files.services.items()
+            if service not in files.active
+        ),
     )
 
 

@@ -24,6 +24,11 @@ def _named(lab: Lab, name: str) -> list[Service]:
         for service in lab.services
         if name in (service.name, service.name.removesuffix(f".{service.machine}"))
     ]
+    if not found and (profiles := dict(lab.inactive).get(name)):
+        raise UsageError(
+            f"service {name} is active only with the profile {', '.join(profiles)}",
+            next_step=f"add --profile {profiles[0]}",
+        )
     if not found:
         known = [service.name for service in lab.services]
         raise UsageError(

@@ -387,6 +387,18 @@ def test_an_unknown_service_is_refused_before_anything_happens(
     assert not outside.state.stopped.exists()
 
 
+@pytest.mark.parametrize("command", ["stop", "start", "restart", "build", "ps", "exec", "run"])
+def test_a_service_of_a_profile_that_is_not_active_is_explained(
+    outside: Outside, capsys: Told, command: str
+) -> None:
+    outside.lab = replace(outside.lab, inactive=(("client", ("tools", "debug")),))
+    words = ["ls"] if command in ("exec", "run") else []
+    assert typed(command, "client", *words) == ExitCode.CONFIG
+    told = capsys.readouterr().err
+    assert "service client is active only with the profile tools, debug" in told
+    assert "add --profile tools" in told
+
+
 @pytest.mark.parametrize("text", ["", "{", "7", "[1]"])
 def test_a_damaged_list_of_stopped_services_counts_as_none(outside: Outside, text: str) -> None:
     outside.state.stopped.write_text(text)

@@ -122,6 +122,8 @@ def test_compose_profiles_selects_profiles_from_the_environment_or_env_file(load
         lab = load(toml=TOML, compose=compose, **changes)
         return [service.name for service in lab.services]
 
+    inactive = (("a", ("one",)), ("b", ("two", "three")))
+    assert load(toml=TOML, compose=compose).inactive == inactive
     assert names() == ["c"]
     assert names(environ={"COMPOSE_PROFILES": "one"}) == ["a", "c"]
     assert names(environ={"COMPOSE_PROFILES": " one, three "}) == ["a", "b", "c"]
