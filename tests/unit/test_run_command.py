@@ -152,6 +152,15 @@ def test_an_image_that_the_machine_lacks_needs_a_refresh(outside: Outside, capsy
     assert "hashlab refresh" in told
 
 
+def test_a_network_that_the_machine_lacks_needs_a_refresh(outside: Outside, capsys: Told) -> None:
+    networks = (*outside.lab.networks, Network("back", "small_back"))
+    outside.lab = replace(outside.lab, networks=networks)
+    change(outside, "site", networks=(Attachment("default"), Attachment("back")))
+    assert typed("run", "site", "ls") == ExitCode.LAB
+    assert "hashlab refresh" in capsys.readouterr().err
+    assert one_offs(outside) == []
+
+
 def test_rights_that_were_not_agreed_to_are_asked_for(
     outside: Outside, ssh: list[list[str]], capsys: Told
 ) -> None:

@@ -97,9 +97,15 @@ def _create(world: World, service: Service, wanted: OneOff) -> str:
     check_external_volumes(world.lab, service, engine)
     owners = {name: owner.id for name, owner in owners_of(world, service).items() if owner}
     name = f"{world.lab.name}-{service.name}-run-{uuid4().hex[:12]}"
-    identifier = engine.create(name, one_off_body(world, service, wanted, owners))
-    for network in list(endpoints(world.lab, service))[1:]:
-        engine.connect(network, identifier, {})
+    try:
+        engine.create(name, one_off_body(world, service, wanted, owners))
+        for network in list(endpoints(world.lab, service))[1:]:
+            engine.connect(network, name, {})
+    except LabError as error:
+        engine.remove(name)
+        # The machine lacks a file or a network that the last refresh did not know.
+        error.next_step = error.next_step or "hashlab refresh"
+        raise
     return name
 
 
