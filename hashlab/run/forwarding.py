@@ -17,14 +17,17 @@ from typing import Literal
 
 from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
-from hashlab.phases.connect import is_located, renew_endpoint, renew_ssh_files
-from hashlab.phases.forward import USAGE, targets, wish
+from hashlab.phases.connect import is_located, reconnect, renew_endpoint, renew_ssh_files
+from hashlab.phases.forward import USAGE, Wish, targets, wish
+from hashlab.phases.opening import address_of
 from hashlab.phases.programs import CARRY, FORWARD
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken, Recorder
 from hashlab.report import ForwardScreen, Silent
 from hashlab.run.execution import Options, fail
 from hashlab.run.openssh import container_of, lasting
+from hashlab.run.recorded_forwards import recorded, running_forwards
+from hashlab.run.services import services_of
 from hashlab.run.signals import terminating
 
 # Seconds between two attempts to reach a machine that is away.
@@ -126,7 +129,10 @@ def forward(options: Options, words: Sequence[str]) -> ExitCode:
             screen = ForwardScreen(document, sys.stdout, notices=sys.stderr, json=options.json)
             for note in world.facts.notes:
                 screen.notice(note)
-            with carrying(world, ports) as events:
+            with (
+                recorded(world.state.forwards, document),
+                carrying(world, ports) as events,
+            ):
                 while True:
                     show(events.get(), screen)
         except HashlabError as error:
@@ -155,6 +161,30 @@ def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
     renew_ssh_files(world)
     with Recorder(Silent(), CancelToken()).step("forward") as track:
         return targets(world, track, wishes, lambda name: container_of(world, name, ""))
+
+
+def find_address(options: Options, word: str) -> str:
+    """Return the address on the laptop of SERVICE or SERVICE:PORT, "" for the lab's first. Raises
+    HashlabError.
+    """
+    typed = wish(word) if word else Wish("")
+    if typed.laptop:
+        raise UsageError(f"{word!r} names a port of the laptop", next_step="SERVICE:PORT")
+    world = options.world()
+    services = services_of(world.lab, [typed.service]) if word else world.lab.services
+    forwards = running_forwards(world.state.forwards)
+    publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
+    wanted = {service.machine for service in services}
+    try:
+        with Recorder(Silent(), CancelToken()).step("open") as track:
+            for name in publishing:
+                if name in wanted:
+                    reconnect(world, track, name)
+        return address_of(
+            world, forwards, service=typed.service, port=typed.port, services=services
+        )
+    finally:
+        world.close()
 
 
 @contextmanager

@@ -109,6 +109,11 @@ class StateFolder:
         return self.own / "suspended"
 
     @property
+    def forwards(self) -> Path:
+        """The folder in which each `hashlab forward` that runs keeps a locked file."""
+        return self.own / "forwards"
+
+    @property
     def disks_ready(self) -> Path:
         """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"
