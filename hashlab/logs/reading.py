@@ -13,16 +13,16 @@ from itertools import islice
 from typing import Any
 
 from hashlab.documents.logs import LogLine
-from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
+from hashlab.errors import ExitCode, HashlabError, UsageError
 from hashlab.logs.entries import Entry
 from hashlab.logs.gathering import Gathering, Joiner
 from hashlab.logs.machines import Away, Began, Ended, Inbox, Item, Live, MachineLog
 from hashlab.logs.selection import Selection, select
-from hashlab.phases.connect import is_located, renew_ssh_files
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.report import LogScreen, LogStyle, show_error
 from hashlab.run.execution import Options, fail
+from hashlab.run.openssh import check_machines
 from hashlab.run.signals import terminating
 
 # Lines that are written at once.
@@ -193,14 +193,6 @@ def _screen(
 ) -> LogScreen:
     replicas = {service.name: service.replicas for service in world.lab.services}
     return LogScreen(sys.stdout, notices=sys.stderr, replicas=replicas, style=style, turn=turn)
-
-
-def check_machines(world: World) -> None:
-    """Raise LabError if the lab has no machines; renew OpenSSH's files of those it knows."""
-    if any(is_located(world, name) for name in world.machine_names()):
-        renew_ssh_files(world)
-    elif not world.provider.machines.observe_all(world.lab):
-        raise LabError(f"lab {world.lab.name} has no machines", next_step="hashlab dev")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import secrets
 import shlex
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Literal
 
 from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
-from hashlab.phases.connect import is_located, reconnect, renew_endpoint, renew_ssh_files
+from hashlab.phases.connect import is_located, reconnect, renew_endpoint
 from hashlab.phases.forward import USAGE, Wish, targets, wish
 from hashlab.phases.opening import address_of
 from hashlab.phases.programs import CARRY, FORWARD
@@ -25,7 +26,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken, Recorder
 from hashlab.report import ForwardScreen, Silent
 from hashlab.run.execution import Options, fail
-from hashlab.run.openssh import container_of, lasting
+from hashlab.run.openssh import check_machines, container_of, lasting
 from hashlab.run.recorded_forwards import recorded, running_forwards
 from hashlab.run.services import services_of
 from hashlab.run.signals import terminating
@@ -60,6 +61,8 @@ class MachineForward:
         self._world, self._ports, self._say, self._cancel = world, ports, say, cancel
         self._machine = ports[0].machine
         self._failures = 0
+        self._answered: float | None = None  # when the ports of this connection were ready
+        self._away = False
 
     def run(self) -> None:
         """Carry until the end; it is the thread's target."""
@@ -71,16 +74,13 @@ class MachineForward:
             self._say(Event(self._machine, "ended", error=error))
 
     def _follow(self) -> None:
-        away = False
         while True:
             why = self._attempt()
-            away = away and self._failures > 0
-            self._failures += 1
             # It failed for the first time: its cached address may be old, so the provider is asked.
             if self._failures == 1:
                 continue
-            if not away:
-                away = True
+            if not self._away:
+                self._away = True
                 self._say(Event(self._machine, "away", why))
             self._cancel.wait(AGAIN_SECONDS)
 
@@ -90,8 +90,13 @@ class MachineForward:
             if self._failures or not is_located(self._world, self._machine):
                 renew_endpoint(self._world, self._machine)
         except LabError as error:
+            self._failures += 1
             return error.what
+        self._answered = None
         done = self._world.runner.stream(self._command(), cancel=self._cancel, on_lines=self._take)
+        answered = self._answered
+        lasted = answered is not None and time.monotonic() - answered > AGAIN_SECONDS
+        self._failures = 1 if lasted else self._failures + 1
         return (done.stderr.strip().splitlines() or ["the connection ended"])[0]
 
     def _command(self) -> list[str]:
@@ -108,7 +113,7 @@ class MachineForward:
         for line in lines:
             text = line.decode(errors="replace")
             if text == READY:
-                self._failures = 0
+                self._answered, self._away = time.monotonic(), False
                 self._say(Event(self._machine, "ready"))
             elif text.startswith(FAILED):
                 number, _, why = text.removeprefix(FAILED).partition(" ")
@@ -154,11 +159,11 @@ def show(event: Event, screen: ForwardScreen) -> None:
 
 
 def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
-    """Return the ports that were typed. Renews OpenSSH's files of known machines."""
+    """Return the ports that were typed, once OpenSSH's files are right. Raises HashlabError."""
     if not words:
         raise UsageError("name a service", next_step=USAGE)
     wishes = [wish(word) for word in words]
-    renew_ssh_files(world)
+    check_machines(world)
     with Recorder(Silent(), CancelToken()).step("forward") as track:
         return targets(world, track, wishes, lambda name: container_of(world, name, ""))
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
-from hashlab.errors import ExitCode, HashlabError, UsageError
-from hashlab.phases.connect import reconnect, renew_ssh_files
+from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
+from hashlab.phases.connect import is_located, reconnect, renew_ssh_files
 from hashlab.phases.containers.oneoff import tidy
 from hashlab.phases.containers.phase import replica_names
 from hashlab.phases.world import World
@@ -108,6 +108,14 @@ def remote(machine: str, argv: Sequence[str], *, terminal: bool) -> list[str]:
     # Otherwise the client reports at its end that a connection was closed.
     quiet = ["-o", "LogLevel=ERROR"]
     return [*(["-t"] if terminal else ["-T"]), *quiet, "--", machine, shlex.join(argv)]
+
+
+def check_machines(world: World) -> None:
+    """Raise LabError if the lab has no machines; renew OpenSSH's files of those it knows."""
+    if any(is_located(world, name) for name in world.machine_names()):
+        renew_ssh_files(world)
+    elif not world.provider.machines.observe_all(world.lab):
+        raise LabError(f"lab {world.lab.name} has no machines", next_step="hashlab dev")
 
 
 def lasting(world: World, machine: str, program: str, options: Sequence[str] = ()) -> list[str]:

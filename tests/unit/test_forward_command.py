@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import Outside, running
+from fakes import Outside, go, running
 
 from hashlab.cli import main
 from hashlab.errors import ExitCode
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
-from hashlab.run import forwarding
+from hashlab.run import forwarding, workflows
 
 Told = pytest.CaptureFixture[str]
 LOST = Completed(255, "", "Connection closed by remote host\nmore")
@@ -224,3 +224,11 @@ def test_json_is_one_document_whose_fields_are_explained(machines: Machines, cap
     assert list(told["ports"][0]) == list(real["ports"][0])
     names = [*told, *(f"ports[].{key}" for key in told["ports"][0])]
     assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_a_lab_without_machines_is_reported(
+    outside: Outside, machines: Machines, capsys: Told
+) -> None:
+    go(outside, workflows.DESTROY)
+    assert typed("queue:5672") == ExitCode.LAB
+    assert "has no machines" in capsys.readouterr().err

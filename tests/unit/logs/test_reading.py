@@ -15,11 +15,12 @@ from journals import CUT, DONE, NOON, Journals, begin, line
 from hashlab.errors import LabError
 from hashlab.logs import machines
 from hashlab.logs.machines import Inbox
-from hashlab.logs.reading import check_machines, reading
+from hashlab.logs.reading import reading
 from hashlab.logs.selection import Selection
 from hashlab.pipeline import Cancelled
 from hashlab.protocols import Completed
 from hashlab.report import LogScreen
+from hashlab.run.openssh import check_machines
 
 QUEUE = "small-queue-1"
 
