@@ -51,7 +51,7 @@ def discard_leftovers(world: World, track: Track, _: str) -> None:
 def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop refers to removed machines. Run records stay."""
     state = world.state
-    for path in (state.vagrant, state.ssh, state.kept):
+    for path in (state.vagrant, state.ssh, state.kept, state.images):
         remove_tree(path)
     providers = [name for name in names(state.root) if name != state.provider]
     others = [name for name in providers if is_file(StateFolder(state.root, name).vagrantfile)]

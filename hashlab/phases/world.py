@@ -26,7 +26,7 @@ from hashlab.protocols import (
     StreamingRunner,
     Workers,
 )
-from hashlab.state.files import StateFolder, append, read_json, read_text, remove
+from hashlab.state.files import StateFolder, append, read_json, read_text, remove_tree
 
 RESTARTED = "restarted\n"
 # A phase that waits for a link notices within this time that the run was cancelled.
@@ -166,5 +166,5 @@ class World:
             link.engine.close()
             link.shell.close()
         self.facts.machines.links.clear()
-        for archive in self.facts.images.saved.values():
-            remove(archive)
+        if self.facts.images.saved:
+            remove_tree(self.state.images)

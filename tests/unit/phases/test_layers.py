@@ -108,4 +108,12 @@ def test_no_archive_is_left_after_a_run(outside: Outside) -> None:
     go(outside, workflows.INIT_BOX, workflows.DEV)
     write_files(outside.lab.folder, {"site/run.sh": "exec run --faster\n"})
     go(outside, workflows.REFRESH)
-    assert not list(outside.state.images.glob("*"))
+    assert not outside.state.images.exists()
+
+
+def test_the_archives_of_a_killed_run_go_with_the_lab(outside: Outside) -> None:
+    go(outside, workflows.INIT_BOX, workflows.DEV)
+    outside.state.images.mkdir()
+    (outside.state.images / "0.tar").write_bytes(b"half")
+    go(outside, workflows.DESTROY)
+    assert not outside.state.images.exists()
