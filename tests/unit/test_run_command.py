@@ -12,7 +12,7 @@ from fakes import Outside, running
 from fakes.engine import Container
 
 from hashlab.cli import main
-from hashlab.config.model import Attachment, Network, RootAccess, Service
+from hashlab.config.model import Attachment, Link, Network, RootAccess, Service
 from hashlab.errors import ExitCode
 
 Told = pytest.CaptureFixture[str]
@@ -90,7 +90,7 @@ def test_the_container_is_that_of_the_service_without_names_ports_and_restarts(
     places = (Attachment("default", ("alias",), ipv4_address="10.0.1.9"), Attachment("back"))
     networks = (*outside.lab.networks, Network("back", "small_back"))
     outside.lab = replace(outside.lab, networks=networks)
-    change(outside, "site", networks=places)
+    change(outside, "site", networks=places, links=(Link("queue", "mail"),))
     assert typed("refresh") == ExitCode.OK
     typed("run", "site")
     [made] = one_offs(outside)
@@ -99,7 +99,8 @@ def test_the_container_is_that_of_the_service_without_names_ports_and_restarts(
     assert made.body["HostConfig"]["Mounts"] == own.body["HostConfig"]["Mounts"]
     assert made.body["HostConfig"]["PortBindings"] == {}
     assert made.body["HostConfig"]["RestartPolicy"] == {"Name": "no"}
-    assert made.body["NetworkingConfig"] == {"EndpointsConfig": {"small_default": {}}}
+    first = {"small_default": {"Links": ["queue:mail"]}}
+    assert made.body["NetworkingConfig"] == {"EndpointsConfig": first}
     assert set(made.networks) == {"small_default", "small_back"}
     assert "hashlab.service" not in made.body["Labels"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
-from hashlab.config.model import Service
+from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError, UsageError
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.actions import ALIVE, check_external_volumes, owners_of
@@ -99,8 +99,8 @@ def _create(world: World, service: Service, wanted: OneOff) -> str:
     name = f"{world.lab.name}-{service.name}-run-{uuid4().hex[:12]}"
     try:
         engine.create(name, one_off_body(world, service, wanted, owners))
-        for network in list(endpoints(world.lab, service))[1:]:
-            engine.connect(network, name, {})
+        for network, endpoint in list(_places(world.lab, service).items())[1:]:
+            engine.connect(network, name, endpoint)
     except LabError as error:
         engine.remove(name)
         # The machine lacks a file or a network that the last refresh did not know.
@@ -122,7 +122,7 @@ def one_off_body(
         time_factor=world.provider.time_factor,
     )
     labels = {key: value for key, value in body["Labels"].items() if key != SERVICE_LABEL}
-    first: dict[str, Any] = {network: {} for network in body["NetworkingConfig"]["EndpointsConfig"]}
+    first = dict(list(_places(world.lab, service).items())[:1])
     return {
         **body,
         "Labels": {**labels, ONE_OFF_LABEL: service.name},
@@ -133,6 +133,14 @@ def one_off_body(
         "AttachStderr": True,
         # The command's input ends with the client that gave it.
         "StdinOnce": True,
+    }
+
+
+def _places(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:
+    """Return the service's endpoints without its names and fixed addresses, by network."""
+    return {
+        network: {key: value for key, value in endpoint.items() if key == "Links"}
+        for network, endpoint in endpoints(lab, service).items()
     }
 
 
