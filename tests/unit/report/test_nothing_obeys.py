@@ -12,10 +12,19 @@ import pytest
 from standins import Terminal
 
 from hashlab.documents.doctor import Check
+from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.documents.logs import LogLine
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, Recorder, RunResult
-from hashlab.report import LogScreen, make_report, show_checks, show_error, show_result, terminal
+from hashlab.report import (
+    ForwardScreen,
+    LogScreen,
+    make_report,
+    show_checks,
+    show_error,
+    show_result,
+    terminal,
+)
 from hashlab.report.rounds import Rounds
 from hashlab.report.view import Alarm, Cell, Column, Lines, Table
 
@@ -59,12 +68,20 @@ def logs(stream: io.StringIO) -> None:
     screen.show([LogLine(1e9, "web", "x", 1, None, None, None, json.dumps({EVIL: 1, "msg": EVIL}))])
 
 
+def forwards(stream: io.StringIO) -> None:
+    port = ForwardedTarget(EVIL, EVIL, "web", 80, EVIL)
+    screen = ForwardScreen(Forwards(EVIL, (port,)), stream, notices=stream)
+    screen.away("web", EVIL)
+    screen.ready("web")
+
+
 SCREENS: dict[str, Show] = {
     "a run with the tools' output": run,
     "an error": lambda stream: show_error(LabError(EVIL, output=EVIL), stream),
     "checks": lambda stream: show_checks([Check(EVIL, False, EVIL, EVIL)] * 2, stream=stream),
     "a watch": round_trip,
     "logs": logs,
+    "forwarded ports": forwards,
     "any table": lambda stream: terminal.show(
         [
             Table(
