@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from labkit import LabFolder, copy_example, daemons_of, everything_of, fetch
+from labkit import LabFolder, copy_example, daemons_of, everything, everything_of, fetch
 
 PORT = 8177
 URL = f"http://127.0.0.1:{PORT}/"
@@ -115,6 +116,49 @@ def test_cp_copies_from_and_to_a_container(lab: LabFolder) -> None:
     assert lab.run("exec", "greeter", "cat", "/opt/words.txt").ok().stdout == "words"
     lab.run("cp", "greeter:/opt/words.txt", str(back)).ok()
     assert back.read_text() == "words"
+
+
+def left_on_machines(lab: LabFolder) -> str:
+    """Return the sockets and programs of `hashlab forward` that are on the machines."""
+    command = "ls /run | grep hashlab-forward; ps ax -o args | grep '[/]run/hashlab-forward'; true"
+    return "".join(lab.on(machine["name"], command) for machine in lab.status()["machines"])
+
+
+def test_a_forwarded_port_follows_its_container_into_an_internal_network(lab: LabFolder) -> None:
+    run = lab.start("forward", "greeter:8000", "web")
+    try:
+        line = run.wait_until(lambda line: line.startswith("greeter:8000 → "))
+        run.wait_for("web:8080 → ")
+        address = line.split()[-1]
+        assert lab.run("open", "greeter", "--print").ok().stdout == f"http://{address}\n"
+        assert "greeting" in fetch(f"http://{address}/greeting")
+        before = everything(lab)["bare-greeter-1"]
+        lab.edit("compose.yaml", "services:", "networks: { inner: { internal: true } }\nservices:")
+        for service, networks in (("web", "default, inner"), ("greeter", "inner")):
+            build = f"build: ./images/{service}"
+            lab.edit("compose.yaml", build, f"{build}\n    networks: [{networks}]")
+        lab.run("refresh").ok()
+        assert everything(lab)["bare-greeter-1"] != before
+        assert "greeting" in fetch(f"http://{address}/greeting", timeout=5)
+        assert left_on_machines(lab)
+    finally:
+        code = run.signal(signal.SIGINT)
+    assert code == 0
+    assert "Traceback" not in "".join(run.lines)
+    assert left_on_machines(lab) == ""
+
+
+def test_a_forward_that_is_killed_leaves_nothing(lab: LabFolder) -> None:
+    run = lab.start("forward", "greeter:8000")
+    address = run.wait_until(lambda line: "→" in line).split()[-1]
+    run.signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10 * lab.time_factor
+    while (left := left_on_machines(lab)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == ""
+    with pytest.raises(OSError, match="refused"):
+        fetch(f"http://{address}/greeting", timeout=0)
+    assert lab.run("open", "greeter", "--print").code == 2
 
 
 def test_init_writes_the_same_lab(lab: LabFolder) -> None:
