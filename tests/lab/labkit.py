@@ -65,13 +65,20 @@ class LabFolder:
         """Where hashlab keeps what speaks of this lab's machines."""
         return self.folder / ".hashlab" / self.provider
 
-    def run(self, *words: str, timeout: float = COMMAND_SECONDS, **environ: str) -> Outcome:
-        """Run one hashlab command to its end."""
+    def run(
+        self,
+        *words: str,
+        timeout: float = COMMAND_SECONDS,
+        input: str | None = None,
+        **environ: str,
+    ) -> Outcome:
+        """Run one hashlab command to its end. ``input``: what it reads."""
         done = subprocess.run(
             self._command(words),
             env={**os.environ, **self.environ, **environ},
             capture_output=True,
             text=True,
+            input=input,
             timeout=timeout * self.time_factor,
             check=False,
         )

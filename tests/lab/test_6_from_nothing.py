@@ -54,6 +54,41 @@ def test_exec_finds_the_machine_and_passes_the_exit_code_on(lab: LabFolder) -> N
     assert (done.code, done.stdout) == (7, "hello --help\n")
 
 
+def test_run_passes_input_output_and_exit_code(lab: LabFolder) -> None:
+    asks = "cat; echo $GREETING $MORE; getent hosts web >/dev/null || exit 1; exit 7"
+    words = ["run", "--rm", "-T", "-e", "MORE=words", "greeter", "sh", "-c", asks]
+    done = lab.run(*words, input="from the laptop\n")
+    assert (done.code, done.stdout) == (7, "from the laptop\nhello words\n"), done.stderr
+    assert one_offs(lab) == {}
+
+
+def test_run_leaves_no_container_that_could_not_start(lab: LabFolder) -> None:
+    done = lab.run("run", "--user", "missing", "greeter")
+    assert done.code == 1
+    assert "unable to find user missing" in done.stderr
+    assert one_offs(lab) == {}
+
+
+def test_a_refresh_leaves_a_one_off_container_alone_until_it_ends(lab: LabFolder) -> None:
+    client = lab.start("run", "-T", "greeter", "sh", "-c", "echo ready; exec sleep 600")
+    client.wait_for("ready")
+    document = lab.json("refresh")
+    assert phases(document)["containers"] == "skipped"
+    assert phases(document)["proof"] == "ok"
+    [(name, state)] = one_offs(lab).items()
+    assert state == "running"
+    assert client.signal(signal.SIGINT) == 130
+    assert one_offs(lab) == {name: "exited"}
+    lab.run("refresh").ok()
+    assert one_offs(lab) == {}
+
+
+def one_offs(lab: LabFolder) -> dict[str, str]:
+    """Return the states of the containers that `hashlab run` made, by name."""
+    containers = lab.json("ps", "--all")["containers"]
+    return {c["name"]: c["state"] for c in containers if "-run-" in c["name"]}
+
+
 def test_what_was_stopped_stays_stopped_until_start(lab: LabFolder) -> None:
     lab.run("stop", "greeter").ok()
     assert phases(lab.json("refresh"))["verify"] == "skipped"
