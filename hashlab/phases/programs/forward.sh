@@ -18,8 +18,10 @@ while [ $# -gt 0 ]; do
     number=$((number + 1))
     sock=$folder/$number
     # Only the user of this SSH connection may connect. A client that has only closed its own
-    # direction gets 60 s for the rest of the answer; socat's default is half a second.
-    socat -t 60 "UNIX-LISTEN:$sock,fork,max-children=256,user=${SUDO_UID:-0},mode=600" \
+    # direction gets 60 s for the rest of the answer; socat's default is half a second. With
+    # socat's default backlog of 5, one of 60 connections failed that began 20 at a time.
+    options=fork,backlog=256,max-children=256,user=${SUDO_UID:-0},mode=600
+    socat -t 60 "UNIX-LISTEN:$sock,$options" \
         "EXEC:sh $folder/carry $number $1 $2,nofork" < /dev/null 2> /dev/null &
     shift 2
 done
