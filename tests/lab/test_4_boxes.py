@@ -122,7 +122,6 @@ def test_a_tampered_box_is_refused(lab: LabFolder, exported: Path, tmp_path: Pat
     assert "is not the box that metadata.json describes" in refused.stdout
     assert lab.json("box")["boxes"] == []
     assert recipe not in docker("images")
-    assert lab.run("dev").code == 3
 
 
 def test_a_colleague_imports_the_box_from_a_web_server_and_boots(
