@@ -16,7 +16,7 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
     """
     notes = []
     if not registered:
-        notes.append("no box is registered. To build it: hashlab init-box")
+        notes.append("no box is registered; hashlab dev builds it")
     elif recipe not in registered:
         notes.append("the box is stale: its recipe changed. To renew it: hashlab init-box")
     old = [name for name, made_from in machines.items() if made_from != recipe]

@@ -71,7 +71,7 @@ def _head(status: Status) -> Lines:
 
 def _box(box: BoxStatus) -> Cell:
     if not box.registered:
-        return Cell("no box yet: hashlab init-box", "warn")
+        return Cell("no box yet: hashlab dev builds it", "warn")
     if box.stale:
         text = f"box {box.version} is not built yet, an older one exists: hashlab init-box"
         return Cell(text, "warn")

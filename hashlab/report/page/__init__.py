@@ -14,7 +14,7 @@ from hashlab.report.page.texts import lasting, noted, plural
 
 # Forbids loading and running anything, in case a text ever escapes the escaping.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'"
-START = ("hashlab init-box", "hashlab dev", "hashlab refresh")
+START = ("hashlab dev", "hashlab refresh")
 
 
 def page(document: Report) -> str:

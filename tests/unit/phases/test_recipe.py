@@ -7,7 +7,7 @@ import pytest
 from hashlab.phases.recipe import stale_notes
 from hashlab.run import workflows
 
-NO_BOX = "no box is registered. To build it: hashlab init-box"
+NO_BOX = "no box is registered; hashlab dev builds it"
 STALE_BOX = "the box is stale: its recipe changed. To renew it: hashlab init-box"
 RENEW = "on an older box. To renew: hashlab dev --replace"
 

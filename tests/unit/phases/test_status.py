@@ -49,7 +49,7 @@ def test_before_anything_was_made_everything_is_not_created(outside: Outside) ->
     assert {s["state"] for s in told["services"]} == {"not created"}
     assert told["box"]["registered"] is False
     assert told["urls"] == {}
-    assert told["notes"] == ["no box is registered. To build it: hashlab init-box"]
+    assert told["notes"] == ["no box is registered; hashlab dev builds it"]
 
 
 def test_a_running_lab_is_described_completely(outside: Outside) -> None:

@@ -63,7 +63,7 @@ def test_builds_that_differ_are_red_on_a_terminal(monkeypatch: pytest.MonkeyPatc
 def test_a_lab_without_a_box_says_what_to_do() -> None:
     box = box_status(registered=False)
     said = shown(lab_status(box=box, machines=(), services=(), urls={}, notes=("no machine",)))
-    assert "no box yet: hashlab init-box" in said
+    assert "no box yet: hashlab dev builds it" in said
     assert "no machine" in said
 
 
