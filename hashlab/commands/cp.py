@@ -32,8 +32,6 @@ COMMAND = Command(
 def run(options: Options, *, source: str, target: str, index: str) -> int:
     """Copy one file or folder."""
     from hashlab.errors import ExitCode, HashlabError, UsageError
-    from hashlab.pipeline import CancelToken, Recorder
-    from hashlab.report import Silent
     from hashlab.run import execution
 
     try:
@@ -44,7 +42,7 @@ def run(options: Options, *, source: str, target: str, index: str) -> int:
             )
         world = options.world()
         try:
-            with Recorder(Silent(), CancelToken()).step("cp") as track:
+            with execution.unseen_step("cp") as track:
                 _copy(world, track, source=source, target=target, index=index)
         finally:
             world.close()

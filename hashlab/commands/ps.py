@@ -37,8 +37,7 @@ def run(options: Options, *, service: Sequence[str], all: bool) -> int:
     from hashlab.documents.ps import Containers
     from hashlab.errors import ExitCode, HashlabError
     from hashlab.phases.ps import list_containers
-    from hashlab.pipeline import CancelToken, Recorder
-    from hashlab.report import Silent, show_containers
+    from hashlab.report import show_containers
     from hashlab.run import execution
     from hashlab.run.services import services_of
 
@@ -46,7 +45,7 @@ def run(options: Options, *, service: Sequence[str], all: bool) -> int:
         world = options.world()
         try:
             wanted = {each.name for each in services_of(world.lab, service)}
-            with Recorder(Silent(), CancelToken()).step("ps") as track:
+            with execution.unseen_step("ps") as track:
                 containers = list_containers(world, track, one_off=all)
         finally:
             world.close()

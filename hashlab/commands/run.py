@@ -67,7 +67,8 @@ def run(
     """Create the container, and start it by SSH."""
     from hashlab.phases.containers.oneoff import OneOff, make_one_off
     from hashlab.run.consent import check_consent
-    from hashlab.run.openssh import attach_one_off, on_terminal, unseen_step
+    from hashlab.run.execution import unseen_step
+    from hashlab.run.openssh import attach_one_off, on_terminal
     from hashlab.run.services import services_of
 
     terminal = not no_tty and on_terminal()

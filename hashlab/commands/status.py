@@ -30,14 +30,13 @@ def run(options: Options) -> int:
     from hashlab.documents import json_text
     from hashlab.errors import ExitCode, HashlabError
     from hashlab.phases.status import status_document
-    from hashlab.pipeline import CancelToken, Recorder
-    from hashlab.report import Silent, show_status
+    from hashlab.report import show_status
     from hashlab.run import execution
 
     try:
         world = options.world()
         try:
-            with Recorder(Silent(), CancelToken()).step("status") as track:
+            with execution.unseen_step("status") as track:
                 document = status_document(world, track)
         finally:
             world.close()

@@ -711,6 +711,10 @@ class Lab:
         found = (volume for volume in self.volumes if volume.key == key)
         return next(found, Volume(key, f"{self.name}_{key}"))
 
+    def service(self, name: str) -> Service:
+        """Return the service called ``name``. Raises KeyError."""
+        return {service.name: service for service in self.services}[name]
+
     def machine(self, name: str) -> Machine:
         """Return the machine called ``name``. Raises KeyError."""
         return self._by_name[name]

@@ -92,7 +92,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
             if reload and relative and not in_place and _within(path, reload.paths):
                 reloadable[inside] = path
     copies: dict[str, Path] = {}
-    for rule, path, content in _copied(service, laptop):
+    for rule, path, content in copied_files(service, laptop):
         inside = rule.place(path)
         kind = sync_files if rule.in_place else start_files
         kind[inside], copies[inside] = plain(content), path
@@ -124,7 +124,7 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     )
 
 
-def _copied(service: Service, laptop: LaptopFiles) -> Iterator[tuple[Watch, Path, str]]:
+def copied_files(service: Service, laptop: LaptopFiles) -> Iterator[tuple[Watch, Path, str]]:
     """Yield rule, path and content of each file that is copied into the container."""
     for rule in service.copied:
         for path, content in laptop.watched(rule).items():

@@ -85,10 +85,9 @@ def _wait_for_health(world: World, found: Iterable[Running], track: Track) -> bo
     unhealthy = [running for running in found if running.down == UNHEALTHY and not running.stale]
     if not unhealthy:
         return False
-    services = {service.name: service for service in world.lab.services}
 
     def wait(running: Running) -> None:
-        name, service = running.container.name, services[running.service]
+        name, service = running.container.name, world.lab.service(running.service)
         # A container that stays unhealthy is found when all are read again.
         with (
             suppress(LabError),
@@ -182,7 +181,7 @@ def _judge_place(
     world: World, containers: Mapping[str, ContainerState], running: Running
 ) -> Running:
     """Mark a container as down if it is not on its service's networks under its names."""
-    service = next(s for s in world.lab.services if s.name == running.service)
+    service = world.lab.service(running.service)
     owners = {name: containers.get(f"{world.lab.name}-{name}-1") for name in service.owners}
     why = misplaced(world.lab, service, running.container)
     return replace(running, down=running.down or why or parted(service, running.container, owners))
@@ -200,7 +199,7 @@ def _judge_leftovers(world: World, running: Running, left: Iterable[str]) -> Run
     """Mark a container as stale if it sees an uploaded file that no service mounts any more."""
     if running.stale or not running.build:
         return running
-    service = next(s for s in world.lab.services if s.name == running.service)
+    service = world.lab.service(running.service)
     names = [bind_name(world.lab, bind.source) for bind in service.binds]
     seen = [name for name in left if any(is_below(name, mounted) for mounted in names)]
     if not seen:
@@ -236,7 +235,7 @@ def _judge_ended(world: World, machine: str, container: ContainerState, build: B
 
 def _has_done_its_work(world: World, machine: str, container: ContainerState) -> bool:
     """Return whether this run or an earlier one saw the container end with 0."""
-    service = next(s for s in world.lab.services if s.name == container.labels[SERVICE_LABEL])
+    service = world.lab.service(container.labels[SERVICE_LABEL])
     if container.state != "exited" or not is_job(world.lab, service, container):
         return False
     if is_done(container, world.facts.uploads.files[machine]):

@@ -14,8 +14,17 @@ from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Listener, Phase, RunResult, joined, run_workflow
-from hashlab.report import make_report, save_record, show_error, show_result
+from hashlab.pipeline import (
+    CancelToken,
+    Listener,
+    Phase,
+    Recorder,
+    RunResult,
+    Track,
+    joined,
+    run_workflow,
+)
+from hashlab.report import Silent, make_report, save_record, show_error, show_result
 from hashlab.run.consent import check_consent
 from hashlab.run.lock import held
 from hashlab.run.provider import open_lab
@@ -184,6 +193,11 @@ def _peak_memory() -> int:
     """Return the peak memory of this process in bytes (macOS counts bytes, Linux KiB)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def unseen_step(name: str) -> AbstractContextManager[Track]:
+    """Return a step that is neither shown nor recorded, for work beside a run."""
+    return Recorder(Silent(), CancelToken()).step(name)
 
 
 def fail(

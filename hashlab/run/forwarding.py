@@ -23,9 +23,9 @@ from hashlab.phases.forward import USAGE, Wish, targets, wish
 from hashlab.phases.opening import address_of
 from hashlab.phases.programs import CARRY, FORWARD
 from hashlab.phases.world import World
-from hashlab.pipeline import Cancelled, CancelToken, Recorder
-from hashlab.report import ForwardScreen, Silent
-from hashlab.run.execution import Options, fail
+from hashlab.pipeline import Cancelled, CancelToken
+from hashlab.report import ForwardScreen
+from hashlab.run.execution import Options, fail, unseen_step
 from hashlab.run.openssh import check_machines, container_of, lasting
 from hashlab.run.recorded_forwards import recorded, running_forwards
 from hashlab.run.services import services_of
@@ -164,7 +164,7 @@ def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
         raise UsageError("name a service", next_step=USAGE)
     wishes = [wish(word) for word in words]
     check_machines(world)
-    with Recorder(Silent(), CancelToken()).step("forward") as track:
+    with unseen_step("forward") as track:
         return targets(world, track, wishes, lambda name: container_of(world, name, ""))
 
 
@@ -181,7 +181,7 @@ def find_address(options: Options, word: str) -> str:
     publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
     wanted = {service.machine for service in services}
     try:
-        with Recorder(Silent(), CancelToken()).step("open") as track:
+        with unseen_step("open") as track:
             for name in publishing:
                 if name in wanted:
                     reconnect(world, track, name)

@@ -6,16 +6,13 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
 from hashlab.phases.connect import is_located, reconnect, renew_ssh_files
 from hashlab.phases.containers.oneoff import tidy
 from hashlab.phases.containers.phase import replica_names
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken, Recorder, Track
-from hashlab.report import Silent
-from hashlab.run.execution import Options, fail
+from hashlab.run.execution import Options, fail, unseen_step
 from hashlab.run.services import services_of
 from hashlab.run.signals import terminating
 from hashlab.state.files import is_file
@@ -51,11 +48,6 @@ def _connect(world: World) -> None:
     with unseen_step("connect") as track:
         for name in world.machine_names():
             reconnect(world, track, name)
-
-
-def unseen_step(name: str) -> AbstractContextManager[Track]:
-    """Return a step that is neither shown nor recorded, for work beside a run."""
-    return Recorder(Silent(), CancelToken()).step(name)
 
 
 def attach_one_off(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from hashlab.errors import LabError
-from hashlab.phases.builds import Build
+from hashlab.phases.builds import Build, copied_files
 from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.phases.upload.transfer import add_entry
 from hashlab.phases.world import World
@@ -74,10 +74,5 @@ def _packed(world: World, build: Build, paths: Collection[str]) -> bytes:
 
 def _described(world: World, build: Build) -> Mapping[str, str]:
     """Return what the laptop has for each copied path, with its mode."""
-    service = next(s for s in world.lab.services if s.name == build.service)
-    laptop = world.laptop_files()
-    return {
-        rule.place(path): content
-        for rule in service.copied
-        for path, content in laptop.watched(rule).items()
-    }
+    files = copied_files(world.lab.service(build.service), world.laptop_files())
+    return {rule.place(path): content for rule, path, content in files}
