@@ -44,7 +44,8 @@ NAMES = tuple(name for group in GROUPS.values() for name in group)
 
 class Argument:
     """A word that follows a command. ``choices`` are offered by completion, and checked where the
-    value is used; ``complete`` is "machine", "snapshot", "provider", "command", "file" or "folder".
+    value is used; ``complete`` is "machine", "service", "snapshot", "provider", "command", "file"
+    or "folder".
 
     ``many``: it takes all words that are left, as a tuple; such an argument may be left out.
     ``raw``: it takes everything behind the argument before it, options too.

@@ -277,9 +277,12 @@ def replicas(draft: Draft) -> int:
     return int(either_form(draft, "scale") or 1)
 
 
+PROFILES_VARIABLE = "COMPOSE_PROFILES"
+
+
 def selected_profiles(environ: Mapping[str, str]) -> frozenset[str]:
     """Return the profiles that the variables select, separated by commas."""
-    words = environ.get("COMPOSE_PROFILES", "").split(",")
+    words = environ.get(PROFILES_VARIABLE, "").split(",")
     return frozenset(word.strip() for word in words if word.strip())
 
 
