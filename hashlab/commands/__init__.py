@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
-    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open"),
+    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open", "debug"),
     "As under Compose": (
         "up",
         "down",

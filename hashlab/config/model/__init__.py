@@ -6,6 +6,7 @@ Its modules have one subject each; all other packages import their names from he
 from __future__ import annotations
 
 from hashlab.config.model.builds import Artifact, Build, Builder, Image, Incremental, Reload, Step
+from hashlab.config.model.debugging import Debugger, DebuggerKind
 from hashlab.config.model.lab import Lab, RootAccess, lab_id
 from hashlab.config.model.machines import BoxSettings, ForwardedPort, Machine, VirtualBoxBase
 from hashlab.config.model.mounts import (
@@ -49,6 +50,8 @@ __all__ = [
     "Builder",
     "Condition",
     "Content",
+    "Debugger",
+    "DebuggerKind",
     "Dependency",
     "Device",
     "FileMount",
