@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
-    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open", "debug"),
+    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open"),
     "As under Compose": (
         "up",
         "down",
@@ -36,6 +36,7 @@ GROUPS = {
         "build",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
+    "Take it elsewhere": ("images", "images prune"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
 }
@@ -44,8 +45,7 @@ NAMES = tuple(name for group in GROUPS.values() for name in group)
 
 class Argument:
     """A word that follows a command. ``choices`` are offered by completion, and checked where the
-    value is used; ``complete`` is "machine", "service", "snapshot", "provider", "command", "file"
-    or "folder".
+    value is used; ``complete`` is "machine", "snapshot", "provider", "command", "file" or "folder".
 
     ``many``: it takes all words that are left, as a tuple; such an argument may be left out.
     ``raw``: it takes everything behind the argument before it, options too.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option, destroy
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hashlab.phases.world import World
-    from hashlab.run.execution import Options
+    from hashlab.run.execution import Options, Workflow
 
 COMMAND = Command(
     "Remove containers and networks; machines and data stay.",
@@ -34,7 +36,8 @@ def run(options: Options, *, volumes: bool, yes: bool) -> int:
     if volumes:
         return destroy.run(options, yes=yes, box=False)
 
-    def begin(world: World) -> None:
+    def plan(world: World) -> Sequence[Workflow]:
         save_stopped(world, (service.name for service in world.lab.services))
+        return [workflows.DOWN]
 
-    return execution.run("down", workflows.DOWN, options, begin=begin)
+    return execution.run("down", plan, options)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from hashlab.config.model import Artifact, Builder, Incremental, Step
+from hashlab.config.model import Artifact, Builder, Incremental, OwnImages, Step
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
 from hashlab.config.sources import is_file
@@ -183,6 +183,9 @@ def _commands(draft: Draft) -> Iterator[At[tuple[str, ...]]]:
         command = group.get("command")
         if command and command.value:
             yield command
+    boms = draft.get("images", Draft()).get("sbom")
+    if boms and boms.value:
+        yield boms
 
 
 def _is_program(path: Path) -> bool:
@@ -213,6 +216,7 @@ def artifacts_of(draft: Draft, folder: Path) -> tuple[Artifact, ...]:
             target=artifact.get("target", ""),
             command=artifact.get("command", At((), 0)).value,
             incremental=_incremental_of(artifact.get("incremental")),
+            sbom=absolute(folder, artifact.get("sbom")) if artifact.get("sbom") else None,
         )
         for name, artifact in draft.get("artifacts", {}).items()
     )
@@ -222,6 +226,12 @@ def _incremental_of(draft: Draft | None) -> Incremental | None:
     if draft is None:
         return None
     return Incremental(draft.get("builder"), tuple(item.value for item in draft.get("inputs")))
+
+
+def own_images_of(draft: Draft) -> OwnImages:
+    """Return the settings of self-contained images of a draft without problems."""
+    images: Draft = draft.get("images", Draft())
+    return OwnImages(images.get("layers", ()), images.get("sbom", At((), 0)).value)
 
 
 def step_of(draft: Draft, name: str) -> Step | None:

@@ -26,6 +26,7 @@ from hashlab.config.readers import (
 )
 from hashlab.config.report import Wrong
 from hashlab.config.units import toml_bytes
+from hashlab.inputs.patterns import BadPattern, compiled
 
 DEFAULT_SUBNET = "192.168.60.0/24"
 _MIN_MEMORY = 64 * 1024**2
@@ -314,8 +315,29 @@ _ARTIFACT_KEYS = Table(
         "inputs": _paths,
         "output": text,
         "incremental": table(_INCREMENTAL_KEYS),
+        "sbom": text,
     },
     required=("inputs", "output"),
+    expected="a table",
+    language="toml",
+)
+
+
+def _layers(node: Node, context: Context) -> tuple[str, ...]:
+    """Read patterns for the files of each layer of self-contained images."""
+    found = list_of(located(text), "a list of patterns")(node, context)
+    for pattern in found:
+        try:
+            compiled((pattern.value,))
+        except BadPattern as error:
+            hint = 'Write a file, a folder or a pattern of the lab folder: "target/lib".'
+            raise Wrong(pattern.line, str(error), hint) from None
+    return tuple(pattern.value for pattern in found)
+
+
+_IMAGES_KEYS = Table(
+    noun="[images]",
+    readers={"layers": _layers, "sbom": _command_at},
     expected="a table",
     language="toml",
 )
@@ -352,6 +374,7 @@ _TOP_KEYS = Table(
         "volumes": mapping_of(text, table(_VOLUME_KEYS), "tables, one for each volume"),
         "builders": _tables("a builder", _BUILDER_KEYS),
         "artifacts": _tables("an artifact", _ARTIFACT_KEYS),
+        "images": table(_IMAGES_KEYS),
         "reload": mapping_of(text, table(_RELOAD_KEYS), "tables, one for each service"),
         "seed": table(_STEP_KEYS),
         "verify": table(_STEP_KEYS),

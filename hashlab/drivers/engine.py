@@ -276,6 +276,7 @@ class DockerEngine:
                 labels=dict(labels),
                 rm=True,
                 forcerm=True,
+                nocache=settings.fresh,
                 decode=True,
             )
             try:
@@ -361,6 +362,18 @@ class DockerEngine:
             images = [image["Id"] for image in self._client.images(all=True)]
         lists = [image["RootFS"]["Layers"] for image in self._inspected(images).values()]
         return {tuple(ids[:count]) for ids in lists for count in range(1, len(ids) + 1)}
+
+    def pulled_layers(self, built: str) -> set[str]:
+        """See protocols.Engine. An image store of containerd gives each image a digest."""
+        with self._explained("cannot inspect images"):
+            images = [image["Id"] for image in self._client.images(all=True)]
+        pulled = [
+            image
+            for image in self._inspected(images).values()
+            if image.get("RepoDigests")
+            and built not in ((image.get("Config") or {}).get("Labels") or {})
+        ]
+        return {layer for image in pulled for layer in image["RootFS"]["Layers"]}
 
     def wait(self, container: str, *, timeout: int) -> int:
         """See protocols.Engine."""

@@ -150,6 +150,7 @@ def command(
     pairs = [(option, value) for option, values in options.items() for value in values]
     return [
         *(*CLIENT, "build", "--builder", BUILDER, "--progress", "plain"),
+        *(("--no-cache",) if settings.fresh else ()),
         *("--tag", name, "--file", str(dockerfile)),
         *chain.from_iterable(pairs),
         str(folder),

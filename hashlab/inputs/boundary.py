@@ -70,6 +70,10 @@ class Boundary:
         names = (p.removeprefix(top) for p in self._places if p.startswith(top))
         return tuple(sorted(name for name in names if not any(map(is_state, name.split("/")))))
 
+    def declares(self, file: Path) -> bool:
+        """True if ``file`` is a declared file, by its name or through links."""
+        return bool(_places([file]) & self._places)
+
     @cached_property
     def _places(self) -> frozenset[str]:
         return frozenset(_places(self.declared))

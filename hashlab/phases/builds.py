@@ -80,8 +80,8 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     for bind in service.binds:
         for name, content in laptop.bind(bind).items():
             relative = name.removeprefix(bind_name(lab, bind.source)).removeprefix("/")
-            path, inside = bind.source / relative, _below(bind.target, relative)
-            if is_folder(content) or _is_hidden(service, bind.target, inside):
+            path, inside = bind.source / relative, below(bind.target, relative)
+            if is_folder(content) or is_hidden(service, bind.target, inside):
                 continue
             # A mount of a single file shows its inode: only a new container sees a new file.
             in_place = bool(relative) and _in_place(service, path)
@@ -145,7 +145,7 @@ def _restarting(service: Service, laptop: LaptopFiles) -> dict[str, object]:
     return {"restart": found} if found else {}
 
 
-def _is_hidden(service: Service, target: str, inside: str) -> bool:
+def is_hidden(service: Service, target: str, inside: str) -> bool:
     """Return whether another mount of the service hides this path of the mount at ``target``."""
     others = [
         *(bind.target for bind in service.binds),
@@ -166,7 +166,8 @@ def _within(path: Path, places: Iterable[Path]) -> bool:
     return any(path.is_relative_to(place) for place in places)
 
 
-def _below(target: str, relative: str) -> str:
+def below(target: str, relative: str) -> str:
+    """Return the path in a container of a path relative to a mount's source."""
     return f"{target.rstrip('/')}/{relative}" if relative else target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hashlab.config.model import Build, Image
@@ -132,6 +133,15 @@ def build_services(world: World, track: Track, _: str, *, services: Sequence[str
         track.skip("up to date")
 
 
+def build_bases(world: World, track: Track, _: str) -> None:
+    """Promise: the laptop's engine has the images that the services name, up to date."""
+    built = build_images(world, sorted({service.image for service in world.lab.services}), track)
+    if built:
+        track.detail(f"{len(built)} built or pulled")
+    else:
+        track.skip("up to date")
+
+
 def build_images(world: World, names: list[str], track: Track) -> list[str]:
     """Build or pull the images that the laptop's engine lacks; return their names."""
     engine = world.laptop_engine()
@@ -146,16 +156,25 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 engine.pull(name, track=step)
                 step.detail("pulled")
                 continue
-            world.image_builder.build(
-                name,
-                context=_same_context(world, by_name[name], build),
-                settings=_settings(world, build),
-                labels={**dict(build.labels), INPUTS_LABEL: inputs[name]},
-                owner=world.lab.id,
-                track=step,
-            )
+            build_image(world, by_name[name], build, step)
             step.detail("built")
     return missing
+
+
+def build_image(
+    world: World, image: Image, build: Build, track: Track, *, second: str = ""
+) -> None:
+    """Build an image on the laptop's engine. ``second``: the name under which it is built again,
+    from nothing.
+    """
+    world.image_builder.build(
+        second or image.name,
+        context=_same_context(world, image, build),
+        settings=replace(_settings(world, build), fresh=bool(second)),
+        labels={**dict(build.labels), INPUTS_LABEL: world.facts.images.inputs[image.name]},
+        owner=second or world.lab.id,
+        track=track,
+    )
 
 
 def _settings(world: World, build: Build) -> BuildSettings:

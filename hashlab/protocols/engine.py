@@ -89,6 +89,7 @@ class BuildSettings:
     """The settings of an image build, besides its files. ``shm_size`` is in bytes; ``extra_hosts``
     are "name:address". Only BuildKit knows ``contexts``, further ones or docker-image://NAME by
     name, and ``secrets``, files or values of variables by id.
+    ``fresh``: no step is taken from an earlier build.
     """
 
     args: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +99,7 @@ class BuildSettings:
     extra_hosts: tuple[str, ...] = ()
     contexts: Mapping[str, BuildContext | str] = field(default_factory=dict)
     secrets: Mapping[str, Path | Content] = field(default_factory=dict)
+    fresh: bool = False
 
 
 # A layer of an image: the ids of the contents of all layers up to it, the lowest first.
@@ -240,6 +242,11 @@ class Engine(Protocol):
 
     def layers(self) -> set[Layer]:
         """Return the layers of all images."""
+
+    def pulled_layers(self, built: str) -> set[str]:
+        """Return the ids of the contents of all layers that came from a registry: those of images
+        that have a digest there, and not the label ``built``.
+        """
 
     def wait(self, container: str, *, timeout: int) -> int:
         """Wait until a container ends; return its exit code. Raises LabError on a timeout."""

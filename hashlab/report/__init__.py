@@ -2,9 +2,9 @@
 
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
-from hashlab.report.debug import DebugScreen
 from hashlab.report.doctor import show_checks
 from hashlab.report.forward import ForwardScreen
+from hashlab.report.images import show_images
 from hashlab.report.logs import LogScreen, LogStyle
 from hashlab.report.ps import show_containers
 from hashlab.report.record import save_record
@@ -14,7 +14,6 @@ from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
 __all__ = [
-    "DebugScreen",
     "ForwardScreen",
     "LogScreen",
     "LogStyle",
@@ -29,6 +28,7 @@ __all__ = [
     "show_checks",
     "show_containers",
     "show_error",
+    "show_images",
     "show_result",
     "show_snapshots",
     "show_status",

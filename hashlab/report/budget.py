@@ -24,6 +24,8 @@ RECORDED = {
     "restart": "restart",
     "down": "down",
     "build": "build",
+    "images": "images",
+    "images-prune": "images prune",
     "suspend": "suspend",
     "resume": "resume",
     "halt": "halt",

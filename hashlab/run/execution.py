@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from hashlab.config.compose.service import PROFILES_VARIABLE
 from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
@@ -47,8 +45,7 @@ REPEATS = 2
 @dataclass(frozen=True)
 class Options:
     """The flags of every command. ``warm``: what this process keeps between runs; ``yes``: services
-    may become root on the laptop (``consent``); ``services``: named ones, whose profiles are active
-    too, as in Compose.
+    may become root on the laptop (``consent``).
     """
 
     lab: Path | None = None
@@ -57,7 +54,6 @@ class Options:
     verbose: bool = False
     warm: Warm | None = None
     yes: bool = False
-    services: tuple[str, ...] = ()
 
     @property
     def people(self) -> TextIO:
@@ -68,11 +64,7 @@ class Options:
         """Return the world of the lab that these flags name, with real drivers. Raises
         HashlabError.
         """
-        lab = open_lab(self.lab, provider=self.provider)
-        if more := [p for name in self.services for p in dict(lab.inactive).get(name, ())]:
-            os.environ[PROFILES_VARIABLE] = ",".join([*lab.profiles, *more])
-            lab = open_lab(self.lab, provider=self.provider)
-        return make_world(lab, warm=self.warm)
+        return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
 
 
 @dataclass(frozen=True)
@@ -84,6 +76,7 @@ class Run:
     notes: tuple[str, ...]
     urls: dict[str, str]
     causes: tuple[Cause, ...] = ()
+    document: object = None
 
 
 def run(
@@ -91,10 +84,11 @@ def run(
     work: Workflow | Plan,
     options: Options,
     *,
-    begin: Callable[[World], None] | None = None,
+    show: Callable[[Any, TextIO], None] | None = None,
 ) -> ExitCode:
     """Run a workflow, or those that a plan chooses, one after another; show and record the run, and
-    return its exit code. ``begin``: as in ``perform``.
+    return its exit code. ``show``: for people, the document of a run that makes one. JSON then is
+    that document, in place of the record.
     """
     try:
         done = perform(
@@ -102,31 +96,24 @@ def run(
             work if callable(work) else lambda world: [work],
             options,
             lambda: make_report(options.people, verbose=options.verbose),
-            begin=begin,
         )
     except HashlabError as error:
         return fail(error, options)
     show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
+    if show is not None and done.document is not None:
+        show(done.document, options.people)
     if options.json:
-        print(json_text(done.record))
+        print(json_text(done.document or done.record))
     failure = done.result.error
     return ExitCode.OK if failure is None else failure.exit_code
 
 
-def perform(
-    command: str,
-    plan: Plan,
-    options: Options,
-    reporter: Reporter,
-    *,
-    begin: Callable[[World], None] | None = None,
-) -> Run:
+def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
     """Run workflows under the lab's lock, one after another until one fails, and save the record.
 
-    ``plan`` changes nothing; ``begin`` saves what was typed, once services may start. If files
-    change under a workflow, it runs again and does what is left. Any other expected failure of a
-    workflow is in the result. Raises HashlabError for a failure that no workflow could record:
-    invalid files, the lock, no provider.
+    If files change under a workflow, it runs again and does what is left. Any other expected
+    failure of a workflow is in the result. Raises HashlabError for a failure that no workflow could
+    record: invalid files, the lock, no provider.
     """
     with terminating():
         world = options.world()
@@ -142,8 +129,6 @@ def perform(
             waiting = list(plan(world))
             if any(map(starts_services, waiting)):
                 check_consent(world, yes=options.yes)
-            if begin is not None:
-                begin(world)
             repeats = REPEATS
             while waiting:
                 if results:
@@ -173,7 +158,9 @@ def perform(
     # After a run that opens no port, such as `stop` and `halt`, nothing may answer there.
     opens = any(row.name == "ports" for row in result.rows)
     urls = world.urls() if opens and world.facts.machines.endpoints else {}
-    return Run(result, record, notes, urls, tuple(world.facts.causes))
+    return Run(
+        result, record, notes, urls, tuple(world.facts.causes), document=world.facts.document
+    )
 
 
 def _save(world: World, record: RunRecord) -> None:

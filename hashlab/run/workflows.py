@@ -31,6 +31,9 @@ from hashlab.phases import (
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
 from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
+from hashlab.phases.selfcontained import again, assemble, sbom
+from hashlab.phases.selfcontained.load import load_images
+from hashlab.phases.selfcontained.prune import prune_images
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
@@ -186,6 +189,26 @@ def stopping(services: Sequence[str]) -> tuple[P, ...]:
         P("connect", connect.reconnect, per="machine"),
         P("stop", partial(stop.stop_services, services=services), after=("connect",)),
     )
+
+
+SELF_CONTAINED: tuple[P, ...] = (
+    P("artifacts", artifacts.build_artifacts),
+    P("hash images", images.hash_images, after=(FED,)),
+    P("build images", images.build_bases, after=("hash images",)),
+    P("sbom", sbom.write_boms, after=("artifacts",)),
+    P("assemble", assemble.assemble, after=("artifacts", "build images", "sbom")),
+)
+LOAD = P("load", load_images, after=("assemble",))
+CHECK = P("build again", again.build_again, after=("assemble",))
+
+PRUNE_IMAGES: tuple[P, ...] = (P("prune", prune_images),)
+
+
+def self_contained(*, load: bool, check: bool) -> tuple[P, ...]:
+    """Make the self-contained images; load them into the laptop's engine, and compare them with
+    those of a second build.
+    """
+    return (*SELF_CONTAINED, *((LOAD,) if load else ()), *((CHECK,) if check else ()))
 
 
 def building(services: Sequence[str]) -> tuple[P, ...]:

@@ -124,6 +124,11 @@ class StateFolder:
         return self.own / "images"
 
     @property
+    def oci(self) -> Path:
+        """The self-contained images of the services, as an OCI image layout, with their SBOMs."""
+        return self.root / "oci"
+
+    @property
     def kept(self) -> Path:
         """Data of machines that are being replaced, until the new machines have it."""
         return self.own / "kept"
@@ -168,11 +173,6 @@ class StateFolder:
     def kvm(self) -> Path:
         """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"
-
-    @property
-    def typed(self) -> Path:
-        """The Compose file that `--file -` read from standard input."""
-        return self.root / "stdin.yaml"
 
     def artifact(self, name: str) -> Path:
         """The inputs of the last build of an artifact."""
@@ -311,6 +311,25 @@ def make_tool_folder(path: Path) -> None:
             for name in (*folders, *files):
                 if stat.S_ISLNK(os.stat(name, dir_fd=opened, follow_symlinks=False).st_mode):
                     raise OSError(errno.ELOOP, "it is a link", str(path / where / name))
+
+
+def move(source: Path, target: Path) -> None:
+    """Give a file another name, in place of a file that has it. Raises LaptopError."""
+    with (
+        explained(target),
+        private.parent(str(source)) as (old, name),
+        private.parent(str(target), make=True) as (new, wanted),
+    ):
+        os.replace(name, wanted, src_dir_fd=old, dst_dir_fd=new)
+
+
+def size(path: Path) -> int | None:
+    """Return the bytes of a file; None if it is missing or, in ``.hashlab``, a link."""
+    try:
+        with os.fdopen(private.open_file(str(path), os.O_RDONLY), "rb") as stream:
+            return os.fstat(stream.fileno()).st_size
+    except OSError:
+        return None
 
 
 def remove(path: Path) -> None:

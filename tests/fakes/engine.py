@@ -165,6 +165,54 @@ def layers_of(name: str, labels: Mapping[str, str]) -> list[Layer]:
     return [("base",), ("base", own)]
 
 
+def plain_image(config: Mapping[str, Any], layers: Sequence[bytes], name: str) -> bytes:
+    """An image with real layers as a saved tar file."""
+    digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]}
+    manifest = [{"Config": "c.json", "RepoTags": [name], "Layers": [f"{d}.tar" for d in digests]}]
+    members = {f"{digest}.tar": layer for digest, layer in zip(digests, layers, strict=True)}
+    members |= {
+        "c.json": json.dumps({**config, "rootfs": rootfs}).encode(),
+        "manifest.json": json.dumps(manifest).encode(),
+    }
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for member, data in members.items():
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class PlainImage:
+    """A loaded image: its configuration, its layers, and the files of those that were sent."""
+
+    config: Mapping[str, Any]
+    layers: tuple[str, ...]
+    sent: Mapping[str, bytes]
+
+
+def plain_images(data: bytes) -> dict[str, PlainImage]:
+    """Return the images in a saved tar file by name."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+
+        def read(name: str) -> bytes:
+            stream = archive.extractfile(name)
+            assert stream is not None
+            return stream.read()
+
+        names = set(archive.getnames())
+        images = {}
+        for entry in json.loads(read("manifest.json")):
+            config = json.loads(read(entry["Config"]))
+            layers = tuple(config["rootfs"]["diff_ids"])
+            files = dict(zip(layers, entry["Layers"], strict=True))
+            sent = {layer: read(name) for layer, name in files.items() if name in names}
+            images[entry["RepoTags"][0]] = PlainImage(config, layers, sent)
+    return images
+
+
 def loaded(data: bytes) -> dict[str, dict[str, str]]:
     """Return the images in the output of ``saved``."""
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
@@ -278,6 +326,9 @@ class FakeEngine:
         # Images that have a health check of their own.
         self.checked_images: set[str] = set()
         self.ids: dict[str, str] = {}
+        # Images with real layers: configuration and layers by name; those that were loaded.
+        self.roots: dict[str, tuple[Mapping[str, Any], Sequence[bytes]]] = {}
+        self.plain: dict[str, PlainImage] = {}
         self.registry: set[str] = set()
         self.all: dict[str, Container] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
@@ -566,25 +617,57 @@ class FakeEngine:
             missing = [name for name in names if name not in self.images]
             if missing:
                 raise self._error(f"cannot save images: No such image: {missing[0]}")
-            yield saved({name: self.images[name] for name in names})
+            if names[0] in self.roots:
+                yield plain_image(*self.roots[names[0]], names[0])
+            else:
+                yield saved({name: self.images[name] for name in names})
 
     def load_images(self, stream: Iterator[bytes]) -> None:
         with self._call("load_images", changes=True):
             data = b"".join(stream)
             with tarfile.open(fileobj=io.BytesIO(data)) as archive:
                 members = set(archive.getnames())
+            if "labels.json" not in members:
+                self._load_plain(plain_images(data))
+                return
             images = loaded(data)
             needed = {layer for name in images for layer in layers_of(name, images[name])}
             for layer in needed - self.layers_now():
                 assert f"{layer[-1]}/layer.tar" in members, f"layer {layer[-1]} is missing"
             self.images.update(images)
 
+    def _load_plain(self, images: Mapping[str, PlainImage]) -> None:
+        known = self.layers_now()
+        for name, image in images.items():
+            for count, layer in enumerate(image.layers, 1):
+                present = layer in image.sent or image.layers[:count] in known
+                assert present, f"layer {layer} is missing"
+            self.images[name] = dict(image.config["config"].get("Labels") or {})
+            self.plain[name] = image
+
+    def pulled_layers(self, built: str) -> set[str]:
+        with self._call("pulled_layers", built):
+            pulled = [name for name in self.roots if built not in self.images[name]]
+            layers = [layer for name in pulled for layer in self.roots[name][1]]
+            return {f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in layers}
+
     def layers(self) -> set[Layer]:
         with self._call("layers"):
             return self.layers_now()
 
     def layers_now(self) -> set[Layer]:
-        return {layer for name in self.images for layer in layers_of(name, self.images[name])}
+        plain = {
+            image.layers[:count]
+            for name, image in self.plain.items()
+            if name in self.images
+            for count in range(1, len(image.layers) + 1)
+        }
+        return plain | {
+            layer
+            for name in self.images
+            if name not in self.plain
+            for layer in layers_of(name, self.images[name])
+        }
 
     def wait(self, container: str, *, timeout: int) -> int:
         with self._call("wait", container):

@@ -5,8 +5,16 @@ Its modules have one subject each; all other packages import their names from he
 
 from __future__ import annotations
 
-from hashlab.config.model.builds import Artifact, Build, Builder, Image, Incremental, Reload, Step
-from hashlab.config.model.debugging import Debugger, DebuggerKind
+from hashlab.config.model.builds import (
+    Artifact,
+    Build,
+    Builder,
+    Image,
+    Incremental,
+    OwnImages,
+    Reload,
+    Step,
+)
 from hashlab.config.model.lab import Lab, RootAccess, lab_id
 from hashlab.config.model.machines import BoxSettings, ForwardedPort, Machine, VirtualBoxBase
 from hashlab.config.model.mounts import (
@@ -50,8 +58,6 @@ __all__ = [
     "Builder",
     "Condition",
     "Content",
-    "Debugger",
-    "DebuggerKind",
     "Dependency",
     "Device",
     "FileMount",
@@ -66,6 +72,7 @@ __all__ = [
     "Machine",
     "MachineMount",
     "Network",
+    "OwnImages",
     "Port",
     "Reload",
     "RootAccess",

@@ -35,7 +35,7 @@ class Artifact:
 
     ``inputs`` are paths or globs relative to the lab folder, ``output`` is an absolute path. Either
     ``builder`` (with ``target``) or ``command`` is set. This build and the ``incremental`` one must
-    make the same output of the same inputs.
+    make the same output of the same inputs. ``sbom``: a CycloneDX file about the output (absolute).
     """
 
     name: str
@@ -45,6 +45,19 @@ class Artifact:
     target: str = ""
     command: tuple[str, ...] = ()
     incremental: Incremental | None = None
+    sbom: Path | None = None
+
+
+@dataclass(frozen=True)
+class OwnImages:
+    """Settings of self-contained images.
+
+    ``layers``: patterns for files of the lab folder; those of each are a layer of their own, the
+    first the lowest. ``sbom``: the command that writes the ``sbom`` of all artifacts.
+    """
+
+    layers: tuple[str, ...] = ()
+    sbom: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from hashlab.config.model.builds import Artifact, Builder, Image, Reload, Step
+from hashlab.config.model.builds import Artifact, Builder, Image, OwnImages, Reload, Step
 from hashlab.config.model.machines import BoxSettings, Machine
 from hashlab.config.model.mounts import Content, Volume
 from hashlab.config.model.networks import Network
@@ -42,7 +42,8 @@ class Lab:
     their machine, except those that hashlab.toml allows it.
     ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
-    ``profiles``: the active profiles; ``inactive``: the services of others, each with its own.
+    ``inactive``: the services of profiles that are not active, each with its profiles.
+    ``own_images``: the settings of self-contained images.
     """
 
     folder: Path
@@ -67,8 +68,8 @@ class Lab:
     own_machines: bool = True
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[tuple[str, Path | Content], ...] = ()
-    profiles: tuple[str, ...] = ()
     inactive: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    own_images: OwnImages = field(default_factory=OwnImages)
 
     @cached_property
     def boundary(self) -> Boundary:

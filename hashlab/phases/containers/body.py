@@ -76,7 +76,7 @@ def container_body(
         "OpenStdin": service.stdin_open or None,
         "StopSignal": service.stop_signal or None,
         "StopTimeout": _whole(service.stop_grace_period),
-        "Healthcheck": _healthcheck(service.healthcheck, time_factor),
+        "Healthcheck": healthcheck_body(service.healthcheck, time_factor),
     }
     return {**body, **_set(optional)}
 
@@ -281,7 +281,8 @@ def _restart_policy(restart: str) -> dict[str, Any]:
     return policy
 
 
-def _healthcheck(check: Healthcheck | None, time_factor: float) -> dict[str, Any] | None:
+def healthcheck_body(check: Healthcheck | None, time_factor: float = 1.0) -> dict[str, Any] | None:
+    """Return a health check as the Engine API has it."""
     if check is None:
         return None
 

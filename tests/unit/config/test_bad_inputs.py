@@ -1350,6 +1350,18 @@ BUILDING = {
             ),
         ),
     ),
+    "a pattern of layers that Docker refuses": Bad(
+        "hashlab.toml:31",
+        "'a[' is not a valid pattern",
+        "Write a file, a folder or a pattern",
+        toml=end("[images]", 'layers = ["a["]'),
+    ),
+    "a missing program for bills of materials": Bad(
+        "hashlab.toml:31",
+        "the program 'bomber' is not found on this laptop",
+        "Install it",
+        toml=end("[images]", 'sbom = ["bomber"]'),
+    ),
     "a reload of an unknown service": Bad(
         "hashlab.toml:30",
         "unknown service 'sit'",

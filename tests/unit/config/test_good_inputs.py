@@ -23,6 +23,7 @@ from hashlab.config.model import (
     Lab,
     Limits,
     Machine,
+    OwnImages,
     Port,
     Service,
     Step,
@@ -235,6 +236,17 @@ def test_a_whole_lab_is_read_as_written(load: Load, tmp_path: Path) -> None:
     assert lab.services[1].watch == (Watch(tmp_path / "out/app", "sync+restart"),)
     assert lab.services[1].files[0].source == tmp_path / ".hashlab/secrets/key"
     assert lab.notes == ()
+
+
+def test_settings_of_images_are_read(load: Load, tmp_path: Path) -> None:
+    more = 'output = "out/app"\n', 'output = "out/app"\nsbom = "out/bom.json"\n'
+    end = (
+        '"verify.py"]\n',
+        '"verify.py"]\n[images]\nlayers = ["lib", "*.jar"]\nsbom = ["python3"]\n',
+    )
+    lab = load(toml=(more, end))
+    assert lab.artifacts[0].sbom == tmp_path / "out/bom.json"
+    assert lab.own_images == OwnImages(("lib", "*.jar"), ("python3",))
 
 
 def test_files_of_secrets_and_configs_are_declared(load: Load, tmp_path: Path) -> None:

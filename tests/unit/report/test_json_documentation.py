@@ -12,6 +12,7 @@ from fakes.documents import lab_status
 
 from hashlab.documents import to_json
 from hashlab.documents.doctor import Check
+from hashlab.documents.images import ImageLayer, ServiceImage, ServiceImages
 from hashlab.documents.logs import LEVELS, LogLine
 from hashlab.documents.run import run_record
 from hashlab.documents.status import ServiceState
@@ -108,6 +109,17 @@ def test_every_field_and_state_of_the_status_example_is_explained_and_written() 
 def test_every_field_of_the_boxes_example_is_explained_and_written() -> None:
     told = next(example for example in EXAMPLES if "boxes" in example)
     names = [*told, *(f"boxes[].{key}" for key in told["boxes"][0])]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_the_images_example_has_the_fields_that_are_written_and_each_is_explained() -> None:
+    layer = ImageLayer("sha256:1", 1, "files")
+    image = ServiceImage("web", "lab/web:1", "sha256:2", 1, (layer,), "sbom.json")
+    real = to_json(ServiceImages("lab", "docker", (image,), ()))
+    told = next(example for example in EXAMPLES if "images" in example)
+    assert fields({**told, "notes": 0}) == fields({**real, "notes": 0})
+    names = [*told, *(f"images[].{key}" for key in real["images"][0])]
+    names += [f"images[].layers[].{key}" for key in to_json(layer)]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 

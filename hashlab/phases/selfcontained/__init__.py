@@ -1,0 +1,1 @@
+"""Self-contained images: one for each service, with everything that the service runs with."""
