@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "Switch the machines off; all data stay.",
     text="Containers get their time to end, disks are written, then the machines lose their power. "
-    "`hashlab start` or `hashlab dev` boots them again, with what they held. Their engines may "
-    "then need a minute to find each other, which these commands wait for.",
+    "`hashlab start` or `hashlab dev` boots them again, with what they held.",
     examples=[("Free the laptop's processor and memory", "hashlab halt")],
     exits=RUN_EXITS,
 )

@@ -21,7 +21,10 @@ from hashlab.providers.seed import RECIPE_LABEL, Seed, labels, system_files
 from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 from hashlab.state.files import open_binary
 
-SYSTEM_FILES = ("Dockerfile", "setup.sh", "firewall.sh", "container-init.sh")
+SYSTEM_FILES = (
+    *("Dockerfile", "setup.sh", "firewall.sh", "await-manager.sh"),
+    "container-init.sh",
+)
 # Files that a box needs on another laptop than the one that built it.
 SYSTEM_TAR = "system.tar"
 STORE_TAR = "store.tar"

@@ -89,6 +89,10 @@ for service in docker containerd; do
     install -d "/etc/systemd/system/$service.service.d"
     printf '[Service]\nEnvironment=GOGC=400\n' > "/etc/systemd/system/$service.service.d/hashlab.conf"
 done
+# A machine finds the services of the others a minute sooner if its engine starts after the manager's.
+chmod 0755 /usr/local/sbin/hashlab-await-manager
+printf 'ExecStartPre=-/usr/local/sbin/hashlab-await-manager\n' \
+    >> /etc/systemd/system/docker.service.d/hashlab.conf
 
 # Host keys are made at first boot, never shipped in a box.
 rm -f /etc/ssh/ssh_host_*
