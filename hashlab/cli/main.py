@@ -14,6 +14,11 @@ from hashlab import __version__
 from hashlab.cli.parser import parse
 from hashlab.commands import FILE, JSON, PROFILE, VERSION, Command, Misuse
 from hashlab.daemon import client
+from hashlab.state.labfolder import FILES_VARIABLE, SEPARATOR_VARIABLE, STDIN, named_files
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 VERSION_WORDS = (f"--{VERSION.name}", f"-{VERSION.short}")
 # The exit code that a shell reports for a program whose reader closed the pipe.
@@ -36,6 +41,8 @@ def run(command: Command, values: Mapping[str, object]) -> int:
     """Run a command, in the lab's background process if that may and does; return its exit code."""
     os.environ.update(selection(values))
     try:
+        if _reads_stdin(values) and (failed := _save_stdin(values)):
+            return failed
         code = client.ask(command.name, values) if command.warm else None
         return command.execute(values) if code is None else code
     except KeyboardInterrupt:  # outside of what a run guards
@@ -53,9 +60,9 @@ def selection(values: Mapping[str, object]) -> dict[str, str]:
     variables: dict[str, str] = {}
     if files := values.get(FILE.key):
         # pathlib takes as long to import as the rest of a warm command's start.
-        paths = [os.path.abspath(path) for path in _texts(files)]  # noqa: PTH100
-        variables["COMPOSE_FILE"] = os.pathsep.join(paths)
-        variables["COMPOSE_PATH_SEPARATOR"] = os.pathsep
+        paths = [path if path == STDIN else os.path.abspath(path) for path in _texts(files)]  # noqa: PTH100
+        variables[FILES_VARIABLE] = os.pathsep.join(paths)
+        variables[SEPARATOR_VARIABLE] = os.pathsep
     if profiles := values.get(PROFILE.key):
         variables["COMPOSE_PROFILES"] = ",".join(_texts(profiles))
     return variables
@@ -63,6 +70,28 @@ def selection(values: Mapping[str, object]) -> dict[str, str]:
 
 def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, tuple) else ()
+
+
+def _reads_stdin(values: Mapping[str, object]) -> bool:
+    """True if a Compose file of this command is standard input."""
+    return FILE.key in values and STDIN in named_files(os.environ)
+
+
+def _save_stdin(values: Mapping[str, Any]) -> int:
+    """Keep the Compose file on standard input, because a run reads it more than once. Return 0, or
+    the exit code of a failure.
+    """
+    from pathlib import Path
+
+    from hashlab.errors import HashlabError
+    from hashlab.run.execution import Options, fail
+    from hashlab.run.labs import save_typed
+
+    try:
+        save_typed(Path(values["lab"]) if values["lab"] else None, sys.stdin.buffer.read())
+    except HashlabError as error:
+        return fail(error, Options(json=values.get(JSON.key, False)))
+    return 0
 
 
 def refuse(wrong: Misuse, argv: Sequence[str]) -> int:

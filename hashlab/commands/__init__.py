@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "seed", "verify"),
-    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open"),
+    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open", "debug"),
     "As under Compose": (
         "up",
         "down",
@@ -45,7 +45,8 @@ NAMES = tuple(name for group in GROUPS.values() for name in group)
 
 class Argument:
     """A word that follows a command. ``choices`` are offered by completion, and checked where the
-    value is used; ``complete`` is "machine", "snapshot", "provider", "command", "file" or "folder".
+    value is used; ``complete`` is "machine", "service", "snapshot", "provider", "command", "file"
+    or "folder".
 
     ``many``: it takes all words that are left, as a tuple; such an argument may be left out.
     ``raw``: it takes everything behind the argument before it, options too.

@@ -16,17 +16,19 @@ COMMAND = Command(
     "refresh` or `hashlab dev` brings the images to the machines, and would have built them too.",
     examples=[("See if an image builds", "hashlab build web")],
     exits=RUN_EXITS,
-    arguments=[Argument("service", "Only these services.", many=True)],
+    arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     compose="It leaves alone images whose files did not change. It has no --no-cache, no --push.",
 )
 
 
 def run(options: Options, *, service: Sequence[str]) -> int:
     """Build what changed."""
+    from dataclasses import replace
+
     from hashlab.run import execution, workflows
     from hashlab.run.services import services_of
 
     def plan(world: World) -> Sequence[Workflow]:
         return [workflows.building([each.name for each in services_of(world.lab, service)])]
 
-    return execution.run("build", plan, options)
+    return execution.run("build", plan, replace(options, services=tuple(service)))

@@ -7,19 +7,33 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from hashlab.commands import COMMON, HELP, NAMES, VERSION, Argument, Command, Option, load, unknown
+from hashlab.commands import (
+    COMMON,
+    HELP,
+    NAMES,
+    TYPE_CHECKING,
+    VERSION,
+    Argument,
+    Command,
+    Option,
+    load,
+    unknown,
+)
 from hashlab.commands.help import choices_of
-from hashlab.state.labfolder import FILE, chosen
+from hashlab.state.labfolder import chosen
 from hashlab.state.private import STATE, folder
+
+if TYPE_CHECKING:
+    from hashlab.config.model import Lab
 
 SHELLS = ("bash", "zsh", "fish")
 # The request of a completion script while a person types.
-DYNAMIC = ("machines", "snapshots")
+DYNAMIC = ("machines", "services", "snapshots")
 
 COMMAND = Command(
     "Print the completion of hashlab for bash, zsh or fish.",
     text="The script completes commands, options and their values, and the names of the lab's "
-    "machines and snapshots, which it gets by: hashlab completion machines, or snapshots.",
+    "machines, services and snapshots, which it gets by: hashlab completion services, and so on.",
     examples=[
         ("In ~/.bashrc", "source <(hashlab completion bash)"),
         ("In ~/.zshrc, after compinit", "source <(hashlab completion zsh)"),
@@ -43,21 +57,35 @@ def run(*, shell: str) -> int:
     if shell in makers:
         sys.stdout.write(makers[shell]())
     else:
-        for name in _machines() if shell == "machines" else _snapshots():
+        names = {"machines": _machines, "services": _services, "snapshots": _snapshots}
+        for name in filter(_is_plain, names[shell]()):
             sys.stdout.write(f"{name}\n")
     sys.stdout.flush()
     return 0
 
 
 def _machines() -> Iterable[str]:
-    """Names of the machines in the nearest hashlab.toml; none if it cannot be read."""
-    import tomllib
+    """Names of the machines of the nearest lab; none if its files have mistakes."""
+    lab = _lab()
+    return [machine.name for machine in lab.machines] if lab else []
 
-    with suppress(OSError, ValueError, TypeError, RecursionError):
-        lab = chosen("", os.getcwd())
-        with open(os.path.join(lab or "", FILE), "rb") as stream:
-            return [name for name in tomllib.load(stream)["machines"] if _is_plain(name)]
-    return []
+
+def _services() -> Iterable[str]:
+    """Names of the services of the nearest lab, also of profiles that are not active; none if its
+    files have mistakes.
+    """
+    lab = _lab()
+    return [*(s.name for s in lab.services), *(name for name, _ in lab.inactive)] if lab else []
+
+
+def _lab() -> Lab | None:
+    """The nearest lab; it is read as any command reads it, and nothing is contacted."""
+    from hashlab.errors import HashlabError
+    from hashlab.run.labs import read_lab
+
+    with suppress(HashlabError):
+        return read_lab(None, None)
+    return None
 
 
 def _snapshots() -> Iterable[str]:
@@ -68,7 +96,7 @@ def _snapshots() -> Iterable[str]:
         for provider in os.listdir(state):
             with suppress(OSError), folder(os.path.join(state, provider, "snapshots")) as opened:
                 files = [name for name in os.listdir(opened) if name.endswith(".json")]
-                found |= {name.removesuffix(".json") for name in files if _is_plain(name)}
+                found |= {name.removesuffix(".json") for name in files}
     return sorted(found)
 
 
@@ -105,7 +133,7 @@ def _offered(command: Command | None) -> list[tuple[str, str]]:
 
 
 def _completed(command: Command) -> str:
-    """Return the kind of the command's argument: "machine", "snapshot", "file" or ""."""
+    """Return the kind of the command's argument: "machine", "service", "snapshot", "file" or ""."""
     kinds = [argument.complete for argument in command.arguments]
     return kinds[0] if kinds and kinds[0] != "command" else ""
 
@@ -142,6 +170,7 @@ BASH_KINDS = {
     "file": "_hashlab_files -f",
     "folder": "_hashlab_files -d",
     "machine": 'offered="$(hashlab completion machines 2> /dev/null)"',
+    "service": 'offered="$(hashlab completion services 2> /dev/null)"',
     "snapshot": 'offered="$(hashlab completion snapshots 2> /dev/null)"',
     "": ":",
 }
@@ -193,6 +222,7 @@ ZSH_KINDS = {
     "file": "_files",
     "folder": "_files -/",
     "machine": 'offered=(${(f)"$(hashlab completion machines 2> /dev/null)"})',
+    "service": 'offered=(${(f)"$(hashlab completion services 2> /dev/null)"})',
     "snapshot": 'offered=(${(f)"$(hashlab completion snapshots 2> /dev/null)"})',
     "": "",
 }
@@ -241,6 +271,7 @@ FISH_KINDS = {
     "file": "-r -F",
     "folder": "-x -a '(__fish_complete_directories)'",
     "machine": "-x -a '(hashlab completion machines 2> /dev/null)'",
+    "service": "-x -a '(hashlab completion services 2> /dev/null)'",
     "snapshot": "-x -a '(hashlab completion snapshots 2> /dev/null)'",
     "": "-x",
 }

@@ -53,17 +53,22 @@ def run(options: Options, *, replace: bool, snapshot: str, yes: bool) -> int:
         return execution.run("dev-from", workflows.dev_from(snapshot), options)
     if replace:
         return execution.run("dev-replace", _replacements, options)
-    return execution.run("dev", bring_up, options)
+    return execution.run("dev", bring_up, options, begin=start_all)
 
 
 def bring_up(world: World) -> Sequence[Workflow]:
-    """Start what was stopped too. Build the box first if the lab has none."""
+    """Build the box first if the lab has none."""
     from hashlab.phases.boxes.registry import registered_boxes
-    from hashlab.phases.stop import save_stopped
     from hashlab.run import workflows
 
-    save_stopped(world, ())
     return [workflows.DEV] if registered_boxes(world) else [workflows.INIT_BOX, workflows.DEV]
+
+
+def start_all(world: World) -> None:
+    """Forget that services were stopped."""
+    from hashlab.phases.stop import save_stopped
+
+    save_stopped(world, ())
 
 
 def _replacements(world: World) -> Sequence[Workflow]:

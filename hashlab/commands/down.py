@@ -5,10 +5,8 @@ from __future__ import annotations
 from hashlab.commands import RUN_EXITS, TYPE_CHECKING, Command, Option, destroy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from hashlab.phases.world import World
-    from hashlab.run.execution import Options, Workflow
+    from hashlab.run.execution import Options
 
 COMMAND = Command(
     "Remove containers and networks; machines and data stay.",
@@ -36,8 +34,7 @@ def run(options: Options, *, volumes: bool, yes: bool) -> int:
     if volumes:
         return destroy.run(options, yes=yes, box=False)
 
-    def plan(world: World) -> Sequence[Workflow]:
+    def begin(world: World) -> None:
         save_stopped(world, (service.name for service in world.lab.services))
-        return [workflows.DOWN]
 
-    return execution.run("down", plan, options)
+    return execution.run("down", workflows.DOWN, options, begin=begin)

@@ -26,7 +26,7 @@ COMMAND = Command(
     ],
     exits=(0, 2, 3, 4, 130),
     arguments=[
-        Argument("service", "Name of the service."),
+        Argument("service", "Name of the service.", complete="service"),
         Argument("command", "The command and its arguments.", many=True, raw=True),
     ],
     options=[INDEX, USER, WORKDIR, ENV, NO_TTY],

@@ -23,7 +23,14 @@ COMMAND = Command(
         ("Bring ports of two services", "hashlab forward postgres rabbitmq:15672"),
     ],
     exits=(0, 2, 3, 4),
-    arguments=[Argument("service", "SERVICE, SERVICE:PORT or SERVICE:PORT=LAPTOPPORT.", many=True)],
+    arguments=[
+        Argument(
+            "service",
+            "SERVICE, SERVICE:PORT or SERVICE:PORT=LAPTOPPORT.",
+            complete="service",
+            many=True,
+        )
+    ],
     common=(*READING, JSON),
 )
 

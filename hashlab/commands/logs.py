@@ -22,7 +22,9 @@ COMMAND = Command(
         ("Count errors by service", "hashlab logs --level error --json | jq -r .service | uniq -c"),
     ],
     exits=(0, 2, 3, 4, 130),
-    arguments=[Argument("service", "Names of services; by default all.", many=True)],
+    arguments=[
+        Argument("service", "Names of services; by default all.", complete="service", many=True)
+    ],
     options=[
         Option("follow", "Show the last lines, then new ones until Ctrl-C.", short="f"),
         Option(

@@ -20,7 +20,7 @@ COMMAND = Command(
         ("Use the address in a script", "curl $(hashlab open web --print)"),
     ],
     exits=(0, 2, 3, 4, 130),
-    arguments=[Argument("service", "SERVICE or SERVICE:PORT.", required=False)],
+    arguments=[Argument("service", "SERVICE or SERVICE:PORT.", complete="service", required=False)],
     options=[Option("print", "Only print the address.", key="only_print")],
     common=READING,
 )

@@ -20,7 +20,7 @@ COMMAND = Command(
         ("One service, also what has ended", "hashlab ps --all web"),
     ],
     exits=(0, 2, 3, 4, 130),
-    arguments=[Argument("service", "Only these services.", many=True)],
+    arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     options=[Option("all", "Also list containers that do not run, and those of run.", short="a")],
     common=(*READING, JSON),
     warm=True,

@@ -16,7 +16,7 @@ COMMAND = Command(
     "refresh` does. Containers keep the files that they wrote, unless a change replaces them.",
     examples=[("Restart one service", "hashlab restart web")],
     exits=RUN_EXITS,
-    arguments=[Argument("service", "Only these services.", many=True)],
+    arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     warm=True,
     compose="It also brings changed files, and waits until the services are healthy. Without a "
     "name it leaves alone what `hashlab stop` stopped.",
@@ -31,8 +31,11 @@ def run(options: Options, *, service: Sequence[str]) -> int:
 
     def plan(world: World) -> Sequence[Workflow]:
         names = {each.name for each in services_of(world.lab, service)}
-        if service:
-            save_stopped(world, world.stopped() - names)
         return [workflows.stopping(sorted(names)), workflows.REFRESH]
 
-    return execution.run("restart", plan, options)
+    def begin(world: World) -> None:
+        if service:
+            names = {each.name for each in services_of(world.lab, service)}
+            save_stopped(world, world.stopped() - names)
+
+    return execution.run("restart", plan, options, begin=begin)

@@ -21,11 +21,11 @@ COMMAND = Command(
     examples=[
         ("Migrate a database", "hashlab run --rm web ./manage migrate"),
         ("Look around in the image", "hashlab run --rm --entrypoint sh web"),
-        ("Use a service of a profile", "hashlab run --rm --profile tools client"),
+        ("Use a service of a profile", "hashlab run --rm client"),
     ],
     exits=(0, 2, 3, 4, 130),
     arguments=[
-        Argument("service", "Name of the service."),
+        Argument("service", "Name of the service.", complete="service"),
         Argument(
             "command",
             "The command and its arguments, by default the service's own.",
@@ -44,10 +44,9 @@ COMMAND = Command(
     ],
     common=READING,
     compose="It starts no other service: it refuses to run if one that is needed does not run. "
-    "It builds no image. A service of a profile needs --profile; files that only this service "
-    "mounts come with a refresh that has --profile too. A container without --rm is removed by the "
-    "first refresh after its end. A fixed address is not taken over. It has no --detach, "
-    "--publish and --use-aliases.",
+    "It builds no image. Files that only a service of a profile mounts come with a refresh that "
+    "has --profile. A container without --rm is removed by the first refresh after its end. A "
+    "fixed address is not taken over. It has no --detach, --publish and --use-aliases.",
 )
 
 
@@ -65,6 +64,8 @@ def run(
     no_tty: bool,
 ) -> int:
     """Create the container, and start it by SSH."""
+    from dataclasses import replace
+
     from hashlab.phases.containers.oneoff import OneOff, make_one_off
     from hashlab.run.consent import check_consent
     from hashlab.run.execution import unseen_step
@@ -81,4 +82,4 @@ def run(
             name = make_one_off(world, track, chosen, wanted, dependencies=not no_deps)
         return chosen.machine, name
 
-    return attach_one_off(options, make, terminal=terminal)
+    return attach_one_off(replace(options, services=(service,)), make, terminal=terminal)

@@ -19,7 +19,7 @@ COMMAND = Command(
         ("Start one service again", "hashlab start web"),
     ],
     exits=RUN_EXITS,
-    arguments=[Argument("service", "Only these services.", many=True)],
+    arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     compose="It also makes containers that are missing, brings changed files, and waits until the "
     "services are healthy.",
 )
@@ -33,7 +33,11 @@ def run(options: Options, *, service: Sequence[str]) -> int:
     from hashlab.run.services import services_of
 
     def plan(world: World) -> Sequence[Workflow]:
-        save_stopped(world, world.stopped() - {s.name for s in services_of(world.lab, service)})
-        return [workflows.REFRESH]
+        services_of(world.lab, service)
+        return [workflows.REFRESH] if service else bring_up(world)
 
-    return execution.run("start", plan if service else bring_up, options)
+    def begin(world: World) -> None:
+        named = {each.name for each in services_of(world.lab, service)}
+        save_stopped(world, world.stopped() - named if service else ())
+
+    return execution.run("start", plan, options, begin=begin)

@@ -17,7 +17,7 @@ COMMAND = Command(
     "neither seed nor verify meanwhile.",
     examples=[("Stop one service", "hashlab stop web"), ("Stop all of them", "hashlab stop")],
     exits=RUN_EXITS,
-    arguments=[Argument("service", "Only these services.", many=True)],
+    arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     warm=True,
     compose="What it stopped stays stopped through refresh and watch. The time to end is "
     "stop_grace_period; it has no --timeout.",
@@ -30,9 +30,13 @@ def run(options: Options, *, service: Sequence[str]) -> int:
     from hashlab.run import execution, workflows
     from hashlab.run.services import services_of
 
-    def plan(world: World) -> Sequence[Workflow]:
-        names = [each.name for each in services_of(world.lab, service)]
-        save_stopped(world, {*names, *world.stopped()})
-        return [workflows.stopping(names)]
+    def names(world: World) -> list[str]:
+        return [each.name for each in services_of(world.lab, service)]
 
-    return execution.run("stop", plan, options)
+    def plan(world: World) -> Sequence[Workflow]:
+        return [workflows.stopping(names(world))]
+
+    def begin(world: World) -> None:
+        save_stopped(world, {*names(world), *world.stopped()})
+
+    return execution.run("stop", plan, options, begin=begin)

@@ -30,7 +30,6 @@ from hashlab.config.checks_lab import (
 from hashlab.config.checks_networks import check_networks, publishes
 from hashlab.config.checks_service import check_service
 from hashlab.config.compose.choice import (
-    FILES_VARIABLE,
     NAME_VARIABLE,
     Choice,
     chosen,
@@ -64,7 +63,7 @@ from hashlab.config.root_access import check_allowed, root_access
 from hashlab.config.sources import exists, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.errors import ConfigError, UsageError
-from hashlab.state.labfolder import COMPOSE_FILES, FILE, nearest
+from hashlab.state.labfolder import COMPOSE_FILES, FILE, FILES_VARIABLE, nearest
 
 # Parts of a path, and the tool that gives them another meaning: OpenSSH expands or quotes names,
 # Docker splits mounts. None of them allows escaping.
@@ -76,7 +75,7 @@ _WRITE = "Write the Compose file."
 
 def find_lab_folder(start: Path) -> Path:
     """Return the nearest folder with a hashlab.toml, from ``start`` upwards; without one, the
-    nearest with a Compose file. Raises UsageError.
+    nearest with a Compose file, or that of a named one. Raises UsageError.
     """
     beginning = _absolute(start)
     folder = nearest(str(beginning))
@@ -84,7 +83,8 @@ def find_lab_folder(start: Path) -> Path:
         return Path(folder)
     raise UsageError(
         f"cannot find {FILE} or {COMPOSE_FILES[0]} in {beginning} or any folder above it",
-        next_step="cd to the folder of your Compose file, or: hashlab init --example hello",
+        next_step="cd to the folder of your Compose file, or name a file that exists by --file; "
+        "without one: hashlab init --example hello",
     )
 
 
@@ -149,8 +149,8 @@ def _absolute(path: Path) -> Path:
 class _ComposeFile(NamedTuple):
     """The valid parts of the Compose file.
 
-    ``active``: the services of the selected profiles; ``folder``: the lab folder; ``project``: the
-    name of the project; ``ran``: as in ``load_lab``.
+    ``active``: the services of the selected ``profiles``; ``folder``: the lab folder;
+    ``project``: the name of the project; ``ran``: as in ``load_lab``.
     """
 
     folder: Path
@@ -159,6 +159,7 @@ class _ComposeFile(NamedTuple):
     services: Mapping[str, Draft]
     active: Mapping[str, Draft]
     project: str
+    profiles: frozenset[str]
     ran: Mapping[str, str] = MappingProxyType({})
 
 
@@ -200,7 +201,9 @@ def _read_compose_file(
     profiles = selected_profiles(variables)
     services: dict[str, Draft] = draft.get("services", {})
     active = {name: each for name, each in services.items() if is_active(each, profiles)}
-    return _ComposeFile(folder, draft, own_report, services, active, variables[NAME_VARIABLE])
+    return _ComposeFile(
+        folder, draft, own_report, services, active, variables[NAME_VARIABLE], profiles
+    )
 
 
 def _project(lab: Draft, choice: Choice, loader: Loader) -> str:
@@ -345,6 +348,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         volumes=tuple(
             volume_of(key, draft, name) for key, draft in files.draft.get("volumes", {}).items()
         ),
+        profiles=tuple(sorted(files.profiles)),
         inactive=tuple(
             (service, tuple(draft.get("profiles", ())))
             for service, draft in files.services.items()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hashlab.state.labfolder import is_lab
+from hashlab.state.labfolder import has_state
 from hashlab.state.private import STATE
 
 
@@ -28,7 +28,7 @@ def in_state(path: Path) -> bool:
 
 def _has_state(path: Path) -> bool:
     return any(
-        is_state(folder.name) and is_lab(str(folder.parent)) for folder in (path, *path.parents)
+        is_state(folder.name) and has_state(str(folder.parent)) for folder in (path, *path.parents)
     )
 
 

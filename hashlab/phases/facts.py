@@ -154,10 +154,11 @@ class Containers:
     """Filled by ``containers``; read by ``names``, ``proof`` and ``seed``.
 
     By machine: ``found``, its containers (``proof`` reads them again if it must), and ``turns``,
-    how many may be replaced at once. By service: ``changed``, why its containers were changed, and
-    ``settled``, those that the phase is done with, and ``replaced``, those with a new
-    container. ``started``: ids of containers that it started;
-    ``removed``: names. ``unsettled``: something was changed or waited for since ``found`` was read.
+    how many may be replaced at once. By service: ``changed``, why its containers were changed,
+    ``settled``, those that the phase is done with, ``replaced``, those with a new container, and
+    ``debugged``, those that it left alone for an attached debugger. ``started``: ids of containers
+    that it started; ``removed``: names. ``unsettled``: something was changed or waited for since
+    ``found`` was read.
     """
 
     found: ByName[list[ContainerState]] = field(default_factory=lambda: ByName("containers"))
@@ -166,6 +167,7 @@ class Containers:
     settled: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)
+    debugged: set[str] = field(default_factory=set)
     removed: list[str] = field(default_factory=list)
     unsettled: bool = False
 

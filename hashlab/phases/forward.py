@@ -34,11 +34,15 @@ def wish(word: str) -> Wish:
     match = WORD.fullmatch(word)
     if match is None:
         raise UsageError(f"{word!r} does not name a port of a service", next_step=USAGE)
-    port, laptop = (int(match[key]) if match[key] else None for key in ("port", "laptop"))
-    for number in (port, laptop):
-        if number is not None and not 1 <= number <= HIGHEST_PORT:
-            raise UsageError(f"{number} is not a valid port number", next_step="1 to 65535")
+    port, laptop = (valid_port(match[key]) if match[key] else None for key in ("port", "laptop"))
     return Wish(match["service"], port, laptop)
+
+
+def valid_port(word: str) -> int:
+    """Return the port number that a person typed. Raises UsageError."""
+    if word.isascii() and word.isdecimal() and 1 <= int(word) <= HIGHEST_PORT:
+        return int(word)
+    raise UsageError(f"{word} is not a valid port number", next_step="1 to 65535")
 
 
 def targets(

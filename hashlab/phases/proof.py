@@ -11,6 +11,7 @@ from hashlab.phases.builds import Build, build_id, is_below
 from hashlab.phases.containers import readiness
 from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
 from hashlab.phases.containers.completion import is_done, record_completion
+from hashlab.phases.containers.debugged import is_debugged
 from hashlab.phases.containers.networking import misplaced, parted
 from hashlab.phases.containers.phase import observe_containers, replica_names, wanted_builds
 from hashlab.phases.containers.readiness import is_job, keeps_ending, wait_ready
@@ -70,7 +71,7 @@ def _prove(world: World, track: Track) -> None:
         raise LabError(
             "; ".join(down + wrong),
             where="not all that should run runs" if down else "what runs is not what was built",
-            next_step="hashlab refresh; if it stays: hashlab logs SERVICE",
+            next_step=_advice(world),
         )
     count = sum(running.service not in world.stopped() for running in found)
     detail = f"{count} containers run what was built"
@@ -78,11 +79,24 @@ def _prove(world: World, track: Track) -> None:
     track.detail(f"{detail}; stopped: {stopped}" if stopped else detail)
 
 
+def _advice(world: World) -> str:
+    debugged = " ".join(sorted(world.facts.containers.debugged))
+    if debugged:
+        return f"detach the debugger, then hashlab refresh; or: hashlab restart {debugged}"
+    return "hashlab refresh; if it stays: hashlab logs SERVICE"
+
+
 def _wait_for_health(world: World, found: Iterable[Running], track: Track) -> bool:
     """Wait for containers that are unhealthy, and return whether there are any. A service whose
     dependency was away is unhealthy until its engine asks it again.
     """
-    unhealthy = [running for running in found if running.down == UNHEALTHY and not running.stale]
+    unhealthy = [
+        running
+        for running in found
+        if running.down == UNHEALTHY
+        and not running.stale
+        and running.service not in world.facts.containers.debugged
+    ]
     if not unhealthy:
         return False
 
@@ -213,6 +227,11 @@ def _judge_reloaded(
     """Ask the process itself whether it runs the files that were reloaded."""
     process = process_of(running.container, files)
     if running.stale or process is None or not process.reloaded:
+        return running
+    if is_debugged(world, world.lab.service(running.service), [running.container]):
+        world.note(
+            f"{running.service}: what was reloaded is not proved while a debugger is attached"
+        )
         return running
     return replace(running, stale=stale_after_reload(world, build, process, cancel))
 

@@ -2,6 +2,7 @@
 
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
+from hashlab.report.debug import DebugScreen
 from hashlab.report.doctor import show_checks
 from hashlab.report.forward import ForwardScreen
 from hashlab.report.images import show_images
@@ -14,6 +15,7 @@ from hashlab.report.status import show_status
 from hashlab.report.summary import show_error, show_result
 
 __all__ = [
+    "DebugScreen",
     "ForwardScreen",
     "LogScreen",
     "LogStyle",

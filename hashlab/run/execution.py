@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from hashlab.config.compose.service import PROFILES_VARIABLE
 from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
@@ -45,7 +47,8 @@ REPEATS = 2
 @dataclass(frozen=True)
 class Options:
     """The flags of every command. ``warm``: what this process keeps between runs; ``yes``: services
-    may become root on the laptop (``consent``).
+    may become root on the laptop (``consent``); ``services``: named ones, whose profiles are active
+    too, as in Compose.
     """
 
     lab: Path | None = None
@@ -54,6 +57,7 @@ class Options:
     verbose: bool = False
     warm: Warm | None = None
     yes: bool = False
+    services: tuple[str, ...] = ()
 
     @property
     def people(self) -> TextIO:
@@ -64,7 +68,11 @@ class Options:
         """Return the world of the lab that these flags name, with real drivers. Raises
         HashlabError.
         """
-        return make_world(open_lab(self.lab, provider=self.provider), warm=self.warm)
+        lab = open_lab(self.lab, provider=self.provider)
+        if more := [p for name in self.services for p in dict(lab.inactive).get(name, ())]:
+            os.environ[PROFILES_VARIABLE] = ",".join([*lab.profiles, *more])
+            lab = open_lab(self.lab, provider=self.provider)
+        return make_world(lab, warm=self.warm)
 
 
 @dataclass(frozen=True)
@@ -84,11 +92,12 @@ def run(
     work: Workflow | Plan,
     options: Options,
     *,
+    begin: Callable[[World], None] | None = None,
     show: Callable[[Any, TextIO], None] | None = None,
 ) -> ExitCode:
     """Run a workflow, or those that a plan chooses, one after another; show and record the run, and
-    return its exit code. ``show``: for people, the document of a run that makes one. JSON then is
-    that document, in place of the record.
+    return its exit code. ``begin``: as in ``perform``. ``show``: for people, the document of a run
+    that makes one. JSON then is that document, in place of the record.
     """
     try:
         done = perform(
@@ -96,6 +105,7 @@ def run(
             work if callable(work) else lambda world: [work],
             options,
             lambda: make_report(options.people, verbose=options.verbose),
+            begin=begin,
         )
     except HashlabError as error:
         return fail(error, options)
@@ -108,12 +118,20 @@ def run(
     return ExitCode.OK if failure is None else failure.exit_code
 
 
-def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> Run:
+def perform(
+    command: str,
+    plan: Plan,
+    options: Options,
+    reporter: Reporter,
+    *,
+    begin: Callable[[World], None] | None = None,
+) -> Run:
     """Run workflows under the lab's lock, one after another until one fails, and save the record.
 
-    If files change under a workflow, it runs again and does what is left. Any other expected
-    failure of a workflow is in the result. Raises HashlabError for a failure that no workflow could
-    record: invalid files, the lock, no provider.
+    ``plan`` changes nothing; ``begin`` saves what was typed, once services may start. If files
+    change under a workflow, it runs again and does what is left. Any other expected failure of a
+    workflow is in the result. Raises HashlabError for a failure that no workflow could record:
+    invalid files, the lock, no provider.
     """
     with terminating():
         world = options.world()
@@ -129,6 +147,8 @@ def perform(command: str, plan: Plan, options: Options, reporter: Reporter) -> R
             waiting = list(plan(world))
             if any(map(starts_services, waiting)):
                 check_consent(world, yes=options.yes)
+            if begin is not None:
+                begin(world)
             repeats = REPEATS
             while waiting:
                 if results:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Literal
+from typing import Literal, Protocol
 
 from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
@@ -49,7 +49,9 @@ class Event:
 
 
 class MachineForward:
-    """Carries the ports of one machine until it is cancelled, also after the machine was away."""
+    """Carries the ports of one machine until it is cancelled, also after the machine was away.
+    ``loopback``: those on the loopback of their containers, which no other container reaches.
+    """
 
     def __init__(
         self,
@@ -57,8 +59,11 @@ class MachineForward:
         ports: Sequence[ForwardedTarget],
         say: Callable[[Event], None],
         cancel: CancelToken,
+        *,
+        loopback: bool = False,
     ) -> None:
         self._world, self._ports, self._say, self._cancel = world, ports, say, cancel
+        self._host = "127.0.0.1:" if loopback else ""
         self._machine = ports[0].machine
         self._failures = 0
         self._answered: float | None = None  # when the ports of this connection were ready
@@ -106,7 +111,7 @@ class MachineForward:
         words = ["sudo", "sh", "-c", FORWARD, "sh", CARRY, folder]
         for number, each in enumerate(self._ports, 1):
             options += ["-L", f"{each.address}:{folder}/{number}"]
-            words += [each.container, str(each.port)]
+            words += [each.container, f"{self._host}{each.port}"]
         return lasting(self._world, self._machine, shlex.join(words), options)
 
     def _take(self, lines: Sequence[bytes]) -> None:
@@ -146,7 +151,20 @@ def forward(options: Options, words: Sequence[str]) -> ExitCode:
             return ExitCode.OK
 
 
-def show(event: Event, screen: ForwardScreen) -> None:
+class Screen(Protocol):
+    """Shows what happens to the ports of machines."""
+
+    def ready(self, machine: str) -> None:
+        """Show that a machine's ports answer."""
+
+    def away(self, machine: str, why: str) -> None:
+        """Show that a machine was lost."""
+
+    def notice(self, text: str) -> None:
+        """Show a sentence."""
+
+
+def show(event: Event, screen: Screen) -> None:
     """Show what happened. Raises the error of a thread that ended."""
     if event.error is not None:
         raise event.error
@@ -193,14 +211,22 @@ def find_address(options: Options, word: str) -> str:
 
 
 @contextmanager
-def carrying(world: World, ports: Sequence[ForwardedTarget]) -> Iterator[SimpleQueue[Event]]:
-    """Forward ports during the block, with a thread for each machine; yield what happens."""
+def carrying(
+    world: World, ports: Sequence[ForwardedTarget], *, loopback: bool = False
+) -> Iterator[SimpleQueue[Event]]:
+    """Forward ports during the block, with a thread for each machine; yield what happens.
+    ``loopback``: as for MachineForward.
+    """
     cancel, events = CancelToken(), SimpleQueue[Event]()
     machines = dict.fromkeys(each.machine for each in ports)
     threads = [
         threading.Thread(
             target=MachineForward(
-                world, [each for each in ports if each.machine == name], events.put, cancel
+                world,
+                [each for each in ports if each.machine == name],
+                events.put,
+                cancel,
+                loopback=loopback,
             ).run,
             daemon=True,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
-from hashlab.state.files import StateFolder, read_json
+from hashlab.state.files import StateFolder, explained, read_json, replacing
 from hashlab.state.labfolder import example, is_lab
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE
@@ -49,6 +49,15 @@ def state_of(lab: Path | None) -> StateFolder:
             next_step=f"perhaps you meant: --lab {find_lab_folder(folder)}",
         )
     return StateFolder(folder / STATE, provider="")
+
+
+def save_typed(lab: Path | None, content: bytes) -> None:
+    """Save the Compose file that was read from standard input, where ``-`` is read from. Raises
+    UsageError, LaptopError.
+    """
+    path = StateFolder(lab_folder(lab) / STATE, provider="").typed
+    with explained(path), replacing(path) as stream:
+        stream.write(content)
 
 
 def lab_folder(lab: Path | None) -> Path:

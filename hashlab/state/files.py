@@ -174,6 +174,11 @@ class StateFolder:
         """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"
 
+    @property
+    def typed(self) -> Path:
+        """The Compose file that `--file -` read from standard input."""
+        return self.root / "stdin.yaml"
+
     def artifact(self, name: str) -> Path:
         """The inputs of the last build of an artifact."""
         return self.root / "artifacts" / f"{name}.json"

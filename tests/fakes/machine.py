@@ -189,6 +189,8 @@ class FakeMachine:
     inside: dict[tuple[str, str], bytes] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
     archives: list[bytes] = field(default_factory=list)
+    # "attached" or "listening", by container and port.
+    debuggers: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -235,6 +237,7 @@ class FakeShell:
             programs.HASH_INSIDE: self._hash_inside,
             programs.FREE_GOSSIP_PORT: self._free_gossip_port,
             programs.ASK_NAMES: self._ask_names,
+            programs.DEBUGGERS: self._debuggers,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
@@ -390,6 +393,14 @@ class FakeShell:
         for entry in lists.get("mode", []):
             mode, _, name = entry.partition(":")
             disk.folders[f"{home}/{name}"].mode = int(mode, 8)
+
+    def _debuggers(self, words: list[str], stdin: bytes) -> Completed:
+        by_pid = self._by_pid()
+        states = [
+            self.machine.debuggers.get((by_pid[int(pid)].name, int(port)), "nothing")
+            for pid, port in zip(words[0::2], words[1::2], strict=True)
+        ]
+        return Completed(0, "".join(f"{state}\n" for state in states), "")
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
         by_pid = self._by_pid()

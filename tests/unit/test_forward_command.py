@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from fakes import Outside, go, running
+from fakes.sessions import SshSessions
 
 from hashlab.cli import main
 from hashlab.errors import ExitCode
-from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 from hashlab.run import forwarding, workflows
 
@@ -26,62 +24,17 @@ def typed(*words: str) -> int:
     return main.run(*main.parse(["forward", *words]))
 
 
-class Machines:
-    """Stands for ssh: each connection to a machine prints its next session, lines and perhaps how
-    it ends. When none is left, the person presses Ctrl-C.
-    """
-
-    def __init__(self, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.sessions: dict[str, list[Sequence[str | Completed]]] = {}
-        self.commands: list[list[str]] = []
-        self._shown = forwarding.show
-        self._ended: set[str] = set()
-        outside.runner.prepare_stream("ssh", streaming=self._stream)
-        monkeypatch.setattr(forwarding, "show", self._show)
-
-    def _stream(
-        self,
-        words: Sequence[str],
-        on_lines: Callable[[Sequence[bytes]], None],
-        cancel: CancelToken,
-    ) -> Completed:
-        self.commands.append(list(words))
-        for step in self.sessions[words[-2]].pop(0):
-            if isinstance(step, Completed):
-                return step
-            on_lines([step.encode()])
-        on_lines([b"#failed 1 end"])
-        cancel.wait(20)
-        raise AssertionError("nobody cancelled the connection")
-
-    def _show(self, event: forwarding.Event, screen: forwarding.ForwardScreen) -> None:
-        """Interrupt when each machine has reached its last line."""
-        if not event.text.endswith(": end"):
-            self._shown(event, screen)
-            return
-        self._ended.add(event.machine)
-        if self._ended == self.sessions.keys():
-            raise KeyboardInterrupt
-
-    def forwards(self) -> list[str]:
-        """Return the first connection's forwards, from the laptop's address to a socket."""
-        words = self.commands[0]
-        return [words[i + 1] for i, word in enumerate(words) if word == "-L"]
-
-    def arguments(self) -> list[str]:
-        """Return the arguments of the first connection's program: CONTAINER PORT ..."""
-        return shlex.split(self.commands[0][-1])[7:]
-
-
 @pytest.fixture
-def machines(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Machines:
+def machines(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> SshSessions:
     monkeypatch.setattr("hashlab.run.execution.Options.world", lambda options: outside.world())
     monkeypatch.setattr(forwarding, "AGAIN_SECONDS", 0.01)
     running(outside)
-    return Machines(outside, monkeypatch)
+    return SshSessions(outside, monkeypatch, forwarding)
 
 
-def test_a_port_answers_at_the_same_number_on_the_laptop(machines: Machines, capsys: Told) -> None:
+def test_a_port_answers_at_the_same_number_on_the_laptop(
+    machines: SshSessions, capsys: Told
+) -> None:
     machines.sessions["broker"] = [["#ready"]]
     assert typed("queue:5672") == ExitCode.OK
     told = capsys.readouterr()
@@ -92,7 +45,7 @@ def test_a_port_answers_at_the_same_number_on_the_laptop(machines: Machines, cap
 
 
 def test_each_machine_has_one_connection_for_all_its_ports(
-    machines: Machines, capsys: Told
+    machines: SshSessions, capsys: Told
 ) -> None:
     machines.sessions = {"broker": [["#ready"]], "web": [["#ready"]]}
     assert typed("queue:5672", "site:80=9000", "queue:15672") == ExitCode.OK
@@ -105,7 +58,7 @@ def test_each_machine_has_one_connection_for_all_its_ports(
 
 
 def test_a_port_of_the_laptop_that_is_not_free_is_replaced_and_reported(
-    machines: Machines, outside: Outside, capsys: Told
+    machines: SshSessions, outside: Outside, capsys: Told
 ) -> None:
     outside.ports_in_use |= {5672, 80}
     machines.sessions = {"broker": [["#ready"]], "web": [["#ready"]]}
@@ -116,7 +69,7 @@ def test_a_port_of_the_laptop_that_is_not_free_is_replaced_and_reported(
 
 
 def test_two_services_with_the_same_port_get_different_ones(
-    machines: Machines, capsys: Told
+    machines: SshSessions, capsys: Told
 ) -> None:
     machines.sessions = {"broker": [["#ready"]], "web": [["#ready"]]}
     assert typed("queue:5000", "site:5000") == ExitCode.OK
@@ -125,7 +78,7 @@ def test_two_services_with_the_same_port_get_different_ones(
 
 
 def test_without_a_port_it_takes_those_that_the_container_exposes(
-    outside: Outside, machines: Machines, capsys: Told
+    outside: Outside, machines: SshSessions, capsys: Told
 ) -> None:
     expose(outside, "5672", "15672", "53/udp")
     machines.sessions["broker"] = [["#ready"]]
@@ -144,7 +97,7 @@ def expose(outside: Outside, *ports: str) -> None:
 
 
 def test_a_service_that_exposes_nothing_or_much_asks_for_a_port(
-    outside: Outside, machines: Machines, capsys: Told
+    outside: Outside, machines: SshSessions, capsys: Told
 ) -> None:
     expose(outside)
     assert typed("queue") == ExitCode.CONFIG
@@ -156,20 +109,20 @@ def test_a_service_that_exposes_nothing_or_much_asks_for_a_port(
 
 @pytest.mark.parametrize("word", ["queue:http", ":80", "queue:0", "queue:80=70000", "quue:80"])
 def test_a_word_that_names_no_port_of_a_service_is_refused(
-    machines: Machines, word: str, capsys: Told
+    machines: SshSessions, word: str, capsys: Told
 ) -> None:
     assert typed(word) == ExitCode.CONFIG
     assert capsys.readouterr().err
     assert machines.commands == []
 
 
-def test_without_a_service_it_says_what_to_type(machines: Machines, capsys: Told) -> None:
+def test_without_a_service_it_says_what_to_type(machines: SshSessions, capsys: Told) -> None:
     assert typed() == ExitCode.CONFIG
     assert "hashlab forward SERVICE[:PORT]" in capsys.readouterr().err
 
 
 def test_a_service_without_a_container_is_reported(
-    outside: Outside, machines: Machines, capsys: Told
+    outside: Outside, machines: SshSessions, capsys: Told
 ) -> None:
     outside.machines["broker"].engine.remove("small-queue-1")
     assert typed("queue") == ExitCode.LAB
@@ -177,7 +130,7 @@ def test_a_service_without_a_container_is_reported(
 
 
 def test_a_machine_that_goes_away_is_reported_once_and_its_ports_follow(
-    machines: Machines, capsys: Told
+    machines: SshSessions, capsys: Told
 ) -> None:
     machines.sessions["broker"] = [["#ready", LOST], [LOST], [LOST], [LOST], ["#ready"]]
     assert typed("queue:5672") == ExitCode.OK
@@ -192,13 +145,13 @@ def test_a_machine_that_goes_away_is_reported_once_and_its_ports_follow(
     assert len(folders) == 5, "the machine may still hold the folder of the last connection"
 
 
-def test_a_short_break_is_repaired_without_a_word(machines: Machines, capsys: Told) -> None:
+def test_a_short_break_is_repaired_without_a_word(machines: SshSessions, capsys: Told) -> None:
     machines.sessions["broker"] = [["#ready", LOST], ["#ready"]]
     assert typed("queue:5672") == ExitCode.OK
     assert capsys.readouterr().err == ""
 
 
-def test_a_connection_that_fails_is_reported_once(machines: Machines, capsys: Told) -> None:
+def test_a_connection_that_fails_is_reported_once(machines: SshSessions, capsys: Told) -> None:
     why = "#failed 2 nothing listens on this port"
     machines.sessions["broker"] = [["#ready", why, why]]
     assert typed("queue:5672", "queue:9") == ExitCode.OK
@@ -206,14 +159,16 @@ def test_a_connection_that_fails_is_reported_once(machines: Machines, capsys: To
 
 
 def test_an_ssh_that_cannot_start_ends_it(
-    outside: Outside, machines: Machines, capsys: Told
+    outside: Outside, machines: SshSessions, capsys: Told
 ) -> None:
     outside.faults.arm("runner.stream.ssh")
     assert typed("queue:5672") != ExitCode.OK
     assert capsys.readouterr().err
 
 
-def test_json_is_one_document_whose_fields_are_explained(machines: Machines, capsys: Told) -> None:
+def test_json_is_one_document_whose_fields_are_explained(
+    machines: SshSessions, capsys: Told
+) -> None:
     machines.sessions = {"broker": [["#ready"]], "web": [["#ready"]]}
     assert typed("queue:5672", "site:8000", "--json") == ExitCode.OK
     real = json.loads(capsys.readouterr().out)
@@ -227,7 +182,7 @@ def test_json_is_one_document_whose_fields_are_explained(machines: Machines, cap
 
 
 def test_a_lab_without_machines_is_reported(
-    outside: Outside, machines: Machines, capsys: Told
+    outside: Outside, machines: SshSessions, capsys: Told
 ) -> None:
     go(outside, workflows.DESTROY)
     assert typed("queue:5672") == ExitCode.LAB

@@ -11,32 +11,33 @@ from hashlab.config.artifacts import absolute
 from hashlab.config.dotenv import read_dotenv
 from hashlab.config.report import Report
 from hashlab.config.sources import is_file
-from hashlab.state.labfolder import COMPOSE_FILES
+from hashlab.state.labfolder import COMPOSE_FILES, STDIN, named_files
+from hashlab.state.private import STATE
 
 OVERRIDE_FILES = tuple(
     f"{name}.override.{suffix}"
     for name in ("compose", "docker-compose")
     for suffix in ("yml", "yaml")
 )
-FILES_VARIABLE = "COMPOSE_FILE"
 NAME_VARIABLE = "COMPOSE_PROJECT_NAME"
-_SEPARATOR_VARIABLE = "COMPOSE_PATH_SEPARATOR"
+_ENV_FILES_VARIABLE = "COMPOSE_ENV_FILES"
+_NO_ENV_FILE_VARIABLE = "COMPOSE_DISABLE_ENV_FILE"
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+# The Compose file that was read from standard input is kept here, below the lab folder.
+TYPED = f"{STATE}/stdin.yaml"
 
 
 class Choice(NamedTuple):
     """The Compose files of a lab; each overrides those before it.
 
-    ``folder``: the start of relative paths, the folder of the first file. ``variable``: the files
-    come from the environment.
+    ``folder``: the start of relative paths, the folder of the first file; the lab folder for one
+    from standard input. ``variable``: the files come from the environment.
     """
 
     paths: tuple[Path, ...]
+    folder: Path
     environ: Mapping[str, str]
     variable: bool = False
-
-    @property
-    def folder(self) -> Path:
-        return self.paths[0].parent
 
 
 def chosen(
@@ -46,16 +47,35 @@ def chosen(
     the first of Compose's own names that exists and its override.
 
     Paths are relative to ``folder``, the lab folder. The variables are those of ``environ``, then
-    those of .env in the lab folder, then those of .env beside the first Compose file.
+    those of .env in the lab folder, then those of .env beside the first Compose file; if the
+    environment names other files, those of these instead.
     """
-    environ = _with_dotenv(folder, folder, environ, report)
-    separator = environ.get(_SEPARATOR_VARIABLE) or os.pathsep
-    named = [name for name in environ.get(FILES_VARIABLE, "").split(separator) if name.strip()]
+    env_files = [name for name in environ.get(_ENV_FILES_VARIABLE, "").split(",") if name.strip()]
+    default = not env_files and environ.get(_NO_ENV_FILE_VARIABLE) not in _TRUE
+    if env_files:
+        environ = _with_env_files(env_files, folder, environ, report)
+    elif default:
+        environ = _with_dotenv(folder, folder, environ, report)
+    named = named_files(environ)
     names = named or written or _found(folder, report)
-    choice = Choice(tuple(absolute(folder, name) for name in names), environ, bool(named))
-    if choice.folder == folder:
-        return choice
-    return choice._replace(environ=_with_dotenv(choice.folder, folder, environ, report))
+    paths = tuple(absolute(folder, TYPED if name == STDIN else name) for name in names)
+    base = folder if names[0] == STDIN else paths[0].parent
+    if default and base != folder:
+        environ = _with_dotenv(base, folder, environ, report)
+    return Choice(paths, base, environ, bool(named))
+
+
+def _with_env_files(
+    names: Sequence[str], lab: Path, environ: Mapping[str, str], report: Report
+) -> Mapping[str, str]:
+    """Return the variables with those of these files, of which a later one wins."""
+    variables: dict[str, str] = {}
+    for name in names:
+        path = absolute(lab, name)
+        own_report = report.for_file(os.path.relpath(path, lab))
+        seen = {**variables, **environ}
+        variables |= read_dotenv(path, environ=seen, report=own_report)
+    return {**variables, **environ}
 
 
 def _with_dotenv(

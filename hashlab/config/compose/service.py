@@ -17,6 +17,7 @@ from hashlab.config.compose import (
     sharing,
 )
 from hashlab.config.compose import host_settings as host
+from hashlab.config.compose.debugger import DEBUG_LABEL, debugger_of
 from hashlab.config.compose.environment import (
     env_file,
     environment,
@@ -85,7 +86,7 @@ def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 
 
 def _check_labels(labels: Iterable[str], line: int, context: Context) -> None:
-    if any(name.startswith("hashlab.") for name in labels):
+    if any(name.startswith("hashlab.") and name != DEBUG_LABEL for name in labels):
         message = "labels that begin with 'hashlab.' are hashlab's own"
         context.report.add(line, message, "Use another prefix.")
 
@@ -180,7 +181,7 @@ SERVICE_KEYS = Table(
 
 _AS_THEY_ARE = (
     "build", "command", "entrypoint", "expose", "healthcheck", "user", "working_dir",
-    "labels", "label_file", "init", "stop_signal", "stop_grace_period", "cap_add",
+    "labels", "label_file", "debugger", "init", "stop_signal", "stop_grace_period", "cap_add",
     "cap_drop", "read_only",
     "security_opt", "seccomp", "ulimits", "sysctls", "extra_hosts", "hostname", "tty", "stdin_open",
     "privileged", "annotations", "blkio_config", "cgroup", "cgroup_parent", "cpu_period",
@@ -207,6 +208,8 @@ def read_service(node: Node, context: Context) -> Draft:
         _check_labels(labels, draft.line_of("label_file"), context)
         paths = tuple(str(file.path) for file in labelled)
         draft = draft.filled(labels=tuple(labels.items()), label_file=paths)
+    if debugger := debugger_of(draft, (entry.value for entry in watches(draft)), context):
+        draft = draft.filled(debugger=debugger)
     options, line = draft.get("security_opt", ()), draft.line_of("security_opt")
     if profile := engine_rules.seccomp_profile(options, line, context):
         draft = draft.filled(seccomp=profile)
@@ -277,9 +280,12 @@ def replicas(draft: Draft) -> int:
     return int(either_form(draft, "scale") or 1)
 
 
+PROFILES_VARIABLE = "COMPOSE_PROFILES"
+
+
 def selected_profiles(environ: Mapping[str, str]) -> frozenset[str]:
     """Return the profiles that the variables select, separated by commas."""
-    words = environ.get("COMPOSE_PROFILES", "").split(",")
+    words = environ.get(PROFILES_VARIABLE, "").split(",")
     return frozenset(word.strip() for word in words if word.strip())
 
 

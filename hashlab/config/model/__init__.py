@@ -15,6 +15,7 @@ from hashlab.config.model.builds import (
     Reload,
     Step,
 )
+from hashlab.config.model.debugging import Debugger, DebuggerKind
 from hashlab.config.model.lab import Lab, RootAccess, lab_id
 from hashlab.config.model.machines import BoxSettings, ForwardedPort, Machine, VirtualBoxBase
 from hashlab.config.model.mounts import (
@@ -58,6 +59,8 @@ __all__ = [
     "Builder",
     "Condition",
     "Content",
+    "Debugger",
+    "DebuggerKind",
     "Dependency",
     "Device",
     "FileMount",

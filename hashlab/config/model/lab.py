@@ -42,7 +42,7 @@ class Lab:
     their machine, except those that hashlab.toml allows it.
     ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
-    ``inactive``: the services of profiles that are not active, each with its profiles.
+    ``profiles``: the active profiles; ``inactive``: the services of others, each with its own.
     ``own_images``: the settings of self-contained images.
     """
 
@@ -68,6 +68,7 @@ class Lab:
     own_machines: bool = True
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[tuple[str, Path | Content], ...] = ()
+    profiles: tuple[str, ...] = ()
     inactive: tuple[tuple[str, tuple[str, ...]], ...] = ()
     own_images: OwnImages = field(default_factory=OwnImages)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from hashlab.config.model.builds import Build
+from hashlab.config.model.debugging import Debugger
 from hashlab.config.model.mounts import BindMount, FileMount, MachineMount, TmpfsMount, VolumeMount
 from hashlab.config.model.networks import Attachment, Link, Port
 from hashlab.config.model.watching import Hook, Watch, WatchAction, deciding
@@ -83,7 +84,8 @@ class Service:
 
     ``aliases`` and ``container_name``: its names besides its own on each of its ``networks``; it
     has none with the ``network_mode`` none, host or service:NAME. ``mac_address``: on the first.
-    ``seccomp``: the profile, as JSON, of a file that ``security_opt`` names.
+    ``seccomp``: the profile, as JSON, of a file that ``security_opt`` names. ``debugger``: from the
+    label hashlab.debug.
     Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
@@ -111,6 +113,7 @@ class Service:
     working_dir: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     label_file: tuple[str, ...] = ()
+    debugger: Debugger | None = None
     init: bool | None = None
     stop_signal: str = ""
     stop_grace_period: float | None = None

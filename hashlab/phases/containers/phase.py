@@ -28,6 +28,7 @@ from hashlab.phases.containers.body import container_name
 from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
 from hashlab.phases.containers.copies import difference
+from hashlab.phases.containers.debugged import ends, is_debugged, leave
 from hashlab.phases.containers.networking import parted
 from hashlab.phases.containers.oneoff import is_one_off, remove_ended
 from hashlab.phases.containers.readiness import (
@@ -262,6 +263,10 @@ def _start(world: World, track: Track, *, service: Service) -> None:
         if not todo:
             step.skip("unchanged")
             return
+        if ends(actions.values()) and is_debugged(world, service, map(by_name.get, todo)):
+            leave(world, service)
+            step.skip("left: a debugger is attached")
+            return
         job = Job(world, service, build, step, world.facts.containers.turns[service.machine])
         reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
         with world.lock:
@@ -333,18 +338,25 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
     If a service that was not touched, or was only started again, does not get ready, it is replaced
     once: after its machine lost its power, a container may start on a network that is gone.
     """
-    if service.name in world.stopped():
-        world.facts.containers.settled.add(service.name)
+    containers = world.facts.containers
+    if service.name in world.stopped() or service.name in containers.debugged:
+        containers.settled.add(service.name)
         return
     names = replica_names(world.lab, service)
-    reason = world.facts.containers.changed.get(service.name, "")
+    reason = containers.changed.get(service.name, "")
+    states = [] if reason else _states(world, service, names)
     if not reason and all(
         state is not None and is_ready(world.lab, service, state) and not keeps_ending(state)
-        for state in _states(world, service, names)
+        for state in states
     ):
-        world.facts.containers.settled.add(service.name)
+        containers.settled.add(service.name)
         return
-    world.facts.containers.unsettled = True
+    containers.unsettled = True
+    if is_debugged(world, service, states):
+        # A process that a breakpoint halts does not answer its health check.
+        leave(world, service)
+        containers.settled.add(service.name)
+        return
     with track.child("healthy", machine=service.machine, service=service.name) as step:
         started_again = reason.startswith(STARTED_AGAIN) and not completes(world.lab, service)
         if not reason or started_again:
@@ -354,7 +366,7 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
             if state.state == "exited":
                 record_completion(world, service.machine, state)
         step.detail(next((_describe(state) for state in ready), ""))
-    world.facts.containers.settled.add(service.name)
+    containers.settled.add(service.name)
 
 
 def _describe(state: ContainerState) -> str:

@@ -33,13 +33,17 @@ FISH = 'source ./script; complete -C "$argv"'
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A lab of two machines and one snapshot, and a program `hashlab` for the scripts."""
-    (tmp_path / "hashlab.toml").write_text(
-        '[machines.front]\\n[machines.back]\\n[machines."$(touch pwned)"]\\n'.replace("\\n", "\n")
+    """A lab of two machines, two services and one snapshot, and a program `hashlab` for the
+    scripts. Another snapshot has a name that a shell would run.
+    """
+    (tmp_path / "hashlab.toml").write_text("[machines.front]\n[machines.back]\n")
+    (tmp_path / "compose.yaml").write_text(
+        "services: {web: {image: nginx}, worker: {image: nginx, profiles: [tools]}}\n"
     )
     manifest = tmp_path / ".hashlab/docker/snapshots/first.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text("{}")
+    (manifest.parent / "$(touch pwned).json").write_text("{}")
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/hashlab"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m hashlab "$@"\n')
@@ -89,6 +93,8 @@ CASES = [
     (["hashlab", "completion", "z"], {"zsh"}),
     (["hashlab", "help", "snap"], {"snapshot", "snapshots"}),
     (["hashlab", "ssh", "f"], {"front"}),
+    (["hashlab", "exec", "w"], {"web", "worker"}),
+    (["hashlab", "restart", "web", "wo"], {"worker"}),
     (["hashlab", "dev", "--from", "f"], {"first"}),
     (["hashlab", "restore", "--json", "f"], {"first"}),
     (["hashlab", "snapshots", "prune", "f"], {"first"}),
@@ -107,7 +113,7 @@ def test_a_shell_offers_what_may_follow(
 def test_a_name_in_a_labs_files_is_not_run_by_a_shell(
     lab: Path, name: str, offers: Callable[..., list[str]]
 ) -> None:
-    assert {"front", "back"} <= {*offers(name, lab, "hashlab", "ssh", "")}
+    assert "first" in offers(name, lab, "hashlab", "restore", "")
     assert not (lab / "pwned").exists()
 
 
@@ -123,11 +129,13 @@ def test_names_are_printed_for_a_script_and_none_without_a_lab(
     lab: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     completion.run(shell="machines")
+    completion.run(shell="services")
     completion.run(shell="snapshots")
-    assert capsys.readouterr().out == "front\nback\nfirst\n"
+    assert capsys.readouterr().out == "front\nback\nweb\nworker\nfirst\n"
     (lab / "hashlab.toml").write_text("machines = [no TOML")
     completion.run(shell="machines")
     monkeypatch.chdir("/")
     completion.run(shell="machines")
+    completion.run(shell="services")
     completion.run(shell="snapshots")
     assert capsys.readouterr().out == ""

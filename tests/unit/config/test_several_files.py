@@ -398,3 +398,28 @@ def test_all_files_that_were_read_or_looked_for_are_sources(read: Read, tmp_path
         "hashlab.toml", ".env", "compose.yaml", "compose.yml", "compose.override.yaml",
         "db/compose.yaml", "db/.env", "db/e.env", "cache/b.yaml", "cache/vars.env", "tools/t.yaml",
     }  # fmt: skip
+
+
+def test_named_env_files_replace_the_default_one_and_the_later_one_wins(read: Read) -> None:
+    files = {
+        "compose.yaml": 'services: {web: {image: "$A-$B-$C-${D:-unset}"}}\n',
+        ".env": "D=default\n",
+        "first.env": "A=1\nB=1\nC=1\n",
+        "env/second.env": "B=2\nC=$A$B\n",
+    }
+    environ = {"COMPOSE_ENV_FILES": "first.env,env/second.env", "A": "a"}
+    assert service(read(files, environ=environ)).image == "a-2-a1-unset"
+    off = {"COMPOSE_DISABLE_ENV_FILE": "true", "A": "a", "B": "b", "C": "c"}
+    assert service(read(files, environ=off)).image == "a-b-c-unset"
+    assert service(read(files, environ={**off, "COMPOSE_DISABLE_ENV_FILE": "0"})).image.endswith(
+        "-default"
+    )
+
+
+def test_a_named_env_file_that_is_missing_is_an_error_and_its_mistakes_have_its_name(
+    read: Read,
+) -> None:
+    files = {"compose.yaml": IMAGE.format("nginx"), "bad.env": "A=1\n=\n"}
+    found = problems(read, files, environ={"COMPOSE_ENV_FILES": "bad.env,missing.env"})
+    assert any("missing.env" in problem and "does not exist" in problem for problem in found)
+    assert any(problem.startswith("bad.env:2") for problem in found)

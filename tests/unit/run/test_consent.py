@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 from fakes import Outside, running
 
-from hashlab.commands import dev, refresh, restore
+from hashlab.commands import dev, refresh, restart, restore, start
 from hashlab.config.model import RootAccess
 from hashlab.errors import ExitCode
+from hashlab.phases.stop import save_stopped
 from hashlab.run import execution, workflows
 from hashlab.run.execution import Options
 
@@ -45,6 +46,10 @@ def at_terminal(answer: str, *, command: str = "refresh") -> tuple[int, str]:
 def run(command: str, *, yes: bool = False) -> int:
     if command == "dev":
         return dev.run(Options(), replace=False, snapshot="", yes=yes)
+    if command == "start":
+        return start.run(Options(), service=("site",))
+    if command == "restart":
+        return restart.run(Options(), service=("site",))
     return refresh.run(Options())
 
 
@@ -56,6 +61,15 @@ def test_a_person_is_asked_once_for_the_same_list(lab: Outside, command: str) ->
     assert "compose.yaml:12: site mounts /var/run/docker.sock\nStart them? [y/N] " in shown
     code, shown = at_terminal("", command="refresh")
     assert (code, shown) == (ExitCode.OK, "")
+
+
+@pytest.mark.parametrize("command", ["dev", "start", "restart"])
+def test_after_a_no_what_was_stopped_stays_so(lab: Outside, command: str) -> None:
+    save_stopped(lab.world(), ["site"])
+    assert at_terminal("n\n", command=command)[0] == ExitCode.INTERRUPTED
+    assert lab.world().stopped() == {"site"}
+    assert at_terminal("y\n", command=command)[0] == ExitCode.OK
+    assert lab.world().stopped() == frozenset()
 
 
 def test_another_line_of_the_same_key_asks_nothing(lab: Outside) -> None:

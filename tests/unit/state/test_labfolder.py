@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hashlab.state.labfolder import COMPOSE_FILES, chosen, example, is_lab, nearest
+from hashlab.state.labfolder import (
+    COMPOSE_FILES,
+    chosen,
+    example,
+    has_state,
+    is_lab,
+    nearest,
+)
+from hashlab.state.private import make_state
 
 
 @pytest.fixture
@@ -72,3 +80,18 @@ def test_in_hashlabs_own_folder_the_example_is_the_lab(tmp_path: Path) -> None:
     (tmp_path / "hashlab.toml").write_text("")
     assert example(here) is None
     assert chosen("", here) == here
+
+
+def test_a_folder_of_a_named_file_is_a_lab_and_its_state_is_known_without_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(tmp_path)
+    (tmp_path / "stack.yml").write_text("")
+    assert not is_lab(folder)
+    monkeypatch.setenv("COMPOSE_FILE", str(tmp_path / "stack.yml"))
+    assert is_lab(folder)
+    assert chosen("", "/") == folder
+    monkeypatch.delenv("COMPOSE_FILE")
+    make_state(folder)
+    assert has_state(folder)
+    assert not is_lab(folder)
