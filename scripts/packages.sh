@@ -14,7 +14,8 @@
     VM_TOOLS="$VM_TOOLS qemu-system-x86_64:qemu-system-x86 vagrant-libvirt:vagrant-libvirt"
     JAVA_TOOLS="javac:openjdk-17-jdk-headless|default-jdk-headless mvn:maven"
     TEST_TOOLS="git:git shellcheck:shellcheck chromium:chromium|chromium-browser"
-    TEST_TOOLS="$TEST_TOOLS busybox:busybox-static chromedriver:chromium-driver|chromium-chromedriver"
+    TEST_TOOLS="$TEST_TOOLS docker-registry:docker-registry busybox:busybox-static"
+    TEST_TOOLS="$TEST_TOOLS chromedriver:chromium-driver|chromium-chromedriver"
 }
 LEAST_JAVA=17
 
@@ -40,7 +41,7 @@ have() {
         debian-keyring) [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] ;;
         vagrant-libvirt) vagrant_knows_libvirt ;;
         libvirt-driver-qemu) libvirt_knows_qemu ;;
-        dockerd | iptables | ip) ! on_linux || command -v "$1" > /dev/null ;;
+        dockerd | iptables | ip | docker-registry) ! on_linux || command -v "$1" > /dev/null ;;
         chromium)
             command -v chromium > /dev/null || command -v chromium-browser > /dev/null ||
                 command -v google-chrome > /dev/null || [ -d "/Applications/Google Chrome.app" ]
@@ -86,6 +87,12 @@ need_tools() {
     elif have_apt; then
         install_packages "$missing"
         still_missing "$missing"
+        # Debian's package starts a registry that everybody may reach. Tests start their own.
+        case "$missing" in
+            *docker-registry*)
+                [ ! -d /run/systemd/system ] || as_root systemctl -q disable --now docker-registry
+                ;;
+        esac
     else
         explain_missing "$missing"
     fi

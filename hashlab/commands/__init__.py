@@ -36,7 +36,7 @@ GROUPS = {
         "build",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
-    "Take it elsewhere": ("images", "images prune"),
+    "Take it elsewhere": ("images", "images prune", "push"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
 }

@@ -289,7 +289,11 @@ class DockerEngine:
 
     def pull(self, name: str, *, track: Track) -> None:
         """See protocols.Engine."""
-        repository, _, tag = name.rpartition(":")
+        repository, at, digest = name.partition("@")
+        if at:
+            tag = digest
+        else:
+            repository, _, tag = name.rpartition(":")
         if not repository or "/" in tag:
             repository, tag = name, "latest"
         with self._explained(f"cannot pull image {name}"):

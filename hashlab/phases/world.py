@@ -22,7 +22,9 @@ from hashlab.protocols import (
     Engine,
     ImageBuilder,
     Link,
+    OpenRegistry,
     Provider,
+    ServeLayout,
     StreamingRunner,
     Workers,
 )
@@ -48,6 +50,8 @@ class World:
     workers: Workers
     digests: Digests
     download: Download
+    open_registry: OpenRegistry
+    serve_layout: ServeLayout
     build_context: Callable[[ImageBuild], BuildContext]
     interfaces: Callable[[], Sequence[IPv4Network]]
     routes: Callable[[], Sequence[IPv4Network]]

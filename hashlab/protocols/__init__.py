@@ -26,6 +26,7 @@ from hashlab.protocols.provider import (
     Rank,
     Tool,
 )
+from hashlab.protocols.registry import OpenRegistry, Registry, ServeLayout
 from hashlab.protocols.snapshots import MachineSnapshot, PutBack, SnapshotManifest, Snapshots, Taken
 from hashlab.protocols.watching import Folders, Watcher
 from hashlab.protocols.workers import BuildAnswer, BuildRequest, Workers
@@ -56,12 +57,15 @@ __all__ = [
     "NetworkPlace",
     "NetworkState",
     "ObservedMachine",
+    "OpenRegistry",
     "PlannedMachine",
     "Probe",
     "Provider",
     "PutBack",
     "Rank",
+    "Registry",
     "Runner",
+    "ServeLayout",
     "Shell",
     "SnapshotManifest",
     "Snapshots",

@@ -26,6 +26,7 @@ RECORDED = {
     "build": "build",
     "images": "images",
     "images-prune": "images prune",
+    "push": "push",
     "suspend": "suspend",
     "resume": "resume",
     "halt": "halt",

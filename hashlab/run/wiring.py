@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -32,6 +33,7 @@ from hashlab.protocols import (
     ImageBuilder,
     KvmProbe,
     Provider,
+    Registry,
     Runner,
     StreamingRunner,
     Vagrant,
@@ -172,6 +174,8 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         workers=warm.workers if warm else ProcessWorkers(),
         digests=digests,
         download=_download,
+        open_registry=_open_registry,
+        serve_layout=_serve_layout,
         build_context=lambda build: read_context(
             build.context,
             build.dockerfile,
@@ -271,6 +275,15 @@ def _engine_name() -> str:
 
 def _download(url: str, target: Path, *, limit: int, track: Track) -> None:
     _driver("hashlab.drivers.download").download(url, target, limit=limit, track=track)
+
+
+def _open_registry(host: str) -> Registry:
+    return cast(Registry, _driver("hashlab.drivers.registry").open_registry(host, os.environ))
+
+
+def _serve_layout(folder: Path) -> AbstractContextManager[Path]:
+    served = _driver("hashlab.drivers.layoutserver").serve_layout(folder)
+    return cast(AbstractContextManager[Path], served)
 
 
 def _render(values: Mapping[str, Any]) -> str:

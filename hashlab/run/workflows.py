@@ -31,9 +31,10 @@ from hashlab.phases import (
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
 from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
-from hashlab.phases.selfcontained import again, assemble, sbom
+from hashlab.phases.selfcontained import again, assemble, deliver, push, sbom
 from hashlab.phases.selfcontained.load import load_images
 from hashlab.phases.selfcontained.prune import prune_images
+from hashlab.phases.selfcontained.push import Place
 from hashlab.phases.snapshots import restore as restoring
 from hashlab.phases.snapshots import take
 from hashlab.phases.world import World
@@ -209,6 +210,24 @@ def self_contained(*, load: bool, check: bool) -> tuple[P, ...]:
     those of a second build.
     """
     return (*SELF_CONTAINED, *((LOAD,) if load else ()), *((CHECK,) if check else ()))
+
+
+def pushing(to: Place) -> tuple[P, ...]:
+    """Make the self-contained images, and push them to a registry."""
+    return (*SELF_CONTAINED, P("push", partial(push.push, to=to), after=("assemble",)))
+
+
+def delivering(port: int) -> tuple[P, ...]:
+    """Make the self-contained images, and let the machines pull them through ``port``."""
+    return (
+        P("connect", connect.reconnect, per="machine"),
+        *SELF_CONTAINED,
+        P(
+            "deliver",
+            partial(deliver.deliver, port=port),
+            after=("assemble", "connect"),
+        ),
+    )
 
 
 def building(services: Sequence[str]) -> tuple[P, ...]:

@@ -16,6 +16,7 @@ from fakes.engine import Behaviour, Cluster, FakeEngine, loaded
 from fakes.faults import Faults
 from fakes.labs import small_lab
 from fakes.machine import FakeMachine, FakeShell
+from fakes.registry import FakeRegistries
 from fakes.snapshots import FakeSnapshots
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.errors import EngineHangs, EngineStopped, HashlabError, LabError
@@ -625,6 +626,7 @@ class Outside:
         self.vagrant = FakeVagrant(self)
         self.connector = FakeConnector(self)
         self.provider = FakeProvider(self)
+        self.registries = FakeRegistries(self.faults)
         self.behaviours["migrate"] = Behaviour(exits=0)
         self.runner.prepare("ssh-keygen", effect=self._keygen)
         self.runner.prepare("make", "app", stdout="made\n", effect=self._make)
@@ -649,6 +651,8 @@ class Outside:
             workers=self.workers,
             digests=Digests(),
             download=self._download,
+            open_registry=self.registries.open,
+            serve_layout=self.registries.serve,
             build_context=self._build_context,
             interfaces=self._routes,
             routes=self._routes,
