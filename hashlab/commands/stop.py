@@ -19,7 +19,8 @@ COMMAND = Command(
     exits=RUN_EXITS,
     arguments=[Argument("service", "Only these services.", complete="service", many=True)],
     warm=True,
-    compose="What it stopped stays stopped through refresh and watch. The time to end is "
+    compose="What it stopped stays stopped through refresh and watch. Its name still leads to an "
+    "address, at which nothing answers. The time to end is "
     "stop_grace_period; it has no --timeout.",
 )
 

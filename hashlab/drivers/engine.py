@@ -6,8 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 import requests
@@ -304,13 +303,13 @@ class DockerEngine:
                 if event.get("status"):
                     track.output(str(event["status"]))
 
-    def import_image(self, name: str, root_filesystem: Path) -> None:
+    def import_image(self, name: str, root_filesystem: IO[bytes]) -> None:
         """See protocols.Engine."""
         repository, _, tag = name.rpartition(":")
-        with self._explained(f"cannot import image {name}"), root_filesystem.open("rb") as data:
+        with self._explained(f"cannot import image {name}"):
             # In chunks, because docker-py announces a chunked body for an open file but sends it in
             # one piece.
-            chunks = iter(lambda: data.read(CHUNK), b"")
+            chunks = iter(lambda: root_filesystem.read(CHUNK), b"")
             self._client.import_image_from_stream(chunks, repository=repository, tag=tag)
 
     def held(self) -> Mapping[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -11,6 +10,7 @@ from typing import TypeVar
 
 from hashlab.documents.run import Cause
 from hashlab.phases.builds import Build
+from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.upload.laptop import LaptopFiles
 from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.protocols import (
@@ -153,16 +153,16 @@ class Uploads:
 class Containers:
     """Filled by ``containers``; read by ``names``, ``proof`` and ``seed``.
 
-    By machine: ``found``, its containers (``proof`` reads them again if it must), and ``turns``,
-    how many may be replaced at once. By service: ``changed``, why its containers were changed,
-    ``settled``, those that the phase is done with, ``replaced``, those with a new container, and
-    ``debugged``, those that it left alone for an attached debugger. ``started``: ids of containers
-    that it started; ``removed``: names. ``unsettled``: something was changed or waited for since
-    ``found`` was read.
+    By machine: ``found``, its containers (``proof`` reads them again if it must). By service:
+    ``changed``, why its containers were changed, ``settled``, those that the phase is done with,
+    ``replaced``, those with a new container, and ``debugged``, those that it left alone for an
+    attached debugger. ``sandboxes``: those that this run made or started, by the container's name;
+    phase ``sandboxes`` fills it as well. ``started``: ids of containers that it started;
+    ``removed``: names. ``unsettled``: something was changed or waited for since ``found`` was read.
     """
 
-    found: ByName[list[ContainerState]] = field(default_factory=lambda: ByName("containers"))
-    turns: ByName[threading.Semaphore] = field(default_factory=lambda: ByName("containers"))
+    found: ByName[Present] = field(default_factory=lambda: ByName("containers"))
+    sandboxes: dict[str, ContainerState] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlab.documents.forward import ForwardedTarget
 from hashlab.errors import LabError, UsageError
 from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.body import network_body
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
@@ -71,7 +72,10 @@ def _ports(
     """Return the ports of a wish: the one it names, else all that its container exposes."""
     if wish.port is not None:
         return [wish.port]
-    exposed = _exposed(world, track, machine, container)
+    image = _exposed(world, track, machine, container)
+    # The Compose file's are ports of the container's sandbox.
+    written = network_body(world.lab, world.lab.service(wish.service))["ExposedPorts"]
+    exposed = _tcp([*image, *written])
     if not exposed:
         raise UsageError(
             f"service {wish.service} exposes no TCP port",
@@ -85,8 +89,8 @@ def _ports(
     return exposed
 
 
-def _exposed(world: World, track: Track, machine: str, container: str) -> list[int]:
-    """Return the TCP ports that a container exposes, by its image or by the Compose file."""
+def _exposed(world: World, track: Track, machine: str, container: str) -> list[str]:
+    """Return the ports that a container itself exposes, in the engine's words."""
     if machine not in world.facts.machines.links:
         reconnect(world, track, machine)
     inspected = world.link(machine).engine.inspect(container)
@@ -94,12 +98,13 @@ def _exposed(world: World, track: Track, machine: str, container: str) -> list[i
         raise LabError(
             f"container {container} does not exist", where=machine, next_step="hashlab dev"
         )
-    exposed = inspected["Config"].get("ExposedPorts") or {}
-    return sorted(int(port) for port, _, kind in map(_parts, exposed) if kind in ("", "tcp"))
+    return list(inspected["Config"].get("ExposedPorts") or {})
 
 
-def _parts(exposed: str) -> tuple[str, str, str]:
-    return exposed.partition("/")
+def _tcp(exposed: Sequence[str]) -> list[int]:
+    """Return the TCP ports among ports in the engine's words."""
+    parts = (port.partition("/") for port in exposed)
+    return sorted({int(port) for port, _, kind in parts if kind in ("", "tcp")})
 
 
 def _place(world: World, wish: Wish, port: int, taken: set[int]) -> int:

@@ -11,6 +11,7 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.actions import stop_container
+from hashlab.phases.containers.sandbox import tell_apart
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
@@ -122,8 +123,10 @@ def _volumes_with_data(world: World, link: Link) -> tuple[str, ...]:
 def _stop_containers(world: World, link: Link, track: Track) -> None:
     """Stop all containers of a machine: data that is being written cannot be copied."""
     track.detail("stopping the containers")
-    containers = link.engine.containers({LAB_LABEL: world.lab.id})
-    parallel(containers, lambda each: stop_container(link.engine, each, world.lab), track.cancel)
+    present = tell_apart(link.engine.containers({LAB_LABEL: world.lab.id}))
+    parallel(
+        present.containers, lambda each: stop_container(link.engine, each, world.lab), track.cancel
+    )
 
 
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:

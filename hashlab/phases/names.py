@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlab.errors import LabError
 from hashlab.phases.containers.body import SERVICE_LABEL
 from hashlab.phases.containers.phase import observe_containers
+from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.programs import ASK_NAMES
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
@@ -61,9 +62,7 @@ def await_names(world: World, track: Track, _: str) -> None:
     track.detail(f"{count} names on {len(world.facts.machines.links)} machines")
 
 
-def astray(
-    world: World, containers: Mapping[str, list[ContainerState]], track: Track
-) -> list[Astray]:
+def astray(world: World, containers: Mapping[str, Present], track: Track) -> list[Astray]:
     """Return the names that do not lead to their service, for each machine.
 
     ``containers``: by machine. A service of which no container runs has no name.
@@ -74,7 +73,7 @@ def astray(
         (machine, asker)
         for machine, present in containers.items()
         if machine in world.facts.machines.links
-        for asker in choose_askers(present, networks)
+        for asker in choose_askers(present.containers, networks)
     ]
 
     def wrong(machine: str, asker: ContainerState) -> list[Astray]:
@@ -132,12 +131,12 @@ def parse_answers(text: str) -> dict[str, frozenset[str]]:
 
 
 def _places(
-    world: World, containers: Mapping[str, list[ContainerState]]
+    world: World, containers: Mapping[str, Present]
 ) -> dict[tuple[str, str], frozenset[str]]:
     """Return the addresses of each service's running containers, by network and service's name."""
     networks = {network.name for network in world.lab.networks}
     found: dict[tuple[str, str], frozenset[str]] = {}
-    for container in (each for present in containers.values() for each in present):
+    for container in (c for present in containers.values() for c in present.containers):
         name = container.labels.get(SERVICE_LABEL, "")
         if not name or container.state != "running":
             continue

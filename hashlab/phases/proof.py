@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build, build_id, is_below
 from hashlab.phases.containers import readiness
-from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
+from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL, container_name, replica_names
 from hashlab.phases.containers.completion import is_done, record_completion
 from hashlab.phases.containers.debugged import is_debugged
 from hashlab.phases.containers.networking import misplaced, parted
-from hashlab.phases.containers.phase import observe_containers, replica_names, wanted_builds
+from hashlab.phases.containers.phase import observe_containers, wanted_builds
 from hashlab.phases.containers.readiness import is_job, keeps_ending, wait_ready
 from hashlab.phases.containers.reload import distrust, process_of, stale_after_reload
+from hashlab.phases.containers.sandbox import Present, has_sandbox, holder_of, left_behind
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.laptop import bind_name
 from hashlab.phases.upload.machine import Inside, MachineFiles
@@ -143,12 +144,12 @@ def _judge_machine(
     world: World, machine: str, wanted: Mapping[str, Build], cancel: CancelToken
 ) -> list[Running]:
     files, inside = world.facts.uploads.files[machine], world.facts.uploads.inside[machine]
-    containers = world.facts.containers.found[machine]
+    present = world.facts.containers.found[machine]
+    containers = present.containers
     known = [c for c in containers if c.labels.get(SERVICE_LABEL) in wanted]
     builds = {c.id: wanted[c.labels[SERVICE_LABEL]] for c in known}
-    by_name = {c.name: c for c in containers}
     found = [
-        _judge_place(world, by_name, _judge(machine, c, builds[c.id], inside, files))
+        _judge_place(world, present, _judge(machine, c, builds[c.id], inside, files))
         if c.state == "running"
         else _judge_ended(world, machine, c, builds[c.id])
         for c in known
@@ -191,14 +192,18 @@ def _judge(
     return Running(container, machine, service, running, stale, down)
 
 
-def _judge_place(
-    world: World, containers: Mapping[str, ContainerState], running: Running
-) -> Running:
-    """Mark a container as down if it is not on its service's networks under its names."""
-    service = world.lab.service(running.service)
-    owners = {name: containers.get(f"{world.lab.name}-{name}-1") for name in service.owners}
-    why = misplaced(world.lab, service, running.container)
-    return replace(running, down=running.down or why or parted(service, running.container, owners))
+def _judge_place(world: World, present: Present, running: Running) -> Running:
+    """Mark a container as down if it is not on its service's networks under its names, or does not
+    share what it should.
+    """
+    lab, service, container = world.lab, world.lab.service(running.service), running.container
+    containers = {c.name: c for c in present.containers}
+    owners = {n: containers.get(container_name(lab, lab.service(n), 1)) for n in service.owners}
+    fault = None
+    if service.joined or has_sandbox(service):
+        fault = left_behind(container, holder_of(lab, service, container.name, present))
+    why = fault.reason if fault else misplaced(lab, service, container)
+    return replace(running, down=running.down or why or parted(service, container, owners))
 
 
 def _why_down(container: ContainerState) -> str:

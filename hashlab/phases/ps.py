@@ -9,8 +9,9 @@ from hashlab.config.model import Service
 from hashlab.documents import unix_time
 from hashlab.documents.ps import Container
 from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.body import replica_names
 from hashlab.phases.containers.oneoff import ONE_OFF_LABEL, is_one_off
-from hashlab.phases.containers.phase import observe_containers, replica_names
+from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState
@@ -27,8 +28,8 @@ def list_containers(world: World, track: Track, *, one_off: bool) -> list[Contai
     parallel(running, lambda name: reconnect(world, track, name), track.cancel)
     existing = {
         (machine, container.name): container
-        for machine, containers in observe_containers(world).items()
-        for container in containers
+        for machine, present in observe_containers(world).items()
+        for container in present.containers
     }
     made = {place: c.labels[ONE_OFF_LABEL] for place, c in existing.items() if is_one_off(c)}
     found = []

@@ -18,7 +18,8 @@ from hashlab.documents.status import (
 from hashlab.errors import LabError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.connect import reconnect
-from hashlab.phases.containers.phase import replica_names, wanted_builds
+from hashlab.phases.containers.body import replica_names
+from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from hashlab.config.model import Lab
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove, stop_container
 from hashlab.phases.containers.body import SERVICE_LABEL
 from hashlab.phases.containers.phase import observe_containers
-from hashlab.phases.containers.renewal import ANCHOR, remove_network
+from hashlab.phases.containers.renewal import remove_network
+from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState, Engine
@@ -32,7 +33,7 @@ def stop_services(world: World, track: Track, _: str, *, services: Sequence[str]
     """Promise: no container of these services runs. A service ends before those that it needs."""
     running = [
         place
-        for place in _existing(world)
+        for place in _existing(observe_containers(world))
         if place[1].state in ALIVE and place[1].labels.get(SERVICE_LABEL) in services
     ]
     if not running:
@@ -45,24 +46,24 @@ def stop_services(world: World, track: Track, _: str, *, services: Sequence[str]
 
 def remove_containers(world: World, track: Track, _: str) -> None:
     """Promise: the machines have no container and no network of the lab; volumes stay."""
-    existing = _existing(world)
+    found = observe_containers(world)
+    existing = _existing(found)
+    sandboxes = [(m, s) for m, present in found.items() for s in present.sandboxes.values()]
     leader = world.link(world.machine_names()[0]).engine
     networks = leader.networks_with({LAB_LABEL: world.lab.id})
-    if not existing and not networks:
+    if not existing and not sandboxes and not networks:
         track.skip("none there")
         return
     world.about_to_change(restart=True)
     _end(world, track, existing, stop_and_remove)
-    links = list(world.facts.machines.links.values())
-    parallel(links if networks else [], lambda link: link.engine.remove(ANCHOR), track.cancel)
+    parallel(sandboxes, lambda each: world.link(each[0]).engine.remove(each[1].id), track.cancel)
     for network in networks:
         remove_network(world, track, leader, network)
     track.detail(f"{len(existing)} containers, {len(networks)} networks")
 
 
-def _existing(world: World) -> list[Place]:
-    found = observe_containers(world)
-    return [(machine, container) for machine, listed in found.items() for container in listed]
+def _existing(found: Mapping[str, Present]) -> list[Place]:
+    return [(machine, c) for machine, present in found.items() for c in present.containers]
 
 
 def _end(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from hashlab.config.model import Content, Network
 from hashlab.inputs.contexts import BuildContext
@@ -218,7 +218,7 @@ class Engine(Protocol):
     def pull(self, name: str, *, track: Track) -> None:
         """Pull an image. Raises LabError."""
 
-    def import_image(self, name: str, root_filesystem: Path) -> None:
+    def import_image(self, name: str, root_filesystem: IO[bytes]) -> None:
         """Make an image of one layer from a tar file of a root file system."""
 
     def held(self) -> Mapping[str, int]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
 from hashlab.phases.connect import is_located, reconnect, renew_ssh_files
+from hashlab.phases.containers.body import replica_names
 from hashlab.phases.containers.oneoff import tidy
-from hashlab.phases.containers.phase import replica_names
 from hashlab.phases.world import World
 from hashlab.run.execution import Options, fail, unseen_step
 from hashlab.run.services import services_of

@@ -31,6 +31,7 @@ from hashlab.phases import (
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
 from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
+from hashlab.phases.containers import sandboxes
 from hashlab.phases.selfcontained import again, assemble, deliver, push, sbom
 from hashlab.phases.selfcontained.load import load_images
 from hashlab.phases.selfcontained.prune import prune_images
@@ -58,15 +59,21 @@ NETWORK = P("network", network.join_network, after=("connect",), parts=network.p
 PORTS = P("ports", ports.forward_ports, after=("connect",))
 KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
 IMAGES = P("images", images.bring_images, after=("connect", "hash images"), per="machine")
+SANDBOXES = P("sandboxes", sandboxes.make_sandboxes, after=("network",), per="machine")
 NAMES = P("names", names.await_names, after_end=("containers",))
 PROOF = P("proof", proof.prove, after=("hash images",), after_end=("containers",))
 # An image that is built from an artifact is hashed after the artifact is built.
 FED = Where("artifacts", artifacts.feed_images)
 
 
-def _containers(*, builds: str | Where[World] = "artifacts", data: str = "kept data") -> P:
-    """Start the services after ``builds``, the phase that builds what they mount, and ``data``, the
-    phase that puts their data back.
+def _containers(
+    *,
+    builds: str | Where[World] = "artifacts",
+    data: str = "kept data",
+    network: str = "network",
+) -> P:
+    """Start the services after ``builds``, the phase that builds what they mount, ``data``, the
+    phase that puts their data back, and ``network``, the last that prepares their networks.
     """
     files = ("images", builds, "secrets", data)
     return P(
@@ -78,8 +85,8 @@ def _containers(*, builds: str | Where[World] = "artifacts", data: str = "kept d
             # Files need no network: in a new lab they are uploaded while it is made.
             "observe": files,
             "upload": files,
-            "start": ("network", *files),
-            "ready": ("network", *files),
+            "start": (network, *files),
+            "ready": (network, *files),
             # It waits for other parts only.
             "renew": (),
         },
@@ -98,11 +105,12 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
         P("connect", connect.connect, after=("prepare",), per="machine"),
         P("secrets", secrets.make_secrets, after=("prepare",)),
         NETWORK,
+        SANDBOXES,
         PORTS,
         KEPT_DATA,
         IMAGES,
         # Machines that mount no artifact do not wait for builds, though one may still fail.
-        _containers(builds=Where("artifacts", containers.mounts_artifacts)),
+        _containers(builds=Where("artifacts", containers.mounts_artifacts), network="sandboxes"),
         NAMES,
         PROOF,
         P("seed", seed.seed, after=("names", "ports")),

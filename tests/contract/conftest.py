@@ -5,6 +5,7 @@ else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ from fakes import FakeEngine
 def _base_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A tiny image on the real engine, removed after the last test."""
     engine = real_engine()
-    engine.import_image(BASE, root_filesystem(tmp_path_factory.mktemp("root")))
+    with root_filesystem(tmp_path_factory.mktemp("root")).open("rb") as stream:
+        engine.import_image(BASE, stream)
     yield BASE
     engine.remove_image(BASE)
     engine.close()
@@ -27,8 +29,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """Each kind of engine, one after the other."""
     if request.param == "fake":
         fake = FakeEngine()
-        (tmp_path / "root.tar").write_bytes(b"x")
-        fake.import_image(BASE, tmp_path / "root.tar")
+        fake.import_image(BASE, BytesIO(b"x"))
         fake.faults.calls.clear()
         made = Bench(fake, fake)
     else:

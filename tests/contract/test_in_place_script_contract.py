@@ -21,7 +21,6 @@ DOCKER = """#!/bin/sh
 echo "$@" >> "$NOTES/asked"
 exit "$(cat "$NOTES/code-$1" 2> /dev/null || echo 0)"
 """
-ANCHOR = "hashlab-anchor"
 
 
 def write(path: Path, text: str = "x\n") -> None:
@@ -130,18 +129,13 @@ def test_a_removed_file_and_one_with_an_old_time_are_reported(
 # Differences between the engine of a machine and that of the snapshot
 
 
-# Ids as engines make them: of an overlay of the Swarm, and of a network of one machine.
-OVERLAY = "n1" + 23 * "a"
-OTHER_OVERLAY = "n2" + 23 * "a"
-OWN_NETWORK = 64 * "0"
-
-
-def container(engine: Path, identifier: str, *, name: str = "", running: bool = True) -> None:
+def container(
+    engine: Path, identifier: str, *, name: str = "", running: bool = True, label: str = "service"
+) -> None:
     folder = engine / f"containers/{identifier}"
     state = "true" if running else "false"
-    note = (
-        f'{{"State":{{"Running":{state}}},"Name":"/{name or identifier}","NetworkID":"{OVERLAY}"}}'
-    )
+    labels = f'"Config":{{"Labels":{{"hashlab.{label}":"site"}}}}'
+    note = f'{{"State":{{"Running":{state}}},"Name":"/{name or identifier}",{labels}}}'
     write(folder / "config.v2.json", note)
     write(folder / "hostconfig.json", '{"Dns":null,"Memory":0}')
     write(folder / f"{identifier}-json.log", "then\n")
@@ -151,11 +145,11 @@ def container(engine: Path, identifier: str, *, name: str = "", running: bool = 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Path:
-    """An engine with two containers, a volume and an image."""
+    """An engine with two containers, the sandbox of one, a volume and an image."""
     engine = tmp_path / "engine"
     container(engine, "aaa")
     container(engine, "bbb", running=False)
-    container(engine, "eee", name=ANCHOR)
+    container(engine, "eee", name="aaa.sandbox", label="sandbox")
     write(engine / "volumes/v/_data/rows", "then\n")
     write(engine / "volumes/metadata.db")
     write(engine / "image/overlay2/repositories.json", "{}")
@@ -190,12 +184,10 @@ def test_an_engine_with_only_new_data_does_not_differ(snapshot: Path, engine: Pa
     assert differ(snapshot, engine) == ""
 
 
-def test_the_container_that_keeps_the_machine_on_its_network_may_differ(
-    snapshot: Path, engine: Path
-) -> None:
+def test_a_sandbox_may_differ(snapshot: Path, engine: Path) -> None:
     shutil.rmtree(engine / "containers/eee")
     assert differ(snapshot, engine) == ""
-    container(engine, "fff", name=ANCHOR)
+    container(engine, "fff", name="aaa.sandbox", label="sandbox")
     assert differ(snapshot, engine) == ""
 
 
@@ -275,10 +267,10 @@ class Docker:
         write(folder / "docker", DOCKER)
         (folder / "docker").chmod(0o755)
 
-    def put(self, engine: Path, *networks: str) -> subprocess.CompletedProcess[str]:
+    def put(self, engine: Path) -> subprocess.CompletedProcess[str]:
         path = f"{self.folder}:{os.environ['PATH']}"
         env = {**os.environ, "PATH": path, "NOTES": str(self.folder)}
-        return run("put", engine, *(networks or ("small",)), env=env)
+        return run("put", engine, env=env)
 
     @property
     def asked(self) -> list[str]:
@@ -352,58 +344,3 @@ def test_containers_that_cannot_be_stopped_keep_their_data(
     write(docker.folder / "code-kill", "1")
     assert docker.put(engine).returncode != 0
     assert (engine / "volumes/v/_data/rows").read_text() == "now\n"
-
-
-def test_a_machine_gets_a_container_that_keeps_it_on_its_network_first(
-    snapshot: Path, engine: Path, docker: Docker
-) -> None:
-    shutil.rmtree(engine / "containers/eee")
-    stage(snapshot, engine)
-    done = docker.put(engine)
-    assert done.returncode == 0, done.stderr
-    asked = docker.asked
-    [held] = [line for line in asked if line.startswith("run ")]
-    assert f"--name {ANCHOR} --network small " in held
-    assert asked.index(held) < asked.index("kill aaa")
-
-
-def test_such_a_container_on_another_network_is_replaced(
-    snapshot: Path, engine: Path, docker: Docker
-) -> None:
-    stage(snapshot, engine)
-    note = engine / "containers/eee/config.v2.json"
-    note.write_text(note.read_text().replace("n1", "n0"))
-    assert docker.put(engine).returncode == 0
-    assert f"rm --force {ANCHOR}" in docker.asked
-
-
-def test_a_machine_of_several_networks_is_kept_on_all_of_them(
-    snapshot: Path, engine: Path, docker: Docker
-) -> None:
-    stage(snapshot, engine)
-    note = engine / "containers/aaa/config.v2.json"
-    note.write_text(f'{note.read_text()},"NetworkID":"{OTHER_OVERLAY}"')
-    assert docker.put(engine, "small_front", "small_back").returncode == 0
-    [held] = [line for line in docker.asked if line.startswith("run ")]
-    assert f"--name {ANCHOR} --network small_front " in held
-    assert f"network connect small_back {ANCHOR}" in docker.asked
-
-
-def test_a_container_on_the_machines_own_network_does_not_matter(
-    snapshot: Path, engine: Path, docker: Docker
-) -> None:
-    stage(snapshot, engine)
-    note = engine / "containers/aaa/config.v2.json"
-    note.write_text(note.read_text().replace(OVERLAY, OWN_NETWORK))
-    assert docker.put(engine).returncode == 0
-    assert docker.asked == ["kill aaa"]
-
-
-def test_a_machine_that_is_not_on_the_network_needs_no_container(
-    snapshot: Path, engine: Path, docker: Docker
-) -> None:
-    shutil.rmtree(engine / "containers/eee")
-    stage(snapshot, engine)
-    write(docker.folder / "code-network", "1")
-    assert docker.put(engine).returncode == 0
-    assert [line.split()[0] for line in docker.asked] == ["network", "kill"]

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fakes.faults import Faults
 from hashlab.config import model
@@ -78,6 +78,7 @@ HOST_KEYS = frozenset(
         "DnsSearch",
         "GroupAdd",
         "IpcMode",
+        "LogConfig",
         "MemoryReservation",
         "MemorySwappiness",
         "OomKillDisable",
@@ -370,6 +371,7 @@ class FakeEngine:
     def addresses_of(self, name: str, asker: Container) -> list[str]:
         """Return the addresses that a container here gets for the name of a service."""
         others = self.cluster.engines if self.cluster and not self.deaf and not self.unheard else []
+        asker = self._holder(asker)
         everywhere = [c for one in dict.fromkeys([self, *others]) for c in one.all.values()]
         overlays = self._member_overlays()
         for network in sorted(asker.networks):
@@ -424,6 +426,7 @@ class FakeEngine:
                 raise self._error(f"cannot create container {name}: No such image")
             if self._lookup(name):
                 raise self._error(f"cannot create container {name}: Conflict. The name is in use")
+            _check_network(name, config)
             self._make_mounts(name, config)
             endpoints = (config.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}
             assert len(endpoints) < 2, "engines before 25 take one network in a create request"
@@ -607,9 +610,9 @@ class FakeEngine:
                 raise self._error(f"cannot pull image {name}: no registry answers")
             self.images[name] = {}
 
-    def import_image(self, name: str, root_filesystem: Path) -> None:
+    def import_image(self, name: str, root_filesystem: IO[bytes]) -> None:
         with self._call("import_image", name, changes=True):
-            assert root_filesystem.stat().st_size, "an empty root file system"
+            assert root_filesystem.read(1), "an empty root file system"
             self.images[name] = {}
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
@@ -810,10 +813,14 @@ class FakeEngine:
         containers = [c for engine in engines for c in engine.all.values() if c.pid]
         return any(network.id in c.networks.values() for c in containers)
 
+    def _holder(self, container: Container) -> Container:
+        """Return the container in whose network another one runs: itself, if it has its own."""
+        kind, _, holder = _network_mode(container.body).partition(":")
+        return self._find(holder) if kind == "container" else container
+
     def _check_joined(self, container: Container) -> None:
         """Refuse to start in the network of a container that does not run."""
-        mode = (container.body.get("HostConfig") or {}).get("NetworkMode", "")
-        kind, _, owner = mode.partition(":")
+        kind, _, owner = _network_mode(container.body).partition(":")
         found = self._lookup(owner) if kind == "container" else None
         if kind == "container" and (found is None or not found.pid):
             raise self._error(f"cannot join network of a non running container: {owner}")
@@ -878,7 +885,7 @@ class FakeEngine:
                 )
                 for name, identifier in container.networks.items()
             },
-            network_mode=(container.body.get("HostConfig") or {}).get("NetworkMode", ""),
+            network_mode=_network_mode(container.body),
             shares=_shares(container.body.get("HostConfig") or {}),
             checked=_is_checked(container),
             grace=STOP_SECONDS if (grace := container.body.get("StopTimeout")) is None else grace,
@@ -1003,6 +1010,21 @@ def _shares(config: Mapping[str, Any]) -> frozenset[str]:
     modes = [config.get(key, "") for key in ("IpcMode", "PidMode")]
     namespaces = [mode.partition(":")[2] for mode in modes if mode.startswith("container:")]
     return frozenset((*namespaces, *(s.partition(":")[0] for s in config.get("VolumesFrom", ()))))
+
+
+def _network_mode(body: Mapping[str, Any]) -> str:
+    return str((body.get("HostConfig") or {}).get("NetworkMode", ""))
+
+
+def _check_network(name: str, body: Mapping[str, Any]) -> None:
+    """Refuse what the API refuses for a container that runs in the network of another one."""
+    if not _network_mode(body).startswith("container:"):
+        return
+    host = body.get("HostConfig") or {}
+    own = [key for key in ("Hostname", "ExposedPorts", "NetworkingConfig") if body.get(key)]
+    own += [key for key in ("PortBindings", "Dns", "ExtraHosts") if host.get(key)]
+    if own:
+        raise LabError(f"cannot create container {name}: conflicting options: {own[0]}")
 
 
 def _has(existing: Mapping[str, str], wanted: Mapping[str, str]) -> bool:

@@ -123,7 +123,7 @@ class LabFolder:
 
     def containers(self, machine: str) -> dict[str, str]:
         """Ids of the lab's containers on a machine by name: another id means: it was replaced."""
-        shown = "--no-trunc --filter label=hashlab.lab --format '{{.Names}} {{.ID}}'"
+        shown = "--no-trunc --filter label=hashlab.service --format '{{.Names}} {{.ID}}'"
         listing = self.on(machine, f"docker ps {shown}")
         return dict(line.split() for line in listing.splitlines() if line)
 

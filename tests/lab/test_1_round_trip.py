@@ -141,7 +141,9 @@ def test_secrets_stand_in_no_record_and_no_output(forum_lab: LabFolder) -> None:
     told += "".join(p.read_text() for p in (forum_lab.folder / ".hashlab/runs").iterdir())
     for machine in MACHINES:
         told += forum_lab.on(machine, "docker inspect $(docker ps -q); ps axww")
-        told += forum_lab.on(machine, "for c in $(docker ps -q); do docker logs $c 2>&1; done")
+        told += forum_lab.on(
+            machine, "for c in $(docker ps -q); do docker logs $c 2>&1 || true; done"
+        )
     for secret in secrets:
         assert secret not in told
 
@@ -162,6 +164,34 @@ def test_a_killed_container_comes_back(forum_lab: LabFolder) -> None:
     forum_lab.on("services", "docker rm -f hash-collision-qa-1")
     forum_lab.run("refresh").ok()
     assert replaced(before, everything(forum_lab)) == {"qa"}
+
+
+def starts(lab: LabFolder, *names: str) -> list[str]:
+    """When containers of the machine services were last started; "" for one that does not run."""
+    shown = "{{if .State.Running}}{{.State.StartedAt}}{{end}}"
+    listed = lab.on("services", f"docker inspect --format '{shown}' {' '.join(names)}")
+    return listed.split("\n")[: len(names)]
+
+
+def until_later(lab: LabFolder, before: list[str], *names: str) -> None:
+    """Wait until all of these containers run and were started after ``before``."""
+    deadline = time.monotonic() + 90
+    while not all(now > then for now, then in zip(starts(lab, *names), before, strict=True)):
+        assert time.monotonic() < deadline, "they did not come back"
+        time.sleep(0.5)
+
+
+def test_services_come_back_without_hashlab_when_their_sandboxes_end(forum_lab: LabFolder) -> None:
+    container, sandbox = "hash-collision-user-1", "hash-collision-user-1.sandbox"
+    before = starts(forum_lab, container)
+    forum_lab.on("services", f"docker kill {sandbox}")
+    until_later(forum_lab, before, container)
+    assert starts(forum_lab, container) > starts(forum_lab, sandbox)
+    everyone = [f"hash-collision-{name}-1" for name in ("auth", "user", "qa")]
+    before = starts(forum_lab, *everyone)
+    forum_lab.on("services", "sudo systemctl restart docker")
+    until_later(forum_lab, before, *everyone)
+    forum_lab.run("verify").ok()
 
 
 @pytest.mark.full_pass

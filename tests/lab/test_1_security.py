@@ -88,7 +88,9 @@ def services(forum_lab: LabFolder) -> dict[str, Seen]:
     """What the machines say about all services."""
     found = {}
     for machine in sorted(set(WHERE.values())):
-        listed = json.loads(forum_lab.on(machine, "docker inspect $(docker ps -q)"))
+        listed = json.loads(
+            forum_lab.on(machine, "docker inspect $(docker ps -q --filter label=hashlab.service)")
+        )
         numbers = " ".join(str(inspected["State"]["Pid"]) for inspected in listed)
         shown = forum_lab.on(machine, f"for p in {numbers}; do cat /proc/$p/status; echo; done")
         for inspected, status in zip(listed, shown.strip().split("\n\n"), strict=True):

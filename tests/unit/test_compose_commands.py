@@ -220,7 +220,9 @@ def test_what_was_stopped_stays_stopped_until_start(outside: Outside, capsys: To
 
 def test_dev_starts_what_was_stopped(outside: Outside) -> None:
     assert typed("stop") == ExitCode.OK
-    assert "running" not in states(outside).values()
+    assert {name for name, state in states(outside).items() if state == "running"} == {
+        f"small-{replica}.sandbox" for replica in ("queue-1", "migrate-1", "site-1", "site-2")
+    }
     assert typed("dev") == ExitCode.OK
     assert states(outside)["small-site-1"] == states(outside)["small-queue-1"] == "running"
 

@@ -167,8 +167,10 @@ class Service:
 
     @property
     def owners(self) -> dict[str, str]:
-        """The services with whose containers this one shares something, and what: "network"."""
-        modes = {"network": self.network_mode, "IPC": self.ipc, "processes": self.pid}
+        """The services with whose containers this one shares something besides a network, and
+        what: "volumes".
+        """
+        modes = {"IPC": self.ipc, "processes": self.pid}
         parts = {what: mode.partition(":") for what, mode in modes.items()}
         namespaces = {name: what for what, (kind, _, name) in parts.items() if kind == "service"}
         return {**{each.partition(":")[0]: "volumes" for each in self.volumes_from}, **namespaces}

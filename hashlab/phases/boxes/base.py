@@ -75,6 +75,7 @@ def _debootstrap(world: World, base: str, track: Track) -> None:
         )
         if done.code != 0:
             raise LabError("mmdebstrap failed", where=base, output=done.stderr)
-        world.laptop_engine().import_image(base, archive)
+        with archive.open("rb") as stream:
+            world.laptop_engine().import_image(base, stream)
     finally:
         remove(archive)

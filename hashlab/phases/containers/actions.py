@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,7 +13,6 @@ from hashlab.phases.containers import copies
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
 from hashlab.phases.containers.hooks import after_edit, after_start, before_stop
-from hashlab.phases.containers.networking import endpoints, is_attached
 from hashlab.phases.containers.reload import (
     after_swap,
     differs,
@@ -24,21 +21,19 @@ from hashlab.phases.containers.reload import (
     started,
     swap,
 )
+from hashlab.phases.containers.sandbox import Fault, has_sandbox, network_holder
+from hashlab.phases.containers.sandboxes import ensure_sandbox
 from hashlab.phases.upload.machine import MachineFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ContainerState, Engine
 
-ATTACH_POLL_SECONDS = 0.1
-ATTACH_SECONDS = 60.0
 # The detail of a service's row begins with one of these if no container was replaced.
 RELOADED = "reloaded"
 STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
 SYNCHRONISED = "synchronised"
 RESTARTED = "restarted"
-# Errors of an engine that is still removing an overlay network.
-FORGETTING = ("not found", "attaching to network failed", "Could not attach to network")
 
 
 @dataclass(frozen=True)
@@ -48,70 +43,79 @@ class Action:
     ``paths``: files in it that its process may take in without a restart.
     """
 
-    kind: Literal["keep", "create", "replace", "start", "attach", "reload", "copy", "restart"]
+    kind: Literal["keep", "create", "replace", "start", "reload", "copy", "restart"]
     reason: str = ""
     paths: tuple[str, ...] = ()
 
 
 def decide(
     build: Build,
-    service: Service,
     existing: ContainerState | None,
-    networks: Mapping[str, str],
     *,
     files: MachineFiles | None = None,
     detached: str = "",
     parted: str = "",
+    fault: Fault | None = None,
 ) -> Action:
     """Compare the wanted build with the ``existing`` container and decide. Pure.
 
-    ``networks``: the ids of the service's networks, by name; ``files``: what is known of the
-    machine's processes; ``detached``: a mount of the container that shows another folder than the
-    machine has there now; ``parted``: why it no longer shares what it should with another
-    container.
+    ``files``: what is known of the machine's processes; ``detached``: a mount of the container that
+    shows another folder than the machine has there now; ``parted``: why it no longer shares what it
+    should with another container; ``fault``: why it is not in its service's network.
     """
     if existing is None:
         return Action("create", "started")
     if detached:
         parted = f"the folder at {detached} was removed on its machine"
+    if fault and fault.kind == "replace":
+        parted = parted or fault.reason
     if parted:
         # Only a new container sees the new folder, or the new network.
         return Action("replace", f"replaced: {parted}")
     files = files or MachineFiles()
     process = process_of(existing, files)
-    attached = is_attached(existing, networks)
     runs = process.build if process else existing.labels.get(BUILD_LABEL)
     if process and set(process.reloaded) - set(build.reloadable):
         runs = None  # no command could prove any more which files it took in
     if runs != build.start_id:
-        paths = differs(build, process) if attached else ()
+        paths = differs(build, process) if fault is None else ()
         reason = RELOADED if paths else "replaced: its build changed"
         return Action("reload" if paths else "replace", reason, paths)
     if existing.state == "exited":
-        return _decide_ended(existing, done=is_done(existing, files), attached=attached)
-    if not attached or existing.state != "running":
-        why = f"it was {existing.state}" if attached else "the network is a new one"
-        return Action("replace", f"replaced: {why}")
-    return Action("keep")
+        return _decide_ended(existing, done=is_done(existing, files))
+    if existing.state != "running":
+        return Action("replace", f"replaced: it was {existing.state}")
+    return _anew(build, fault.reason) if fault else Action("keep")
 
 
-def _decide_ended(existing: ContainerState, *, done: bool, attached: bool) -> Action:
+def _decide_ended(existing: ContainerState, *, done: bool) -> Action:
     if done:
-        return Action("keep" if attached else "attach", "completed")
+        return Action("keep", "completed")
     # It keeps the files that it wrote, as under `docker compose up`.
     how = f"it had ended with exit code {existing.exit_code}"
     return Action("start", f"{STARTED_AGAIN}: {how}")
 
 
+def _anew(build: Build, why: str) -> Action:
+    """Return the action for a container whose process must start again."""
+    if build.reloadable or build.copies:
+        # Files that a process has taken in would be lost.
+        return Action("replace", f"replaced: {why}")
+    return Action("restart", f"{RESTARTED}: {why}")
+
+
 @dataclass(frozen=True)
 class Job:
-    """The work on one service. ``turn`` is held while a container of its machine is replaced."""
+    """The work on one service. ``networks``: the ids of its networks, by name; ``renew``: its
+    sandboxes are replaced as well.
+    """
 
     world: World
     service: Service
     build: Build
     step: Track
-    turn: threading.Semaphore
+    networks: Mapping[str, str]
+    renew: bool = False
 
     @property
     def engine(self) -> Engine:
@@ -119,24 +123,15 @@ class Job:
         return self.world.link(self.service.machine).engine
 
 
-def turns(existing: Sequence[ContainerState]) -> threading.Semaphore:
-    """Return a semaphore for replacing a machine's containers: all but one at the same time. If all
-    leave the overlay network while others join, Docker 20.10 loses the network and attaches no
-    container for a minute.
-    """
-    running = sum(container.state == "running" for container in existing)
-    return threading.Semaphore(max(1, running - 1))
-
-
 def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
     """Do what was decided to a container, or to the name of a missing one; return what was done."""
     if isinstance(old, str):
         _replace(job, old)
         return action.reason
-    if action.kind in ("start", "attach"):
-        _wake(job, old, start=action.kind == "start")
-        return action.reason
     reason = action.reason
+    if action.kind == "start":
+        _start(job, old)
+        return reason
     if action.kind == "restart":
         _restart(job, old)
         return reason
@@ -146,8 +141,7 @@ def carry_out(job: Job, action: Action, old: ContainerState | str) -> str:
         if taken:
             return f"{reason}: {taken}"
         reason = f"replaced: {why}"
-    with job.turn:
-        _replace(job, old)
+    _replace(job, old)
     return reason
 
 
@@ -206,16 +200,15 @@ def _replace(job: Job, old: ContainerState | str) -> None:
         world.lab,
         job.service,
         build=build.start_id,
+        holder=_holder(job, name),
         owners={each: owner.id for each, owner in owners.items() if owner},
         time_factor=world.provider.time_factor,
     )
     identifier = engine.create(name, body)
     world.facts.containers.started.add(identifier)
     world.facts.containers.replaced.add(job.service.name)
-    for network, endpoint in list(endpoints(world.lab, job.service).items())[1:]:
-        engine.connect(network, identifier, endpoint)
     copies.copy(world, engine, identifier, build, build.copies)
-    _start_attached(engine, identifier, job.step, world.provider.time_factor)
+    engine.start(identifier)
     after_start(engine, identifier, job.service)
     if build.reloadable or build.copies:
         container = engine.container(identifier)
@@ -223,14 +216,40 @@ def _replace(job: Job, old: ContainerState | str) -> None:
             remember(world, job.service.machine, identifier, started(build, container))
 
 
+def _holder(job: Job, container: str) -> str:
+    """Return the id of the container in whose network a container with this name runs, or ""."""
+    world, service = job.world, job.service
+    if has_sandbox(service):
+        networks, renew = job.networks, job.renew
+        return ensure_sandbox(world, job.step, service, container, networks, renew=renew).id
+    holder = joined_holder(world, service)
+    return holder.id if holder else ""
+
+
+def joined_holder(world: World, service: Service) -> ContainerState | None:
+    """Return the container in whose network a service runs that joins another one, as it is now."""
+    if not service.joined:
+        return None
+    name = network_holder(world.lab, service)
+    return world.link(service.machine).engine.container(name)
+
+
+def _start(job: Job, old: ContainerState) -> None:
+    """Start a container that ended, with the files that it wrote."""
+    job.world.about_to_change(restart=True)
+    job.step.detail("starting")
+    _holder(job, old.name)
+    job.world.facts.containers.started.add(old.id)
+    job.engine.start(old.id)
+    after_start(job.engine, old.id, job.service)
+
+
 def _restart(job: Job, old: ContainerState) -> None:
     """Stop a container and start it again, with the files that it wrote."""
-    job.world.about_to_change(restart=True)
     job.step.detail("restarting")
+    job.world.about_to_change(restart=True)
     stop_container(job.engine, old, job.world.lab)
-    job.world.facts.containers.started.add(old.id)
-    _start_attached(job.engine, old.id, job.step, job.world.provider.time_factor)
-    after_start(job.engine, old.id, job.service)
+    _start(job, old)
 
 
 def after_dependency(action: Action, service: Service, build: Build, replaced: Set[str]) -> Action:
@@ -240,11 +259,7 @@ def after_dependency(action: Action, service: Service, build: Build, replaced: S
     causes = [d.service for d in service.depends_on if d.restart and d.service in replaced]
     if action.kind != "keep" or not causes:
         return action
-    why = f"{causes[0]} was replaced"
-    if build.reloadable or build.copies:
-        # Files that a process has taken in would be lost.
-        return Action("replace", f"replaced: {why}")
-    return Action("restart", f"{RESTARTED}: {why}")
+    return _anew(build, f"{causes[0]} was replaced")
 
 
 def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:
@@ -264,47 +279,12 @@ def check_external_volumes(lab: Lab, service: Service, engine: Engine) -> None:
 
 
 def owners_of(world: World, service: Service) -> dict[str, ContainerState | None]:
-    """Return the first container of each service with which this one shares something."""
+    """Return the first container of each service with which this one shares something besides a
+    network.
+    """
     engine = world.link(service.machine).engine
     services = [other for other in world.lab.services if other.name in service.owners]
     return {each.name: engine.container(container_name(world.lab, each, 1)) for each in services}
-
-
-def _wake(job: Job, old: ContainerState, *, start: bool) -> None:
-    """Attach a container that stopped with its machine to the present networks (it knows the old
-    ones by id), then start it, unless it had completed.
-    """
-    world, engine = job.world, job.engine
-    world.about_to_change(restart=start)
-    for name, endpoint in endpoints(world.lab, job.service).items():
-        place = old.networks.get(name)
-        if place is None or place.id != world.facts.network.ids[name]:
-            if place is not None:
-                engine.disconnect(name, old.id)
-            engine.connect(name, old.id, endpoint)
-    if start:
-        job.step.detail("starting")
-        world.facts.containers.started.add(old.id)
-        _start_attached(engine, old.id, job.step, world.provider.time_factor)
-        after_start(engine, old.id, job.service)
-
-
-def _start_attached(engine: Engine, identifier: str, step: Track, time_factor: float) -> None:
-    """Start a container, and try again while its engine does not find the network. A machine knows
-    an overlay network only while a container is on it: when the last one has just left, the engine
-    still removes the network, and finds it a moment later.
-    """
-    deadline = time.monotonic() + ATTACH_SECONDS * time_factor
-    while True:
-        try:
-            engine.start(identifier)
-            return
-        except LabError as error:
-            passing = any(sign in error.what for sign in FORGETTING)
-            if not passing or time.monotonic() > deadline:
-                raise
-        step.detail("waiting for the network")
-        step.cancel.wait(ATTACH_POLL_SECONDS)
 
 
 def stop_and_remove(engine: Engine, container: ContainerState, lab: Lab) -> None:

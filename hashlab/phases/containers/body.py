@@ -31,20 +31,30 @@ def container_name(lab: Lab, service: Service, replica: int) -> str:
     return f"{lab.name}-{service.name}-{replica}"
 
 
+def replica_names(lab: Lab, service: Service) -> list[str]:
+    """Return the names of a service's containers."""
+    return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
+
+
 def container_body(
     lab: Lab,
     service: Service,
     *,
     build: str = "",
+    holder: str = "",
     owners: Mapping[str, str] = {},
     time_factor: float = 1.0,
 ) -> dict[str, Any]:
     """Return the create request of one replica. With ``build`` the container has its build id as a
     label and in its environment.
 
-    ``owners``: ids of the containers of the services with which it shares something;
+    ``holder``: id of the container in whose network it runs; without one it has its own.
+    ``owners``: ids of the containers of the services with which it shares something else;
     ``time_factor``: how much longer its health check may take, and its interval is.
     """
+    joined: dict[str, Any] = {"HostConfig": {"NetworkMode": f"container:{holder}"}}
+    network = joined if holder else network_body(lab, service)
+    sysctls = {**network["HostConfig"].get("Sysctls", {}), **_sysctls(service, network=False)}
     environment = dict(service.environment)
     labels = {**dict(service.labels), LAB_LABEL: lab.id, SERVICE_LABEL: service.name}
     if build:
@@ -54,24 +64,19 @@ def container_body(
         "Image": service.image,
         "Env": [f"{key}={value}" for key, value in environment.items()],
         "Labels": labels,
-        "ExposedPorts": {
-            **{_exposed(port): {} for port in service.expose},
-            **{f"{port.target}/{port.protocol}": {} for port in service.ports},
-        },
+        **network,
         "HostConfig": {
-            "NetworkMode": network_mode(lab, service, owners),
+            **network["HostConfig"],
             **_host_config(lab, service),
             **_shared(service, owners),
+            **({"Sysctls": sysctls} if sysctls else {}),
         },
-        "NetworkingConfig": first_endpoint(lab, service),
     }
     optional = {
         "Cmd": list(service.command) if service.command is not None else None,
         "Entrypoint": list(service.entrypoint) if service.entrypoint is not None else None,
         "User": service.user or None,
         "WorkingDir": service.working_dir or None,
-        "Hostname": service.hostname or None,
-        "Domainname": service.domainname or None,
         "Tty": service.tty or None,
         "OpenStdin": service.stdin_open or None,
         "StopSignal": service.stop_signal or None,
@@ -81,6 +86,39 @@ def container_body(
     return {**body, **_set(optional)}
 
 
+def network_body(lab: Lab, service: Service, container: str = "") -> dict[str, Any]:
+    """Return the part of a create request that decides about a container's network. An engine
+    accepts none of it for a container that runs in the network of another one, which has it.
+    ``container``: one more name there.
+    """
+    settings = {name: getattr(service, field) for field, name in _NETWORK_FIELDS.items()}
+    optional = {
+        "ExtraHosts": list(service.extra_hosts) or None,
+        "PortBindings": _port_bindings(service) or None,
+        "Sysctls": _sysctls(service, network=True) or None,
+    }
+    names = {"Hostname": service.hostname or None, "Domainname": service.domainname or None}
+    return {
+        "ExposedPorts": {
+            **{_exposed(port): {} for port in service.expose},
+            **{f"{port.target}/{port.protocol}": {} for port in service.ports},
+        },
+        "HostConfig": {
+            "NetworkMode": network_mode(lab, service),
+            **{name: list(value) for name, value in settings.items() if value},
+            **_set(optional),
+        },
+        "NetworkingConfig": first_endpoint(lab, service, container),
+        **_set(names),
+    }
+
+
+def _sysctls(service: Service, *, network: bool) -> dict[str, str]:
+    """Return the kernel's settings of a container's network, or its others."""
+    return {key: v for key, v in service.sysctls if key.startswith("net.") is network}
+
+
+_NETWORK_FIELDS = {"dns": "Dns", "dns_opt": "DnsOptions", "dns_search": "DnsSearch"}
 # Fields of a service that the engine takes as they are, under its own names.
 _HOST_FIELDS = {
     "annotations": "Annotations",
@@ -91,9 +129,6 @@ _HOST_FIELDS = {
     "cpu_shares": "CpuShares",
     "cpuset": "CpusetCpus",
     "device_cgroup_rules": "DeviceCgroupRules",
-    "dns": "Dns",
-    "dns_opt": "DnsOptions",
-    "dns_search": "DnsSearch",
     "group_add": "GroupAdd",
     "mem_reservation": "MemoryReservation",
     "memswap_limit": "MemorySwap",
@@ -133,8 +168,6 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
         "CapAdd": list(service.cap_add) or None,
         "CapDrop": list(service.cap_drop) or None,
         "SecurityOpt": _security(service) or None,
-        "ExtraHosts": list(service.extra_hosts) or None,
-        "Sysctls": dict(service.sysctls) or None,
         "Ulimits": [{"Name": u.name, "Soft": u.soft, "Hard": u.hard} for u in service.ulimits]
         or None,
         "ReadonlyRootfs": service.read_only or None,
@@ -145,7 +178,6 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
     as_they_are = {name: getattr(service, field) for field, name in _HOST_FIELDS.items()}
     return {
         "Mounts": _mounts(lab, service),
-        "PortBindings": _port_bindings(service),
         "RestartPolicy": _restart_policy(service.restart),
         **{name: _plain(value) for name, value in as_they_are.items() if value},
         **_block_io(service.blkio_config),

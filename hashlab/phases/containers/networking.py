@@ -21,10 +21,11 @@ def names(service: Service) -> list[str]:
     )
 
 
-def endpoints(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:
+def endpoints(lab: Lab, service: Service, container: str = "") -> dict[str, dict[str, Any]]:
     """Return the Engine API's EndpointSettings of a service, by the name of each network. The first
-    one is the network that the container is created on.
+    one is the network that the container is created on. ``container``: one more name.
     """
+    own = [*names(service), *([container] if container else [])]
     links = [f"{link.service}:{link.alias}" for link in service.links if link.alias != link.service]
     found: dict[str, dict[str, Any]] = {}
     for place in service.networks:
@@ -32,16 +33,14 @@ def endpoints(lab: Lab, service: Service) -> dict[str, dict[str, Any]]:
         mac = place.mac_address or ("" if found else service.mac_address)
         optional = {"Links": links, "IPAMConfig": address, "MacAddress": mac}
         found[lab.network(place.network).name] = {
-            "Aliases": list(dict.fromkeys([*names(service), *place.aliases])),
+            "Aliases": list(dict.fromkeys([*own, *place.aliases])),
             **{key: value for key, value in optional.items() if value},
         }
     return found
 
 
-def network_mode(lab: Lab, service: Service, owners: Mapping[str, str]) -> str:
-    """Return the engine's network mode. ``owners``: ids of the containers of other services."""
-    if service.joined:
-        return namespace(service.network_mode, owners)
+def network_mode(lab: Lab, service: Service) -> str:
+    """Return the engine's network mode of a container with a network of its own."""
     first = next(iter(endpoints(lab, service)), "")
     return first or service.network_mode
 
@@ -52,9 +51,9 @@ def namespace(mode: str, owners: Mapping[str, str]) -> str:
     return f"container:{owners.get(name, name)}" if kind == "service" else mode
 
 
-def first_endpoint(lab: Lab, service: Service) -> dict[str, Any]:
+def first_endpoint(lab: Lab, service: Service, container: str = "") -> dict[str, Any]:
     """Return the create request's NetworkingConfig. An engine before 25 takes one network there."""
-    first = list(endpoints(lab, service).items())[:1]
+    first = list(endpoints(lab, service, container).items())[:1]
     return {"EndpointsConfig": dict(first)}
 
 
@@ -100,10 +99,9 @@ def parted(
     (``owners``); "" if it does. A container that starts gets new namespaces, and leaves behind
     those that shared the old.
     """
-    shares = {*container.shares, container.network_mode.removeprefix("container:")}
     for name, what in service.owners.items():
         owner = owners.get(name)
-        if owner is None or owner.id not in shares:
+        if owner is None or owner.id not in container.shares:
             return f"{name}, whose {what} it shares, was replaced"
         own, other = unix_time(container.started_at), unix_time(owner.started_at)
         known = container.pid and own is not None and other is not None

@@ -11,7 +11,12 @@ from uuid import uuid4
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError, UsageError
 from hashlab.phases.connect import reconnect
-from hashlab.phases.containers.actions import ALIVE, check_external_volumes, owners_of
+from hashlab.phases.containers.actions import (
+    ALIVE,
+    check_external_volumes,
+    joined_holder,
+    owners_of,
+)
 from hashlab.phases.containers.body import SERVICE_LABEL, container_body, container_name
 from hashlab.phases.containers.networking import endpoints
 from hashlab.phases.world import World
@@ -96,9 +101,11 @@ def _create(world: World, service: Service, wanted: OneOff) -> str:
         )
     check_external_volumes(world.lab, service, engine)
     owners = {name: owner.id for name, owner in owners_of(world, service).items() if owner}
+    joined = joined_holder(world, service)
+    holder = joined.id if joined else ""
     name = f"{world.lab.name}-{service.name}-run-{uuid4().hex[:12]}"
     try:
-        engine.create(name, one_off_body(world, service, wanted, owners))
+        engine.create(name, one_off_body(world, service, wanted, owners, holder))
         for network, endpoint in list(_places(world.lab, service).items())[1:]:
             engine.connect(network, name, endpoint)
     except LabError as error:
@@ -110,7 +117,7 @@ def _create(world: World, service: Service, wanted: OneOff) -> str:
 
 
 def one_off_body(
-    world: World, service: Service, wanted: OneOff, owners: Mapping[str, str]
+    world: World, service: Service, wanted: OneOff, owners: Mapping[str, str], holder: str = ""
 ) -> dict[str, Any]:
     """Return the create request. Names, addresses, ports and the restart policy stay with the
     service's own containers.
@@ -118,6 +125,7 @@ def one_off_body(
     body = container_body(
         world.lab,
         _changed(service, wanted, world.environ),
+        holder=holder,
         owners=owners,
         time_factor=world.provider.time_factor,
     )
@@ -126,7 +134,7 @@ def one_off_body(
     return {
         **body,
         "Labels": {**labels, ONE_OFF_LABEL: service.name},
-        "NetworkingConfig": {"EndpointsConfig": first},
+        **({} if holder else {"NetworkingConfig": {"EndpointsConfig": first}}),
         "HostConfig": {**body["HostConfig"], "AutoRemove": wanted.remove},
         "AttachStdin": True,
         "AttachStdout": True,

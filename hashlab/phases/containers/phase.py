@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from functools import partial
 
-from hashlab.config.model import Lab, Service
+from hashlab.config.model import Service
 from hashlab.documents.run import Cause
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
@@ -19,12 +19,12 @@ from hashlab.phases.containers.actions import (
     after_dependency,
     carry_out,
     decide,
+    joined_holder,
     owners_of,
     stop_and_remove,
     stop_container,
-    turns,
 )
-from hashlab.phases.containers.body import container_name
+from hashlab.phases.containers.body import replica_names
 from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
 from hashlab.phases.containers.copies import difference
@@ -39,11 +39,21 @@ from hashlab.phases.containers.readiness import (
     wait_ready,
 )
 from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
+from hashlab.phases.containers.sandbox import (
+    Fault,
+    Present,
+    fault,
+    has_sandbox,
+    left_behind,
+    sandbox_body,
+    tell_apart,
+)
+from hashlab.phases.containers.sandboxes import known_sandboxes
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Part, Track, parallel
-from hashlab.protocols import LAB_LABEL, ContainerState
+from hashlab.protocols import LAB_LABEL, ContainerState, Engine
 from hashlab.state.files import read_json, write_json
 
 
@@ -61,13 +71,15 @@ def wanted_build(world: World, service: Service) -> Build:
     return builds[service.name]
 
 
-def observe_containers(world: World) -> dict[str, list[ContainerState]]:
+def observe_containers(world: World) -> dict[str, Present]:
     """Return all containers of the lab by machine. The machines are read at the same time."""
     links = list(world.facts.machines.links.values())
-    found = parallel(
-        links, lambda link: link.engine.containers({LAB_LABEL: world.lab.id}), CancelToken()
-    )
-    return {link.machine: containers for link, containers in zip(links, found, strict=True)}
+    found = parallel(links, lambda link: _read(world, link.engine), CancelToken())
+    return {link.machine: present for link, present in zip(links, found, strict=True)}
+
+
+def _read(world: World, engine: Engine) -> Present:
+    return tell_apart(engine.containers({LAB_LABEL: world.lab.id}))
 
 
 def parts(world: World) -> Mapping[Hashable, Part[World]]:
@@ -215,22 +227,25 @@ def _check_conditions(world: World, track: Track, *, machine: str) -> None:
 
 
 def _observe(world: World, track: Track, *, machine: str) -> None:
-    """Read a machine's containers and files, and remove containers that it should not have. A
-    one-off container stays until its command ends.
+    """Read a machine's containers and files, and remove containers that it should not have, with
+    their sandboxes. A one-off container stays until its command ends.
     """
     engine = world.link(machine).engine
-    existing = engine.containers({LAB_LABEL: world.lab.id})
-    world.facts.containers.found[machine] = existing
-    world.facts.containers.turns[machine] = turns(existing)
+    present = _read(world, engine)
+    world.facts.containers.found[machine] = present
     services = world.services_on(machine)
-    wanted = {name for service in services for name in replica_names(world.lab, service)}
-    for container in existing:
+    wanted = {name: s for s in services for name in replica_names(world.lab, s)}
+    for container in present.containers:
         if is_one_off(container):
             remove_ended(engine, container)
         elif container.name not in wanted:
             world.about_to_change(restart=True)
             stop_and_remove(engine, container, world.lab)
             world.facts.containers.removed.append(container.name)
+    for name, sandbox in list(present.sandboxes.items()):
+        if name not in wanted or not has_sandbox(wanted[name]):
+            engine.remove(sandbox.id)
+            del present.sandboxes[name]
     read_machine(
         world, machine, {service.name: wanted_build(world, service) for service in services}
     )
@@ -251,13 +266,14 @@ def _renew(world: World, track: Track) -> None:
 
 def _start(world: World, track: Track, *, service: Service) -> None:
     """Make all replicas of one service run its build; none of a service that a person stopped."""
-    found = world.facts.containers.found[service.machine]
+    found = world.facts.containers.found[service.machine].containers
     by_name = {container.name: container for container in found}
     if service.name in world.stopped():
         _stay_stopped(world, track, service, by_name)
         return
     build = wanted_build(world, service)
-    actions = _actions(world, track, service, build, by_name)
+    networks = network_ids(world, track, service)
+    actions = _actions(world, service, build, by_name, networks)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
         if not todo:
@@ -267,7 +283,7 @@ def _start(world: World, track: Track, *, service: Service) -> None:
             leave(world, service)
             step.skip("left: a debugger is attached")
             return
-        job = Job(world, service, build, step, world.facts.containers.turns[service.machine])
+        job = Job(world, service, build, step, networks)
         reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
         with world.lock:
             world.facts.containers.changed[service.name] = reasons[0]
@@ -292,31 +308,31 @@ def _stay_stopped(
 
 def _actions(
     world: World,
-    track: Track,
     service: Service,
     build: Build,
     existing: Mapping[str, ContainerState],
+    networks: Mapping[str, str],
 ) -> dict[str, Action]:
     """Decide what must happen to each replica of a service. ``existing``: its machine's containers,
-    by name.
+    ``networks``: the ids of its networks, both by name.
     """
     uploads = world.facts.uploads
     files, inside = uploads.files[service.machine], uploads.inside[service.machine]
     detached = {n: inside.detached.get(c.pid, "") for n, c in existing.items()}
-    networks = network_ids(world, track, service)
+    names = replica_names(world.lab, service)
     owners = owners_of(world, service)
-    separate = {n: parted(service, c, owners) for n, c in existing.items()}
+    separate = {n: parted(service, existing[n], owners) for n in names if n in existing}
+    faults = _faults(world, service, existing, networks)
     actions = {
         name: decide(
             build,
-            service,
             existing.get(name),
-            networks,
             files=files,
             detached=detached.get(name, ""),
             parted=separate.get(name, ""),
+            fault=faults.get(name),
         )
-        for name in replica_names(world.lab, service)
+        for name in names
     }
     replaced = world.facts.containers.replaced
     for name, action in actions.items():
@@ -327,9 +343,26 @@ def _actions(
     return actions
 
 
-def replica_names(lab: Lab, service: Service) -> list[str]:
-    """Return the names of a service's containers."""
-    return [container_name(lab, service, number) for number in range(1, service.replicas + 1)]
+def _faults(
+    world: World,
+    service: Service,
+    existing: Mapping[str, ContainerState],
+    networks: Mapping[str, str],
+) -> dict[str, Fault | None]:
+    """Return for each replica that exists why it is not in its service's network, if it is not."""
+    names = [name for name in replica_names(world.lab, service) if name in existing]
+    if service.joined:
+        holder = joined_holder(world, service)
+        return {name: left_behind(existing[name], holder) for name in names}
+    if not has_sandbox(service):
+        return {}
+    sandboxes = known_sandboxes(world, service.machine)
+    return {
+        name: fault(
+            sandbox_body(world.lab, service, name), existing[name], sandboxes.get(name), networks
+        )
+        for name in names
+    }
 
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
@@ -382,24 +415,25 @@ def _states(world: World, service: Service, names: list[str]) -> list[ContainerS
     if world.facts.containers.changed or world.facts.containers.removed:
         engine = world.link(service.machine).engine
         return [engine.container(name) for name in names]
-    found = world.facts.containers.found[service.machine]
+    found = world.facts.containers.found[service.machine].containers
     by_name = {container.name: container for container in found}
     return [by_name.get(name) for name in names]
 
 
 def _replace_unready(world: World, service: Service, step: Track) -> None:
-    """Replace replicas that do not get ready. One after another: if several were waited for at the
-    same time, the first failure would cancel the run.
+    """Replace replicas that do not get ready, with their sandboxes. One after another: if several
+    were waited for at the same time, the first failure would cancel the run.
     """
     engine = world.link(service.machine).engine
-    turn = world.facts.containers.turns[service.machine]
+    networks = network_ids(world, step, service)
     for name in replica_names(world.lab, service):
         try:
             wait_ready(world, service, name, step, seconds=KEPT_SECONDS)
         except LabError as error:
             world.note(f"{service.name} was replaced: {error.what}")
             reason = "replaced: it did not get ready"
-            job = Job(world, service, wanted_build(world, service), step, turn)
+            build = wanted_build(world, service)
+            job = Job(world, service, build, step, networks, renew=True)
             carry_out(job, Action("replace", reason), engine.container(name) or name)
             with world.lock:
                 world.facts.containers.changed[service.name] = reason

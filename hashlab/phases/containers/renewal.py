@@ -8,13 +8,12 @@ from hashlab.config.model import Service
 from hashlab.errors import LabError
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove
 from hashlab.phases.containers.networking import endpoints
+from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.network import make_network
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import Engine
 
-# A container of no service, which a snapshot leaves on each machine (see inplace.sh).
-ANCHOR = "hashlab-anchor"
 POLL_SECONDS = 0.1
 # The Swarm's manager hears of the last container's end a moment later.
 LEAVING_SECONDS = 30.0
@@ -22,21 +21,26 @@ IN_USE = ("in use", "active endpoints")
 
 
 def leave_networks(world: World, track: Track, machine: str) -> None:
-    """Remove the containers of a machine that are on a retired network. Their services start again
-    on the networks that they have now.
+    """Remove the sandboxes of a machine that are on a retired network, with the containers in them
+    and with those of no service. Their services start again on the networks that they have now.
     """
     retired = world.facts.network.retired
     if not retired:
         return
     engine, containers = world.link(machine).engine, world.facts.containers
-    existing = [c for c in containers.found[machine] if c.name not in containers.removed]
+    present = containers.found[machine]
+    existing = [c for c in present.containers if c.name not in containers.removed]
     leaving = [c for c in existing if c.state in ALIVE and retired & set(c.networks)]
-    if leaving:
+    sandboxes = {n: s for n, s in present.sandboxes.items() if retired & set(s.networks)}
+    if leaving or sandboxes:
         world.about_to_change(restart=True)
         track.detail(f"leaving {', '.join(sorted(retired))}")
     parallel(leaving, lambda container: stop_and_remove(engine, container, world.lab), track.cancel)
-    engine.remove(ANCHOR)
-    containers.found[machine] = [c for c in existing if c not in leaving]
+    parallel(list(sandboxes.values()), lambda sandbox: engine.remove(sandbox.id), track.cancel)
+    containers.found[machine] = Present(
+        [c for c in existing if c not in leaving],
+        {n: s for n, s in present.sandboxes.items() if n not in sandboxes},
+    )
 
 
 def renew_networks(world: World, track: Track) -> None:

@@ -42,7 +42,7 @@ def read_machine(world: World, machine: str, builds: Mapping[str, Build]) -> Non
     the builds that services should run. Raises LabError.
     """
     facts, link = world.facts, world.link(machine)
-    containers = facts.containers.found[machine]
+    containers = facts.containers.found[machine].containers
     alive = [
         (c, builds[c.labels[SERVICE_LABEL]])
         for c in containers

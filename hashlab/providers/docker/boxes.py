@@ -22,7 +22,7 @@ from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 from hashlab.state.files import open_binary
 
 SYSTEM_FILES = (
-    *("Dockerfile", "setup.sh", "firewall.sh", "await-manager.sh"),
+    *("Dockerfile", "setup.sh", "firewall.sh", "await-manager.sh", "sandboxes.sh"),
     "container-init.sh",
 )
 # Files that a box needs on another laptop than the one that built it.

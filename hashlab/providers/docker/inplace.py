@@ -4,7 +4,7 @@ running.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -48,15 +48,9 @@ def changed_inside(
     ).strip()
 
 
-def hold_networks(engine: Engine, container: str, networks: Sequence[str]) -> None:
-    """Keep the machine on its overlay networks while it has no containers. Raises LabError."""
-    arguments = ("hold", STORE, *networks)
-    _run(engine, container, *arguments, failure="cannot keep the machine on its networks")
-
-
-def put_back(engine: Engine, container: str, networks: Sequence[str]) -> None:
+def put_back(engine: Engine, container: str) -> None:
     """Stop the machine's containers and replace their data by the staged data. Raises LabError."""
-    _run(engine, container, "put", STORE, *networks, failure="cannot put the data back")
+    _run(engine, container, "put", STORE, failure="cannot put the data back")
 
 
 def _since(parts: Mapping[str, Any], inspected: Mapping[str, Any]) -> str:

@@ -88,8 +88,7 @@ class Restoring:
     def _put_back(self) -> None:
         lab = self._plan.lab
         names = [container(lab, machine.name) for machine in self._plan.machines]
-        networks = [network.name for network in lab.networks]
-        parallel(names, lambda name: put_back(self._engine, name, networks), CancelToken())
+        parallel(names, lambda name: put_back(self._engine, name), CancelToken())
 
     def _prepare(self, shell: VolumeShell, track: Track) -> str:
         """Check the snapshot, and copy it next to the machines' own data.

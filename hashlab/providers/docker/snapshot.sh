@@ -147,9 +147,9 @@ plain() {
     done
 }
 
-# containers ENGINE: print their ids, without the container that keeps the machine on its networks.
+# containers ENGINE: print their ids, without the sandboxes. A container's settings name its sandbox.
 containers() {
-    (into "$1/containers" && grep -L -D skip '"Name":"/hashlab-anchor"' -- */config.v2.json | sed 's,/.*,,') || true
+    (into "$1/containers" && grep -L -D skip '"hashlab.sandbox":"' -- */config.v2.json | sed 's,/.*,,') || true
 }
 
 # settings CONTAINER: print the settings it was created with. On a restart, an engine writes some

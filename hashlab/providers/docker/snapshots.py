@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -24,7 +23,6 @@ from hashlab.protocols import (
     SnapshotManifest,
     Taken,
 )
-from hashlab.providers.docker.inplace import hold_networks
 from hashlab.providers.docker.machines import DockerMachines, observed
 from hashlab.providers.docker.names import (
     MACHINE_LABEL,
@@ -100,7 +98,8 @@ class DockerSnapshots:
         at = f"{lab.id}-snapshot"
         with volume_shell(engine, recipes=recipes, volumes=own, name=at) as shell:
             track.detail("linking layers")
-            self._prepare(lab, shell, pairs)
+            # Layers of images never change, so they need no pause.
+            shell.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
             track.detail("copying while the machines are paused")
             with self._paused(
                 [inspected["Id"] for inspected in running.values()]
@@ -124,23 +123,6 @@ class DockerSnapshots:
             size=sum(int(description["own"]) for description in descriptions.values()) + sizes,
             paused=paused_seconds(),
         )
-
-    def _prepare(self, lab: Lab, shell: VolumeShell, pairs: Sequence[str]) -> None:
-        """Do the work that is possible while the machines still run.
-
-        The snapshot includes a way to keep the machines on their networks without containers, which
-        a later restore of data needs.
-        """
-        engine = self._engine()
-
-        def link() -> None:
-            shell.run(SCRIPT, ["link", *pairs], failure="cannot link the machines' layers")
-
-        names = [container(lab, machine.name) for machine in lab.machines]
-        networks = [network.name for network in lab.networks]
-        works: list[Callable[[], None]] = [link]
-        works += [partial(hold_networks, engine, name, networks) for name in names]
-        parallel(works, lambda work: work(), CancelToken())
 
     @contextmanager
     def _paused(self, containers: Sequence[str]) -> Iterator[Callable[[], float]]:

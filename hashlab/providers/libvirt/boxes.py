@@ -30,7 +30,7 @@ from hashlab.providers.seed import Seed, system_files
 from hashlab.providers.vagrant import LabVagrant, VagrantBoxes
 
 SYSTEM_FILES = (
-    *("Dockerfile", "setup.sh", "firewall.sh", "await-manager.sh"),
+    *("Dockerfile", "setup.sh", "firewall.sh", "await-manager.sh", "sandboxes.sh"),
     *("virtual-machine.sh", "first-boot.sh", "make-disk.sh"),
 )
 # Size of a machine's disk. The file only takes the space that was written.

@@ -126,8 +126,26 @@ ExecStart=/usr/local/sbin/hashlab-firewall
 WantedBy=multi-user.target
 RequiredBy=docker.service
 EOF
-systemctl enable hashlab-firewall.service hashlab-host-key.service ssh.service docker.service \
-    > /dev/null 2>&1
+# See that script. It ends with the engine.
+chmod 0755 /usr/local/sbin/hashlab-sandboxes
+cat > /etc/systemd/system/hashlab-sandboxes.service <<'EOF'
+[Unit]
+Description=Keep services in the networks of their sandboxes
+After=docker.service
+Requires=docker.service
+PartOf=docker.service
+
+[Service]
+ExecStart=/usr/bin/socat UNIX-CONNECT:/run/docker.sock EXEC:/usr/local/sbin/hashlab-sandboxes
+Restart=always
+RestartSec=1
+SuccessExitStatus=143
+
+[Install]
+WantedBy=docker.service
+EOF
+systemctl enable hashlab-firewall.service hashlab-host-key.service hashlab-sandboxes.service \
+    ssh.service docker.service > /dev/null 2>&1
 # Nothing on a disposable machine needs these.
 systemctl mask apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer e2scrub_reap.service \
     systemd-networkd-wait-online.service fstrim.timer dpkg-db-backup.timer \

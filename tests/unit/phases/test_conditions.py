@@ -72,8 +72,10 @@ def test_it_is_said_before_any_container_starts_on_any_machine(outside: Outside)
 
 
 def containers_of(outside: Outside, machine: str) -> list[str]:
+    """Names, without the sandboxes, which may start at any time."""
     there = outside.machines.get(machine)
-    return sorted(container.name for container in there.engine.all.values()) if there else []
+    names = [container.name for container in there.engine.all.values()] if there else []
+    return sorted(name for name in names if not name.endswith(".sandbox"))
 
 
 def test_a_machine_that_is_lost_holds_back_no_service_of_another(outside: Outside) -> None:

@@ -320,7 +320,7 @@ def test_what_is_not_set_is_left_to_the_image_and_the_engine(lab: Lab) -> None:
         "HostConfig",
         "NetworkingConfig",
     }
-    assert set(bare[HOST]) == {"NetworkMode", "Mounts", "PortBindings", "RestartPolicy"}
+    assert set(bare[HOST]) == {"NetworkMode", "Mounts", "RestartPolicy"}
 
 
 def test_a_service_is_on_the_labs_network_under_its_own_name(lab: Lab) -> None:
@@ -332,7 +332,7 @@ def test_a_service_is_on_the_labs_network_under_its_own_name(lab: Lab) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
-    [("none", "none"), ("host", "host"), ("service:queue", "container:queue")],
+    [("none", "none"), ("host", "host")],
 )
 def test_a_network_mode_takes_the_place_of_the_labs_networks(
     lab: Lab, mode: str, expected: str

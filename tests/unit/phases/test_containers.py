@@ -32,14 +32,11 @@ from hashlab.phases.containers.readiness import is_one_shot, keeps_ending, wait_
 from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.phases.upload.transfer import upload
 from hashlab.pipeline import Cancelled, CancelToken, Recorder, Row
-from hashlab.protocols import Completed, ContainerState, NetworkPlace
+from hashlab.protocols import Completed, ContainerState
 from hashlab.run import workflows
 
 BUILD = Build("site", "abc", {}, {})
 ONE_SHOT = Service("site", "web", "site:1", restart="no")
-NETWORKS = {"small_default": "net"}
-ON_NET = {"small_default": NetworkPlace("net", "10.0.1.2")}
-LASTING = Service("site", "web", "site:1", restart="unless-stopped")
 
 
 def state(**changes: object) -> ContainerState:
@@ -54,7 +51,6 @@ def state(**changes: object) -> ContainerState:
         labels={"hashlab.build": "abc"},
         pid=1,
         started_at="now",
-        networks=ON_NET,
     )
     return replace(running_one, **changes)  # type: ignore[arg-type]
 
@@ -64,43 +60,26 @@ def started_again(code: int) -> Action:
 
 
 @pytest.mark.parametrize(
-    ("there", "service", "expected"),
+    ("there", "expected"),
     [
-        (None, LASTING, Action("create", "started")),
-        (state(), LASTING, Action("keep")),
-        (state(health="unhealthy"), LASTING, Action("keep")),
-        (state(labels={"hashlab.build": "old"}), LASTING, "its build changed"),
-        (state(labels={}), LASTING, "its build changed"),
-        (state(networks={}), LASTING, "the network is a new one"),
-        (
-            state(networks={"small_default": NetworkPlace("other")}),
-            LASTING,
-            "the network is a new one",
-        ),
-        (state(networks={"small_default": NetworkPlace()}), LASTING, Action("keep")),
-        (state(networks={**ON_NET, "other": NetworkPlace("o")}), LASTING, Action("keep")),
-        (state(state="exited", exit_code=1), LASTING, started_again(1)),
-        (state(state="exited", exit_code=0), LASTING, started_again(0)),
-        (state(state="exited", networks={}), LASTING, started_again(0)),
-        (state(state="created"), LASTING, "it was created"),
-        (state(state="dead"), LASTING, "it was dead"),
-        (state(state="paused"), LASTING, "it was paused"),
-        (state(state="restarting"), LASTING, "it was restarting"),
-        (state(state="exited", exit_code=0), ONE_SHOT, started_again(0)),
-        (state(state="exited", exit_code=2), ONE_SHOT, started_again(2)),
-        (
-            state(state="exited", labels={"hashlab.build": "old"}),
-            ONE_SHOT,
-            "its build changed",
-        ),
+        (None, Action("create", "started")),
+        (state(), Action("keep")),
+        (state(health="unhealthy"), Action("keep")),
+        (state(labels={"hashlab.build": "old"}), "its build changed"),
+        (state(labels={}), "its build changed"),
+        (state(state="exited", exit_code=1), started_again(1)),
+        (state(state="exited", exit_code=0), started_again(0)),
+        (state(state="created"), "it was created"),
+        (state(state="dead"), "it was dead"),
+        (state(state="paused"), "it was paused"),
+        (state(state="restarting"), "it was restarting"),
+        (state(state="exited", labels={"hashlab.build": "old"}), "its build changed"),
     ],
 )
-def test_what_happens_to_a_container(
-    there: ContainerState | None, service: Service, expected: Action | str
-) -> None:
+def test_what_happens_to_a_container(there: ContainerState | None, expected: Action | str) -> None:
     if isinstance(expected, str):
         expected = Action("replace", f"replaced: {expected}")
-    assert decide(BUILD, service, there, NETWORKS) == expected
+    assert decide(BUILD, there) == expected
 
 
 @pytest.mark.parametrize(
@@ -127,7 +106,13 @@ def start(outside: Outside) -> tuple[Row, ...]:
 
 
 def created(outside: Outside) -> list[str]:
-    return [str(c.words[1]) for c in outside.faults.calls if c.name == "engine.create"]
+    names = [str(c.words[1]) for c in outside.faults.calls if c.name == "engine.create"]
+    return [name for name in names if not name.endswith(".sandbox")]
+
+
+def names_on(outside: Outside, machine: str) -> list[str]:
+    """The names of all containers of a machine, sandboxes too."""
+    return [container.name for container in outside.machines[machine].engine.all.values()]
 
 
 def removed(outside: Outside) -> list[str]:
@@ -218,8 +203,7 @@ def test_fewer_replicas_means_that_the_last_are_removed(outside: Outside) -> Non
     running(outside)
     outside.lab = change_service(outside.lab, "site", replicas=1)
     start(outside)
-    names = [container.name for container in outside.machines["web"].engine.all.values()]
-    assert names == ["small-site-1"]
+    assert sorted(names_on(outside, "web")) == ["small-site-1", "small-site-1.sandbox"]
 
 
 def test_more_replicas_means_that_only_new_ones_are_started(outside: Outside) -> None:
@@ -296,7 +280,7 @@ def test_a_dependency_that_fails_keeps_its_dependents_from_starting(outside: Out
 def test_services_of_inactive_profiles_are_not_waited_for(outside: Outside) -> None:
     outside.lab = change_service(outside.lab, "site", depends_on=(Dependency("profiled"),))
     running(outside)
-    assert len(outside.machines["web"].engine.all) == 2
+    assert {"small-site-1", "small-site-2"} <= set(names_on(outside, "web"))
 
 
 def test_a_completed_one_shot_is_not_run_again(outside: Outside) -> None:
@@ -341,7 +325,6 @@ SEEN = Process("now", "abc", "", {}, finished_at="then")
     ("there", "expected"),
     [
         ({}, "keep"),
-        ({"networks": {"small_default": NetworkPlace("other")}}, "attach"),
         # Its machine restarted since a run saw it end, or it ended another way.
         ({"finished_at": "later"}, "start"),
         ({"started_at": "later"}, "start"),
@@ -354,7 +337,7 @@ def test_only_the_very_exit_that_a_run_saw_is_believed(
 ) -> None:
     ended = state(**{"state": "exited", "finished_at": "then", **there})
     files = MachineFiles(processes={"1" * 64: SEEN})
-    assert decide(BUILD, ONE_SHOT, ended, NETWORKS, files=files).kind == expected
+    assert decide(BUILD, ended, files=files).kind == expected
 
 
 def test_a_service_that_ended_with_its_machine_is_started_again(outside: Outside) -> None:
@@ -533,16 +516,6 @@ def test_a_container_that_was_kept_and_does_not_get_well_is_started_anew_once(
     assert [row.service for row in rows if row.name == "healthy"] == ["queue"]
 
 
-def test_a_network_the_machine_is_still_forgetting_is_waited_for(outside: Outside) -> None:
-    running(outside)
-    outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
-    passing = LabError("cannot start container: network small not found")
-    outside.faults.arm("engine.start", passing)
-    rows = start(outside)
-    assert rows[0].status == "ok"
-    assert outside.faults.names().count("engine.start") == 2
-
-
 def test_another_failure_to_start_is_not_tried_again(outside: Outside) -> None:
     running(outside)
     outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
@@ -601,7 +574,9 @@ def test_a_service_is_restarted_with_a_dependency_if_it_says_so(
 
 
 def test_a_service_whose_process_took_files_in_is_replaced_with_its_dependency() -> None:
-    service = replace(LASTING, depends_on=(Dependency("queue", restart=True),))
+    service = replace(
+        ONE_SHOT, restart="unless-stopped", depends_on=(Dependency("queue", restart=True),)
+    )
     keep = Action("keep")
     assert after_dependency(keep, service, BUILD, {"queue"}).kind == "restart"
     assert after_dependency(keep, service, BUILD, {"other"}) is keep

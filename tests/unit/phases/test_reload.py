@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from fakes import (
@@ -22,23 +22,23 @@ from fakes import (
 )
 from fakes.engine import Container
 
-from hashlab.config.model import Reload, Service
+from hashlab.config.model import Reload
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.actions import Action, decide
 from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.reload import after_swap, differs, process_of, started
+from hashlab.phases.containers.sandbox import Fault
 from hashlab.phases.proof import read_back
 from hashlab.phases.status import status_document
 from hashlab.phases.upload.machine import MachineFiles, Process
 from hashlab.pipeline import CancelToken, RunResult
-from hashlab.protocols import ContainerState, NetworkPlace
+from hashlab.protocols import ContainerState
 from hashlab.run import workflows
 
 TOOL = ("hotswap", "site")
 HOME = "/var/lib/hashlab/small"
 A, B = "/app/A.class", "/app/B.class"
-SERVICE = Service("site", "web", "site:1", restart="always")
 
 
 def build(start_id: str = "new", fixed: str = "fixed", **files: str) -> Build:
@@ -49,7 +49,6 @@ def build(start_id: str = "new", fixed: str = "fixed", **files: str) -> Build:
 
 
 OLD = Process("now", "old", "fixed", {A: "1", B: "1"})
-NETWORKS = {"small_default": "net"}
 THERE = ContainerState(
     id="1" * 64,
     name="small-site-1",
@@ -60,7 +59,6 @@ THERE = ContainerState(
     labels={"hashlab.build": "old"},
     pid=1,
     started_at="now",
-    networks={"small_default": NetworkPlace("net")},
 )
 
 
@@ -98,15 +96,18 @@ REPLACED = Action("replace", "replaced: its build changed")
 def test_only_files_that_a_process_may_take_in_are_reloaded(
     wanted: Build, process: Process | None, expected: Action
 ) -> None:
-    assert decide(wanted, SERVICE, THERE, NETWORKS, files=known(process)) == expected
+    assert decide(wanted, THERE, files=known(process)) == expected
 
 
-def test_a_container_that_is_not_attached_is_replaced_and_not_reloaded() -> None:
-    there = replace(THERE, networks={"small_default": NetworkPlace("other")})
-    assert decide(build(a="2"), SERVICE, there, NETWORKS, files=known(OLD)).kind == "replace"
-    named = replace(THERE, networks={"small_default": NetworkPlace()})
-    found = decide(build(a="2"), SERVICE, named, NETWORKS, files=known(OLD))
-    assert found.kind == "reload"
+@pytest.mark.parametrize("kind", ["replace", "restart"])
+def test_a_container_that_is_not_in_its_network_is_replaced_and_not_reloaded(
+    kind: Literal["replace", "restart"],
+) -> None:
+    fault = Fault(kind, "its sandbox was started again")
+    found = decide(build(a="2"), THERE, files=known(OLD), fault=fault)
+    assert found.kind == "replace"
+    # What it took in would be lost by a restart.
+    assert decide(build("old"), THERE, files=known(OLD), fault=fault).kind == "replace"
 
 
 def test_nothing_differs_where_all_is_the_same() -> None:

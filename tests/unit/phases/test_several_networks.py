@@ -58,15 +58,14 @@ def engine(outside: Outside, machine: str) -> FakeEngine:
 
 
 def networks_of(outside: Outside, machine: str, name: str) -> dict[str, frozenset[str]]:
-    state = engine(outside, machine).container(name)
+    state = engine(outside, machine).container(f"{name}.sandbox")
     assert state is not None
-    return {network: place.aliases for network, place in state.networks.items()}
+    return {network: place.aliases - {name} for network, place in state.networks.items()}
 
 
 def created(outside: Outside) -> list[str]:
-    return sorted(
-        str(call.words[1]) for call in outside.faults.calls if call.name == "engine.create"
-    )
+    names = [str(call.words[1]) for call in outside.faults.calls if call.name == "engine.create"]
+    return sorted(name for name in names if not name.endswith(".sandbox"))
 
 
 def test_each_service_is_on_its_networks_under_its_names(outside: Outside) -> None:
@@ -199,17 +198,6 @@ def test_a_network_that_does_not_get_empty_cannot_be_made_again(
     assert "cannot remove network small_back" in str(result.error)
 
 
-def test_the_container_that_a_snapshot_left_leaves_a_retired_network(outside: Outside) -> None:
-    outside.lab = with_networks(outside.lab)
-    running(outside)
-    broker = engine(outside, "broker")
-    body = {"Image": "small/queue", "NetworkingConfig": {"EndpointsConfig": {"small_back": {}}}}
-    broker.start(broker.create(renewal.ANCHOR, body))
-    outside.lab = with_networks(outside.lab, back=replace(BACK, internal=False))
-    go(outside, workflows.REFRESH)
-    assert broker.container(renewal.ANCHOR) is None
-
-
 def test_a_failed_build_leaves_the_containers_on_a_network_that_goes(outside: Outside) -> None:
     outside.lab = with_networks(outside.lab)
     running(outside)
@@ -250,7 +238,7 @@ def test_an_external_network_is_used_and_stays(outside: Outside) -> None:
     lab = change_service(outside.lab, "site", networks=(Attachment("default"), Attachment("there")))
     outside.lab = replace(lab, networks=(*lab.networks, there))
     go(outside, workflows.REFRESH)
-    assert engine(outside, "web").by_name("small-site-1").networks["there"] == made
+    assert engine(outside, "web").by_name("small-site-1.sandbox").networks["there"] == made
     outside.lab = replace(
         change_service(outside.lab, "site", networks=(Attachment("default"),)),
         networks=lab.networks,
@@ -332,7 +320,7 @@ def test_as_few_containers_are_asked_as_are_on_all_networks() -> None:
 def test_a_container_that_left_a_network_is_not_what_should_run(outside: Outside) -> None:
     outside.lab = with_networks(outside.lab)
     running(outside)
-    engine(outside, "web").disconnect("small_front", "small-site-1")
+    engine(outside, "web").disconnect("small_front", "small-site-1.sandbox")
     with track_of() as track:
         document = status_document(outside.world(), track)
     problems = {s.problem for s in document.services if s.name == "site"}
@@ -378,43 +366,47 @@ def sharing(lab: Lab) -> Lab:
 def test_a_service_runs_in_the_network_of_another(outside: Outside) -> None:
     outside.lab = sharing(outside.lab)
     running(outside)
-    queue = engine(outside, "broker").by_name("small-queue-1")
-    agent = engine(outside, "broker").by_name("small-agent-1")
+    broker = engine(outside, "broker")
+    queue, agent = broker.by_name("small-queue-1.sandbox"), broker.by_name("small-agent-1")
     assert agent.body["HostConfig"]["NetworkMode"] == f"container:{queue.id}"
     outside.lab = change_service(outside.lab, "queue", environment=(("A", "1"),))
+    outside.faults.calls.clear()
+    go(outside, workflows.REFRESH)
+    assert created(outside) == ["small-queue-1"]
+
+
+def test_a_service_in_the_network_of_another_follows_it_to_another_network(
+    outside: Outside,
+) -> None:
+    outside.lab = sharing(outside.lab)
+    running(outside)
+    outside.lab = change_service(outside.lab, "queue", hostname="other")
     outside.faults.calls.clear()
     result = go(outside, workflows.REFRESH)
     assert created(outside) == ["small-agent-1", "small-queue-1"]
     told = {row.service: row.detail for row in rows(result, "container")}
-    assert told["agent"] == "replaced: queue, whose network it shares, was replaced"
+    assert told["agent"] == "replaced: the container that holds its network was replaced"
 
 
-def test_a_container_whose_network_was_started_again_is_alone() -> None:
+def test_a_container_whose_processes_it_shares_was_started_again() -> None:
+    service = replace(AGENT, network_mode="", pid="service:queue")
     owner = state("queue", networks={})
-    own = state("agent", networks={}, network_mode="container:queue")
-    assert parted(AGENT, own, {"queue": owner}) == ""
-    later = replace(owner, started_at="2026-01-01T00:00:03Z")
-    assert (
-        parted(AGENT, own, {"queue": later}) == "queue, whose network it shares, was started again"
-    )
-    assert parted(AGENT, replace(own, pid=0), {"queue": later}) == ""
-    assert "was replaced" in parted(AGENT, own, {"queue": replace(owner, id="other")})
-    assert "was replaced" in parted(AGENT, own, {"queue": None})
-    alone = replace(AGENT, network_mode="")
-    assert parted(alone, own, {}) == ""
+    own = state("agent", networks={}, shares=frozenset({"queue"}))
+    assert parted(service, own, {"queue": owner}) == ""
+    later = {"queue": replace(owner, started_at="2026-01-01T00:00:03Z")}
+    assert parted(service, own, later) == "queue, whose processes it shares, was started again"
+    assert parted(service, replace(own, pid=0), later) == ""
+    assert "was replaced" in parted(service, own, {"queue": replace(owner, id="other")})
+    assert "was replaced" in parted(service, own, {"queue": None})
+    assert parted(AGENT, own, {}) == ""
 
 
-def test_down_removes_each_network_and_the_container_that_a_snapshot_left_on_it(
-    outside: Outside,
-) -> None:
+def test_down_removes_each_network_and_the_sandboxes_on_it(outside: Outside) -> None:
     outside.lab = with_networks(outside.lab)
     running(outside)
-    broker = engine(outside, "broker")
-    body = {"Image": "small/queue", "NetworkingConfig": {"EndpointsConfig": {"small_back": {}}}}
-    broker.start(broker.create(renewal.ANCHOR, body))
     go(outside, workflows.DOWN)
     assert outside.clusters[LEADER].overlays == {}
-    assert broker.all == {}
+    assert engine(outside, "broker").all == {} == engine(outside, "web").all
 
 
 def test_down_waits_until_the_swarm_knows_that_the_last_container_has_left(

@@ -65,8 +65,7 @@ class Volumes:
             words = ("timeout", str(SECONDS), "sh", "-c", SCRIPT, "sh", what, *pairs)
             engine.executes[words] = self._answer(what)
         inside = [
-            ("hold", [STORE, "small_default"]),
-            ("put", [STORE, "small_default"]),
+            ("put", [STORE]),
             *(("changed", ["/", since]) for since in (INSTANT, "boot")),
         ]
         for what, given in inside:
@@ -196,7 +195,7 @@ def test_all_machines_are_paused_while_changing_data_is_copied(
     volumes = running_lab(engine, lab)
     take(provider, lab, track)
     first, last = volumes.ran[:-2], volumes.ran[-2:]
-    assert sorted(first) == [*[("hold", False)] * len(lab.machines), ("link", False)]
+    assert first == [("link", False)]
     assert last == [("copy", True), ("describe", False)]
     assert set(states(engine, lab).values()) == {"running"}
     names = engine.faults.names()
@@ -516,15 +515,6 @@ def test_a_failure_while_comparing_leaves_machines_and_containers_unchanged(
     assert "put" not in [asked for asked, _ in volumes.ran]
     assert volumes.ran[-1] == ("unstage", False)
     assert ids(engine, lab) == before
-
-
-def test_a_machine_that_cannot_stay_on_its_network_prevents_the_snapshot(
-    engine: FakeEngine, provider: DockerProvider, lab: Lab, track: Track
-) -> None:
-    running_lab(engine, lab).broken = "hold"
-    with pytest.raises(LabError, match="cannot keep the machine on its network"):
-        take(provider, lab, track)
-    assert provider.snapshots.kept(lab) == []
 
 
 @pytest.mark.parametrize("call", ["remove", "create", "start", "create_bridge"])
