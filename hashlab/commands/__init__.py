@@ -34,6 +34,7 @@ GROUPS = {
         "start",
         "restart",
         "build",
+        "pull",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
     "Take it elsewhere": ("images", "images prune", "push"),

@@ -29,6 +29,7 @@ from hashlab.drivers.environment import (
 from hashlab.drivers.shapes import checked
 from hashlab.drivers.stages import REPOSITORY, StageNames, Stages
 from hashlab.errors import EngineHangs, LabError, LaptopError
+from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import (
@@ -228,6 +229,13 @@ class DockerEngine:
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
         """See protocols.Engine."""
         return {name: str(image["Id"]) for name, image in self._inspected(names).items()}
+
+    def image_contents(self, names: Sequence[str]) -> dict[str, str]:
+        """See protocols.Engine."""
+        return {
+            name: short(digest([image.get("Created"), image["RootFS"].get("Layers")]))
+            for name, image in self._inspected(names).items()
+        }
 
     def image_sizes(self, names: Sequence[str]) -> dict[str, int]:
         """See protocols.Engine."""

@@ -14,8 +14,15 @@ from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.layers import saved_layers, without
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
-from hashlab.protocols import BuildSettings
-from hashlab.state.files import make_tool_folder, open_binary, remove, remove_tree
+from hashlab.protocols import BuildSettings, Engine
+from hashlab.state.files import (
+    make_tool_folder,
+    open_binary,
+    read_json,
+    remove,
+    remove_tree,
+    write_json,
+)
 
 INPUTS_LABEL = "hashlab.inputs.artifacts"
 PULLED = "pulled"
@@ -24,10 +31,13 @@ SETTINGS = ("labels", "network", "shm_size", "extra_hosts")
 
 
 def image_inputs(world: World, image: Image) -> str:
-    """Return the hash of everything an image is built from; ``pulled`` if it is not built."""
+    """Return the hash of everything an image is built from; if it is not built, ``pulled``, with
+    the hash of its content if `hashlab pull` brought it.
+    """
     build = image.build
     if build is None:
-        return PULLED
+        content = pulled_contents(world).get(image.name)
+        return f"{PULLED} {content}" if content else PULLED
     return _inputs(image, build, world.build_context(build), _contexts(world, build))
 
 
@@ -61,11 +71,40 @@ def hash_images(world: World, track: Track, _: str) -> None:
     track.detail(f"{len(world.lab.images)} images")
 
 
-def satisfied(labels: Mapping[str, str] | None, inputs: str) -> bool:
-    """Return whether an image with these labels (None: no image) was built from ``inputs``."""
+def pulled_contents(world: World) -> dict[str, str]:
+    """Return the content of the images that `hashlab pull` brought, by name."""
+    saved = read_json(world.state.pulled)
+    pairs = saved.items() if isinstance(saved, dict) else ()
+    return {name: content for name, content in pairs if isinstance(content, str)}
+
+
+def save_contents(world: World, contents: Mapping[str, str]) -> None:
+    """Save the content of pulled images."""
+    write_json(world.state.pulled, {**pulled_contents(world), **contents})
+
+
+def satisfied(labels: Mapping[str, str] | None, inputs: str, content: str = "") -> bool:
+    """Return whether an image with these labels (None: no image) and this content was built from
+    ``inputs``.
+    """
     if labels is None:
         return False
-    return inputs == PULLED or labels.get(INPUTS_LABEL) == inputs
+    if inputs.startswith(PULLED):
+        return inputs in (PULLED, f"{PULLED} {content}")
+    return labels.get(INPUTS_LABEL) == inputs
+
+
+def lacking(world: World, engine: Engine, names: Sequence[str]) -> list[str]:
+    """Return those of these images that an engine does not have, or not up to date."""
+    inputs = world.facts.images.inputs
+    labels = engine.image_labels(names)
+    pulled = [name for name in labels if inputs[name].startswith(f"{PULLED} ")]
+    contents = engine.image_contents(pulled) if pulled else {}
+    return [
+        name
+        for name in names
+        if not satisfied(labels.get(name), inputs[name], contents.get(name, ""))
+    ]
 
 
 def bring_images(world: World, track: Track, machine: str) -> None:
@@ -73,9 +112,7 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     them all; only what changed since then is built on the laptop and sent.
     """
     needed = sorted({service.image for service in world.services_on(machine)})
-    existing = world.link(machine).engine.image_labels(needed)
-    inputs = world.facts.images.inputs
-    missing = [name for name in needed if not satisfied(existing.get(name), inputs[name])]
+    missing = lacking(world, world.link(machine).engine, needed)
     if not missing:
         track.skip(f"{len(needed)} up to date")
         return
@@ -145,9 +182,8 @@ def build_bases(world: World, track: Track, _: str) -> None:
 def build_images(world: World, names: list[str], track: Track) -> list[str]:
     """Build or pull the images that the laptop's engine lacks; return their names."""
     engine = world.laptop_engine()
-    existing = engine.image_labels(names)
     inputs = world.facts.images.inputs
-    missing = [name for name in names if not satisfied(existing.get(name), inputs[name])]
+    missing = lacking(world, engine, names)
     by_name = {image.name: image for image in world.lab.images}
     for name in missing:
         with track.child("image", service=name) as step:
@@ -155,6 +191,8 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
             if build is None:
                 engine.pull(name, track=step)
                 step.detail("pulled")
+                if inputs[name] != PULLED:
+                    save_contents(world, engine.image_contents([name]))
                 continue
             build_image(world, by_name[name], build, step)
             step.detail("built")

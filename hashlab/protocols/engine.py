@@ -186,6 +186,11 @@ class Engine(Protocol):
     def image_ids(self, names: Sequence[str]) -> dict[str, str]:
         """Return the ids of the images that exist, by name."""
 
+    def image_contents(self, names: Sequence[str]) -> dict[str, str]:
+        """Return a hash of the layers and the time of each image that exists, by name. It is the
+        same on all engines, while the id depends on an engine's kind of image store.
+        """
+
     def health_checked(self, names: Sequence[str]) -> list[str]:
         """Return the names of the images that exist and have a health check."""
 

@@ -24,6 +24,7 @@ RECORDED = {
     "restart": "restart",
     "down": "down",
     "build": "build",
+    "pull": "pull",
     "images": "images",
     "images-prune": "images prune",
     "push": "push",

@@ -21,6 +21,7 @@ from hashlab.phases import (
     ports,
     prepare,
     proof,
+    pull,
     recipe,
     secrets,
     seed,
@@ -246,6 +247,11 @@ def building(services: Sequence[str]) -> tuple[P, ...]:
         P("hash images", images.hash_images, after=(FED,)),
         P("build images", build, after=("hash images",)),
     )
+
+
+def pulling(services: Sequence[str]) -> tuple[P, ...]:
+    """Pull the images of these services on the laptop."""
+    return (P("pull", partial(pull.pull_images, services=services)),)
 
 
 def replacing(machine: str) -> tuple[P, ...]:

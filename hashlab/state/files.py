@@ -170,6 +170,11 @@ class StateFolder:
         return self.root / "places.json"
 
     @property
+    def pulled(self) -> Path:
+        """The content of images that `hashlab pull` brought, which machines get."""
+        return self.root / "pulled.json"
+
+    @property
     def kvm(self) -> Path:
         """The result of probing whether guests run under KVM on this laptop."""
         return self.root / "kvm.json"

@@ -16,6 +16,7 @@ from typing import IO, Any
 from fakes.faults import Faults
 from hashlab.config import model
 from hashlab.errors import LabError
+from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
 from hashlab.pipeline import Track
 from hashlab.protocols import (
@@ -331,6 +332,8 @@ class FakeEngine:
         self.roots: dict[str, tuple[Mapping[str, Any], Sequence[bytes]]] = {}
         self.plain: dict[str, PlainImage] = {}
         self.registry: set[str] = set()
+        # What distinguishes the present image of a name from earlier ones of the registry.
+        self.releases: dict[str, str] = {}
         self.all: dict[str, Container] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
         self.bridges: dict[str, Network] = {}
@@ -561,6 +564,11 @@ class FakeEngine:
         with self._call("image_ids", tuple(names)):
             return {name: self._id_of(name) for name in names if name in self.images}
 
+    def image_contents(self, names: Sequence[str]) -> dict[str, str]:
+        with self._call("image_contents", tuple(names)):
+            found = {name: self.images[name] for name in names if name in self.images}
+            return {name: short(digest(sorted(labels.items()))) for name, labels in found.items()}
+
     def health_checked(self, names: Sequence[str]) -> list[str]:
         with self._call("health_checked", tuple(names)):
             return [n for n in names if n in self.images and n in self.checked_images]
@@ -608,7 +616,8 @@ class FakeEngine:
         with self._call("pull", name, changes=True):
             if name not in self.registry:
                 raise self._error(f"cannot pull image {name}: no registry answers")
-            self.images[name] = {}
+            release = self.releases.get(name)
+            self.images[name] = {"release": release} if release else {}
 
     def import_image(self, name: str, root_filesystem: IO[bytes]) -> None:
         with self._call("import_image", name, changes=True):

@@ -15,7 +15,7 @@ from fakes.machine import FakeShell
 
 from hashlab.cli import main
 from hashlab.commands import Misuse
-from hashlab.config.model import ForwardedPort, Port
+from hashlab.config.model import ForwardedPort, Image, Port
 from hashlab.errors import ExitCode
 from hashlab.protocols import Completed
 
@@ -405,3 +405,93 @@ def test_a_service_of_a_profile_that_is_not_active_is_explained(
 def test_a_damaged_list_of_stopped_services_counts_as_none(outside: Outside, text: str) -> None:
     outside.state.stopped.write_text(text)
     assert outside.world().stopped() == frozenset()
+
+
+def released(outside: Outside, number: str) -> None:
+    """Let the registry have a release of the image that the service queue only names."""
+    outside.laptop.registry.add("redis:7")
+    outside.laptop.releases["redis:7"] = number
+
+
+@pytest.fixture
+def named(outside: Outside) -> Outside:
+    """The lab runs, and its queue and its migration have an image that is only named."""
+    services = tuple(
+        replace(each, image="redis:7", build=None) if each.image == "small/queue" else each
+        for each in outside.lab.services
+    )
+    images = tuple(each for each in outside.lab.images if each.name != "small/queue")
+    outside.lab = replace(outside.lab, services=services, images=(*images, Image("redis:7")))
+    released(outside, "1")
+    assert typed("refresh") == ExitCode.OK
+    outside.faults.calls.clear()
+    return outside
+
+
+def queue(outside: Outside) -> str:
+    """Return the id of the container of the queue."""
+    found = outside.machines["broker"].engine.all.values()
+    return next(each.id for each in found if each.name == "small-queue-1")
+
+
+def test_pull_gets_newer_images_and_a_refresh_brings_them(named: Outside) -> None:
+    before = queue(named)
+    released(named, "2")
+    assert typed("pull") == ExitCode.OK
+    assert [call.words[1] for call in named.faults.calls if call.name == "laptop.pull"] == [
+        "redis:7"
+    ]
+    engine = named.machines["broker"].engine
+    assert engine.images["redis:7"] == {"release": "1"}
+    assert typed("refresh") == ExitCode.OK
+    assert engine.images["redis:7"] == {"release": "2"}
+    replaced = queue(named)
+    assert replaced != before
+    assert typed("refresh") == ExitCode.OK
+    assert queue(named) == replaced
+
+
+def test_an_image_that_is_the_newest_replaces_no_container(named: Outside) -> None:
+    before = queue(named)
+    assert typed("pull", "queue") == ExitCode.OK
+    assert typed("refresh") == ExitCode.OK
+    assert queue(named) == before
+
+
+def test_pull_says_which_images_no_registry_has_and_changes_nothing(
+    named: Outside, capsys: Told
+) -> None:
+    named.laptop.registry.clear()
+    assert typed("pull") == ExitCode.LAB
+    told = " ".join(capsys.readouterr().out.split())
+    assert "cannot pull image redis:7: no registry answers" in told
+    assert "images that are here stay" in told
+    assert not named.state.pulled.exists()
+
+
+def test_pull_leaves_alone_images_that_are_built_here(outside: Outside, capsys: Told) -> None:
+    outside.faults.calls.clear()
+    assert typed("pull", "site") == ExitCode.OK
+    assert "built here: hashlab build" in " ".join(capsys.readouterr().out.split())
+    assert outside.faults.changes() == []
+
+
+def test_a_pulled_image_that_the_laptop_lost_is_pulled_again(named: Outside) -> None:
+    released(named, "2")
+    assert typed("pull") == ExitCode.OK
+    named.laptop.images.clear()
+    released(named, "3")
+    assert typed("refresh") == ExitCode.OK
+    assert named.machines["broker"].engine.images["redis:7"] == {"release": "3"}
+    assert typed("refresh") == ExitCode.OK
+    settled = queue(named)
+    assert typed("refresh") == ExitCode.OK
+    assert queue(named) == settled
+
+
+@pytest.mark.parametrize("text", ["", "{", "7", '{"redis:7": 5}'])
+def test_damaged_records_of_pulled_images_count_as_none(named: Outside, text: str) -> None:
+    before = queue(named)
+    named.state.pulled.write_text(text)
+    assert typed("refresh") == ExitCode.OK
+    assert queue(named) == before
