@@ -55,6 +55,8 @@ TABLES: dict[str, Table] = {
     "services.NAME.depends_on.SERVICE": running.DEPENDENCY_KEYS,
     "services.NAME.deploy": running.DEPLOY_KEYS,
     "services.NAME.deploy.placement": running.PLACEMENT_KEYS,
+    "services.NAME.deploy.placement.preferences": running.PREFERENCE_KEYS,
+    "services.NAME.deploy.update_config": running.UPDATE_KEYS,
     "services.NAME.deploy.resources": running.RESOURCES_KEYS,
     "services.NAME.deploy.resources.limits": running.LIMITS_KEYS,
     "services.NAME.deploy.resources.reservations": running.RESERVATIONS_KEYS,

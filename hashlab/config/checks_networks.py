@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, ip_address, ip_network
 
 from hashlab.config.compose.networks import DEFAULT, joined, network_of, placed_on
-from hashlab.config.compose.service import is_global, replicas
+from hashlab.config.compose.service import on_several, replicas
 from hashlab.config.compose.sharing import shared
 from hashlab.config.model import AddressPool, Attachment
 from hashlab.config.readers import At, Draft
@@ -104,9 +104,8 @@ def _check_mode(name: str, service: Draft, services: Mapping[str, Draft], report
 def _check_shared(name: str, service: Draft, services: Mapping[str, Draft], report: Report) -> None:
     """Report services that share something and do not run on the same machines."""
     for owner, _, line in shared(service):
-        if owner in services and is_global(services[owner]) is not is_global(service):
-            both = f"'{name}' and '{owner}'"
-            message = f"{both} do not run on the same machines: one of them is global"
+        if owner in services and on_several(services[owner]) is not on_several(service):
+            message = f"'{name}' and '{owner}' do not run on the same machines"
             report.add(line, message, "Write deploy: {mode: global} for both, or for none.")
 
 
@@ -146,7 +145,7 @@ def _check_mac_address(name: str, service: Draft, report: Report) -> None:
     if address and service.get("network_mode") in ("host", "none"):
         message = f"service '{name}' has network_mode: {service.get('network_mode')}, so it has no"
         report.add(line, f"{message} 'mac_address'", "Remove one of the two.")
-    elif address and (replicas(service) > 1 or is_global(service)):
+    elif address and (replicas(service) > 1 or on_several(service)):
         message = f"the containers of '{name}' cannot all have the address {address}"
         report.add(line, message, "Remove the address, or write replicas: 1.")
 
@@ -154,7 +153,7 @@ def _check_mac_address(name: str, service: Draft, report: Report) -> None:
 def _check_alone(name: str, service: Draft, at: At[Attachment], report: Report) -> None:
     """Report a fixed address of a service that has several containers."""
     fixed = at.value.ipv4_address or at.value.mac_address
-    if fixed and (replicas(service) > 1 or is_global(service)):
+    if fixed and (replicas(service) > 1 or on_several(service)):
         message = f"the containers of '{name}' cannot all have the address {fixed}"
         report.add(at.line, message, "Remove the address, or write replicas: 1.")
 

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from hashlab.config.compose.secret_files import source_of
-from hashlab.config.compose.service import OLD_KEYS, either_form, replicas, under_deploy, watches
+from hashlab.config.compose.service import (
+    OLD_KEYS,
+    either_form,
+    most_of_a_machine,
+    replicas,
+    under_deploy,
+    watches,
+)
 from hashlab.config.model import BindMount, VolumeMount, Watch
 from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
@@ -31,9 +38,12 @@ def check_service(name: str, service: Draft, compose: Draft, report: Report) -> 
 def _check_replicas(name: str, service: Draft, report: Report) -> None:
     count = replicas(service)
     for port, line in service.get("ports", ()):
-        if count > 1 and port.published is not None:
+        if count > 1 and most_of_a_machine(service) != 1 and port.published is not None:
             message = f"{count} replicas of '{name}' cannot all publish port {port.published}"
-            hint = f'Write "{port.target}" to let the engine choose, or replicas: 1.'
+            hint = (
+                f'Write "{port.target}" to let the engine choose, replicas: 1, or '
+                "deploy: {placement: {max_replicas_per_node: 1}}."
+            )
             report.add(line, message, hint)
 
 

@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address
 from itertools import islice
 
-from hashlab.config.compose.service import conditions, is_global
+from hashlab.config.compose.service import (
+    conditions,
+    most_of_a_machine,
+    on_several,
+    replicas,
+)
 from hashlab.config.hashlab_toml import ENGINES_OWN_NETWORKS, MACHINE_NAME, MAX_NAME
 from hashlab.config.machines import subnet_of
 from hashlab.config.placement import bonds, split_volumes
@@ -58,9 +63,12 @@ def with_machines(toml: Draft, services: Mapping[str, Draft]) -> Draft:
 
 def _names(services: Mapping[str, Draft], split: frozenset[str]) -> list[str]:
     named = list(dict.fromkeys(_host_names(services)))
-    placed = {name: each for name, each in services.items() if not is_global(each)}
+    placed = {name: each for name, each in services.items() if not on_several(each)}
     groups = {id(group) for group in bonds(placed, split).values()}
-    missing = min(len(NAMES), max(len(groups), 1)) - len(named)
+    apart = [
+        -(-replicas(s) // (most_of_a_machine(s) or 1)) for s in services.values() if on_several(s)
+    ]
+    missing = min(len(NAMES), max(len(groups), 1, *apart)) - len(named)
     others = (name for name in NAMES if name not in named)
     return [*named, *islice(others, max(missing, 0))]
 

@@ -41,7 +41,6 @@ from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import (
     image_name,
     is_active,
-    is_global,
     selected_profiles,
     service_of,
     spread,
@@ -53,7 +52,7 @@ from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
 from hashlab.config.model import Build, Content, Image, Lab, Network, Service, Watch
 from hashlab.config.nodes import Node
-from hashlab.config.placement import candidates, check_placement, labels_of, place, split_volumes
+from hashlab.config.placement import check_placement, everywhere, labels_of, place, split_volumes
 from hashlab.config.providers import unknown_provider
 from hashlab.config.published import with_published
 from hashlab.config.readers import Context, Draft, attempt
@@ -315,11 +314,13 @@ def _check_split(toml: Draft, files: _ComposeFile) -> None:
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     name = toml.get("lab").get("name")
     places = place(files.active, labels_of(toml), split_volumes(toml), files.ran)
+    several = everywhere(files.active, labels_of(toml), places, files.ran)
     networks = files.draft.get("networks", {})
     active = {name: each for name, each in files.active.items() if publishes(each, networks)}
-    toml = with_published(toml, active, places, files.report)
+    firsts = {name: next(iter(machines)) for name, machines in several.items()}
+    toml = with_published(toml, active, {**places, **firsts}, files.report)
     generated = toml.get("secrets", Draft()).get("generate", ())
-    services = _services(name, toml, files, places)
+    services = _services(name, files, places, several)
     return Lab(
         folder=folder,
         name=name,
@@ -387,7 +388,10 @@ def _sources(files: _ComposeFile, kind: str) -> dict[str, Path | Content]:
 
 
 def _services(
-    lab: str, toml: Draft, files: _ComposeFile, places: Mapping[str, str]
+    lab: str,
+    files: _ComposeFile,
+    places: Mapping[str, str],
+    several: Mapping[str, Mapping[str, int]],
 ) -> tuple[Service, ...]:
     sources = {kind: _sources(files, kind) for kind in ("secrets", "configs")}
     services = tuple(
@@ -401,12 +405,7 @@ def _services(
         )
         for name, draft in files.active.items()
     )
-    everywhere = {
-        name: candidates(draft, labels_of(toml))
-        for name, draft in files.active.items()
-        if is_global(draft)
-    }
-    return spread(services, everywhere)
+    return spread(services, several)
 
 
 def _networks(lab: str, services: tuple[Service, ...], files: _ComposeFile) -> tuple[Network, ...]:

@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
-from hashlab.config.compose.service import conditions, is_global
+from hashlab.config.compose.service import (
+    conditions,
+    is_global,
+    most_of_a_machine,
+    on_several,
+    replicas,
+)
 from hashlab.config.compose.sharing import shared
 from hashlab.config.model import VolumeMount
 from hashlab.config.readers import At, Draft
@@ -59,7 +65,7 @@ def ties(services: Mapping[str, Draft], split: frozenset[str]) -> Iterator[Tie]:
     """Yield pairs of services that must be on one machine, because they share something there."""
     users: dict[str, str] = {}
     for name, service in services.items():
-        if is_global(service):
+        if on_several(service):
             continue
         for owner, what, _ in shared(service):
             if owner in services:
@@ -105,6 +111,7 @@ def check_placement(
             wanted = conditions(service)[-1].line
             message = f"no machine satisfies all constraints of service '{name}'"
             report.add(wanted, message, "Remove one of the constraints.")
+        _check_room(name, service, machines, report)
     groups = bonds(services, split)
     for first, name, what, hint in ties(services, split):
         if _common(groups[name], services, machines) or not all(
@@ -154,7 +161,7 @@ def place(
     split: frozenset[str] = frozenset(),
     known: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Return the machine of each service but the global ones, in the order of ``services``.
+    """Return the machine of each service but those on several, in the order of ``services``.
 
     ``known``: where services of the lab ran last. They stay there, with the data of their volumes,
     while that machine suits them. Services that must be on one machine go there together. Those
@@ -162,7 +169,7 @@ def place(
     machines evenly, each as near as possible to the machine that its name and the machine's agree
     on, so the order of the file does not matter.
     """
-    groups = bonds({n: each for n, each in services.items() if not is_global(each)}, split)
+    groups = bonds({n: each for n, each in services.items() if not on_several(each)}, split)
     suiting = {name: _common(group, services, machines) for name, group in groups.items()}
     groups = {name: group for name, group in groups.items() if suiting[name]}
     places: dict[str, str] = {}
@@ -186,6 +193,58 @@ def place(
     for name in sorted(free - places.keys()):  # after large groups, which took more than their part
         put(name, min(machines, key=lambda machine: counts[machine]))
     return {name: places[name] for name in services if name in places}
+
+
+def everywhere(
+    services: Mapping[str, Draft],
+    machines: Labels,
+    places: Mapping[str, str],
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, dict[str, int]]:
+    """Return the number of replicas on each machine of the services on several, in the order of
+    ``machines``. ``places``: the machines of all other services; ``known``: as in ``place``.
+
+    Replicas stay on the machines on which the service ran last; further ones are where the fewest
+    services are.
+    """
+    load = dict.fromkeys(machines, 0)
+    for machine in places.values():
+        load[machine] += 1
+    found: dict[str, dict[str, int]] = {}
+    for name, service in services.items():
+        if not on_several(service):
+            continue
+        suiting = candidates(service, machines)
+        if is_global(service):
+            found[name] = dict.fromkeys(suiting, 1)
+            continue
+        counts = dict.fromkeys(suiting, 0)
+
+        def rank(
+            machine: str, name: str = name, counts: Mapping[str, int] = counts
+        ) -> tuple[int, bool, int]:
+            return counts[machine], f"{name}.{machine}" not in known, load[machine]
+
+        most = most_of_a_machine(service) or replicas(service)
+        for _ in range(min(replicas(service), most * len(suiting))):
+            counts[min(suiting, key=rank)] += 1
+        found[name] = {machine: count for machine, count in counts.items() if count}
+        for machine in found[name]:
+            load[machine] += 1
+    return found
+
+
+def _check_room(name: str, service: Draft, machines: Labels, report: Report) -> None:
+    """Report more replicas than the machines that suit may have."""
+    most, count = most_of_a_machine(service), replicas(service)
+    suiting = candidates(service, machines)
+    if most and suiting and count > most * len(suiting):
+        message = (
+            f"{count} replicas of '{name}', at most {most} on a machine, need "
+            f"{-(-count // most)} machines; {len(suiting)} suit"
+        )
+        line = service.get("deploy").get("placement").line_of("max_replicas_per_node")
+        report.add(line, message, "Add a machine to hashlab.toml, or raise max_replicas_per_node.")
 
 
 def _affinity(pair: tuple[str, str]) -> bytes:

@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 
 from hashlab.config.machines import forwarded_ports
 from hashlab.config.model import ForwardedPort, Port
-from hashlab.config.placement import candidates, labels_of
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report
 
@@ -45,10 +44,10 @@ def with_published(
     """Return hashlab.toml with a forwarded port for each port that a service publishes.
 
     An entry of the file for the same port of the machine stays. The laptop's port is the one that
-    Compose would publish; if it is taken by another entry, the next higher one. Ports that cannot
-    be forwarded are noted.
+    Compose would publish, on the first machine of a service on several; if it is taken by another
+    entry, the next higher one. Ports that cannot be forwarded are noted.
     """
-    published = list(_published(toml, services, places))
+    published = list(_published(services, places))
     local = {(each.machine, each.port.published) for each in published if is_local(each.port)}
     ports = {
         (machine, at.value.guest): at._replace(
@@ -75,14 +74,10 @@ def with_published(
     )
 
 
-def _published(
-    toml: Draft, services: Mapping[str, Draft], places: Mapping[str, str]
-) -> Iterator[_Published]:
-    """Yield the published ports; those of a global service on the first of its machines."""
+def _published(services: Mapping[str, Draft], places: Mapping[str, str]) -> Iterator[_Published]:
     for name, service in services.items():
-        machine = places.get(name) or candidates(service, labels_of(toml))[0]
         for port, line in service.get("ports", ()):
-            yield _Published(name, machine, port, line)
+            yield _Published(name, places[name], port, line)
 
 
 def _forwardable(published: list[_Published], report: Report) -> Iterator[_Published]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -155,15 +156,17 @@ class Containers:
 
     By machine: ``found``, its containers (``proof`` reads them again if it must). By service:
     ``changed``, why its containers were changed, ``settled``, those that the phase is done with,
-    ``replaced``, those with a new container, and ``debugged``, those that it left alone for an
-    attached debugger. ``sandboxes``: those that this run made or started, by the container's name;
-    phase ``sandboxes`` fills it as well. ``started``: ids of containers that it started;
-    ``removed``: names. ``unsettled``: something was changed or waited for since ``found`` was read.
+    ``replaced``, those with a new container, ``debugged``, those that it left alone for an attached
+    debugger, and ``places``, how many replicas are replaced at once. ``sandboxes``: those that this
+    run made or started, by the container's name; phase ``sandboxes`` fills it as well.
+    ``started``: ids of containers that it started; ``removed``: names. ``unsettled``: something was
+    changed or waited for since ``found`` was read.
     """
 
     found: ByName[Present] = field(default_factory=lambda: ByName("containers"))
     sandboxes: dict[str, ContainerState] = field(default_factory=dict)
     changed: dict[str, str] = field(default_factory=dict)
+    places: dict[str, threading.Semaphore] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     started: set[str] = field(default_factory=set)
     replaced: set[str] = field(default_factory=set)

@@ -10,8 +10,8 @@ from hashlab.errors import UsageError
 
 
 def services_of(lab: Lab, names: Sequence[str]) -> list[Service]:
-    """Return the services of these names, all for no name. A global service, which is on several
-    machines, is one on each. Raises UsageError.
+    """Return the services of these names, all for no name. A service on several machines is one on
+    each. Raises UsageError.
     """
     if not names:
         return list(lab.services)
@@ -19,11 +19,7 @@ def services_of(lab: Lab, names: Sequence[str]) -> list[Service]:
 
 
 def _named(lab: Lab, name: str) -> list[Service]:
-    found = [
-        service
-        for service in lab.services
-        if name in (service.name, service.name.removesuffix(f".{service.machine}"))
-    ]
+    found = [service for service in lab.services if name in (service.name, service.family)]
     if not found and (profiles := dict(lab.inactive).get(name)):
         raise UsageError(
             f"service {name} is active only with the profile {', '.join(profiles)}",

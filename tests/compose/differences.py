@@ -25,7 +25,7 @@ CASES: dict[str, dict[str, str]] = {
         "services.agent.two": "a global service is one service per machine",
     },
     "deploy-of-a-stack": {
-        "services.web.deploy": "node.role says nothing about a lab's machines",
+        "services.web.deploy.constraints": "node.role says nothing about a lab's machines",
     },
     "empty-compose": {
         "refused": "a lab needs a service",

@@ -111,7 +111,7 @@ _NOTED: Mapping[str, keys.Keys] = {
     "services.*": keys.SERVICE,
     "services.*.build": keys.BUILD,
     "services.*.deploy": keys.DEPLOY,
-    "services.*.deploy.placement": keys.PLACEMENT,
+    "services.*.deploy.update_config": keys.UPDATE,
     "services.*.deploy.resources.reservations": keys.RESERVATIONS,
     "services.*.deploy.restart_policy": keys.RESTART_POLICY,
     "services.*.ports.*": keys.PORT,
@@ -236,6 +236,9 @@ def _one_form_of_limits(shape: Shape, machine: str | None) -> Shape:
         deploy["replicas"] = shape.pop("scale")
     if deploy.get("replicas") == 1:
         del deploy["replicas"]
+    update = deploy.pop("update_config", {})
+    if update := {key: v for key, v in update.items() if (key, v) != ("parallelism", 1)}:
+        deploy["update_config"] = update
     if policy := deploy.pop("restart_policy", None):
         shape["restart"] = _restart(policy)
     placement = dict(deploy.pop("placement", {}))

@@ -74,12 +74,17 @@ BUILD: Keys = {
 DEPLOY: Keys = {
     "endpoint_mode": Noted("a name resolves to the addresses of its containers"),
     "labels": _SWARM_ONLY,
-    "rollback_config": Noted("hashlab replaces replicas one after another"),
-    "update_config": Noted("hashlab replaces replicas one after another"),
+    "rollback_config": Noted(
+        "a replica that does not get healthy ends the run, and the others stay"
+    ),
 }
-PLACEMENT: Keys = {
-    "max_replicas_per_node": Noted("all replicas run on the service's one machine"),
-    "preferences": Noted("hashlab spreads services over the machines by itself"),
+UPDATE: Keys = {
+    "failure_action": Noted(
+        "a replica that does not get healthy ends the run, and the others stay"
+    ),
+    "max_failure_ratio": Noted("the first replica that does not get healthy ends the run"),
+    "monitor": Noted("a replica is replaced when the one before it is healthy"),
+    "order": Noted("a replica is stopped before its new container starts", default=("stop-first",)),
 }
 RESERVATIONS: Keys = {
     "cpus": Noted("a machine does not set cores aside"),

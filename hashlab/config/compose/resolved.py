@@ -320,7 +320,10 @@ def _deploy(service: Service) -> Shape:
     limited = _set(cpus=limits.cpus, memory=memory, pids=limits.pids)
     replicas = {} if service.replicas == Service.replicas else {"replicas": service.replicas}
     resources = {"resources": {"limits": limited}} if limited else {}
-    return _set(deploy={**replicas, **resources})
+    parallel = {} if service.parallelism == 1 else {"parallelism": service.parallelism}
+    delay = {"delay": duration_text(service.update_delay)} if service.update_delay else {}
+    update = {"update_config": {**parallel, **delay}} if parallel or delay else {}
+    return _set(deploy={**replicas, **resources, **update})
 
 
 def _develop(service: Service) -> Shape:
@@ -388,7 +391,7 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("files",): _references,
     ("healthcheck",): _healthcheck,
     ("depends_on",): _depends_on,
-    ("replicas", "limits"): _deploy,
+    ("replicas", "limits", "parallelism", "update_delay"): _deploy,
     ("watch",): _develop,
     ("ulimits",): _ulimits,
     ("extra_hosts",): _extra_hosts,
@@ -396,6 +399,6 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("post_start", "pre_stop"): _hooks,
 }
 _SHAPED = {
-    *("name", "machine", "aliases", "seccomp"),
+    *("name", "machine", "aliases", "seccomp", "copy_of"),
     *(name for names in _SHAPES for name in names),
 }

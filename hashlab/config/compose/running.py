@@ -21,6 +21,7 @@ from hashlab.config.compose.scalars import (
     command,
     container_path,
     cpus,
+    duration,
     integer,
     string_or_strings,
 )
@@ -177,10 +178,28 @@ def _restart_policy(node: Node, context: Context) -> str:
     return name
 
 
+def _spread(node: Node, context: Context) -> str:
+    """Read what replicas are spread over. All machines of a lab are alike but for their labels."""
+    over = text(node, context)
+    if over not in ("node.id", "node.hostname"):
+        message = f"replicas are spread over the machines, not over the values of {over}"
+        context.report.note(node.line, message)
+    return over
+
+
+PREFERENCE_KEYS = Table(noun="a preference", readers={"spread": _spread}, required=("spread",))
 PLACEMENT_KEYS = Table(
     noun="placement",
-    readers={"constraints": list_of(_constraint, "a list of constraints")},
-    others=keys.PLACEMENT,
+    readers={
+        "constraints": list_of(_constraint, "a list of constraints"),
+        "max_replicas_per_node": integer(low=0),
+        "preferences": list_of(table(PREFERENCE_KEYS), "a list of preferences"),
+    },
+)
+UPDATE_KEYS = Table(
+    noun="update_config",
+    readers={"parallelism": integer(low=0), "delay": duration},
+    others=keys.UPDATE,
 )
 DEPLOY_KEYS = Table(
     noun="deploy",
@@ -190,6 +209,7 @@ DEPLOY_KEYS = Table(
         "placement": table(PLACEMENT_KEYS),
         "resources": table(RESOURCES_KEYS),
         "restart_policy": _restart_policy,
+        "update_config": table(UPDATE_KEYS),
     },
     others=keys.DEPLOY,
 )

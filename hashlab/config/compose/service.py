@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -250,6 +250,20 @@ def is_global(draft: Draft) -> bool:
     return bool(under_deploy(draft, "mode") == "global")
 
 
+def most_of_a_machine(draft: Draft) -> int:
+    """Return how many replicas of a service may run on one machine; 0: any number."""
+    return int(under_deploy(draft, "placement.max_replicas_per_node") or 0)
+
+
+def on_several(draft: Draft) -> bool:
+    """Return whether a service runs on several machines: it is global, or has replicas that the
+    file spreads or limits in number per machine. Replicas without a word on that stay together.
+    """
+    preferred = under_deploy(draft, "placement.preferences")
+    spreads = bool(preferred or most_of_a_machine(draft))
+    return is_global(draft) or (spreads and replicas(draft) > 1)
+
+
 # Keys of version 2 and the keys of deploy that say the same.
 OLD_KEYS = {
     "scale": "replicas",
@@ -320,6 +334,8 @@ def service_of(
         replicas=replicas(draft),
         limits=_limits(draft),
         mem_reservation=either_form(draft, "mem_reservation") or 0,
+        parallelism=_parallelism(draft),
+        update_delay=under_deploy(draft, "update_config.delay") or 0,
         restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
         networks=tuple(at.value for at in networks.placed_on(draft)),
         network_mode=draft.get("network_mode") or "",
@@ -332,12 +348,12 @@ def service_of(
 
 
 def spread(
-    services: Iterable[Service], everywhere: Mapping[str, Sequence[str]]
+    services: Iterable[Service], everywhere: Mapping[str, Mapping[str, int]]
 ) -> tuple[Service, ...]:
-    """Put a copy of each global service, SERVICE.MACHINE, on each of its machines.
+    """Put a copy of each service on several machines, SERVICE.MACHINE, on each of its machines.
 
-    ``everywhere``: the machines of each global service. Its name leads to all copies, and services
-    that depend on it depend on each copy.
+    ``everywhere``: the number of replicas on each machine of such a service. Its name leads to all
+    copies, and services that depend on it depend on each copy.
     """
     copies: list[Service] = []
     for service in services:
@@ -349,16 +365,17 @@ def spread(
         placed = replace(service, depends_on=depends_on)
         if service.name not in everywhere:
             copies.append(placed)
-        for machine in everywhere.get(service.name, ()):
+        for machine, count in everywhere.get(service.name, {}).items():
             aliases = (*service.aliases, service.name)
             name = f"{service.name}.{machine}"
-            own = replace(placed, name=name, machine=machine, aliases=aliases)
+            own = replace(placed, name=name, machine=machine, aliases=aliases, replicas=count)
+            own = replace(own, copy_of=service.name)
             copies.append(_sharing_on(own, machine))
     return tuple(copies)
 
 
 def _sharing_on(service: Service, machine: str) -> Service:
-    """Return the copy of a global service that shares with the copies on its machine."""
+    """Return the copy of a service that shares with the copies of others on its machine."""
 
     def there(mode: str) -> str:
         return f"{mode}.{machine}" if mode.startswith("service:") else mode
@@ -373,10 +390,16 @@ def _sharing_on(service: Service, machine: str) -> Service:
     )
 
 
-def _copies(service: str, everywhere: Mapping[str, Sequence[str]]) -> list[str]:
+def _copies(service: str, everywhere: Mapping[str, Mapping[str, int]]) -> list[str]:
     if service not in everywhere:
         return [service]
     return [f"{service}.{machine}" for machine in everywhere[service]]
+
+
+def _parallelism(draft: Draft) -> int:
+    """Return how many replicas are replaced at once; 0: all of them."""
+    written = under_deploy(draft, "update_config.parallelism")
+    return 1 if written is None else int(written)
 
 
 def _limits(draft: Draft) -> Limits:

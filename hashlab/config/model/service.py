@@ -85,7 +85,9 @@ class Service:
     ``aliases`` and ``container_name``: its names besides its own on each of its ``networks``; it
     has none with the ``network_mode`` none, host or service:NAME. ``mac_address``: on the first.
     ``seccomp``: the profile, as JSON, of a file that ``security_opt`` names. ``debugger``: from the
-    label hashlab.debug.
+    label hashlab.debug. ``copy_of``: the service on several machines of which it is the part on
+    this one, or "". ``parallelism``: how many replicas are replaced at once (0: all), and
+    ``update_delay`` seconds lie between them.
     Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
@@ -105,7 +107,10 @@ class Service:
     files: tuple[FileMount, ...] = ()
     healthcheck: Healthcheck | None = None
     depends_on: tuple[Dependency, ...] = ()
+    copy_of: str = ""
     replicas: int = 1
+    parallelism: int = 1
+    update_delay: float = 0.0
     limits: Limits = Limits()
     watch: tuple[Watch, ...] = ()
     restart: str = "no"
@@ -164,6 +169,11 @@ class Service:
     userns_mode: str = ""
     uts: str = ""
     volumes_from: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> str:
+        """The service's name in the Compose file, which its copies on other machines share."""
+        return self.copy_of or self.name
 
     @property
     def owners(self) -> dict[str, str]:

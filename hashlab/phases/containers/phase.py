@@ -39,6 +39,7 @@ from hashlab.phases.containers.readiness import (
     wait_ready,
 )
 from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
+from hashlab.phases.containers.rolling import in_turn
 from hashlab.phases.containers.sandbox import (
     Fault,
     Present,
@@ -284,7 +285,10 @@ def _start(world: World, track: Track, *, service: Service) -> None:
             step.skip("left: a debugger is attached")
             return
         job = Job(world, service, build, step, networks)
-        reasons = [carry_out(job, actions[name], by_name.get(name) or name) for name in todo]
+        reasons = []
+        for name in todo:
+            with in_turn(world, service, actions[name], by_name.get(name), step):
+                reasons.append(carry_out(job, actions[name], by_name.get(name) or name))
         with world.lock:
             world.facts.containers.changed[service.name] = reasons[0]
         step.detail(reasons[0])

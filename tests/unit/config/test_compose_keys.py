@@ -134,7 +134,7 @@ NOTED = {
     "logging: {driver: json-file}": "'logging' has no effect: hashlab reads the engine's own log",
     "pull_policy: always": "'pull_policy' has no effect",
     "deploy: {labels: {a: b}}": "'labels' has no effect",
-    "deploy: {update_config: {parallelism: 2}}": "'update_config' has no effect",
+    "deploy: {update_config: {order: start-first}}": "'order' has no effect",
     "deploy: {endpoint_mode: vip}": "'endpoint_mode' has no effect",
     "deploy: {restart_policy: {condition: any, max_attempts: 3}}": "'max_attempts' has no effect",
     "ports: [{target: 80, mode: ingress}]": "'mode: ingress' has no effect",

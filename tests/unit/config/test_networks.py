@@ -188,7 +188,7 @@ WRONG = {
         "the containers of 'b' cannot all have the address 02:42:ac:11:00:02"
     ),
     "  b: {image: x, network_mode: service:a, deploy: {mode: global}}\n": (
-        "'b' and 'a' do not run on the same machines: one of them is global"
+        "'b' and 'a' do not run on the same machines"
     ),
     "  b: {image: x, network_mode: service:c}\n  c: {image: x, network_mode: service:a}\n": (
         "'c' has no network of its own, but that of 'a'"

@@ -1,0 +1,54 @@
+"""Replaces the replicas of a service one after another, each ready before the next goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hashlab.config.model import Service
+from hashlab.phases.containers.actions import Action
+from hashlab.phases.containers.readiness import wait_ready
+from hashlab.phases.world import LOOK_SECONDS, World
+from hashlab.pipeline import Track
+from hashlab.protocols import ContainerState
+
+# Actions that end a process which may be serving.
+ENDING = ("replace", "restart")
+
+
+@contextmanager
+def in_turn(
+    world: World, service: Service, action: Action, replica: ContainerState | None, step: Track
+) -> Iterator[None]:
+    """Hold a place among the replicas that are replaced at once (``update_config``: parallelism)
+    during the block, and until the replica is ready. One that does not serve needs none.
+
+    Raises LabError if it does not get ready; then the others stay as they are.
+    """
+    serves = replica is not None and replica.state == "running" and action.kind in ENDING
+    if not serves or replica is None or _count(world, service) == 1 or service.parallelism == 0:
+        yield
+        return
+    places = _places(world, service)
+    while not places.acquire(timeout=LOOK_SECONDS):
+        step.detail("waiting for its turn")
+        step.cancel.check()
+    try:
+        step.cancel.check()
+        yield
+        wait_ready(world, service, replica.name, step)
+        step.cancel.wait(service.update_delay)
+    finally:
+        places.release()
+
+
+def _count(world: World, service: Service) -> int:
+    """Return the number of replicas of a service on all machines."""
+    return sum(each.replicas for each in world.lab.services if each.family == service.family)
+
+
+def _places(world: World, service: Service) -> threading.Semaphore:
+    with world.lock:
+        places = world.facts.containers.places
+        return places.setdefault(service.family, threading.Semaphore(service.parallelism))
