@@ -172,7 +172,7 @@ def why_no_hot_swap(lab: Path, *, debug: bool) -> str:
     described = tomllib.loads((lab / "hashlab.toml").read_text(encoding="utf-8"))
     if "user" not in described.get("reload", {}):
         return "hashlab.toml has no [reload.user]"
-    return "" if debug else "the lab runs without a debugger: JRE_VARIANT=-debug hashlab refresh"
+    return "" if debug else "the lab runs without a debugger: env -u JRE_VARIANT hashlab refresh"
 
 
 def contenders_of(bench: Bench, *, careful: bool) -> list[Contender]:

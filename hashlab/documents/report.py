@@ -91,13 +91,15 @@ class LastRun:
 
 @dataclass(frozen=True)
 class CommandHistory:
-    """All runs of a command on one provider. ``seconds`` and ``trend`` are those of the successful
+    """All runs of a command on one provider. ``swaps``: the successful ones in which running
+    processes took in all changes. ``seconds`` and ``trend`` are those of the successful
     runs; None: there are too few.
     """
 
     command: str
     provider: str
     good: int
+    swaps: int
     failed: int
     interrupted: int
     seconds: Figures | None

@@ -10,6 +10,8 @@ from hashlab.pipeline import UNIX_TIME, Row, RunResult
 
 SHOWN_FILES = 5
 OUTPUT_LINES = 200
+# The detail of a service's row begins with this if its process took the changes in.
+RELOADED = "reloaded"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,12 @@ class RunRecord:
     def interrupted(self) -> bool:
         """True if the user ended it."""
         return self.error is not None and self.error.exit_code == ExitCode.INTERRUPTED
+
+    @property
+    def is_swap(self) -> bool:
+        """True if running processes took in all that it changed in containers."""
+        changed = [row for row in self.phases if row.name == "container" and row.status == "ok"]
+        return bool(changed) and all(row.detail.startswith(RELOADED) for row in changed)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -22,6 +22,7 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from hashlab.drivers.engine import channel_engine
+from hashlab.drivers.serving import serving
 from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.pipeline import Track
 from hashlab.protocols import Completed, Endpoint, Link, Runner
@@ -170,10 +171,24 @@ class SshShell:
 
     def relay(self) -> paramiko.Channel:
         """Open a channel to the machine's Docker Engine. Raises OSError, as a socket would."""
+        return self._channel(RELAY)
+
+    def serve(self, path: Path, command: Sequence[str]) -> AbstractContextManager[None]:
+        """See protocols.Shell."""
+
+        def connect() -> paramiko.Channel:
+            channel = self._channel(_line(command, reads=True))
+            channel.settimeout(None)  # a debugger may be silent for hours
+            return channel
+
+        return serving(path, connect)
+
+    def _channel(self, line: str) -> paramiko.Channel:
+        """Run a line of the machine's shell in a new channel. Raises OSError."""
         try:
             channel = self.session(CONNECT_SECONDS)
-            channel.exec_command(RELAY)
-        except paramiko.SSHException as error:
+            channel.exec_command(line)
+        except (EOFError, paramiko.SSHException) as error:
             raise ConnectionError(str(error)) from error
         return channel
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hashlab.config.model import Service
 from hashlab.documents.forward import ForwardedTarget
@@ -41,6 +41,24 @@ def address_of(
         f"{wanted if service else f'lab {world.lab.name}'} has no address on the laptop",
         next_step=f"hashlab forward {target}, and beside it: hashlab open {target}",
     )
+
+
+def listening(world: World, serving: Collection[str]) -> dict[str, str]:
+    """Return the addresses of the forwarded ports on the laptop, by id, but not of those that only
+    other services than ``serving`` publish: nothing listens there.
+    """
+    urls = world.urls()
+    found: dict[str, str] = {}
+    for machine in world.lab.machines:
+        for forwarded in machine.forwarded_ports:
+            publishers = {
+                service.name
+                for service in world.services_on(machine.name)
+                if _publishes(service, forwarded.guest, None)
+            }
+            if not publishers or publishers & set(serving):
+                found[forwarded.id] = urls[forwarded.id]
+    return found
 
 
 def is_for_browsers(url: str) -> bool:

@@ -23,11 +23,15 @@ from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
+from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState, ObservedMachine
+
+# States in which a process may listen.
+SERVING = ("running", "starting", "unhealthy")
 
 
 def status_document(world: World, track: Track) -> Status:
@@ -40,6 +44,8 @@ def status_document(world: World, track: Track) -> Status:
     for image in world.lab.images:
         world.facts.images.inputs[image.name] = image_inputs(world, image)
     recipes = {name: machine.recipe for name, machine in observed.items()}
+    services = _services(world, track, observed)
+    serving = {each.name for each in services if each.state in SERVING}
     return Status(
         lab=world.lab.name,
         provider=world.provider.name,
@@ -54,8 +60,8 @@ def status_document(world: World, track: Track) -> Status:
             _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
             for name in world.machine_names()
         ),
-        services=_services(world, track, observed),
-        urls=world.urls() if world.facts.machines.endpoints else {},
+        services=services,
+        urls=listening(world, serving) if world.facts.machines.endpoints else {},
         notes=(
             *world.lab.notes,
             *world.facts.notes,

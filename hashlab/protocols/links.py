@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -42,6 +43,13 @@ class Shell(Protocol):
         """Run a command that reads all of ``source``; return the number of bytes.
 
         Raises LabError if the command fails or the connection is lost.
+        """
+
+    def serve(self, path: Path, command: Sequence[str]) -> AbstractContextManager[None]:
+        """Listen on a new unix socket of the laptop during the block. Each connection to it is
+        input and output of the command, run for it on the machine; all of them end with the block.
+
+        Raises OSError if the socket cannot be made.
         """
 
     def close(self) -> None:

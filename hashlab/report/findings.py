@@ -73,6 +73,7 @@ def _command(runs: Sequence[RunRecord]) -> CommandHistory:
         command=runs[-1].command,
         provider=runs[-1].provider,
         good=len(good),
+        swaps=sum(run.ok and run.is_swap for run in runs),
         failed=sum(not run.ok and not run.interrupted for run in runs),
         interrupted=sum(run.interrupted for run in runs),
         seconds=figures(good),

@@ -15,6 +15,7 @@ from hashlab.config.compose.service import PROFILES_VARIABLE
 from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
+from hashlab.phases.opening import listening
 from hashlab.phases.world import World
 from hashlab.pipeline import (
     CancelToken,
@@ -177,10 +178,20 @@ def perform(
     notes = (*world.lab.notes, *world.facts.notes)
     # After a run that opens no port, such as `stop` and `halt`, nothing may answer there.
     opens = any(row.name == "ports" for row in result.rows)
-    urls = world.urls() if opens and world.facts.machines.endpoints else {}
+    urls = _urls(world, result) if opens and world.facts.machines.endpoints else {}
     return Run(
         result, record, notes, urls, tuple(world.facts.causes), document=world.facts.document
     )
+
+
+def _urls(world: World, result: RunResult) -> dict[str, str]:
+    """Return the addresses of services that are not stopped, after a run of ``containers`` of those
+    that it brought up.
+    """
+    serving = {service.name for service in world.lab.services} - world.stopped()
+    if any(row.name == "containers" for row in result.rows):
+        serving &= world.facts.containers.settled
+    return listening(world, serving)
 
 
 def _save(world: World, record: RunRecord) -> None:

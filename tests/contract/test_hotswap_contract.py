@@ -315,7 +315,7 @@ def test_a_debugger_that_is_attached_keeps_the_tool_out_and_the_next_one_gets_in
     answer = swap(shop.debug_port, order(new, "Shop"))
     assert not answer["taken"]
     assert "the IDE" in answer["why"]
-    assert "JRE_VARIANT=-debug" in answer["why"]
+    assert "JRE_VARIANT" in answer["why"]
     stale = prove(shop.debug_port, order(new, "Shop"))
     assert stale == {"/app/classes/shop/Shop.class": answer["why"]}
     ide.end()
@@ -335,7 +335,7 @@ def test_a_port_without_a_debugger_gives_a_next_step(classes: Path, hangs_up: bo
             server.close()
         answer = swap(port, order(classes, "Shop"))
         assert not answer["taken"]
-        assert "start the lab with JRE_VARIANT=-debug" in answer["why"]
+        assert "start the lab without JRE_VARIANT" in answer["why"]
         assert list(prove(port, order(classes, "Shop")).values()) == [answer["why"]]
 
 
@@ -411,9 +411,8 @@ def test_a_jvm_that_is_killed_midway_has_swapped_nothing(shop: Shop, edit: Edit)
 def test_an_unparsable_call_fails(shop: Shop) -> None:
     place, order = f"127.0.0.1:{shop.debug_port}", '{"build": "", "files": {}}'
     for words, given in (
-        (("services/shop", "swap"), order),  # without the variables that hashlab sets
+        (("swap",), order),  # without the variable that hashlab sets
         (("somewhere", "swap"), order),
-        (("-oProxyCommand=x/shop", "swap"), order),
         ((place, "look"), "{}"),
         ((place, "swap"), "{}"),
     ):

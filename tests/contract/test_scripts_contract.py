@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Any
@@ -81,6 +82,9 @@ class LocalShell:
 
     def feed(self, command: Sequence[str], source: IO[bytes], *, track: Track) -> int:
         raise AssertionError("no script of these tests is fed")
+
+    def serve(self, path: Path, command: Sequence[str]) -> AbstractContextManager[None]:
+        raise AssertionError("no script of these tests is served")
 
     def close(self) -> None:
         return None

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -252,6 +252,43 @@ def test_stdin_is_passed_byte_by_byte_and_ends(link: Link) -> None:
     done = link.shell.run(["sh", "-c", "sha256sum"], stdin=content)
     assert done.stdout.split()[0] == hashlib.sha256(content).hexdigest()
     assert link.shell.run(["cat"]).stdout == ""
+
+
+def test_each_connection_of_a_served_socket_is_a_command(
+    link: Link, server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "socket"
+    content = bytes(range(256)) * 4096
+    with ExitStack() as ending:
+        with link.shell.serve(path, ["cat"]):
+            talks = [ending.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(3)]
+            for talk in talks:
+                talk.settimeout(10)
+                talk.connect(str(path))
+            for talk in talks[:2]:  # this server's commands begin with the end of their input
+                talk.sendall(content)
+                talk.shutdown(socket.SHUT_WR)
+            assert [everything(talk) for talk in talks[:2]] == [content, content]
+        assert everything(talks[2]) == b"", "what is open ends with the block"
+    assert [text for text in server.commands if text == "cat"] == ["cat"] * 3
+    assert link.shell.run(["true"]).code == 0
+
+
+def everything(talk: socket.socket) -> bytes:
+    received = b""
+    while data := talk.recv(1 << 16):
+        received += data
+    return received
+
+
+def test_a_connection_whose_command_cannot_start_is_closed(
+    link: Link, server: Server, tmp_path: Path
+) -> None:
+    server.transports[0].close()
+    with link.shell.serve(tmp_path / "socket", ["cat"]), socket.socket(socket.AF_UNIX) as talk:
+        talk.settimeout(10)
+        talk.connect(str(tmp_path / "socket"))
+        assert talk.recv(1) == b""
 
 
 def test_large_output_on_both_streams_is_read_completely(link: Link) -> None:

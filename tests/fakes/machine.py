@@ -10,10 +10,11 @@ import itertools
 import json
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
 from fakes.engine import Cluster, Container, FakeEngine
@@ -282,6 +283,17 @@ class FakeShell:
                 assert name in self.machine.engine.volume_labels, f"there is no volume {name}"
                 self.machine.data[name] = text
             return len(content)
+
+    @contextmanager
+    def serve(self, path: Path, command: Sequence[str]) -> Iterator[None]:
+        """Nothing listens at the socket; the command must enter the network of a process."""
+        with self.machine.faults.call("shell.serve", self.machine.name, *command):
+            self._open()
+            assert list(command[:3]) == ["sudo", "nsenter", "--target"]
+            assert int(command[3]) in self._by_pid(), "the process does not run"
+            path.touch()
+        yield
+        path.unlink()
 
     def _open(self) -> None:
         if self.machine.state != "running" or self.closed:

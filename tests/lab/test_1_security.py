@@ -6,17 +6,14 @@ import base64
 import json
 import re
 import shlex
-import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from labkit import HASHLAB, LabFolder
+from labkit import LabFolder
 
 WHERE = {
     "rabbitmq": "broker",
@@ -170,32 +167,10 @@ def test_wrong_passwords_are_limited_for_an_account(forum_lab: LabFolder, web_ur
     assert "Try again in 1" in json.load(refused)["error"]["message"]
 
 
-@pytest.fixture(scope="module")
-def debugged(forum_lab: LabFolder) -> Iterator[LabFolder]:
-    """The forum with JVMs that take a debugger."""
-    forum_lab.run("refresh", JRE_VARIANT="-debug").ok()
-    yield forum_lab
-    forum_lab.run("refresh").ok()
-
-
 @pytest.mark.parametrize("service", ["web", "qa"])
-def test_no_other_container_reaches_a_debugger(debugged: LabFolder, service: str) -> None:
+def test_no_other_container_reaches_a_debugger(forum_lab: LabFolder, service: str) -> None:
     port = "busybox nc -w 3 user {} < /dev/null 2> /dev/null && echo open || echo closed"
-    assert inside(debugged, service, port.format(8080)).endswith("open\n")
-    assert inside(debugged, service, port.format(10000)).endswith("closed\n")
-    listening = inside(debugged, "user", "cat /proc/net/tcp /proc/net/tcp6")
+    assert inside(forum_lab, service, port.format(8080)).endswith("open\n")
+    assert inside(forum_lab, service, port.format(10000)).endswith("closed\n")
+    listening = inside(forum_lab, "user", "cat /proc/net/tcp /proc/net/tcp6")
     assert re.findall(r": (\w+):2710 \w+:0000 0A", listening) == ["0100007F"]
-
-
-def test_an_ide_reaches_the_debugger_through_the_tool(debugged: LabFolder) -> None:
-    tool = [sys.executable, str(debugged.folder / "tools" / "debugger.py"), "services/user", "0"]
-    path = {"PATH": f"{HASHLAB.parent}:/usr/bin:/bin"}
-    with subprocess.Popen(tool, env=path, stdout=subprocess.PIPE, text=True) as relay:
-        try:
-            assert relay.stdout is not None
-            port = int(relay.stdout.readline().split(" ")[0].rpartition(":")[2])
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as debugger:
-                debugger.sendall(b"JDWP-Handshake")
-                assert debugger.recv(14) == b"JDWP-Handshake"
-        finally:
-            relay.terminate()

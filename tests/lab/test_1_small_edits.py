@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from labkit import LabFolder, everything, fetch, replaced, rows
 
 SOURCES = "user/src/main/java/hashcollision/user"
@@ -36,13 +34,16 @@ def running_build(lab: LabFolder, web_url: str) -> str:
 
 
 def test_one_class_is_compiled_alone_and_sent_alone(forum_lab: LabFolder, web_url: str) -> None:
+    forum_lab.run("refresh", JRE_VARIANT="").ok()
     before = everything(forum_lab)
     forum_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + NEVER.format(1))
-    document = forum_lab.json("refresh")
+    document = forum_lab.json("refresh", JRE_VARIANT="")
     assert built(document).startswith("built user (")
     assert sum(row["bytes_sent"] for row in document["phases"]) <= 32 * 1024
+    assert "no JVM takes a debugger" in what_became_of(document, "user")
     assert replaced(before, everything(forum_lab)) == {"user"}
     assert document["causes"][0]["files"] == [f"{SOURCES}/Users.java"]
+    forum_lab.run("refresh").ok()
     running_build(forum_lab, web_url)
 
 
@@ -93,18 +94,10 @@ def test_a_change_of_what_all_share_reaches_all_three(forum_lab: LabFolder) -> N
         "            return System.nanoTime() < 0 ? Status.STARTING : Status.OK;",
     )
     document = forum_lab.json("refresh")
-    assert replaced(before, everything(forum_lab)) == {"auth", "user", "qa"}
+    assert everything(forum_lab) == before
+    became = [what_became_of(document, name) for name in ("auth", "user", "qa")]
+    assert [detail.startswith("reloaded: 1 class") for detail in became] == [True] * 3
     assert [built(document).count(f"{name} (") for name in ("auth", "user", "qa")] == [1, 1, 1]
-
-
-@pytest.fixture(scope="module")
-def debug_lab(forum_lab: LabFolder) -> Iterator[LabFolder]:
-    """The forum with JVMs that take changed classes while they run."""
-    forum_lab.environ["JRE_VARIANT"] = "-debug"
-    forum_lab.run("refresh").ok()
-    yield forum_lab
-    del forum_lab.environ["JRE_VARIANT"]
-    forum_lab.run("refresh").ok()
 
 
 def start_of(lab: LabFolder, service: str) -> str:
@@ -114,39 +107,41 @@ def start_of(lab: LabFolder, service: str) -> str:
     )
 
 
-def test_a_method_body_goes_into_the_running_process(debug_lab: LabFolder, web_url: str) -> None:
-    ids, started = everything(debug_lab), start_of(debug_lab, "user")
-    old = running_build(debug_lab, web_url)
-    debug_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + NEVER.format(2))
-    document = debug_lab.json("refresh")
+def test_a_method_body_goes_into_the_running_process(forum_lab: LabFolder, web_url: str) -> None:
+    ids, started = everything(forum_lab), start_of(forum_lab, "user")
+    old = running_build(forum_lab, web_url)
+    forum_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + NEVER.format(2))
+    document = forum_lab.json("refresh")
     assert what_became_of(document, "user").startswith("reloaded: 1 class")
-    assert (everything(debug_lab), start_of(debug_lab, "user")) == (ids, started)
-    assert running_build(debug_lab, web_url) != old
+    assert (everything(forum_lab), start_of(forum_lab, "user")) == (ids, started)
+    assert running_build(forum_lab, web_url) != old
     assert rows(document, "seed")[0]["status"] == "skipped"
-    assert debug_lab.run("verify").ok()
-    assert rows(debug_lab.json("refresh"), "containers")[0]["status"] == "skipped"
+    assert forum_lab.run("verify").ok()
+    assert rows(forum_lab.json("refresh"), "containers")[0]["status"] == "skipped"
+    commands = forum_lab.json("report")["commands"]
+    assert next(each for each in commands if each["command"] == "refresh")["swaps"] >= 2
 
 
 def test_what_was_reloaded_and_then_started_anew_is_found_stale_and_mended(
-    debug_lab: LabFolder, web_url: str
+    forum_lab: LabFolder, web_url: str
 ) -> None:
-    debug_lab.edit(f"{SOURCES}/Users.java", "never 2", "never 3")
-    assert what_became_of(debug_lab.json("refresh"), "user").startswith("reloaded")
-    debug_lab.on("services", "docker restart -t 2 hash-collision-user-1")
-    caught = debug_lab.run("verify")
+    forum_lab.edit(f"{SOURCES}/Users.java", "never 2", "never 3")
+    assert what_became_of(forum_lab.json("refresh"), "user").startswith("reloaded")
+    forum_lab.on("services", "docker restart -t 2 hash-collision-user-1")
+    caught = forum_lab.run("verify")
     assert caught.code == 4
     assert "user on services: it took files in, and was restarted" in caught.stdout
-    assert what_became_of(debug_lab.json("refresh"), "user").startswith("replaced")
-    running_build(debug_lab, web_url)
+    assert what_became_of(forum_lab.json("refresh"), "user").startswith("replaced")
+    running_build(forum_lab, web_url)
 
 
 def test_what_the_process_does_not_take_restarts_it_and_says_why(
-    debug_lab: LabFolder, web_url: str
+    forum_lab: LabFolder, web_url: str
 ) -> None:
-    ids = everything(debug_lab)
+    ids = everything(forum_lab)
     added = f"    int added() {{\n        return 1;\n    }}\n\n{LIST}"
-    debug_lab.edit(f"{SOURCES}/Users.java", LIST, added)
-    document = debug_lab.json("refresh")
+    forum_lab.edit(f"{SOURCES}/Users.java", LIST, added)
+    document = forum_lab.json("refresh")
     assert "it adds the method added()" in what_became_of(document, "user")
-    assert replaced(ids, everything(debug_lab)) == {"user"}
-    running_build(debug_lab, web_url)
+    assert replaced(ids, everything(forum_lab)) == {"user"}
+    running_build(forum_lab, web_url)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Puts changed classes into the running JVM of a service, and reads back what it runs.
 
-    hotswap.py PLACE swap     replaces the code of loaded classes and tells the process its build id
-    hotswap.py PLACE prove    compares the code of loaded classes with class files
+    hotswap.py swap     replaces the code of loaded classes and tells the process its build id
+    hotswap.py prove    compares the code of loaded classes with class files
 
-PLACE is where the JVM takes a debugger: MACHINE/SERVICE for a container of the lab, or HOST:PORT.
+hashlab says by HASHLAB_DEBUGGER where the JVM takes a debugger, or a first word HOST:PORT does.
 What is asked for comes as JSON on stdin, what came of it goes as JSON to stdout. Imports little,
 because it runs at every refresh.
 """
@@ -316,9 +316,10 @@ def answer(place: str, word: str, order: Order) -> dict[str, object]:
 def main(words: list[str]) -> int:
     """The exit code: 0 for every answer, 2 for a call that cannot be understood."""
     try:
-        if len(words) != 2 or words[1] not in ("swap", "prove"):
-            raise Wrong("usage: hotswap.py PLACE swap|prove < ORDER.json")
-        print(json.dumps(answer(words[0], words[1], Order(sys.stdin.read()))))
+        if len(words) not in (1, 2) or words[-1] not in ("swap", "prove"):
+            raise Wrong("usage: hotswap.py [HOST:PORT] swap|prove < ORDER.json")
+        place = words[0] if len(words) == 2 else ""
+        print(json.dumps(answer(place, words[-1], Order(sys.stdin.read()))))
     except (Wrong, debugport.Wrong) as wrong:
         print(f"hotswap: {wrong}", file=sys.stderr)
         return USAGE

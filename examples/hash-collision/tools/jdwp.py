@@ -194,6 +194,5 @@ def _greeted(place: Port | Inside, limit: float) -> socket.socket:
 def _nobody(place: Port | Inside) -> str:
     """A JVM that has a debugger does not listen: from here that looks the same as none."""
     return (
-        f"no JVM takes a debugger at {place}:"
-        " start the lab with JRE_VARIANT=-debug, or detach the IDE"
+        f"no JVM takes a debugger at {place}: start the lab without JRE_VARIANT, or detach the IDE"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hashlab.config.model import Lab, Service
+from hashlab.documents.run import RELOADED
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers import copies
@@ -28,8 +29,8 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import ContainerState, Engine
 
-# The detail of a service's row begins with one of these if no container was replaced.
-RELOADED = "reloaded"
+# The detail of a service's row begins with one of these, or with RELOADED, if no container was
+# replaced.
 STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
 SYNCHRONISED = "synchronised"

@@ -6,12 +6,11 @@ from collections.abc import Hashable, Mapping
 from functools import partial
 
 from hashlab.config.model import Service
-from hashlab.documents.run import Cause
+from hashlab.documents.run import RELOADED, Cause
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build, service_build
 from hashlab.phases.containers.actions import (
     ALIVE,
-    RELOADED,
     STARTED_AGAIN,
     SYNCHRONISED,
     Action,

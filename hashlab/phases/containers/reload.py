@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from hashlab.config.model import Reload
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
+from hashlab.phases.containers.body import container_name
+from hashlab.phases.debugging import private_forward
 from hashlab.phases.steps import command_of, step_environment
 from hashlab.phases.upload.machine import MachineFiles, Process, write_processes
 from hashlab.phases.world import World
@@ -17,6 +20,8 @@ from hashlab.pipeline import CancelToken
 from hashlab.protocols import ContainerState
 
 RELOAD_SECONDS = 60.0
+# The path of a unix socket.
+DEBUGGER_VARIABLE = "HASHLAB_DEBUGGER"
 
 
 def process_of(container: ContainerState, files: MachineFiles) -> Process | None:
@@ -110,15 +115,16 @@ def _ask(
         raise LabError("hashlab.toml no longer has a reload", where=build.service)
     files = {path: str(build.reloadable[path]) for path in paths if path in build.reloadable}
     question = {"service": build.service, "build": build.start_id, "files": files}
-    done = world.runner.run(
-        [*command_of(world, reload.command), word],
-        cwd=world.lab.folder,
-        env=step_environment(world),
-        stdin=json.dumps(question),
-        timeout=RELOAD_SECONDS * world.provider.time_factor,
-        cancel=cancel,
-        users=True,
-    )
+    with _debugger(world, build.service) as variables:
+        done = world.runner.run(
+            [*command_of(world, reload.command), word],
+            cwd=world.lab.folder,
+            env={**step_environment(world), **variables},
+            stdin=json.dumps(question),
+            timeout=RELOAD_SECONDS * world.provider.time_factor,
+            cancel=cancel,
+            users=True,
+        )
     if done.code != 0:
         raise _wrong(reload, word, f"failed with exit code {done.code}", done.stderr)
     try:
@@ -128,6 +134,23 @@ def _ask(
     if not isinstance(answer, Mapping):
         raise _wrong(reload, word, "printed no JSON object", done.stdout + done.stderr)
     return answer
+
+
+@contextmanager
+def _debugger(world: World, name: str) -> Iterator[dict[str, str]]:
+    """Yield the variable that says where the debugger's port of a service answers, if it has one.
+    Raises LabError if its container does not run.
+    """
+    service = world.lab.service(name)
+    if service.debugger is None:
+        yield {}
+        return
+    link = world.link(service.machine)
+    container = link.engine.container(container_name(world.lab, service, 1))
+    if container is None or not container.pid:
+        raise LabError("its container does not run", where=name)
+    with private_forward(link, container.pid, service.debugger.port) as path:
+        yield {DEBUGGER_VARIABLE: str(path)}
 
 
 def _wrong(reload: Reload, word: str, what: str, output: str) -> LabError:

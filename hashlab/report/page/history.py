@@ -36,7 +36,8 @@ def history(commands: Sequence[CommandHistory]) -> Markup:
     explanation = (
         "Seconds of successful runs only. The trend compares the median of the newest third with "
         f"that of the oldest third, of the newest {RECENT} successful runs. It needs "
-        f"{LEAST_FOR_TREND} of them."
+        f"{LEAST_FOR_TREND} of them. In a swap, running processes took in all changes of their "
+        "services."
     )
     return element("div", table, element("p", explanation, class_="dim"))
 
@@ -48,7 +49,7 @@ def _row(command: CommandHistory, *, with_provider: bool) -> Markup:
     provider = element("span", f" {command.provider}", class_="dim") if with_provider else None
     pairs = (
         (HEADERS[0], [element("strong", name), provider]),
-        (HEADERS[1], str(command.good)),
+        (HEADERS[1], _good(command)),
         (HEADERS[2], _bad(command)),
         (HEADERS[3], lasting(spread.median) if spread else "-"),
         (HEADERS[4], _span(several.lower, several.upper) if several else "-"),
@@ -65,6 +66,13 @@ def _row(command: CommandHistory, *, with_provider: bool) -> Markup:
 
 def _kind(label: str) -> str | None:
     return {"": "line", "command": "command", "trend": "trend"}.get(label)
+
+
+def _good(command: CommandHistory) -> Child:
+    if not command.swaps:
+        return str(command.good)
+    word = "swap" if command.swaps == 1 else "swaps"
+    return [str(command.good), element("span", f" ({command.swaps} {word})", class_="dim")]
 
 
 def _bad(command: CommandHistory) -> Child:

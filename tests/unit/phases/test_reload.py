@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from fakes import (
 )
 from fakes.engine import Container
 
-from hashlab.config.model import Reload
+from hashlab.config.model import Debugger, Reload
 from hashlab.errors import LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.actions import Action, decide
@@ -239,6 +240,26 @@ def test_the_command_is_told_the_build_the_files_and_every_address(lab: Outside)
     assert ran.env["HASHLAB_URL_SITE"] == "http://127.0.0.1:8080"
     assert ran.env["HASHLAB_PATIENCE"] == "1"
     assert asked(lab, "prove") == [question]
+
+
+def test_a_service_with_a_debugger_gives_its_command_a_private_way_to_it(lab: Outside) -> None:
+    debugger = Debugger("jdwp", 5005, lab.lab.folder / "src")
+    lab.lab = change_service(lab.lab, "site", debugger=debugger)
+    refresh(lab)
+    edit(lab, "source 2\n")
+    found: list[Path] = []
+
+    def look(words: Sequence[str]) -> None:
+        [path] = [Path(r.env["HASHLAB_DEBUGGER"]) for r in lab.runner.ran if r.command == words]
+        assert path.exists() and path.parent.stat().st_mode & 0o777 == 0o700
+        found.append(path)
+
+    lab.runner.prepare(*TOOL, "swap", stdout='{"taken": true}', effect=look)
+    assert told(refresh(lab)) == "reloaded: taken"
+    served = next(call for call in lab.faults.calls if call.name == "shell.serve")
+    assert served.words[-1] == "TCP:127.0.0.1:5005,nodelay"
+    [path] = found
+    assert not path.parent.exists()
 
 
 def test_the_file_is_on_the_machine_before_the_process_is_asked_to_take_it(lab: Outside) -> None:

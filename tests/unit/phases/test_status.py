@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fakes import Outside, change_service, go, running, track_of, write_files
 
+from hashlab.config.model import Port
 from hashlab.documents import to_json
 from hashlab.phases import connect
 from hashlab.phases.status import service_state, status_document
@@ -236,3 +237,11 @@ def test_replaced_addresses_and_ports_are_reported(outside: Outside) -> None:
     told = document(running(outside))
     assert told["machines"][1]["address"] == "192.168.61.6"
     assert told["urls"] == {"site": "http://127.0.0.1:40001"}
+
+
+def test_an_address_at_which_nothing_listens_is_not_listed(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "site", ports=(Port(80, 80),), replicas=1)
+    running(outside)
+    assert document(outside)["urls"] == {"site": "http://127.0.0.1:8080"}
+    go(outside, workflows.stopping(["site"]))
+    assert document(outside)["urls"] == {}

@@ -119,6 +119,26 @@ def test_failed_runs_are_counted_apart_and_left_out_of_the_figures(tmp_path: Pat
     assert [one.ok for one in told.recent] == [True, True, True, False, False]
 
 
+def test_runs_whose_processes_took_all_changes_in_are_counted(tmp_path: Path) -> None:
+    def rows(*details: str) -> list[Row]:
+        return [
+            Row("container", "web", name, 0.0, 1.0, "ok", detail, 0, 1)
+            for name, detail in zip("ab", details, strict=False)
+        ]
+
+    records = [
+        past_run(number=1, rows=rows("reloaded: 1 class")),
+        past_run(number=2, rows=rows("reloaded: 1 class", "reloaded: 2 classes")),
+        past_run(number=3, rows=rows("reloaded: 1 class", "replaced: its build changed")),
+        past_run(number=4, rows=rows()),
+        past_run(number=5, rows=rows("reloaded: 1 class"), error=LabError("failed")),
+    ]
+    told = document(tmp_path, *records)
+    [command] = told.commands
+    assert (command.good, command.swaps) == (4, 2)
+    assert "4 (2 swaps)" in read(page(told)).text
+
+
 def test_the_newest_fifty_runs_are_drawn_and_the_rest_counted(tmp_path: Path) -> None:
     told = document(tmp_path, *[past_run(number=n) for n in range(60)])
     [command] = told.commands
