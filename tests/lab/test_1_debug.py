@@ -3,70 +3,22 @@
 from __future__ import annotations
 
 import json
-import queue
 import shutil
-import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from debugclients import SECONDS, Lines, jdb
 from labkit import LabFolder, everything, rows
 
-SECONDS = 30
 SOURCES = "user/src/main/java/hashcollision/user"
 LIST = "    List<User> list() throws SQLException {\n"
 EDIT = '        if (System.nanoTime() < 0) throw new SQLException("debugged");\n'
 
 pytestmark = pytest.mark.skipif(shutil.which("jdb") is None, reason="no JDK here")
-
-
-class Lines:
-    """A program's output as it arrives."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.seen = ""
-        self._parts: queue.SimpleQueue[str] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self.process.stdout is not None
-        while part := self.process.stdout.read(1):
-            self._parts.put(part)
-        self._parts.put("")
-
-    def until(self, text: str) -> str:
-        """Return all that was printed once it contains ``text``."""
-        deadline = time.monotonic() + SECONDS
-        while text not in self.seen:
-            part = self._parts.get(timeout=max(0.1, deadline - time.monotonic()))
-            assert part, f"it ended without {text!r}: {self.seen}"
-            self.seen += part
-        return self.seen
-
-    def say(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{line}\n")
-        self.process.stdin.flush()
-
-
-@contextmanager
-def jdb(address: str) -> Iterator[Lines]:
-    """The JDK's own debugger, attached to a JVM."""
-    command = ["jdb", "-attach", address]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            lines = Lines(process)
-            lines.until("> ")
-            yield lines
-        finally:
-            process.kill()
 
 
 @contextmanager
