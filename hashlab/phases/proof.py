@@ -64,7 +64,9 @@ def _prove(world: World, track: Track) -> None:
         found = read_back(world, wanted, track.cancel)
     stale = [running for running in found if running.stale]
     for running in stale:
-        distrust(world, running.machine, running.container)
+        # One that was left alone runs what it ran.
+        if running.service not in world.facts.containers.debugged:
+            distrust(world, running.machine, running.container)
     down = [f"{r.service} on {r.machine}: {r.down}" for r in found if r.down]
     down += missing(world, found)
     wrong = [f"{r.service} on {r.machine}: {r.stale}" for r in stale]

@@ -63,7 +63,7 @@ class MachineForward:
         loopback: bool = False,
     ) -> None:
         self._world, self._ports, self._say, self._cancel = world, ports, say, cancel
-        self._host = "127.0.0.1:" if loopback else ""
+        self._prefix = "lo/" if loopback else ""
         self._machine = ports[0].machine
         self._failures = 0
         self._answered: float | None = None  # when the ports of this connection were ready
@@ -111,7 +111,7 @@ class MachineForward:
         words = ["sudo", "sh", "-c", FORWARD, "sh", CARRY, folder]
         for number, each in enumerate(self._ports, 1):
             options += ["-L", f"{each.address}:{folder}/{number}"]
-            words += [each.container, f"{self._host}{each.port}"]
+            words += [each.container, f"{self._prefix}{each.port}"]
         return lasting(self._world, self._machine, shlex.join(words), options)
 
     def _take(self, lines: Sequence[bytes]) -> None:

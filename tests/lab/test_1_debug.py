@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from debugclients import SECONDS, Lines, jdb
+from debugclients import SECONDS, jdb
 from labkit import LabFolder, everything, rows
 
 SOURCES = "user/src/main/java/hashcollision/user"
@@ -26,8 +26,7 @@ def debugging(lab: LabFolder, *words: str) -> Iterator[str]:
     """`hashlab debug user`; the address that it opens."""
     running = lab.start("debug", "user", *words)
     try:
-        lines = Lines(running.process)
-        yield lines.until("\n").partition("→ ")[2].strip()
+        yield running.wait_until(lambda line: "→" in line).partition("→ ")[2].strip()
     finally:
         running.process.terminate()
         assert running.process.wait(SECONDS) == 0
@@ -68,9 +67,7 @@ def test_a_breakpoint_is_hit_and_a_refresh_leaves_the_session_alone(
         debugger.until("Removed:")
         debugger.say("cont")
         answered()
-        forum_lab.edit(
-            f"{SOURCES}/Users.java", LIST, LIST + "        // debugged\n        int x = 1;\n"
-        )
+        forum_lab.edit(f"{SOURCES}/Users.java", LIST, LIST + EDIT)
         refused = forum_lab.run("refresh", "--json")
         assert refused.code == 4
         assert detail(refused.document, "user") == "left: a debugger is attached"

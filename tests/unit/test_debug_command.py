@@ -51,7 +51,7 @@ def test_the_port_of_the_containers_loopback_is_on_the_laptop(
     assert told.out.startswith("site:5005 (jdwp) → 127.0.0.1:5005\n")
     assert '"port": 5005' in told.out and '<option name="PORT" value="5005" />' in told.out
     assert machines.forwards()[0].startswith("127.0.0.1:5005:")
-    assert machines.arguments() == ["small-site-1", "127.0.0.1:5005"]
+    assert machines.arguments() == ["small-site-1", "lo/5005"]
 
 
 def test_another_port_of_the_laptop_is_in_the_configuration(

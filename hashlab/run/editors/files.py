@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -12,7 +12,9 @@ from hashlab.documents.debug import DebugSession
 from hashlab.errors import LaptopError
 from hashlab.run.editors import intellij, vscode
 
-VSCODE, INTELLIJ = Path(".vscode"), Path(".idea")
+# The folders by which an editor's use of a folder is recognised.
+VSCODE = (".vscode",)
+INTELLIJ = (".idea", ".run")
 
 
 def opened_folder(lab: Path) -> Path:
@@ -21,7 +23,7 @@ def opened_folder(lab: Path) -> Path:
     """
     top = next((each for each in (lab, *lab.parents) if (each / ".git").exists()), lab)
     for folder in (lab, *lab.parents):
-        if (folder / VSCODE).is_dir() or (folder / INTELLIJ).is_dir():
+        if _has(folder, VSCODE) or _has(folder, INTELLIJ):
             return folder
         if folder == top:
             break
@@ -32,7 +34,7 @@ def write(session: DebugSession, root: Path) -> list[str]:
     """Write a session's configurations for the editors that the folder has settings of, or for
     both; return the files that were written or are right. Raises LaptopError.
     """
-    used = [each for each in (VSCODE, INTELLIJ) if (root / each).is_dir()]
+    used = [each for each in (VSCODE, INTELLIJ) if _has(root, each)]
     written = []
     if VSCODE in used or not used:
         _change(root / vscode.FILE, lambda text: vscode.added(text, dict(session.vscode)))
@@ -46,6 +48,10 @@ def write(session: DebugSession, root: Path) -> list[str]:
         )
         written.append(str(file))
     return written
+
+
+def _has(folder: Path, names: Iterable[str]) -> bool:
+    return any((folder / name).is_dir() for name in names)
 
 
 def _change(path: Path, change: Callable[[str], str]) -> None:

@@ -116,3 +116,7 @@ def test_what_was_reloaded_is_noted_as_not_proved_while_it_is_attached(outside: 
     assert result.error is None
     assert any("is not proved while a debugger is attached" in note for note in notes)
     assert [ran for ran in outside.runner.ran if ran.command == ("swap", "prove")] == []
+    edit(outside, "source 3\n")
+    assert told(refresh(outside)[0]) == LEFT
+    outside.machines["web"].debuggers.clear()
+    assert told(refresh(outside)[0]).startswith("reloaded"), "it still takes files in"
