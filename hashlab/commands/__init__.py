@@ -37,7 +37,7 @@ GROUPS = {
         "pull",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
-    "Take it elsewhere": ("images", "images prune", "push"),
+    "Take it elsewhere": ("images", "images prune", "push", "export"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
 }

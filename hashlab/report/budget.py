@@ -28,6 +28,7 @@ RECORDED = {
     "images": "images",
     "images-prune": "images prune",
     "push": "push",
+    "export": "export KIND FOLDER",
     "suspend": "suspend",
     "resume": "resume",
     "halt": "halt",

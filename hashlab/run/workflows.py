@@ -33,6 +33,8 @@ from hashlab.phases.boxes import base, export, imports, prune, register, store, 
 from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
 from hashlab.phases.containers import sandboxes
+from hashlab.phases.export.export import Kind
+from hashlab.phases.export.export import export as export_files
 from hashlab.phases.selfcontained import again, assemble, deliver, push, sbom
 from hashlab.phases.selfcontained.load import load_images
 from hashlab.phases.selfcontained.prune import prune_images
@@ -237,6 +239,12 @@ def delivering(port: int) -> tuple[P, ...]:
             after=("assemble", "connect"),
         ),
     )
+
+
+def exporting(kind: Kind, folder: Path, to: Place | None, *, dnsrr: bool = False) -> tuple[P, ...]:
+    """Make the self-contained images, and write the lab for another tool."""
+    work = partial(export_files, kind=kind, folder=folder, to=to, dnsrr=dnsrr)
+    return (*SELF_CONTAINED, P("export", work, after=("assemble",)))
 
 
 def building(services: Sequence[str]) -> tuple[P, ...]:

@@ -121,6 +121,7 @@ ENDPOINT_KEYS = frozenset(["Aliases", "Links", "IPAMConfig", "MacAddress"])
 BUILT_IN = {"bridge": ("172.17.0.0/16",), "host": (), "none": ()}
 SIGNALLED = 137
 IMAGE_SIZE = 100_000_000
+EMPTY_TAR = bytes(2 * tarfile.BLOCKSIZE)
 
 _numbers = itertools.count(1)
 _pids = itertools.count(1000)
@@ -150,11 +151,16 @@ def saved(images: Mapping[str, Mapping[str, str]]) -> bytes:
     for number, (name, labels) in enumerate(images.items()):
         layers = layers_of(name, labels)
         members[f"{number}.json"] = {"rootfs": {"diff_ids": layers[-1]}}
-        members |= {f"{layer[-1]}/layer.tar": "content" for layer in layers}
+        members |= {f"{layer[-1]}/layer.tar": EMPTY_TAR for layer in layers}
+    return _archive(
+        {n: v if isinstance(v, bytes) else json.dumps(v).encode() for n, v in members.items()}
+    )
+
+
+def _archive(members: Mapping[str, bytes]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, value in members.items():
-            data = json.dumps(value).encode()
+        for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
@@ -177,13 +183,7 @@ def plain_image(config: Mapping[str, Any], layers: Sequence[bytes], name: str) -
         "c.json": json.dumps({**config, "rootfs": rootfs}).encode(),
         "manifest.json": json.dumps(manifest).encode(),
     }
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for member, data in members.items():
-            info = tarfile.TarInfo(member)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return stream.getvalue()
+    return _archive(members)
 
 
 @dataclass(frozen=True)
