@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
+from hashlab.config.compose.image import context_service
 from hashlab.config.compose.service import image_name
 from hashlab.config.machines import forwarded_ports
 from hashlab.config.model import Port
@@ -62,15 +63,33 @@ def _never_ends(service: Draft) -> bool:
     return service.get("restart") in ("always", "unless-stopped")
 
 
+def check_contexts(services: Mapping[str, Draft], report: Report) -> None:
+    """Report builds whose further contexts are unknown services, or that need each other."""
+    lines: dict[str, dict[str, int]] = {}
+    for name, service in services.items():
+        build, line = service.get("build"), service.line_of("build")
+        contexts = [context for _, context in build.additional_contexts] if build else []
+        lines[name] = dict.fromkeys(filter(None, map(context_service, contexts)), line)
+        for other in lines[name].keys() - services.keys():
+            hint = suggestion(other, list(services), otherwise="Remove it, or write it.")
+            report.add(line, f"unknown service '{other}' in additional_contexts", hint)
+    _report_cycles(lines, "images are built from each other", report)
+
+
 def _check_cycles(active: Mapping[str, Draft], report: Report) -> None:
     lines = {
         name: {at.value.service: at.line for at in service.get("depends_on", ())}
         for name, service in active.items()
     }
-    left = {name: [other for other in others if other in active] for name, others in lines.items()}
+    _report_cycles(lines, "services wait for each other", report)
+
+
+def _report_cycles(lines: Mapping[str, Mapping[str, int]], what: str, report: Report) -> None:
+    """Report each circle in which services need each other. ``lines``: where each says so."""
+    left = {name: [other for other in others if other in lines] for name, others in lines.items()}
     while _drop_finished(left):
         path = _walk(left)
-        message = f"services wait for each other: {' → '.join((*path, path[0]))}"
+        message = f"{what}: {' → '.join((*path, path[0]))}"
         hint = f"Remove the dependency of '{path[-1]}' on '{path[0]}'."
         report.add(lines[path[-1]][path[0]], message, hint)
         left[path[-1]].remove(path[0])

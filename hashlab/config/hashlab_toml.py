@@ -219,6 +219,7 @@ _LAB_KEYS = Table(
         "subnet": _subnet,
         "compose": _compose,
         "privileged": list_of(located(text), "a list of services"),
+        "ssh_agent": list_of(located(text), "a list of services"),
     },
     expected="a table",
     language="toml",

@@ -22,6 +22,7 @@ from hashlab.config.artifacts import (
     step_of,
 )
 from hashlab.config.checks_lab import (
+    check_contexts,
     check_dependencies,
     check_forwarded_guests,
     check_images,
@@ -35,6 +36,7 @@ from hashlab.config.compose.choice import (
     chosen,
 )
 from hashlab.config.compose.file import note_unused, read_compose
+from hashlab.config.compose.image import IMAGE_CONTEXT, context_service
 from hashlab.config.compose.loading import Loader
 from hashlab.config.compose.networks import DEFAULT, network_of
 from hashlab.config.compose.secret_files import source_of
@@ -58,7 +60,7 @@ from hashlab.config.published import with_published
 from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
 from hashlab.config.report import Report, Wrong, suggestion
-from hashlab.config.root_access import check_allowed, root_access
+from hashlab.config.root_access import agent_access, check_allowed, root_access
 from hashlab.config.sources import exists, is_file, read_text
 from hashlab.config.toml_nodes import read_toml
 from hashlab.errors import ConfigError, UsageError
@@ -283,10 +285,12 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
         own_report = report if name in active else report.of_inactive()
         check_service(name, service, files.draft, own_report)
     check_dependencies(services, active, report)
+    check_contexts(services, report)
     check_networks(active, files.draft, subnet_of(toml or Draft()), report)
     if toml is not None:
-        allowed = toml.get("lab", Draft()).get("privileged", ())
-        check_allowed(allowed, services, report.for_file(FILE))
+        for key in ("privileged", "ssh_agent"):
+            allowed = toml.get("lab", Draft()).get(key, ())
+            check_allowed(allowed, services, report.for_file(FILE))
     machines = labels_of(toml or Draft())
     if toml is None or not machines:
         return
@@ -342,8 +346,9 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         sources=tuple(files.report.sources),
         declared=_declared(files),
         own_machines=toml.has("machines"),
+        agent_access=agent_access(files.services, _may(toml, "ssh_agent"), files.report),
         root_access=root_access(
-            files.active, files.draft.get("volumes", {}), _may_be_root(toml), files.report
+            files.active, files.draft.get("volumes", {}), _may(toml, "privileged"), files.report
         ),
         secrets=tuple(_sources(files, "secrets").items()),
         volumes=tuple(
@@ -358,8 +363,9 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     )
 
 
-def _may_be_root(toml: Draft) -> list[str]:
-    return [name for name, _ in toml.get("lab", Draft()).get("privileged", ())]
+def _may(toml: Draft, key: str) -> list[str]:
+    """Return the services that a key of [lab] allows something."""
+    return [name for name, _ in toml.get("lab", Draft()).get(key, ())]
 
 
 def _with_notes_of_kept_files(lab: Lab) -> Lab:
@@ -415,6 +421,18 @@ def _networks(lab: str, services: tuple[Service, ...], files: _ComposeFile) -> t
     return tuple(network_of(key, each, lab) for key, each in declared.items() if key in used)
 
 
+def _of_images(build: Build | None, lab: str, services: Mapping[str, Draft]) -> Build | None:
+    """Return a build whose contexts are images where they were services."""
+    if build is None:
+        return None
+    contexts = tuple(
+        (name, f"{IMAGE_CONTEXT}{image_name(lab, other, services[other])}" if other else context)
+        for name, context in build.additional_contexts
+        for other in [context_service(context)]
+    )
+    return replace(build, additional_contexts=contexts)
+
+
 def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
     builds: dict[str, Build | None] = {}
     rules: dict[str, list[tuple[Watch, ...]]] = {}
@@ -422,6 +440,6 @@ def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
         if not (draft.get("image") or draft.get("build")) or draft.flawed("build"):
             continue  # of a profile that is not active, with a mistake
         name = image_name(lab, service, draft)
-        builds[name] = builds.get(name) or draft.get("build")
+        builds[name] = builds.get(name) or _of_images(draft.get("build"), lab, services)
         rules.setdefault(name, []).append(tuple(entry.value for entry in watches(draft)))
     return tuple(Image(name, build, tuple(rules[name])) for name, build in builds.items())

@@ -1,4 +1,5 @@
-"""Find the services that would get root on their machine by what the Compose file gives them.
+"""Find the services that would get root on their machine, or keys of the laptop for their build, by
+what the Compose file gives them.
 
 A container machine shares the laptop's kernel, so there it is root on the laptop.
 """
@@ -57,10 +58,27 @@ def root_access(
     )
 
 
+def agent_access(
+    services: Mapping[str, Draft], allowed: Collection[str], report: Report
+) -> tuple[RootAccess, ...]:
+    """Return which keys of the laptop the builds of services may use, as ``root_access`` does."""
+    return tuple(
+        RootAccess(name, _of_keys(build.ssh), file_of(line) or report.file, int(line))
+        for name, service in services.items()
+        for build, line in [(service.get("build"), service.line_of("build"))]
+        if build and build.ssh and name not in allowed
+    )
+
+
+def _of_keys(ssh: Collection[tuple[str, str]]) -> str:
+    keys = [f"the SSH key {path}" if path else "your SSH agent" for _, path in ssh]
+    return f"uses {' and '.join(keys)} in its build"
+
+
 def check_allowed(
     allowed: Collection[At[str]], services: Mapping[str, Draft], report: Report
 ) -> None:
-    """Report names of ``privileged`` in hashlab.toml that are not services of the Compose file."""
+    """Report names of a list in hashlab.toml that are not services of the Compose file."""
     for name, line in allowed:
         if name not in services:
             hint = suggestion(name, list(services), otherwise="Remove it.")

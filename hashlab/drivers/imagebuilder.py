@@ -28,6 +28,7 @@ INSTALL = "apt install docker-buildx, or see https://docs.docker.com/go/buildx"
 # A step of a build in BuildKit's output: "#7 [site 2/5] RUN make".
 STEP = re.compile(r"#\d+ \[(?:\S+ )?(\d+)/(\d+)\]")
 VARIABLE = "HASHLAB_SECRET_"
+AGENT_VARIABLE = "SSH_AUTH_SOCK"
 # The error of BuildKit in an engine that knows no further contexts.
 NEEDS_ENGINE = "moby.buildkit.frontend.contexts"
 # Errors of the classic builder about what only BuildKit can do.
@@ -43,6 +44,7 @@ class ImageBuilder:
         self._engine = engine
         self._runner = runner
         self._environ = {"DOCKER_CONFIG": str(docker_folder(environ))}
+        self._agent = environ.get(AGENT_VARIABLE, "")
 
     @cached_property
     def buildkit(self) -> str:
@@ -72,9 +74,9 @@ class ImageBuilder:
         if self.buildkit:
             self._build(name, context, settings, labels, track)
             return
-        if settings.contexts or settings.secrets:
+        if settings.contexts or settings.secrets or settings.ssh:
             raise LabError(
-                f"cannot build image {name}: additional_contexts and secrets of a build need "
+                f"cannot build image {name}: additional_contexts, secrets and ssh of a build need "
                 "BuildKit",
                 where=os.fspath(context.root),
                 next_step=f"install its client: {INSTALL}",
@@ -87,6 +89,18 @@ class ImageBuilder:
             if any(sign in error.what for sign in NEEDS_BUILDKIT):
                 error.next_step = f"install BuildKit's client: {INSTALL}"
             raise
+
+    def _keys(self, name: str, settings: BuildSettings) -> dict[str, str]:
+        """Return the variable of the person's SSH agent, if a build uses it. Raises LaptopError."""
+        if "" not in settings.ssh.values():
+            return {}
+        if not self._agent:
+            raise LaptopError(
+                f"image {name} is built with your SSH agent, but none runs: {AGENT_VARIABLE} is "
+                "not set",
+                next_step='start one: eval "$(ssh-agent)", then ssh-add',
+            )
+        return {AGENT_VARIABLE: self._agent}
 
     def _build(
         self,
@@ -103,7 +117,7 @@ class ImageBuilder:
 
         listed = {n: c for n, c in settings.contexts.items() if isinstance(c, BuildContext)}
         images = {n: c for n, c in settings.contexts.items() if isinstance(c, str)}
-        own = {**self._environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+        own = {**self._environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1", **self._keys(name, settings)}
         with unpacked(context, listed) as (folder, dockerfile, others):
             done = self._runner.run(
                 command(name, folder, dockerfile, settings, labels, contexts={**images, **others}),
@@ -146,6 +160,7 @@ def command(
             f"id={key},src={source}" if isinstance(source, Path) else f"id={key},env={VARIABLE}{n}"
             for n, (key, source) in enumerate(settings.secrets.items())
         ],
+        "--ssh": [f"{key}={path}" if path else key for key, path in settings.ssh.items()],
     }
     pairs = [(option, value) for option, values in options.items() for value in values]
     return [

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from hashlab.config.model import Build, Image
 from hashlab.documents.run import Cause
-from hashlab.errors import FilesChanged, LaptopError
+from hashlab.errors import FilesChanged, LaptopError, UsageError
 from hashlab.hashing import digest, short
 from hashlab.inputs.contexts import BuildContext
+from hashlab.phases.agreement import is_agreed
 from hashlab.phases.layers import saved_layers, without
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -38,17 +39,32 @@ def image_inputs(world: World, image: Image) -> str:
     if build is None:
         content = pulled_contents(world).get(image.name)
         return f"{PULLED} {content}" if content else PULLED
-    return _inputs(image, build, world.build_context(build), _contexts(world, build))
+    return _inputs(world, image, build, world.build_context(build), _contexts(world, build))
+
+
+def _bases(world: World, build: Build) -> dict[str, Image]:
+    """Return the images of the lab that are further contexts of a build, by their context."""
+    images = {f"docker-image://{image.name}": image for image in world.lab.images}
+    contexts = [str(context) for _, context in build.additional_contexts]
+    return {context: images[context] for context in contexts if context in images}
 
 
 def _inputs(
-    image: Image, build: Build, context: BuildContext, others: Mapping[str, BuildContext | str]
+    world: World,
+    image: Image,
+    build: Build,
+    context: BuildContext,
+    others: Mapping[str, BuildContext | str],
 ) -> str:
+    own = {
+        context: [context, image_inputs(world, base)]
+        for context, base in _bases(world, build).items()
+    }
     rest: dict[str, object] = {"args": dict(build.args), "target": build.target}
     rest |= {name: getattr(build, name) for name in SETTINGS if getattr(build, name)}
     if others:
         rest["contexts"] = {
-            name: other if isinstance(other, str) else other.document()
+            name: own.get(other, other) if isinstance(other, str) else other.document()
             for name, other in others.items()
         }
     return short(digest({**context.document(image.leaves_out), **rest}))
@@ -180,11 +196,19 @@ def build_bases(world: World, track: Track, _: str) -> None:
 
 
 def build_images(world: World, names: list[str], track: Track) -> list[str]:
-    """Build or pull the images that the laptop's engine lacks; return their names."""
+    """Build or pull the images that the laptop's engine lacks, each after the images that it is
+    built from; return their names.
+    """
     engine = world.laptop_engine()
     inputs = world.facts.images.inputs
-    missing = lacking(world, engine, names)
     by_name = {image.name: image for image in world.lab.images}
+    missing: dict[str, None] = {}
+    waiting = lacking(world, engine, names)
+    while waiting:
+        missing = {**dict.fromkeys(waiting), **missing}
+        builds = filter(None, (by_name[name].build for name in waiting))
+        bases = {base.name for build in builds for base in _bases(world, build).values()}
+        waiting = lacking(world, engine, sorted(bases))
     for name in missing:
         with track.child("image", service=name) as step:
             build = by_name[name].build
@@ -196,7 +220,7 @@ def build_images(world: World, names: list[str], track: Track) -> list[str]:
                 continue
             build_image(world, by_name[name], build, step)
             step.detail("built")
-    return missing
+    return list(missing)
 
 
 def build_image(
@@ -216,6 +240,13 @@ def build_image(
 
 
 def _settings(world: World, build: Build) -> BuildSettings:
+    """Return the settings of a build. Raises UsageError if it would use keys, and nobody agreed."""
+    if build.ssh and not is_agreed(world):
+        raise UsageError(
+            "a build would use SSH keys of the laptop, and nobody was asked",
+            where=str(build.context),
+            next_step="hashlab build",
+        )
     secrets = dict(world.lab.secrets)
     return BuildSettings(
         dict(build.args),
@@ -225,6 +256,7 @@ def _settings(world: World, build: Build) -> BuildSettings:
         build.extra_hosts,
         _contexts(world, build),
         {target: secrets[name] for target, name in build.secrets},
+        dict(build.ssh),
     )
 
 
@@ -233,7 +265,7 @@ def _same_context(world: World, image: Image, build: Build) -> BuildContext:
     hashed it: a label must never name other inputs than the image was built from.
     """
     context, others = world.build_context(build), _contexts(world, build)
-    if _inputs(image, build, context, others) != world.facts.images.inputs[image.name]:
+    if _inputs(world, image, build, context, others) != world.facts.images.inputs[image.name]:
         raise FilesChanged(
             f"the inputs of image {image.name} changed during the run",
             where=str(build.context),

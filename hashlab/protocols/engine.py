@@ -88,8 +88,8 @@ class SwarmState:
 class BuildSettings:
     """The settings of an image build, besides its files. ``shm_size`` is in bytes; ``extra_hosts``
     are "name:address". Only BuildKit knows ``contexts``, further ones or docker-image://NAME by
-    name, and ``secrets``, files or values of variables by id.
-    ``fresh``: no step is taken from an earlier build.
+    name, ``secrets``, files or values of variables by id, and ``ssh``, keys by id ("" is the
+    person's agent). ``fresh``: no step is taken from an earlier build.
     """
 
     args: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +99,7 @@ class BuildSettings:
     extra_hosts: tuple[str, ...] = ()
     contexts: Mapping[str, BuildContext | str] = field(default_factory=dict)
     secrets: Mapping[str, Path | Content] = field(default_factory=dict)
+    ssh: Mapping[str, str] = field(default_factory=dict)
     fresh: bool = False
 
 

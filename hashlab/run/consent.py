@@ -1,4 +1,4 @@
-"""Asks once before services start that would get root on the laptop.
+"""Asks once before services get rights on the laptop: to become root, or to use keys in a build.
 
 Root on a container machine can become root on the laptop. The answer counts for exactly the list
 that was shown; hashlab.toml can give it too.
@@ -7,12 +7,13 @@ that was shown; hashlab.toml can give it too.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from hashlab.config.model import RootAccess
 from hashlab.errors import Interrupted, UsageError
+from hashlab.phases.agreement import agree, asked, is_agreed
 from hashlab.phases.world import World
 from hashlab.run.asking import confirmed, has_terminal
-from hashlab.state.files import read_json, write_json
 
 
 def check_consent(world: World, *, yes: bool) -> None:
@@ -21,40 +22,54 @@ def check_consent(world: World, *, yes: bool) -> None:
     ``yes``: the answer was typed with the command. Raises Interrupted after a no, and UsageError,
     which names what to write, if no person can be asked.
     """
-    asked = world.lab.root_access
-    if not asked or not world.provider.shares_kernel or _is_agreed(world, asked):
+    if is_agreed(world):
         return
-    text = "\n".join(f"{each.file}:{each.line}: {each.service} {each.reason}" for each in asked)
-    names = list(dict.fromkeys(each.service for each in asked))
-    line = f"privileged = {json.dumps(names)}"
+    keys = world.lab.agent_access
+    root = [each for each in asked(world) if each not in keys]
     if not yes and not has_terminal():
-        raise UsageError(
-            "services of this lab could become root on this laptop, because its machines are "
-            "containers",
-            output=text,
-            next_step=f"if they may, write under [lab] of hashlab.toml: {line}, or type "
-            "hashlab dev --yes. On virtual machines they are root there only",
-        )
-    if not yes and not confirmed(_question(text)):
+        raise _unasked(root, keys)
+    if not yes and not confirmed(_question(root, keys)):
+        instead = "; for virtual machines: --provider libvirt" if root else ""
         raise Interrupted(
-            "not confirmed: nothing was started",
-            next_step="remove these lines, or use virtual machines: --provider libvirt",
+            "not confirmed: nothing was started", next_step=f"remove these lines{instead}"
         )
-    write_json(world.state.consent, _content(asked))
+    agree(world)
 
 
-def _question(text: str) -> str:
-    lines = "".join(f"  {line}\n" for line in text.splitlines())
-    return (
-        "The machines are containers, so these services could become root on this laptop:\n"
-        f"{lines}Start them?"
+def _unasked(root: Sequence[RootAccess], keys: Sequence[RootAccess]) -> UsageError:
+    what = [
+        *(
+            ["could become root on this laptop, because its machines are containers"]
+            if root
+            else []
+        ),
+        *(["would use your SSH keys in builds"] if keys else []),
+    ]
+    lines = {"privileged": root, "ssh_agent": keys}
+    written = " and ".join(
+        f"{key} = {json.dumps(list(dict.fromkeys(each.service for each in given)))}"
+        for key, given in lines.items()
+        if given
+    )
+    machines = ". On virtual machines they are root there only" if root else ""
+    return UsageError(
+        f"services of this lab {' and '.join(what)}",
+        output="\n".join(map(_line, (*root, *keys))),
+        next_step=f"if they may, write under [lab] of hashlab.toml: {written}, or type "
+        f"hashlab dev --yes{machines}",
     )
 
 
-def _is_agreed(world: World, asked: tuple[RootAccess, ...]) -> bool:
-    return bool(read_json(world.state.consent) == _content(asked))
+def _question(root: Sequence[RootAccess], keys: Sequence[RootAccess]) -> str:
+    parts = []
+    if root:
+        text = "The machines are containers, so these services could become root on this laptop:"
+        parts.append("\n".join([text, *(f"  {_line(each)}" for each in root), "Start them?"]))
+    if keys:
+        text = "These builds run programs that can sign in with your keys:"
+        parts.append("\n".join([text, *(f"  {_line(each)}" for each in keys), "Build them?"]))
+    return "\n".join(parts)
 
 
-def _content(asked: tuple[RootAccess, ...]) -> list[list[str]]:
-    """Return the list as it is saved. Lines are not in it: they change with other edits."""
-    return sorted([each.service, each.reason] for each in asked)
+def _line(each: RootAccess) -> str:
+    return f"{each.file}:{each.line}: {each.service} {each.reason}"

@@ -34,7 +34,7 @@ from hashlab.run.provider import open_lab
 from hashlab.run.publishing import PublishingListener, RunEvents, run_events
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
-from hashlab.run.workflows import starts_services
+from hashlab.run.workflows import builds_images, starts_services
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
@@ -146,7 +146,8 @@ def perform(
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
             waiting = list(plan(world))
-            if any(map(starts_services, waiting)):
+            builds = world.lab.agent_access and any(map(builds_images, waiting))
+            if builds or any(map(starts_services, waiting)):
                 check_consent(world, yes=options.yes)
             if begin is not None:
                 begin(world)

@@ -195,6 +195,11 @@ def starts_services(workflow: Sequence[P]) -> bool:
     return any(phase.run is containers.start_containers for phase in workflow)
 
 
+def builds_images(workflow: Sequence[P]) -> bool:
+    """Return whether a workflow may build images on the laptop."""
+    return any(phase.name in ("images", "build images") for phase in workflow)
+
+
 def stopping(services: Sequence[str]) -> tuple[P, ...]:
     """End the containers of these services."""
     return (

@@ -21,7 +21,9 @@ from hashlab.errors import ConfigError
 from hashlab.inputs.contexts import read_patterns
 
 UNREADABLE = "Check its permissions."
-_IMAGE = "docker-image://"
+IMAGE_CONTEXT = "docker-image://"
+SERVICE_CONTEXT = "service:"
+_AGENT = "default"
 _REMOTE = re.compile(r"[a-z+]+://|git@|github\.com/")
 
 _image = matching(
@@ -50,14 +52,13 @@ def _args(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
 
 
 def _contexts(node: Node, context: Context) -> tuple[tuple[str, Path | str], ...]:
-    """Read further contexts: folders of the laptop, or images as docker-image://NAME."""
+    """Read further contexts: folders of the laptop, images as docker-image://NAME, or those of
+    services as service:NAME.
+    """
     contexts: list[tuple[str, Path | str]] = []
     for name, value in texts(node, context):
-        if value.startswith(_IMAGE):
+        if value.startswith((IMAGE_CONTEXT, SERVICE_CONTEXT)):
             contexts.append((name, value))
-        elif value.startswith("service:"):
-            hint = f"Give that service an image, and write {_IMAGE}NAME."
-            raise Wrong(node.key_line, f"the context '{value}' is not supported", hint)
         else:
             folder = _folder(value, node.key_line, context)
             _check_ignore_file(folder, None, context)
@@ -65,10 +66,33 @@ def _contexts(node: Node, context: Context) -> tuple[tuple[str, Path | str], ...
     return tuple(contexts)
 
 
+def context_service(context: Path | str) -> str:
+    """Return the service whose image is a further context, or ""."""
+    is_service = isinstance(context, str) and context.startswith(SERVICE_CONTEXT)
+    return str(context).removeprefix(SERVICE_CONTEXT) if is_service else ""
+
+
 def _secrets(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
     """Read the secrets of a build; each is known to the Dockerfile by its target."""
     found = build_secrets(node, context)
     return tuple((at.value.target.rpartition("/")[2], at.value.name) for at in found)
+
+
+def _ssh(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
+    """Read the SSH agent ("default", "") and keys that a build may use, by id. A key is a file of
+    the laptop, or the socket of an agent.
+    """
+    if isinstance(node.value, str):
+        node = node.holding([node])
+    found: list[tuple[str, str]] = []
+    for name, value in pairs(node, context):
+        if not value and name != _AGENT:
+            message = f"the SSH key '{name}' has no file"
+            raise Wrong(node.key_line, message, f"Write {name}=FILE, or default for your agent.")
+        home = context.environ.get("HOME", "") if value and value.startswith("~/") else ""
+        path = f"{home}{value[1:]}" if home and value else value
+        found.append((name, str(absolute(context.folder, path)) if path else ""))
+    return tuple(found)
 
 
 BUILD_KEYS = Table(
@@ -85,13 +109,14 @@ BUILD_KEYS = Table(
         "extra_hosts": extra_hosts,
         "additional_contexts": _contexts,
         "secrets": _secrets,
+        "ssh": _ssh,
     },
     others=keys.BUILD,
     expected="a folder or a mapping with context, dockerfile, args and target",
 )
 _AS_THEY_ARE = (
     *("args", "target", "dockerfile_inline", "labels", "network", "shm_size", "extra_hosts"),
-    *("additional_contexts", "secrets"),
+    *("additional_contexts", "secrets", "ssh"),
 )
 
 

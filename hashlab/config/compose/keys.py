@@ -67,7 +67,6 @@ BUILD: Keys = {
     "provenance": _ATTESTATION,
     "pull": Noted("the base image is pulled when the laptop's engine lacks it"),
     "sbom": _ATTESTATION,
-    "ssh": Refused("A build gets no keys of yours; copy what it needs into its context."),
     "tags": Noted("the lab needs only the name of 'image'"),
 }
 

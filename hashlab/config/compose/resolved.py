@@ -206,6 +206,7 @@ def _build_shape(build: Build) -> Shape:
             extra_hosts=_hosts(build.extra_hosts),
             additional_contexts={name: str(each) for name, each in build.additional_contexts},
             secrets=[_build_secret(*each) for each in build.secrets],
+            ssh=[f"{key}={path}" if path else key for key, path in build.ssh],
         ),
     }
 

@@ -82,9 +82,10 @@ class Step:
 @dataclass(frozen=True)
 class Build:
     """The build of an image. Paths are absolute. ``dockerfile`` is None if the Compose file has its
-    text, ``dockerfile_inline``. ``shm_size`` is in bytes. ``additional_contexts``: folders, or
-    images as docker-image://NAME, by name; ``secrets``: names of secrets of the top level by the id
-    that the Dockerfile gives them.
+    text, ``dockerfile_inline``. ``shm_size`` is in bytes. ``additional_contexts``: folders,
+    images as docker-image://NAME, or services of the file as service:NAME, by name; ``secrets``:
+    names of secrets of the top level by the id that the Dockerfile gives them; ``ssh``: keys of the
+    laptop by id, "" for the person's agent.
     """
 
     context: Path
@@ -98,11 +99,13 @@ class Build:
     extra_hosts: tuple[str, ...] = ()
     additional_contexts: tuple[tuple[str, Path | str], ...] = ()
     secrets: tuple[tuple[str, str], ...] = ()
+    ssh: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that a service of the file uses: built here (``build``) or pulled by name.
+    """An image that a service of the file uses: built here (``build``, in whose contexts services
+    are images) or pulled by name.
 
     ``watched``: the watch rules of each service that runs it.
     """

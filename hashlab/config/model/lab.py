@@ -21,8 +21,8 @@ from hashlab.state.private import STATE
 
 @dataclass(frozen=True)
 class RootAccess:
-    """A service that would get root on its machine, why ("is privileged"), and the place in its
-    file.
+    """A service that would get root on its machine, or keys of the laptop in its build; why ("is
+    privileged"), and the place in its file.
     """
 
     service: str
@@ -39,7 +39,8 @@ class Lab:
     those of all services, so that the box can contain them all. ``sources``: the files this was
     read from, and those that would have been read if they existed. ``declared``: the files of all
     secrets and configs of the Compose file. ``root_access``: the services that would get root on
-    their machine, except those that hashlab.toml allows it.
+    their machine, except those that hashlab.toml allows it; ``agent_access``: those whose build
+    would get keys of the laptop.
     ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     ``profiles``: the active profiles; ``inactive``: the services of others, each with its own.
@@ -65,6 +66,7 @@ class Lab:
     sources: tuple[Path, ...] = ()
     declared: tuple[Path, ...] = ()
     root_access: tuple[RootAccess, ...] = ()
+    agent_access: tuple[RootAccess, ...] = ()
     own_machines: bool = True
     volumes: tuple[Volume, ...] = ()
     secrets: tuple[tuple[str, Path | Content], ...] = ()

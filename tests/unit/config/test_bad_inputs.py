@@ -897,16 +897,33 @@ COMPOSE_PATHS = {
             ),
         ),
     ),
-    "a further context of a service": Bad(
-        "compose.yaml:12",
-        "the context 'service:queue' is not supported",
-        "docker-image://NAME",
+    "a further context of an unknown service": Bad(
+        "compose.yaml:10",
+        "unknown service 'queeu' in additional_contexts",
+        "Perhaps you meant 'queue'.",
         compose=(
             (
                 "build: ./site",
-                'build:\n      context: ./site\n      additional_contexts: ["a=service:queue"]',
+                'build:\n      context: ./site\n      additional_contexts: ["a=service:queeu"]',
             ),
         ),
+    ),
+    "an image that is built from itself": Bad(
+        "compose.yaml:10",
+        "images are built from each other: site → site",
+        "Remove the dependency of 'site' on 'site'.",
+        compose=(
+            (
+                "build: ./site",
+                "build:\n      context: ./site\n      additional_contexts: {a: service:site}",
+            ),
+        ),
+    ),
+    "an SSH key without a file": Bad(
+        "compose.yaml:12",
+        "the SSH key 'mine' has no file",
+        "mine=FILE",
+        compose=(("build: ./site", "build:\n      context: ./site\n      ssh: [mine]"),),
     ),
     "an undeclared secret of a build": Bad(
         "compose.yaml:10",

@@ -101,3 +101,49 @@ def test_a_service_that_is_not_started_is_not_found(load: Callable[..., Lab]) ->
     assert lab.root_access == ()
     lab = load(toml=TOML.format(""), compose=compose, environ={"COMPOSE_PROFILES": "debug"})
     assert [each.service for each in lab.root_access] == ["tool"]
+
+
+BUILT = """\
+services:
+  site:
+    build:
+      context: ./site
+      ssh: {}
+  tool: {{image: busybox}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ("[default]", "uses your SSH agent in its build"),
+        ("default", "uses your SSH agent in its build"),
+        ("{default: }", "uses your SSH agent in its build"),
+        ("[github=/k/../key]", "uses the SSH key /key in its build"),
+        ("[github=~/.ssh/id]", "uses the SSH key /me/.ssh/id in its build"),
+        ("{default: , k: /k}", "uses your SSH agent and the SSH key /k in its build"),
+    ],
+)
+def test_a_build_that_uses_keys_of_the_laptop_is_named(
+    load: Callable[..., Lab], written: str, reason: str
+) -> None:
+    lab = load(toml=TOML.format(""), compose=BUILT.format(written), environ={"HOME": "/me"})
+    assert [(each.service, each.reason, each.line) for each in lab.agent_access] == [
+        ("site", reason, 3)
+    ]
+    assert (
+        load(toml=TOML.format('ssh_agent = ["site"]'), compose=BUILT.format(written)).agent_access
+        == ()
+    )
+
+
+def test_the_image_of_a_service_is_a_context_under_its_name(load: Callable[..., Lab]) -> None:
+    contexts = "{context: ./site, additional_contexts: {own: service:tool, other: service:made}}"
+    text = f"services:\n  site: {{build: {contexts}}}\n  tool: {{image: busybox}}\n"
+    lab = load(toml=TOML.format(""), compose=f"{text}  made: {{build: ./site}}\n")
+    build = next(image.build for image in lab.images if image.name == f"{lab.name}-site")
+    assert build is not None
+    assert dict(build.additional_contexts) == {
+        "own": "docker-image://busybox",
+        "other": f"docker-image://{lab.name}-made",
+    }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeEngine, FakeRunner, Faults, track_of, write_files
@@ -38,7 +39,7 @@ def context(root: Path) -> BuildContext:
 class Bench:
     """A builder on fakes. ``sent``: what the last build was sent."""
 
-    def __init__(self, *, buildkit: bool) -> None:
+    def __init__(self, *, buildkit: bool, environ: Mapping[str, str] = {}) -> None:
         self.faults = Faults()
         self.engine = FakeEngine("laptop", faults=self.faults)
         self.runner = FakeRunner(self.faults)
@@ -46,7 +47,9 @@ class Bench:
         self.runner.prepare("docker", "buildx", "version", code=0 if version else 1, stdout=version)
         self.sent: dict[str, tuple[int, str]] = {}
         self.builder = ImageBuilder(
-            engine=lambda: self.engine, runner=self.runner, environ={"HOME": "/home/me"}
+            engine=lambda: self.engine,
+            runner=self.runner,
+            environ={"HOME": "/home/me", **environ},
         )
 
     def answer(self, *, code: int = 0) -> None:
@@ -190,8 +193,32 @@ def test_further_contexts_are_folders_and_secrets_are_files_or_variables(
     assert "t" not in ran.command
 
 
-def test_the_classic_builder_refuses_further_contexts_and_secrets(root: Path) -> None:
+def test_an_agent_and_keys_reach_the_client_and_no_other_build(root: Path) -> None:
+    bench = Bench(buildkit=True, environ={"SSH_AUTH_SOCK": "/run/agent"})
+    bench.answer()
+    bench.build(context(root), settings=BuildSettings(ssh={"default": "", "github": "/k"}))
+    bench.answer()
+    bench.build(context(root), settings=BuildSettings(ssh={"github": "/k"}))
+    first, second = [ran for ran in bench.runner.ran if "build" in ran.command]
+    pairs = list(pairwise(first.command))
+    assert ("--ssh", "default") in pairs
+    assert ("--ssh", "github=/k") in pairs
+    assert first.env["SSH_AUTH_SOCK"] == "/run/agent"
+    assert "SSH_AUTH_SOCK" not in second.env
+
+
+def test_a_build_without_the_agent_that_it_uses_is_explained(root: Path) -> None:
+    bench = Bench(buildkit=True)
+    with pytest.raises(LaptopError, match="SSH_AUTH_SOCK is not set") as failure:
+        bench.build(context(root), settings=BuildSettings(ssh={"default": ""}))
+    assert "ssh-add" in failure.value.next_step
+
+
+@pytest.mark.parametrize("settings", [{"secrets": {"key": Path("/key")}}, {"ssh": {"default": ""}}])
+def test_the_classic_builder_refuses_further_contexts_and_secrets(
+    root: Path, settings: dict[str, Any]
+) -> None:
     bench = Bench(buildkit=False)
     with pytest.raises(LabError, match="need BuildKit") as failure:
-        bench.build(context(root), settings=BuildSettings(secrets={"key": Path("/key")}))
+        bench.build(context(root), settings=BuildSettings(**settings))
     assert "docker-buildx" in failure.value.next_step

@@ -10,9 +10,10 @@ import pytest
 from fakes import Outside, connected, running, track_of, write_files
 from fakes.outside import Silent
 
-from hashlab.config.model import Content, Image
-from hashlab.errors import FilesChanged, LabError
+from hashlab.config.model import Content, Image, RootAccess
+from hashlab.errors import FilesChanged, LabError, UsageError
 from hashlab.inputs.contexts import BuildContext
+from hashlab.phases.agreement import agree
 from hashlab.phases.images import bring_images, build_images, hash_images, image_inputs, satisfied
 from hashlab.pipeline import CancelToken, Recorder, Row
 from hashlab.protocols import BuildSettings
@@ -148,6 +149,37 @@ def test_further_contexts_and_secrets_reach_the_builder(outside: Outside) -> Non
     assert isinstance(shared, BuildContext)
     assert [entry.name for entry in shared.entries] == ["a"]
     assert settings.contexts["base"] == "docker-image://a"
+
+
+def test_an_image_is_built_after_the_images_that_are_its_contexts(outside: Outside) -> None:
+    with_build(outside, additional_contexts=(("queue", "docker-image://small/queue"),))
+    before = inputs(outside)
+    outside.laptop.images.clear()
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        built = build_images(world, ["small/site"], track)
+    assert built == ["small/queue", "small/site"]
+    with track_of() as track:
+        assert build_images(world, ["small/site"], track) == []
+    write_files(outside.lab.folder, {"queue/new": "1"})
+    assert inputs(outside) != before
+
+
+def test_a_build_gets_no_key_of_the_laptop_before_a_person_agreed(outside: Outside) -> None:
+    with_build(outside, ssh=(("default", ""),))
+    access = RootAccess("site", "uses your SSH agent in its build", "compose.yaml", 3)
+    outside.lab = replace(outside.lab, agent_access=(access,))
+    outside.laptop.images.clear()
+    world = outside.world()
+    with track_of() as track:
+        hash_images(world, track, "")
+        with pytest.raises(UsageError, match="nobody was asked"):
+            build_images(world, ["small/site"], track)
+        agree(world)
+        build_images(world, ["small/site"], track)
+    [call] = [call for call in outside.faults.calls if call.name == "laptop.build_image"]
+    assert call.words[2].ssh == {"default": ""}
 
 
 def test_files_that_docker_ignores_do_not_count(outside: Outside) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from fakes import Outside, running
 
-from hashlab.commands import dev, refresh, restart, restore, start
+from hashlab.commands import build, dev, refresh, restart, restore, start
 from hashlab.config.model import RootAccess
 from hashlab.errors import ExitCode
 from hashlab.phases.stop import save_stopped
@@ -125,6 +125,34 @@ def test_a_run_that_starts_no_service_asks_nothing(lab: Outside) -> None:
     assert execution.run("seed", workflows.SEED, Options()) == ExitCode.OK
 
 
+KEYS = RootAccess("site", "uses your SSH agent in its build", "compose.yaml", 7)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_keys_for_builds_are_asked_for_on_every_provider(
+    lab: Outside, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    monkeypatch.setattr(lab.provider, "shares_kernel", shared)
+    lab.lab = replace(lab.lab, agent_access=(KEYS,))
+    code, shown = at_terminal("y\n")
+    assert code == ExitCode.OK
+    assert "compose.yaml:7: site uses your SSH agent in its build\nBuild them? [y/N] " in shown
+    assert ("become root" in shown) is shared
+    assert at_terminal("") == (ExitCode.OK, "")
+
+
+def test_a_build_alone_asks_for_keys_and_nobody_else_is_asked(
+    lab: Outside, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build.run(Options(), service=()) == ExitCode.OK
+    lab.lab = replace(lab.lab, root_access=(), agent_access=(KEYS,))
+    assert build.run(Options(), service=()) == ExitCode.CONFIG
+    told = " ".join(capsys.readouterr().err.split())
+    assert "services of this lab would use your SSH keys in builds" in told
+    assert 'write under [lab] of hashlab.toml: ssh_agent = ["site"]' in told
+    assert execution.run("seed", workflows.SEED, Options()) == ExitCode.OK
+
+
 def test_a_damaged_answer_counts_as_none(lab: Outside) -> None:
     at_terminal("y\n")
     lab.state.consent.write_text("{")
@@ -137,3 +165,11 @@ def test_every_workflow_that_starts_containers_is_known() -> None:
         assert workflows.starts_services(workflow)
     for other in (workflows.SEED, workflows.VERIFY, workflows.DESTROY, workflows.INIT_BOX):
         assert not workflows.starts_services(other)
+
+
+def test_every_workflow_that_builds_images_is_known() -> None:
+    made = [workflows.building(["site"]), workflows.restore("first"), workflows.replacing("web")]
+    for workflow in (workflows.DEV, workflows.REFRESH, workflows.INIT_BOX, *made):
+        assert workflows.builds_images(workflow)
+    for other in (workflows.SEED, workflows.VERIFY, workflows.DESTROY, workflows.DOWN):
+        assert not workflows.builds_images(other)
