@@ -100,6 +100,10 @@ class LaptopError(HashlabError):
     exit_code = ExitCode.LAPTOP
 
 
+class StoreError(LaptopError):
+    """The log store does not answer, or cannot take what it is given."""
+
+
 class LabError(HashlabError):
     """A machine, container, build or check of the lab failed."""
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
 COMMAND = Command(
     "Remove the lab's machines and data; snapshots stay.",
-    text="Removes machines, volumes, networks, keys and secrets of the lab, then checks that "
-    "nothing is left. On a terminal it asks first.",
+    text="Removes machines, volumes, networks, keys, secrets and stored logs of the lab, then "
+    "checks that nothing is left. On a terminal it asks first.",
     examples=[
         ("Remove the lab without a question", "hashlab destroy --yes"),
         ("Remove its box and images too", "hashlab destroy --box"),
@@ -19,11 +19,12 @@ COMMAND = Command(
     options=[
         Option("yes", "Do not ask, even on a terminal.", short="y"),
         Option("box", "Also remove the box and its images."),
+        Option("keep-observed", "Keep the logs that [observe] has stored, for hashlab logs."),
     ],
 )
 
 
-def run(options: Options, *, yes: bool, box: bool) -> int:
+def run(options: Options, *, yes: bool, box: bool, keep_observed: bool) -> int:
     """Remove the lab, and end its background process."""
     from contextlib import suppress
 
@@ -38,7 +39,8 @@ def run(options: Options, *, yes: bool, box: bool) -> int:
             _confirm(options, box=box)
         except HashlabError as error:
             return execution.fail(error, options)
-    code = execution.run("destroy", workflows.DESTROY_BOX if box else workflows.DESTROY, options)
+    workflow = workflows.destroying(box=box, keep_observed=keep_observed)
+    code = execution.run("destroy", workflow, options)
     with suppress(HashlabError):  # the run has reported a lab that could not be opened
         client.stop(str(lab_folder(options.lab)))
     return code

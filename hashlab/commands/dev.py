@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from hashlab.phases.world import World
     from hashlab.run.execution import Options, Workflow
 
+OBSERVABLE = ("logs",)
+
 COMMAND = Command(
     "Boot the machines and start the application with its data.",
     text="Builds what is missing, the box too, boots the machines that do not run, starts the "
@@ -20,6 +22,7 @@ COMMAND = Command(
         ("Boot the lab on real virtual machines", "hashlab dev --provider libvirt"),
         ("Replace machines that were made from an older box", "hashlab dev --replace"),
         ("Start where a snapshot was taken", "hashlab dev --from before-migration"),
+        ("Keep all logs in a store that can be searched", "hashlab dev --with logs"),
     ],
     exits=RUN_EXITS,
     options=[
@@ -31,16 +34,27 @@ COMMAND = Command(
             complete="snapshot",
             key="snapshot",
         ),
+        Option(
+            "with",
+            "Store the logs on the laptop until the lab is destroyed, as [observe] does.",
+            value="WHAT",
+            choices=OBSERVABLE,
+            many=True,
+            key="observed",
+        ),
         Option("yes", "Do not ask, even on a terminal.", short="y"),
     ],
 )
 
 
-def run(options: Options, *, replace: bool, snapshot: str, yes: bool) -> int:
+def run(
+    options: Options, *, replace: bool, snapshot: str, observed: Sequence[str], yes: bool
+) -> int:
     """Boot a lab, replace its stale machines, or make it from a snapshot."""
     from dataclasses import replace as changed
 
     from hashlab.errors import UsageError
+    from hashlab.phases.observe import save_observed
     from hashlab.run import execution, workflows
 
     if snapshot and replace:
@@ -48,12 +62,23 @@ def run(options: Options, *, replace: bool, snapshot: str, yes: bool) -> int:
             "--from and --replace exclude each other", next_step="leave out one of them"
         )
         return execution.fail(error, options)
+    if unknown := [name for name in observed if name not in OBSERVABLE]:
+        error = UsageError(
+            f"--with {unknown[0]}: unknown", next_step=f"one of: {', '.join(OBSERVABLE)}"
+        )
+        return execution.fail(error, options)
     options = changed(options, yes=yes)
+
+    def begin(world: World) -> None:
+        save_observed(world, observed)
+        if not (snapshot or replace):
+            start_all(world)
+
     if snapshot:
-        return execution.run("dev-from", workflows.dev_from(snapshot), options)
+        return execution.run("dev-from", workflows.dev_from(snapshot), options, begin=begin)
     if replace:
-        return execution.run("dev-replace", _replacements, options)
-    return execution.run("dev", bring_up, options, begin=start_all)
+        return execution.run("dev-replace", _replacements, options, begin=begin)
+    return execution.run("dev", bring_up, options, begin=begin)
 
 
 def bring_up(world: World) -> Sequence[Workflow]:

@@ -32,7 +32,7 @@ def run(options: Options, *, volumes: bool, yes: bool) -> int:
     from hashlab.run import execution, workflows
 
     if volumes:
-        return destroy.run(options, yes=yes, box=False)
+        return destroy.run(options, yes=yes, box=False, keep_observed=False)
 
     def begin(world: World) -> None:
         save_stopped(world, (service.name for service in world.lab.services))

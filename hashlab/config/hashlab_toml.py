@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, IPv4Network
 
 from hashlab.config.boxes import box_checksum, box_url
@@ -30,6 +31,7 @@ from hashlab.inputs.patterns import BadPattern, compiled
 
 DEFAULT_SUBNET = "192.168.60.0/24"
 _MIN_MEMORY = 64 * 1024**2
+_MIN_DISK = 64 * 1024**2
 
 
 def _integer(node: Node, context: Context) -> int:
@@ -59,16 +61,19 @@ def _cpus(node: Node, context: Context) -> float:
 
 
 def _memory(node: Node, context: Context) -> int:
+    hint = 'Write memory = "1 GiB" or "512 MiB".'
+    return _size(node, hint, least=_MIN_MEMORY, what="memory for a machine")
+
+
+def _size(node: Node, hint: str, *, least: int, what: str) -> int:
     if not isinstance(node.value, str):
-        raise mismatch(node, "a size", 'Write memory = "1 GiB" or "512 MiB".')
+        raise mismatch(node, "a size", hint)
     size = toml_bytes(node.value)
     if size is None:
-        hint = 'Write a number and B, KiB, MiB or GiB: "512 MiB".'
-        raise Wrong(node.line, f"'{node.value}' is not a valid size", hint)
-    if size < _MIN_MEMORY:
-        raise Wrong(
-            node.line, f"{node.value} is too little memory for a machine", 'Write "512 MiB".'
-        )
+        units = 'Write a number and B, KiB, MiB or GiB: "512 MiB".'
+        raise Wrong(node.line, f"'{node.value}' is not a valid size", units)
+    if size < least:
+        raise Wrong(node.line, f"{node.value} is too little {what}", 'Write "512 MiB".')
     return size
 
 
@@ -358,6 +363,26 @@ _STEP_KEYS = Table(
 )
 
 
+def _days(node: Node, context: Context) -> int:
+    match = re.fullmatch(r"([1-9]\d{0,3})d", text(node, context))
+    if match is None:
+        hint = 'Write a number of days: "7d".'
+        raise Wrong(node.line, f"'{node.value}' is not a valid number of days", hint)
+    return int(match[1])
+
+
+def _disk(node: Node, context: Context) -> int:
+    return _size(node, 'Write disk = "2 GiB".', least=_MIN_DISK, what="disk for logs")
+
+
+_OBSERVE_KEYS = Table(
+    noun="[observe]",
+    readers={"logs": _boolean, "retention": _days, "disk": _disk},
+    expected="a table",
+    language="toml",
+)
+
+
 def _tables(what: str, rows: Table) -> Reader[dict[str, Draft]]:
     """Return a reader of tables such as [machines.NAME], [builders.NAME], [artifacts.NAME]."""
     return mapping_of(_file_name(what), table(rows), f"tables, one for each {what[2:].strip()}")
@@ -379,6 +404,7 @@ _TOP_KEYS = Table(
         "reload": mapping_of(text, table(_RELOAD_KEYS), "tables, one for each service"),
         "seed": table(_STEP_KEYS),
         "verify": table(_STEP_KEYS),
+        "observe": table(_OBSERVE_KEYS),
     },
     language="toml",
 )

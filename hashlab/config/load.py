@@ -51,7 +51,14 @@ from hashlab.config.compose.service import (
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
-from hashlab.config.machines import box_of, check_machines, machines_of, provider_of, subnet_of
+from hashlab.config.machines import (
+    box_of,
+    check_machines,
+    machines_of,
+    observe_of,
+    provider_of,
+    subnet_of,
+)
 from hashlab.config.model import Build, Content, Image, Lab, Network, Service, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.placement import check_placement, everywhere, labels_of, place, split_volumes
@@ -342,6 +349,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         seed=step_of(toml, "seed"),
         verify=step_of(toml, "verify"),
         own_images=own_images_of(toml),
+        observe=observe_of(toml),
         notes=files.report.notes,
         sources=tuple(files.report.sources),
         declared=_declared(files),

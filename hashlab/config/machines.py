@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from hashlab.config.boxes import check_virtualbox, virtualbox_of
 from hashlab.config.hashlab_toml import DEFAULT_SUBNET
-from hashlab.config.model import BoxSettings, ForwardedPort, Machine
+from hashlab.config.model import BoxSettings, ForwardedPort, Machine, Observe
 from hashlab.config.providers import AUTO
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report
@@ -101,3 +101,10 @@ def box_of(draft: Draft) -> BoxSettings:
     """Return the box settings of a draft without problems."""
     box = draft.get("box", Draft())
     return BoxSettings(**box.pick("base", "packages"), virtualbox=virtualbox_of(box))
+
+
+def observe_of(draft: Draft) -> Observe:
+    """Return the observations of a draft without problems."""
+    given = draft.get("observe", Draft())
+    kept = {"days": given.get("retention")} if given.has("retention") else {}
+    return Observe(**given.pick("logs", "disk"), **kept)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
@@ -204,6 +206,19 @@ class DockerEngine:
         """See protocols.Engine."""
         with self._explained(f"cannot copy files into container {container}"):
             self._client.put_archive(container, "/", archive)
+
+    def read_file(self, container: str, path: str) -> bytes:
+        """See protocols.Engine."""
+        what = f"cannot read {path} of container {container}"
+        with self._explained(what):
+            chunks, _ = self._client.get_archive(container, path)
+            data = io.BytesIO(b"".join(chunks))
+        with tarfile.open(fileobj=data) as archive:
+            member = archive.next()
+            stream = archive.extractfile(member) if member and member.isreg() else None
+            if stream is None:
+                raise LabError(f"{what}: it is not a file")
+            return stream.read()
 
     def logs(self, container: str, *, lines: int = 20) -> str:
         """See protocols.Engine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ FIELDS = (
     "_SYSTEMD_UNIT",
     "UNIT",
 )
+# A cursor names the entry's journal, and the entry's number there.
+PLACE = re.compile(r"s=([0-9a-f]+);i=([0-9a-f]+)(?:;|$)")
 BEGIN = b"#begin "
 NO_CURSOR = "-"
 
@@ -63,6 +66,16 @@ def read(line: bytes) -> Begin | Entry:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         shown = line[:200].decode(errors="replace")
         raise LabError("the journal has a line that cannot be read", output=shown) from error
+
+
+def place_of(cursor: str) -> tuple[str, int]:
+    """Return the journal of an entry and its number there; the next entry has the next number.
+    Raises LabError.
+    """
+    match = PLACE.match(cursor)
+    if match is None:
+        raise LabError("the journal has an entry without a number", output=cursor)
+    return match[1], int(match[2], 16)
 
 
 def _begin(line: bytes) -> Begin:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from heapq import heappop, heappush
 
 from hashlab.documents.logs import LogLine
@@ -43,14 +43,17 @@ Source = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Open:
-    """A line that may still grow. ``first``, ``last``: when its first and last text arrived."""
+class Gathered:
+    """A line that may still grow. ``first``, ``last``: when its first and last text arrived;
+    ``cursors``: those of all entries that it was made of.
+    """
 
     machine: str
     entry: Entry
     first: float
     last: float
-    texts: list[str] = field(default_factory=list)
+    texts: list[str]
+    cursors: list[str]
 
     def takes(self, text: str, now: float) -> bool:
         """Return whether a text of the same source belongs to this line."""
@@ -68,25 +71,57 @@ class _Open:
         indented = self.texts[-1].startswith(" ")
         return indented and any(each.startswith(PYTHON) for each in self.texts)
 
+    def add(self, text: str, cursors: Sequence[str], now: float) -> None:
+        """Append a text that belongs to this line."""
+        self.texts.append(text)
+        self.cursors += cursors
+        self.last = now
+
+    @property
+    def source(self) -> Source:
+        """The machine, and the container or the unit that printed the line."""
+        return source_of(self.machine, self.entry)
+
+    @property
+    def line(self) -> LogLine:
+        """The line as it is shown."""
+        entry, message = self.entry, "\n".join(self.texts)
+        level = level_of(message)
+        if level is None and not entry.container and entry.priority is not None:
+            level = PRIORITIES[min(entry.priority, len(PRIORITIES) - 1)]
+        number = REPLICA.search(entry.container)
+        return LogLine(
+            time=entry.time,
+            machine=self.machine,
+            service=entry.service or None,
+            replica=int(number[1]) if number else None,
+            running_build=entry.build or None,
+            unit=None if entry.container else entry.unit or None,
+            level=level,
+            message=message,
+        )
+
+
+def source_of(machine: str, entry: Entry) -> Source:
+    """Return what the entries have in common that may belong to one line."""
+    return machine, entry.container or f"unit {entry.unit}"
+
 
 class Joiner:
     """Joins the parts of lines that the engine has cut. A whole line has the time of its end."""
 
     def __init__(self) -> None:
-        self._parts: dict[Source, list[str]] = {}
+        self._parts: dict[Source, list[Entry]] = {}
 
-    def whole(self, machine: str, entry: Entry) -> str | None:
-        """Return the text of a line that is complete with this entry; None if more follows."""
-        source = machine, entry.container
-        if entry.part:
-            parts = self._parts.setdefault(source, [])
-            parts.append(entry.text)
-            if sum(map(len, parts)) < LONGEST:
-                return None
-            return "".join(self._parts.pop(source))
-        if source in self._parts:
-            return "".join((*self._parts.pop(source), entry.text))
-        return entry.text
+    def whole(self, source: Source, entry: Entry) -> Sequence[Entry]:
+        """Return the parts of a line that is complete with this entry; none if more follows."""
+        if not entry.part and source not in self._parts:
+            return (entry,)
+        parts = self._parts.setdefault(source, [])
+        parts.append(entry)
+        if entry.part and sum(len(part.text) for part in parts) < LONGEST:
+            return ()
+        return self._parts.pop(source)
 
 
 class Gathering:
@@ -97,28 +132,29 @@ class Gathering:
 
     def __init__(self, joiner: Joiner) -> None:
         self._joiner = joiner
-        self._open: dict[Source, _Open] = {}
-        self._waiting: list[tuple[float, int, Source, _Open]] = []
+        self._open: dict[Source, Gathered] = {}
+        self._waiting: list[tuple[float, int, Source, Gathered]] = []
         self._arrivals: deque[tuple[float, float]] = deque()
         self._count = 0
 
     def add(self, machine: str, entry: Entry, now: float) -> None:
         """Take an entry that arrived at ``now``, by a clock that never goes back."""
-        text = self._joiner.whole(machine, entry)
-        if text is None:
+        source = source_of(machine, entry)
+        parts = self._joiner.whole(source, entry)
+        if not parts:
             return
-        source = machine, entry.container or entry.unit
+        text = "".join(part.text for part in parts)
+        cursors = [part.cursor for part in parts]
         begun = self._open.get(source)
         if begun is not None and begun.takes(text, now):
-            begun.texts.append(text)
-            begun.last = now
+            begun.add(text, cursors, now)
             return
-        self._open[source] = opened = _Open(machine, entry, now, now, [text])
+        self._open[source] = opened = Gathered(machine, entry, now, now, [text], cursors)
         self._arrivals.append((now, entry.time))
         self._count += 1
         heappush(self._waiting, (entry.time, self._count, source, opened))
 
-    def ready(self, now: float) -> Iterator[LogLine]:
+    def ready(self, now: float) -> Iterator[Gathered]:
         """Return the lines that have been held long enough, and older ones before them."""
         late = self._late(now)
         growing = []
@@ -135,7 +171,7 @@ class Gathering:
         for item in growing:
             heappush(self._waiting, item)
 
-    def rest(self) -> Iterator[LogLine]:
+    def rest(self) -> Iterator[Gathered]:
         """Return all lines that are held."""
         self._arrivals.clear()
         while self._waiting:
@@ -156,25 +192,7 @@ class Gathering:
             late = max(late, self._arrivals.popleft()[1])
         return late
 
-    def _taken(self, source: Source, opened: _Open) -> LogLine:
+    def _taken(self, source: Source, opened: Gathered) -> Gathered:
         if self._open.get(source) is opened:
             del self._open[source]
-        return _line(opened)
-
-
-def _line(opened: _Open) -> LogLine:
-    entry, message = opened.entry, "\n".join(opened.texts)
-    level = level_of(message)
-    if level is None and not entry.container and entry.priority is not None:
-        level = PRIORITIES[min(entry.priority, len(PRIORITIES) - 1)]
-    number = REPLICA.search(entry.container)
-    return LogLine(
-        time=entry.time,
-        machine=opened.machine,
-        service=entry.service or None,
-        replica=int(number[1]) if number else None,
-        running_build=entry.build or None,
-        unit=None if entry.container else entry.unit or None,
-        level=level,
-        message=message,
-    )
+        return opened

@@ -19,8 +19,11 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.run.openssh import lasting
 
-# Seconds between two attempts to reach a machine that is away.
+# Seconds between two attempts to reach a machine that is away. After many of them, the machine is
+# probably switched off, and each attempt costs the provider.
 AGAIN_SECONDS = 1.0
+MANY_ATTEMPTS = 20
+SELDOM = 10
 # OpenSSH's own failures, of which the connection is the usual one.
 SSH_FAILED = 255
 # Entries of one machine that wait to be shown. More would only delay those of the others.
@@ -118,15 +121,22 @@ class MachineLog:
     """The journal of one machine, read into an inbox: once, or until it is cancelled.
 
     A machine that goes away is read again after the last entry that came, so that none is missing
-    and none comes twice.
+    and none comes twice. ``after``: the cursor of the entry behind which reading begins.
     """
 
     def __init__(
-        self, world: World, machine: str, selection: Selection, inbox: Inbox, cancel: CancelToken
+        self,
+        world: World,
+        machine: str,
+        selection: Selection,
+        inbox: Inbox,
+        cancel: CancelToken,
+        *,
+        after: str = "",
     ) -> None:
         self._world, self._machine = world, machine
         self._selection, self._inbox, self._cancel = selection, inbox, cancel
-        self._cursor = ""
+        self._cursor = after
         self._awaited = 0.0  # time of the last entry that existed at the start
         self._live = self._away = self._answered = False
         self._failures = 0
@@ -154,7 +164,7 @@ class MachineLog:
             if not self._away:
                 self._away = True
                 self._put(Away(lost.what))
-            self._cancel.wait(AGAIN_SECONDS)
+            self._cancel.wait(AGAIN_SECONDS * (SELDOM if self._failures > MANY_ATTEMPTS else 1))
 
     def _attempt(self) -> LabError | None:
         """Read until the end of the journal, or return how the connection was lost."""
@@ -213,7 +223,7 @@ class MachineLog:
         if self._live or self._awaited:
             return [began]
         self._awaited = begin.last_time
-        if begin.last and self._selection.tail != 0:
+        if begin.last and self._selection.tail != 0 and begin.last != self._cursor:
             return [began]
         self._live, self._cursor = True, begin.last
         return [began, Live()]

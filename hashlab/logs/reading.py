@@ -7,19 +7,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from hashlab.documents.logs import LogLine
-from hashlab.errors import ExitCode, HashlabError, UsageError
+from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
 from hashlab.logs.entries import Entry
 from hashlab.logs.gathering import Gathering, Joiner
 from hashlab.logs.machines import Away, Began, Ended, Inbox, Item, Live, MachineLog
 from hashlab.logs.selection import Selection, select
+from hashlab.logs.stored import is_stored, stored_lines
+from hashlab.phases.observe import has_store
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
+from hashlab.protocols import Observation
 from hashlab.report import LogScreen, LogStyle, show_error
 from hashlab.run.execution import Options, fail
 from hashlab.run.openssh import check_machines
@@ -59,11 +62,7 @@ class Reading:
             self._selection.accepts,
             merge(*map(self._past_of, self._selection.machines), key=lambda line: line.time),
         )
-        if self._selection.tail is not None:
-            lines = deque(lines, maxlen=self._selection.tail)
-        remaining = iter(lines)
-        while batch := list(islice(remaining, BATCH)):
-            self._screen.show(batch)
+        show_last(lines, self._selection, self._screen)
 
     def live(self) -> None:
         """Show new lines until no machine has any more, or until KeyboardInterrupt."""
@@ -76,12 +75,12 @@ class Reading:
                     gathering.add(machine, item, now)
                 else:
                     self._note(machine, item)
-            self._show(gathering.ready(now))
+            self._show(each.line for each in gathering.ready(now))
             if self._ended.issuperset(self._selection.machines):
                 break
             due = gathering.due
             items = self._inbox.take_any(None if due is None else max(0.0, due - self._clock()))
-        self._show(gathering.rest())
+        self._show(each.line for each in gathering.rest())
 
     def _past_of(self, machine: str) -> Iterator[LogLine]:
         """Yield a machine's lines in the order of time, up to its first sign that more is new."""
@@ -98,10 +97,10 @@ class Reading:
                     continue
                 self._note(machine, item)
                 if isinstance(item, Live | Away | Ended):
-                    yield from gathering.rest()
+                    yield from (each.line for each in gathering.rest())
                     self._left += [(machine, later) for later in items]
                     return
-            yield from gathering.ready(now)
+            yield from (each.line for each in gathering.ready(now))
 
     def _note(self, machine: str, item: Item) -> None:
         """Report what happened to a machine."""
@@ -139,6 +138,44 @@ class Reading:
             self._screen.show(accepted)
 
 
+def show_last(lines: Iterable[LogLine], selection: Selection, screen: LogScreen) -> None:
+    """Show lines, or the last ones of them."""
+    if selection.tail is not None:
+        lines = deque(lines, maxlen=selection.tail)
+    remaining = iter(lines)
+    while batch := list(islice(remaining, BATCH)):
+        screen.show(batch)
+
+
+def show_stored(world: World, selection: Selection, screen: LogScreen) -> bool:
+    """Show the lines that the log store has; return False if it does not answer, or cannot know
+    which lines are wanted. Raises StoreError if it stops in the middle.
+    """
+    if not is_stored(selection) or not has_store(world):
+        return False
+    seen = world.observer.observation() or _started(world)
+    if seen is None or seen.address is None:
+        why = seen.why if seen else "its process does not start"
+        screen.notice(f"the log store does not answer ({why}), so the machines are asked")
+        return False
+    for machine in selection.machines:
+        if missing := seen.machines.get(machine):
+            screen.notice(f"new lines of machine {machine} are missing: {missing}")
+    store = world.observer.store(seen.address)
+    with closing(store):
+        lines = filter(selection.accepts, stored_lines(store, world.lab.name, selection))
+        show_last(lines, selection, screen)
+    return True
+
+
+def _started(world: World) -> Observation | None:
+    """Start the store, which ends when no machine has answered for long."""
+    try:
+        return world.observer.start()
+    except LaptopError:
+        return None
+
+
 def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitCode:
     """Show log lines: OK; INTERRUPTED by Ctrl-C before the end of what exists; LAB if a machine's
     could not be read. ``words``: the parameters of ``select``.
@@ -149,11 +186,15 @@ def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitC
                 raise UsageError("--raw and --json print different things", next_step="choose one")
             world = options.world()
             selection = select(world.lab, **words, now=time.time())
+            style: LogStyle = "json" if options.json else "raw" if raw else "text"
+            screen = _screen(world, style=style)
+            if not selection.follow and show_stored(world, selection, screen):
+                return ExitCode.OK
             check_machines(world)
+        except KeyboardInterrupt:
+            return ExitCode.INTERRUPTED
         except HashlabError as error:
             return fail(error, options)
-        style: LogStyle = "json" if options.json else "raw" if raw else "text"
-        screen = _screen(world, style=style)
         try:
             with reading(world, selection, screen) as current:
                 current.past()

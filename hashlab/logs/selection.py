@@ -24,7 +24,7 @@ TRACE_LINES = 100
 @dataclass(frozen=True)
 class Selection:
     """The lines that are wanted. ``since``, ``until``: Unix times; ``tail``: only the last ones;
-    ``units``: systemd units of the machines, instead of services.
+    ``units``: systemd units of the machines, instead of services; ``everything``: of both.
     """
 
     machines: tuple[str, ...]
@@ -36,6 +36,7 @@ class Selection:
     tail: int | None = None
     grep: re.Pattern[str] | None = None
     level: Level | None = None
+    everything: bool = False
 
     def takes(self, entry: Entry) -> bool:
         """Return whether an entry is wanted. journalctl counts the lines of all containers as those
@@ -64,7 +65,7 @@ class Selection:
         if self.until is not None:
             options.append(f"--until=@{self.until:.6f}")
         options.append(f"--lines={'all' if after or live else self._lines()}")
-        if self.units:
+        if self.units or self.everything:
             return options
         services = [f"HASHLAB_SERVICE={service}" for service in self.services]
         return [*options, f"HASHLAB_LAB={lab.id}", *services]

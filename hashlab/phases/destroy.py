@@ -7,6 +7,7 @@ from contextlib import suppress
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import registered_boxes, remove_box
 from hashlab.phases.keys import ensure_key
+from hashlab.phases.observe import forget_observed
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
 from hashlab.phases.world import World
@@ -50,7 +51,17 @@ def discard_leftovers(world: World, track: Track, _: str) -> None:
 
 def forget(world: World, track: Track, _: str) -> None:
     """Promise: nothing on the laptop refers to removed machines. Run records stay."""
+    _forget(world, track, keep_observed=False)
+
+
+def forget_but_observed(world: World, track: Track, _: str) -> None:
+    """Promise: nothing on the laptop refers to removed machines. Run records and logs stay."""
+    _forget(world, track, keep_observed=True)
+
+
+def _forget(world: World, track: Track, *, keep_observed: bool) -> None:
     state = world.state
+    forget_observed(world, keep=keep_observed)
     for path in (state.vagrant, state.ssh, state.kept, state.images):
         remove_tree(path)
     providers = [name for name in names(state.root) if name != state.provider]

@@ -11,6 +11,7 @@ from pathlib import Path
 from hashlab.documents.doctor import Check, Doctor
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.phases.boxes.registry import OWNER, SLASH, boxes_folder
+from hashlab.phases.log_store import NEXT, source_of_log_store
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import KvmProbe, Probe
@@ -31,6 +32,8 @@ def examine(
     known = [_provider(world)] if providers is None else providers
     engine = [] if providers is None else [_engine(world), _builder(world), _held(world)]
     checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
+    if world.observed or engine:
+        checks.append(_log_store(world))
     memory = _memory(world)
     return [*checks, memory] if memory else checks
 
@@ -111,6 +114,14 @@ def _builder(world: World) -> Check:
         return Check("builder", True, f"BuildKit by {version}", needed=False)
     detail = "the engine's classic builder; RUN --mount and here-documents need BuildKit's client"
     return Check("builder", True, detail, "install docker-buildx", needed=False)
+
+
+def _log_store(world: World) -> Check:
+    """Report where the log store comes from, which only a lab whose logs are stored needs."""
+    if source := source_of_log_store(world.environ):
+        return Check("log store", True, source, needed=world.observed)
+    detail = "VictoriaLogs and Go are not installed"
+    return Check("log store", False, detail, NEXT, needed=world.observed)
 
 
 def _held(world: World) -> Check:

@@ -23,6 +23,7 @@ from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
+from hashlab.phases.observe import store_notes, store_url
 from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes
@@ -61,9 +62,13 @@ def status_document(world: World, track: Track) -> Status:
             for name in world.machine_names()
         ),
         services=services,
-        urls=listening(world, serving) if world.facts.machines.endpoints else {},
+        urls={
+            **store_url(world),
+            **(listening(world, serving) if world.facts.machines.endpoints else {}),
+        },
         notes=(
             *world.lab.notes,
+            *store_notes(world, running),
             *world.facts.notes,
             *stale_notes(manifest.recipe, registered, recipes),
         ),

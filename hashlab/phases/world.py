@@ -22,6 +22,7 @@ from hashlab.protocols import (
     Engine,
     ImageBuilder,
     Link,
+    Observer,
     OpenRegistry,
     Provider,
     ServeLayout,
@@ -59,6 +60,7 @@ class World:
     free_port: Callable[[], int]
     environ: Mapping[str, str]
     python: str
+    observer: Observer
     facts: Facts = field(default_factory=Facts)
     lock: threading.Lock = field(default_factory=threading.Lock)
     linked: threading.Condition = field(default_factory=threading.Condition)
@@ -123,6 +125,12 @@ class World:
                 names = saved if isinstance(saved, list) else []
                 self.facts.stopped = frozenset(name for name in names if isinstance(name, str))
             return self.facts.stopped
+
+    @property
+    def observed(self) -> bool:
+        """True if the logs of the lab are kept in a store: hashlab.toml or `dev --with` says so."""
+        saved = read_json(self.state.observed)
+        return self.lab.observe.logs or (isinstance(saved, list) and "logs" in saved)
 
     def services_on(self, machine: str) -> list[Service]:
         """Return the services placed on a machine, in the file's order."""

@@ -16,6 +16,7 @@ from hashlab.protocols.engine import (
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, StreamingRunner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
+from hashlab.protocols.observing import LogStore, Observation, Observer, StoreAddress
 from hashlab.protocols.provider import (
     BoxContents,
     Boxes,
@@ -52,11 +53,14 @@ __all__ = [
     "KvmProbe",
     "Layer",
     "Link",
+    "LogStore",
     "MachineSnapshot",
     "Machines",
     "NetworkPlace",
     "NetworkState",
+    "Observation",
     "ObservedMachine",
+    "Observer",
     "OpenRegistry",
     "PlannedMachine",
     "Probe",
@@ -69,6 +73,7 @@ __all__ = [
     "Shell",
     "SnapshotManifest",
     "Snapshots",
+    "StoreAddress",
     "StreamingRunner",
     "SwarmState",
     "Taken",

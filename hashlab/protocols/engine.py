@@ -178,6 +178,11 @@ class Engine(Protocol):
         Raises LabError.
         """
 
+    def read_file(self, container: str, path: str) -> bytes:
+        """Return a file of a container's file system, whether the container runs or not. Raises
+        LabError.
+        """
+
     def logs(self, container: str, *, lines: int = 20) -> str:
         """Return the last lines that a container printed."""
 

@@ -20,6 +20,7 @@ from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
 from hashlab.phases.connect import is_located, reconnect, renew_endpoint
 from hashlab.phases.forward import USAGE, Wish, targets, wish
+from hashlab.phases.observe import sign_in, store_url
 from hashlab.phases.opening import address_of
 from hashlab.phases.programs import CARRY, FORWARD
 from hashlab.phases.world import World
@@ -34,6 +35,8 @@ from hashlab.run.signals import terminating
 # Seconds between two attempts to reach a machine that is away.
 AGAIN_SECONDS = 1.0
 READY, FAILED = "#ready", "#failed "
+# What `hashlab open` opens the log store's page for.
+STORE = "logs"
 
 
 @dataclass(frozen=True)
@@ -187,13 +190,15 @@ def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
 
 
 def find_address(options: Options, word: str) -> str:
-    """Return the address on the laptop of SERVICE or SERVICE:PORT, "" for the lab's first. Raises
-    HashlabError.
+    """Return the address on the laptop of SERVICE or SERVICE:PORT, "" for the lab's first; of
+    "logs" that of the log store's page, unless it is a service. Raises HashlabError.
     """
     typed = wish(word) if word else Wish("")
     if typed.laptop:
         raise UsageError(f"{word!r} names a port of the laptop", next_step="SERVICE:PORT")
     world = options.world()
+    if word == STORE and STORE not in (service.name for service in world.lab.services):
+        return _store_page(world)
     services = services_of(world.lab, [typed.service]) if word else world.lab.services
     forwards = running_forwards(world.state.forwards)
     publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
@@ -208,6 +213,15 @@ def find_address(options: Options, word: str) -> str:
         )
     finally:
         world.close()
+
+
+def _store_page(world: World) -> str:
+    """Return the address of the log store's page. Raises LabError."""
+    page = store_url(world).get(STORE)
+    if page is None:
+        raise LabError("the log store does not run", next_step="hashlab dev --with logs")
+    sys.stderr.write(f"sign in: {sign_in(world)}\n")
+    return page
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from hashlab.config.model import Lab
 from hashlab.drivers.environment import engine_address
 from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, interfaces, port_is_free, routes
+from hashlab.drivers.observing import ObserverProcess
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
 from hashlab.hashing import Digests
@@ -189,6 +190,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
         free_port=free_port,
         environ=os.environ,
         python=sys.executable,
+        observer=ObserverProcess(lab.folder, provider=lab.provider, observe=state.observe),
     )
 
 

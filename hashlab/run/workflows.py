@@ -16,8 +16,10 @@ from hashlab.phases import (
     halt,
     images,
     kept_data,
+    log_store,
     names,
     network,
+    observe,
     ports,
     prepare,
     proof,
@@ -69,6 +71,17 @@ PROOF = P("proof", proof.prove, after=("hash images",), after_end=("containers",
 FED = Where("artifacts", artifacts.feed_images)
 
 
+def _observing(*first: str) -> tuple[P, ...]:
+    """Store the logs, in a lab that asks for it or did until now. Nothing of the lab waits for it,
+    and it goes on when this fails. ``first``: the phases before the program is looked for.
+    """
+    concerns, wanted = observe.concerns, (lambda world: world.observed)
+    return (
+        P("log store", log_store.get_log_store, after=first, alone=True, where=wanted),
+        P("observe", observe.observe, after=("connect", "log store"), alone=True, where=concerns),
+    )
+
+
 def _containers(
     *,
     builds: str | Where[World] = "artifacts",
@@ -118,6 +131,7 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
         PROOF,
         P("seed", seed.seed, after=("names", "ports")),
         P("verify", verify.verify, after=("seed",)),
+        *_observing("doctor"),
     )
 
 
@@ -144,6 +158,7 @@ REFRESH: tuple[P, ...] = (
     PROOF,
     P("seed", seed.seed_after_change, after=("connect", "names", "ports")),
     P("verify", verify.verify_after_change, after=("seed",)),
+    *_observing(),
 )
 
 SEED: tuple[P, ...] = (
@@ -177,17 +192,20 @@ RESUME: tuple[P, ...] = (
     P("names", names.await_names, after=("connect",)),
 )
 
-DESTROY: tuple[P, ...] = (
-    P("machines", destroy.destroy_machines),
-    P("leftovers", destroy.discard_leftovers, after=("machines",)),
-    P("local state", destroy.forget, after=("leftovers",)),
-    P("look", destroy.look, after=("local state",)),
-)
 
-DESTROY_BOX: tuple[P, ...] = (
-    *DESTROY,
-    P("box", destroy.destroy_box, after=("look",)),
-)
+def destroying(*, box: bool = False, keep_observed: bool = False) -> tuple[P, ...]:
+    """Remove the lab. ``box``: its box too; ``keep_observed``: but not the stored logs."""
+    forget = destroy.forget_but_observed if keep_observed else destroy.forget
+    return (
+        P("machines", destroy.destroy_machines),
+        P("leftovers", destroy.discard_leftovers, after=("machines",)),
+        P("local state", forget, after=("leftovers",)),
+        P("look", destroy.look, after=("local state",)),
+        *([P("box", destroy.destroy_box, after=("look",))] if box else []),
+    )
+
+
+DESTROY = destroying()
 
 
 def starts_services(workflow: Sequence[P]) -> bool:
@@ -324,6 +342,7 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
         NAMES,
         PROOF,
         P("verify", verify.verify, after=("names", "proof", "ports")),
+        *_observing(),
     )
 
 

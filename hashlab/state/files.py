@@ -114,6 +114,16 @@ class StateFolder:
         return self.own / "forwards"
 
     @property
+    def observed(self) -> Path:
+        """The names of what `dev --with` turned on for the life of the lab."""
+        return self.own / "observed.json"
+
+    @property
+    def observe(self) -> Path:
+        """The log store's data, its password, and how far each machine's journal is stored."""
+        return self.own / "observe"
+
+    @property
     def disks_ready(self) -> Path:
         """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"

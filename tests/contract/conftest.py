@@ -4,13 +4,20 @@ else.
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from contract_bench import BASE, Bench, channelled_engine, real_engine, root_filesystem
-from fakes import FakeEngine
+from fakes import FakeEngine, make_world, track_of
+
+from hashlab.drivers.process import ProcessRunner
+from hashlab.phases.log_store import find_log_store, get_log_store
+from hashlab.phases.log_store import log_store as installed
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +46,17 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     yield made
     made.clean()
     made.engine.close()
+
+
+@pytest.fixture(scope="session")
+def log_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log store's program, which Go builds once for all runs of these tests."""
+    if find_log_store(os.environ) is None:
+        if shutil.which("go") is None:
+            pytest.skip("neither VictoriaLogs nor Go is installed")
+        folder = tmp_path_factory.mktemp("build")
+        made = make_world(folder)
+        runner = ProcessRunner(children=folder / "children")
+        with track_of() as track:
+            get_log_store(replace(made, environ=os.environ, runner=runner), track, "")
+    return installed(os.environ)

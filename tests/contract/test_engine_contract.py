@@ -185,6 +185,14 @@ def test_files_are_put_into_a_container_whether_it_runs_or_not(bench: Bench) -> 
     assert bench.engine.execute(made, read).stdout == "2\n640:0\n"
 
 
+def test_a_file_of_a_container_that_never_ran_is_read(bench: Bench) -> None:
+    made = create(bench)
+    bench.engine.put(made, _archive(b"1\n"))
+    assert bench.engine.read_file(made, "/code/sub/one") == b"1\n"
+    with pytest.raises(LabError, match="cannot read /code/other of container"):
+        bench.engine.read_file(made, "/code/other")
+
+
 def test_files_for_a_missing_container_are_refused(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot copy files into container"):
         bench.engine.put(bench.name("none"), _archive(b""))

@@ -334,6 +334,8 @@ class FakeEngine:
         self.registry: set[str] = set()
         # What distinguishes the present image of a name from earlier ones of the registry.
         self.releases: dict[str, str] = {}
+        # Files of images, by image and path.
+        self.contents: dict[str, dict[str, OwnFile]] = {}
         self.all: dict[str, Container] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
         self.bridges: dict[str, Network] = {}
@@ -550,6 +552,15 @@ class FakeEngine:
                     stream = opened.extractfile(entry) if entry.isreg() else None
                     content = stream.read() if stream else b""
                     found.own[f"/{entry.name}"] = OwnFile(content, entry.mode, entry.linkname)
+
+    def read_file(self, container: str, path: str) -> bytes:
+        with self._call("read_file", container, path):
+            what = f"cannot read {path} of container {container}"
+            found = self._find(container, what)
+            files = {**self.contents.get(str(found.body.get("Image")), {}), **found.own}
+            if path not in files or files[path].target:
+                raise self._error(f"{what}: it is not there")
+            return files[path].content
 
     def logs(self, container: str, *, lines: int = 20) -> str:
         with self._call("logs", container):

@@ -35,13 +35,17 @@ from hashlab.protocols import (
     Endpoint,
     Engine,
     Link,
+    LogStore,
+    Observation,
     ObservedMachine,
+    Observer,
     PlannedMachine,
     Probe,
     Provider,
     Rank,
     Runner,
     Shell,
+    StoreAddress,
     Tool,
     Vagrant,
     Workers,
@@ -584,6 +588,34 @@ def _observed(machine: FakeMachine) -> ObservedMachine:
     )
 
 
+class FakeObserver:
+    """protocols.Observer: a process that runs as told, and a store with the rows it was given."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.seen: Observation | None = None
+        self.next = Observation("", StoreAddress(9428, "hashlab", "secret"), "", {})
+        self.rows: LogStore | None = None
+
+    def observation(self) -> Observation | None:
+        return self.seen
+
+    def start(self) -> Observation:
+        with self.faults.call("observer.start", changes=True):
+            assert self.seen is None, "a second process would end at once"
+            self.seen = self.next
+            return self.seen
+
+    def stop(self) -> None:
+        with self.faults.call("observer.stop"):
+            self.seen = None
+
+    def store(self, address: StoreAddress) -> LogStore:
+        assert self.rows is not None, "no store was prepared"
+        assert self.seen is not None and self.seen.address == address
+        return self.rows
+
+
 class FakeBuilder:
     """protocols.ImageBuilder: the classic builder of a fake engine."""
 
@@ -627,6 +659,7 @@ class Outside:
         self.connector = FakeConnector(self)
         self.provider = FakeProvider(self)
         self.registries = FakeRegistries(self.faults)
+        self.observer = FakeObserver(self.faults)
         self.behaviours["migrate"] = Behaviour(exits=0)
         self.runner.prepare("ssh-keygen", effect=self._keygen)
         self.runner.prepare("make", "app", stdout="made\n", effect=self._make)
@@ -660,6 +693,7 @@ class Outside:
             free_port=iter(range(40001, 50000)).__next__,
             environ=self.environ,
             python="PYTHON",
+            observer=self.observer,
         )
 
     def boot(self, machine: Mapping[str, Any], values: Mapping[str, Any]) -> FakeMachine:
@@ -753,5 +787,6 @@ def _conforms(outside: Outside, shell: FakeShell) -> None:
     connector: Connector = outside.connector
     runner: Runner = outside.runner
     workers: Workers = outside.workers
+    observer: Observer = outside.observer
     shells: Shell = shell
-    _ = (engine, provider, vagrant, connector, runner, workers, shells)
+    _ = (engine, provider, vagrant, connector, runner, workers, observer, shells)

@@ -68,7 +68,8 @@ def test_json_prints_exactly_one_document_on_stdout(outside: Outside, capsys: To
     document = json.loads(told.out)
     assert document == records(outside)[-1]
     assert document["ok"] is True
-    assert {phase["name"] for phase in document["phases"]} >= {p.name for p in workflows.DEV}
+    usual = {phase.name for phase in workflows.DEV if phase.where is None}
+    assert {phase["name"] for phase in document["phases"]} >= usual
     assert "containers" in told.err
 
 
@@ -402,6 +403,13 @@ def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
     assert "hashlab dev" in capsys.readouterr().err
 
 
+def test_dev_knows_what_it_can_store(outside: Outside, capsys: Told) -> None:
+    code = dev.run(PEOPLE, replace=False, snapshot="", observed=("traces",), yes=False)
+    assert code == ExitCode.CONFIG
+    assert "--with traces: unknown" in capsys.readouterr().err
+    assert not outside.world().observed
+
+
 def test_snapshots_are_taken_listed_and_restored_by_commands(
     outside: Outside, capsys: Told
 ) -> None:
@@ -413,10 +421,12 @@ def test_snapshots_are_taken_listed_and_restored_by_commands(
     assert listed["name"] == "first"
     assert snapshots.run(PEOPLE) == ExitCode.OK
     assert "first" in capsys.readouterr().out
-    assert dev.run(PEOPLE, replace=False, snapshot="first", yes=False) == ExitCode.CONFIG
+    assert (
+        dev.run(PEOPLE, replace=False, snapshot="first", observed=(), yes=False) == ExitCode.CONFIG
+    )
     assert "hashlab restore first" in capsys.readouterr().out
     go(outside, workflows.DESTROY)
-    assert dev.run(PEOPLE, replace=False, snapshot="first", yes=False) == ExitCode.OK
+    assert dev.run(PEOPLE, replace=False, snapshot="first", observed=(), yes=False) == ExitCode.OK
     assert records(outside)[-1]["command"] == "dev-from"
 
 
@@ -429,7 +439,7 @@ def test_snapshots_of_a_provider_without_any_is_an_expected_failure(
 
 
 def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> None:
-    assert dev.run(JSON, replace=True, snapshot="first", yes=False) == ExitCode.CONFIG
+    assert dev.run(JSON, replace=True, snapshot="first", observed=(), yes=False) == ExitCode.CONFIG
     assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
     assert outside.faults.calls == []
 
@@ -445,7 +455,10 @@ def test_destroy_ends_the_daemon_of_the_lab_it_was_about(
     (outside.lab.folder / "hashlab.toml").touch()
     if fails:
         outside.faults.arm("provider.machines", LabError("it does not go"))
-    code = destroy.run(PEOPLE, yes=True, box=False)
+    code = destroy.run(PEOPLE, yes=True, box=False, keep_observed=False)
     assert code == (ExitCode.LAB if fails else ExitCode.OK)
-    assert destroy.run(Options(lab=outside.root), yes=True, box=False) == ExitCode.OK
+    assert (
+        destroy.run(Options(lab=outside.root), yes=True, box=False, keep_observed=False)
+        == ExitCode.OK
+    )
     assert stopped == [str(outside.lab.folder), str(outside.root)]

@@ -35,6 +35,7 @@ from hashlab.config.model.networks import (
     Network,
     Port,
 )
+from hashlab.config.model.observing import Observe
 from hashlab.config.model.service import (
     BlockIo,
     Condition,
@@ -75,6 +76,7 @@ __all__ = [
     "Machine",
     "MachineMount",
     "Network",
+    "Observe",
     "OwnImages",
     "Port",
     "Reload",

@@ -13,6 +13,7 @@ from hashlab.config.model.builds import Artifact, Builder, Image, OwnImages, Rel
 from hashlab.config.model.machines import BoxSettings, Machine
 from hashlab.config.model.mounts import Content, Volume
 from hashlab.config.model.networks import Network
+from hashlab.config.model.observing import Observe
 from hashlab.config.model.service import Service
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.patterns import is_editor_file
@@ -44,7 +45,7 @@ class Lab:
     ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     ``profiles``: the active profiles; ``inactive``: the services of others, each with its own.
-    ``own_images``: the settings of self-contained images.
+    ``own_images``: the settings of self-contained images. ``observe``: what of it is stored.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Lab:
     profiles: tuple[str, ...] = ()
     inactive: tuple[tuple[str, tuple[str, ...]], ...] = ()
     own_images: OwnImages = field(default_factory=OwnImages)
+    observe: Observe = field(default_factory=Observe)
 
     @cached_property
     def boundary(self) -> Boundary:

@@ -108,7 +108,7 @@ def destroyed(stdin: io.StringIO, *, yes: bool = False, box: bool = False) -> tu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdin", stdin)
         patch.setattr(sys, "stderr", Terminal())
-        code = destroy.run(Options(), yes=yes, box=box)
+        code = destroy.run(Options(), yes=yes, box=box, keep_observed=False)
         written = sys.stderr.getvalue()  # type: ignore[union-attr]
     return code, written
 

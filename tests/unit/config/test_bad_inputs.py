@@ -1534,6 +1534,24 @@ BUILDING = {
         "Write at least one item",
         toml=(('["python3", "verify.py"]', "[]"),),
     ),
+    "a retention without a unit": Bad(
+        "hashlab.toml:31",
+        "'7' is not a valid number of days",
+        '"7d"',
+        toml=end('[observe]\nretention = "7"'),
+    ),
+    "too little disk for logs": Bad(
+        "hashlab.toml:31",
+        "1 MiB is too little disk for logs",
+        '"512 MiB"',
+        toml=end('[observe]\ndisk = "1 MiB"'),
+    ),
+    "logs that are not true or false": Bad(
+        "hashlab.toml:31",
+        "expected true or false",
+        "without quotes",
+        toml=end('[observe]\nlogs = "yes"'),
+    ),
     "a step without a command": Bad(
         "hashlab.toml:30", "a step needs 'command'", "command =", toml=end("[seed]")
     ),

@@ -23,6 +23,7 @@ from hashlab.config.model import (
     Lab,
     Limits,
     Machine,
+    Observe,
     OwnImages,
     Port,
     Service,
@@ -236,6 +237,14 @@ def test_a_whole_lab_is_read_as_written(load: Load, tmp_path: Path) -> None:
     assert lab.services[1].watch == (Watch(tmp_path / "out/app", "sync+restart"),)
     assert lab.services[1].files[0].source == tmp_path / ".hashlab/secrets/key"
     assert lab.notes == ()
+
+
+def test_what_is_observed_is_read(load: Load) -> None:
+    assert load().observe == Observe(logs=False, days=7, disk=2 << 30)
+    written = 'logs = true\nretention = "14d"\ndisk = "512 MiB"'
+    compose = "services: {a: {image: x}}\n"
+    lab = load(toml=f"{TOML}\n[observe]\n{written}\n", compose=compose)
+    assert lab.observe == Observe(logs=True, days=14, disk=512 << 20)
 
 
 def test_settings_of_images_are_read(load: Load, tmp_path: Path) -> None:

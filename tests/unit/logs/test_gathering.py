@@ -40,7 +40,7 @@ def messages(*entries: tuple[str, Entry]) -> list[str]:
     gathering = Gathering(Joiner())
     for machine, each in entries:
         gathering.add(machine, each, 0.0)
-    return [line.message for line in gathering.rest()]
+    return [each.line.message for each in gathering.rest()]
 
 
 @pytest.mark.parametrize("trace", [JAVA, PYTHON, GO, NODE], ids=["java", "python", "go", "node"])
@@ -51,7 +51,8 @@ def test_a_stack_trace_stays_together_among_lines_of_others(trace: str) -> None:
         at = number * 0.001
         gathering.add("web", entry(text, at), at)
         gathering.add("web", entry("other", at, container="small-queue-1"), at)
-    own = [line for line in gathering.rest() if line.service == "site"]
+    lines = [each.line for each in gathering.rest()]
+    own = [line for line in lines if line.service == "site"]
     assert [line.message for line in own] == ["before", trace, "after"]
     assert own[1].level in ("error", "fatal")
 
@@ -66,7 +67,7 @@ def test_a_line_is_held_until_its_trace_can_have_arrived() -> None:
     gathering.add("web", entry("ERROR"), 5.0)
     assert list(gathering.ready(5.0 + HOLD_SECONDS / 2)) == []
     assert gathering.due == 5.0 + HOLD_SECONDS
-    assert [line.message for line in gathering.ready(5.0 + HOLD_SECONDS)] == ["ERROR"]
+    assert [each.line.message for each in gathering.ready(5.0 + HOLD_SECONDS)] == ["ERROR"]
     assert gathering.due is None
 
 
@@ -78,11 +79,11 @@ def test_a_program_that_prints_more_than_can_be_read_holds_nobody_up() -> None:
     for number in range(100):
         now = number * HOLD_SECONDS / 10
         gathering.add("web", entry(f"flood {number}", now), now)
-        shown += [line.message for line in gathering.ready(now)]
+        shown += [each.line.message for each in gathering.ready(now)]
     assert "of others" in shown
     assert shown[0] == "flood 0"
     floods = [
-        each for each in (*shown, *(line.message for line in gathering.rest())) if "fl" in each
+        each for each in (*shown, *(rest.line.message for rest in gathering.rest())) if "fl" in each
     ]
     assert floods == [f"flood {number}" for number in range(100)]
 
@@ -91,7 +92,7 @@ def test_an_indented_line_long_after_is_a_line_of_its_own() -> None:
     gathering = Gathering(Joiner())
     gathering.add("web", entry("first"), 0.0)
     gathering.add("web", entry("  second", 1.0), HOLD_SECONDS * 2)
-    assert [line.message for line in gathering.rest()] == ["first", "  second"]
+    assert [each.line.message for each in gathering.rest()] == ["first", "  second"]
 
 
 def test_a_program_that_indents_all_lines_holds_nobody_up() -> None:
@@ -104,7 +105,7 @@ def test_a_program_that_indents_all_lines_holds_nobody_up() -> None:
     assert shown > 0
     for _ in range(MOST_LINES + 1):
         gathering.add("web", entry("  y", now), now)
-    assert max(line.message.count("\n") for line in gathering.rest()) == MOST_LINES - 1
+    assert max(each.line.message.count("\n") for each in gathering.rest()) == MOST_LINES - 1
 
 
 def test_a_line_that_the_engine_cut_is_whole_again() -> None:
@@ -126,6 +127,6 @@ def test_a_units_priority_is_its_level_and_a_containers_is_not() -> None:
     gathering = Gathering(Joiner())
     gathering.add("web", entry("plain", 0, priority=3), 0.0)
     gathering.add("web", entry("plain", 1, container="", priority=4), 0.0)
-    container, unit = gathering.rest()
+    container, unit = (each.line for each in gathering.rest())
     assert (container.level, container.unit, container.replica) == (None, None, 1)
     assert (unit.level, unit.unit, unit.service, unit.replica) == ("warn", "docker", None, None)

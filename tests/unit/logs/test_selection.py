@@ -131,3 +131,11 @@ def test_a_wrong_word_is_refused_with_what_to_type(lab: Lab, words: Any, message
     with pytest.raises(UsageError, match=message) as refused:
         chosen(lab, **words)
     assert refused.value.next_step
+
+
+def test_everything_is_lines_of_services_and_of_units(tmp_path: Path) -> None:
+    selection = Selection(("web",), follow=True, everything=True)
+    words = selection.for_journalctl(small_lab(tmp_path / "lab"), after="c1")
+    assert words[1:] == ["--after-cursor=c1", "--lines=all"]
+    assert selection.takes(entry("a"))
+    assert selection.takes(entry("b", container=""))

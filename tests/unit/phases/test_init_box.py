@@ -315,12 +315,12 @@ def test_destroying_the_box_removes_it_what_it_stands_on_and_the_labs_own_images
     outside.laptop.registry.add("redis:7")
     running(outside)
     outside.laptop.images[f"hashlab-stage/{outside.lab.id}:a-0"] = {}
-    result = go(outside, workflows.DESTROY_BOX)
+    result = go(outside, workflows.destroying(box=True))
     assert "box hashlab/small" in rows(result, "box")[0].detail
     assert "1 images of build stages" in rows(result, "box")[0].detail
     assert outside.stores == {}
     assert set(outside.laptop.images) == {"debian:trixie-slim", "redis:7"}
-    assert rows(go(outside, workflows.DESTROY_BOX), "box")[0].detail == "no box"
+    assert rows(go(outside, workflows.destroying(box=True)), "box")[0].detail == "no box"
 
 
 def test_a_box_that_machines_of_another_lab_stand_on_stays(
@@ -337,6 +337,6 @@ def test_a_box_that_machines_of_another_lab_stand_on_stays(
         return {recipe: [*own.get(recipe, ()), "small-ffffff/web"]}
 
     monkeypatch.setattr(outside.provider, "users", with_others)
-    result = go(outside, workflows.DESTROY_BOX)
+    result = go(outside, workflows.destroying(box=True))
     assert "box hashlab/small" not in rows(result, "box")[0].detail
     assert outside.stores != {}

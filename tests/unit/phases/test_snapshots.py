@@ -267,7 +267,7 @@ def test_dev_from_a_snapshot_gives_up_no_machine(outside: Outside) -> None:
 def test_destroy_tells_that_snapshots_stay(outside: Outside) -> None:
     taken(outside)
     world = outside.world()
-    for phase in workflows.DESTROY_BOX:
+    for phase in workflows.destroying(box=True):
         with track_of() as track:
             phase.run(world, track, "")
     [note] = [note for note in world.facts.notes if "snapshots stay: first" in note]

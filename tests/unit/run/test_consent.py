@@ -45,7 +45,7 @@ def at_terminal(answer: str, *, command: str = "refresh") -> tuple[int, str]:
 
 def run(command: str, *, yes: bool = False) -> int:
     if command == "dev":
-        return dev.run(Options(), replace=False, snapshot="", yes=yes)
+        return dev.run(Options(), replace=False, snapshot="", observed=(), yes=yes)
     if command == "start":
         return start.run(Options(), service=("site",))
     if command == "restart":

@@ -14,7 +14,7 @@ from fakes import Behaviour, Outside, change_service, go, rows, run, write_files
 from fakes.faults import When
 from fakes.running import register_box, running
 
-from hashlab.config.model import Artifact
+from hashlab.config.model import Artifact, Observe
 from hashlab.errors import LabError
 from hashlab.phases import connect
 from hashlab.phases.artifacts import feed_images
@@ -287,7 +287,7 @@ def test_destroy_of_nothing_is_fine(outside: Outside) -> None:
 
 
 def test_destroying_the_box_too_makes_dev_ask_for_init_box(outside: Outside) -> None:
-    go(outside, workflows.INIT_BOX, workflows.DEV, workflows.DESTROY_BOX)
+    go(outside, workflows.INIT_BOX, workflows.DEV, workflows.destroying(box=True))
     error = run(outside, workflows.DEV).error
     assert error is not None
     assert error.next_step == "hashlab init-box"
@@ -339,6 +339,8 @@ BREAKS = {
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
     "verify": "runner.verify.py",
+    "log store": "runner.go",
+    "observe": "observer.start",
 }
 
 
@@ -362,7 +364,24 @@ def lose_secrets(outside: Outside) -> None:
     shutil.rmtree(outside.state.secrets)
 
 
+def store_logs(outside: Outside) -> None:
+    """The lab stores its logs, and the store's program is still to be built."""
+    outside.lab = replace(outside.lab, observe=Observe(logs=True))
+    (outside.root / "bin/go").write_text("#!/bin/false\n")
+    (outside.root / "bin/go").chmod(0o755)
+    outside.environ["XDG_CACHE_HOME"] = str(outside.root / "cache")
+
+    def build(_: object) -> None:
+        made = Path(outside.runner.ran[-1].env["GOBIN"]) / "victoria-logs"
+        made.write_text("built")
+        made.chmod(0o755)
+
+    outside.runner.prepare("go", effect=build)
+
+
 OCCASIONS = {
+    "log store": store_logs,
+    "observe": store_logs,
     "ports": forward_over_ssh,
     "secrets": lose_secrets,
     "kept data": keep_data_of_a_replaced_machine,
