@@ -107,6 +107,52 @@ def test_restart_keeps_the_containers(lab: LabFolder) -> None:
     assert [name for name in before if before[name] != after[name]] == ["bare-web-1"]
 
 
+BASE = """
+services:
+  worker:
+    image: bare-greeter
+    init: true
+    restart: always
+    environment: { WORD: base, OF: base }
+    entrypoint: [sh, -c]
+    command: ["exec sleep infinity"]
+"""
+OVERRIDE = """
+services:
+  greeter:
+    environment: { MORE: override }
+  writer:
+    extends: { file: base.yaml, service: worker }
+    command: ["echo $$WORD of $$OF > /shared/word; exec sleep infinity"]
+    environment: { WORD: mine }
+    volumes: ["shared:/shared"]
+  reader:
+    extends: { file: base.yaml, service: worker }
+    volumes: ["shared:/shared"]
+  pair:
+    extends: { file: base.yaml, service: worker }
+    deploy: { replicas: 2, placement: { max_replicas_per_node: 1 } }
+volumes:
+  shared: {}
+"""
+
+
+def test_extends_an_override_a_shared_volume_and_replicas_act_as_in_compose(lab: LabFolder) -> None:
+    (lab.folder / "base.yaml").write_text(BASE)
+    (lab.folder / "compose.override.yaml").write_text(OVERRIDE)
+    lab.run("refresh").ok()
+    places = {service["name"]: service["machine"] for service in lab.status()["services"]}
+    assert places["writer"] == places["reader"]
+    assert {places["pair.one"], places["pair.two"]} == {"one", "two"}
+    assert lab.run("exec", "reader", "cat", "/shared/word").ok().stdout == "mine of base\n"
+    assert lab.run("exec", "greeter", "sh", "-c", "echo $MORE").ok().stdout == "override\n"
+    asked = lab.run("exec", "reader", "getent", "ahostsv4", "pair").ok().stdout
+    assert len({line.split()[0] for line in asked.splitlines()}) == 2
+    (lab.folder / "compose.override.yaml").unlink()
+    lab.run("refresh").ok()
+    assert set(states(lab)) == {"web", "greeter"}
+
+
 def test_a_port_that_is_added_needs_no_new_machine(lab: LabFolder) -> None:
     lab.edit("compose.yaml", f'"{PORT}:8080"', f'"{PORT}:8080", "{PORT + 1}:8080"')
     lab.run("refresh").ok()
