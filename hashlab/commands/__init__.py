@@ -33,6 +33,7 @@ GROUPS = {
         "stop",
         "start",
         "restart",
+        "scale",
         "build",
         "pull",
     ),

@@ -53,19 +53,15 @@ def run(
     """Boot a lab, replace its stale machines, or make it from a snapshot."""
     from dataclasses import replace as changed
 
-    from hashlab.errors import UsageError
+    from hashlab.errors import HashlabError
     from hashlab.phases.observe import save_observed
     from hashlab.run import execution, workflows
+    from hashlab.run.labs import forget_scale
 
-    if snapshot and replace:
-        error = UsageError(
-            "--from and --replace exclude each other", next_step="leave out one of them"
-        )
-        return execution.fail(error, options)
-    if unknown := [name for name in observed if name not in OBSERVABLE]:
-        error = UsageError(
-            f"--with {unknown[0]}: unknown", next_step=f"one of: {', '.join(OBSERVABLE)}"
-        )
+    try:
+        _check(replace, snapshot, observed)
+        forget_scale(options.lab)
+    except HashlabError as error:
         return execution.fail(error, options)
     options = changed(options, yes=yes)
 
@@ -79,6 +75,19 @@ def run(
     if replace:
         return execution.run("dev-replace", _replacements, options, begin=begin)
     return execution.run("dev", bring_up, options, begin=begin)
+
+
+def _check(replace: bool, snapshot: str, observed: Sequence[str]) -> None:
+    """Raise UsageError for options that exclude each other, or are unknown."""
+    from hashlab.errors import UsageError
+
+    if snapshot and replace:
+        raise UsageError("--from and --replace exclude each other", next_step="leave out one")
+    for name in observed:
+        if name not in OBSERVABLE:
+            raise UsageError(
+                f"--with {name}: unknown", next_step=f"one of: {', '.join(OBSERVABLE)}"
+            )
 
 
 def bring_up(world: World) -> Sequence[Workflow]:

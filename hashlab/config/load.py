@@ -43,6 +43,7 @@ from hashlab.config.compose.secret_files import source_of
 from hashlab.config.compose.service import (
     image_name,
     is_active,
+    replicas,
     selected_profiles,
     service_of,
     spread,
@@ -102,13 +103,14 @@ def load_lab(
     environ: Mapping[str, str],
     provider: str | None = None,
     ran: Mapping[str, str] = MappingProxyType({}),
+    scaled: Mapping[str, int] = MappingProxyType({}),
 ) -> Lab:
     """Return the lab that the files of ``folder`` describe. Nothing is written or started.
 
     ``environ`` fills in variables (it overrides .env), finds programs (PATH) and selects profiles
     (COMPOSE_PROFILES). ``provider`` replaces the provider of the file. If the Lab's provider is
     "auto", rules of single providers are not checked. ``ran``: the machine on which each service
-    ran last.
+    ran last; ``scaled``: how often services run, whatever the file says.
 
     Raises ConfigError with all problems of all files, UsageError for an unknown provider.
     """
@@ -121,7 +123,7 @@ def load_lab(
     files = _read_compose_file(folder, draft, environ, report)
     if draft is not None and files is not None:
         draft = with_machines(_with_name(draft, files, report), files.services)
-        files = files._replace(ran=ran)
+        files = _scaled(files._replace(ran=ran), scaled)
     if draft is not None:
         _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
     if files is not None:
@@ -129,6 +131,22 @@ def load_lab(
     if draft is None or files is None or report.problems:
         raise ConfigError(report.problems, sources=report.sources)
     return _with_notes_of_kept_files(_lab(folder, draft, files, provider_of(draft, provider)))
+
+
+def _scaled(files: _ComposeFile, numbers: Mapping[str, int]) -> _ComposeFile:
+    """Return the Compose file with the numbers of replicas that a person asked for."""
+
+    def scaled(services: Mapping[str, Draft]) -> dict[str, Draft]:
+        return {
+            name: each.filled(scaled=numbers[name]) if name in numbers else each
+            for name, each in services.items()
+        }
+
+    for name, count in numbers.items():
+        if name in files.active and replicas(files.active[name]) != count:
+            line = files.active[name].line
+            files.report.note(line, f"'{name}' runs {count} times until the next hashlab dev")
+    return files._replace(services=scaled(files.services), active=scaled(files.active))
 
 
 def _check_name(folder: Path) -> None:

@@ -22,6 +22,7 @@ RECORDED = {
     "start": "start",
     "stop": "stop",
     "restart": "restart",
+    "scale": "scale",
     "down": "down",
     "build": "build",
     "pull": "pull",

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from hashlab.config.load import find_lab_folder, load_lab
 from hashlab.config.model import Lab
 from hashlab.errors import LaptopError, UsageError
-from hashlab.state.files import StateFolder, explained, read_json, replacing
+from hashlab.run.services import services_of
+from hashlab.state.files import (
+    StateFolder,
+    explained,
+    read_json,
+    remove,
+    replacing,
+    write_json,
+)
 from hashlab.state.labfolder import example, is_lab
 from hashlab.state.ownership import distrusted
 from hashlab.state.private import STATE
@@ -25,8 +34,14 @@ def read_lab(lab: Path | None, provider: str | None) -> Lab:
 
 def read_folder(folder: Path, provider: str | None) -> Lab:
     """Read the files of the lab in ``folder``; see ``read_lab``."""
-    ran = known_places(StateFolder(folder / STATE, provider=""))
-    return load_lab(folder, environ=os.environ, provider=provider, ran=ran)
+    state = StateFolder(folder / STATE, provider="")
+    return _load(folder, provider, state, known_scale(state))
+
+
+def _load(folder: Path, provider: str | None, state: StateFolder, scaled: Mapping[str, int]) -> Lab:
+    return load_lab(
+        folder, environ=os.environ, provider=provider, ran=known_places(state), scaled=scaled
+    )
 
 
 def known_places(state: StateFolder) -> dict[str, str]:
@@ -34,6 +49,32 @@ def known_places(state: StateFolder) -> dict[str, str]:
     saved = read_json(state.places)
     pairs = saved.items() if isinstance(saved, dict) else ()
     return {name: machine for name, machine in pairs if isinstance(machine, str)}
+
+
+def known_scale(state: StateFolder) -> dict[str, int]:
+    """Return the number of replicas of each service that `hashlab scale` named."""
+    saved = read_json(state.scale)
+    pairs = saved.items() if isinstance(saved, dict) else ()
+    return {name: count for name, count in pairs if type(count) is int and count > 0}
+
+
+def save_scale(lab: Path | None, provider: str | None, numbers: Mapping[str, int]) -> None:
+    """Save how often services run, once the lab's files allow it. Raises ConfigError, UsageError,
+    LaptopError.
+    """
+    folder = lab_folder(lab)
+    state = StateFolder(folder / STATE, provider="")
+    current = read_folder(folder, provider)
+    families = {name: services_of(current, [name])[0].family for name in numbers}
+    named = {families[name]: count for name, count in numbers.items()}
+    scaled = {**known_scale(state), **named}
+    _load(folder, provider, state, scaled)
+    write_json(state.scale, scaled, lasting=True)
+
+
+def forget_scale(lab: Path | None) -> None:
+    """Let services run as often as the Compose file says. Raises UsageError, LaptopError."""
+    remove(state_of(lab).scale)
 
 
 def state_of(lab: Path | None) -> StateFolder:

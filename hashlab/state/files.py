@@ -180,6 +180,11 @@ class StateFolder:
         return self.root / "places.json"
 
     @property
+    def scale(self) -> Path:
+        """The number of replicas of services that `hashlab scale` named."""
+        return self.root / "scale.json"
+
+    @property
     def pulled(self) -> Path:
         """The content of images that `hashlab pull` brought, which machines get."""
         return self.root / "pulled.json"

@@ -290,8 +290,10 @@ def either_form(draft: Draft, key: str) -> Any:
 
 
 def replicas(draft: Draft) -> int:
-    """Return how many containers a service has."""
-    return int(either_form(draft, "scale") or 1)
+    """Return how many containers a service has: as many as a person asked for, or as the file
+    says.
+    """
+    return int(draft.get("scaled") or either_form(draft, "scale") or 1)
 
 
 PROFILES_VARIABLE = "COMPOSE_PROFILES"
