@@ -430,6 +430,14 @@ class DockerEngine:
                 return False
         return True
 
+    def volume_options(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """See protocols.Engine."""
+        found: dict[str, dict[str, str]] = {}
+        for name in names:
+            with self._explained(f"cannot inspect volume {name}"), suppress(NotFound):
+                found[name] = dict(self._client.inspect_volume(name).get("Options") or {})
+        return found
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """See protocols.Engine."""
         with self._explained(f"cannot create volume {name}"):

@@ -115,6 +115,7 @@ SHAPES: dict[str, object] = {
     "history": [{"Created": int, "CreatedBy": str, "Size": int}],
     "df": DISK,
     "wait": {"StatusCode": int},
+    "inspect_volume": {"Options?": LABELS},
     "volumes": {"Volumes?": [{"Name": str}]},
     "networks": [
         {

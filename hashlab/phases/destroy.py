@@ -6,10 +6,12 @@ from contextlib import suppress
 
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import registered_boxes, remove_box
+from hashlab.phases.connect import silent
 from hashlab.phases.keys import ensure_key
 from hashlab.phases.observe import forget_observed
 from hashlab.phases.ports import close_ports
 from hashlab.phases.snapshots.manifests import saved_of
+from hashlab.phases.stop import run_pre_stop
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.state.files import (
@@ -26,6 +28,7 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
     """Promise: no machine of the lab is left, however half-built it was."""
     observed = world.provider.machines.observe_all(world.lab)
     if observed:
+        _run_last_hooks(world, track)
         # A machine that cannot take the key is removed too, at the latest with the leftovers; so is
         # every machine while the disk is full.
         with suppress(LabError, LaptopError):
@@ -38,6 +41,23 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
         track.detail(", ".join(machine.name for machine in observed))
     else:
         track.skip("no machines")
+
+
+def _run_last_hooks(world: World, track: Track) -> None:
+    """Run the ``pre_stop`` hooks on machines that answer. They go in any case, so a failure is
+    only noted.
+    """
+    wanted = {service.machine for service in world.lab.services if service.pre_stop}
+    if not wanted:
+        return
+    silent_now = silent(world)
+    for machine in sorted(wanted):
+        try:
+            if machine in silent_now or machine not in world.facts.machines.links:
+                raise LabError("it does not answer", where=machine)
+            run_pre_stop(world, track, machine)
+        except LabError as error:
+            world.note(f"pre_stop hooks on {machine} did not all run: {error.what}")
 
 
 def discard_leftovers(world: World, track: Track, _: str) -> None:

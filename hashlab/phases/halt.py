@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlab.errors import LabError
 from hashlab.phases.connect import reconnect
 from hashlab.phases.ports import close_ports
+from hashlab.phases.stop import run_pre_stop
 from hashlab.phases.suspend import resume_machines
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
@@ -18,8 +19,8 @@ END_SECONDS = 120.0
 
 
 def halt(world: World, track: Track, _: str) -> None:
-    """Promise: no machine runs, and all of them keep their data: containers had their time to end,
-    and what they wrote is on the disks.
+    """Promise: no machine runs, and all of them keep their data: containers had their hooks and
+    their time to end, and what they wrote is on the disks.
     """
     resume_machines(world)
     observed = world.provider.machines.observe_all(world.lab)
@@ -36,6 +37,7 @@ def halt(world: World, track: Track, _: str) -> None:
 def _end_containers(world: World, track: Track, machine: str) -> None:
     with track.child("end", machine=machine) as step:
         reconnect(world, step, machine)
+        run_pre_stop(world, step, machine)
         limit = END_SECONDS * world.provider.time_factor
         for command in END:
             done = world.link(machine).shell.run(command, timeout=limit)

@@ -20,6 +20,7 @@ from hashlab.phases.containers.sandbox import Present, has_sandbox, holder_of, l
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.laptop import bind_name
 from hashlab.phases.upload.machine import Inside, MachineFiles
+from hashlab.phases.volumes import note_old_volumes
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import ContainerState
@@ -76,6 +77,7 @@ def _prove(world: World, track: Track) -> None:
             where="not all that should run runs" if down else "what runs is not what was built",
             next_step=_advice(world),
         )
+    note_old_volumes(world)
     count = sum(running.service not in world.stopped() for running in found)
     detail = f"{count} containers run what was built"
     stopped = ", ".join(sorted(world.stopped()))

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from hashlab.config.model import Lab
+from hashlab.errors import LabError
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove, stop_container
 from hashlab.phases.containers.body import SERVICE_LABEL
+from hashlab.phases.containers.hooks import before_stop
 from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.containers.renewal import remove_network
 from hashlab.phases.containers.sandbox import Present
@@ -60,6 +62,24 @@ def remove_containers(world: World, track: Track, _: str) -> None:
     for network in networks:
         remove_network(world, track, leader, network)
     track.detail(f"{len(existing)} containers, {len(networks)} networks")
+
+
+def run_pre_stop(world: World, track: Track, machine: str) -> None:
+    """Run the ``pre_stop`` hooks of all containers of a machine that is about to end them itself.
+    Raises LabError for the first that failed, after all have run.
+    """
+    if not any(service.pre_stop for service in world.services_on(machine)):
+        return
+    engine = world.link(machine).engine
+    failed: list[LabError] = []
+    for container in engine.containers({LAB_LABEL: world.lab.id}):
+        track.cancel.check()
+        try:
+            before_stop(engine, container, world.lab)
+        except LabError as error:
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _existing(found: Mapping[str, Present]) -> list[Place]:

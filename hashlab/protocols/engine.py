@@ -274,6 +274,9 @@ class Engine(Protocol):
     def has_volume(self, name: str) -> bool:
         """Return whether a volume of this name exists."""
 
+    def volume_options(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return the options of the volumes that exist, by name."""
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Create a named volume. An existing one is not an error."""
 

@@ -329,6 +329,9 @@ def test_a_mounted_volume_is_made_with_the_options_of_its_driver(bench: Bench) -
     }
     made = started(bench, HostConfig={"Mounts": [mount]})
     assert bench.engine.volumes(bench.labels) == [bench.name("data")]
+    assert bench.engine.volume_options([bench.name("data"), bench.name("other")]) == {
+        bench.name("data"): options
+    }
     bench.engine.remove(made)
 
 

@@ -338,6 +338,8 @@ class FakeEngine:
         self.contents: dict[str, dict[str, OwnFile]] = {}
         self.all: dict[str, Container] = {}
         self.volume_labels: dict[str, dict[str, str]] = {}
+        # The options of volumes that were made with any, by name.
+        self.made_with: dict[str, dict[str, str]] = {}
         self.bridges: dict[str, Network] = {}
         self.cluster: Cluster | None = None
         self.address = self.node = ""
@@ -721,6 +723,10 @@ class FakeEngine:
         with self._call("has_volume", name):
             return name in self.volume_labels
 
+    def volume_options(self, names: Sequence[str]) -> dict[str, dict[str, str]]:
+        with self._call("volume_options", tuple(names)):
+            return {n: dict(self.made_with.get(n, {})) for n in names if n in self.volume_labels}
+
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         with self._call("create_volume", name, changes=True):
             self.volume_labels.setdefault(name, dict(labels))
@@ -969,8 +975,11 @@ class FakeEngine:
                     f"bind source path does not exist: {mount['Source']}"
                 )
             if mount["Type"] == "volume" and "Source" in mount:
-                labels = (mount.get("VolumeOptions") or {}).get("Labels") or {}
-                self.volume_labels.setdefault(mount["Source"], dict(labels))
+                options = mount.get("VolumeOptions") or {}
+                if mount["Source"] not in self.volume_labels:
+                    driver = options.get("DriverConfig") or {}
+                    self.made_with[mount["Source"]] = dict(driver.get("Options") or {})
+                self.volume_labels.setdefault(mount["Source"], dict(options.get("Labels") or {}))
 
     def _attach(self, name: str, endpoints: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
         found = {}

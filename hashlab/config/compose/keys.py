@@ -38,7 +38,6 @@ SERVICE: Keys = {
     "cpu_rt_period": Refused("The machines' kernel has no real-time groups; remove it."),
     "cpu_rt_runtime": Refused("The machines' kernel has no real-time groups; remove it."),
     "credential_spec": Refused(_WINDOWS),
-    "external_links": Refused("Put the service on an external network that both are on."),
     "gpus": Refused("Machines have no GPU; remove it."),
     "isolation": Refused(_WINDOWS, default=("default",)),
     "logging": Noted("hashlab reads the engine's own log"),

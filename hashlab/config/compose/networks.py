@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Any
 
@@ -227,13 +228,23 @@ def network_mode(node: Node, context: Context) -> str:
 
 def links(node: Node, context: Context) -> tuple[At[Link], ...]:
     """Read links: SERVICE or SERVICE:ALIAS."""
-
-    def link(item: Node, context: Context) -> At[Link]:
-        service, _, alias = text(item, context).partition(":")
-        return At(Link(service, alias or service), item.line)
-
-    reader: Reader[tuple[At[Link], ...]] = list_of(link, "a list of links")
+    reader: Reader[tuple[At[Link], ...]] = list_of(_link, "a list of links")
     return reader(node, context)
+
+
+def external_links(node: Node, context: Context) -> tuple[Link, ...]:
+    """Read links to containers that the file does not describe: NAME or NAME:ALIAS. A name leads to
+    a container of that name on a network of the service.
+    """
+    message = "leads only to a container_name of this file, or to your own container on one network"
+    context.report.note(node.key_line, f"'external_links' {message}")
+    found = list_of(_link, "a list of links")(node, context)
+    return tuple(replace(at.value, external=True) for at in found)
+
+
+def _link(item: Node, context: Context) -> At[Link]:
+    service, _, alias = text(item, context).partition(":")
+    return At(Link(service, alias or service), item.line)
 
 
 def joined(draft: Draft) -> str:

@@ -162,12 +162,12 @@ def _attachment(attachment: Attachment, service: Service) -> Shape | None:
 
 
 def _links(service: Service) -> Shape:
-    return _set(
-        links=[
-            link.service if link.alias == link.service else f"{link.service}:{link.alias}"
-            for link in service.links
-        ]
-    )
+    shown: dict[str, list[str]] = {"links": [], "external_links": []}
+    for link in service.links:
+        same = link.alias == link.service
+        text = link.service if same else f"{link.service}:{link.alias}"
+        shown["external_links" if link.external else "links"].append(text)
+    return _set(**shown)
 
 
 def _service(service: Service, lab: Lab) -> Shape:

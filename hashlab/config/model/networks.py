@@ -78,7 +78,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Link:
-    """Another name (``alias``) under which a service finds the service ``service``."""
+    """Another name (``alias``) under which a service finds the service ``service``; of an
+    ``external`` one, the container of this name.
+    """
 
     service: str
     alias: str
+    external: bool = False

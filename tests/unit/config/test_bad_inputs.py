@@ -149,12 +149,6 @@ COMPOSE_KEYS = {
             ),
         ),
     ),
-    "external_links": Bad(
-        "compose.yaml:4",
-        f"'external_links' {UNSUPPORTED}",
-        "external network",
-        compose=queue("external_links: [x]"),
-    ),
     "an unknown network": Bad(
         "compose.yaml:4",
         "unknown network 'x'",

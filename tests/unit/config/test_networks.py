@@ -10,6 +10,7 @@ import pytest
 from hashlab.config.compose.resolved import resolved
 from hashlab.config.model import AddressPool, Attachment, Dependency, Lab, Link, Network
 from hashlab.errors import ConfigError
+from hashlab.phases.containers.networking import endpoints
 
 TOML = """\
 [lab]
@@ -242,3 +243,12 @@ networks:
     assert first["links"] == ["b:c", "b"]
     assert first["depends_on"]["b"]["restart"] is True
     assert (second["network_mode"], "networks" in second) == ("none", False)
+
+
+def test_external_links_are_aliases_without_a_dependency(load_text: Any) -> None:
+    lab = load_text("services: {a: {image: x, external_links: ['old-db:db', cache]}}\n")
+    assert lab.service("a").links == (Link("old-db", "db", True), Link("cache", "cache", True))
+    assert lab.service("a").depends_on == ()
+    assert endpoints(lab, lab.service("a"))[f"{lab.name}_default"]["Links"] == ["old-db:db"]
+    assert resolved(lab)["services"]["a"]["external_links"] == ["old-db:db", "cache"]
+    assert any("external_links" in note for note in lab.notes)

@@ -93,6 +93,7 @@ GOOD: dict[str, Any] = {
         "Volumes": [{"Labels": {"hashlab.lab": "1"}, "UsageData": {"Size": 3}}],
     },
     "wait": {"StatusCode": 0},
+    "inspect_volume": {"Name": "data", "Options": {"type": "tmpfs"}},
     "volumes": {"Volumes": [{"Name": "data"}]},
     "networks": [
         {
@@ -145,6 +146,7 @@ QUESTIONS: list[Callable[[DockerEngine], object]] = [
     lambda engine: engine.held(),
     lambda engine: engine.wait("x", timeout=1),
     lambda engine: engine.volumes({}),
+    lambda engine: engine.volume_options(["data"]),
     lambda engine: engine.networks(),
     lambda engine: engine.network("n"),
     lambda engine: engine.networks_with({}),
@@ -222,8 +224,8 @@ def test_every_result_that_is_read_has_a_shape() -> None:
     text = resources.files(driver.__package__ or "").joinpath("engine.py").read_text("utf-8")
     used = set(re.findall(r"(?:=|return|in|\w\() ?\(?self\._client\.(\w+)\(", text))
     assert used >= {"df", "info", "images", "inspect_container", "pull"}
-    # A response, bytes, and the output of a command are not JSON.
-    assert used - {"get", "logs", "exec_start"} <= {*SHAPES, *STREAMS}
+    # A response, archives, bytes, and the output of a command are not JSON.
+    assert used - {"get", "get_archive", "logs", "exec_start"} <= {*SHAPES, *STREAMS}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hashlab.errors import LabError
 from hashlab.phases.containers.hooks import before_stop
 from hashlab.protocols import Completed
 from hashlab.run import workflows
+from hashlab.run.execution import Workflow
 
 START = Hook(("touch", "/ready"), user="root")
 STOP = Hook(("/bye.sh",), privileged=True, working_dir="/srv", environment=(("A", "b"),))
@@ -27,9 +28,8 @@ def with_hooks(outside: Outside, *, code: int = 0) -> None:
 
 def queue_calls(outside: Outside) -> list[str]:
     """What was done to containers of the queue, in order: hooks by the name of their program."""
-    broker = outside.machines["broker"].engine.where
     wanted = ("engine.stop", "engine.start", "engine.execute")
-    calls = [c for c in outside.faults.calls if c.name in wanted and c.words[0] == broker]
+    calls = [c for c in outside.faults.calls if c.name in wanted and c.words[0] == "broker"]
     hooks = {START.command: "post_start", STOP.command: "pre_stop"}
     done = [
         hooks.get(call.words[2], "") if call.name == "engine.execute" else call.name
@@ -91,4 +91,34 @@ def test_no_hook_runs_in_a_container_that_cannot_run_it(outside: Outside, state:
     container = engine.container("small-queue-1")
     assert container is not None
     before_stop(engine, container, outside.lab)
+    assert queue_calls(outside) == []
+
+
+@pytest.mark.parametrize("workflow", [workflows.HALT, workflows.DOWN, workflows.DESTROY])
+def test_hooks_run_before_a_lab_ends(outside: Outside, workflow: Workflow) -> None:
+    with_hooks(outside)
+    assert run(outside, workflow).error is None
+    assert queue_calls(outside)[0] == "pre_stop"
+
+
+def test_a_hook_that_fails_does_not_keep_machines_from_being_destroyed(outside: Outside) -> None:
+    with_hooks(outside)
+    engine = outside.machines["broker"].engine
+    engine.executes[STOP.command] = lambda _: Completed(3, "still busy\n", "")
+    result = run(outside, workflows.HALT)
+    assert isinstance(result.error, LabError)
+    assert outside.machines["broker"].state == "running"
+    world = outside.world()
+    assert run(outside, workflows.DESTROY, world=world).error is None
+    assert not outside.machines
+    assert "pre_stop hooks on broker did not all run: the pre_stop hook /bye.sh" in " ".join(
+        world.facts.notes
+    )
+
+
+def test_a_machine_that_does_not_answer_is_destroyed_without_its_hooks(outside: Outside) -> None:
+    with_hooks(outside)
+    outside.machines["broker"].state = "stopped"
+    assert run(outside, workflows.DESTROY).error is None
+    assert not outside.machines
     assert queue_calls(outside) == []

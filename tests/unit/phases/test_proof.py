@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import Behaviour, Outside, change_service, connected, go, running, write_files
+from fakes import Behaviour, Outside, change_service, connected, go, run, running, write_files
 from fakes.machine import Folder
 from fakes.outside import Silent
 
-from hashlab.config.model import TmpfsMount
+from hashlab.config.model import TmpfsMount, Volume
 from hashlab.errors import LabError
 from hashlab.phases.containers import readiness
 from hashlab.phases.proof import prove
@@ -377,3 +377,41 @@ def test_a_leftover_that_no_container_mounts_is_none(outside: Outside) -> None:
     site = next(service for service in outside.lab.services if service.name == "site")
     outside.lab = change_service(outside.lab, "site", binds=site.binds[:1])
     assert "it still sees" not in refused(outside)
+
+
+def test_a_volume_that_keeps_its_old_options_is_noted_in_each_run(outside: Outside) -> None:
+    running(outside)
+    options = (("type", "tmpfs"), ("device", "tmpfs"))
+    name = outside.lab.volume("data").name
+    changed = Volume("data", name, driver_opts=options)
+    outside.lab = replace(outside.lab, volumes=(changed,))
+    for _ in range(2):
+        world = outside.world()
+        assert run(outside, workflows.REFRESH, world).error is None
+        [note] = [note for note in world.facts.notes if note.startswith("volume")]
+        assert f"volume {name} on broker keeps the options that it was made with: none." in note
+        assert "The Compose file has: type=tmpfs, device=tmpfs." in note
+        assert f"docker volume rm {name}" in note
+    engine = outside.machines["broker"].engine
+    engine.volume_labels.pop(name)
+    outside.lab = replace(outside.lab, volumes=(replace(changed, labels=(("new", "1"),)),))
+    world = outside.world()
+    assert run(outside, workflows.REFRESH, world).error is None
+    assert not [note for note in world.facts.notes if note.startswith("volume")]
+
+
+def test_options_that_went_are_noted_when_their_container_is_replaced(outside: Outside) -> None:
+    name = outside.lab.volume("data").name
+    made = Volume("data", name, driver_opts=(("type", "tmpfs"),))
+    outside.lab = replace(outside.lab, volumes=(made,))
+    running(outside)
+    outside.lab = replace(outside.lab, volumes=(Volume("data", name),))
+    world = outside.world()
+    assert run(outside, workflows.REFRESH, world).error is None
+    assert any("made with: type=tmpfs. The Compose file has: none" in n for n in world.facts.notes)
+
+
+def test_a_lab_without_options_of_volumes_asks_no_machine_for_them(outside: Outside) -> None:
+    running(outside)
+    assert run(outside, workflows.REFRESH).error is None
+    assert "engine.volume_options" not in outside.faults.names()
