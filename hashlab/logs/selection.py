@@ -95,9 +95,10 @@ def select(
     names = [machine.name for machine in lab.machines]
     for machine in machines:
         _check(machine, names, f"lab {lab.name} has no machine")
-    placed = {service.name: service.machine for service in lab.services}
+    known = dict.fromkeys(name for each in lab.services for name in (each.name, each.family))
     for service in services:
-        _check(service, list(placed), f"lab {lab.name} has no service")
+        _check(service, list(known), f"lab {lab.name} has no service")
+    chosen = [s for word in services for s in lab.services if word in (s.name, s.family)]
     if services and units:
         raise UsageError(
             "--unit shows logs of machines, not of services",
@@ -107,10 +108,10 @@ def select(
         raise UsageError("--follow has no end, --until is one", next_step="leave out one of them")
     if level:
         _check(level, LEVELS, "unknown level")
-    holding = {placed[service] for service in services} or set(names)
+    holding = {service.machine for service in chosen} or set(names)
     return Selection(
         machines=tuple(n for n in names if n in (machines or holding)),
-        services=tuple(services),
+        services=tuple(service.name for service in chosen),
         units=tuple(units),
         follow=follow,
         since=_moment("--since", since, now),

@@ -128,15 +128,15 @@ def lasting(world: World, machine: str, program: str, options: Sequence[str] = (
 
 
 def container_of(world: World, service: str, index: str) -> tuple[str, str]:
-    """Return the machine and the name of a service's replica. ``index``: counted from 1, "" is the
-    first. Raises UsageError.
+    """Return the machine and the name of a service's replica. ``index``: counted from 1 over all
+    of its machines, "" is the first. Raises UsageError.
     """
-    found = services_of(world.lab, [service])[0]
-    names = replica_names(world.lab, found)
+    found = services_of(world.lab, [service])
+    replicas = [(each.machine, n) for each in found for n in replica_names(world.lab, each)]
     number = index or "1"
-    if not number.isdecimal() or not 1 <= int(number) <= len(names):
+    if not number.isdecimal() or not 1 <= int(number) <= len(replicas):
         raise UsageError(
             f"service {service} has no replica {number}",
-            next_step=f"its replicas are numbered from 1 to {len(names)}",
+            next_step=f"its replicas are numbered from 1 to {len(replicas)}",
         )
-    return found.machine, names[int(number) - 1]
+    return replicas[int(number) - 1]

@@ -62,6 +62,23 @@ def test_exec_runs_a_command_in_the_container_and_passes_its_exit_code_on(
     ]
 
 
+def test_replicas_are_counted_over_all_machines_of_a_service(
+    outside: Outside, spawned: list[list[str]], capsys: Told
+) -> None:
+    site = next(service for service in outside.lab.services if service.name == "site")
+    copies = [
+        replace(site, name=f"site.{machine}", machine=machine, copy_of="site", replicas=1)
+        for machine in ("web", "spare")
+    ]
+    others = [service for service in outside.lab.services if service.name != "site"]
+    outside.lab = replace(outside.lab, services=(*others, *copies))
+    assert typed("exec", "--index", "2", "site", "ls") == 7
+    [words] = spawned
+    assert words[-2:] == ["spare", "docker exec --interactive small-site.spare-1 ls"]
+    assert typed("exec", "--index", "3", "site", "ls") == ExitCode.CONFIG
+    assert "numbered from 1 to 2" in capsys.readouterr().err
+
+
 def test_exec_takes_its_options_before_the_service(
     spawned: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +184,7 @@ def test_a_global_service_is_named_without_its_machine(
     outside.lab = replace(
         outside.lab,
         services=tuple(
-            replace(each, name="site.web") if each.name == "site" else each
+            replace(each, name="site.web", copy_of="site") if each.name == "site" else each
             for each in outside.lab.services
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,19 @@ def test_services_are_asked_for_on_their_machines(lab: Lab) -> None:
         "HASHLAB_SERVICE=site",
         "HASHLAB_SERVICE=queue",
     ]
+
+
+def test_a_service_on_several_machines_is_asked_for_on_all_of_them(lab: Lab) -> None:
+    site = next(service for service in lab.services if service.name == "site")
+    copies = [
+        replace(site, name=f"site.{machine}", machine=machine, copy_of="site")
+        for machine in ("web", "spare")
+    ]
+    spread = replace(lab, services=(*(s for s in lab.services if s is not site), *copies))
+    both = chosen(spread, services=["site"])
+    assert (both.machines, both.services) == (("web", "spare"), ("site.web", "site.spare"))
+    one = chosen(spread, services=["site.web"])
+    assert (one.machines, one.services) == (("web",), ("site.web",))
 
 
 def test_a_unit_is_asked_for_without_the_lines_of_containers(lab: Lab) -> None:
