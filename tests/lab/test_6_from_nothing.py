@@ -111,6 +111,7 @@ BASE = """
 services:
   worker:
     image: bare-greeter
+    user: "0"
     init: true
     restart: always
     environment: { WORD: base, OF: base }
