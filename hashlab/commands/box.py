@@ -34,7 +34,8 @@ def run(options: Options) -> int:
     from hashlab.run import execution
 
     try:
-        document = box_document(options.world())
+        with options.opened() as world:
+            document = box_document(world)
     except HashlabError as error:
         return execution.fail(error, options)
     if options.json:

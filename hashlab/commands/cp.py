@@ -40,12 +40,8 @@ def run(options: Options, *, source: str, target: str, index: str) -> int:
                 "one of the two must be in a container, the other on the laptop",
                 next_step="hashlab cp SERVICE:PATH PATH, or hashlab cp PATH SERVICE:PATH",
             )
-        world = options.world()
-        try:
-            with execution.unseen_step("cp") as track:
-                _copy(world, track, source=source, target=target, index=index)
-        finally:
-            world.close()
+        with options.opened() as world, execution.unseen_step("cp") as track:
+            _copy(world, track, source=source, target=target, index=index)
     except HashlabError as error:
         return execution.fail(error, options)
     return ExitCode.OK

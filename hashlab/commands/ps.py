@@ -42,13 +42,9 @@ def run(options: Options, *, service: Sequence[str], all: bool) -> int:
     from hashlab.run.services import services_of
 
     try:
-        world = options.world()
-        try:
+        with options.opened() as world, execution.unseen_step("ps") as track:
             wanted = {each.name for each in services_of(world.lab, service)}
-            with execution.unseen_step("ps") as track:
-                containers = list_containers(world, track, one_off=all)
-        finally:
-            world.close()
+            containers = list_containers(world, track, one_off=all)
     except HashlabError as error:
         return execution.fail(error, options)
     shown = (each for each in containers if each.service in wanted)

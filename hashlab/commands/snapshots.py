@@ -28,7 +28,8 @@ def run(options: Options) -> int:
     from hashlab.run import execution
 
     try:
-        document = snapshots_document(options.world())
+        with options.opened() as world:
+            document = snapshots_document(world)
     except HashlabError as error:
         return execution.fail(error, options)
     if options.json:

@@ -34,12 +34,8 @@ def run(options: Options) -> int:
     from hashlab.run import execution
 
     try:
-        world = options.world()
-        try:
-            with execution.unseen_step("status") as track:
-                document = status_document(world, track)
-        finally:
-            world.close()
+        with options.opened() as world, execution.unseen_step("status") as track:
+            document = status_document(world, track)
     except HashlabError as error:
         return execution.fail(error, options)
     if options.json:

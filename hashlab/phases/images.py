@@ -152,16 +152,27 @@ def _saved(world: World, name: str, track: Track) -> Path:
         make_tool_folder(folder)
     if name not in saved:
         archive = folder / f"{len(saved)}.tar"
-        try:
-            with open_binary(archive, write=True) as stream:
-                for chunk in world.laptop_engine().save_images([name]):
-                    track.cancel.check()
-                    stream.write(chunk)
-        except OSError as error:
-            remove(archive)
-            raise LaptopError(f"cannot write {archive}: {error.strerror}") from error
+        write_archive(world, [name], archive, track)
         saved[name] = archive
     return saved[name]
+
+
+def write_archive(world: World, names: Sequence[str], archive: Path, track: Track) -> None:
+    """Save images of the laptop's engine as one archive. If that fails, none is left. Raises
+    LabError, LaptopError.
+    """
+    try:
+        written = 0
+        with open_binary(archive, write=True) as stream:
+            for chunk in world.laptop_engine().save_images(names):
+                track.cancel.check()
+                written += stream.write(chunk)
+                track.progress(written / 1e6, None, "MB")
+    except BaseException as error:
+        remove(archive)
+        if isinstance(error, OSError):
+            raise LaptopError(f"cannot write {archive}: {error.strerror}") from error
+        raise
 
 
 def _counted(chunks: Iterator[bytes], track: Track) -> Iterator[bytes]:

@@ -43,11 +43,8 @@ def debug(options: Options, service: str, *, port: str, save: bool) -> ExitCode:
     """
     with terminating():
         try:
-            world = options.world()
-            try:
+            with options.opened() as world:
                 found = _find(world, service, port)
-            finally:
-                world.close()
             root = opened_folder(world.lab.folder)
             session = _session(world, found, root)
             written = write(session, root) if save else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -74,6 +74,15 @@ class Options:
             os.environ[PROFILES_VARIABLE] = ",".join([*lab.profiles, *more])
             lab = open_lab(self.lab, provider=self.provider)
         return make_world(lab, warm=self.warm)
+
+    @contextmanager
+    def opened(self) -> Iterator[World]:
+        """Yield the world, for work beside a run, and close it afterwards. Raises HashlabError."""
+        world = self.world()
+        try:
+            yield world
+        finally:
+            world.close()
 
 
 @dataclass(frozen=True)

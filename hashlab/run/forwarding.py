@@ -133,11 +133,8 @@ def forward(options: Options, words: Sequence[str]) -> ExitCode:
     """Forward the ports that were typed until Ctrl-C: OK."""
     with terminating():
         try:
-            world = options.world()
-            try:
+            with options.opened() as world:
                 ports = _targets(world, words)
-            finally:
-                world.close()
             document = Forwards(world.lab.name, tuple(ports))
             screen = ForwardScreen(document, sys.stdout, notices=sys.stderr, json=options.json)
             for note in world.facts.notes:
@@ -196,23 +193,19 @@ def find_address(options: Options, word: str) -> str:
     typed = wish(word) if word else Wish("")
     if typed.laptop:
         raise UsageError(f"{word!r} names a port of the laptop", next_step="SERVICE:PORT")
-    world = options.world()
-    if word == STORE and STORE not in (service.name for service in world.lab.services):
-        return _store_page(world)
-    services = services_of(world.lab, [typed.service]) if word else world.lab.services
-    forwards = running_forwards(world.state.forwards)
-    publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
-    wanted = {service.machine for service in services}
-    try:
-        with unseen_step("open") as track:
-            for name in publishing:
-                if name in wanted:
-                    reconnect(world, track, name)
+    with options.opened() as world, unseen_step("open") as track:
+        if word == STORE and STORE not in (service.name for service in world.lab.services):
+            return _store_page(world)
+        services = services_of(world.lab, [typed.service]) if word else world.lab.services
+        forwards = running_forwards(world.state.forwards)
+        publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
+        wanted = {service.machine for service in services}
+        for name in publishing:
+            if name in wanted:
+                reconnect(world, track, name)
         return address_of(
             world, forwards, service=typed.service, port=typed.port, services=services
         )
-    finally:
-        world.close()
 
 
 def _store_page(world: World) -> str:

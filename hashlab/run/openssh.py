@@ -28,15 +28,12 @@ def attach(options: Options, choose: Callable[[World], Sequence[str]]) -> int:
     ``choose`` returns its words: options, "--", the machine and perhaps a command.
     """
     try:
-        world = options.world()
-        try:
+        with options.opened() as world:
             words = choose(world)
             if is_file(world.state.machines):
                 renew_ssh_files(world)
             else:
                 _connect(world)
-        finally:
-            world.close()
     except HashlabError as error:
         return fail(error, options)
     argv = ["ssh", "-F", str(world.state.ssh_config), *words]
@@ -78,12 +75,8 @@ def attach_one_off(
 
 def _tidy(options: Options, machine: str, container: str, *, stop: bool) -> None:
     try:
-        world = options.world()
-        try:
-            with unseen_step("tidy") as track:
-                tidy(world, track, machine, container, stop=stop)
-        finally:
-            world.close()
+        with options.opened() as world, unseen_step("tidy") as track:
+            tidy(world, track, machine, container, stop=stop)
     except HashlabError as error:
         fail(error, options)
 

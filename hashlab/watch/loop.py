@@ -347,8 +347,5 @@ def _forget_stdout() -> None:
 
 
 def _silent(options: Options) -> list[str]:
-    world = options.world()
-    try:
+    with options.opened() as world:
         return silent(world)
-    finally:
-        world.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab.errors import LabError, LaptopError
-from hashlab.phases.images import INPUTS_LABEL
+from hashlab.phases.images import INPUTS_LABEL, write_archive
 from hashlab.phases.layers import saved_layers
 from hashlab.phases.selfcontained.normal import normalise
 from hashlab.phases.selfcontained.root import LayerFacts
@@ -72,10 +72,7 @@ def _read(world: World, store: Store, name: str, identifier: str, track: Track) 
     pulled = engine.pulled_layers(INPUTS_LABEL)
     archive = store.folder / "saved.tar"
     try:
-        with open_binary(archive, write=True) as stream:
-            for chunk in engine.save_images([name]):
-                track.cancel.check()
-                stream.write(chunk)
+        write_archive(world, [name], archive, track)
         config = _config(archive)
         keys = []
         for layer, member in saved_layers(archive).items():
