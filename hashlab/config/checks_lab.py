@@ -37,10 +37,9 @@ def check_dependencies(
                 message = f"service '{other}' is never healthy: its healthcheck is disabled"
                 hint = "Write condition: service_started, or give it a healthcheck."
                 own.add(line, message, hint)
-            elif dependency.condition == "service_completed_successfully" and _never_ends(
-                services[other]
-            ):
-                restart = services[other].get("restart")
+            elif dependency.condition == "service_completed_successfully" and (
+                restart := services[other].get("restart")
+            ) in ("always", "unless-stopped"):
                 message = f"service '{other}' never completes: with 'restart: {restart}' the engine"
                 hint = f"Write restart: on-failure for '{other}', or condition: service_started."
                 own.add(line, f"{message} starts it again", hint)
@@ -50,10 +49,6 @@ def check_dependencies(
 def _is_unhealthy(service: Draft) -> bool:
     healthcheck = service.get("healthcheck")
     return healthcheck is not None and healthcheck.test == ("NONE",)
-
-
-def _never_ends(service: Draft) -> bool:
-    return service.get("restart") in ("always", "unless-stopped")
 
 
 def check_contexts(services: Mapping[str, Draft], report: Report) -> None:

@@ -266,14 +266,11 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> Wrong:
     if "nesting depth" in problem:
         return _too_deep(line)
     lines = text.splitlines()
-    if "\t" in _indentation(lines[line - 1] if 0 < line <= len(lines) else ""):
+    written = lines[line - 1] if 0 < line <= len(lines) else ""
+    if "\t" in written[: len(written) - len(written.lstrip())]:
         problem = "found a tab ('\\t') where spaces are expected"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in problem), _CHECK)
     return Wrong(line, f"not valid YAML: {problem}", hint)
-
-
-def _indentation(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
 
 
 def _unreadable_character(error: yaml.YAMLError, text: str) -> Wrong:

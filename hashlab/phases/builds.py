@@ -7,7 +7,7 @@ change under the running process; the *build id* adds them to the start id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
@@ -89,7 +89,8 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
             kind[inside], places[inside] = plain(content), name
             if not in_place:
                 modes[inside] = mode_of(content)
-            if reload and relative and not in_place and _within(path, reload.paths):
+            taken = reload.paths if reload and relative and not in_place else ()
+            if any(path.is_relative_to(place) for place in taken):
                 reloadable[inside] = path
     copies: dict[str, Path] = {}
     for rule, path, content in copied_files(service, laptop):
@@ -160,10 +161,6 @@ def is_hidden(service: Service, target: str, inside: str) -> bool:
 def is_below(path: str, folder: str) -> bool:
     """Return whether a path in a container is, or is below, another one."""
     return path == folder or path.startswith(f"{folder.rstrip('/')}/")
-
-
-def _within(path: Path, places: Iterable[Path]) -> bool:
-    return any(path.is_relative_to(place) for place in places)
 
 
 def below(target: str, relative: str) -> str:

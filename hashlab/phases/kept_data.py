@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from hashlab.config.model import Lab
 from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.connect import reconnect
@@ -132,9 +131,10 @@ def _stop_containers(world: World, link: Link, track: Track) -> None:
 def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> int:
     state, machine = world.state, link.machine
     remove(note_path(state, machine))
+    folders = [f"{volume}/_data" for volume in volumes]
     command = ["sudo", "tar", "--create", *ARCHIVE, "--directory", _volumes_folder(link)]
     with replacing(archive_path(state, machine), lasting=True) as stream:
-        size = link.shell.save([*command, "--", *_folders(volumes)], stream, track=track)
+        size = link.shell.save([*command, "--", *folders], stream, track=track)
     kept = Kept(world.facts.machines.endpoints[machine].host_key, volumes)
     write_json(note_path(state, machine), asdict(kept), lasting=True)
     return size
@@ -142,10 +142,6 @@ def _save(world: World, link: Link, volumes: tuple[str, ...], track: Track) -> i
 
 def _volumes_folder(link: Link) -> str:
     return f"{link.engine.info()['DockerRootDir']}/volumes"
-
-
-def _folders(volumes: tuple[str, ...]) -> list[str]:
-    return [f"{volume}/_data" for volume in volumes]
 
 
 def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
@@ -186,11 +182,7 @@ def restore_data(world: World, track: Track, machine: str) -> None:
 def _put_back(world: World, kept: Kept, machine: str, track: Track) -> int:
     link = world.link(machine)
     for volume in kept.volumes:
-        link.engine.create_volume(volume, _labels(world.lab))
+        link.engine.create_volume(volume, {LAB_LABEL: world.lab.id})
     command = ["sudo", "tar", "--extract", *ARCHIVE, "--directory", _volumes_folder(link)]
     with open_binary(archive_path(world.state, machine)) as stream:
         return link.shell.feed(command, stream, track=track)
-
-
-def _labels(lab: Lab) -> dict[str, str]:
-    return {LAB_LABEL: lab.id}

@@ -242,10 +242,6 @@ def _hook(node: Node, context: Context) -> Hook:
 hooks = list_of(_hook, "a list of hooks")
 
 
-def _action(node: Node, context: Context) -> str:
-    return one_of("sync", "sync+exec", "sync+restart", "restart", "rebuild")(node, context)
-
-
 def _patterns(node: Node, context: Context) -> tuple[str, ...]:
     patterns = string_or_strings(node, context)
     try:
@@ -260,7 +256,7 @@ WATCH_KEYS = Table(
     noun="a watch entry",
     readers={
         "path": text,
-        "action": _action,
+        "action": one_of("sync", "sync+exec", "sync+restart", "restart", "rebuild"),
         "target": container_path,
         "ignore": _patterns,
         "include": _patterns,

@@ -146,11 +146,10 @@ class LaptopFiles:
             return hashlib.sha256(source.data).hexdigest()
         with self._lock:
             if not self._files.get(source):
-                self._files[source] = settled(lambda: self._content(source))
+                self._files[source] = settled(
+                    lambda: self._digests.file(source) if source.exists() else ""
+                )
             return self._files[source]
-
-    def _content(self, source: Path) -> str:
-        return self._digests.file(source) if source.exists() else ""
 
     def wanted(self, services: Iterable[Service]) -> dict[str, str]:
         """Describe everything that these services mount, with secrets and configs, by path below

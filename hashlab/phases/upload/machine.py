@@ -115,7 +115,11 @@ def with_contents(
         if name in manifest and manifest[name].identity == files[name].identity
     }
     unknown = sorted(asked - set(known), key=by_folder)
-    hashed = _hash(shell, lab, machine, unknown) if unknown else {}
+    hashed = (
+        digests_by_folder(_output_of(shell, lab, machine, HASH, WALK, stdin=nul(unknown)))
+        if unknown
+        else {}
+    )
     read = {name: files[name].holding(digest) for name, digest in hashed.items() if name in asked}
     return replace(observed, files={**files, **known, **read})
 
@@ -139,10 +143,6 @@ def write_processes(shell: Shell, lab: Lab, machine: str, processes: Mapping[str
         for container, process in processes.items()
     }
     _write(shell, lab, machine, "processes", value)
-
-
-def _hash(shell: Shell, lab: Lab, machine: str, names: Iterable[str]) -> dict[str, str]:
-    return digests_by_folder(_output_of(shell, lab, machine, HASH, WALK, stdin=nul(names)))
 
 
 def digests_by_folder(listing: str) -> dict[str, str]:

@@ -116,8 +116,10 @@ def upload(world: World, track: Track, machine: str) -> None:
     _note_links(world, wanted, todo)
     _apply(world, machine, todo, wanted, track)
     observed = _observe(world, machine, wanted)
-    left = [name for name in wanted if plain(wanted[name]) != plain(_content(observed, name))]
-    left += [name for name in todo.delete if _kind(observed.files, name) not in ("", "d")]
+    files = observed.files
+    arrived = {name: plain(files[name].content) for name in wanted if name in files}
+    left = [name for name in wanted if plain(wanted[name]) != arrived.get(name, plain(""))]
+    left += [name for name in todo.delete if _kind(files, name) not in ("", "d")]
     if left:
         raise LabError(
             f"files are not what was sent: {', '.join(map(shown, left))}",
@@ -139,10 +141,6 @@ def shown(name: str) -> str:
 
 def _count(names: Iterable[str], wanted: Mapping[str, str]) -> int:
     return sum(not is_folder(wanted[name]) for name in names)
-
-
-def _content(observed: MachineFiles, name: str) -> str:
-    return observed.files[name].content if name in observed.files else ""
 
 
 def _observe(world: World, machine: str, names: Iterable[str]) -> MachineFiles:

@@ -171,7 +171,7 @@ class LibvirtSnapshots:
                 machines, lambda planned: self._revert(lab, planned, manifest.name), CancelToken()
             )
             parallel(domains, self._resume, CancelToken())
-            parallel(domains, self._set_clock, CancelToken())
+            parallel(domains, self._virsh.set_clock, CancelToken())  # reverted too
             return None
         track.detail("comparing")
         self._compare(manifest)
@@ -197,10 +197,6 @@ class LibvirtSnapshots:
         # The revert also restored an old description.
         text = moved(read_about(self._virsh, name), planned)
         self._virsh.call("desc", name, "--live", "--config", "--new-desc", text)
-
-    def _set_clock(self, name: str) -> None:
-        """Set the machine's clock, which was reverted too."""
-        self._virsh.set_clock(name)
 
     def _compare(self, manifest: SnapshotManifest) -> None:
         for machine in manifest.machines:
