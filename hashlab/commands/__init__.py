@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
-    "Work on it": ("refresh", "watch", "seed", "verify"),
+    "Work on it": ("refresh", "watch", "intercept", "seed", "verify"),
     "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open", "debug"),
     "As under Compose": (
         "up",

@@ -15,6 +15,7 @@ ServiceState = Literal[
     "restarting",
     "ended",
     "stopped",
+    "intercepted",
     "unknown",
     "not created",
 ]
@@ -56,7 +57,8 @@ class MachineStatus:
 @dataclass(frozen=True)
 class ServiceStatus:
     """One replica of a service, the first is 1. ``since``: Unix time of its start or its end;
-    None for what is not known. ``stopped_by`` explains the state "stopped".
+    None for what is not known. ``stopped_by`` explains the state "stopped"; ``holder``: whose
+    laptop it runs on ("intercepted").
     """
 
     name: str
@@ -72,6 +74,7 @@ class ServiceStatus:
     running_build: str | None
     stale: str | None
     problem: str | None
+    holder: str | None
 
 
 @dataclass(frozen=True)

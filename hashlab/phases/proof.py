@@ -78,10 +78,11 @@ def _prove(world: World, track: Track) -> None:
             next_step=_advice(world),
         )
     note_old_volumes(world)
-    count = sum(running.service not in world.stopped() for running in found)
+    count = sum(running.service not in world.resting() for running in found)
     detail = f"{count} containers run what was built"
-    stopped = ", ".join(sorted(world.stopped()))
-    track.detail(f"{detail}; stopped: {stopped}" if stopped else detail)
+    resting = {"stopped": world.stopped(), "intercepted": world.intercepted()}
+    more = [f"; {how}: {', '.join(sorted(names))}" for how, names in resting.items() if names]
+    track.detail(detail + "".join(more))
 
 
 def _advice(world: World) -> str:
@@ -138,7 +139,7 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
     return [
         f"{service.name} on {service.machine}: {name} does not exist"
         for service in world.lab.services
-        if service.machine in world.facts.machines.links and service.name not in world.stopped()
+        if service.machine in world.facts.machines.links and service.name not in world.resting()
         for name in replica_names(world.lab, service)
         if (service.machine, name) not in existing
     ]
@@ -247,10 +248,10 @@ def _judge_reloaded(
 
 def _judge_ended(world: World, machine: str, container: ContainerState, build: Build) -> Running:
     """Judge a container that does not run: fine if it has done its work with this build, or if a
-    person stopped it.
+    person stopped or intercepted it.
     """
     service = container.labels[SERVICE_LABEL]
-    if service in world.stopped():
+    if service in world.resting():
         return Running(container, machine, service, "")
     if not _has_done_its_work(world, machine, container):
         return Running(container, machine, service, "", down=_describe_end(container))

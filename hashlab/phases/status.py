@@ -27,12 +27,13 @@ from hashlab.phases.observe import store_notes, store_url
 from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes
+from hashlab.phases.upload.machine import Intercept
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import ContainerState, ObservedMachine
 
 # States in which a process may listen.
-SERVING = ("running", "starting", "unhealthy")
+SERVING = ("running", "starting", "unhealthy", "intercepted")
 
 
 def status_document(world: World, track: Track) -> Status:
@@ -116,9 +117,12 @@ def _services(
         build = wanted[service.name].id
         for number, name in enumerate(replica_names(world.lab, service), start=1):
             running = found.get((service.machine, name))
+            holder = world.intercepted().get(service.name)
             if running:
                 row = _found(service, number, build, running)
-                if service.name in world.stopped() and row.state == "ended":
+                if holder is not None and row.state == "ended":
+                    row = _intercepted(row, holder)
+                elif service.name in world.stopped() and row.state == "ended":
                     row = replace(row, state="stopped", stopped_by="command", exit_code=None)
             elif service.name in world.stopped() and service.machine in world.facts.machines.links:
                 row = _not_found(world, service, number, build, {})
@@ -149,6 +153,19 @@ def _found(service: Service, number: int, build: str, running: Running) -> Servi
         running_build=running.build or None,
         stale=running.stale or None,
         problem=running.down or None,
+        holder=None,
+    )
+
+
+def _intercepted(row: ServiceStatus, intercept: Intercept) -> ServiceStatus:
+    return replace(
+        row,
+        state="intercepted",
+        holder=intercept.holder,
+        since=float(intercept.since),
+        exit_code=None,
+        stale=None,
+        problem=None,
     )
 
 
@@ -200,4 +217,5 @@ def _not_found(
         running_build=None,
         stale=None,
         problem=problem,
+        holder=None,
     )

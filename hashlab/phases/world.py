@@ -15,6 +15,7 @@ from hashlab.hashing import Digests
 from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.facts import Facts
 from hashlab.phases.upload.laptop import LaptopFiles
+from hashlab.phases.upload.machine import Intercept
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
     Connector,
@@ -131,6 +132,18 @@ class World:
         """True if the logs of the lab are kept in a store: hashlab.toml or `dev --with` says so."""
         saved = read_json(self.state.observed)
         return self.lab.observe.logs or (isinstance(saved, list) and "logs" in saved)
+
+    def intercepted(self) -> dict[str, Intercept]:
+        """Return the services that run on a laptop, as far as this run has read the machines."""
+        return {
+            name: each
+            for files in list(self.facts.uploads.files.values())
+            for name, each in files.intercepts.items()
+        }
+
+    def resting(self) -> frozenset[str]:
+        """Return the services whose containers should not run: stopped or intercepted ones."""
+        return self.stopped() | self.intercepted().keys()
 
     def services_on(self, machine: str) -> list[Service]:
         """Return the services placed on a machine, in the file's order."""

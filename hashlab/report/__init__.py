@@ -6,6 +6,7 @@ from hashlab.report.debug import DebugScreen
 from hashlab.report.doctor import show_checks
 from hashlab.report.forward import ForwardScreen
 from hashlab.report.images import show_images
+from hashlab.report.intercept import InterceptScreen
 from hashlab.report.logs import LogScreen, LogStyle
 from hashlab.report.ps import show_containers
 from hashlab.report.record import save_record
@@ -17,6 +18,7 @@ from hashlab.report.summary import show_error, show_result
 __all__ = [
     "DebugScreen",
     "ForwardScreen",
+    "InterceptScreen",
     "LogScreen",
     "LogStyle",
     "Report",

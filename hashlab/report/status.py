@@ -34,6 +34,7 @@ TONES: dict[str, Tone] = {
     "unhealthy": "bad",
     "restarting": "bad",
     "stopped": "bad",
+    "intercepted": "warn",
     "paused": "bad",
     "unknown": "bad",
     "unreachable": "bad",
@@ -113,5 +114,7 @@ def _state(service: ServiceStatus) -> Cell:
         return Cell(f"ended ({service.exit_code})", "bad" if service.problem else "dim")
     if service.stopped_by == "command":
         return Cell("stopped", "dim")
+    if service.holder is not None:
+        return Cell(f"on {service.holder}", "warn")
     healthy = service.state == "running" and service.health == "healthy"
     return Cell("running, healthy" if healthy else service.state, TONES[service.state])

@@ -124,6 +124,11 @@ class StateFolder:
         return self.own / "observe"
 
     @property
+    def intercepts(self) -> Path:
+        """The folder of what each `hashlab intercept` that runs has handed over, by service."""
+        return self.own / "intercepts"
+
+    @property
     def disks_ready(self) -> Path:
         """Exists once the disks of new machines are filled. Vagrant waits for it."""
         return self.own / "disks-ready"

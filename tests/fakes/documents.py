@@ -44,6 +44,7 @@ def service_status(**changes: Any) -> ServiceStatus:
         running_build=BUILD,
         stale=None,
         problem=None,
+        holder=None,
     )
     return replace(whole, **changes)
 

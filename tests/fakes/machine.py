@@ -193,6 +193,10 @@ class FakeMachine:
     archives: list[bytes] = field(default_factory=list)
     # "attached" or "listening", by container and port.
     debuggers: dict[tuple[str, int], str] = field(default_factory=dict)
+    # Ports on which containers listen for others, by name.
+    listening: dict[str, list[int]] = field(default_factory=dict)
+    # Holder and time by service.
+    intercepts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -240,6 +244,8 @@ class FakeShell:
             programs.FREE_GOSSIP_PORT: self._free_gossip_port,
             programs.ASK_NAMES: self._ask_names,
             programs.DEBUGGERS: self._debuggers,
+            programs.LISTENERS: self._listeners,
+            programs.RENEW: self._renew,
         }
 
     def run(self, command: Sequence[str], *, stdin: bytes = b"", timeout: float = 30) -> Completed:
@@ -331,6 +337,9 @@ class FakeShell:
         for name in ("manifest", "processes"):
             record = disk.files.get(f"{home}/{name}")
             listing += machine.BETWEEN + (record.content.decode() if record else "")
+        listing += machine.BETWEEN
+        for service, holder in self.machine.intercepts.items():
+            listing += f"/run/hashlab/intercepts/lab/{service}:{holder}\n"
         return Completed(0, listing + machine.BETWEEN, "")
 
     def _hash(self, words: list[str], stdin: bytes) -> Completed:
@@ -416,6 +425,18 @@ class FakeShell:
             for pid, port in zip(words[0::2], words[1::2], strict=True)
         ]
         return Completed(0, "".join(f"{state}\n" for state in states), "")
+
+    def _listeners(self, words: list[str], stdin: bytes) -> Completed:
+        by_pid = self._by_pid()
+        lines = [
+            f"{pid} {port:04X}\n"
+            for pid in words
+            for port in self.machine.listening.get(by_pid[int(pid)].name, ())
+        ]
+        return Completed(0, "".join(lines), "")
+
+    def _renew(self, words: list[str], stdin: bytes) -> Completed:
+        return Completed(0, "", "")
 
     def _read_inside(self, words: list[str], stdin: bytes) -> Completed:
         by_pid = self._by_pid()

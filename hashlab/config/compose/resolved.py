@@ -232,7 +232,7 @@ def _ports(service: Service) -> Shape:
 
 
 def _port(port: Port) -> Shape:
-    published = "" if port.published is None else str(port.laptop or port.published)
+    published = "" if port.published is None else str(port.published)
     return {
         "mode": port.mode,
         **_set(host_ip=port.host_ip),
@@ -400,6 +400,6 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("post_start", "pre_stop"): _hooks,
 }
 _SHAPED = {
-    *("name", "machine", "aliases", "seccomp", "copy_of"),
+    *("name", "machine", "aliases", "seccomp", "copy_of", "debugger"),
     *(name for names in _SHAPES for name in names),
 }

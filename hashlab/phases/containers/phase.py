@@ -268,6 +268,10 @@ def _start(world: World, track: Track, *, service: Service) -> None:
     """Make all replicas of one service run its build; none of a service that a person stopped."""
     found = world.facts.containers.found[service.machine].containers
     by_name = {container.name: container for container in found}
+    if holder := world.intercepted().get(service.name):
+        with track.child("container", machine=service.machine, service=service.name) as step:
+            step.skip(f"intercepted by {holder.holder}")
+        return
     if service.name in world.stopped():
         _stay_stopped(world, track, service, by_name)
         return
@@ -375,7 +379,7 @@ def _await_ready(world: World, track: Track, *, service: Service) -> None:
     once: after its machine lost its power, a container may start on a network that is gone.
     """
     containers = world.facts.containers
-    if service.name in world.stopped() or service.name in containers.debugged:
+    if service.name in world.resting() or service.name in containers.debugged:
         containers.settled.add(service.name)
         return
     names = replica_names(world.lab, service)

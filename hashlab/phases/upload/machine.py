@@ -66,14 +66,23 @@ class Process:
 
 
 @dataclass(frozen=True)
+class Intercept:
+    """A service that runs on a laptop: whose ("anna@laptop"), and since when (Unix time)."""
+
+    holder: str
+    since: int
+
+
+@dataclass(frozen=True)
 class MachineFiles:
     """The files on a machine, by path below the lab's folder. ``manifest``: the files that hashlab
-    uploaded, as they were then; ``processes``: by container id.
+    uploaded, as they were then; ``processes``: by container id; ``intercepts``: by service.
     """
 
     files: Mapping[str, Placed] = field(default_factory=dict)
     manifest: Mapping[str, Placed] = field(default_factory=dict)
     processes: Mapping[str, Process] = field(default_factory=dict)
+    intercepts: Mapping[str, Intercept] = field(default_factory=dict)
 
     @property
     def own(self) -> frozenset[str]:
@@ -185,6 +194,7 @@ def parse(listing: str) -> tuple[MachineFiles, str]:
     entries, _, rest = listing.partition(BETWEEN)
     manifest, _, rest = rest.partition(BETWEEN)
     processes, _, rest = rest.partition(BETWEEN)
+    holders, _, rest = rest.partition(BETWEEN)
     placed: dict[str, Placed] = {}
     fields = entries.split("\0")
     for identity, path, target in zip(fields[0::3], fields[1::3], fields[2::3], strict=False):
@@ -193,8 +203,22 @@ def parse(listing: str) -> tuple[MachineFiles, str]:
         placed,
         _record(manifest, lambda value: Placed(*map(str, value))),
         _record(processes, _process),
+        _intercepts(holders),
     )
     return observed, rest
+
+
+def _intercepts(listing: str) -> dict[str, Intercept]:
+    """Read lines of FOLDER/SERVICE:HOLDER SECONDS. The next run finds one that is just being
+    made.
+    """
+    found: dict[str, Intercept] = {}
+    for line in listing.splitlines():
+        path, _, written = line.partition(":")
+        holder, _, since = written.rpartition(" ")
+        if since.isdecimal():
+            found[path.rpartition("/")[2]] = Intercept(holder, int(since))
+    return found
 
 
 def _placed(entry: Placed, target: str) -> Placed:

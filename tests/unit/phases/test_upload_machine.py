@@ -187,7 +187,7 @@ def test_listings_of_machines_keep_unusual_names(name: str) -> None:
 
 
 def test_a_link_called_like_what_parts_a_listing_does_not_part_it() -> None:
-    listing = f"l:1:777\0files/hashlab\0=hashlab\0f:2:644\0files/z\0=\0{BETWEEN * 3}rest"
+    listing = f"l:1:777\0files/hashlab\0=hashlab\0f:2:644\0files/z\0=\0{BETWEEN * 4}rest"
     found, rest = parse(listing)
     assert set(found.files) == {"files/hashlab", "files/z"}
     assert rest == "rest"
@@ -195,7 +195,7 @@ def test_a_link_called_like_what_parts_a_listing_does_not_part_it() -> None:
 
 def test_an_empty_listing_is_a_machine_without_files() -> None:
     assert parse("")[0] == MachineFiles()
-    assert parse(BETWEEN * 3)[0] == MachineFiles()
+    assert parse(BETWEEN * 4)[0] == MachineFiles()
 
 
 def test_records_are_readable_by_the_machines_user_alone(lab: Outside) -> None:

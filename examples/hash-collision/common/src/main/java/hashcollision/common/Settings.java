@@ -17,8 +17,10 @@ public final class Settings {
         this.secrets = secrets;
     }
 
+    /** Those of a container; of a laptop, where hashlab says in {@code HASHLAB_SECRETS} which folder has the secrets. */
     public static Settings fromContainer() {
-        return new Settings(System.getenv(), Path.of("/run/secrets"));
+        Map<String, String> environment = System.getenv();
+        return new Settings(environment, Path.of(environment.getOrDefault("HASHLAB_SECRETS", "/run/secrets")));
     }
 
     /** Host name of another service: its name in the Compose file, unless {@code NAME_HOST} says otherwise. */

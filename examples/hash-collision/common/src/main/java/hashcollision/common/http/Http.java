@@ -17,7 +17,7 @@ import org.eclipse.jetty.util.thread.QueuedThreadPool;
 
 /** The web server of a service: its routes below {@code /api/SERVICE/}, its health path, and one form for all errors. */
 public final class Http {
-    private static final int PORT = 8080;
+    private static final int PORT = Integer.parseInt(System.getenv().getOrDefault("PORT", "8080"));
 
     private Http() {}
 
