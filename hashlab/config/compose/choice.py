@@ -73,8 +73,7 @@ def _with_env_files(
     for name in names:
         path = absolute(lab, name)
         own_report = report.for_file(os.path.relpath(path, lab))
-        seen = {**variables, **environ}
-        variables |= read_dotenv(path, environ=seen, report=own_report)
+        variables |= read_dotenv(path, environ=environ, report=own_report, earlier=variables)
     return {**variables, **environ}
 
 

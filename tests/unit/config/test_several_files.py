@@ -408,7 +408,7 @@ def test_named_env_files_replace_the_default_one_and_the_later_one_wins(read: Re
         "env/second.env": "B=2\nC=$A$B\n",
     }
     environ = {"COMPOSE_ENV_FILES": "first.env,env/second.env", "A": "a"}
-    assert service(read(files, environ=environ)).image == "a-2-a1-unset"
+    assert service(read(files, environ=environ)).image == "a-2-a2-unset"
     off = {"COMPOSE_DISABLE_ENV_FILE": "true", "A": "a", "B": "b", "C": "c"}
     assert service(read(files, environ=off)).image == "a-b-c-unset"
     assert service(read(files, environ={**off, "COMPOSE_DISABLE_ENV_FILE": "0"})).image.endswith(
