@@ -43,7 +43,8 @@ def run(command: Command, values: Mapping[str, object]) -> int:
     try:
         if _reads_stdin(values) and (failed := _save_stdin(values)):
             return failed
-        code = client.ask(command.name, values) if command.warm else None
+        warm = command.warm and not values.get(command.lasting)
+        code = client.ask(command.name, values) if warm else None
         return command.execute(values) if code is None else code
     except KeyboardInterrupt:  # outside of what a run guards
         return client.INTERRUPTED

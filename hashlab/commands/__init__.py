@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 GROUPS = {
     "Set up a lab": ("init", "init-box", "dev", "suspend", "resume", "halt", "destroy", "doctor"),
     "Work on it": ("refresh", "watch", "intercept", "seed", "verify"),
-    "Look at it": ("status", "logs", "config", "report", "ssh", "forward", "open", "debug"),
+    "Look at it": (
+        "status",
+        "events",
+        "logs",
+        "config",
+        "report",
+        "ssh",
+        "forward",
+        "open",
+        "debug",
+    ),
     "As under Compose": (
         "up",
         "down",
@@ -156,7 +166,8 @@ READ_EXITS = (0, 2, 3, 130)
 
 class Command:
     """One command. ``text`` is a paragraph for its own help, ``examples`` are pairs of a comment
-    and a command line, ``exits`` its exit codes. ``warm``: the lab's background process may run it.
+    and a command line, ``exits`` its exit codes. ``warm``: the lab's background process may run it,
+    but not with the option ``lasting``, which lets it run until Ctrl-C.
     ``compose``: how it differs from Compose's command of this name.
     """
 
@@ -173,6 +184,7 @@ class Command:
         options: Sequence[Option] = (),
         common: Sequence[Option] = COMMON,
         warm: bool = False,
+        lasting: str = "",
         compose: str = "",
     ) -> None:
         self.summary, self.compose, self.text, self.examples = (
@@ -183,7 +195,7 @@ class Command:
         )
         self.arguments, self.own_options = tuple(arguments), tuple(options)
         self.options = (*self.own_options, *common)
-        self.exits, self.warm = tuple(exits), warm
+        self.exits, self.warm, self.lasting = tuple(exits), warm, lasting
 
     @property
     def parameters(self) -> tuple[Argument | Option, ...]:

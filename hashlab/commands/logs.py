@@ -18,6 +18,7 @@ COMMAND = Command(
     examples=[
         ("Show all lines, then new ones", "hashlab logs --follow"),
         ("Search the last ten minutes of two services", "hashlab logs user nginx --since 10m"),
+        ("Show what was printed since the last refresh", "hashlab logs --since refresh"),
         ("Show the log of a machine's Docker Engine", "hashlab logs --machine web --unit docker"),
         ("Count errors by service", "hashlab logs --level error --json | jq -r .service | uniq -c"),
     ],
@@ -35,7 +36,11 @@ COMMAND = Command(
             complete="machine",
             many=True,
         ),
-        Option("since", "Begin so long ago (10m, 2h, 1d), or at this time.", value="TIME"),
+        Option(
+            "since",
+            "Begin so long ago (10m, 2h, 1d), at this time, or with the last change: refresh.",
+            value="TIME",
+        ),
         Option("until", "End so long ago, or at this time.", value="TIME"),
         Option("tail", "Show only the last lines, so many of all together.", value="N"),
         Option("grep", "Show only lines with this regular expression.", value="REGEX"),

@@ -310,6 +310,8 @@ def _command(request: Request) -> Command:
     command = load(request.command) if request.command in NAMES else None
     if command is None or not command.warm or not command.accepts(request.values):
         raise Refused("unknown command")
+    if request.values.get(command.lasting):
+        raise Refused("it would last")
     if request.kind != client.RUN and (request.kind, command.name) != (client.ROUND, REFRESH):
         raise Refused("unknown kind of request")
     return command

@@ -55,10 +55,21 @@ class MachineStatus:
 
 
 @dataclass(frozen=True)
+class LastExit:
+    """The last end of a container. ``code``: None if it runs again and nobody saw it end; ``line``:
+    the last line that it logged before.
+    """
+
+    time: float = field(metadata=UNIX_TIME)
+    code: int | None
+    line: str | None
+
+
+@dataclass(frozen=True)
 class ServiceStatus:
     """One replica of a service, the first is 1. ``since``: Unix time of its start or its end;
     None for what is not known. ``stopped_by`` explains the state "stopped"; ``holder``: whose
-    laptop it runs on ("intercepted").
+    laptop it runs on ("intercepted"). ``healthy_since``: it was healthy at each look since then.
     """
 
     name: str
@@ -75,6 +86,8 @@ class ServiceStatus:
     stale: str | None
     problem: str | None
     holder: str | None
+    healthy_since: float | None = field(default=None, metadata=UNIX_TIME)
+    last_exit: LastExit | None = None
 
 
 @dataclass(frozen=True)

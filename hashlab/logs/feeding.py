@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hashlab.documents.status import MachineState
 from hashlab.errors import LaptopError, StoreError
 from hashlab.logs.entries import Entry
 from hashlab.logs.gathering import HOLD_SECONDS, Gathered, Gathering, Joiner, source_of
@@ -203,7 +204,8 @@ class Session:
 class Feed:
     """Stores the lines of one machine until it is cancelled.
 
-    ``report`` gets why new lines are not stored now, "" if they are.
+    ``report`` gets why new lines are not stored now, "" if they are; ``came`` gets "running" when
+    the machine answers, "unreachable" when it does not any more.
     """
 
     def __init__(
@@ -214,10 +216,11 @@ class Feed:
         *,
         saved: SavedPlace,
         report: Callable[[str], None],
+        came: Callable[[MachineState], None],
         cancel: CancelToken,
     ) -> None:
         self._world, self._machine, self._store = world, machine, store
-        self._saved, self._report, self._cancel = saved, report, cancel
+        self._saved, self._report, self._came, self._cancel = saved, report, came, cancel
 
     def run(self) -> None:
         """Read and store, again after each failure of the store; it is the thread's target."""
@@ -252,10 +255,12 @@ class Feed:
     def _ends(self, item: Item) -> bool:
         """Report what happened to the machine; return whether no more follows."""
         if isinstance(item, Began):
+            self._came("running")
             self._report(CATCHING_UP if item.begin.journald else OLD_BOX)
         elif isinstance(item, Live):
             self._report("")
         elif isinstance(item, Away):
+            self._came("unreachable")
             self._report(item.why)
         elif isinstance(item, Ended):
             self._report(str(item.error))

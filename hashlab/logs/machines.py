@@ -220,7 +220,9 @@ class MachineLog:
     def _begun(self, begin: Begin) -> list[Item]:
         began = Began(begin, again=self._away)
         self._answered, self._away = True, False
-        if self._live or self._awaited:
+        if self._live:
+            return [began, Live()]
+        if self._awaited:
             return [began]
         self._awaited = begin.last_time
         if begin.last and self._selection.tail != 0 and begin.last != self._cursor:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -19,6 +20,7 @@ from hashlab.logs.gathering import Gathering, Joiner
 from hashlab.logs.machines import Away, Began, Ended, Inbox, Item, Live, MachineLog
 from hashlab.logs.selection import Selection, select
 from hashlab.logs.stored import is_stored, stored_lines
+from hashlab.phases.happened import last_change
 from hashlab.phases.observe import has_store
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
@@ -185,7 +187,8 @@ def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitC
             if raw and options.json:
                 raise UsageError("--raw and --json print different things", next_step="choose one")
             world = options.world()
-            selection = select(world.lab, **words, now=time.time())
+            changed = partial(last_change, world.state)
+            selection = select(world.lab, **words, now=time.time(), changed=changed)
             style: LogStyle = "json" if options.json else "raw" if raw else "text"
             screen = _screen(world, style=style)
             if not selection.follow and show_stored(world, selection, screen):

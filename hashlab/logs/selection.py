@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,8 @@ from hashlab.logs.entries import FIELDS, Entry
 DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# The value of --since that stands for the last run that changed a service.
+REFRESH = "refresh"
 # Lines that --follow shows before it waits for new ones.
 FOLLOW_TAIL = 20
 # The last lines are asked for with this many before them, for the first may be the end of a trace.
@@ -90,8 +92,11 @@ def select(
     grep: str,
     level: str,
     now: float,
+    changed: Callable[[], float | None],
 ) -> Selection:
-    """Check the words of a command line. ``now``: Unix time. Raises UsageError."""
+    """Check the words of a command line. ``now``: Unix time; ``changed`` returns that of the last
+    run that changed containers. Raises UsageError.
+    """
     names = [machine.name for machine in lab.machines]
     for machine in machines:
         _check(machine, names, f"lab {lab.name} has no machine")
@@ -114,12 +119,22 @@ def select(
         services=tuple(service.name for service in chosen),
         units=tuple(units),
         follow=follow,
-        since=_moment("--since", since, now),
+        since=_last_refresh(changed) if since == REFRESH else _moment("--since", since, now),
         until=_moment("--until", until, now),
         tail=_count(tail) if tail else FOLLOW_TAIL if follow and not since else None,
         grep=_pattern(grep) if grep else None,
         level=next((known for known in LEVELS if known == level), None),
     )
+
+
+def _last_refresh(changed: Callable[[], float | None]) -> float:
+    moment = changed()
+    if moment is None:
+        raise UsageError(
+            f"--since {REFRESH}: no run that changed a service is recorded",
+            next_step="hashlab events",
+        )
+    return moment
 
 
 def _check(word: str, known: Sequence[str], problem: str) -> None:

@@ -94,7 +94,7 @@ class Known:
 
 def read_known(store: LogStore, lab: str, machine: str, *, after: int) -> Known:
     """Return which entries of a machine the store has got since a pull. Raises StoreError."""
-    where = f"{{lab={_quoted(lab)},machine={_quoted(machine)}}}"
+    where = f"{{lab={quoted(lab)},machine={quoted(machine)}}}"
     store.flush()
     return Known(store.query(f"{where} pull:>{after} | fields source, entries, pull"))
 
@@ -153,12 +153,12 @@ def _times(store: LogStore, query: str, *, limit: int, order: str = "") -> list[
 
 def _query(lab: str, selection: Selection) -> str:
     """Return the LogsQL filter for the wanted rows, and perhaps some more."""
-    machines = ",".join(map(_quoted, selection.machines))
-    words = [f"{{lab={_quoted(lab)},machine in ({machines})}}"]
+    machines = ",".join(map(quoted, selection.machines))
+    words = [f"{{lab={quoted(lab)},machine in ({machines})}}"]
     if selection.units:
-        words.append(f"unit:in({','.join(_quoted(_unit(unit)) for unit in selection.units)})")
+        words.append(f"unit:in({','.join(quoted(_unit(unit)) for unit in selection.units)})")
     elif selection.services:
-        words.append(f"service:in({','.join(map(_quoted, selection.services))})")
+        words.append(f"service:in({','.join(map(quoted, selection.services))})")
     else:
         words.append('source:* !source:~"^unit "')
     if selection.since is not None:
@@ -168,7 +168,7 @@ def _query(lab: str, selection: Selection) -> str:
     if selection.level is not None:
         words.append(f"level:in({','.join(LEVELS[LEVELS.index(selection.level) :])})")
     if selection.grep is not None and _takes(selection.grep):
-        words.append(f"(_msg:~{_quoted(selection.grep.pattern)} or part:*)")
+        words.append(f"(_msg:~{quoted(selection.grep.pattern)} or part:*)")
     return " ".join(words)
 
 
@@ -184,7 +184,8 @@ def _moment(unix: float) -> str:
     return datetime.fromtimestamp(unix, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return a text as LogsQL writes it."""
     return json.dumps(text, ensure_ascii=False)
 
 

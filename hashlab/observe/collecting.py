@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hashlab.documents.status import MachineState
 from hashlab.drivers.logstore import HttpLogStore, StoreProcess
 from hashlab.drivers.observing import LOCK, STATE
 from hashlab.errors import LaptopError
 from hashlab.logs.feeding import Feed, SavedPlace
+from hashlab.observe.marks import Marks
 from hashlab.observe.saying import Sayings
+from hashlab.phases.changes import note_machine
 from hashlab.phases.connect import is_located, renew_ssh_files
 from hashlab.phases.log_store import log_store
 from hashlab.phases.observe import settings_of
@@ -176,10 +179,10 @@ class Collector:
     def _feeding(self, address: StoreAddress) -> Iterator[None]:
         """Feed the store from all machines during the block."""
         cancel = CancelToken()
-        threads = [
-            threading.Thread(target=self._feed(name, address, cancel).run, daemon=True)
-            for name in self._world.machine_names()
-        ]
+        feeds = [self._feed(name, address, cancel) for name in self._world.machine_names()]
+        marks = Marks(self._world, HttpLogStore(address), log=_log, cancel=cancel)
+        work = [*(feed.run for feed in feeds), marks.run]
+        threads = [threading.Thread(target=each, daemon=True) for each in work]
         for thread in threads:
             thread.start()
         try:
@@ -196,8 +199,16 @@ class Collector:
             HttpLogStore(address),
             saved=self._saved[name],
             report=lambda why: self._sayings.machine(name, why),
+            came=lambda state: self._machine_came(name, state),
             cancel=cancel,
         )
+
+    def _machine_came(self, name: str, state: MachineState) -> None:
+        """Record that a machine went away or came back."""
+        try:
+            note_machine(self._world, name, state)
+        except LaptopError as error:
+            _log(f"what happened to machine {name} could not be recorded: {error.what}")
 
 
 def _password(path: Path) -> str:

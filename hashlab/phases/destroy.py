@@ -97,6 +97,7 @@ def _forget(world: World, track: Track, *, keep_observed: bool) -> None:
         state.stopped,
         state.suspended,
         state.disks_ready,
+        state.seen,
     ):
         remove(path)
     remove(state.restoring)

@@ -58,7 +58,7 @@ def await_names(world: World, track: Track, _: str) -> None:
         track.detail(f"waiting for the engines to find each other: {_listed(wrong)}")
         track.cancel.wait(min(POLL_SECONDS, max(FIRST_POLL_SECONDS, waited / 2)))
         containers = observe_containers(world)
-    count = len({name for _, name in _places(world, containers)})
+    count = len({name for _, name in places_of(world, containers)})
     track.detail(f"{count} names on {len(world.facts.machines.links)} machines")
 
 
@@ -67,7 +67,7 @@ def astray(world: World, containers: Mapping[str, Present], track: Track) -> lis
 
     ``containers``: by machine. A service of which no container runs has no name.
     """
-    places = _places(world, containers)
+    places = places_of(world, containers)
     networks = [network.name for network in world.lab.networks]
     askers = [
         (machine, asker)
@@ -130,7 +130,7 @@ def parse_answers(text: str) -> dict[str, frozenset[str]]:
     return found
 
 
-def _places(
+def places_of(
     world: World, containers: Mapping[str, Present]
 ) -> dict[tuple[str, str], frozenset[str]]:
     """Return the addresses of each service's running containers, by network and service's name."""

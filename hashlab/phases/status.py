@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hashlab.config.model import Service
@@ -15,12 +15,14 @@ from hashlab.documents.status import (
     SshAddress,
     Status,
 )
-from hashlab.errors import LabError
+from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
+from hashlab.phases.changes import note_changes
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.body import replica_names
 from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
+from hashlab.phases.exits import last_exits
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
 from hashlab.phases.observe import store_notes, store_url
@@ -46,7 +48,12 @@ def status_document(world: World, track: Track) -> Status:
     for image in world.lab.images:
         world.facts.images.inputs[image.name] = image_inputs(world, image)
     recipes = {name: machine.recipe for name, machine in observed.items()}
+    machines = tuple(
+        _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
+        for name in world.machine_names()
+    )
     services = _services(world, track, observed)
+    services = _with_past(world, track, services, machines)
     serving = {each.name for each in services if each.state in SERVING}
     return Status(
         lab=world.lab.name,
@@ -58,10 +65,7 @@ def status_document(world: World, track: Track) -> Status:
             registered=bool(registered),
             stale=bool(registered) and manifest.recipe not in registered,
         ),
-        machines=tuple(
-            _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
-            for name in world.machine_names()
-        ),
+        machines=machines,
         services=services,
         urls={
             **store_url(world),
@@ -74,6 +78,38 @@ def status_document(world: World, track: Track) -> Status:
             *stale_notes(manifest.recipe, registered, recipes),
         ),
     )
+
+
+def _with_past(
+    world: World,
+    track: Track,
+    services: Sequence[ServiceStatus],
+    machines: Sequence[MachineStatus],
+) -> tuple[ServiceStatus, ...]:
+    """Add since when each replica is healthy, and how it ended last; record what has happened."""
+    names = {
+        (service.machine, service.name, number): name
+        for service in world.lab.services
+        for number, name in enumerate(replica_names(world.lab, service), start=1)
+    }
+    own = {(machine, name) for (machine, _, _), name in names.items()}
+    found = {
+        machine: [each for each in present.containers if (machine, each.name) in own]
+        for machine, present in world.facts.containers.found.items()
+    }
+    states = {machine.name: machine.state for machine in machines}
+    healthy: Mapping[tuple[str, str], float | None] = {}
+    try:
+        healthy = note_changes(world, states, found)
+    except LaptopError as error:
+        world.note(f"what has happened could not be recorded: {error.where}: {error.what}")
+    exits = last_exits(world, found, track)
+
+    def with_past(row: ServiceStatus) -> ServiceStatus:
+        place = row.machine, names[row.machine, row.name, row.replica]
+        return replace(row, healthy_since=healthy.get(place), last_exit=exits.get(place))
+
+    return tuple(map(with_past, services))
 
 
 def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:

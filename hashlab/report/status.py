@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TextIO
 
+from hashlab.documents import to_json
 from hashlab.documents.status import BoxStatus, MachineStatus, ServiceStatus, Status
-from hashlab.report.formats import Tone, age
+from hashlab.report.formats import Tone, age, clean
 from hashlab.report.summary import addresses
-from hashlab.report.terminal import show
+from hashlab.report.terminal import console, is_rich, show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
 
 MACHINE_COLUMNS = (
@@ -45,6 +47,30 @@ TONES: dict[str, Tone] = {
 def show_status(status: Status, stream: TextIO, *, now: float) -> None:
     """Show the status of a lab. ``now``: Unix time."""
     show(status_page(status, now), stream)
+
+
+class StatusScreen:
+    """Shows one status after another: on a terminal in the place of the one before, elsewhere only
+    if it differs.
+    """
+
+    def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
+        self._stream, self._json = stream, as_json
+        self._console = console(stream) if is_rich(stream) and not as_json else None
+        self._shown: Status | None = None
+
+    def show(self, status: Status, now: float) -> None:
+        """Show a status. ``now``: Unix time."""
+        if self._console is not None:
+            self._console.clear()
+        elif status == self._shown:
+            return
+        self._shown = status
+        if self._json:
+            self._stream.write(f"{json.dumps(to_json(status))}\n")
+            self._stream.flush()
+        else:
+            show_status(status, self._stream, now=now)
 
 
 def status_page(status: Status, now: float) -> list[Block]:
@@ -100,12 +126,24 @@ def _service(service: ServiceStatus, now: float, *, numbered: bool) -> tuple[Cel
         Cell(service.machine),
         Cell(str(service.replica) if numbered else ""),
         _state(service),
-        Cell(age(service.since, now)),
+        Cell(age(service.healthy_since or service.since, now)),
         Cell(str(service.restarts or "")),
         Cell(service.build),
         Cell(runs, "bad" if differs else "plain"),
-        Cell(service.problem or service.stale or ("differs" if differs else ""), "bad"),
+        _remark(service, now, differs=differs),
     )
+
+
+def _remark(service: ServiceStatus, now: float, *, differs: bool) -> Cell:
+    """Return what is wrong with a service, else how it ended last if that was by itself."""
+    wrong = service.problem or service.stale or ("differs" if differs else "")
+    last = service.last_exit
+    if last is None or service.stopped_by == "command" or not (wrong or service.restarts):
+        return Cell(wrong, "bad")
+    code = "" if last.code is None else f" ({last.code})"
+    line = f": {clean(last.line)}" if last.line else ""
+    ended = f"ended{code} {age(last.time, now)} ago{line}"
+    return Cell(f"{wrong}; {ended}" if wrong else ended, "bad" if wrong else "warn")
 
 
 def _state(service: ServiceStatus) -> Cell:

@@ -15,6 +15,7 @@ from hashlab.config.compose.service import PROFILES_VARIABLE
 from hashlab.documents import json_text, to_json
 from hashlab.documents.run import Cause, RunRecord, refusal, run_record
 from hashlab.errors import ExitCode, FilesChanged, HashlabError, LaptopError
+from hashlab.phases.happened import events_of_run, record_events
 from hashlab.phases.opening import listening
 from hashlab.phases.world import World
 from hashlab.pipeline import (
@@ -184,6 +185,7 @@ def perform(
                 causes=world.facts.causes,
             )
             _save(world, record)
+            _record_events(world, record)
             events.record, events.notes = to_json(record), (*world.lab.notes, *world.facts.notes)
     notes = (*world.lab.notes, *world.facts.notes)
     # After a run that opens no port, such as `stop` and `halt`, nothing may answer there.
@@ -212,6 +214,15 @@ def _save(world: World, record: RunRecord) -> None:
         world.note(
             f"this run could not be recorded: {error.where}: {error.what}. {error.next_step}"
         )
+
+
+def _record_events(world: World, record: RunRecord) -> None:
+    """Record what a run did. A failure to record it does not change the result of the run."""
+    try:
+        builds = {name: build.id for name, build in world.facts.wanted.builds.items()}
+        record_events(world.state, events_of_run(record, builds))
+    except LaptopError as error:
+        world.note(f"what this run did could not be recorded: {error.where}: {error.what}")
 
 
 def _say(text: str) -> None:

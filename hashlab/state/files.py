@@ -84,6 +84,16 @@ class StateFolder:
         return self.root / "runs"
 
     @property
+    def events(self) -> Path:
+        """The record of what happened, one JSON object a line."""
+        return self.root / "events.jsonl"
+
+    @property
+    def seen(self) -> Path:
+        """The machines and containers as they were observed last, to notice what changes."""
+        return self.own / "seen.json"
+
+    @property
     def page(self) -> Path:
         """The page of all runs."""
         return self.root / "report.html"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import small_lab
+from fakes import make_world, small_lab
 from fakes.logstore import FakeLogStore
 
+from hashlab.documents.events import LabEvent
 from hashlab.documents.logs import LogLine
 from hashlab.drivers.laptop import free_port
 from hashlab.drivers.logstore import HttpLogStore, StoreProcess
@@ -28,6 +30,9 @@ from hashlab.logs.entries import Entry
 from hashlab.logs.feeding import SavedPlace, Session
 from hashlab.logs.selection import Selection, select
 from hashlab.logs.stored import PAGE, stored_lines
+from hashlab.observe.marks import Marks
+from hashlab.phases.happened import record_events
+from hashlab.pipeline import CancelToken
 from hashlab.protocols import LogStore, StoreAddress
 
 NOON = 1_795_939_200.0
@@ -180,7 +185,7 @@ def test_an_expression_finds_what_python_finds(
     words = {"services": (), "machines": (), "units": (), "follow": False, "level": ""}
     empty = {"since": "", "until": "", "tail": ""}
     lab = small_lab(tmp_path / "lab")
-    selection = select(lab, **words, **empty, grep=expression, now=NOON)  # type: ignore[arg-type]
+    selection = select(lab, **words, **empty, grep=expression, now=NOON, changed=fail)  # type: ignore[arg-type]
     assert selection.grep is not None
     expected = [text for text in TEXTS if selection.grep.search(text)]
     assert texts(bench, grep=selection.grep) == expected
@@ -313,3 +318,28 @@ def test_a_store_ends_with_the_process_that_started_it(log_store: Path, tmp_path
             return
         signal.sigtimedwait([], 0.02)
     raise AssertionError("it still runs")
+
+
+def test_marks_of_events_are_stored_once_and_apart(bench: Bench, tmp_path: Path) -> None:
+    world = make_world(tmp_path / "marks")
+    happened = [
+        LabEvent(NOON, "changed", machine="web", service="site", build="b2", text="replaced"),
+        LabEvent(NOON + 1, "run", command="refresh", ok=True),
+    ]
+    record_events(world.state, happened)
+    feed(bench, tmp_path, [entry(1, "a line")])
+    for _ in range(2):
+        cancel = CancelToken()
+        work = Marks(world, bench.store, log=fail, cancel=cancel)
+        thread = threading.Thread(target=work.run)
+        thread.start()
+        cancel.cancel()
+        thread.join(20)
+    bench.store.flush()
+    found = list(bench.store.query('{lab="small"} mark:* service:in("site")'))
+    assert [row["_msg"] for row in found] == ["site on web was changed, build b2: replaced"]
+    assert texts(bench) == ["a line"]
+
+
+def fail(text: str) -> None:
+    raise AssertionError(text)

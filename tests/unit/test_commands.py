@@ -161,7 +161,7 @@ def test_mistakes_in_the_users_files_are_told_before_anything_is_done(
     monkeypatch.setattr(provider, "survey", wrong)
     for command in (
         lambda: execution.run("dev", workflows.DEV, options),
-        lambda: status.run(options),
+        lambda: status.run(options, follow=False, services=False),
         lambda: doctor.run(options),
         lambda: ssh.run(options, machine="web", command=""),
     ):
@@ -234,9 +234,9 @@ def test_status_tells_people_a_page_and_programs_one_document(
     outside: Outside, capsys: Told
 ) -> None:
     running(outside)
-    assert status.run(PEOPLE) == ExitCode.OK
+    assert status.run(PEOPLE, follow=False, services=False) == ExitCode.OK
     assert "192.168.60.6" in capsys.readouterr().out
-    assert status.run(JSON) == ExitCode.OK
+    assert status.run(JSON, follow=False, services=False) == ExitCode.OK
     told = capsys.readouterr()
     assert json.loads(told.out)["lab"] == "small"
     assert told.err == ""
@@ -265,19 +265,19 @@ def test_the_exit_code_of_status_says_whether_all_runs_that_should(
     else:
         for machine in ["web"] if happened == "a machine stopped" else list(outside.machines):
             outside.machines[machine].state = "stopped"
-    assert status.run(JSON) == expected
+    assert status.run(JSON, follow=False, services=False) == expected
 
 
 def test_the_status_of_a_lab_that_was_never_created_is_no_failure(
     outside: Outside, capsys: Told
 ) -> None:
-    assert status.run(JSON) == ExitCode.OK
+    assert status.run(JSON, follow=False, services=False) == ExitCode.OK
 
 
 def test_status_needs_no_lock_and_leaves_no_record(outside: Outside) -> None:
     running(outside)
     with held(outside.state.lock, "dev"):
-        assert status.run(PEOPLE) == ExitCode.OK
+        assert status.run(PEOPLE, follow=False, services=False) == ExitCode.OK
     assert records(outside) == []
 
 
@@ -286,7 +286,7 @@ def test_a_status_that_fails_is_told_like_any_failure(
     outside: Outside, capsys: Told, options: Options
 ) -> None:
     outside.faults.arm("provider.machines", LaptopError("no engine answers"))
-    assert status.run(options) == ExitCode.LAPTOP
+    assert status.run(options, follow=False, services=False) == ExitCode.LAPTOP
     told = capsys.readouterr()
     assert "no engine answers" in told.err
     if options.json:

@@ -165,7 +165,7 @@ def worked_on(outside: Outside) -> StateFolder:
 
 def every_command(options: Options) -> dict[str, Callable[[], int]]:
     return {
-        "status": lambda: status.run(options),
+        "status": lambda: status.run(options, follow=False, services=False),
         "snapshots": lambda: snapshots.run(options),
         "report": lambda: report.run(options, output="", budget=()),
         "refresh": lambda: execution.run("refresh", workflows.REFRESH, options),

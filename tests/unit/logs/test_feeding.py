@@ -33,7 +33,7 @@ class Watched:
     """A feed at work, whose reports and rows can be waited for."""
 
     def __init__(self, outside: Outside, store: FakeLogStore, place: Path) -> None:
-        self.store, self.reports = store, list[str]()
+        self.store, self.reports, self.came = store, list[str](), list[str]()
         self.changed = threading.Condition()
         self.cancel = CancelToken()
         inserted = store.insert
@@ -51,6 +51,7 @@ class Watched:
             store,
             saved=SavedPlace(place),
             report=self._report,
+            came=self.came.append,
             cancel=self.cancel,
         )
         self.thread = threading.Thread(target=self.feed.run)
@@ -120,6 +121,8 @@ def test_a_machine_that_was_away_is_read_on_where_it_was(outside: Outside, watch
     watched.wait(lambda: len(watched.texts) == 2)
     assert watched.texts == ["one", "two"]
     assert "Connection closed by remote host" in watched.reports
+    assert watched.came == ["running", "unreachable", "running"]
+    watched.wait(lambda: watched.reports[-1] == "")
     assert "--after-cursor=s=ab;i=1;b=0" in journals.commands["web"][2]
 
 

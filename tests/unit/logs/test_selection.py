@@ -34,7 +34,7 @@ def lab(tmp_path: Path) -> Lab:
 
 
 def chosen(lab: Lab, **words: Any) -> Selection:
-    return select(lab, **{**NOTHING, **words}, now=NOON)
+    return select(lab, **{"changed": lambda: None, **NOTHING, **words}, now=NOON)
 
 
 def asked(lab: Lab, **words: Any) -> list[str]:
@@ -153,3 +153,10 @@ def test_everything_is_lines_of_services_and_of_units(tmp_path: Path) -> None:
     assert words[1:] == ["--after-cursor=c1", "--lines=all"]
     assert selection.takes(entry("a"))
     assert selection.takes(entry("b", container=""))
+
+
+def test_since_refresh_begins_with_the_last_change(tmp_path: Path) -> None:
+    lab = small_lab(tmp_path / "lab")
+    assert chosen(lab, since="refresh", changed=lambda: NOON - 7).since == NOON - 7
+    with pytest.raises(UsageError, match="no run that changed a service is recorded"):
+        chosen(lab, since="refresh")

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from fakes import Outside, change_service, go, running, track_of, write_files
+from fakes import Behaviour, Outside, change_service, go, running, track_of, write_files
 
 from hashlab.config.model import Port
 from hashlab.documents import to_json
 from hashlab.phases import connect
+from hashlab.phases.happened import read_events
 from hashlab.phases.status import service_state, status_document
 from hashlab.protocols import ContainerState
 from hashlab.run import workflows
@@ -127,6 +128,30 @@ def test_an_ended_service_tells_when_it_ended(outside: Outside) -> None:
     engine.by_name("small-queue-1").finished_at = "2026-11-23T18:00:00Z"
     told = service(outside, "queue")
     assert (told["exit_code"], told["since"]) == (137, "2026-11-23T18:00:00.000Z")
+
+
+def test_a_service_that_ended_shows_its_last_line(outside: Outside) -> None:
+    engine = running(outside).machines["broker"].engine
+    engine.behaviours = {**engine.behaviours, "queue": Behaviour(log="fine\nout of memory\n")}
+    engine.die("small-queue-1", code=137)
+    engine.by_name("small-queue-1").finished_at = "2026-11-23T18:00:00Z"
+    queue = service(outside, "queue")
+    assert queue["last_exit"] == {
+        "time": "2026-11-23T18:00:00.000Z",
+        "code": 137,
+        "line": "out of memory",
+    }
+    assert queue["healthy_since"] is None
+    assert service(outside, "site")["last_exit"] is None
+    [(_, event)] = read_events(outside.state)
+    assert (event.event, event.service, event.text) == ("ended", "queue", "exit code 137")
+
+
+def test_a_service_is_healthy_since_it_was_first_seen_so(outside: Outside) -> None:
+    running(outside)
+    first = service(outside, "site")["healthy_since"]
+    assert first is not None
+    assert service(outside, "site")["healthy_since"] == first
 
 
 def test_a_container_that_is_gone_is_not_created(outside: Outside) -> None:

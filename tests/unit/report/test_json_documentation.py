@@ -12,8 +12,10 @@ from fakes.documents import lab_status
 
 from hashlab.documents import to_json
 from hashlab.documents.doctor import Check
+from hashlab.documents.events import EVENT_KINDS, LabEvent
 from hashlab.documents.images import ImageLayer, ServiceImage, ServiceImages
 from hashlab.documents.logs import LEVELS, LogLine
+from hashlab.documents.lookups import Lookup
 from hashlab.documents.run import run_record
 from hashlab.documents.status import ServiceState
 from hashlab.phases.doctor import doctor_document
@@ -29,7 +31,7 @@ EXAMPLES: list[dict[str, Any]] = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]
 CAUSE = {"what": "artifact user", "files": ["user/Users.java"], "more": 0}
-RECORDS = [example for example in EXAMPLES if "command" in example]
+RECORDS = [example for example in EXAMPLES if "phases" in example]
 
 
 def test_there_is_an_example_of_each_main_command() -> None:
@@ -104,6 +106,19 @@ def test_every_field_and_state_of_the_status_example_is_explained_and_written() 
     names += [f"machines[].{key}" for key in status["machines"][0]]
     names += [f"services[].{key}" for key in status["services"][0]]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
+
+
+def test_every_field_and_kind_of_an_event_is_explained() -> None:
+    told = next(example for example in EXAMPLES if "event" in example)
+    assert list(told) == list(to_json(LabEvent(0.0, "run")))
+    explained = {word for line in PAGE.splitlines() for word in re.findall(r"`(\w+)`", line[:60])}
+    assert explained.issuperset((*told, *EVENT_KINDS))
+
+
+def test_every_field_of_the_names_is_explained() -> None:
+    name = Lookup("a", "b", "c", (), (), (), ok=True)
+    names = [f"names[].{key}" for key in to_json(name)]
+    assert [each for each in names if f"| `{each}` |" not in PAGE] == []
 
 
 def test_every_field_of_the_boxes_example_is_explained_and_written() -> None:

@@ -10,8 +10,10 @@ from fakes.documents import BUILD, NOW, box_status, lab_status, machine_status, 
 from standins import Terminal
 
 from hashlab.documents.doctor import Check
-from hashlab.documents.status import ServiceState, ServiceStatus, Status
+from hashlab.documents.status import LastExit, ServiceState, ServiceStatus, Status
 from hashlab.report import show_checks, show_status
+from hashlab.report.status import status_page
+from hashlab.report.view import Table
 
 
 def shown(status: Status) -> str:
@@ -23,6 +25,12 @@ def shown(status: Status) -> str:
 def line_of(service: ServiceStatus) -> str:
     lines = shown(lab_status(services=(service,))).splitlines()
     return next(line for line in lines if "nginx" in line)
+
+
+def cells(service: ServiceStatus) -> list[list[str]]:
+    """Return the texts of the table of services."""
+    tables = [b for b in status_page(lab_status(services=(service,)), NOW) if isinstance(b, Table)]
+    return [[cell.text for cell in row] for row in tables[-1].rows]
 
 
 def test_the_page_names_lab_box_machines_services_and_addresses() -> None:
@@ -139,3 +147,25 @@ def test_a_check_that_the_lab_does_not_need_may_fail() -> None:
     more = said.partition("What could be improved")[2].split("\n")
     assert more[1].strip() == "libvirt: apt-get install libvirt-clients"
     assert "virtualbox" not in " ".join(more)
+
+
+def test_the_last_exit_of_a_restarted_service_is_shown_with_its_last_line() -> None:
+    last = LastExit(NOW - 120, None, "out of \x1b[31mmemory")
+    [row] = cells(service_status(restarts=2, last_exit=last))
+    assert row[-1] == "ended 2 min ago: out of memory"
+    ended = service_status(
+        state="ended", exit_code=3, problem="it ended", last_exit=LastExit(NOW - 5, 3, None)
+    )
+    assert cells(ended)[0][-1] == "it ended; ended (3) 5 s ago"
+
+
+def test_an_end_by_a_command_or_one_that_went_well_is_not_worth_a_word() -> None:
+    last = LastExit(NOW - 120, 0, "done")
+    assert "done" not in cells(service_status(state="ended", exit_code=0, last_exit=last))[0][-1]
+    stopped = service_status(state="stopped", stopped_by="command", restarts=1, last_exit=last)
+    assert "done" not in cells(stopped)[0][-1]
+
+
+def test_a_healthy_service_shows_since_when() -> None:
+    shown = cells(service_status(healthy_since=NOW - 60))[0]
+    assert "1 min" in shown
