@@ -15,20 +15,15 @@ from hashlab.phases.containers.actions import (
     SYNCHRONISED,
     Action,
     Job,
-    after_dependency,
     carry_out,
-    decide,
-    joined_holder,
-    owners_of,
     stop_and_remove,
     stop_container,
 )
 from hashlab.phases.containers.body import replica_names
 from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
-from hashlab.phases.containers.copies import difference
 from hashlab.phases.containers.debugged import ends, is_debugged, leave
-from hashlab.phases.containers.networking import parted
+from hashlab.phases.containers.decisions import actions_for
 from hashlab.phases.containers.oneoff import is_one_off, remove_ended
 from hashlab.phases.containers.readiness import (
     KEPT_SECONDS,
@@ -40,15 +35,10 @@ from hashlab.phases.containers.readiness import (
 from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
 from hashlab.phases.containers.rolling import in_turn
 from hashlab.phases.containers.sandbox import (
-    Fault,
     Present,
-    fault,
     has_sandbox,
-    left_behind,
-    sandbox_body,
     tell_apart,
 )
-from hashlab.phases.containers.sandboxes import known_sandboxes
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
@@ -277,7 +267,7 @@ def _start(world: World, track: Track, *, service: Service) -> None:
         return
     build = wanted_build(world, service)
     networks = network_ids(world, track, service)
-    actions = _actions(world, service, build, by_name, networks)
+    actions = actions_for(world, service, build, by_name, networks)
     todo = [name for name, action in actions.items() if action.kind != "keep"]
     with track.child("container", machine=service.machine, service=service.name) as step:
         if not todo:
@@ -311,65 +301,6 @@ def _stay_stopped(
             step.detail("stopped")
         else:
             step.skip("stopped: hashlab start")
-
-
-def _actions(
-    world: World,
-    service: Service,
-    build: Build,
-    existing: Mapping[str, ContainerState],
-    networks: Mapping[str, str],
-) -> dict[str, Action]:
-    """Decide what must happen to each replica of a service. ``existing``: its machine's containers,
-    ``networks``: the ids of its networks, both by name.
-    """
-    uploads = world.facts.uploads
-    files, inside = uploads.files[service.machine], uploads.inside[service.machine]
-    detached = {n: inside.detached.get(c.pid, "") for n, c in existing.items()}
-    names = replica_names(world.lab, service)
-    owners = owners_of(world, service)
-    separate = {n: parted(service, existing[n], owners) for n in names if n in existing}
-    faults = _faults(world, service, existing, networks)
-    actions = {
-        name: decide(
-            build,
-            existing.get(name),
-            files=files,
-            detached=detached.get(name, ""),
-            parted=separate.get(name, ""),
-            fault=faults.get(name),
-        )
-        for name in names
-    }
-    replaced = world.facts.containers.replaced
-    for name, action in actions.items():
-        if action.kind == "keep" and existing[name].pid:
-            actions[name] = after_dependency(action, service, build, replaced)
-            if actions[name] is action and difference(build, existing[name], inside, files):
-                actions[name] = Action("copy", SYNCHRONISED)
-    return actions
-
-
-def _faults(
-    world: World,
-    service: Service,
-    existing: Mapping[str, ContainerState],
-    networks: Mapping[str, str],
-) -> dict[str, Fault | None]:
-    """Return for each replica that exists why it is not in its service's network, if it is not."""
-    names = [name for name in replica_names(world.lab, service) if name in existing]
-    if service.joined:
-        holder = joined_holder(world, service)
-        return {name: left_behind(existing[name], holder) for name in names}
-    if not has_sandbox(service):
-        return {}
-    sandboxes = known_sandboxes(world, service.machine)
-    return {
-        name: fault(
-            sandbox_body(world.lab, service, name), existing[name], sandboxes.get(name), networks
-        )
-        for name in names
-    }
 
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
