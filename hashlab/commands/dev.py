@@ -21,6 +21,7 @@ COMMAND = Command(
     examples=[
         ("Boot the lab on real virtual machines", "hashlab dev --provider libvirt"),
         ("Replace machines that were made from an older box", "hashlab dev --replace"),
+        ("Run it as it would run elsewhere", "hashlab dev --images"),
         ("Start where a snapshot was taken", "hashlab dev --from before-migration"),
         ("Keep all logs in a store that can be searched", "hashlab dev --with logs"),
     ],
@@ -33,6 +34,10 @@ COMMAND = Command(
             value="NAME",
             complete="snapshot",
             key="snapshot",
+        ),
+        Option(
+            "images",
+            "Run from self-contained images, without files of the laptop; else with them.",
         ),
         Option(
             "with",
@@ -48,18 +53,25 @@ COMMAND = Command(
 
 
 def run(
-    options: Options, *, replace: bool, snapshot: str, observed: Sequence[str], yes: bool
+    options: Options,
+    *,
+    replace: bool,
+    snapshot: str,
+    images: bool,
+    observed: Sequence[str],
+    yes: bool,
 ) -> int:
     """Boot a lab, replace its stale machines, or make it from a snapshot."""
     from dataclasses import replace as changed
 
     from hashlab.errors import HashlabError
     from hashlab.phases.observe import save_observed
+    from hashlab.phases.selfcontained.images import save_kind
     from hashlab.run import execution, workflows
     from hashlab.run.labs import forget_scale
 
     try:
-        _check(replace, snapshot, observed)
+        _check(replace, snapshot, images, observed)
         forget_scale(options.lab)
     except HashlabError as error:
         return execution.fail(error, options)
@@ -69,20 +81,24 @@ def run(
         save_observed(world, observed)
         if not (snapshot or replace):
             start_all(world)
+            save_kind(world)
 
     if snapshot:
         return execution.run("dev-from", workflows.dev_from(snapshot), options, begin=begin)
     if replace:
         return execution.run("dev-replace", _replacements, options, begin=begin)
+    options = changed(options, images=images)
     return execution.run("dev", bring_up, options, begin=begin)
 
 
-def _check(replace: bool, snapshot: str, observed: Sequence[str]) -> None:
+def _check(replace: bool, snapshot: str, images: bool, observed: Sequence[str]) -> None:
     """Raise UsageError for options that exclude each other, or are unknown."""
     from hashlab.errors import UsageError
 
-    if snapshot and replace:
-        raise UsageError("--from and --replace exclude each other", next_step="leave out one")
+    if sum(map(bool, (snapshot, replace, images))) > 1:
+        raise UsageError(
+            "--from, --replace and --images exclude each other", next_step="leave out all but one"
+        )
     for name in observed:
         if name not in OBSERVABLE:
             raise UsageError(

@@ -368,7 +368,8 @@ class DockerEngine:
         with self._explained("cannot save images"):
             answer = self._client.get(
                 f"{self._client.base_url}/v{self._client.api_version}/images/get",
-                params={"names": list(names)},
+                # For a bare name the engine would save the images of all its tags.
+                params={"names": [with_tag(name) for name in names]},
                 stream=True,
                 timeout=CALL_SECONDS,
             )
@@ -414,6 +415,11 @@ class DockerEngine:
             except ImageNotFound:
                 return False
         return True
+
+    def prune_images(self, labels: Mapping[str, str]) -> None:
+        """See protocols.Engine."""
+        with self._explained("cannot remove images that nothing uses"):
+            self._client.prune_images(filters={"dangling": True, "label": _label_list(labels)})
 
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         """See protocols.Engine."""
@@ -791,6 +797,12 @@ def _kind_held(thing: Mapping[str, Any], kind: str) -> str:
 def _image_names(image: Mapping[str, Any]) -> list[str]:
     names = [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
     return names or [str(image["Id"])]
+
+
+def with_tag(name: str) -> str:
+    """Return the name of an image with its tag, as Docker completes it; an id as it is."""
+    bare = "@" not in name and ":" not in name.rpartition("/")[2]
+    return f"{name}:latest" if bare else name
 
 
 def _label_list(labels: Mapping[str, str]) -> list[str]:

@@ -199,7 +199,9 @@ def build_services(world: World, track: Track, _: str, *, services: Sequence[str
 
 def build_bases(world: World, track: Track, _: str) -> None:
     """Promise: the laptop's engine has the images that the services name, up to date."""
-    built = build_images(world, sorted({service.image for service in world.lab.services}), track)
+    built = build_images(
+        world, sorted({service.image for service in world.source_lab.services}), track
+    )
     if built:
         track.detail(f"{len(built)} built or pulled")
     else:

@@ -29,6 +29,7 @@ from hashlab.phases.observe import store_notes, store_url
 from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes
+from hashlab.phases.selfcontained.assemble import fill_known
 from hashlab.phases.upload.machine import Intercept
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
@@ -47,6 +48,7 @@ def status_document(world: World, track: Track) -> Status:
     registered = {box.recipe for box in registered_boxes(world)}
     for image in world.lab.images:
         world.facts.images.inputs[image.name] = image_inputs(world, image)
+    fill_known(world)
     recipes = {name: machine.recipe for name, machine in observed.items()}
     machines = tuple(
         _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))

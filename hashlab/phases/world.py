@@ -145,6 +145,17 @@ class World:
         """Return the services whose containers should not run: stopped or intercepted ones."""
         return self.stopped() | self.intercepted().keys()
 
+    @property
+    def source_lab(self) -> Lab:
+        """The lab of the files, also if its services run from self-contained images."""
+        return self.lab.built_from or self.lab
+
+    def source_files(self) -> LaptopFiles:
+        """Return the laptop's files that services of the lab of the files mount."""
+        if self.lab.built_from is None:
+            return self.laptop_files()
+        return LaptopFiles(self.source_lab, self.digests)
+
     def services_on(self, machine: str) -> list[Service]:
         """Return the services placed on a machine, in the file's order."""
         return [service for service in self.lab.services if service.machine == machine]

@@ -268,6 +268,9 @@ class Engine(Protocol):
         Raises LabError if a container uses it; with ``force`` the image then only loses its name.
         """
 
+    def prune_images(self, labels: Mapping[str, str]) -> None:
+        """Remove the images with these labels that have no name and that no container uses."""
+
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         """Return the names of the volumes with these labels."""
 

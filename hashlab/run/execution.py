@@ -50,7 +50,7 @@ REPEATS = 2
 class Options:
     """The flags of every command. ``warm``: what this process keeps between runs; ``yes``: services
     may become root on the laptop (``consent``); ``services``: named ones, whose profiles are active
-    too, as in Compose.
+    too, as in Compose; ``images``: as in ``make_world``.
     """
 
     lab: Path | None = None
@@ -60,6 +60,7 @@ class Options:
     warm: Warm | None = None
     yes: bool = False
     services: tuple[str, ...] = ()
+    images: bool | None = None
 
     @property
     def people(self) -> TextIO:
@@ -74,7 +75,7 @@ class Options:
         if more := [p for name in self.services for p in dict(lab.inactive).get(name, ())]:
             os.environ[PROFILES_VARIABLE] = ",".join([*lab.profiles, *more])
             lab = open_lab(self.lab, provider=self.provider)
-        return make_world(lab, warm=self.warm)
+        return make_world(lab, warm=self.warm, images=self.images)
 
     @contextmanager
     def opened(self) -> Iterator[World]:

@@ -26,6 +26,7 @@ from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.workers import ProcessWorkers
 from hashlab.hashing import Digests
 from hashlab.inputs.contexts import read_context
+from hashlab.phases.selfcontained.images import lab_of_images
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import (
@@ -43,7 +44,7 @@ from hashlab.protocols import (
 )
 from hashlab.providers.vagrant import LabVagrant
 from hashlab.run.events import Publish
-from hashlab.state.files import StateFolder
+from hashlab.state.files import StateFolder, is_file
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,17 @@ class _Staying:
         """Nothing: they are wanted again."""
 
 
-def make_world(lab: Lab, *, warm: Warm | None = None) -> World:
+def make_world(lab: Lab, *, warm: Warm | None = None, images: bool | None = None) -> World:
     """Make a world with the real drivers. Nothing is contacted before it is needed.
 
-    ``warm``: kept by earlier runs of this process.
+    ``warm``: kept by earlier runs of this process; ``images``: the lab runs from self-contained
+    images, by default as `dev` started it.
     """
     equipment = equip(lab)
+    if images is None:
+        images = lab.built_from is not None or is_file(equipment.state.runs_images)
+    lab = lab.built_from or lab
+    lab = lab_of_images(lab) if images else lab
     state, runner = equipment.state, equipment.runner
     digests = warm.digests if warm else Digests()
     provider = PROVIDERS[lab.provider](equipment)

@@ -38,6 +38,7 @@ from hashlab.phases.containers import sandboxes
 from hashlab.phases.export.export import Kind
 from hashlab.phases.export.export import export as export_files
 from hashlab.phases.selfcontained import again, assemble, deliver, push, sbom
+from hashlab.phases.selfcontained import images as own
 from hashlab.phases.selfcontained.load import load_images
 from hashlab.phases.selfcontained.prune import prune_images
 from hashlab.phases.selfcontained.push import Place
@@ -63,12 +64,19 @@ INIT_BOX: tuple[P, ...] = (
 NETWORK = P("network", network.join_network, after=("connect",), parts=network.parts)
 PORTS = P("ports", ports.forward_ports, after=("connect",))
 KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
-IMAGES = P("images", images.bring_images, after=("connect", "hash images"), per="machine")
+IMAGES = P("images", own.bring_images, after=("connect", "hash images", "assemble"), per="machine")
 SANDBOXES = P("sandboxes", sandboxes.make_sandboxes, after=("network",), per="machine")
 NAMES = P("names", names.await_names, after_end=("containers",))
-PROOF = P("proof", proof.prove, after=("hash images",), after_end=("containers",))
+PROOF = P("proof", proof.prove, after=("hash images", "assemble"), after_end=("containers",))
 # An image that is built from an artifact is hashed after the artifact is built.
 FED = Where("artifacts", artifacts.feed_images)
+# Only of a lab that runs from self-contained images.
+ASSEMBLE = P(
+    "assemble",
+    assemble.assemble_images,
+    after=("artifacts", "hash images"),
+    where=assemble.runs_images,
+)
 
 
 def _observing(*first: str) -> tuple[P, ...]:
@@ -114,7 +122,8 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
     return (
         P("doctor", doctor.doctor),
         P("artifacts", artifacts.build_artifacts, after=("doctor",)),
-        P("hash images", images.hash_images, after=("doctor", FED)),
+        P("hash images", own.hash_images, after=("doctor", FED)),
+        ASSEMBLE,
         P("prepare", prepare.prepare, after=("doctor", *removed)),
         P("disks", disks.make_disks, after=("prepare",)),
         P("boot", boot.boot, after=("prepare",)),
@@ -139,7 +148,8 @@ DEV = _dev()
 
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),
-    P("hash images", images.hash_images, after=(FED,)),
+    P("hash images", own.hash_images, after=(FED,)),
+    ASSEMBLE,
     # If one machine does not answer, the work on the others is still done.
     P("connect", connect.reconnect, per="machine", alone=True),
     P(
@@ -168,7 +178,7 @@ SEED: tuple[P, ...] = (
 )
 
 VERIFY: tuple[P, ...] = (
-    P("hash images", images.hash_images),
+    P("hash images", own.hash_images),
     P("connect", connect.reconnect, per="machine"),
     P("ports", ports.forward_ports, after=("connect",)),
     P("names", names.await_names, after=("connect",)),
@@ -290,7 +300,7 @@ def replacing(machine: str) -> tuple[P, ...]:
     everything that can fail on the laptop has succeeded.
     """
     keep, remove = f"keep {machine}", f"remove {machine}"
-    ready = ("doctor", "artifacts", "hash images")
+    ready = ("doctor", "artifacts", "hash images", "assemble")
     first = (
         P(keep, partial(kept_data.keep_data, machine=machine), after=ready),
         P(remove, partial(kept_data.remove_machine, machine=machine), after=(keep,)),
@@ -324,11 +334,12 @@ def _restoring(check: P, name: str) -> tuple[P, ...]:
     return (
         check,
         P("artifacts", artifacts.build_artifacts, after=("check",)),
-        P("hash images", images.hash_images, after=("check", FED)),
+        P("hash images", own.hash_images, after=("check", FED)),
+        ASSEMBLE,
         P(
             "restore",
             partial(restoring.restore_machines, name=name),
-            after=("artifacts", "hash images"),
+            after=("artifacts", "hash images", "assemble"),
         ),
         # On all machines before any container starts: all data must be from one point in time.
         P("data", restoring.put_back, after=("restore",)),

@@ -114,6 +114,11 @@ class StateFolder:
         return self.own / "stopped.json"
 
     @property
+    def runs_images(self) -> Path:
+        """Exists while the lab runs from self-contained images."""
+        return self.own / "runs-images"
+
+    @property
     def suspended(self) -> Path:
         """Exists while the lab is suspended."""
         return self.own / "suspended"

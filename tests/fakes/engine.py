@@ -639,6 +639,8 @@ class FakeEngine:
 
     def save_images(self, names: Sequence[str]) -> Iterator[bytes]:
         with self._call("save_images", tuple(names)):
+            by_id = {self._id_of(name): name for name in self.images}
+            names = [by_id.get(name, name) for name in names]
             missing = [name for name in names if name not in self.images]
             if missing:
                 raise self._error(f"cannot save images: No such image: {missing[0]}")
@@ -714,6 +716,10 @@ class FakeEngine:
             if used:
                 self.images[identifier], self.ids[identifier] = existing, identifier
             return True
+
+    def prune_images(self, labels: Mapping[str, str]) -> None:
+        with self._call("prune_images", labels, changes=True):
+            return
 
     def volumes(self, labels: Mapping[str, str]) -> list[str]:
         with self._call("volumes", labels):

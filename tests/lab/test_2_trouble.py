@@ -533,3 +533,43 @@ def test_a_machine_is_sent_only_the_layer_of_an_image_that_changed(hello_lab: La
     (folder / "extra").write_bytes(os.urandom(30_000))
     hello_lab.run("refresh").ok()
     assert "hello" in fetch(greeting(hello_lab))
+
+
+def test_the_lab_runs_from_its_own_images_and_an_edit_sends_their_last_layer(
+    hello_lab: LabFolder,
+) -> None:
+    hello_lab.run("dev", "--images").ok()
+    try:
+        mounts = "docker inspect --format '{{json .Mounts}}' hello-greeter-1"
+        assert json.loads(hello_lab.on("back", mounts)) == []
+        hello_lab.edit("greeter/greeter.py", "not found", "unknown")
+        document = hello_lab.json("refresh")
+        sent = {row["machine"]: row["bytes_sent"] for row in rows(document, "images")}
+        assert 0 < sent["back"] < 100_000
+        assert sent["front"] == 0
+        hello_lab.run("verify").ok()
+        assert all(service["stale"] is None for service in hello_lab.status()["services"])
+    finally:
+        hello_lab.edit("greeter/greeter.py", "unknown", "not found")
+    hello_lab.run("dev").ok()
+
+
+def test_machines_pull_images_from_the_laptop_and_run_them_as_a_stack(
+    hello_lab: LabFolder, tmp_path: Path
+) -> None:
+    """Without hashlab's containers: a Swarm takes the exported file as it is."""
+    hello_lab.run("push").ok()
+    assert rows(hello_lab.json("push"), "deliver")[0]["status"] == "skipped"
+    hello_lab.run("export", "stack", str(tmp_path), "--dnsrr").ok()
+    url = greeting(hello_lab)
+    hello_lab.run("down").ok()
+    try:
+        for machine in ("front", "back"):
+            hello_lab.on("front", f"docker node update --label-add machine={machine} {machine}")
+        stack = (tmp_path / "stack.yaml").read_text(encoding="utf-8")
+        deploy = "docker stack deploy --detach=false --compose-file - hello"
+        hello_lab.run("ssh", "front", "--command", deploy, input=stack).ok()
+        assert "hello" in fetch(url)
+    finally:
+        hello_lab.on("front", "docker stack rm --detach=false hello")
+    hello_lab.run("dev").ok()

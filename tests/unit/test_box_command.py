@@ -21,7 +21,7 @@ Told = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world())
+    monkeypatch.setattr(execution, "make_world", lambda lab, **_: outside.world())
 
 
 def records(outside: Outside) -> list[dict[str, Any]]:

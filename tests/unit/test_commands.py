@@ -34,7 +34,7 @@ def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     monkeypatch.setattr(provider, "survey", lambda lab, provider=None: surveyed(outside))
     for module in (execution, wiring):
-        monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
+        monkeypatch.setattr(module, "make_world", lambda lab, **_: outside.world())
 
 
 def surveyed(outside: Outside, *, none: bool = False) -> Survey:
@@ -404,7 +404,9 @@ def test_ssh_to_a_machine_that_is_not_there_is_a_failure(
 
 
 def test_dev_knows_what_it_can_store(outside: Outside, capsys: Told) -> None:
-    code = dev.run(PEOPLE, replace=False, snapshot="", observed=("traces",), yes=False)
+    code = dev.run(
+        PEOPLE, replace=False, snapshot="", images=False, observed=("traces",), yes=False
+    )
     assert code == ExitCode.CONFIG
     assert "--with traces: unknown" in capsys.readouterr().err
     assert not outside.world().observed
@@ -422,11 +424,15 @@ def test_snapshots_are_taken_listed_and_restored_by_commands(
     assert snapshots.run(PEOPLE) == ExitCode.OK
     assert "first" in capsys.readouterr().out
     assert (
-        dev.run(PEOPLE, replace=False, snapshot="first", observed=(), yes=False) == ExitCode.CONFIG
+        dev.run(PEOPLE, replace=False, snapshot="first", images=False, observed=(), yes=False)
+        == ExitCode.CONFIG
     )
     assert "hashlab restore first" in capsys.readouterr().out
     go(outside, workflows.DESTROY)
-    assert dev.run(PEOPLE, replace=False, snapshot="first", observed=(), yes=False) == ExitCode.OK
+    assert (
+        dev.run(PEOPLE, replace=False, snapshot="first", images=False, observed=(), yes=False)
+        == ExitCode.OK
+    )
     assert records(outside)[-1]["command"] == "dev-from"
 
 
@@ -438,8 +444,15 @@ def test_snapshots_of_a_provider_without_any_is_an_expected_failure(
     assert "has no snapshots" in json.loads(capsys.readouterr().out)["error"]["what"]
 
 
+def from_first(options: Options, *, replace: bool = False) -> int:
+    return dev.run(options, replace=replace, snapshot="first", images=False, observed=(), yes=False)
+
+
 def test_from_and_replace_exclude_each_other(outside: Outside, capsys: Told) -> None:
-    assert dev.run(JSON, replace=True, snapshot="first", observed=(), yes=False) == ExitCode.CONFIG
+    assert (
+        dev.run(JSON, replace=True, snapshot="first", images=False, observed=(), yes=False)
+        == ExitCode.CONFIG
+    )
     assert "exclude" in json.loads(capsys.readouterr().out)["error"]["what"]
     assert outside.faults.calls == []
 

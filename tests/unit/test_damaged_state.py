@@ -135,7 +135,7 @@ def _on_fakes(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "PAUSE_SECONDS", 0)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
     for module in (execution, wiring):
-        monkeypatch.setattr(module, "make_world", lambda lab, warm=None: outside.world())
+        monkeypatch.setattr(module, "make_world", lambda lab, **_: outside.world())
     monkeypatch.setattr(labs, "state_of", lambda lab: StateFolder(outside.state.root, ""))
 
 

@@ -45,7 +45,9 @@ class Lab:
     ``secrets``: what each secret of the top level consists of, for builds.
     ``own_machines``: hashlab.toml names the machines; otherwise hashlab chose them.
     ``profiles``: the active profiles; ``inactive``: the services of others, each with its own.
-    ``own_images``: the settings of self-contained images. ``observe``: what of it is stored.
+    ``built_from``: the lab of the files, if this is that lab with services that run from
+    self-contained images. ``own_images``: the settings of self-contained images. ``observe``: what
+    of it is stored.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class Lab:
     profiles: tuple[str, ...] = ()
     inactive: tuple[tuple[str, tuple[str, ...]], ...] = ()
     own_images: OwnImages = field(default_factory=OwnImages)
+    built_from: Lab | None = field(default=None, repr=False)
     observe: Observe = field(default_factory=Observe)
 
     @cached_property

@@ -9,7 +9,6 @@ from typing import Any
 
 from hashlab.config.compose.resolved import EXTENSION, resolved
 from hashlab.config.model import BindMount, Content, Lab, Service
-from hashlab.phases.selfcontained.contents import image_name
 
 Shape = dict[str, Any]
 SECRETS, CONFIGS = "secrets", "configs"
@@ -33,8 +32,8 @@ def exported(lab: Lab, images: Mapping[str, str]) -> Export:
     Secrets and configs are files below ``secrets`` and ``configs`` beside the exported file.
     """
     shape = resolved(lab)
-    services = {image_name(service): service for service in lab.services}
-    names = {service.name: image_name(service) for service in lab.services}
+    services = {service.family: service for service in lab.services}
+    names = {service.name: service.family for service in lab.services}
     whole: Shape = {
         "name": shape["name"],
         "services": {
@@ -89,7 +88,7 @@ def _notes(lab: Lab, service: Service) -> Iterator[str]:
     for bind in service.binds:
         if bind.upload and lab.boundary.declares(bind.source):
             yield (
-                f"{image_name(service)}: {bind.target} is left out: it is a declared secret or "
+                f"{service.family}: {bind.target} is left out: it is a declared secret or "
                 "config; mount it as one"
             )
 

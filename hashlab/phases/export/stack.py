@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hashlab.config.model import Content, Lab, Service
 from hashlab.phases.export.shapes import Export, Shape, exported
-from hashlab.phases.selfcontained.contents import image_name
 
 # The schema of Docker 20.10; that of Docker 25 also knows start_interval.
 VERSION, VERSION_WITH_START_INTERVAL = "3.9", "3.12"
@@ -52,11 +51,11 @@ def stack(lab: Lab, images: Mapping[str, str], *, dnsrr: bool, read: Read) -> Ex
     """
     plain = exported(lab, images)
     lost: dict[str, list[str]] = {}
-    services = {image_name(service): service for service in lab.services}
+    services = {service.family: service for service in lab.services}
     converted = {}
     for name, service in services.items():
         shape = plain.shape["services"][name]
-        several = sum(image_name(each) == name for each in lab.services) > 1
+        several = sum(each.family == name for each in lab.services) > 1
         converted[name] = _service(lab, service, shape, several=several, dnsrr=dnsrr)
         for what in _lost(shape):
             lost.setdefault(what, []).append(name)

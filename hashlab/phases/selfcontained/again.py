@@ -23,7 +23,7 @@ def build_again(world: World, track: Track, _: str) -> None:
     """Promise: a second build of each image, from nothing, gives the same layers. Raises LabError
     that names each layer that differs, its step, and the first files in it.
     """
-    used = {service.image for service in world.lab.services}
+    used = {service.image for service in world.source_lab.services}
     built = [(i, i.build) for i in world.lab.images if i.build and i.name in used]
     wrong: list[str] = []
     for image, build in built:

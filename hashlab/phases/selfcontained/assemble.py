@@ -13,9 +13,10 @@ from hashlab.documents import iso_time
 from hashlab.documents.images import ImageLayer, ServiceImage, ServiceImages
 from hashlab.errors import LabError, LaptopError
 from hashlab.hashing import settled
+from hashlab.phases.images import build_images
 from hashlab.phases.selfcontained.bases import Base, take_base
 from hashlab.phases.selfcontained.configuration import IMAGE_KEYS, configuration, content_id
-from hashlab.phases.selfcontained.contents import Contents, Entry, contents, image_name, layered
+from hashlab.phases.selfcontained.contents import Contents, Entry, contents, layered
 from hashlab.phases.selfcontained.layer import (
     Secrets,
     folders_of,
@@ -26,6 +27,7 @@ from hashlab.phases.selfcontained.layer import (
 from hashlab.phases.selfcontained.root import Root
 from hashlab.phases.selfcontained.sbom import artifacts_of, bill_of_materials, components_of
 from hashlab.phases.selfcontained.store import CONFIG, LAYER, MANIFEST, Blob, Store
+from hashlab.phases.upload.laptop import LaptopFiles
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.state.files import write_json
@@ -38,8 +40,9 @@ def assemble(world: World, track: Track, _: str) -> None:
     """Promise: the store has an image for each service that depends on nothing of the laptop, and
     its bill of materials. What did not change is not made again.
     """
-    maker = _Maker(world, Store(world.state.oci), secrets_of(world.lab))
-    services = {image_name(service): service for service in world.lab.services}
+    lab = world.source_lab
+    maker = _Maker(world, Store(world.state.oci), secrets_of(lab), world.source_files())
+    services = {service.family: service for service in lab.services}
     provenance = _provenance(world, track)
     images, manifests, notes = [], [], list[str]()
     for name, service in services.items():
@@ -49,10 +52,34 @@ def assemble(world: World, track: Track, _: str) -> None:
             manifests.append({**manifest, "annotations": {**provenance, **_names(image)}})
             notes += about
             step.detail(f"{image.image}, {image.bytes / 1e6:.1f} MB")
-    document = ServiceImages(world.lab.name, world.provider.name, tuple(images), tuple(notes))
+    document = ServiceImages(lab.name, world.provider.name, tuple(images), tuple(notes))
     maker.store.save(document, manifests)
     world.facts.document = document
     track.detail(f"{len(images)} images")
+
+
+def runs_images(world: World) -> bool:
+    """Return whether the lab runs from self-contained images."""
+    return world.lab.built_from is not None
+
+
+def fill_known(world: World) -> None:
+    """Put the contents of the self-contained images that were made last into the facts."""
+    if not runs_images(world):
+        return
+    document = Store(world.state.oci).document()
+    made = {image.service: image.image for image in document.images} if document else {}
+    for service in world.lab.services:
+        content = made.get(service.family, "").rpartition(":")[2]
+        world.facts.images.inputs[service.image] = content
+
+
+def assemble_images(world: World, track: Track, _: str) -> None:
+    """Promise: the store has the self-contained image of each service, of the present files."""
+    bases = sorted({service.image for service in world.source_lab.services})
+    build_images(world, bases, track)
+    assemble(world, track, "")
+    fill_known(world)
 
 
 @dataclass(frozen=True)
@@ -62,19 +89,20 @@ class _Maker:
     world: World
     store: Store
     secrets: Secrets
+    laptop: LaptopFiles
 
     def make(
         self, service: Service, track: Track
     ) -> tuple[ServiceImage, dict[str, Any], Sequence[str]]:
         """Return the image of a service, its entry in the index, and notes."""
-        lab = self.world.lab
+        lab = self.world.source_lab
         base = take_base(self.world, self.store, service.image, track)
         root = Root(layer.facts for layer in base.layers)
-        inside = settled(lambda: contents(lab, service, self.world.laptop_files(), root))
+        inside = settled(lambda: contents(lab, service, self.laptop, root))
         layers = self._layers(base, inside, root)
         config = configuration(base.config, service, [blob.digest for blob, _ in layers])
         manifest = self._manifest(config, layers)
-        name = image_name(service)
+        name = service.family
         sbom = self.store.sbom(name)
         image = ServiceImage(
             name,
@@ -94,7 +122,7 @@ class _Maker:
         """Return the layers of an image, those of the base first."""
         layers = [(layer.blob, layer.origin) for layer in base.layers]
         emptied = sorted(inside.emptied)
-        for kind, entries in settled(lambda: layered(self.world.lab, inside.entries)):
+        for kind, entries in settled(lambda: layered(self.world.source_lab, inside.entries)):
             layers.append((self._layer(entries, emptied, root), kind))
             emptied = []  # a second marker would hide the layer below
         return layers

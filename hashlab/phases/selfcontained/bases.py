@@ -72,7 +72,8 @@ def _read(world: World, store: Store, name: str, identifier: str, track: Track) 
     pulled = engine.pulled_layers(INPUTS_LABEL)
     archive = store.folder / "saved.tar"
     try:
-        write_archive(world, [name], archive, track)
+        # By its id: the engine saves all images whose name differs in its tag only.
+        write_archive(world, [identifier], archive, track)
         config = _config(archive)
         keys = []
         for layer, member in saved_layers(archive).items():

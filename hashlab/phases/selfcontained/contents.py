@@ -42,17 +42,12 @@ class Contents:
     notes: tuple[str, ...] = ()
 
 
-def image_name(service: Service) -> str:
-    """Return the name of a service without the machine of one that runs on each machine."""
-    return service.name.removesuffix(f".{service.machine}")
-
-
 def contents(lab: Lab, service: Service, laptop: LaptopFiles, root: Root) -> Contents:
     """Return the files of a service's image; ``root``: that of its base. Raises LabError."""
     entries: dict[str, Entry] = {}
     emptied: set[str] = set()
     for bind in sorted(service.binds, key=lambda bind: len(bind.target)):
-        if not _goes_inside(lab, bind):
+        if not goes_inside(lab, bind):
             continue
         top = root.resolve(bind.target)
         entries |= _bound(lab, service, bind, laptop, top)
@@ -65,7 +60,8 @@ def contents(lab: Lab, service: Service, laptop: LaptopFiles, root: Root) -> Con
     return Contents(tuple(entries.values()), frozenset(emptied), tuple(_notes(lab, service)))
 
 
-def _goes_inside(lab: Lab, bind: BindMount) -> bool:
+def goes_inside(lab: Lab, bind: BindMount) -> bool:
+    """Return whether what a mount shows is a part of the service's image."""
     return bind.upload and not lab.boundary.declares(bind.source)
 
 
@@ -80,7 +76,7 @@ def _bound(
 
 
 def _notes(lab: Lab, service: Service) -> Iterator[str]:
-    name = image_name(service)
+    name = service.family
     for bind in service.binds:
         if not bind.upload:
             yield f"{name}: {bind.target} is not in its image: containers write it on their machine"

@@ -47,9 +47,9 @@ def deliver(world: World, track: Track, _: str, *, port: int) -> None:
     wanted = {
         machine: sorted(
             {
-                place.reference(images[name])
+                place.reference(images[service.family])
                 for service in world.services_on(machine)
-                if (name := service.name.removesuffix(f".{machine}")) in images
+                if service.family in images
             }
         )
         for machine in world.machine_names()

@@ -27,7 +27,8 @@ def load_images(world: World, track: Track, _: str) -> None:
     if not missing:
         track.skip("up to date")
         return
-    engine.load_images(archive(store, missing, engine.layers(), track))
+    named = [(image, image.image) for image in missing]
+    engine.load_images(archive(store, named, engine.layers(), track))
     track.detail(f"{len(missing)} loaded")
 
 
@@ -40,18 +41,18 @@ def made_images(store: Store) -> Sequence[ServiceImage]:
 
 
 def archive(
-    store: Store, images: Sequence[ServiceImage], known: Set[Layer], track: Track
+    store: Store, images: Sequence[tuple[ServiceImage, str]], known: Set[Layer], track: Track
 ) -> Iterator[bytes]:
-    """Yield images as `docker save` writes them, without the files of layers in ``known``. Raises
-    LabError, LaptopError.
+    """Yield images, each with its name, as `docker save` writes them, but without the files of
+    layers in ``known``. Raises LabError, LaptopError.
     """
     manifest = []
     sent: set[str] = set()
-    for image in images:
+    for image, name in images:
         config = store.read(image.digest)["config"]["digest"]
         layers = tuple(layer.digest for layer in image.layers)
         manifest.append(
-            {"Config": _name(config), "RepoTags": [image.image], "Layers": list(map(_name, layers))}
+            {"Config": _name(config), "RepoTags": [name], "Layers": list(map(_name, layers))}
         )
         needed = [layers[n - 1] for n in range(1, len(layers) + 1) if layers[:n] not in known]
         for digest in (*needed, config):

@@ -97,7 +97,7 @@ def lab(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Outside:
     """A lab that runs, and is the one that a command is about."""
     running(outside)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world())
+    monkeypatch.setattr(execution, "make_world", lambda lab, **_: outside.world())
     monkeypatch.setattr(labs, "read_lab", lambda lab, provider: outside.lab)
     monkeypatch.setattr(labs, "lab_folder", lambda lab: outside.lab.folder)
     return outside

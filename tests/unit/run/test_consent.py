@@ -31,7 +31,7 @@ def lab(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Outside:
     running(outside)
     outside.lab = replace(outside.lab, root_access=(SOCKET,))
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world(lab))
+    monkeypatch.setattr(execution, "make_world", lambda lab, **_: outside.world(lab))
     return outside
 
 
@@ -45,7 +45,7 @@ def at_terminal(answer: str, *, command: str = "refresh") -> tuple[int, str]:
 
 def run(command: str, *, yes: bool = False) -> int:
     if command == "dev":
-        return dev.run(Options(), replace=False, snapshot="", observed=(), yes=yes)
+        return dev.run(Options(), replace=False, snapshot="", images=False, observed=(), yes=yes)
     if command == "start":
         return start.run(Options(), service=("site",))
     if command == "restart":

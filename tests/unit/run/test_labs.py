@@ -39,7 +39,7 @@ def test_a_service_that_is_named_is_active_with_its_profiles(
     toml = '[lab]\nprovider = "docker"\n'
     write_files(tmp_path, {"compose.yaml": text, "hashlab.toml": toml, ".env": ""})
     monkeypatch.setenv("COMPOSE_PROFILES", "more")
-    monkeypatch.setattr(execution, "make_world", lambda lab, warm: lab)
+    monkeypatch.setattr(execution, "make_world", lambda lab, **_: lab)
 
     def services(*named: str) -> list[str]:
         lab: Any = Options(tmp_path, services=named).world()

@@ -20,6 +20,7 @@ from hashlab.phases import connect
 from hashlab.phases.artifacts import feed_images
 from hashlab.phases.containers.phase import mounts_artifacts
 from hashlab.phases.kept_data import archive_path, note_path
+from hashlab.phases.selfcontained.images import lab_of_images
 from hashlab.pipeline import RunResult, Where
 from hashlab.run import workflows
 from hashlab.state.files import write_json, write_text
@@ -324,6 +325,7 @@ BREAKS = {
     "doctor": "provider.check",
     "artifacts": "runner.make",
     "hash images": "build_context",
+    "assemble": "laptop.save_images",
     "prepare": "provider.prepare",
     "disks": "provider.fill_disks",
     "boot": "vagrant.up",
@@ -379,7 +381,14 @@ def store_logs(outside: Outside) -> None:
     outside.runner.prepare("go", effect=build)
 
 
+def run_from_images(outside: Outside) -> None:
+    """The lab runs from self-contained images."""
+    outside.runner.prepare("git", code=1)
+    outside.lab = lab_of_images(outside.lab)
+
+
 OCCASIONS = {
+    "assemble": run_from_images,
     "log store": store_logs,
     "observe": store_logs,
     "ports": forward_over_ssh,

@@ -69,7 +69,7 @@ def watcher(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Scripted:
     monkeypatch.setattr(watch, "read_folder", lambda folder, provider: outside.lab)
     monkeypatch.setattr(watch, "open_watcher", lambda: made)
     monkeypatch.setattr(execution, "open_lab", lambda lab, provider=None: outside.lab)
-    monkeypatch.setattr(execution, "make_world", lambda lab, warm=None: outside.world(lab))
+    monkeypatch.setattr(execution, "make_world", lambda lab, **_: outside.world(lab))
     return made
 
 
