@@ -48,7 +48,7 @@ GROUPS = {
         "pull",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
-    "Take it elsewhere": ("images", "images prune", "push", "export"),
+    "Take it elsewhere": ("images", "images prune", "push", "export", "pipeline"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
 }

@@ -178,6 +178,7 @@ def _commands(draft: Draft) -> Iterator[At[tuple[str, ...]]]:
         *draft.get("reload", {}).values(),
         draft.get("seed", Draft()),
         draft.get("verify", Draft()),
+        draft.get("test", Draft()),
     )
     for group in groups:
         command = group.get("command")
@@ -235,6 +236,6 @@ def own_images_of(draft: Draft) -> OwnImages:
 
 
 def step_of(draft: Draft, name: str) -> Step | None:
-    """Return the seed or verify step of a draft without problems, or None."""
+    """Return the seed, verify or test step of a draft without problems, or None."""
     step = draft.get(name)
     return Step(step.get("command").value) if step else None

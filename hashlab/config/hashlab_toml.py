@@ -404,6 +404,7 @@ _TOP_KEYS = Table(
         "reload": mapping_of(text, table(_RELOAD_KEYS), "tables, one for each service"),
         "seed": table(_STEP_KEYS),
         "verify": table(_STEP_KEYS),
+        "test": table(_STEP_KEYS),
         "observe": table(_OBSERVE_KEYS),
     },
     language="toml",

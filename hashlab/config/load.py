@@ -366,6 +366,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         generated_secrets=tuple(secret.value for secret in generated),
         seed=step_of(toml, "seed"),
         verify=step_of(toml, "verify"),
+        test=step_of(toml, "test"),
         own_images=own_images_of(toml),
         observe=observe_of(toml),
         notes=files.report.notes,

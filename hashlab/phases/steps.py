@@ -1,4 +1,4 @@
-"""Runs the user's own commands against the running lab."""
+"""Runs the user's own commands: tests of the sources, and those against the running lab."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ RECORDED = {
     "images-prune": "images prune",
     "push": "push",
     "export": "export KIND FOLDER",
+    "pipeline": "pipeline",
     "suspend": "suspend",
     "resume": "resume",
     "halt": "halt",

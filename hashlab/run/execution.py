@@ -106,10 +106,12 @@ def run(
     *,
     begin: Callable[[World], None] | None = None,
     show: Callable[[Any, TextIO], None] | None = None,
+    after: Callable[[RunRecord], None] | None = None,
 ) -> ExitCode:
     """Run a workflow, or those that a plan chooses, one after another; show and record the run, and
     return its exit code. ``begin``: as in ``perform``. ``show``: for people, the document of a run
-    that makes one. JSON then is that document, in place of the record.
+    that makes one. JSON then is that document, in place of the record. ``after``: takes the record
+    of a run that has ended, also of one that failed.
     """
     try:
         done = perform(
@@ -119,13 +121,16 @@ def run(
             lambda: make_report(options.people, verbose=options.verbose),
             begin=begin,
         )
+        if after is not None:
+            after(done.record)
     except HashlabError as error:
         return fail(error, options)
     show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
-    if show is not None and done.document is not None:
-        show(done.document, options.people)
+    document = done.document if show is not None else None
+    if show is not None and document is not None:
+        show(document, options.people)
     if options.json:
-        print(json_text(done.document or done.record))
+        print(json_text(document or done.record))
     failure = done.result.error
     return ExitCode.OK if failure is None else failure.exit_code
 

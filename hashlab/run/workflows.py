@@ -29,6 +29,7 @@ from hashlab.phases import (
     seed,
     stop,
     suspend,
+    test,
     verify,
 )
 from hashlab.phases.boxes import base, export, imports, prune, register, store, system
@@ -259,6 +260,16 @@ def self_contained(*, load: bool, check: bool) -> tuple[P, ...]:
 def pushing(to: Place) -> tuple[P, ...]:
     """Make the self-contained images, and push them to a registry."""
     return (*SELF_CONTAINED, P("push", partial(push.push, to=to), after=("assemble",)))
+
+
+def tested(to: Place | None) -> tuple[P, ...]:
+    """Make the self-contained images, run the tests that need no lab, and push the images to a
+    registry if all of that succeeds.
+    """
+    checked = (*SELF_CONTAINED, P("test", test.run_tests, after=("artifacts",)))
+    if to is None:
+        return checked
+    return (*checked, P("push", partial(push.push, to=to), after=("assemble", "test")))
 
 
 def delivering(port: int) -> tuple[P, ...]:

@@ -65,6 +65,7 @@ class Lab:
     generated_secrets: tuple[str, ...] = ()
     seed: Step | None = None
     verify: Step | None = None
+    test: Step | None = None
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     declared: tuple[Path, ...] = ()
