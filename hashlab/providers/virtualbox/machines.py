@@ -48,9 +48,8 @@ DEFAULT_MEMORY = 1024 * MIB
 # VirtualBox refuses other host-only addresses since 6.1.28.
 ALLOWED = IPv4Network("192.168.56.0/21")
 FIRST_BOOT = "virtualbox-first-boot.sh"
-FIREWALL = "firewall.sh"
-# Placeholder for the text of the firewall script in the script of the first boot.
-FIREWALL_TEXT = "# firewall.sh is put here.\n"
+# Scripts whose text replaces a line of the script of the first boot.
+INSERTED = ("firewall.sh", "await-manager.sh")
 SCAN_SECONDS = 10.0
 
 
@@ -331,8 +330,10 @@ def _key(public_key: str) -> str:
 
 
 def _first_boot() -> str:
-    """Return the script of the first boot with the firewall script inserted, because Vagrant
-    uploads one file.
+    """Return the script of the first boot with the other scripts of a machine inserted, because
+    Vagrant uploads one file.
     """
-    files = system_files(FIRST_BOOT, FIREWALL)
-    return files[FIRST_BOOT].replace(FIREWALL_TEXT, files[FIREWALL])
+    script, *others = system_files(FIRST_BOOT, *INSERTED).values()
+    for name, text in zip(INSERTED, others, strict=True):
+        script = script.replace(f"# {name} is put here.\n", text)
+    return script

@@ -182,13 +182,17 @@ def test_vagrant_sets_up_a_debian_box_with_the_labs_key_and_packages(
     assert "authorized_keys" in settings["first_boot"]
 
 
-def test_the_script_of_the_first_boot_brings_the_firewall(
-    provider: VirtualBoxProvider, lab: Lab
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("firewall.sh", "END_OF_FIREWALL"), ("await-manager.sh", "END_OF_AWAIT_MANAGER")],
+)
+def test_the_script_of_the_first_boot_brings_other_scripts(
+    provider: VirtualBoxProvider, lab: Lab, name: str, end: str
 ) -> None:
     script = provider.machines.settings(debian(lab), planned(lab), MANIFEST, KEY)["first_boot"]
-    _, _, rest = script.partition("<<'END_OF_FIREWALL'\n")
-    firewall, _, _ = rest.partition("END_OF_FIREWALL\n")
-    assert firewall == system_files("firewall.sh")["firewall.sh"]
+    _, _, rest = script.partition(f"<<'{end}'\n")
+    brought, _, _ = rest.partition(f"{end}\n")
+    assert brought == system_files(name)[name]
 
 
 def test_memory_is_in_mib_and_cores_are_whole_numbers(
