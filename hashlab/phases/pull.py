@@ -37,15 +37,14 @@ def _pull(world: World, track: Track, name: str) -> LabError | None:
     An image that was here and did not change is not saved: its containers stay as they are.
     """
     engine = world.laptop_engine()
-    with track.child("image", service=name) as step:
-        before = engine.image_contents([name]).get(name)
-        try:
+    try:
+        with track.child("image", service=name) as step:
+            before = engine.image_contents([name]).get(name)
             engine.pull(name, track=step)
-        except LabError as error:
-            step.detail("not pulled")
-            return error
-        after = engine.image_contents([name])[name]
-        step.detail("unchanged" if before == after else "pulled")
-        if before != after or name in pulled_contents(world):
-            save_contents(world, {name: after})
+            after = engine.image_contents([name])[name]
+            step.detail("unchanged" if before == after else "pulled")
+            if before != after or name in pulled_contents(world):
+                save_contents(world, {name: after})
+    except LabError as error:
+        return error
     return None

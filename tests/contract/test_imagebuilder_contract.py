@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,32 @@ def test_further_contexts_are_there_during_the_build(bench: Bench, tmp_path: Pat
     finally:
         bench.engine.remove_image(NAME)
     assert "from afar" in shown
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[str]:
+    """The socket of an SSH agent without keys. Skips the test where OpenSSH has none."""
+    program = shutil.which("ssh-agent")
+    if program is None:
+        pytest.skip("ssh-agent is not installed")
+    path = str(tmp_path / "agent")
+    with subprocess.Popen([program, "-D", "-a", path], stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 10
+        while not Path(path).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield path
+        process.terminate()
+
+
+def test_only_a_build_with_ssh_reaches_the_agent(
+    tmp_path: Path, agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+    bench = Bench(tmp_path)
+    dockerfile = f'FROM {BASE}\nRUN --mount=type=ssh busybox test -S "$SSH_AUTH_SOCK"\n'
+    try:
+        bench.build(dockerfile, BuildSettings(ssh={"default": ""}))
+        with pytest.raises(LabError):
+            bench.build(dockerfile)
+    finally:
+        bench.engine.remove_image(NAME)

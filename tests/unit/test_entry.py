@@ -63,7 +63,7 @@ def done_here(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options of each status that is carried out in this process."""
     seen: list[Options] = []
 
-    def run(options: Options) -> ExitCode:
+    def run(options: Options, **_: object) -> ExitCode:
         seen.append(options)
         return ExitCode.OK
 
