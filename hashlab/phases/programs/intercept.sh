@@ -75,6 +75,7 @@ while [ $# -gt 0 ]; do
         pid=$(docker inspect --format '{{.State.Pid}}' "${networks%% *}")
         names=$(docker inspect --format '{{.ResolvConfPath}}' "${networks%% *}")
         # The engine's names are those of the container's own resolv.conf, which only this process sees.
+        # shellcheck disable=SC2016 # expanded by the inner shell
         nsenter --target "$pid" --net unshare --mount sh -c 'mount --bind "$1" /etc/resolv.conf
             exec socat -t 60 "UNIX-LISTEN:$2,fork,backlog=256,user=$3,mode=600" "TCP:$4:$5,nodelay"' \
             sh "$names" "$folder/$number" "${SUDO_UID:-0}" "$2" "$3" < /dev/null > /dev/null 2>&1 &
