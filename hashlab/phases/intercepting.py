@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from hashlab.config.model import Lab, Service
 from hashlab.errors import LabError, UsageError
-from hashlab.phases.containers.body import container_name
+from hashlab.phases.containers.body import container_name, replica_names
 from hashlab.phases.containers.networking import names
 from hashlab.phases.forward import valid_port
 from hashlab.phases.programs import LISTENERS
+from hashlab.phases.upload.machine import observe_files
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, parallel
 from hashlab.protocols import Link
@@ -91,6 +92,16 @@ def _ports_on(world: World, link: Link) -> dict[str, list[int]]:
         pid, port = line.split()
         found[pids[pid]].add(int(port, 16))
     return {name: sorted(ports) for name, ports in found.items()}
+
+
+def took_files_in(world: World, service: Service) -> bool:
+    """Return whether a process of a service took in changed files since its start. Started again,
+    its container would show a build that it no longer runs. Raises LabError.
+    """
+    link = world.link(service.machine)
+    processes = observe_files(link.shell, world.lab, service.machine, wanted=()).processes
+    found = (link.engine.container(name) for name in replica_names(world.lab, service))
+    return any(c and c.id in processes and processes[c.id].reloaded for c in found)
 
 
 def declared_ports(service: Service) -> list[int]:

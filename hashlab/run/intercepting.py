@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,12 +25,15 @@ from hashlab.phases.intercepting import (
     listening_ports,
     neighbours,
     own_ports,
+    took_files_in,
 )
 from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken
-from hashlab.report import InterceptScreen
+from hashlab.report import InterceptScreen, Silent
+from hashlab.run import workflows
 from hashlab.run.carrying import Carrying, Event, Plan
-from hashlab.run.execution import Options, fail, unseen_step
+from hashlab.run.execution import Options, Workflow, fail, perform, unseen_step
+from hashlab.run.execution import Plan as Plans
 from hashlab.run.handover import Handover, hand_over
 from hashlab.run.lock import held
 from hashlab.run.openssh import check_machines
@@ -68,6 +71,8 @@ def _intercept(
     world: World, options: Options, name: str, ports: Sequence[str], command: Sequence[str]
 ) -> int:
     plan = _plan(world, name, ports)
+    if took_files_in(world, plan.service):
+        _restart(options, plan.service.name)
     refused = _namespace_refused(world)
     events: Events = SimpleQueue()
     carrying = Carrying(world, plan, events.put)
@@ -88,6 +93,23 @@ def _intercept(
     finally:
         carrying.end()
         remove_tree(folder)
+
+
+def _restart(options: Options, service: str) -> None:
+    """Replace a service's containers by ones that start with its present files, without a word.
+    Raises HashlabError.
+    """
+    for command, workflow in (
+        ("stop", workflows.stopping([service])),
+        ("refresh", workflows.REFRESH),
+    ):
+        done = perform(command, _only(workflow), options, lambda: nullcontext(Silent()))
+        if done.result.error is not None:
+            raise done.result.error
+
+
+def _only(workflow: Workflow) -> Plans:
+    return lambda _: [workflow]
 
 
 def _plan(world: World, name: str, words: Sequence[str]) -> Plan:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import Outside, change_service, running, track_of
+from fakes import Outside, change_service, connected, running, track_of
 from fakes.running import go, rows
 
 from hashlab.cli import main
@@ -23,6 +23,7 @@ from hashlab.config.model import Attachment, Content, FileMount, Service
 from hashlab.errors import ExitCode, LaptopError, UsageError
 from hashlab.phases.intercepting import Outbound, inbound, neighbours
 from hashlab.phases.status import status_document
+from hashlab.phases.upload.machine import Process, write_processes
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
 from hashlab.run import carrying, handover, workflows
@@ -209,6 +210,22 @@ def test_json_is_one_document_whose_fields_are_explained(ssh: Connections, capfd
     names = [*told, *(f"ports[].{key}" for key in told["ports"][0])]
     names += [f"reached[].{key}" for key in told["reached"][0]]
     assert [name for name in names if f"| `{name}` |" not in page] == []
+
+
+def test_a_process_that_took_files_in_is_replaced_first(ssh: Connections, outside: Outside) -> None:
+    assert typed("site", "--", "true") == 0
+    machine = outside.machines["web"]
+    before = machine.engine.by_name("small-site-1")
+    record = Process("then", "b1", "f", {}, reloaded=("/app/main.bin",))
+    write_processes(connected(outside).link("web").shell, outside.lab, "web", {before.id: record})
+    (outside.lab.folder / "src/main.txt").write_text("what it took in\n")
+    outside.faults.calls.clear()
+    assert typed("site", "--", "true") == 0
+    assert machine.engine.by_name("small-site-1") is not before
+    names = outside.faults.names()
+    assert names.index("engine.create") < names.index("runner.stream.ssh")
+    assert typed("site", "--", "true") == 0
+    assert machine.engine.by_name("small-site-1").state == "running"
 
 
 @pytest.mark.parametrize("word", ["http", "0", "80=", "80=70000", "-1"])
