@@ -63,7 +63,7 @@ def done_here(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """The options of each status that is carried out in this process."""
     seen: list[Options] = []
 
-    def run(options: Options, **_: object) -> ExitCode:
+    def run(options: Options, *, follow: bool, services: bool) -> ExitCode:
         seen.append(options)
         return ExitCode.OK
 
@@ -98,6 +98,14 @@ def test_a_busy_daemon_is_asked_once(
     daemon.code = None
     typed(monkeypatch, "status")
     assert len(daemon.asked) == 1
+
+
+def test_what_lasts_until_ctrl_c_does_not_occupy_the_daemon(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, done_here: list[Options]
+) -> None:
+    assert typed(monkeypatch, "status", "--follow") == 0
+    assert daemon.asked == []
+    assert len(done_here) == 1
 
 
 def test_a_task_of_invoke_asks_the_daemon_too(
