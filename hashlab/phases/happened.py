@@ -77,7 +77,12 @@ def events_of_run(record: RunRecord, builds: Mapping[str, str]) -> list[LabEvent
     changes = [_change(row, builds) for row in rows if row.name == CONTAINER]
     changed = {(change.machine, change.service) for change in changes}
     changes += [
-        replace(_change(row, builds), event="healthy", time=(row.started or 0.0) + row.seconds)
+        replace(
+            _change(row, builds),
+            event="healthy",
+            time=(row.started or 0.0) + row.seconds,
+            text="",
+        )
         for row in rows
         if row.name == HEALTHY and (row.machine, row.service) in changed
     ]

@@ -144,7 +144,7 @@ def test_a_refresh_that_changed_a_service_marks_its_build() -> None:
     done = result(
         row("artifacts", machine=None, service=None),
         row("container", detail="replaced"),
-        row("healthy", started=NOON + 0.5),
+        row("healthy", started=NOON + 0.5, detail="healthy"),
         row("healthy", service="queue"),
         row("container", service="queue", status="skipped"),
     )
@@ -152,7 +152,7 @@ def test_a_refresh_that_changed_a_service_marks_its_build() -> None:
     assert (changed.event, changed.service, changed.build, changed.text) == (
         *("changed", "site", "b2", "replaced"),
     )
-    assert (healthy.event, healthy.time) == ("healthy", NOON + 1)
+    assert (healthy.event, healthy.time, healthy.text) == ("healthy", NOON + 1, "")
     assert (run.event, run.command, run.ok, run.time, run.text) == (
         *("run", "refresh", True, NOON + 1.5, "1.5 s: site"),
     )
