@@ -648,6 +648,22 @@ def test_an_image_is_loaded_without_the_layers_that_the_engine_has(
         assert bench.engine.wait(container, timeout=20) == 0
 
 
+def test_an_image_that_lost_its_name_is_removed_by_its_label(bench: Bench, tmp_path: Path) -> None:
+    name = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    [old] = bench.engine.image_ids([name]).values()
+    build(bench, tmp_path, f"FROM {BASE}\nCOPY file /other\n")
+    bench.engine.prune_images({"hashlab.inputs.artifacts": "abc"})
+    assert bench.engine.image_ids([name, old]).keys() == {name}
+
+
+def test_an_image_that_was_built_here_has_no_pulled_layers(bench: Bench, tmp_path: Path) -> None:
+    name = build(bench, tmp_path, f"FROM {BASE}\nCOPY file /\n")
+    pulled = bench.engine.pulled_layers("hashlab.inputs.artifacts")
+    archive = tmp_path / "saved.tar"
+    archive.write_bytes(b"".join(bench.engine.save_images([name])))
+    assert not pulled & {layer[-1] for layer in saved_layers(archive)}
+
+
 def test_a_missing_image_cannot_be_saved(bench: Bench) -> None:
     with pytest.raises(LabError, match="cannot save images"):
         list(bench.engine.save_images([f"{bench.name('none')}:1"]))
