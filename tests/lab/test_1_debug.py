@@ -84,4 +84,4 @@ def test_a_restart_that_names_the_service_ends_the_session(forum_lab: LabFolder)
         forum_lab.edit(f"{SOURCES}/Users.java", EDIT, "")
         assert forum_lab.run("refresh").code == 4
         document = forum_lab.json("restart", "user")
-        assert detail(document, "user").startswith("replaced")
+        assert detail(document, "user").startswith(("replaced", "started again"))

@@ -243,6 +243,14 @@ def _start(job: Job, old: ContainerState) -> None:
     job.world.facts.containers.started.add(old.id)
     job.engine.start(old.id)
     after_start(job.engine, old.id, job.service)
+    container = job.engine.container(old.id)
+    if job.build.reloadable and container is not None:
+        # It has read the files as they are now, so it takes in further ones.
+        machine = job.service.machine
+        known = job.world.facts.uploads.files[machine].processes.get(old.id)
+        process = started(job.build, container)
+        copied = known.copied if known else process.copied
+        remember(job.world, machine, old.id, replace(process, copied=copied))
 
 
 def _restart(job: Job, old: ContainerState) -> None:

@@ -291,6 +291,19 @@ def test_an_edit_and_its_undoing_are_both_reloaded(lab: Outside) -> None:
     assert [len(asked(lab, word)) for word in ("swap", "prove")] == [3, 3]
 
 
+def test_a_process_that_took_files_in_is_started_again_with_what_its_container_shows(
+    lab: Outside,
+) -> None:
+    edit(lab, "source 2\n")
+    assert told(refresh(lab)).startswith("reloaded")
+    go(lab, workflows.stopping(["site"]))
+    edit(lab, "source 1\n")
+    assert told(refresh(lab)).startswith("started again")
+    assert record(lab)[site(lab).id]["reloaded"] == []
+    edit(lab, "source 3\n")
+    assert told(refresh(lab)).startswith("reloaded"), "the new process takes files in, too"
+
+
 def test_an_undone_edit_is_proved_too_although_the_label_is_right(lab: Outside) -> None:
     for text in ("source 2\n", "source 1\n"):
         edit(lab, text)
