@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from hashlab.config.compose.image import context_service
+from hashlab.config.compose.ports import MACHINES_OWN
 from hashlab.config.compose.service import image_name
 from hashlab.config.machines import forwarded_ports
 from hashlab.config.model import Port
@@ -14,14 +15,6 @@ from hashlab.config.placement import candidates, labels_of
 from hashlab.config.published import EVERYWHERE, is_local
 from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
-
-_TAKEN = {
-    (22, "tcp"): "SSH",
-    (2377, "tcp"): "Docker Swarm",
-    (7946, "tcp"): "Docker Swarm",
-    (7946, "udp"): "Docker Swarm",
-    (4789, "udp"): "Docker Swarm",
-}
 
 
 def check_dependencies(
@@ -146,7 +139,7 @@ def check_published_ports(
                 _check_host_address(port, line, places[name], toml, report)
             if port.published is None or name not in places:
                 continue
-            owner = _TAKEN.get((port.published, port.protocol))
+            owner = MACHINES_OWN.get((port.published, port.protocol))
             if owner:
                 message = f"port {port.published}/{port.protocol} of a machine belongs to {owner}"
                 report.add(line, message, "Publish another port.")

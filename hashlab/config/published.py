@@ -60,8 +60,9 @@ def with_published(
         if (each.machine, guest) not in ports:
             port = _forwarded(each, guest, [at.value for at in ports.values()])
             ports[each.machine, guest] = At(port, each.line)
-            if port.host != guest:
-                message = f"port {guest} of the laptop is taken; that of '{each.service}' is"
+            wanted = each.port.laptop or guest
+            if port.host != wanted:
+                message = f"port {wanted} of the laptop is taken; that of '{each.service}' is"
                 report.note(each.line, f"{message} {port.host}")
     machines: Mapping[str, Draft] = toml.get("machines", {})
     return toml.filled(
@@ -102,13 +103,14 @@ def _forwardable(published: list[_Published], report: Report) -> Iterator[_Publi
 
 def _id(each: _Published, *, several: bool) -> str:
     name = re.sub("[^a-z0-9-]", "-", each.service.lower())
-    return f"{name}-{each.port.published}" if several else name
+    return f"{name}-{each.port.laptop or each.port.published}" if several else name
 
 
 def _forwarded(each: _Published, guest: int, others: list[ForwardedPort]) -> ForwardedPort:
     ids, hosts = {port.id for port in others}, {port.host for port in others}
     names = chain([each.service], (f"{each.service}-{number}" for number in count(guest)))
-    numbers = chain(range(guest, 65536), range(1024, guest))
+    wanted = each.port.laptop or guest
+    numbers = chain(range(wanted, 65536), range(1024, wanted))
     return ForwardedPort(
         id=next(name for name in names if name not in ids),
         guest=guest,

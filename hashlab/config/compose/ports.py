@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -70,10 +71,35 @@ PORT_KEYS = Table(
 )
 
 
+# The ports that every machine needs.
+MACHINES_OWN = {
+    (22, "tcp"): "SSH",
+    (2377, "tcp"): "Docker Swarm",
+    (7946, "tcp"): "Docker Swarm",
+    (7946, "udp"): "Docker Swarm",
+    (4789, "udp"): "Docker Swarm",
+}
+
+
 def ports(node: Node, context: Context) -> tuple[At[Port], ...]:
     """Read the list of published ports. A range gives one Port for each number."""
     groups = list_of(_ports_of_item, "a list of ports")(node, context)
-    return tuple(port for group in groups for port in group if _has_address(port, context))
+    given = [port for group in groups for port in group if _has_address(port, context)]
+    return tuple(_beside_own(port, context) for port in given)
+
+
+def _beside_own(port: At[Port], context: Context) -> At[Port]:
+    """Return a port that the machine itself needs under another number of the machine; it stays
+    what it is on the laptop. That is noted.
+    """
+    number = port.value.published
+    owner = MACHINES_OWN.get((number or 0, port.value.protocol))
+    if not owner or port.value.protocol != "tcp" or number is None:
+        return port
+    other = number + 10_000
+    message = f"port {number} of a machine belongs to {owner}: the machine publishes {other} for it"
+    context.report.note(port.line, message)
+    return At(replace(port.value, published=other, laptop=number), port.line)
 
 
 def _has_address(port: At[Port], context: Context) -> bool:

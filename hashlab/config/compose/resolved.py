@@ -232,7 +232,7 @@ def _ports(service: Service) -> Shape:
 
 
 def _port(port: Port) -> Shape:
-    published = "" if port.published is None else str(port.published)
+    published = "" if port.published is None else str(port.laptop or port.published)
     return {
         "mode": port.mode,
         **_set(host_ip=port.host_ip),

@@ -13,7 +13,8 @@ OVERLAY_OPTIONS = ("com.docker.network.driver.mtu",)
 class Port:
     """A container port published on its machine. ``published`` None: the engine chooses.
 
-    ``mode``: of Docker Swarm; both mean the same in a lab.
+    ``mode``: of Docker Swarm; both mean the same in a lab. ``laptop``: the published port of the
+    file, if the machine itself needs that number.
     """
 
     target: int
@@ -21,6 +22,7 @@ class Port:
     protocol: Literal["tcp", "udp", "sctp"] = "tcp"
     host_ip: str = ""
     mode: Literal["host", "ingress"] = "ingress"
+    laptop: int | None = None
 
 
 @dataclass(frozen=True)

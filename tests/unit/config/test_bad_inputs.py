@@ -1021,11 +1021,11 @@ TOGETHER = {
         "another port",
         compose=site_port('"8080:80"\n      - "8080:81"'),
     ),
-    "the port of SSH": Bad(
+    "a port of the Swarm's overlays": Bad(
         "compose.yaml:4",
-        "port 22/tcp of a machine belongs to SSH",
+        "port 4789/udp of a machine belongs to Docker Swarm",
         "another port",
-        compose=queue('ports: ["22:22"]'),
+        compose=queue('ports: ["4789:4789/udp"]'),
     ),
     "an unknown machine": Bad(
         "compose.yaml:6",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hashlab.config.model import ForwardedPort, Lab
+from hashlab.config.compose.resolved import resolved
+from hashlab.config.model import ForwardedPort, Lab, Port
 
 Load = Callable[..., Lab]
 
@@ -108,3 +109,16 @@ def test_a_global_service_is_on_the_laptop_from_its_first_machine(load: Load) ->
 def test_the_highest_port_makes_room_below(load: Load) -> None:
     lab = load(toml=TOML, compose=compose(a="'65535:80'", b_two="'65535:80'"))
     assert [port[3] for port in forwarded(lab)] == [65535, 1024]
+
+
+def test_a_port_that_the_machine_needs_has_its_number_on_the_laptop_only(load: Load) -> None:
+    lab = load(toml=TOML, compose=compose(git="'22:22', '80:80'", other_two="'2377:1'"))
+    assert forwarded(lab) == [
+        ("one", "git-22", 10022, 22, "tcp"),
+        ("one", "git-80", 80, 80, "http"),
+        ("two", "other", 12377, 2377, "http"),
+    ]
+    assert lab.service("git").ports[0] == Port(22, 10022, laptop=22)
+    shown = resolved(lab)["services"]["git"]["ports"][0]
+    assert (shown["target"], shown["published"]) == (22, "22")
+    assert any("belongs to SSH: the machine publishes 10022 for it" in n for n in lab.notes)
