@@ -33,7 +33,8 @@ pytestmark = pytest.mark.skipif(
 
 def values(*, json: bool = False) -> dict[str, object]:
     """The values of `hashlab status`."""
-    return {"lab": "", "file": (), "profile": (), "provider": "", "json": json}
+    common: dict[str, object] = {"lab": "", "file": (), "profile": (), "provider": "", "json": json}
+    return {**common, "follow": False, "services": False}
 
 
 @pytest.fixture(scope="module")
