@@ -372,7 +372,7 @@ def test_destroy_leaves_nothing(hello_lab: LabFolder) -> None:
     assert everything_of(hello_lab) == []
     left = {path.name for path in (hello_lab.folder / ".hashlab").iterdir()}
     stays = {"runs", "lock", "engine.json", "kvm.json", "artifacts", "children"}
-    stays |= {"daemon.lock", "daemon.log", ".gitignore"}
+    stays |= {"daemon.lock", "daemon.log", ".gitignore", "events.jsonl", "events.lock"}
     assert left <= {*stays, hello_lab.provider}
     assert list(hello_lab.state.iterdir()) == []
     assert hello_lab.run("destroy").ok()
