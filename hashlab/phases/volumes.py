@@ -9,16 +9,23 @@ from hashlab.phases.world import World
 
 
 def note_old_volumes(world: World) -> None:
-    """Note each volume that was made with other options than the Compose file has now. Machines are
-    asked only if a volume has options, or a container was changed: it may have lost them.
+    """Note each volume that was made with other options than the Compose file has now. A machine is
+    asked only for volumes that have options, and for those of a service that was changed: they may
+    have lost theirs.
     """
+    changed = world.facts.containers.changed
     own = [volume for volume in world.lab.volumes if not volume.external]
-    if not (any(volume.driver_opts for volume in own) or world.facts.containers.changed):
-        return
     for machine, link in world.facts.machines.links.items():
-        mounted = {m.volume for s in world.services_on(machine) for m in s.volumes}
-        here = {volume.name: volume for volume in own if volume.key in mounted}
-        for name, options in link.engine.volume_options(list(here)).items():
+        services = world.services_on(machine)
+        mounted = {m.volume for s in services for m in s.volumes}
+        of_changed = {m.volume for s in services if s.name in changed for m in s.volumes}
+        here = {
+            volume.name: volume
+            for volume in own
+            if volume.key in (mounted if volume.driver_opts else of_changed)
+        }
+        found = link.engine.volume_options(list(here)) if here else {}
+        for name, options in found.items():
             if options != dict(here[name].driver_opts):
                 world.note(_old(machine, here[name], options))
 
