@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from hashlab.documents.lookups import Lookup, Lookups
 from hashlab.phases.containers.body import SERVICE_LABEL
 from hashlab.phases.containers.sandbox import Present
-from hashlab.phases.names import ask, choose_askers, places_of
+from hashlab.phases.names import Answer, Places, answers, places_of
 from hashlab.phases.world import World
-from hashlab.pipeline import Track, parallel
-from hashlab.protocols import ContainerState
+from hashlab.pipeline import Track
 
 
 def lookups(world: World, track: Track) -> Lookups:
@@ -20,39 +19,32 @@ def lookups(world: World, track: Track) -> Lookups:
     present = world.facts.containers.found
     places = places_of(world, present)
     networks = {network.name: network.key for network in world.lab.networks}
-    askers = [
-        (machine, asker)
-        for machine, found in present.items()
-        if machine in world.facts.machines.links
-        for asker in choose_askers(found.containers, networks)
+    found = [
+        _lookup(answer, places, present, networks)
+        for answer in answers(world, present, places, track)
     ]
-
-    def asked(machine: str, asker: ContainerState) -> list[Lookup]:
-        names = {name for network, name in places if network in asker.networks}
-        answer = ask(world.link(machine), asker.pid, sorted(names)) if names else {}
-        made = []
-        for name in sorted(names):
-            found = answer.get(name, frozenset())
-            # A name may be in several networks of the container that asks; one of them answers.
-            of_name = [each for each in asker.networks if (each, name) in places]
-            network = next((each for each in of_name if places[each, name] == found), of_name[0])
-            made.append(
-                Lookup(
-                    service=name,
-                    network=networks[network],
-                    machine=machine,
-                    addresses=tuple(sorted(found)),
-                    running=tuple(sorted(places[network, name])),
-                    containers=_containers(present, network, name),
-                    ok=found == places[network, name],
-                )
-            )
-        return made
-
-    found = parallel(askers, lambda each: asked(*each), track.cancel)
-    names = tuple(dict.fromkeys(each for some in found for each in some))
+    names = dict.fromkeys(found)
     ordered = tuple(sorted(names, key=lambda each: (each.service, each.network, each.machine)))
     return Lookups(world.lab.name, all(each.ok for each in ordered), ordered)
+
+
+def _lookup(
+    answer: Answer, places: Places, present: Mapping[str, Present], networks: Mapping[str, str]
+) -> Lookup:
+    # A name may be in several networks of the container that asks; one of them answers.
+    of_name = [each for each in answer.asker.networks if (each, answer.name) in places]
+    right = (each for each in of_name if places[each, answer.name] == answer.found)
+    network = next(right, of_name[0])
+    running = places[network, answer.name]
+    return Lookup(
+        service=answer.name,
+        network=networks[network],
+        machine=answer.machine,
+        addresses=tuple(sorted(answer.found)),
+        running=tuple(sorted(running)),
+        containers=_containers(present, network, answer.name),
+        ok=answer.found == running,
+    )
 
 
 def _containers(present: Mapping[str, Present], network: str, service: str) -> tuple[str, ...]:

@@ -42,6 +42,20 @@ class Astray:
         return f"{self.machine} finds {self.name} at {', '.join(sorted(self.found))}"
 
 
+# The addresses of the running containers of services, by network and service's name.
+Places = Mapping[tuple[str, str], frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The addresses that a container of a machine (``asker``) gets for a name."""
+
+    machine: str
+    asker: ContainerState
+    name: str
+    found: frozenset[str]
+
+
 def await_names(world: World, track: Track, _: str) -> None:
     """Promise: on every machine that answers and runs a service, the name of each service leads to
     all of its containers and to nothing else. Waits for that; fails after two minutes.
@@ -68,6 +82,21 @@ def astray(world: World, containers: Mapping[str, Present], track: Track) -> lis
     ``containers``: by machine. A service of which no container runs has no name.
     """
     places = places_of(world, containers)
+    wrong = (
+        Astray(answer.machine, answer.name, answer.found)
+        for answer in answers(world, containers, places, track)
+        if answer.found
+        not in [places.get((network, answer.name)) for network in answer.asker.networks]
+    )
+    return list(dict.fromkeys(wrong))
+
+
+def answers(
+    world: World, containers: Mapping[str, Present], places: Places, track: Track
+) -> list[Answer]:
+    """Ask on each machine and network for the names of ``places``. Raises LabError if a machine
+    cannot be asked.
+    """
     networks = [network.name for network in world.lab.networks]
     askers = [
         (machine, asker)
@@ -76,18 +105,13 @@ def astray(world: World, containers: Mapping[str, Present], track: Track) -> lis
         for asker in choose_askers(present.containers, networks)
     ]
 
-    def wrong(machine: str, asker: ContainerState) -> list[Astray]:
-        names = {name for network, name in places if network in asker.networks}
-        answer = ask(world.link(machine), asker.pid, sorted(names)) if names else {}
-        return [
-            Astray(machine, name, found)
-            for name in sorted(names)
-            if (found := answer.get(name, frozenset()))
-            not in [places.get((network, name)) for network in asker.networks]
-        ]
+    def asked(machine: str, asker: ContainerState) -> list[Answer]:
+        names = sorted({name for network, name in places if network in asker.networks})
+        found = ask(world.link(machine), asker.pid, names) if names else {}
+        return [Answer(machine, asker, name, found.get(name, frozenset())) for name in names]
 
-    found = parallel(askers, lambda each: wrong(*each), track.cancel)
-    return list(dict.fromkeys(each for some in found for each in some))
+    found = parallel(askers, lambda each: asked(*each), track.cancel)
+    return [answer for some in found for answer in some]
 
 
 def choose_askers(
