@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -14,7 +13,7 @@ from hashlab.drivers.logstore import HttpLogStore
 from hashlab.errors import LaptopError, tail
 from hashlab.protocols import LogStore, Observation, StoreAddress
 from hashlab.protocols.observing import PASSWORD, USER
-from hashlab.state.files import explained, make_folder, read_json, read_text
+from hashlab.state.files import explained, is_locked, make_folder, read_json, read_text
 from hashlab.state.private import open_file
 
 # Names in the folder `observe` of the lab's state.
@@ -107,18 +106,15 @@ class ObserverProcess:
         return HttpLogStore(address)
 
     def _runs(self) -> bool:
-        """Return whether a process holds the lock, which the kernel drops when it ends."""
+        """Return whether a process holds the lock."""
         try:
             lock = open_file(str(self._observe / LOCK), os.O_RDONLY)
         except OSError:
             return False
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return is_locked(lock)
         finally:
             os.close(lock)
-        return False
 
     def _signal(self, number: signal.Signals) -> None:
         """Signal the process that holds the lock."""

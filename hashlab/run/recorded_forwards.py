@@ -11,7 +11,7 @@ from typing import Any
 
 from hashlab.documents import json_text
 from hashlab.documents.forward import ForwardedTarget, Forwards
-from hashlab.state.files import explained, is_file, names, read_json, remove
+from hashlab.state.files import explained, is_file, is_locked, names, read_json, remove
 from hashlab.state.private import open_file
 
 
@@ -51,12 +51,9 @@ def _is_locked(path: Path) -> bool:
     with explained(path):
         descriptor = open_file(str(path), os.O_RDWR)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return is_locked(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def _nothing(path: Path) -> Sequence[ForwardedTarget]:

@@ -7,6 +7,7 @@ Files are written whole or not at all. Links in ``.hashlab`` are not followed (s
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shlex
@@ -320,6 +321,18 @@ def open_binary(path: Path, *, write: bool = False) -> IO[bytes]:
 def is_file(path: Path) -> bool:
     """True for a file. In ``.hashlab`` a link is not a file."""
     return private.kind(str(path)) == stat.S_IFREG
+
+
+def is_locked(descriptor: int) -> bool:
+    """Return whether another process holds a lock on an open file. The kernel drops the lock of a
+    process that ends, however it does.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
 
 
 def is_folder(path: Path) -> bool:
