@@ -34,11 +34,7 @@ from hashlab.phases.containers.readiness import (
 )
 from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
 from hashlab.phases.containers.rolling import in_turn
-from hashlab.phases.containers.sandbox import (
-    Present,
-    has_sandbox,
-    tell_apart,
-)
+from hashlab.phases.containers.sandbox import Present, has_sandbox, tell_apart
 from hashlab.phases.upload.inside import read_machine
 from hashlab.phases.upload.transfer import upload
 from hashlab.phases.world import World
