@@ -449,7 +449,6 @@ CALLS = [
     "engine.swarm_join",
     "engine.swarm_ready",
     "engine.swarm_token",
-    "engine.volume_options",
     "laptop.build_image",
     "laptop.image_labels",
     "laptop.save_images",
