@@ -11,7 +11,7 @@ from hashlab.documents import unix_time
 from hashlab.documents.events import EventKind, LabEvent
 from hashlab.documents.status import MachineState
 from hashlab.phases.containers.body import BUILD_LABEL, SERVICE_LABEL
-from hashlab.phases.happened import exclusively, read_events, record_events
+from hashlab.phases.happened import append_events, read_events, recording
 from hashlab.phases.world import World
 from hashlab.protocols import ContainerState
 from hashlab.state.files import read_json, save_cache
@@ -53,7 +53,7 @@ def note_changes(
     A container is healthy since it was first seen so, if it was at each look since then.
     """
     moment = now()
-    with exclusively(world.state.seen.with_suffix(".lock")):
+    with recording(world.state):
         before = _load(world)
         after = Observed({**before.machines, **machines}, dict(before.containers))
         events = _of_machines(before.machines, machines, moment)
@@ -71,14 +71,14 @@ def note_changes(
 
 def note_machine(world: World, name: str, state: MachineState) -> None:
     """Record that a machine went away or came back, if that is new. Raises LaptopError."""
-    with exclusively(world.state.seen.with_suffix(".lock")):
+    with recording(world.state):
         before = _load(world)
         after = Observed({**before.machines, name: state}, before.containers)
         _record(world, before, after, _of_machines(before.machines, {name: state}, time.time()))
 
 
 def _record(world: World, before: Observed, after: Observed, events: list[LabEvent]) -> None:
-    record_events(world.state, sorted(events, key=lambda event: event.time))
+    append_events(world.state, sorted(events, key=lambda event: event.time))
     if after != before:
         save_cache(world.state.seen, asdict(after))
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hashlab.documents import to_json, unix_time
@@ -30,20 +29,26 @@ Numbered = tuple[int, LabEvent]
 
 def record_events(state: StateFolder, events: Sequence[LabEvent]) -> None:
     """Append events to the record, each with the next number. Raises LaptopError."""
+    if events:
+        with recording(state):
+            append_events(state, events)
+
+
+def append_events(state: StateFolder, events: Sequence[LabEvent]) -> None:
+    """Do what ``record_events`` does, for a caller that is ``recording`` already."""
     if not events:
         return
-    with exclusively(state.events.with_suffix(".lock")):
-        lines = (read_text(state.events) or "").splitlines()
-        number = max((known for known, _ in map(_parsed, lines[-1:]) if known), default=len(lines))
-        added = [
-            json.dumps({"number": number + place, **to_json(event)})
-            for place, event in enumerate(events, start=1)
-        ]
-        if len(lines) + len(added) > MOST_EVENTS:
-            kept = (lines + added)[-MOST_EVENTS // 2 :]
-            write_text(state.events, "".join(f"{line}\n" for line in kept))
-        else:
-            append(state.events, "".join(f"{line}\n" for line in added))
+    lines = (read_text(state.events) or "").splitlines()
+    number = max((known for known, _ in map(_parsed, lines[-1:]) if known), default=len(lines))
+    added = [
+        json.dumps({"number": number + place, **to_json(event)})
+        for place, event in enumerate(events, start=1)
+    ]
+    if len(lines) + len(added) > MOST_EVENTS:
+        kept = (lines + added)[-MOST_EVENTS // 2 :]
+        write_text(state.events, "".join(f"{line}\n" for line in kept))
+    else:
+        append(state.events, "".join(f"{line}\n" for line in added))
 
 
 def read_events(state: StateFolder, *, after: int = 0) -> list[Numbered]:
@@ -124,8 +129,11 @@ def _parsed(line: str) -> tuple[int, LabEvent | None]:
 
 
 @contextmanager
-def exclusively(lock: Path) -> Iterator[None]:
-    """Let one process at a time, and one thread of it, carry out the block. Raises LaptopError."""
+def recording(state: StateFolder) -> Iterator[None]:
+    """Let one process at a time, and one thread of it, look at the lab's record and add to it.
+    Raises LaptopError.
+    """
+    lock = state.events.with_suffix(".lock")
     with explained(lock):
         descriptor = open_file(str(lock), os.O_RDWR | os.O_CREAT)
     try:
