@@ -47,7 +47,7 @@ def subnet_of(planned: Mapping[str, PlannedMachine]) -> IPv4Network:
 
 
 def _subnet(world: World) -> IPv4Network:
-    own = world.provider.machines.own_subnet(world.lab)
+    own = world.booting.own_subnet(world.lab)
     if own:
         subnet = IPv4Network(own)
         if subnet != world.lab.subnet:
@@ -61,7 +61,7 @@ def free_subnet(world: World, wanted: IPv4Network, own: str) -> IPv4Network:
     lab has already, which is not in the way. Raises LaptopError if none is free.
     """
     mine = {IPv4Network(own)} if own else set()
-    used = [IPv4Network(subnet) for subnet in world.provider.machines.used_subnets(world.lab)]
+    used = [IPv4Network(subnet) for subnet in world.booting.used_subnets(world.lab)]
     used += [network for network in world.interfaces() if network not in mine]
     routes = [route for route in world.routes() if route not in mine]
     chosen = choose_subnet(wanted, used, routes)

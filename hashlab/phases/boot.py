@@ -25,7 +25,7 @@ def boot(world: World, track: Track, _: str) -> None:
     for name in missing:
         # A port that leads to a machine that is gone would look open for some seconds.
         close_ports_of(world, track, name)
-    world.provider.machines.boot(missing, prepared.box, track=track)
+    world.booting.boot(missing, prepared.box, track=track)
     track.detail(f"{', '.join(missing)} up")
 
 

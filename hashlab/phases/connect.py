@@ -158,7 +158,7 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
         state = found.state if found else "not there"
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
     public_key = ensure_key(world)
-    world.provider.machines.adopt(world.lab, public_key)
+    world.booting.adopt(world.lab, public_key)
     _connect(world, track, machine, starting=False)
 
 

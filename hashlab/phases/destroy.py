@@ -32,9 +32,9 @@ def destroy_machines(world: World, track: Track, _: str) -> None:
         # A machine that cannot take the key is removed too, at the latest with the leftovers; so is
         # every machine while the disk is full.
         with suppress(LabError, LaptopError):
-            world.provider.machines.adopt(world.lab, ensure_key(world))
+            world.booting.adopt(world.lab, ensure_key(world))
     close_ports(world, track)
-    left = world.provider.machines.destroy(world.lab, made=bool(observed), track=track)
+    left = world.booting.destroy(world.lab, made=bool(observed), track=track)
     if left:
         world.note(left)
     if observed:
@@ -62,7 +62,7 @@ def _run_last_hooks(world: World, track: Track) -> None:
 
 def discard_leftovers(world: World, track: Track, _: str) -> None:
     """Promise: volumes, networks and everything else that is left are removed."""
-    removed = world.provider.machines.discard(world.lab)
+    removed = world.booting.discard(world.lab)
     if removed:
         track.detail(f"{len(removed)} removed")
     else:
@@ -140,7 +140,7 @@ def destroy_box(world: World, track: Track, _: str) -> None:
 def _remove_boxes(world: World, track: Track) -> list[str]:
     """Remove the lab's registered boxes, what they are based on, and the built images."""
     removed: list[str] = []
-    users = world.provider.boxes.users()
+    users = world.boxes.users()
     for manifest in registered_boxes(world):
         if users.get(manifest.recipe):
             machines = ", ".join(users[manifest.recipe])
@@ -161,11 +161,11 @@ def _remove_boxes(world: World, track: Track) -> list[str]:
 
 def look(world: World, track: Track, _: str) -> None:
     """Promise: nothing of the lab is left. The row says which things were looked for."""
-    left = world.provider.machines.leftovers(world.lab)
+    left = world.booting.leftovers(world.lab)
     if left:
         raise LabError(
             "still there: " + ", ".join(left),
             where=world.lab.name,
             next_step="run hashlab destroy again",
         )
-    track.detail(f"none left: {world.provider.machines.leftover_kinds()}")
+    track.detail(f"none left: {world.booting.leftover_kinds()}")

@@ -15,7 +15,7 @@ def make_disks(world: World, track: Track, _: str) -> None:
     prepared = filled(world.facts.prepared, "prepare")
     new = [m for m in world.lab.machines if m.name not in prepared.observed]
     if new:
-        world.provider.machines.fill_disks(world.lab, new, prepared.box, track=track)
+        world.booting.fill_disks(world.lab, new, prepared.box, track=track)
     else:
         track.skip("no new machines")
     write_text(world.state.disks_ready, "")

@@ -30,7 +30,7 @@ def halt(world: World, track: Track, _: str) -> None:
         return
     parallel(running, lambda name: _end_containers(world, track, name), track.cancel)
     close_ports(world, track)
-    world.provider.machines.halt(world.lab)
+    world.booting.halt(world.lab)
     track.detail(f"{', '.join(running)} off")
 
 

@@ -154,7 +154,7 @@ def remove_machine(world: World, track: Track, _: str, *, machine: str) -> None:
     link.shell.close()
     world.facts.machines.endpoints.pop(machine)
     close_ports_of(world, track, machine)
-    world.provider.machines.discard_machine(world.lab, machine)
+    world.booting.discard_machine(world.lab, machine)
     track.detail("removed")
 
 

@@ -23,7 +23,7 @@ def prepare(world: World, track: Track, _: str) -> None:
     _discard_half_restored(world)
     for name in resume_machines(world):
         world.note(f"{name} was suspended; it goes on")
-    for name in world.provider.machines.discard_half_built(world.lab):
+    for name in world.booting.discard_half_built(world.lab):
         world.note(f"an earlier run left machine {name} half built; it is created again")
     observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}
     world.facts.prepared = Prepared(box, observed)
@@ -32,15 +32,15 @@ def prepare(world: World, track: Track, _: str) -> None:
     new = [machine for machine in world.lab.machines if machine.name not in observed]
     remove(world.state.disks_ready)
     for machine in new:
-        world.provider.machines.forget(machine.name)
+        world.booting.forget(machine.name)
     if new:
         _note_choice(world)
-        world.provider.machines.prepare(
+        world.booting.prepare(
             world.lab, [planned[m.name] for m in new], box, subnet_of(planned), track=track
         )
     if observed:
-        world.provider.machines.adopt(world.lab, public_key)
-    world.provider.machines.write_plan(world.lab, planned, box, public_key)
+        world.booting.adopt(world.lab, public_key)
+    world.booting.write_plan(world.lab, planned, box, public_key)
     _note_stale(world, observed)
     if not new:
         track.skip(f"{len(observed)} machines exist")
@@ -59,7 +59,7 @@ def _discard_half_restored(world: World) -> None:
             where=world.lab.name,
             next_step=f"hashlab restore {name}; or, to discard everything: hashlab destroy",
         )
-    world.provider.machines.discard(world.lab)
+    world.booting.discard(world.lab)
     remove(world.state.restoring)
     world.note(
         f"a restore of {name} was interrupted, so the machines are created again. "

@@ -19,7 +19,7 @@ def suspend(world: World, track: Track, _: str) -> None:
     # A tunnel to a frozen machine would take connections and never answer.
     close_ports(world, track)
     try:
-        world.provider.machines.suspend(world.lab, running)
+        world.booting.suspend(world.lab, running)
     except HashlabError:
         # A lab of which only some machines run is worse than one that runs.
         resume_machines(world)
@@ -40,7 +40,7 @@ def resume_machines(world: World) -> list[str]:
     """Let suspended machines go on; return their names."""
     suspended = _in_state(world, "paused")
     if suspended:
-        world.provider.machines.resume(world.lab, suspended)
+        world.booting.resume(world.lab, suspended)
     remove(world.state.suspended)
     return suspended
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from hashlab.config.model import Build as ImageBuild
 from hashlab.config.model import Lab, Machine, Service
 from hashlab.documents.run import Cause
+from hashlab.errors import UsageError
 from hashlab.hashing import Digests
 from hashlab.inputs.contexts import BuildContext
 from hashlab.phases.facts import Facts
@@ -18,6 +19,8 @@ from hashlab.phases.upload.laptop import LaptopFiles
 from hashlab.phases.upload.machine import Intercept
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import (
+    Booting,
+    Boxes,
     Connector,
     Download,
     Engine,
@@ -65,6 +68,27 @@ class World:
     facts: Facts = field(default_factory=Facts)
     lock: threading.Lock = field(default_factory=threading.Lock)
     linked: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def boxes(self) -> Boxes:
+        """The provider's boxes. Raises UsageError if it has none."""
+        if self.provider.boxes is None:
+            raise UsageError(
+                f"provider {self.provider.name} has no boxes",
+                next_step="its machines are there already; hashlab init-box prepares them",
+            )
+        return self.provider.boxes
+
+    @property
+    def booting(self) -> Booting:
+        """The part of the provider that makes machines. Raises UsageError if it has none."""
+        if self.provider.booting is None:
+            raise UsageError(
+                f"machines of provider {self.provider.name} are not hashlab's to start, stop or "
+                "replace",
+                next_step="hashlab stop, start and down change the services only",
+            )
+        return self.provider.booting
 
     def link(self, machine: str) -> Link:
         """Return the open link to a machine (NotFilledError before phase connect)."""

@@ -18,6 +18,7 @@ from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
 from hashlab.protocols.observing import LogStore, Observation, Observer, StoreAddress
 from hashlab.protocols.provider import (
+    Booting,
     BoxContents,
     Boxes,
     BoxManifest,
@@ -36,6 +37,7 @@ __all__ = [
     "LAB_LABEL",
     "SSH_PORT",
     "STOP_SECONDS",
+    "Booting",
     "BoxContents",
     "BoxManifest",
     "Boxes",

@@ -178,7 +178,24 @@ class Boxes(Protocol):
 
 
 class Machines(Protocol):
-    """The machines of labs."""
+    """The machines of labs, as they are."""
+
+    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
+        """Return the existing machines of the lab, as the provider itself reports them."""
+
+    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
+        """Return one machine of the lab, None if it does not exist. Cheap enough to call
+        repeatedly.
+        """
+
+    def host_key(self, lab: Lab, machine: str) -> str:
+        """Return the machine's SSH host key ("ssh-ed25519 AAAA…"), if possible by another way than
+        SSH; "" if it does not exist yet.
+        """
+
+
+class Booting(Protocol):
+    """Makes the machines of labs, and removes them."""
 
     def prepare(
         self,
@@ -230,14 +247,6 @@ class Machines(Protocol):
     def forget(self, machine: str) -> None:
         """Forget a machine that is gone, so that the next one of its name is made from the box."""
 
-    def observe_all(self, lab: Lab) -> list[ObservedMachine]:
-        """Return the existing machines of the lab, as the provider itself reports them."""
-
-    def observe(self, lab: Lab, name: str) -> ObservedMachine | None:
-        """Return one machine of the lab, None if it does not exist. Cheap enough to call
-        repeatedly.
-        """
-
     def discard_machine(self, lab: Lab, machine: str) -> None:
         """Stop one machine at once and remove it with its disk. A missing machine is not an
         error.
@@ -248,11 +257,6 @@ class Machines(Protocol):
 
     def adopt(self, lab: Lab, public_key: str) -> None:
         """Restore lost local state: the ids of machines, and hashlab's key inside them."""
-
-    def host_key(self, lab: Lab, machine: str) -> str:
-        """Return the machine's SSH host key ("ssh-ed25519 AAAA…"), if possible by another way than
-        SSH; "" if it does not exist yet.
-        """
 
     def own_subnet(self, lab: Lab) -> str:
         """Return the subnet that the lab already has on this laptop; "" if it has none."""
@@ -273,7 +277,9 @@ class Machines(Protocol):
 
 
 class Provider(Protocol):
-    """Boots machines. Each provider implements this in a folder of its own.
+    """Gives a lab its machines. Each provider implements this in a folder of its own.
+
+    ``boxes``, ``booting`` and ``snapshots`` are None if its machines exist without hashlab.
 
     ``publishes_ports``: its machines' ports are on the laptop without help; otherwise hashlab
     forwards them over SSH. ``keeps_ports``: a machine starts only with the laptop ports that it was
@@ -286,12 +292,16 @@ class Provider(Protocol):
     shares_kernel: bool
 
     @property
-    def boxes(self) -> Boxes:
-        """The provider's boxes."""
+    def boxes(self) -> Boxes | None:
+        """The provider's boxes; None if its machines are not made from boxes."""
 
     @property
     def machines(self) -> Machines:
         """The provider's machines."""
+
+    @property
+    def booting(self) -> Booting | None:
+        """Makes and removes the provider's machines; None if they are not made by hashlab."""
 
     @property
     def snapshots(self) -> Snapshots | None:

@@ -387,6 +387,10 @@ class FakeProvider(VagrantMachines, VagrantBoxes):
         return self
 
     @property
+    def booting(self) -> FakeProvider:
+        return self
+
+    @property
     def machines(self) -> FakeProvider:
         return self
 

@@ -16,7 +16,7 @@ from hashlab.protocols import BoxManifest
 def described(world: World, manifest: BoxManifest, work: Path, track: Track) -> BoxManifest:
     """Return the manifest of a box that was just built, with ``data`` of docs/reference/json.md."""
     names = list(manifest.images)
-    inside = world.provider.boxes.contents(manifest, work, track=track)
+    inside = world.boxes.contents(manifest, work, track=track)
     data = {
         "created": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "folder": str(world.lab.folder.resolve()),

@@ -122,7 +122,7 @@ def _offered(offer: Any, box: BoxManifest) -> Mapping[str, Any] | None:
 
 def _write(world: World, box: BoxManifest, path: Path, track: Track) -> str:
     """Write the .box file under another name, then rename it; return its checksum."""
-    boxes, exported = world.provider.boxes, replace(box, data=travelling(box.data))
+    boxes, exported = world.boxes, replace(box, data=travelling(box.data))
     half = path.with_name(f".{path.name}.{os.getpid()}.new")
     with temporary_folder(world.state.own / "export") as work:
         with track.child("contents") as step:

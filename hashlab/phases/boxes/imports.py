@@ -68,10 +68,10 @@ def import_box(
         with track.child("check") as step:
             _check_checksum(box, offer)
             own = work / "own.box"
-            found = rewritten(box, offer, own, world.provider.boxes, step)
+            found = rewritten(box, offer, own, world.boxes, step)
         with track.child("register") as step:
             write_json(work / METADATA, local_metadata(found, own))
-            world.provider.boxes.register(work / METADATA, track=step)
+            world.boxes.register(work / METADATA, track=step)
         with track.child("take in") as step:
             _take_in(world, offer, step)
             step.detail("everything it is based on exists")
@@ -267,7 +267,7 @@ def _take_in(world: World, offer: Offer, track: Track) -> None:
                 f"{offer.name} {offer.version} does not contain everything it is based on"
             )
     except HashlabError:
-        world.provider.boxes.unregister(offer.name, version=offer.version, track=track)
+        world.boxes.unregister(offer.name, version=offer.version, track=track)
         raise
 
 

@@ -15,12 +15,12 @@ from hashlab.protocols import BoxManifest
 def box_document(world: World) -> Boxes:
     """Return the boxes of this laptop. Changes nothing."""
     wanted = recipe_manifest(world)
-    users = world.provider.boxes.users()
+    users = world.boxes.users()
     return Boxes(
         lab=world.lab.name,
         provider=world.provider.name,
         recipe=wanted.recipe,
-        promised_bytes=world.provider.boxes.promised_size,
+        promised_bytes=world.boxes.promised_size,
         boxes=tuple(_box(world, box, wanted, users) for box in all_boxes(world)),
         notes=tuple(_notes(world, wanted, users)),
     )
@@ -35,7 +35,7 @@ def _box(
         version=box.version,
         recipe=box.recipe,
         current=(box.name, box.recipe) == (wanted.name, wanted.recipe),
-        usable=world.provider.boxes.present(box),
+        usable=world.boxes.present(box),
         created=unix_time(data.get("created")),
         folder=data.get("folder"),
         os=data.get("os"),

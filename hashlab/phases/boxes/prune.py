@@ -45,7 +45,7 @@ def prune(world: World, track: Track, _: str, *, plan: bool) -> None:
     removable = superfluous(
         boxes,
         wanted=recipe_manifest(world),
-        recipes_in_use=[r for r, machines in world.provider.boxes.users().items() if machines],
+        recipes_in_use=[r for r, machines in world.boxes.users().items() if machines],
         folders={folder for folder in folders if folder and is_lab(folder)},
     )
     stages = _prune_stages(world, plan=plan)

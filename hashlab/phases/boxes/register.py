@@ -23,12 +23,12 @@ def register(world: World, track: Track, _: str) -> None:
     folder = work_folder(world)
     try:
         manifest = described(world, manifest, folder, track)
-        files = world.provider.boxes.files(manifest, folder)
+        files = world.boxes.files(manifest, folder)
         # Nothing to save by compressing what Vagrant unpacks at once.
         box = pack(folder / "hashlab.box", manifest, files, track, compressed=False)
         metadata = folder / METADATA
         write_text(metadata, json.dumps(local_metadata(manifest, box), indent=2))
-        world.provider.boxes.register(metadata, track=track)
+        world.boxes.register(metadata, track=track)
     except OSError as error:
         raise LaptopError(f"cannot write the box: {error.strerror}", where=str(folder)) from error
     finally:

@@ -34,7 +34,7 @@ def box_version(recipe: str) -> str:
 def recipe_manifest(world: World) -> BoxManifest:
     """Return the description of the box that the lab asks for. Nothing is built."""
     known = world.facts.images.inputs
-    inside = world.lab.images if world.provider.boxes.holds_images else ()
+    inside = world.lab.images if world.boxes.holds_images else ()
     images = {image.name: known.get(image.name) or image_inputs(world, image) for image in inside}
     recipe = short(
         digest(
@@ -42,7 +42,7 @@ def recipe_manifest(world: World) -> BoxManifest:
                 # Two labs never share an image store, so that each can remove its own.
                 "name": box_name(world),
                 "provider": world.provider.name,
-                "system": dict(world.provider.boxes.inputs()),
+                "system": dict(world.boxes.inputs()),
                 "base": world.lab.box.base,
                 "packages": list(world.lab.box.packages),
                 "images": images,
@@ -154,9 +154,9 @@ def made_ready(world: World, box: BoxManifest, track: Track) -> bool:
     """Return whether everything that a registered box is based on exists. If the box itself
     contains it (after a plain `vagrant box add`), it is unpacked now.
     """
-    if world.provider.boxes.present(box):
+    if world.boxes.present(box):
         return True
-    if not world.provider.boxes.take_in(box, track=track):
+    if not world.boxes.take_in(box, track=track):
         return False
     adopt(world, box)
     return True
@@ -173,6 +173,6 @@ def remove_box(world: World, box: BoxManifest, track: Track) -> list[str]:
     """Remove a registered box and everything it is based on; return the names of both. The latter
     goes first, because only the box's own folder may name it.
     """
-    removed = world.provider.boxes.remove(box)
-    world.provider.boxes.unregister(box.name, version=box.version, track=track)
+    removed = world.boxes.remove(box)
+    world.boxes.unregister(box.name, version=box.version, track=track)
     return [f"box {box.name} {box.version}", *removed]

@@ -22,6 +22,6 @@ def put_images_inside(world: World, track: Track, _: str) -> None:
     archive = work_folder(world) / "images.tar"
     write_archive(world, list(manifest.images), archive, track)
     try:
-        world.provider.boxes.build_store(world.lab, manifest, archive, track=track)
+        world.boxes.build_store(world.lab, manifest, archive, track=track)
     finally:
         remove(archive)

@@ -13,4 +13,4 @@ def build_system(world: World, track: Track, _: str) -> None:
     if wanted.registered:
         track.skip("unchanged")
         return
-    world.provider.boxes.build_system(world.lab, wanted.manifest, track=track)
+    world.boxes.build_system(world.lab, wanted.manifest, track=track)

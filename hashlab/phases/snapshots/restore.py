@@ -55,7 +55,7 @@ def restore_machines(world: World, track: Track, _: str, *, name: str) -> None:
         track=track,
     )
     if not world.facts.restored.put_back:
-        world.provider.machines.adopt(world.lab, public_key)
+        world.booting.adopt(world.lab, public_key)
         remove(world.state.restoring)
 
 
@@ -69,7 +69,7 @@ def _about_to_change(world: World, track: Track, name: str, machines_go: bool) -
     if machines_go:
         remove(world.state.machines)
         for machine in world.machine_names():
-            world.provider.machines.forget(machine)
+            world.booting.forget(machine)
 
 
 def put_back(world: World, track: Track, _: str) -> None:
@@ -85,7 +85,7 @@ def put_back(world: World, track: Track, _: str) -> None:
 
 def _subnet(world: World, manifest: SnapshotManifest) -> IPv4Network:
     """Return the snapshot's own subnet if it is still free, else another."""
-    own = world.provider.machines.own_subnet(world.lab)
+    own = world.booting.own_subnet(world.lab)
     return free_subnet(world, manifest.subnet, own)
 
 

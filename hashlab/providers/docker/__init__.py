@@ -34,6 +34,7 @@ class DockerProvider:
             vagrant=vagrant, engine=engine, seed=Seed(engine=engine, isolation=isolation)
         )
         self.machines = DockerMachines(vagrant=vagrant, engine=engine, isolation=isolation)
+        self.booting = self.machines
         self.snapshots = DockerSnapshots(engine=engine, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:

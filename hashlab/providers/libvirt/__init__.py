@@ -66,6 +66,7 @@ class LibvirtProvider:
             work=work,
             cores=cores,
         )
+        self.booting = self.machines
         self.snapshots = LibvirtSnapshots(
             virsh=self._virsh, machines=self.machines, folder=work / "snapshots"
         )

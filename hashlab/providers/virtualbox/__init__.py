@@ -53,6 +53,7 @@ class VirtualBoxProvider:
             vbox=self._vbox,
             runner=runner,
         )
+        self.booting = self.machines
         self.snapshots = VirtualBoxSnapshots(vbox=self._vbox, machines=self.machines)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
