@@ -70,6 +70,7 @@ TABLES: dict[str, Table] = {
     "services.NAME.networks.NETWORK": networks.ATTACHMENT_KEYS,
     "services.NAME.ports": ports.PORT_KEYS,
     "services.NAME.post_start and pre_stop": running.HOOK_KEYS,
+    "services.NAME.pre_start": running.STEP_KEYS,
     "services.NAME.ulimits.NAME": running.ULIMIT_KEYS,
     "services.NAME.volumes": mounts.MOUNT_KEYS,
     "services.NAME.volumes.bind": mounts.BIND_KEYS,

@@ -469,4 +469,7 @@ def _images(lab: str, services: Mapping[str, Draft]) -> tuple[Image, ...]:
         name = image_name(lab, service, draft)
         builds[name] = builds.get(name) or _of_images(draft.get("build"), lab, services)
         rules.setdefault(name, []).append(tuple(entry.value for entry in watches(draft)))
+        for step in draft.get("pre_start", ()):
+            builds.setdefault(step.image or name, None)
+            rules.setdefault(step.image or name, [])
     return tuple(Image(name, build, tuple(rules[name])) for name, build in builds.items())

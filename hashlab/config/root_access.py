@@ -97,7 +97,7 @@ def _reasons(
         yield f"uses the device {', '.join(devices)}", service.line_of("devices")
     if service.get("device_cgroup_rules"):
         yield "may make device files", service.line_of("device_cgroup_rules")
-    for key in ("post_start", "pre_stop"):
+    for key in ("pre_start", "post_start", "pre_stop"):
         if any(hook.privileged for hook in service.get(key, ())):
             yield f"has a privileged {key} hook", service.line_of(key)
     sources = [services.get(at.value.partition(":")[0]) for at in service.get("volumes_from", ())]

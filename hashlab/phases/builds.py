@@ -108,6 +108,8 @@ def service_build(lab: Lab, service: Service, image_inputs: str, laptop: LaptopF
     }
     if service.post_start or service.pre_stop:
         fixed["hooks"] = [astuple(hook) for hook in (*service.post_start, *service.pre_stop)]
+    if service.pre_start:
+        fixed["steps"] = [astuple(step) for step in service.pre_start]
     others = {path: c for path, c in start_files.items() if path not in reloadable}
     return Build(
         service.name,

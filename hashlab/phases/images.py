@@ -127,7 +127,16 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     """Promise: a machine has, up to date, every image its services run. Normally the box brought
     them all; only what changed since then is built on the laptop and sent.
     """
-    needed = sorted({service.image for service in world.services_on(machine)})
+    bring(
+        world,
+        track,
+        machine,
+        sorted({name for each in world.services_on(machine) for name in each.images}),
+    )
+
+
+def bring(world: World, track: Track, machine: str, needed: Sequence[str]) -> None:
+    """Bring those of these images to a machine that it lacks or that changed."""
     missing = lacking(world, world.link(machine).engine, needed)
     if not missing:
         track.skip(f"{len(needed)} up to date")
@@ -190,7 +199,9 @@ def build_services(world: World, track: Track, _: str, *, services: Sequence[str
     one.
     """
     wanted = [s for s in world.lab.services if s.name in services and s.build is not None]
-    built = build_images(world, sorted({service.image for service in wanted}), track)
+    built = build_images(
+        world, sorted({name for service in wanted for name in service.images}), track
+    )
     if built:
         track.detail(f"{len(built)} built")
     else:
@@ -200,7 +211,7 @@ def build_services(world: World, track: Track, _: str, *, services: Sequence[str
 def build_bases(world: World, track: Track, _: str) -> None:
     """Promise: the laptop's engine has the images that the services name, up to date."""
     built = build_images(
-        world, sorted({service.image for service in world.source_lab.services}), track
+        world, sorted({name for each in world.source_lab.services for name in each.images}), track
     )
     if built:
         track.detail(f"{len(built)} built or pulled")

@@ -16,7 +16,7 @@ def pull_images(world: World, track: Track, _: str, *, services: Sequence[str]) 
     tried, with those that could not be pulled.
     """
     built = {image.name for image in world.lab.images if image.build is not None}
-    named = {service.image for service in world.lab.services if service.name in services}
+    named = {name for each in world.lab.services if each.name in services for name in each.images}
     names = sorted(named - built)
     failed = [error for name in names if (error := _pull(world, track, name))]
     if failed:

@@ -42,9 +42,6 @@ SERVICE: Keys = {
     "isolation": Refused(_WINDOWS, default=("default",)),
     "logging": Noted("hashlab reads the engine's own log"),
     "models": _MODEL,
-    "pre_start": Refused(
-        "Write a service for it, and depends_on with service_completed_successfully."
-    ),
     "provider": Refused("A provider runs on the laptop; start it yourself and remove the service."),
     "pull_policy": Noted(_BOX_HOLDS_IMAGES, default=("missing", "if_not_present", "build")),
     "pull_refresh_after": Noted(_BOX_HOLDS_IMAGES),
@@ -92,6 +89,11 @@ RESERVATIONS: Keys = {
 RESTART_POLICY: Keys = {
     "delay": Noted("the engine itself chooses the time between restarts"),
     "window": Noted("the engine itself decides when a restart succeeded"),
+}
+PRE_START: Keys = {
+    "per_replica": Refused(
+        "Compose runs a step once for all replicas so far; remove it.", default=(False,)
+    ),
 }
 WATCH: Keys = {
     "initial_sync": Noted("files are always synchronised when a container starts"),

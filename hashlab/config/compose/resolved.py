@@ -20,6 +20,7 @@ from hashlab.config.model import (
     FileMount,
     Healthcheck,
     Hook,
+    InitStep,
     Lab,
     Machine,
     MachineMount,
@@ -357,13 +358,19 @@ def _stop_grace_period(service: Service) -> Shape:
 
 
 def _hooks(service: Service) -> Shape:
-    kinds = {"post_start": service.post_start, "pre_stop": service.pre_stop}
+    kinds: dict[str, Sequence[Hook]] = {
+        "pre_start": service.pre_start,
+        "post_start": service.post_start,
+        "pre_stop": service.pre_stop,
+    }
     return _set(**{kind: [_hook(hook) for hook in hooks] for kind, hooks in kinds.items()})
 
 
 def _hook(hook: Hook) -> Shape:
     shape = _set(user=hook.user, working_dir=hook.working_dir, environment=dict(hook.environment))
-    return {"command": hook.command, **shape, **({"privileged": True} if hook.privileged else {})}
+    image = _set(image=hook.image) if isinstance(hook, InitStep) else {}
+    privileged = {"privileged": True} if hook.privileged else {}
+    return {"command": hook.command, **image, **shape, **privileged}
 
 
 def _blkio_config(service: Service) -> Shape:
@@ -397,7 +404,7 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("ulimits",): _ulimits,
     ("extra_hosts",): _extra_hosts,
     ("stop_grace_period",): _stop_grace_period,
-    ("post_start", "pre_stop"): _hooks,
+    ("pre_start", "post_start", "pre_stop"): _hooks,
 }
 _SHAPED = {
     *("name", "machine", "aliases", "seccomp", "copy_of", "debugger"),

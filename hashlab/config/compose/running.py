@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_address
+from typing import Any
 
 from hashlab.config.artifacts import absolute
 from hashlab.config.compose import keys
@@ -25,12 +26,13 @@ from hashlab.config.compose.scalars import (
     integer,
     string_or_strings,
 )
-from hashlab.config.model import Dependency, Healthcheck, Hook, Ulimit, Watch
+from hashlab.config.model import Dependency, Healthcheck, Hook, InitStep, Ulimit, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.readers import (
     At,
     Context,
     Draft,
+    Reader,
     Table,
     any_text,
     entries_of,
@@ -215,31 +217,51 @@ DEPLOY_KEYS = Table(
 )
 
 
+_HOOK_READERS: dict[str, Reader[Any]] = {
+    "command": command,
+    "user": unless_blank(user),
+    "privileged": boolean,
+    "working_dir": unless_blank(working_dir),
+    "environment": environment,
+}
 HOOK_KEYS = Table(
     noun="a hook",
-    readers={
-        "command": command,
-        "user": unless_blank(user),
-        "privileged": boolean,
-        "working_dir": unless_blank(working_dir),
-        "environment": environment,
-    },
+    readers=_HOOK_READERS,
     required=("command",),
     expected="a mapping such as {command: [touch, /ready]}",
 )
 
 
+STEP_KEYS = Table(
+    noun="a pre_start step",
+    readers={**_HOOK_READERS, "image": unless_blank(text)},
+    others=keys.PRE_START,
+    required=("command",),
+    expected="a mapping such as {command: [./manage.py, migrate]}",
+)
+
+
 def _hook(node: Node, context: Context) -> Hook:
     draft = table(HOOK_KEYS)(node, context)
+    return Hook(**_of_hook(draft, node))
+
+
+def _step(node: Node, context: Context) -> InitStep:
+    draft = table(STEP_KEYS)(node, context)
+    return InitStep(**_of_hook(draft, node), **draft.pick("image"))
+
+
+def _of_hook(draft: Draft, node: Node) -> dict[str, Any]:
     words = draft.get("command")
     if not words and not draft.flawed("command") and draft.has("command"):
         raise Wrong(draft.line_of("command"), "the command of a hook is empty", "Write a command.")
     variables = merged((), draft.get("environment", ()))
     own = draft.pick("user", "privileged", "working_dir")
-    return Hook(words or (), environment=variables, **own)
+    return {"command": words or (), "environment": variables, **own}
 
 
 hooks = list_of(_hook, "a list of hooks")
+steps = list_of(_step, "a list of steps")
 
 
 def _patterns(node: Node, context: Context) -> tuple[str, ...]:

@@ -166,6 +166,7 @@ SERVICE_KEYS = Table(
         "pid": unless_blank(host.namespace("service:", "host")),
         "platform": host.platform,
         "post_start": running.hooks,
+        "pre_start": running.steps,
         "pre_stop": running.hooks,
         "privileged": boolean,
         "runtime": unless_blank(host.runtime),
@@ -189,7 +190,7 @@ _AS_THEY_ARE = (
     "cpu_quota", "cpu_shares", "cpuset", "device_cgroup_rules", "devices", "dns", "dns_opt",
     "dns_search", "domainname", "group_add", "ipc", "mem_swappiness",
     "memswap_limit", "oom_kill_disable", "oom_score_adj", "pid", "post_start",
-    "pre_stop", "runtime", "shm_size",
+    "pre_start", "pre_stop", "runtime", "shm_size",
     "userns_mode", "uts", "container_name", "mac_address",
 )  # fmt: skip
 

@@ -46,7 +46,7 @@ from hashlab.config.model.service import (
     Service,
     Ulimit,
 )
-from hashlab.config.model.watching import Hook, Watch, WatchAction, deciding
+from hashlab.config.model.watching import Hook, InitStep, Watch, WatchAction, deciding
 
 __all__ = [
     "OVERLAY_OPTIONS",
@@ -70,6 +70,7 @@ __all__ = [
     "Hook",
     "Image",
     "Incremental",
+    "InitStep",
     "Lab",
     "Limits",
     "Link",

@@ -10,7 +10,7 @@ from hashlab.config.model.builds import Build
 from hashlab.config.model.debugging import Debugger
 from hashlab.config.model.mounts import BindMount, FileMount, MachineMount, TmpfsMount, VolumeMount
 from hashlab.config.model.networks import Attachment, Link, Port
-from hashlab.config.model.watching import Hook, Watch, WatchAction, deciding
+from hashlab.config.model.watching import Hook, InitStep, Watch, WatchAction, deciding
 
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
@@ -163,12 +163,19 @@ class Service:
     oom_score_adj: int = 0
     pid: str = ""
     post_start: tuple[Hook, ...] = ()
+    pre_start: tuple[InitStep, ...] = ()
     pre_stop: tuple[Hook, ...] = ()
     runtime: str = ""
     shm_size: int = 0
     userns_mode: str = ""
     uts: str = ""
     volumes_from: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that its machine needs: its own, and those of its ``pre_start`` steps."""
+        steps = (step.image for step in self.pre_start if step.image)
+        return tuple(dict.fromkeys((self.image, *steps)))
 
     @property
     def family(self) -> str:

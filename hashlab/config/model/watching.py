@@ -25,6 +25,15 @@ class Hook:
 
 
 @dataclass(frozen=True)
+class InitStep(Hook):
+    """A command that ends before the service starts, in a container of its own. An empty ``image``
+    is the service's.
+    """
+
+    image: str = ""
+
+
+@dataclass(frozen=True)
 class Watch:
     """The action of a refresh if ``path`` (absolute, on the laptop) changed. ``exec`` belongs to
     ``sync+exec``.

@@ -11,6 +11,7 @@ from hashlab.documents.run import RELOADED
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
 from hashlab.phases.containers import copies
+from hashlab.phases.containers.before_start import Place, run_steps
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
 from hashlab.phases.containers.hooks import after_edit, after_start, before_stop
@@ -197,18 +198,23 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     job.step.detail("starting")
     name = old if isinstance(old, str) else old.name
     owners = owners_of(world, job.service)
+    holder = _holder(job, name)
+    shared = {each: owner.id for each, owner in owners.items() if owner}
     body = container_body(
         world.lab,
         job.service,
         build=build.start_id,
-        holder=_holder(job, name),
-        owners={each: owner.id for each, owner in owners.items() if owner},
+        holder=holder,
+        owners=shared,
         time_factor=world.provider.time_factor,
     )
     identifier = engine.create(name, body)
     world.facts.containers.started.add(identifier)
     world.facts.containers.replaced.add(job.service.name)
     copies.copy(world, engine, identifier, build, build.copies)
+    if name == container_name(world.lab, job.service, 1):
+        place = Place(identifier, holder, shared)
+        run_steps(world.lab, engine, job.service, place, job.step)
     engine.start(identifier)
     after_start(engine, identifier, job.service)
     if build.reloadable or build.copies:

@@ -52,7 +52,7 @@ def wanted_build(world: World, service: Service) -> Build:
     """Return the build that a service should run; it is hashed once in a run."""
     builds = world.facts.wanted.builds
     if service.name not in builds:
-        inputs = world.facts.images.inputs[service.image]
+        inputs = " ".join(world.facts.images.inputs[name] for name in service.images)
         builds[service.name] = service_build(world.lab, service, inputs, world.laptop_files())
     return builds[service.name]
 

@@ -217,6 +217,7 @@ REASONS = {
     "devices": "Swarm gives containers no devices",
     "network_mode": "Swarm has only its own networks",
     "post_start": "Swarm runs no hooks",
+    "pre_start": "Swarm runs no hooks; run the command before you deploy",
     "pre_stop": "Swarm runs no hooks",
     "privileged": "Swarm starts no privileged containers",
     "security_opt": "Swarm ignores it; set no-new-privileges in daemon.json of each node",

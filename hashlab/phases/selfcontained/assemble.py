@@ -76,7 +76,7 @@ def fill_known(world: World) -> None:
 
 def assemble_images(world: World, track: Track, _: str) -> None:
     """Promise: the store has the self-contained image of each service, of the present files."""
-    bases = sorted({service.image for service in world.source_lab.services})
+    bases = sorted({name for each in world.source_lab.services for name in each.images})
     build_images(world, bases, track)
     assemble(world, track, "")
     fill_known(world)

@@ -61,6 +61,8 @@ def bring_images(world: World, track: Track, machine: str) -> None:
     if not runs_images(world):
         images.bring_images(world, track, machine)
         return
+    if others := {name for each in world.services_on(machine) for name in each.images[1:]}:
+        images.bring(world, track, machine, sorted(others))
     engine, store = world.link(machine).engine, Store(world.state.oci)
     names = {service.family: service.image for service in world.services_on(machine)}
     labels = engine.image_labels(sorted(set(names.values())))

@@ -874,6 +874,18 @@ COMPOSE_PATHS = {
         "",
         compose=queue("post_start: [{user: root}]"),
     ),
+    "a step before the start without a command": Bad(
+        "compose.yaml:4",
+        "a pre_start step needs 'command'",
+        "",
+        compose=queue("pre_start: [{user: root}]"),
+    ),
+    "a step for each replica": Bad(
+        "compose.yaml:4",
+        "'per_replica' is valid Compose, but hashlab does not support it",
+        "Compose runs a step once",
+        compose=queue("pre_start: [{command: a, per_replica: true}]"),
+    ),
     "a hook with an empty command": Bad(
         "compose.yaml:4",
         "the command of a hook is empty",

@@ -24,6 +24,7 @@ GIVING = [
     ('devices: ["/dev/sda:/dev/x:r"]', "uses the device /dev/sda"),
     ('device_cgroup_rules: ["b 8:* rwm"]', "may make device files"),
     ('volumes: ["/var/run/docker.sock:/docker.sock:ro"]', "mounts /var/run/docker.sock"),
+    ("pre_start: [{command: hi, privileged: true}]", "has a privileged pre_start hook"),
     ("pre_stop: [{command: bye, privileged: true}]", "has a privileged pre_stop hook"),
     ('volumes: ["/run:/host-run:ro"]', "mounts /run, which has sockets"),
     ('volumes: ["/:/host:ro"]', "mounts /, which has sockets"),
