@@ -45,6 +45,9 @@ CASES: dict[str, dict[str, str]] = {
     "ports-one-of-a-range": {
         "refused": "a range of machine ports for one port is not supported",
     },
+    "pre-start-steps": {
+        "services.web.pre_start": "Compose repeats in each step what it has of its service",
+    },
 }
 
 

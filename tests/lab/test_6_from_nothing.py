@@ -132,6 +132,9 @@ services:
   reader:
     extends: { file: base.yaml, service: worker }
     volumes: ["shared:/shared"]
+    pre_start:
+      - { image: bare-web, command: ["getent hosts web && echo one > /shared/steps"] }
+      - { command: ["echo two >> /shared/steps"] }
   pair:
     extends: { file: base.yaml, service: worker }
     deploy: { replicas: 2, placement: { max_replicas_per_node: 1 } }
@@ -148,6 +151,7 @@ def test_extends_an_override_a_shared_volume_and_replicas_act_as_in_compose(lab:
     assert places["writer"] == places["reader"] == places["greeter"]
     assert {places["pair.one"], places["pair.two"]} == {"one", "two"}
     assert lab.run("exec", "reader", "cat", "/shared/word").ok().stdout == "mine of base\n"
+    assert lab.run("exec", "reader", "cat", "/shared/steps").ok().stdout == "one\ntwo\n"
     assert lab.run("exec", "greeter", "sh", "-c", "echo $MORE").ok().stdout == "override\n"
     asked = lab.run("exec", "reader", "getent", "ahostsv4", "pair").ok().stdout
     assert len({line.split()[0] for line in asked.splitlines()}) == 2

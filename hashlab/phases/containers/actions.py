@@ -213,7 +213,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     world.facts.containers.replaced.add(job.service.name)
     copies.copy(world, engine, identifier, build, build.copies)
     if name == container_name(world.lab, job.service, 1):
-        place = Place(identifier, holder, shared)
+        place = Place(holder, shared)
         run_steps(world.lab, engine, job.service, place, job.step)
     engine.start(identifier)
     after_start(engine, identifier, job.service)

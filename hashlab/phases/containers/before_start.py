@@ -18,18 +18,17 @@ TAIL_LINES = 50
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service's container runs: its id, that of the container whose network it has, and
-    those of the containers of other services with which it shares something else, by service.
+    """Where a service's container runs: the id of the container whose network it has, and those of
+    the containers of other services with which it shares something else, by service.
     """
 
-    container: str
     holder: str = ""
     owners: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_steps(lab: Lab, engine: Engine, service: Service, place: Place, track: Track) -> None:
-    """Run the steps in their order. Each has the network and the mounts of the service's container,
-    which was created and does not run. Raises LabError, with the end of the output, if one fails.
+    """Run the steps in their order. Each has the network and the named mounts of the service's
+    container, which was created. Raises LabError, with the end of the output, if one fails.
     """
     for number, step in enumerate(service.pre_start):
         track.detail(f"pre_start {' '.join(step.command)}")
@@ -67,14 +66,10 @@ def step_body(lab: Lab, service: Service, step: InitStep, place: Place) -> dict[
     body = container_body(lab, own, holder=place.holder, owners=place.owners)
     labels = {key: value for key, value in body["Labels"].items() if key != SERVICE_LABEL}
     host: dict[str, Any] = body["HostConfig"]
-    # The mounts come from the service's container, whose anonymous volumes have no other name.
-    tmpfs = [mount for mount in host["Mounts"] if mount["Type"] == "tmpfs"]
-    shared = [*host.get("VolumesFrom", ()), place.container]
-    return {
-        **body,
-        "Labels": labels,
-        "HostConfig": {**host, "Mounts": tmpfs, "VolumesFrom": shared},
-    }
+    # An anonymous volume belongs to one container. The engine lets none have the volumes of another
+    # one that has a tmpfs.
+    mounts = [mount for mount in host["Mounts"] if mount["Type"] != "volume" or "Source" in mount]
+    return {**body, "Labels": labels, "HostConfig": {**host, "Mounts": mounts}}
 
 
 def _await_end(engine: Engine, container: str, machine: str, track: Track) -> int:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fakes import Behaviour, Outside, change_service, run, running
 
-from hashlab.config.model import InitStep
+from hashlab.config.model import InitStep, Volume, VolumeMount
 from hashlab.phases.containers.before_start import Place, step_body
 from hashlab.run import workflows
 
@@ -82,18 +82,20 @@ def test_a_step_that_fails_leaves_the_service_unstarted_until_it_succeeds(
 def test_a_step_has_the_mounts_and_the_network_of_the_service_and_its_own_image(
     outside: Outside,
 ) -> None:
-    service = change_service(outside.lab, "queue", pre_start=STEPS, user="app").service("queue")
-    body = step_body(outside.lab, service, CHOWN, Place("abc", "holder"))
+    volumes = (VolumeMount("data", "/data"), VolumeMount("", "/scratch"))
+    lab = replace(outside.lab, volumes=(Volume("data", "data"),))
+    lab = change_service(lab, "queue", pre_start=STEPS, user="app", volumes=volumes)
+    service = lab.service("queue")
+    body = step_body(lab, service, CHOWN, Place("holder"))
     assert body["Image"] == "tools:1"
     assert body["Cmd"] == ["chown", "-R", "app", "/data"]
     assert body["User"] == "root"
     assert body["Healthcheck"] == {"Test": ["NONE"]}
     host = body["HostConfig"]
     assert host["NetworkMode"] == "container:holder"
-    assert host["VolumesFrom"] == ["abc"]
-    assert host["Mounts"] == []
+    assert [mount["Target"] for mount in host["Mounts"]] == ["/data"]
     assert host["RestartPolicy"] == {"Name": "no"}
-    own = step_body(outside.lab, service, MIGRATE, Place("abc", "holder"))
+    own = step_body(lab, service, MIGRATE, Place("holder"))
     assert own["Image"] == service.image
     assert own["User"] == "app"
     assert "STAGE=1" in own["Env"]
