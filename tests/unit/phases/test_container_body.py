@@ -264,7 +264,7 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
 # What a container's create request has no word for: hashlab itself acts on it.
 ELSEWHERE = {
     *("name", "machine", "build", "depends_on", "replicas", "watch", "post_start", "pre_stop"),
-    *("label_file", "debugger", "copy_of", "parallelism", "update_delay"),
+    *("label_file", "pre_start", "debugger", "copy_of", "parallelism", "update_delay"),
 }
 # Have tests of their own below.
 BELOW = {"labels", "binds", "files", "network_mode"}
