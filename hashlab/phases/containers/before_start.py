@@ -18,8 +18,8 @@ TAIL_LINES = 50
 
 @dataclass(frozen=True)
 class Place:
-    """Where a service's container runs: the id of the container whose network it has, and those of
-    the containers of other services with which it shares something else, by service.
+    """The neighbours of a service's container: the id of the container whose network it has, and
+    those of the containers of other services with which it shares something else, by service.
     """
 
     holder: str = ""
