@@ -49,7 +49,7 @@ def run(
     """Run `docker exec` on the machine of the service, by SSH."""
     from hashlab.errors import UsageError
     from hashlab.run import execution
-    from hashlab.run.openssh import attach, container_of, on_terminal, remote
+    from hashlab.run.openssh import attach, container_of, explain_container, on_terminal, remote
 
     if not command:
         example = f"hashlab exec {service} sh"
@@ -65,4 +65,6 @@ def run(
         argv = ["docker", "exec", *flags, container, *command]
         return remote(machine, argv, terminal=terminal)
 
-    return attach(options, choose)
+    code = attach(options, choose)
+    # docker exec ends with 1 for a container that does not run, as many commands do by themselves.
+    return explain_container(options, service, index) if code == 1 else code

@@ -10,6 +10,7 @@ from typing import IO
 
 from hashlab.errors import LabError, UsageError
 from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.missing import check_container
 from hashlab.phases.programs import COPY_FROM, COPY_TO
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
@@ -30,6 +31,7 @@ def copy_from(
         try:
             world.link(machine).shell.save(command, file, track=track)
         except LabError as error:
+            check_container(world, machine, container, runs=False)
             raise LabError(
                 f"cannot copy {path}",
                 where=f"{container} on {machine}",
@@ -61,7 +63,11 @@ def copy_to(
             raise UsageError(f"{source}: {error.strerror}", next_step="check the path") from error
         file.seek(0)
         command = ["sh", "-c", COPY_TO, "sh", container, path, name]
-        world.link(machine).shell.feed(command, file, track=track)
+        try:
+            world.link(machine).shell.feed(command, file, track=track)
+        except LabError:
+            check_container(world, machine, container, runs=False)
+            raise
 
 
 def _extract(file: IO[bytes], folder: Path, path: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
 from hashlab.phases.connect import is_located, reconnect, renew_ssh_files
 from hashlab.phases.containers.body import replica_names
+from hashlab.phases.containers.missing import check_container
 from hashlab.phases.containers.oneoff import tidy
 from hashlab.phases.world import World
 from hashlab.run.execution import Options, fail, unseen_step
@@ -38,6 +39,20 @@ def attach(options: Options, choose: Callable[[World], Sequence[str]]) -> int:
         return fail(error, options)
     argv = ["ssh", "-F", str(world.state.ssh_config), *words]
     return os.spawnvp(os.P_WAIT, "ssh", argv)  # noqa: S606 - the user's own shell and command
+
+
+def explain_container(options: Options, service: str, index: str) -> int:
+    """Return 1, the exit code of a command in a container, unless the container does not run: then
+    say so.
+    """
+    try:
+        with options.opened() as world, unseen_step("exec") as track:
+            machine, container = container_of(world, service, index)
+            reconnect(world, track, machine)
+            check_container(world, machine, container, runs=True)
+    except HashlabError as error:
+        return fail(error, options)
+    return 1
 
 
 def _connect(world: World) -> None:

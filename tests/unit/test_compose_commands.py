@@ -62,6 +62,22 @@ def test_exec_runs_a_command_in_the_container_and_passes_its_exit_code_on(
     ]
 
 
+def test_exec_says_why_a_container_takes_no_command(
+    outside: Outside, monkeypatch: pytest.MonkeyPatch, capsys: Told
+) -> None:
+    monkeypatch.setattr(os, "spawnvp", lambda *_: 1)
+    assert typed("exec", "site", "false") == 1
+    assert capsys.readouterr().err == ""
+    outside.machines["web"].engine.die("small-site-1")
+    assert typed("exec", "site", "false") == ExitCode.LAB
+    told = capsys.readouterr().err
+    assert "container small-site-1 does not run: it is exited" in told
+    assert "hashlab refresh" in told
+    assert typed("stop", "site") == ExitCode.OK
+    assert typed("exec", "site", "false") == ExitCode.LAB
+    assert "hashlab start site" in capsys.readouterr().err
+
+
 def test_replicas_are_counted_over_all_machines_of_a_service(
     outside: Outside, spawned: list[list[str]], capsys: Told
 ) -> None:

@@ -108,6 +108,15 @@ def test_a_path_that_a_container_lacks_is_named(machine: Machine, capsys: Told) 
     assert said in told
 
 
+def test_a_container_that_is_not_there_is_named(
+    outside: Outside, machine: Machine, capsys: Told
+) -> None:
+    outside.machines["web"].engine.remove("small-site-1")
+    machine.failure = LabError("sh -c failed with exit code 1", output="No such container")
+    assert typed("site:/srv", "copy") == ExitCode.LAB
+    assert "container small-site-1 is not there" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("source", "name", "names"),
     [
