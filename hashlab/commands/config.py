@@ -29,13 +29,14 @@ def run(options: Options) -> int:
     import json
 
     from hashlab.config.compose.resolved import resolved
+    from hashlab.config.fronts.making import without_fronts
     from hashlab.errors import ExitCode, HashlabError
     from hashlab.report.resolved import show_resolved
     from hashlab.run import execution
     from hashlab.run.labs import read_lab
 
     try:
-        shape = resolved(read_lab(options.lab, options.provider))
+        shape = resolved(without_fronts(read_lab(options.lab, options.provider)))
     except HashlabError as error:
         return execution.fail(error, options)
     if options.json:

@@ -19,12 +19,17 @@ from hashlab.config.readers import Draft
 from hashlab.config.report import Report, suggestion
 
 
-def check_service(name: str, service: Draft, compose: Draft, report: Report) -> None:
-    """Report what is wrong within one service, and names that the file does not declare."""
+def check_service(
+    name: str, service: Draft, compose: Draft, report: Report, *, fronted: bool = False
+) -> None:
+    """Report what is wrong within one service, and names that the file does not declare.
+    ``fronted``: a front publishes its ports.
+    """
     if not (service.has("image") or service.has("build")):
         hint = "Write image: NAME or build: FOLDER."
         report.add(service.line, f"service '{name}' has neither image nor build", hint)
-    _check_replicas(name, service, report)
+    if not fronted:
+        _check_replicas(name, service, report)
     _check_old_keys(service, report)
     _check_processor(service, report)
     _check_swap(service, report)
@@ -41,8 +46,9 @@ def _check_replicas(name: str, service: Draft, report: Report) -> None:
         if count > 1 and most_of_a_machine(service) != 1 and port.published is not None:
             message = f"{count} replicas of '{name}' cannot all publish port {port.published}"
             hint = (
-                f'Write "{port.target}" to let the engine choose, replicas: 1, or '
-                "deploy: {placement: {max_replicas_per_node: 1}}."
+                f'Write "{port.target}" to let the engine choose, replicas: 1, deploy: '
+                "{placement: {max_replicas_per_node: 1}}, or in hashlab.toml "
+                f"[services.{name}] front = true."
             )
             report.add(line, message, hint)
 

@@ -6,6 +6,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network
 
 from hashlab.config.boxes import box_checksum, box_url
+from hashlab.config.fronts.reading import read_front
 from hashlab.config.model import ForwardedPort
 from hashlab.config.nodes import Node
 from hashlab.config.providers import unknown_provider
@@ -297,6 +298,12 @@ _VOLUME_KEYS = Table(
 )
 
 
+_SERVICE_KEYS = Table(
+    noun="a service of hashlab.toml",
+    readers={"front": read_front},
+    expected="a table such as { front = true }",
+    language="toml",
+)
 _BUILDER_KEYS = Table(
     noun="a builder",
     readers={"command": _command_at, "worker": _boolean},
@@ -398,6 +405,7 @@ _TOP_KEYS = Table(
         ),
         "secrets": table(_SECRETS_KEYS),
         "volumes": mapping_of(text, table(_VOLUME_KEYS), "tables, one for each volume"),
+        "services": mapping_of(text, table(_SERVICE_KEYS), "tables, one for each service"),
         "builders": _tables("a builder", _BUILDER_KEYS),
         "artifacts": _tables("an artifact", _ARTIFACT_KEYS),
         "images": table(_IMAGES_KEYS),

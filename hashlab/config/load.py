@@ -51,6 +51,8 @@ from hashlab.config.compose.service import (
 )
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
+from hashlab.config.fronts.making import front_images, with_fronts
+from hashlab.config.fronts.settings import check_fronts, front_machines, fronts_of
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import (
     box_of,
@@ -306,9 +308,10 @@ def _check_hashlab_toml(
 def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     """Report problems across services; without hashlab.toml, those that do not depend on it."""
     report, services, active = files.report, files.services, files.active
+    fronts = fronts_of(toml or Draft())
     for name, service in services.items():
         own_report = report if name in active else report.of_inactive()
-        check_service(name, service, files.draft, own_report)
+        check_service(name, service, files.draft, own_report, fronted=name in fronts)
     check_dependencies(services, active, report)
     check_contexts(services, report)
     check_networks(active, files.draft, subnet_of(toml or Draft()), report)
@@ -325,9 +328,11 @@ def _check_compose(toml: Draft | None, files: _ComposeFile) -> None:
     split = split_volumes(toml)
     check_placement(active, machines, split, report, own=toml.has("machines"))
     _check_split(toml, files)
+    check_fronts(toml, services, report.for_file(FILE))
     places = place(active, machines, split, files.ran)
-    check_published_ports(toml, active, places, report)
-    check_forwarded_guests(toml, services, places, report.for_file(FILE))
+    publishing = {**places, **_front_machines(toml, files, places)}
+    check_published_ports(toml, active, publishing, report)
+    check_forwarded_guests(toml, services, publishing, report.for_file(FILE))
     check_reloads(toml, services, files.folder, report.for_file(FILE))
 
 
@@ -340,6 +345,14 @@ def _check_split(toml: Draft, files: _ComposeFile) -> None:
             report.add(volume.line, f"unknown volume '{name}'", hint)
 
 
+def _front_machines(toml: Draft, files: _ComposeFile, places: Mapping[str, str]) -> dict[str, str]:
+    """Return the machine of each front, by service; {} if a service has no place."""
+    several = everywhere(files.active, labels_of(toml), places, files.ran)
+    if files.active.keys() - places.keys() - several.keys():
+        return {}
+    return front_machines(toml, files.active, places, several)
+
+
 def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     name = toml.get("lab").get("name")
     places = place(files.active, labels_of(toml), split_volumes(toml), files.ran)
@@ -347,9 +360,11 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     networks = files.draft.get("networks", {})
     active = {name: each for name, each in files.active.items() if publishes(each, networks)}
     firsts = {name: next(iter(machines)) for name, machines in several.items()}
-    toml = with_published(toml, active, {**places, **firsts}, files.report)
+    fronts, publishing = fronts_of(toml), front_machines(toml, files.active, places, several)
+    toml = with_published(toml, active, {**places, **firsts, **publishing}, files.report)
     generated = toml.get("secrets", Draft()).get("generate", ())
     services = _services(name, files, places, several)
+    services = with_fronts(services, fronts, publishing, files.active)
     return Lab(
         folder=folder,
         name=name,
@@ -358,7 +373,7 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
         machines=machines_of(toml),
         services=services,
         networks=_networks(name, services, files),
-        images=_images(name, files.services),
+        images=(*_images(name, files.services), *front_images(fronts.values())),
         box=box_of(toml),
         builders=builders_of(toml),
         artifacts=artifacts_of(toml, folder),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +11,12 @@ from hashlab.errors import LabError, LaptopError
 from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.actions import stop_container
+from hashlab.phases.containers.fronts import drain
 from hashlab.phases.containers.sandbox import tell_apart
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
-from hashlab.protocols import LAB_LABEL, Link
+from hashlab.protocols import LAB_LABEL, ContainerState, Link
 from hashlab.state.files import (
     StateFolder,
     is_file,
@@ -119,10 +121,24 @@ def _volumes_with_data(world: World, link: Link) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def _drain_containers(
+    world: World, machine: str, containers: Sequence[ContainerState], track: Track
+) -> None:
+    """Take the replicas of a machine out of their fronts, which may be on other machines."""
+    fronts = {service.machine for service in world.lab.services if service.front_of} - {machine}
+    for other in sorted(fronts):
+        # A front that cannot be reached does not serve either.
+        with suppress(LabError):
+            reconnect(world, track, other)
+    for container in containers:
+        drain(world, container, track)
+
+
 def _stop_containers(world: World, link: Link, track: Track) -> None:
     """Stop all containers of a machine: data that is being written cannot be copied."""
-    track.detail("stopping the containers")
     present = tell_apart(link.engine.containers({LAB_LABEL: world.lab.id}))
+    _drain_containers(world, link.machine, present.containers, track)
+    track.detail("stopping the containers")
     parallel(
         present.containers, lambda each: stop_container(link.engine, each, world.lab), track.cancel
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hashlab.errors import LabError
 from hashlab.phases.containers.body import SERVICE_LABEL
+from hashlab.phases.containers.networking import names
 from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.programs import ASK_NAMES
@@ -159,9 +160,11 @@ def places_of(
 ) -> dict[tuple[str, str], frozenset[str]]:
     """Return the addresses of each service's running containers, by network and service's name."""
     networks = {network.name for network in world.lab.networks}
+    own_names = {service.name: names(service)[0] for service in world.lab.services}
     found: dict[tuple[str, str], frozenset[str]] = {}
     for container in (c for present in containers.values() for c in present.containers):
-        name = container.labels.get(SERVICE_LABEL, "")
+        service = container.labels.get(SERVICE_LABEL, "")
+        name = own_names.get(service, service)
         if not name or container.state != "running":
             continue
         for network, place in container.networks.items():

@@ -20,6 +20,7 @@ from hashlab.phases.boxes.registry import recipe_manifest, registered_boxes
 from hashlab.phases.changes import note_changes
 from hashlab.phases.connect import reconnect
 from hashlab.phases.containers.body import replica_names
+from hashlab.phases.containers.networking import names
 from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.exits import last_exits
@@ -167,7 +168,7 @@ def _services(
                 row = replace(row, state="stopped", stopped_by="command")
             else:
                 row = _not_found(world, service, number, build, observed)
-            rows.append(replace(row, problem=row.problem or lost.get(service.name)))
+            rows.append(replace(row, problem=row.problem or lost.get(names(service)[0])))
     return tuple(rows)
 
 

@@ -9,6 +9,7 @@ from hashlab.config.model import Lab
 from hashlab.errors import LabError
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove, stop_container
 from hashlab.phases.containers.body import SERVICE_LABEL
+from hashlab.phases.containers.fronts import drain
 from hashlab.phases.containers.hooks import before_stop
 from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.containers.renewal import remove_network
@@ -42,7 +43,12 @@ def stop_services(world: World, track: Track, _: str, *, services: Sequence[str]
         track.skip("none runs")
         return
     world.about_to_change(restart=True)
-    _end(world, track, running, stop_container)
+
+    def stop(engine: Engine, container: ContainerState, lab: Lab) -> None:
+        drain(world, container, track)
+        stop_container(engine, container, lab)
+
+    _end(world, track, running, stop)
     track.detail(", ".join(container.name for _, container in running))
 
 

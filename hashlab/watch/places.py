@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 
+from hashlab.config.fronts.making import CONTEXT
 from hashlab.config.model import Build, Lab
 from hashlab.config.sources import exists, is_folder
 from hashlab.errors import ConfigError
@@ -116,7 +117,9 @@ def wanted_files(files: Sequence[Path]) -> Wanted:
 
 def _inputs(lab: Lab, also: Iterable[Path] = ()) -> list[tuple[Path, Ignores]]:
     """Return the inputs of a refresh except those of artifacts, each with its ignored paths."""
-    builds = dict.fromkeys(image.build for image in lab.images if image.build is not None)
+    # The image of fronts is hashlab's own, and may be far from the lab folder.
+    built = (image.build for image in lab.images if image.build is not None)
+    builds = dict.fromkeys(build for build in built if build.context != CONTEXT)
     sources = dict.fromkeys(
         bind.source for service in lab.services for bind in service.binds if bind.upload
     )

@@ -407,6 +407,6 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("pre_start", "post_start", "pre_stop"): _hooks,
 }
 _SHAPED = {
-    *("name", "machine", "aliases", "seccomp", "copy_of", "debugger"),
+    *("name", "machine", "aliases", "seccomp", "copy_of", "debugger", "front", "front_of"),
     *(name for names in _SHAPES for name in names),
 }

@@ -86,8 +86,10 @@ class Service:
     has none with the ``network_mode`` none, host or service:NAME. ``mac_address``: on the first.
     ``seccomp``: the profile, as JSON, of a file that ``security_opt`` names. ``debugger``: from the
     label hashlab.debug. ``copy_of``: the service on several machines of which it is the part on
-    this one, or "". ``parallelism``: how many replicas are replaced at once (0: all), and
-    ``update_delay`` seconds lie between them.
+    this one, or "". ``front``: the service that has its name and ports, and shares what arrives
+    there among the replicas; ``front_of``: the service whose front this is, or "".
+    ``parallelism``: how many replicas are replaced at once (0: all), and ``update_delay`` seconds
+    lie between them.
     Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
@@ -108,6 +110,8 @@ class Service:
     healthcheck: Healthcheck | None = None
     depends_on: tuple[Dependency, ...] = ()
     copy_of: str = ""
+    front: str = ""
+    front_of: str = ""
     replicas: int = 1
     parallelism: int = 1
     update_delay: float = 0.0

@@ -14,6 +14,7 @@ from hashlab.phases.containers import copies
 from hashlab.phases.containers.before_start import Place, run_steps
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
 from hashlab.phases.containers.completion import is_done
+from hashlab.phases.containers.fronts import drain
 from hashlab.phases.containers.hooks import after_edit, after_start, before_stop
 from hashlab.phases.containers.reload import (
     after_swap,
@@ -192,6 +193,7 @@ def _replace(job: Job, old: ContainerState | str) -> None:
     check_external_volumes(world.lab, job.service, engine)
     world.about_to_change(restart=True)
     if isinstance(old, ContainerState):
+        drain(world, old, job.step)
         job.step.detail("stopping")
         stop_and_remove(engine, old, world.lab)
     job.step.cancel.check()
@@ -261,8 +263,9 @@ def _start(job: Job, old: ContainerState) -> None:
 
 def _restart(job: Job, old: ContainerState) -> None:
     """Stop a container and start it again, with the files that it wrote."""
-    job.step.detail("restarting")
     job.world.about_to_change(restart=True)
+    drain(job.world, old, job.step)
+    job.step.detail("restarting")
     stop_container(job.engine, old, job.world.lab)
     _start(job, old)
 

@@ -15,10 +15,13 @@ NETWORK_LABEL = "hashlab.network"
 
 
 def names(service: Service) -> list[str]:
-    """Return the names under which other services find this one on each of its networks."""
-    return list(
-        dict.fromkeys(filter(None, [service.name, service.container_name, *service.aliases]))
-    )
+    """Return the names under which other services find this one on each of its networks. The first
+    leads to nothing else. Replicas behind a front share the name that Docker Swarm would give them.
+    """
+    own = [service.name]
+    if service.front:
+        own = [*([service.name] if service.copy_of else []), f"tasks.{service.family}"]
+    return list(dict.fromkeys(filter(None, [*own, service.container_name, *service.aliases])))
 
 
 def endpoints(lab: Lab, service: Service, container: str = "") -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ from hashlab.phases.containers.completion import record_completion
 from hashlab.phases.containers.conditions import check_conditions, machines_to_check
 from hashlab.phases.containers.debugged import ends, is_debugged, leave
 from hashlab.phases.containers.decisions import actions_for
+from hashlab.phases.containers.fronts import await_front, drain
 from hashlab.phases.containers.oneoff import is_one_off, remove_ended
 from hashlab.phases.containers.readiness import (
     KEPT_SECONDS,
@@ -123,6 +124,7 @@ def _parts_of(
     after = {("start" if d.condition == "service_started" else "ready", d.service) for d in needed}
     # A service is asked for its health after those it depends on are healthy: asking costs them.
     asked_after = {("ready", d.service) for d in needed}
+    behind = [other for other in world.lab.services if other.front == service.name]
     return {
         ("start", service.name): Part(
             partial(_start, service=service),
@@ -135,6 +137,7 @@ def _parts_of(
             partial(_await_ready, service=service),
             service.machine,
             after=frozenset({("start", service.name), *asked_after}),
+            after_end=frozenset(("ready", other.name) for other in behind),
             kind="ready",
         ),
     }
@@ -226,6 +229,7 @@ def _observe(world: World, track: Track, *, machine: str) -> None:
             remove_ended(engine, container)
         elif container.name not in wanted:
             world.about_to_change(restart=True)
+            drain(world, container, track)
             stop_and_remove(engine, container, world.lab)
             world.facts.containers.removed.append(container.name)
     for name, sandbox in list(present.sandboxes.items()):
@@ -300,6 +304,13 @@ def _stay_stopped(
 
 
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
+    """Wait until all replicas are ready, and those behind a front serve in it."""
+    _await_replicas(world, track, service)
+    if service.front_of and service.name not in world.resting():
+        await_front(world, service, track)
+
+
+def _await_replicas(world: World, track: Track, service: Service) -> None:
     """Wait until all replicas are ready. A service that was not touched and is ready makes no row.
 
     If a service that was not touched, or was only started again, does not get ready, it is replaced

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from hashlab.config.model import Service
 from hashlab.phases.containers.actions import Action
+from hashlab.phases.containers.fronts import let_in
 from hashlab.phases.containers.readiness import wait_ready
 from hashlab.phases.world import LOOK_SECONDS, World
 from hashlab.pipeline import Track
@@ -22,7 +23,8 @@ def in_turn(
     world: World, service: Service, action: Action, replica: ContainerState | None, step: Track
 ) -> Iterator[None]:
     """Hold a place among the replicas that are replaced at once (``update_config``: parallelism)
-    during the block, and until the replica is ready. One that does not serve needs none.
+    during the block, and until the replica is ready, and serves in its front if it has one. A
+    replica that does not serve now needs no place.
 
     Raises LabError if it does not get ready; then the others stay as they are.
     """
@@ -38,6 +40,7 @@ def in_turn(
         step.cancel.check()
         yield
         wait_ready(world, service, replica.name, step)
+        let_in(world, service, [replica.name], step)
         step.cancel.wait(service.update_delay)
     finally:
         places.release()
