@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "Stop services and start them again.",
     text="Ends the containers of these services, or of all that run, then does what `hashlab "
-    "refresh` does. Containers keep the files that they wrote, unless a change replaces them.",
+    "refresh` does. Replicas of a service are restarted in turn. Containers keep the files that "
+    "they wrote, unless a change replaces them.",
     examples=[("Restart one service", "hashlab restart web")],
     exits=RUN_EXITS,
     arguments=[Argument("service", "Only these services.", complete="service", many=True)],
@@ -24,14 +25,22 @@ COMMAND = Command(
 
 
 def run(options: Options, *, service: Sequence[str]) -> int:
-    """Stop services, then refresh."""
+    """Stop services, then refresh, which restarts those with several replicas in turn."""
+    from collections import Counter
+
     from hashlab.phases.stop import save_stopped
     from hashlab.run import execution, workflows
     from hashlab.run.services import services_of
 
     def plan(world: World) -> Sequence[Workflow]:
-        names = {each.name for each in services_of(world.lab, service)}
-        return [workflows.stopping(sorted(names)), workflows.REFRESH]
+        chosen = {each.name: each.family for each in services_of(world.lab, service)}
+        replicas = Counter[str]()
+        for each in world.lab.services:
+            replicas[each.family] += each.replicas
+        in_turn = sorted(name for name, family in chosen.items() if replicas[family] > 1)
+        others = sorted(chosen.keys() - in_turn)
+        refresh = workflows.restarting(in_turn) if in_turn else workflows.REFRESH
+        return [workflows.stopping(others), refresh] if others else [refresh]
 
     def begin(world: World) -> None:
         if service:

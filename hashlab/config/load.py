@@ -52,7 +52,7 @@ from hashlab.config.compose.service import (
 from hashlab.config.compose.volumes import volume_of
 from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.fronts.making import front_images, with_fronts
-from hashlab.config.fronts.settings import check_fronts, front_machines, fronts_of
+from hashlab.config.fronts.settings import check_fronts, front_machines, fronts_of, listens
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
 from hashlab.config.machines import (
     box_of,
@@ -364,7 +364,8 @@ def _lab(folder: Path, toml: Draft, files: _ComposeFile, provider: str) -> Lab:
     toml = with_published(toml, active, {**places, **firsts, **publishing}, files.report)
     generated = toml.get("secrets", Draft()).get("generate", ())
     services = _services(name, files, places, several)
-    services = with_fronts(services, fronts, publishing, files.active)
+    ports = {name: listens(files.active[name]) for name in publishing}
+    services = with_fronts(services, fronts, publishing, ports)
     return Lab(
         folder=folder,
         name=name,

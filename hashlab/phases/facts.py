@@ -160,7 +160,8 @@ class Containers:
     debugger, and ``places``, how many replicas are replaced at once. ``sandboxes``: those that this
     run made or started, by the container's name; phase ``sandboxes`` fills it as well.
     ``started``: ids of containers that it started; ``removed``: names. ``unsettled``: something was
-    changed or waited for since ``found`` was read.
+    changed or waited for since ``found`` was read. Phase ``restart`` fills ``restarting``: services
+    whose running containers are restarted.
     """
 
     found: ByName[Present] = field(default_factory=lambda: ByName("containers"))
@@ -172,6 +173,7 @@ class Containers:
     replaced: set[str] = field(default_factory=set)
     debugged: set[str] = field(default_factory=set)
     removed: list[str] = field(default_factory=list)
+    restarting: set[str] = field(default_factory=set)
     unsettled: bool = False
 
 

@@ -52,6 +52,14 @@ def stop_services(world: World, track: Track, _: str, *, services: Sequence[str]
     track.detail(", ".join(container.name for _, container in running))
 
 
+def restart_services(world: World, track: Track, _: str, *, services: Sequence[str]) -> None:
+    """Promise: phase ``containers`` restarts the running containers of these services, which have
+    several replicas, in turn.
+    """
+    world.facts.containers.restarting |= set(services)
+    track.detail(", ".join(services))
+
+
 def remove_containers(world: World, track: Track, _: str) -> None:
     """Promise: the machines have no container and no network of the lab; volumes stay."""
     found = observe_containers(world)

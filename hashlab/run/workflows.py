@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -227,6 +228,14 @@ def starts_services(workflow: Sequence[P]) -> bool:
 def builds_images(workflow: Sequence[P]) -> bool:
     """Return whether a workflow may build images on the laptop."""
     return any(phase.name in ("images", "build images") for phase in workflow)
+
+
+def restarting(services: Sequence[str]) -> tuple[P, ...]:
+    """REFRESH that restarts the replicas of these services in turn."""
+    restart = P("restart", partial(stop.restart_services, services=services))
+    # Parts of phase containers wait for phase secrets.
+    later = (replace(p, after=(*p.after, "restart")) if p.name == "secrets" else p for p in REFRESH)
+    return (restart, *later)
 
 
 def stopping(services: Sequence[str]) -> tuple[P, ...]:

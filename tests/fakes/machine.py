@@ -19,6 +19,7 @@ from typing import IO, Any, Literal
 
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
+from fakes.front import FakeFront
 from hashlab.errors import LabError
 from hashlab.phases import programs
 from hashlab.phases.containers.sandbox import SANDBOX_LABEL
@@ -197,6 +198,7 @@ class FakeMachine:
     listening: dict[str, list[int]] = field(default_factory=dict)
     # Holder and time by service.
     intercepts: dict[str, str] = field(default_factory=dict)
+    front: FakeFront = field(default_factory=FakeFront)
 
     def __post_init__(self) -> None:
         self.host_key = self.host_key or f"ssh-ed25519 HOSTKEY{self.name}"
@@ -247,6 +249,7 @@ class FakeShell:
             programs.LISTENERS: self._listeners,
             programs.RENEW: self._renew,
             programs.LAST_LINES: self._last_lines,
+            programs.FRONT: self._front,
         }
 
     def _last_lines(self, words: list[str], _: bytes) -> Completed:
@@ -532,6 +535,15 @@ class FakeShell:
         ]
         engine.unheard = max(0, engine.unheard - 1)
         return Completed(0, "\n".join(lines), "")
+
+    def _front(self, words: list[str], _: bytes) -> Completed:
+        """HAProxy's runtime API, in a container that runs it."""
+        pid, commands = words[:2]
+        container = self._by_pid().get(int(pid))
+        assert container is not None, "commands are sent to a front that runs"
+        family = container.labels["hashlab.service"].removesuffix("-front")
+        found = self.machine.engine.addresses_of(f"tasks.{family}", container)
+        return self.machine.front.answer(commands, found)
 
     def _by_pid(self) -> dict[int, Container]:
         return {c.pid: c for c in self.machine.engine.all.values() if c.pid}

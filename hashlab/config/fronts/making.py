@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hashlab.config.fronts.haproxy import configuration
 from hashlab.config.fronts.reading import Front
-from hashlab.config.fronts.settings import NAME, listens
+from hashlab.config.fronts.settings import NAME
 from hashlab.config.model import (
     Build,
     Content,
@@ -21,11 +21,11 @@ from hashlab.config.model import (
     Service,
     TmpfsMount,
 )
-from hashlab.config.readers import Draft
 
 IMAGE = "hashlab/front"
 CONTEXT = Path(__file__).with_name("image")
 CONFIGURATION = "/etc/haproxy/haproxy.cfg"
+CHECK = "/etc/haproxy/healthy"
 # The user nobody of every Linux.
 NOBODY = "65534:65534"
 # Connections that are still open when a front is replaced, which a change of its settings does.
@@ -43,16 +43,17 @@ def with_fronts(
     services: Iterable[Service],
     fronts: Mapping[str, Front],
     machines: Mapping[str, str],
-    drafts: Mapping[str, Draft],
+    ports: Mapping[str, tuple[int, ...]],
 ) -> tuple[Service, ...]:
     """Return the services of a lab with the fronts of ``machines``. A front has the name, the other
-    names and the published ports of its service; a service that depends on the one depends on both.
+    names and the published ports of its service, and listens on ``ports``; a service that depends
+    on the one depends on both.
     """
     services = tuple(services)
     made = []
     for name, machine in machines.items():
         replicas = [service for service in services if service.family == name]
-        made.append(_front(name, fronts[name], machine, replicas, listens(drafts[name])))
+        made.append(_front(name, fronts[name], machine, replicas, ports[name]))
     families = {service.name: service.family for service in services}
     return (*(_behind(service, machines, families) for service in services), *made)
 
@@ -62,7 +63,7 @@ def _front(
 ) -> Service:
     first, count = replicas[0], sum(each.replicas for each in replicas)
     text = configuration(f"tasks.{name}", ports, mode=front.mode, replicas=count)
-    check = ("CMD", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{ports[0]}")
+    check = Path(__file__).with_name("healthy.sh").read_text(encoding="utf-8")
     return Service(
         name=NAME.format(name),
         machine=machine,
@@ -71,9 +72,18 @@ def _front(
         user=NOBODY,
         ports=first.ports,
         expose=tuple(map(str, ports)),
-        files=(FileMount(f"hashlab-front-{name}", Content(text), CONFIGURATION),),
+        files=(
+            FileMount(f"hashlab-front-{name}", Content(text), CONFIGURATION),
+            FileMount("hashlab-front-healthy", Content(check), CHECK),
+        ),
         tmpfs=(TmpfsMount("/tmp", size=1 << 20, mode=0o1777),),  # noqa: S108 - the container's
-        healthcheck=Healthcheck(check, interval=5.0, timeout=3.0, retries=3, start_period=30.0),
+        healthcheck=Healthcheck(
+            ("CMD", "bash", CHECK, str(ports[0])),
+            interval=5.0,
+            timeout=3.0,
+            retries=3,
+            start_period=30.0,
+        ),
         restart="unless-stopped",
         limits=Limits(pids=32),
         cap_drop=("ALL",),

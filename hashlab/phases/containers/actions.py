@@ -37,6 +37,7 @@ STARTED_AGAIN = "started again"
 ALIVE = ("running", "restarting", "paused")
 SYNCHRONISED = "synchronised"
 RESTARTED = "restarted"
+AS_ASKED = f"{RESTARTED} as asked"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlab.config.model import Service
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.actions import (
+    AS_ASKED,
     SYNCHRONISED,
     Action,
     after_dependency,
@@ -61,6 +62,8 @@ def actions_for(
     for name, action in actions.items():
         if action.kind == "keep" and existing[name].pid:
             actions[name] = after_dependency(action, service, build, replaced)
+            if actions[name] is action and service.name in world.facts.containers.restarting:
+                actions[name] = Action("restart", AS_ASKED)
             if actions[name] is action and difference(build, existing[name], inside, files):
                 actions[name] = Action("copy", SYNCHRONISED)
     return actions
