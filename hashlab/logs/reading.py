@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from heapq import merge
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from hashlab.documents.logs import LogLine
 from hashlab.errors import ExitCode, HashlabError, LaptopError, UsageError
@@ -36,6 +36,16 @@ BATCH = 500
 CLOCK_SECONDS = 2.0
 
 
+class Screen(Protocol):
+    """Takes what is read: a LogScreen, or something that passes it on."""
+
+    def show(self, lines: Sequence[LogLine]) -> None:
+        """Take lines in the order of time."""
+
+    def notice(self, text: str) -> None:
+        """Take a sentence about a machine."""
+
+
 class Reading:
     """Takes what the machines' threads read, and shows it in the order of time.
 
@@ -46,7 +56,7 @@ class Reading:
         self,
         selection: Selection,
         inbox: Inbox,
-        screen: LogScreen,
+        screen: Screen,
         *,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float],
@@ -140,7 +150,7 @@ class Reading:
             self._screen.show(accepted)
 
 
-def show_last(lines: Iterable[LogLine], selection: Selection, screen: LogScreen) -> None:
+def show_last(lines: Iterable[LogLine], selection: Selection, screen: Screen) -> None:
     """Show lines, or the last ones of them."""
     if selection.tail is not None:
         lines = deque(lines, maxlen=selection.tail)
@@ -149,7 +159,7 @@ def show_last(lines: Iterable[LogLine], selection: Selection, screen: LogScreen)
         screen.show(batch)
 
 
-def show_stored(world: World, selection: Selection, screen: LogScreen) -> bool:
+def show_stored(world: World, selection: Selection, screen: Screen) -> bool:
     """Show the lines that the log store has; return False if it does not answer, or cannot know
     which lines are wanted. Raises StoreError if it stops in the middle.
     """
@@ -214,22 +224,30 @@ def read_logs(options: Options, *, raw: bool, words: Mapping[str, Any]) -> ExitC
 def beside(options: Options, turn: threading.Lock) -> Iterator[None]:
     """Show new lines during the block, while nobody else holds ``turn``. Raises HashlabError."""
     world = options.world()
+    with following(world, _screen(world, turn=turn), tail=0):
+        yield
+
+
+@contextmanager
+def following(world: World, screen: Screen, *, tail: int) -> Iterator[None]:
+    """Show the last lines of all services, ``tail`` of them, and new ones during the block, from a
+    thread. Raises HashlabError.
+    """
     check_machines(world)
-    selection = Selection(tuple(world.machine_names()), follow=True, tail=0)
-    screen = _screen(world, turn=turn)
+    selection = Selection(tuple(world.machine_names()), follow=True, tail=tail)
     with reading(world, selection, screen) as current:
-        thread = threading.Thread(target=_follow, args=(current,), daemon=True)
+        thread = threading.Thread(target=_follow, args=(current, screen), daemon=True)
         thread.start()
         yield
 
 
-def _follow(current: Reading) -> None:
+def _follow(current: Reading, screen: Screen) -> None:
     """Show new lines until the inbox is closed, or until their reader is gone."""
     with suppress(Cancelled, BrokenPipeError):
         current.past()
         current.live()
         for lost in current.errors:
-            show_error(lost, stream=sys.stderr)
+            screen.notice(str(lost))
 
 
 def _screen(
@@ -243,7 +261,7 @@ def _screen(
 def reading(
     world: World,
     selection: Selection,
-    screen: LogScreen,
+    screen: Screen,
     *,
     now: Callable[[], float] = time.time,
 ) -> Iterator[Reading]:

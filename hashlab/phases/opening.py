@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hashlab.config.model import Service
 from hashlab.documents.forward import ForwardedTarget
@@ -59,6 +59,15 @@ def listening(world: World, serving: Collection[str]) -> dict[str, str]:
             if not publishers or publishers & set(serving):
                 found[forwarded.id] = urls[forwarded.id]
     return found
+
+
+def addresses_of(world: World, service: Service, urls: Mapping[str, str]) -> tuple[str, ...]:
+    """Return those of ``urls`` (by id of a forwarded port) at which a service answers."""
+    return tuple(
+        urls[forwarded.id]
+        for forwarded in world.machine(service.machine).forwarded_ports
+        if forwarded.id in urls and _publishes(service, forwarded.guest, None)
+    )
 
 
 def is_for_browsers(url: str) -> bool:

@@ -83,8 +83,20 @@ def _command(runs: Sequence[RunRecord]) -> CommandHistory:
     )
 
 
-def _last(run: RunRecord, earlier: Sequence[Sequence[Row]]) -> LastRun:
+def placed_rows(run: RunRecord) -> tuple[PlacedRow, ...]:
+    """Return the rows of a run, each with its place in time."""
     on_path = set(critical(run.phases))
+    return tuple(
+        PlacedRow(
+            **vars(row),
+            offset=None if row.started is None else round(row.started - run.started, 3),
+            critical=index in on_path,
+        )
+        for index, row in enumerate(run.phases)
+    )
+
+
+def _last(run: RunRecord, earlier: Sequence[Sequence[Row]]) -> LastRun:
     return LastRun(
         started=run.started,
         seconds=run.seconds,
@@ -93,12 +105,5 @@ def _last(run: RunRecord, earlier: Sequence[Sequence[Row]]) -> LastRun:
         causes=run.causes,
         compared=len(earlier),
         longer=tuple(longer(run.phases, earlier)),
-        phases=tuple(
-            PlacedRow(
-                **vars(row),
-                offset=None if row.started is None else round(row.started - run.started, 3),
-                critical=index in on_path,
-            )
-            for index, row in enumerate(run.phases)
-        ),
+        phases=placed_rows(run),
     )

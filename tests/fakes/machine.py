@@ -196,6 +196,8 @@ class FakeMachine:
     debuggers: dict[tuple[str, int], str] = field(default_factory=dict)
     # Ports on which containers listen for others, by name.
     listening: dict[str, list[int]] = field(default_factory=dict)
+    # What programs/connections.sh prints behind the id of a process, by container.
+    connections: dict[str, list[str]] = field(default_factory=dict)
     # Holder and time by service.
     intercepts: dict[str, str] = field(default_factory=dict)
     front: FakeFront = field(default_factory=FakeFront)
@@ -247,6 +249,7 @@ class FakeShell:
             programs.ASK_NAMES: self._ask_names,
             programs.DEBUGGERS: self._debuggers,
             programs.LISTENERS: self._listeners,
+            programs.CONNECTIONS: self._connections,
             programs.RENEW: self._renew,
             programs.LAST_LINES: self._last_lines,
             programs.FRONT: self._front,
@@ -447,6 +450,15 @@ class FakeShell:
             f"{pid} {port:04X}\n"
             for pid in words
             for port in self.machine.listening.get(by_pid[int(pid)].name, ())
+        ]
+        return Completed(0, "".join(lines), "")
+
+    def _connections(self, words: list[str], stdin: bytes) -> Completed:
+        by_pid = self._by_pid()
+        lines = [
+            f"{pid} {line}\n"
+            for pid in words
+            for line in self.machine.connections.get(by_pid[int(pid)].name, ())
         ]
         return Completed(0, "".join(lines), "")
 

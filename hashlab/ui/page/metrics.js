@@ -1,0 +1,3 @@
+// Charts of processor and memory.
+export function showSamples() {}
+export function showMarks() {}
