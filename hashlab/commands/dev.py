@@ -111,6 +111,8 @@ def bring_up(world: World) -> Sequence[Workflow]:
     from hashlab.phases.boxes.registry import registered_boxes
     from hashlab.run import workflows
 
+    if world.provider.hosts is not None:
+        return [workflows.DEV_ON_HOSTS]
     return [workflows.DEV] if registered_boxes(world) else [workflows.INIT_BOX, workflows.DEV]
 
 

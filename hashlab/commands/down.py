@@ -26,13 +26,34 @@ COMMAND = Command(
 )
 
 
+def _on_hosts(options: Options) -> bool:
+    """Return whether volumes are left when the machines are: on hosts. A lab whose files cannot be
+    read is reported later.
+    """
+    from hashlab.config.providers import HOSTS
+    from hashlab.errors import HashlabError
+    from hashlab.run.labs import read_lab
+
+    try:
+        return read_lab(options.lab, options.provider).provider == HOSTS
+    except HashlabError:
+        return False
+
+
 def run(options: Options, *, volumes: bool, yes: bool) -> int:
     """Remove the containers, or the lab."""
     from hashlab.phases.stop import save_stopped
     from hashlab.run import execution, workflows
 
     if volumes:
-        return destroy.run(options, yes=yes, box=False, keep_observed=False)
+        return destroy.run(
+            options,
+            yes=yes,
+            box=False,
+            volumes=_on_hosts(options),
+            unprepare=False,
+            keep_observed=False,
+        )
 
     def begin(world: World) -> None:
         save_stopped(world, (service.name for service in world.lab.services))

@@ -16,6 +16,7 @@ from hashlab.config.compose.service import (
 from hashlab.config.hashlab_toml import ENGINES_OWN_NETWORKS, MACHINE_NAME, MAX_NAME
 from hashlab.config.machines import subnet_of
 from hashlab.config.placement import bonds, split_volumes
+from hashlab.config.providers import AUTO, HOSTS
 from hashlab.config.readers import Draft
 
 NAMES = ("one", "two", "three")
@@ -41,8 +42,9 @@ def project_name(folder: str) -> str:
     return re.sub("[^a-z0-9_-]", "", folder.lower()).lstrip("_-")
 
 
-def with_machines(toml: Draft, services: Mapping[str, Draft]) -> Draft:
-    """Return hashlab.toml with machines that all have an address. Pure.
+def with_machines(toml: Draft, services: Mapping[str, Draft], provider: str = AUTO) -> Draft:
+    """Return hashlab.toml with machines that all have an address, but for hosts, whose addresses
+    nobody chooses. Pure.
 
     Without [machines] there is one machine for each host name in a constraint, and up to three in
     all, but not more than there are services that may be apart.
@@ -50,6 +52,8 @@ def with_machines(toml: Draft, services: Mapping[str, Draft]) -> Draft:
     machines: dict[str, Draft] = toml.get("machines", {})
     if not machines and not toml.flawed("machines"):
         machines = dict.fromkeys(_names(services, split_volumes(toml)), Draft())
+    if provider == HOSTS:
+        return toml.filled(machines=dict(machines))
     free = _free_addresses(toml, machines)
     return toml.filled(
         machines={

@@ -217,6 +217,12 @@ def _compose(node: Node, context: Context) -> tuple[str, ...]:
     return list_of(text, "a file or a list of files", empty=False)(node.holding(nodes), context)
 
 
+def _boolean(node: Node, context: Context) -> bool:
+    if not isinstance(node.value, bool):
+        raise mismatch(node, "true or false", "Write true or false, without quotes.")
+    return node.value
+
+
 _LAB_KEYS = Table(
     noun="[lab]",
     readers={
@@ -225,6 +231,7 @@ _LAB_KEYS = Table(
         "subnet": _subnet,
         "compose": _compose,
         "privileged": list_of(located(text), "a list of services"),
+        "encrypt": _boolean,
         "ssh_agent": list_of(located(text), "a list of services"),
     },
     expected="a table",
@@ -264,6 +271,13 @@ def _labels(node: Node, context: Context) -> tuple[tuple[str, str], ...]:
     return tuple((name, text(child, context)) for name, child in labels.items())
 
 
+_endpoint = matching(
+    r"([A-Za-z_][A-Za-z0-9_.-]*@)?[A-Za-z0-9][A-Za-z0-9._-]*(:[0-9]{1,5})?",
+    "'{value}' is not a valid endpoint of a host",
+    'Write "deploy@web.example.org", or a name of your ~/.ssh/config.',
+)
+
+
 _MACHINE_KEYS = Table(
     noun="a machine",
     readers={
@@ -272,6 +286,7 @@ _MACHINE_KEYS = Table(
         "cpus": _cpus,
         "forwarded_ports": list_of(_forwarded_port, "a list of forwarded ports"),
         "labels": _labels,
+        "endpoint": _endpoint,
     },
     expected="a table",
     language="toml",
@@ -282,12 +297,6 @@ _SECRETS_KEYS = Table(
     expected="a table",
     language="toml",
 )
-
-
-def _boolean(node: Node, context: Context) -> bool:
-    if not isinstance(node.value, bool):
-        raise mismatch(node, "true or false", "Write true or false, without quotes.")
-    return node.value
 
 
 _VOLUME_KEYS = Table(

@@ -54,6 +54,7 @@ from hashlab.config.defaults import lab_name, project_name, with_machines
 from hashlab.config.fronts.making import front_images, with_fronts
 from hashlab.config.fronts.settings import check_fronts, front_machines, fronts_of, listens
 from hashlab.config.hashlab_toml import read_hashlab_toml, read_lab_name
+from hashlab.config.hosts import may_encrypt, on_hosts
 from hashlab.config.machines import (
     box_of,
     check_machines,
@@ -65,7 +66,7 @@ from hashlab.config.machines import (
 from hashlab.config.model import Build, Content, Image, Lab, Network, Service, Watch
 from hashlab.config.nodes import Node
 from hashlab.config.placement import check_placement, everywhere, labels_of, place, split_volumes
-from hashlab.config.providers import unknown_provider
+from hashlab.config.providers import HOSTS, unknown_provider
 from hashlab.config.published import with_published
 from hashlab.config.readers import Context, Draft, attempt
 from hashlab.config.reloads import check_reloads, reloads_of
@@ -124,7 +125,8 @@ def load_lab(
     draft = _read_hashlab_toml(folder, report)
     files = _read_compose_file(folder, draft, environ, report)
     if draft is not None and files is not None:
-        draft = with_machines(_with_name(draft, files, report), files.services)
+        wanted = provider_of(draft, provider)
+        draft = with_machines(_with_name(draft, files, report), files.services, wanted)
         files = _scaled(files._replace(ran=ran), scaled)
     if draft is not None:
         _check_hashlab_toml(draft, folder, provider_of(draft, provider), environ, report)
@@ -132,7 +134,8 @@ def load_lab(
         _check_compose(draft, files)
     if draft is None or files is None or report.problems:
         raise ConfigError(report.problems, sources=report.sources)
-    return _with_notes_of_kept_files(_lab(folder, draft, files, provider_of(draft, provider)))
+    lab = _with_notes_of_kept_files(_lab(folder, draft, files, provider_of(draft, provider)))
+    return on_hosts(lab, encrypt=may_encrypt(draft)) if lab.provider == HOSTS else lab
 
 
 def _scaled(files: _ComposeFile, numbers: Mapping[str, int]) -> _ComposeFile:

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 from hashlab.config.boxes import check_virtualbox, virtualbox_of
 from hashlab.config.hashlab_toml import DEFAULT_SUBNET
+from hashlab.config.hosts import ANY_ADDRESS, check_hosts
 from hashlab.config.model import BoxSettings, ForwardedPort, Machine, Observe
-from hashlab.config.providers import AUTO
+from hashlab.config.providers import AUTO, HOSTS
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report
 
@@ -35,7 +36,9 @@ def check_machines(draft: Draft, provider: str, report: Report) -> None:
         report.add(lab.line_of("subnet"), message, f'Write subnet = "{DEFAULT_SUBNET}".')
     if provider == "virtualbox":
         check_virtualbox(draft.get("box", Draft()), lab, report)
-    if not lab.has("subnet") or lab.get("subnet"):
+    if provider == HOSTS:
+        check_hosts(draft, report)
+    elif not lab.has("subnet") or lab.get("subnet"):
         _check_addresses(draft, subnet, report)
     _check_forwarded_ports(draft, report)
 
@@ -91,7 +94,7 @@ def machines_of(draft: Draft) -> tuple[Machine, ...]:
         Machine(
             name=name,
             forwarded_ports=tuple(port.value for port in machine.get("forwarded_ports", ())),
-            **machine.pick("address", "memory", "cpus"),
+            **{"address": ANY_ADDRESS, **machine.pick("address", "memory", "cpus", "endpoint")},
         )
         for name, machine in draft.get("machines", {}).items()
     )

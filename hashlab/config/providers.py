@@ -1,7 +1,9 @@
 """The names of the providers, for every module that offers or checks one. Imports nothing."""
 
 AUTO = "auto"
-PROVIDERS = ("docker", "libvirt", "virtualbox")
+# Machines of this provider exist without hashlab; "auto" never takes it.
+HOSTS = "hosts"
+PROVIDERS = ("docker", "libvirt", "virtualbox", HOSTS)
 
 
 def unknown_provider(name: str) -> tuple[str, str] | None:

@@ -96,7 +96,7 @@ class Status:
 
     lab: str
     provider: str
-    box: BoxStatus
+    box: BoxStatus | None
     machines: tuple[MachineStatus, ...]
     services: tuple[ServiceStatus, ...]
     urls: Mapping[str, str]

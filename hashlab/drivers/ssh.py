@@ -22,6 +22,7 @@ import paramiko
 from paramiko.pkey import UnknownKeyType
 
 from hashlab.drivers.engine import channel_engine
+from hashlab.drivers.login import Login
 from hashlab.drivers.serving import serving
 from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.pipeline import Track
@@ -31,6 +32,9 @@ CONNECT_SECONDS = 10.0
 GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
 STREAM_CHUNK = 1 << 18
+HOLD_SECONDS = 20.0
+# hold-lock.sh lets go after 30 s without a line.
+BEAT_SECONDS = 8.0
 # Most bytes of a command's output on a machine. The list of a lab's files has a few million.
 OUTPUT_LIMIT = 64_000_000
 ERRORS_LIMIT = 1_000_000
@@ -192,9 +196,43 @@ class SshShell:
             raise ConnectionError(str(error)) from error
         return channel
 
+    @contextmanager
+    def hold(self, command: Sequence[str]) -> Iterator[str]:
+        """See protocols.Shell."""
+        over = threading.Event()
+        try:
+            channel = self.session(HOLD_SECONDS)
+            channel.exec_command(_line(command, reads=True))
+            first = channel.makefile().readline()
+        except (TimeoutError, EOFError, OSError, paramiko.SSHException) as error:
+            raise self._cut(command, error) from error
+        if not first:
+            raise self._cut(command, EOFError("it ended"))
+        beating = threading.Thread(target=_beat, args=(channel, over), daemon=True)
+        beating.start()
+        try:
+            yield str(first).rstrip("\n")
+        finally:
+            over.set()
+            with suppress(EOFError, OSError, paramiko.SSHException):
+                channel.shutdown_write()
+                # Until the command has ended, a next run would find the lock taken.
+                while channel.recv(STREAM_CHUNK):
+                    pass
+            _close(channel)
+
     def close(self) -> None:
         """See protocols.Shell."""
         self._connection.close()
+
+
+def _beat(channel: paramiko.Channel, over: threading.Event) -> None:
+    """Show a command on a machine that the laptop is there, until it is over or the machine is
+    gone.
+    """
+    with suppress(EOFError, OSError, paramiko.SSHException):
+        while not over.wait(BEAT_SECONDS):
+            channel.sendall(b"\n")
 
 
 def _line(command: Sequence[str], *, reads: bool) -> str:
@@ -259,16 +297,17 @@ def _read_errors(channel: paramiko.Channel, errors: list[bytes]) -> None:
 
 
 class SshConnector:
-    """protocols.Connector with the lab's key.
+    """protocols.Connector, and protocols.Shells.
 
-    ``config`` is the OpenSSH file that rsync uses; ``time_factor`` returns how much longer than a
-    container machines may take.
+    ``login``: the keys that machines accept; ``config`` is the OpenSSH file that rsync uses;
+    ``time_factor`` returns how much longer than a container machines may take.
     """
 
     def __init__(
-        self, *, key: Path, config: Path, runner: Runner, time_factor: Callable[[], float]
+        self, *, login: Login, config: Path, runner: Runner, time_factor: Callable[[], float]
     ) -> None:
-        self._key = key
+        self._login = login
+        self.login = login.options
         self._config = config
         self._runner = runner
         self._time_factor = time_factor
@@ -277,6 +316,8 @@ class SshConnector:
         """See protocols.Connector. Only the greeting counts, because a forwarded port accepts
         connections before the machine does.
         """
+        if not self._login.is_direct(endpoint):
+            return True  # connecting, which follows, finds out
         try:
             with socket.create_connection((endpoint.host, endpoint.port), GREETING_SECONDS) as sock:
                 return sock.recv(4) == b"SSH-"
@@ -285,7 +326,7 @@ class SshConnector:
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """See protocols.Connector."""
-        shell = self._shell(machine, endpoint, host_key)
+        shell = self.open_shell(machine, endpoint, host_key)
         time_factor = self._time_factor()
         try:
             return Link(
@@ -306,7 +347,7 @@ class SshConnector:
         self, machine: str, endpoint: Endpoint, host_key: str, *, hangs: bool = False
     ) -> None:
         """See protocols.Connector."""
-        shell = self._shell(machine, endpoint, host_key)
+        shell = self.open_shell(machine, endpoint, host_key)
         argv = ["sh", "-c", START_ENGINE, "sh", *(["kill"] if hangs else [])]
         try:
             done = shell.run(argv, timeout=START_SECONDS)
@@ -320,8 +361,8 @@ class SshConnector:
                 next_step=f"hashlab ssh {machine} --command 'sudo journalctl --unit docker'",
             )
 
-    def _shell(self, machine: str, endpoint: Endpoint, host_key: str) -> SshShell:
-        """Open a connection that accepts only this host key. Raises LabError."""
+    def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> SshShell:
+        """See protocols.Shells."""
         time_factor = self._time_factor()
         seconds = CONNECT_SECONDS * time_factor
         connection = fabric.Connection(
@@ -330,9 +371,9 @@ class SshConnector:
             port=endpoint.port,
             config=fabric.Config(overrides={"load_ssh_configs": False}, lazy=True),
             connect_timeout=seconds,
+            gateway=self._login.proxy(machine),
             connect_kwargs={
-                "key_filename": str(self._key),
-                "allow_agent": False,
+                **self._login.keys(machine),
                 "look_for_keys": False,
                 "banner_timeout": seconds,
                 "auth_timeout": seconds,
@@ -428,7 +469,7 @@ def _no_delay(connection: fabric.Connection) -> None:
     40 ms.
     """
     transport = connection.transport
-    if transport is not None:
+    if transport is not None and isinstance(transport.sock, socket.socket):
         transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 

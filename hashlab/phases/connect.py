@@ -32,7 +32,9 @@ def connect(world: World, track: Track, machine: str) -> None:
 
 
 def _connect(world: World, track: Track, machine: str, *, starting: bool) -> None:
-    deadline = time.monotonic() + CONNECT_SECONDS * world.provider.time_factor
+    # A host that is there already is not about to boot.
+    seconds = CONNECT_SECONDS if world.provider.booting else 0.0
+    deadline = time.monotonic() + seconds * world.provider.time_factor
     while True:
         try:
             _connect_once(world, machine)
@@ -157,8 +159,8 @@ def _reconnect_by_provider(world: World, track: Track, machine: str) -> None:
     if found is None or found.state != "running":
         state = found.state if found else "not there"
         raise LabError(f"the machine is {state}", where=machine, next_step="hashlab dev")
-    public_key = ensure_key(world)
-    world.booting.adopt(world.lab, public_key)
+    if world.provider.booting is not None:
+        world.provider.booting.adopt(world.lab, ensure_key(world))
     _connect(world, track, machine, starting=False)
 
 
@@ -224,7 +226,10 @@ def _from_json(value: Mapping[str, Any]) -> MachineEndpoint:
 def _cached(world: World, machine: str) -> MachineEndpoint | None:
     """Return what an earlier run cached of a machine, if all of it is still on disk."""
     cache = read_json(world.state.machines)
-    if not isinstance(cache, dict) or machine not in cache or not is_file(world.state.key):
+    if not isinstance(cache, dict) or machine not in cache:
+        return None
+    # Only machines that hashlab made accept the lab's own key.
+    if world.provider.booting is not None and not is_file(world.state.key):
         return None
     try:
         return _from_json(cache[machine]) if is_file(world.state.ssh_config) else None

@@ -34,12 +34,14 @@ def examine(
     checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
     if world.observed or engine:
         checks.append(_log_store(world))
+    if world.provider.hosts is not None:
+        return [*checks, *(_hosts(world) if engine else ())]
     memory = _memory(world)
     return [*checks, memory] if memory else checks
 
 
 def provider_checks(
-    probes: Mapping[str, Probe], kvm: KvmProbe, *, own: str, why: str
+    probes: Mapping[str, Probe], kvm: KvmProbe | None, *, own: str, why: str
 ) -> list[Check]:
     """Return the check of the lab's provider, one of each provider, and one of KVM.
 
@@ -51,8 +53,9 @@ def provider_checks(
         Check(name, probe.works, probe.detail, probe.next_step, needed=name == own)
         for name, probe in probes.items()
     ]
-    under_kvm = Check("kvm", kvm.works, kvm.why, kvm.next_step, needed=False)
-    return [taken if own else none, *rows, under_kvm]
+    if kvm is not None:
+        rows.append(Check("kvm", kvm.works, kvm.why, kvm.next_step, needed=False))
+    return [taken if own else none, *rows]
 
 
 def doctor_document(checks: Sequence[Check], *, own: str, why: str) -> Doctor:
@@ -97,6 +100,12 @@ def _provider(world: World) -> Check:
     except HashlabError as error:
         return Check(world.provider.name, False, error.what, error.next_step)
     return Check(world.provider.name, True, f"provider {world.provider.name} works")
+
+
+def _hosts(world: World) -> list[Check]:
+    """Check each host of the lab."""
+    found = world.provider.hosts.checks(world.lab) if world.provider.hosts else ()
+    return [Check(c.name, c.ok, c.detail, c.next_step, needed=c.needed) for c in found]
 
 
 def _engine(world: World) -> Check:

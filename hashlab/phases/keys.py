@@ -51,20 +51,20 @@ def write_ssh_files(world: World, machines: Mapping[str, MachineEndpoint]) -> No
     known, hosts = [], []
     known_hosts = world.state.ssh / "known_hosts"
     # OpenSSH reads "%" as the start of a token.
-    key_name, known_name = (str(p).replace("%", "%%") for p in (world.state.key, known_hosts))
+    known_name = str(known_hosts).replace("%", "%%")
     for name, endpoint in machines.items():
         alias = f"{world.lab.id}-{name}"
         known.append(f"{alias} {endpoint.host_key}\n")
+        login = "".join(f"  {key} {value}\n" for key, value in world.connector.login(name))
         hosts.append(
             f"Host {name}\n"
             f"  HostName {endpoint.ssh.host}\n"
             f"  Port {endpoint.ssh.port}\n"
             f"  User {endpoint.ssh.user}\n"
             f"  HostKeyAlias {alias}\n"
-            f'  IdentityFile "{key_name}"\n'
+            f"{login}"
             f'  UserKnownHostsFile "{known_name}"\n'
             "  GlobalKnownHostsFile /dev/null\n"
-            "  IdentitiesOnly yes\n"
             "  StrictHostKeyChecking yes\n"
             "  BatchMode yes\n"
             "  LogLevel ERROR\n"

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address
 from hashlab.config.model import Network
 from hashlab.errors import LabError
 from hashlab.phases.containers.networking import NETWORK_LABEL, settings_of
+from hashlab.phases.hosts import guard_swarm, mark_swarm
 from hashlab.phases.programs import FREE_GOSSIP_PORT
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
@@ -86,8 +87,10 @@ def _become_leader(world: World, track: Track, machine: str) -> SwarmState:
     address = world.facts.machines.endpoints[machine].address
     engine = world.link(machine).engine
     state = engine.swarm()
+    guard_swarm(world, machine, state)
     if is_leader(state, address):
         return state
+    mark_swarm(world, machine)
     if state.joined:
         engine.swarm_leave()
     _free_gossip_port(world, track, machine)
@@ -95,6 +98,7 @@ def _become_leader(world: World, track: Track, machine: str) -> SwarmState:
     # that its last container left cannot attach the next one (Docker 20.10).
     engine.swarm_init(str(address))
     state = engine.swarm()
+    mark_swarm(world, machine, state.node)
     _await_ready(world, track, engine, state.node)
     world.facts.network.joined.add(machine)
     return state
@@ -162,14 +166,18 @@ def _join_swarm(world: World, track: Track, *, machine: str, leaving: threading.
         return
     leader = world.link(world.machine_names()[0]).engine
     manager, state = world.facts.network.swarm or leader.swarm(), engine.swarm()
+    guard_swarm(world, machine, state)
     if is_member(state, manager):
         return
+    mark_swarm(world, machine)
     with leaving if state.joined else nullcontext():
         if state.joined:
             engine.swarm_leave()
         _free_gossip_port(world, track, machine)
         _join(world, machine, leader, manager)
-    _await_ready(world, track, leader, engine.swarm().node)
+    node = engine.swarm().node
+    mark_swarm(world, machine, node)
+    _await_ready(world, track, leader, node)
     world.facts.network.joined.add(machine)
 
 

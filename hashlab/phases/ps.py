@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
 
 from hashlab.config.model import Service
 from hashlab.documents import unix_time
@@ -66,7 +65,7 @@ def _ports(world: World, service: Service) -> Iterator[str]:
     urls = world.urls()
     machine = world.machine(service.machine)
     laptop = {port.guest: urls[port.id].partition("://")[2] for port in machine.forwarded_ports}
-    address: IPv4Address = machine.address
+    address = world.facts.machines.endpoints[machine.name].address
     for port in service.ports:
         kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
         if port.published is None:

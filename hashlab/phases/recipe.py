@@ -25,11 +25,22 @@ def stale_notes(recipe: str, registered: Collection[str], machines: Mapping[str,
     return notes
 
 
+def unprepared_notes(recipe: str, machines: Mapping[str, str]) -> list[str]:
+    """Return a note about the hosts that another version of hashlab prepared. Pure."""
+    old = [name for name, made_from in machines.items() if made_from != recipe]
+    if not old:
+        return []
+    return [f"{', '.join(old)}: prepared by another version of hashlab. To renew: hashlab init-box"]
+
+
 def check_recipe_of_machines(world: World, track: Track, _: str) -> None:
     """Promise: a stale box or machine is noted. Changes nothing."""
-    registered = {box.recipe for box in registered_boxes(world)}
     machines = {name: endpoint.recipe for name, endpoint in world.facts.machines.endpoints.items()}
-    notes = stale_notes(recipe_manifest(world).recipe, registered, machines)
+    if world.provider.hosts is not None:
+        notes = unprepared_notes(world.provider.hosts.recipe, machines)
+    else:
+        registered = {box.recipe for box in registered_boxes(world)}
+        notes = stale_notes(recipe_manifest(world).recipe, registered, machines)
     for note in notes:
         world.note(note)
     if notes:

@@ -9,6 +9,7 @@ from hashlab.phases.programs import READ_SECRET
 from hashlab.phases.upload.laptop import home
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
+from hashlab.protocols import Link
 from hashlab.state.files import read_text, write_text
 
 LENGTH = 24
@@ -18,6 +19,8 @@ def make_secrets(world: World, track: Track, _: str) -> None:
     """Promise: every generated secret is a file. A secret that a machine already holds is kept,
     because the data on the machine was made with it.
     """
+    if world.provider.hosts is not None:
+        _take_from_hosts(world)
     missing = [name for name in world.lab.generated_secrets if not _saved(world, name)]
     if not missing:
         track.skip(f"{len(world.lab.generated_secrets)} exist")
@@ -46,6 +49,19 @@ def recover_secrets(world: World, track: Track, _: str) -> None:
         track.detail(f"{changed} are those of the snapshot")
 
 
+def _take_from_hosts(world: World) -> None:
+    """Take over the secrets that the hosts hold. Another laptop may have made them, and the data
+    there.
+    """
+    for name in world.lab.generated_secrets:
+        for link in list(world.facts.machines.links.values()):
+            held = _read(world, link, name)
+            if held and held != _saved(world, name):
+                write_text(world.state.secrets / name, held, lasting=True)
+            if held:
+                break
+
+
 def _saved(world: World, name: str) -> str:
     """Return the laptop's copy of a secret; "" if it is missing or (after a power cut) empty."""
     return read_text(world.state.secrets / name) or ""
@@ -64,11 +80,15 @@ def _held_by_a_machine(world: World, name: str, track: Track) -> str:
             next_step="hashlab dev starts the machine and reads the secret back from it",
         )
     for link in world.await_links(holders, track.cancel):
-        argv = ["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name]
-        done = link.shell.run(argv)
-        if done.code == 0 and done.stdout and _is_text(done.stdout):
-            return done.stdout
+        if value := _read(world, link, name):
+            return value
     return ""
+
+
+def _read(world: World, link: Link, name: str) -> str:
+    """Return the secret that a machine holds, or ""."""
+    done = link.shell.run(["sudo", "sh", "-c", READ_SECRET, "sh", home(world.lab), name])
+    return done.stdout if done.code == 0 and _is_text(done.stdout) else ""
 
 
 def _is_text(output: str) -> bool:

@@ -29,7 +29,7 @@ from hashlab.phases.names import astray
 from hashlab.phases.observe import store_notes, store_url
 from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
-from hashlab.phases.recipe import stale_notes
+from hashlab.phases.recipe import stale_notes, unprepared_notes
 from hashlab.phases.selfcontained.assemble import fill_known
 from hashlab.phases.upload.machine import Intercept
 from hashlab.phases.world import World
@@ -45,14 +45,13 @@ def status_document(world: World, track: Track) -> Status:
     observed = {machine.name: machine for machine in world.provider.machines.observe_all(world.lab)}
     running = [name for name, machine in observed.items() if machine.state == "running"]
     errors = dict(parallel(running, lambda name: _try_connect(world, track, name), track.cancel))
-    manifest = recipe_manifest(world)
-    registered = {box.recipe for box in registered_boxes(world)}
+    box, recipe = _box(world)
     for image in world.lab.images:
         world.facts.images.inputs[image.name] = image_inputs(world, image)
     fill_known(world)
     recipes = {name: machine.recipe for name, machine in observed.items()}
     machines = tuple(
-        _machine(world, name, observed.get(name), manifest.recipe, errors.get(name, ""))
+        _machine(world, name, observed.get(name), recipe, errors.get(name, ""))
         for name in world.machine_names()
     )
     services = _services(world, track, observed)
@@ -61,13 +60,7 @@ def status_document(world: World, track: Track) -> Status:
     return Status(
         lab=world.lab.name,
         provider=world.provider.name,
-        box=BoxStatus(
-            name=manifest.name,
-            version=manifest.version,
-            recipe=manifest.recipe,
-            registered=bool(registered),
-            stale=bool(registered) and manifest.recipe not in registered,
-        ),
+        box=box,
         machines=machines,
         services=services,
         urls={
@@ -78,9 +71,36 @@ def status_document(world: World, track: Track) -> Status:
             *world.lab.notes,
             *store_notes(world, running),
             *world.facts.notes,
-            *stale_notes(manifest.recipe, registered, recipes),
+            *_stale_notes(world, recipe, box, recipes),
         ),
     )
+
+
+def _box(world: World) -> tuple[BoxStatus | None, str]:
+    """Return the state of the lab's box, None if its machines have none, and the recipe that the
+    machines should have.
+    """
+    if world.provider.hosts is not None:
+        return None, world.provider.hosts.recipe
+    manifest = recipe_manifest(world)
+    registered = {box.recipe for box in registered_boxes(world)}
+    box = BoxStatus(
+        name=manifest.name,
+        version=manifest.version,
+        recipe=manifest.recipe,
+        registered=bool(registered),
+        stale=bool(registered) and manifest.recipe not in registered,
+    )
+    return box, manifest.recipe
+
+
+def _stale_notes(
+    world: World, recipe: str, box: BoxStatus | None, machines: Mapping[str, str]
+) -> list[str]:
+    if box is None:
+        known = {name: each for name, each in machines.items() if each}
+        return unprepared_notes(recipe, known)
+    return stale_notes(recipe, {each.recipe for each in registered_boxes(world)}, machines)
 
 
 def _with_past(
@@ -128,9 +148,10 @@ def _try_connect(world: World, track: Track, name: str) -> tuple[str, str]:
 def _machine(
     world: World, name: str, machine: ObservedMachine | None, recipe: str, error: str
 ) -> MachineStatus:
-    address = world.machine(name).address
+    planned = world.machine(name).address
+    address = "" if planned.is_unspecified else str(planned)
     if machine is None:
-        return MachineStatus(name, str(address), "not created", ssh=None, recipe=None, stale=False)
+        return MachineStatus(name, address, "not created", ssh=None, recipe=None, stale=False)
     endpoint = machine.endpoint
     return MachineStatus(
         name,
@@ -138,7 +159,9 @@ def _machine(
         "unreachable" if error else machine.state,
         ssh=SshAddress(endpoint.host, endpoint.port, endpoint.user) if endpoint else None,
         recipe=machine.recipe or None,
-        stale=machine.recipe != recipe,
+        stale=bool(machine.recipe) and machine.recipe != recipe
+        if world.provider.hosts
+        else machine.recipe != recipe,
     )
 
 

@@ -13,6 +13,7 @@ from hashlab.protocols.engine import (
     NetworkState,
     SwarmState,
 )
+from hashlab.protocols.hosts import HostAccess, HostCheck, HostPlan, Hosts, Locate, Shells
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, StreamingRunner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
@@ -51,10 +52,15 @@ __all__ = [
     "Endpoint",
     "Engine",
     "Folders",
+    "HostAccess",
+    "HostCheck",
+    "HostPlan",
+    "Hosts",
     "ImageBuilder",
     "KvmProbe",
     "Layer",
     "Link",
+    "Locate",
     "LogStore",
     "MachineSnapshot",
     "Machines",
@@ -73,6 +79,7 @@ __all__ = [
     "Runner",
     "ServeLayout",
     "Shell",
+    "Shells",
     "SnapshotManifest",
     "Snapshots",
     "StoreAddress",

@@ -52,6 +52,13 @@ class Shell(Protocol):
         Raises OSError if the socket cannot be made.
         """
 
+    def hold(self, command: Sequence[str]) -> AbstractContextManager[str]:
+        """Run a command during the block, and yield the first line of its output.
+
+        Its input has a line every few seconds while the connection lives, and ends with the block;
+        so the command knows when the laptop is gone. Raises LabError if it prints nothing.
+        """
+
     def close(self) -> None:
         """Close the connection."""
 
@@ -74,6 +81,9 @@ class Connector(Protocol):
 
     def answers(self, endpoint: Endpoint) -> bool:
         """Return whether an sshd answers there at this moment."""
+
+    def login(self, machine: str) -> Sequence[tuple[str, str]]:
+        """Return the options of OpenSSH, as pairs, with which it logs in to a machine."""
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         """Open a connection that accepts only ``host_key``.

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from hashlab.config.model import Lab, Machine
 from hashlab.pipeline import Track
+from hashlab.protocols.hosts import Hosts
 from hashlab.protocols.machines import ObservedMachine, PlannedMachine
 from hashlab.protocols.snapshots import Snapshots
 
@@ -302,6 +303,10 @@ class Provider(Protocol):
     @property
     def booting(self) -> Booting | None:
         """Makes and removes the provider's machines; None if they are not made by hashlab."""
+
+    @property
+    def hosts(self) -> Hosts | None:
+        """Prepares machines that exist without hashlab; None if hashlab makes them."""
 
     @property
     def snapshots(self) -> Snapshots | None:

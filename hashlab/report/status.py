@@ -93,7 +93,7 @@ def status_page(status: Status, now: float) -> list[Block]:
 
 def _head(status: Status) -> Lines:
     title = f"lab {status.lab}, provider {status.provider}"
-    return Lines((_box(status.box),), title=title)
+    return Lines((_box(status.box),) if status.box else (), title=title)
 
 
 def _box(box: BoxStatus) -> Cell:

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -156,6 +156,7 @@ def perform(
         with (
             run_events(command, world.state.root, publish) as events,
             held(world.state.lock, command, say=_say) as ending,
+            _held_on_hosts(world, command),
         ):
             events.start()
             for orphan in world.runner.end_orphans():
@@ -200,6 +201,12 @@ def perform(
     return Run(
         result, record, notes, urls, tuple(world.facts.causes), document=world.facts.document
     )
+
+
+def _held_on_hosts(world: World, command: str) -> AbstractContextManager[None]:
+    """Hold the lock of a lab that several laptops may use."""
+    hosts = world.provider.hosts
+    return nullcontext() if hosts is None else hosts.held(world.lab, command, _say)
 
 
 def _urls(world: World, result: RunResult) -> dict[str, str]:

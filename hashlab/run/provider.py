@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hashlab.config.model import Lab
-from hashlab.config.providers import AUTO
+from hashlab.config.providers import AUTO, HOSTS
 from hashlab.errors import ConfigError, HashlabError, Interrupted, LaptopError, Problem
 from hashlab.protocols import KvmProbe, Probe, Provider
 from hashlab.protocols.tools import how_to_install, missing_tools, remedies
@@ -38,12 +38,12 @@ class Choice:
 class Survey:
     """The findings about every provider.
 
-    ``lab``: with the provider that it takes; None if any would do and none works. ``why``: the
-    reason for it.
+    ``kvm``: None if it is of no use, because the lab runs on hosts. ``lab``: with the provider that
+    it takes; None if any would do and none works. ``why``: the reason for it.
     """
 
     probes: Mapping[str, Probe]
-    kvm: KvmProbe
+    kvm: KvmProbe | None
     lab: Lab | None
     why: str
 
@@ -61,7 +61,7 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
         there = _with_machines(found)
         if len(there) == 1:
             return read_lab(found.folder, there[0])
-        choice = choose(_probes(found, there or wiring.PROVIDERS))
+        choice = choose(_probes(found, there or wiring.ON_LAPTOP))
         taken = read_lab(found.folder, choice.provider)
         return replace(taken, notes=(*taken.notes, choice.note))
 
@@ -69,22 +69,28 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
 def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
     """Probe every provider, and report which one the lab takes and why."""
     found = read_lab(lab, provider)
+    if found.provider == HOSTS:
+        probe = wiring.PROVIDERS[HOSTS](wiring.equip(found)).probe()
+        return Survey({HOSTS: probe}, None, found, _said(provider))
     with _interruptible():
         kvm = wiring.equip(found).kvm()
         if found.provider != AUTO:
-            why = "hashlab.toml says so" if provider in (None, AUTO) else "--provider says so"
-            return Survey(_probes(found, wiring.PROVIDERS), kvm, found, why)
+            return Survey(_probes(found, wiring.ON_LAPTOP), kvm, found, _said(provider))
         there = _with_machines(found)
         if len(there) == 1:
             found = read_lab(found.folder, there[0])
-            probes = _probes(found, wiring.PROVIDERS)
+            probes = _probes(found, wiring.ON_LAPTOP)
             return Survey(probes, kvm, found, "its machines are there already")
-        probes = _probes(found, wiring.PROVIDERS)
+        probes = _probes(found, wiring.ON_LAPTOP)
         try:
             taken = choose({name: probes[name] for name in there or probes}).provider
         except LaptopError:
             return Survey(probes, kvm, None, "")
         return Survey(probes, kvm, read_lab(found.folder, taken), "the best of those that work")
+
+
+def _said(provider: str | None) -> str:
+    return "hashlab.toml says so" if provider in (None, AUTO) else "--provider says so"
 
 
 def choose(probes: Mapping[str, Probe]) -> Choice:
@@ -127,7 +133,7 @@ def _with_machines(lab: Lab) -> list[str]:
     """Return the providers that have machines of this lab: known by its state, or asked if that is
     gone.
     """
-    names = list(wiring.PROVIDERS)
+    names = list(wiring.ON_LAPTOP)
     known = [name for name in names if is_file(StateFolder(lab.state_folder, name).vagrantfile)]
     return known or [name for name in names if _has_machines(replace(lab, provider=name))]
 

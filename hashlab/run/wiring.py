@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hashlab.config.model import Lab
+from hashlab.config.providers import HOSTS
 from hashlab.drivers.environment import engine_address
 from hashlab.drivers.keptlinks import KeptLinks
 from hashlab.drivers.laptop import free_port, interfaces, port_is_free, routes
@@ -32,11 +33,14 @@ from hashlab.pipeline import Track
 from hashlab.protocols import (
     Connector,
     Engine,
+    HostAccess,
     ImageBuilder,
     KvmProbe,
+    Locate,
     Provider,
     Registry,
     Runner,
+    Shells,
     StreamingRunner,
     Vagrant,
     Watcher,
@@ -45,6 +49,9 @@ from hashlab.protocols import (
 from hashlab.providers.vagrant import LabVagrant
 from hashlab.run.events import Publish
 from hashlab.state.files import StateFolder, is_file
+
+# Hosts may be far away.
+HOSTS_TIME_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,8 @@ class Equipment:
     runner: StreamingRunner
     environ: Mapping[str, str]
     kvm: Callable[[], KvmProbe]
+    locate: Locate
+    shells: Callable[[], Shells]
 
 
 def _docker(given: Equipment) -> Provider:
@@ -94,11 +103,20 @@ def _virtualbox(given: Equipment) -> Provider:
     )
 
 
+def _hosts(given: Equipment) -> Provider:
+    from hashlab.providers.hosts import HostsProvider  # noqa: PLC0415 - only its users pay
+
+    return HostsProvider(given.lab, locate=given.locate, shells=given.shells)
+
+
 PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
     "docker": _docker,
     "virtualbox": _virtualbox,
     "libvirt": _libvirt,
+    HOSTS: _hosts,
 }
+# The providers among which "auto" chooses.
+ON_LAPTOP = tuple(name for name in PROVIDERS if name != HOSTS)
 
 
 def equip(lab: Lab) -> Equipment:
@@ -108,7 +126,11 @@ def equip(lab: Lab) -> Equipment:
     kvm = _once(lambda: _probe_kvm(state, runner))
     late = cast(Vagrant, _Late(lambda: _vagrant(lab, state, runner)))
     vagrant = LabVagrant(late, state, _render)
-    return Equipment(lab, state, vagrant, cache(_local_engine), runner, os.environ, kvm)
+    locate = cache(lambda endpoint: _locate(runner, endpoint))
+    shells = cache(lambda: cast(Shells, _hosts_connector(lab, state, runner, locate)))
+    return Equipment(
+        lab, state, vagrant, cache(_local_engine), runner, os.environ, kvm, locate, shells
+    )
 
 
 class Warm:
@@ -166,7 +188,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None, images: bool | None = None
     provider = PROVIDERS[lab.provider](equipment)
 
     def connector() -> object:
-        made = _connector(state, runner, provider)
+        made = equipment.shells() if lab.provider == HOSTS else _connector(state, runner, provider)
         return warm.connector(cast(Connector, made)) if warm else made
 
     return World(
@@ -260,10 +282,25 @@ def _vagrant(lab: Lab, state: StateFolder, runner: Runner) -> object:
 def _connector(state: StateFolder, runner: Runner, provider: Provider) -> object:
     driver = _driver("hashlab.drivers.ssh").SshConnector
     return driver(
-        key=state.key,
+        login=_driver("hashlab.drivers.login").LabKey(state.key),
         config=state.ssh_config,
         runner=runner,
         time_factor=lambda: provider.time_factor,
+    )
+
+
+def _locate(runner: Runner, endpoint: str) -> HostAccess:
+    reader = _driver("hashlab.drivers.personssh").PersonSsh(runner, os.environ)
+    return cast(HostAccess, reader.locate(endpoint))
+
+
+def _hosts_connector(lab: Lab, state: StateFolder, runner: Runner, locate: Locate) -> object:
+    keys = _driver("hashlab.drivers.login").PersonsKeys(
+        lambda machine: locate(lab.machine(machine).endpoint)
+    )
+    driver = _driver("hashlab.drivers.ssh").SshConnector
+    return driver(
+        login=keys, config=state.ssh_config, runner=runner, time_factor=lambda: HOSTS_TIME_FACTOR
     )
 
 

@@ -15,6 +15,7 @@ from hashlab.phases import (
     disks,
     doctor,
     halt,
+    hosts,
     images,
     kept_data,
     log_store,
@@ -119,6 +120,23 @@ def _containers(
     )
 
 
+# What follows once machines answer.
+_STARTED: tuple[P, ...] = (
+    NETWORK,
+    SANDBOXES,
+    PORTS,
+    KEPT_DATA,
+    IMAGES,
+    # Machines that mount no artifact do not wait for builds, though one may still fail.
+    _containers(builds=Where("artifacts", containers.mounts_artifacts), network="sandboxes"),
+    NAMES,
+    PROOF,
+    P("seed", seed.seed, after=("names", "ports")),
+    P("verify", verify.verify, after=("seed",)),
+    *_observing("doctor"),
+)
+
+
 def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
     """Bring the lab up. ``removed``: the phases that remove machines which it makes again."""
     return (
@@ -131,22 +149,52 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
         P("boot", boot.boot, after=("prepare",)),
         P("connect", connect.connect, after=("prepare",), per="machine"),
         P("secrets", secrets.make_secrets, after=("prepare",)),
-        NETWORK,
-        SANDBOXES,
-        PORTS,
-        KEPT_DATA,
-        IMAGES,
-        # Machines that mount no artifact do not wait for builds, though one may still fail.
-        _containers(builds=Where("artifacts", containers.mounts_artifacts), network="sandboxes"),
-        NAMES,
-        PROOF,
-        P("seed", seed.seed, after=("names", "ports")),
-        P("verify", verify.verify, after=("seed",)),
-        *_observing("doctor"),
+        *_STARTED,
     )
 
 
 DEV = _dev()
+
+# The same on hosts that are there already.
+DEV_ON_HOSTS: tuple[P, ...] = (
+    P("doctor", doctor.doctor),
+    P("artifacts", artifacts.build_artifacts, after=("doctor",)),
+    P("hash images", own.hash_images, after=("doctor", FED)),
+    ASSEMBLE,
+    P("connect", hosts.connect_host, after=("doctor",), per="machine"),
+    P("recipe", recipe.check_recipe_of_machines, after=("connect",)),
+    P("secrets", secrets.make_secrets, after=("connect",)),
+    *_STARTED,
+)
+
+PREPARE_HOSTS: tuple[P, ...] = (
+    P("doctor", doctor.doctor),
+    P("plan", hosts.plan_hosts, after=("doctor",)),
+    P("prepare", hosts.prepare_host, after=("plan",), per="machine"),
+)
+
+
+def destroying_on_hosts(
+    *, volumes: bool = False, unprepare: bool = False, keep_observed: bool = False
+) -> tuple[P, ...]:
+    """Remove the lab from its hosts. ``volumes``: its data too; ``unprepare``: also what `init-box`
+    did to the hosts; ``keep_observed``: but not the stored logs.
+    """
+    remove = partial(hosts.remove_from_host, volumes=volumes)
+    forget = destroy.forget_but_observed if keep_observed else destroy.forget
+    return (
+        P("connect", hosts.connect_host, per="machine"),
+        P("remove", remove, after=("connect",), per="machine"),
+        P("networks", hosts.remove_networks, after=("remove",)),
+        P("look", hosts.look_at_hosts, after=("networks",), per="machine"),
+        *(
+            [P("unprepare", hosts.unprepare_host, after=("look",), per="machine")]
+            if unprepare
+            else []
+        ),
+        P("local state", forget, after=("unprepare" if unprepare else "look",)),
+    )
+
 
 REFRESH: tuple[P, ...] = (
     P("artifacts", artifacts.build_artifacts),

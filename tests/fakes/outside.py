@@ -282,6 +282,9 @@ class FakeConnector:
             existing = self._outside.machines.values()
             return any(m.endpoint == endpoint and m.state == "running" for m in existing)
 
+    def login(self, machine: str) -> Sequence[tuple[str, str]]:
+        return (("IdentityFile", f'"{self._outside.state.key}"'), ("IdentitiesOnly", "yes"))
+
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         with self._outside.faults.call("connector.connect", machine, endpoint):
             existing = self._outside.machines.get(machine)
@@ -347,6 +350,7 @@ class FakeProvider(VagrantMachines, VagrantBoxes):
     publishes_ports = True
     keeps_ports = True
     shares_kernel = True
+    hosts = None
     holds_images = True
     packed = False
     promised_size = 1_000_000_000

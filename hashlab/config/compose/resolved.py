@@ -88,7 +88,8 @@ def _set(**values: Any) -> Shape:
 
 
 def _machine(machine: Machine) -> Shape:
-    return _set(address=str(machine.address), memory=machine.memory, cpus=machine.cpus)
+    known = "" if machine.address.is_unspecified else str(machine.address)
+    return _set(address=known, memory=machine.memory, cpus=machine.cpus, endpoint=machine.endpoint)
 
 
 def _volumes(lab: Lab) -> list[str]:

@@ -15,6 +15,7 @@ from hashlab.config.model.mounts import Content, Volume
 from hashlab.config.model.networks import Network
 from hashlab.config.model.observing import Observe
 from hashlab.config.model.service import Service
+from hashlab.config.providers import HOSTS
 from hashlab.inputs.boundary import Boundary
 from hashlab.inputs.patterns import is_editor_file
 from hashlab.state.private import STATE
@@ -113,7 +114,11 @@ class Lab:
 
     @property
     def id(self) -> str:
-        """Name of this lab among all labs of the laptop. Two folders never share one."""
+        """Name of this lab among all labs of the laptop. Two folders never share one. A lab on
+        hosts is the same lab from every folder and laptop; its first host identifies it.
+        """
+        if self.provider == HOSTS:
+            return _with_digest(self.name, f"host {self.machines[0].endpoint}")
         return lab_id(self.name, self.folder)
 
     def network(self, key: str) -> Network:
@@ -144,5 +149,8 @@ def _overlap(first: Path, second: Path) -> bool:
 
 def lab_id(name: str, folder: Path) -> str:
     """Return ``Lab.id`` for a lab of this name in a folder."""
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()
-    return f"{name}-{digest[:6]}"
+    return _with_digest(name, str(folder.resolve()))
+
+
+def _with_digest(name: str, text: str) -> str:
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

@@ -22,13 +22,17 @@ class ForwardedPort:
 
 @dataclass(frozen=True)
 class Machine:
-    """One Vagrant machine. ``memory`` is in bytes; None means no limit."""
+    """One machine. ``memory`` is in bytes; None means no limit. ``address`` is 0.0.0.0 for a host
+    whose address hashlab finds out. ``endpoint``: how OpenSSH reaches a host, "" for other
+    machines.
+    """
 
     name: str
     address: IPv4Address
     memory: int | None = None
     cpus: float | None = None
     forwarded_ports: tuple[ForwardedPort, ...] = ()
+    endpoint: str = ""
 
     @property
     def made_with(self) -> tuple[ForwardedPort, ...]:

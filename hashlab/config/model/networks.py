@@ -41,6 +41,7 @@ class Network:
     """A network of the Compose file (``key``), which all machines share as an overlay (``name``).
 
     An ``external`` one was made by somebody else. ``internal``: it has no way out of the lab.
+    ``encrypted``: what machines send to each other on it is encrypted.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Network:
     ipam_driver: str = ""
     pools: tuple[AddressPool, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
+    encrypted: bool = False
 
     @property
     def overlay_pools(self) -> tuple[AddressPool, ...]:
@@ -62,7 +64,8 @@ class Network:
     @property
     def options(self) -> dict[str, str]:
         """The options that the overlay driver takes."""
-        return {name: value for name, value in self.driver_opts if name in OVERLAY_OPTIONS}
+        own = {name: value for name, value in self.driver_opts if name in OVERLAY_OPTIONS}
+        return {**own, "encrypted": ""} if self.encrypted else own
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ class DockerProvider:
     shares_kernel = True
     time_factor = 1.0
 
+    hosts = None
+
     def __init__(self, *, vagrant: LabVagrant, engine: Callable[[], Engine], cache: Path) -> None:
         """Make a provider. ``cache`` is a file that may be deleted; it holds results of probing the
         engine.

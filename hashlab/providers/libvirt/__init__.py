@@ -32,6 +32,8 @@ class LibvirtProvider:
     keeps_ports = False
     shares_kernel = False
 
+    hosts = None
+
     def __init__(
         self,
         *,

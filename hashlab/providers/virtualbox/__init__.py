@@ -30,6 +30,8 @@ class VirtualBoxProvider:
     # first boot.
     time_factor = 5.0
 
+    hosts = None
+
     def __init__(
         self,
         *,
