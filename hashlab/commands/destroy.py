@@ -31,7 +31,13 @@ COMMAND = Command(
 
 
 def run(
-    options: Options, *, yes: bool, box: bool, volumes: bool, unprepare: bool, keep_observed: bool
+    options: Options,
+    *,
+    yes: bool,
+    box: bool,
+    keep_observed: bool,
+    volumes: bool = False,
+    unprepare: bool = False,
 ) -> int:
     """Remove the lab, and end its background process."""
     from contextlib import suppress

@@ -46,14 +46,8 @@ def run(options: Options, *, volumes: bool, yes: bool) -> int:
     from hashlab.run import execution, workflows
 
     if volumes:
-        return destroy.run(
-            options,
-            yes=yes,
-            box=False,
-            volumes=_on_hosts(options),
-            unprepare=False,
-            keep_observed=False,
-        )
+        on_hosts = _on_hosts(options)
+        return destroy.run(options, yes=yes, box=False, keep_observed=False, volumes=on_hosts)
 
     def begin(world: World) -> None:
         save_stopped(world, (service.name for service in world.lab.services))

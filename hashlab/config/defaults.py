@@ -43,17 +43,17 @@ def project_name(folder: str) -> str:
 
 
 def with_machines(toml: Draft, services: Mapping[str, Draft], provider: str = AUTO) -> Draft:
-    """Return hashlab.toml with machines that all have an address, but for hosts, whose addresses
-    nobody chooses. Pure.
+    """Return hashlab.toml with machines that all have an address; as it is for hosts, of which
+    nobody chooses number and addresses. Pure.
 
     Without [machines] there is one machine for each host name in a constraint, and up to three in
     all, but not more than there are services that may be apart.
     """
+    if provider == HOSTS:
+        return toml
     machines: dict[str, Draft] = toml.get("machines", {})
     if not machines and not toml.flawed("machines"):
         machines = dict.fromkeys(_names(services, split_volumes(toml)), Draft())
-    if provider == HOSTS:
-        return toml.filled(machines=dict(machines))
     free = _free_addresses(toml, machines)
     return toml.filled(
         machines={

@@ -1,4 +1,4 @@
-"""What differs for a lab on hosts that are there already (provider ``hosts``)."""
+"""Adapt a lab to hosts that are there already (provider ``hosts``)."""
 
 from __future__ import annotations
 

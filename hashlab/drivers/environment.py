@@ -24,8 +24,6 @@ KEPT = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR"),
         *("XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"),
-        # The keys of the user, which hosts that hashlab did not make accept.
-        "SSH_AUTH_SOCK",
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
         # Folders of Vagrant's boxes and plugins, and of VirtualBox's machines.
         *("VAGRANT_HOME", "VBOX_USER_HOME", "VBOX_INSTALL_PATH"),

@@ -42,6 +42,9 @@ class PersonSsh:
         self._runner = runner
         config = environ.get(VARIABLE)
         self._file = ("-F", config) if config else ()
+        # Tools that hashlab runs do not get the variable.
+        agent = environ.get("SSH_AUTH_SOCK")
+        self._agent = (("IdentityAgent", quoted(agent)),) if agent else ()
 
     def locate(self, endpoint: str) -> HostAccess:
         """Return how OpenSSH reaches ``endpoint`` ([USER@]NAME[:PORT]). Nothing is contacted.
@@ -63,6 +66,8 @@ class PersonSsh:
             for value in found.get(key, ())
             if value not in ("none", "SSH_AUTH_SOCK")
         ]
+        if not any(name == "IdentityAgent" for name, _ in options):
+            options += self._agent
         if proxy:
             options.append(("ProxyCommand", shlex.join(proxy).replace("%", "%%")))
         return HostAccess(
@@ -100,7 +105,7 @@ class PersonSsh:
             more = ("-J", ",".join(others)) if others else ()
             target = f"[{host}]:{port}"
             name, port_option = _host_and_port(last)
-            batch = ("-o", "BatchMode=yes")
+            batch = ("-o", "BatchMode=yes", *self._agent_of_jumps())
             return ("ssh", *self._file, *batch, *more, "-W", target, *port_option, "--", name)
         command = found.get("proxycommand", ["none"])[0]
         if command == "none":
@@ -108,7 +113,11 @@ class PersonSsh:
         # OpenSSH gives the line to a shell, with its tokens replaced.
         line = command.replace("%h", host).replace("%p", str(port))
         line = line.replace("%r", found["user"][0]).replace("%%", "%")
-        return ("sh", "-c", f"exec {line}")
+        line = f"exec {line}"
+        return ("sh", "-c", line)
+
+    def _agent_of_jumps(self) -> tuple[str, ...]:
+        return tuple(word for name, path in self._agent for word in ("-o", f"{name}={path}"))
 
     def _host_key(self, found: Mapping[str, list[str]], host: str, port: int) -> str:
         """Return the best of the host keys that the person knows; "" for none."""

@@ -157,8 +157,8 @@ def _is_own(link: Link, state: SwarmState) -> bool:
 
 
 def _write_swarm(link: Link, node: str) -> None:
-    program = 'if [ -n "$2" ]; then printf "%s\\n" "$2" > "$1"; else rm -f "$1"; fi'
-    done = link.shell.run(["sudo", "sh", "-c", program, "sh", SWARM_FILE, node])
+    argv = ["sudo", "tee", SWARM_FILE] if node else ["sudo", "rm", "-f", SWARM_FILE]
+    done = link.shell.run(argv, stdin=f"{node}\n".encode() if node else b"")
     if done.code != 0:
         raise LabError(f"cannot write {SWARM_FILE}", where=link.machine, output=done.stderr)
 

@@ -65,7 +65,8 @@ def _ports(world: World, service: Service) -> Iterator[str]:
     urls = world.urls()
     machine = world.machine(service.machine)
     laptop = {port.guest: urls[port.id].partition("://")[2] for port in machine.forwarded_ports}
-    address = world.facts.machines.endpoints[machine.name].address
+    known = world.facts.machines.endpoints.get(machine.name)
+    address = known.address if known else machine.address
     for port in service.ports:
         kind = "" if port.protocol == "tcp" else f"/{port.protocol}"
         if port.published is None:

@@ -13,7 +13,15 @@ from hashlab.protocols.engine import (
     NetworkState,
     SwarmState,
 )
-from hashlab.protocols.hosts import HostAccess, HostCheck, HostPlan, Hosts, Locate, Shells
+from hashlab.protocols.hosts import (
+    HostAccess,
+    HostCheck,
+    HostPlan,
+    Hosts,
+    HostShell,
+    Locate,
+    Shells,
+)
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, StreamingRunner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
@@ -55,6 +63,7 @@ __all__ = [
     "HostAccess",
     "HostCheck",
     "HostPlan",
+    "HostShell",
     "Hosts",
     "ImageBuilder",
     "KvmProbe",

@@ -16,7 +16,7 @@ from hashlab.protocols.links import Endpoint, Shell
 
 @dataclass(frozen=True)
 class HostAccess:
-    """How a person's OpenSSH reaches a host, as its configuration says.
+    """The way by which a person's OpenSSH reaches a host, as its configuration says.
 
     ``host_key``: "ssh-ed25519 AAAA…" from the person's known_hosts, "" if it is not there;
     ``identities``: files with keys; ``proxy``: the words of a command whose input and output are
@@ -34,10 +34,21 @@ class HostAccess:
 Locate = Callable[[str], HostAccess]
 
 
+class HostShell(Shell, Protocol):
+    """An open SSH connection to one host."""
+
+    def hold(self, command: Sequence[str]) -> AbstractContextManager[str]:
+        """Run a command during the block, and yield the first line of its output.
+
+        Its input has a line every few seconds while the connection lives, and ends with the block;
+        so the command knows when the laptop is gone. Raises LabError if it prints nothing.
+        """
+
+
 class Shells(Protocol):
     """Opens shells on machines that need no Docker Engine yet."""
 
-    def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> Shell:
+    def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> HostShell:
         """Open a connection that accepts only ``host_key``. Raises LabError."""
 
 
@@ -54,7 +65,7 @@ class HostCheck:
 
 @dataclass(frozen=True)
 class HostPlan:
-    """What preparing a host would change: ``steps``, each as a sentence; none if nothing.
+    """The changes that preparing a host would make: ``steps``, each as a sentence; none if nothing.
     ``notes``: what a person should know.
     """
 

@@ -52,13 +52,6 @@ class Shell(Protocol):
         Raises OSError if the socket cannot be made.
         """
 
-    def hold(self, command: Sequence[str]) -> AbstractContextManager[str]:
-        """Run a command during the block, and yield the first line of its output.
-
-        Its input has a line every few seconds while the connection lives, and ends with the block;
-        so the command knows when the laptop is gone. Raises LabError if it prints nothing.
-        """
-
     def close(self) -> None:
         """Close the connection."""
 

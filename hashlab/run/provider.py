@@ -61,7 +61,7 @@ def open_lab(lab: Path | None, *, provider: str | None = None) -> Lab:
         there = _with_machines(found)
         if len(there) == 1:
             return read_lab(found.folder, there[0])
-        choice = choose(_probes(found, there or wiring.ON_LAPTOP))
+        choice = choose(_probes(found, there or _on_laptop()))
         taken = read_lab(found.folder, choice.provider)
         return replace(taken, notes=(*taken.notes, choice.note))
 
@@ -75,18 +75,23 @@ def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
     with _interruptible():
         kvm = wiring.equip(found).kvm()
         if found.provider != AUTO:
-            return Survey(_probes(found, wiring.ON_LAPTOP), kvm, found, _said(provider))
+            return Survey(_probes(found, _on_laptop()), kvm, found, _said(provider))
         there = _with_machines(found)
         if len(there) == 1:
             found = read_lab(found.folder, there[0])
-            probes = _probes(found, wiring.ON_LAPTOP)
+            probes = _probes(found, _on_laptop())
             return Survey(probes, kvm, found, "its machines are there already")
-        probes = _probes(found, wiring.ON_LAPTOP)
+        probes = _probes(found, _on_laptop())
         try:
             taken = choose({name: probes[name] for name in there or probes}).provider
         except LaptopError:
             return Survey(probes, kvm, None, "")
         return Survey(probes, kvm, read_lab(found.folder, taken), "the best of those that work")
+
+
+def _on_laptop() -> list[str]:
+    """Return the providers among which "auto" chooses: those that make machines."""
+    return [name for name in wiring.PROVIDERS if name != HOSTS]
 
 
 def _said(provider: str | None) -> str:
@@ -133,7 +138,7 @@ def _with_machines(lab: Lab) -> list[str]:
     """Return the providers that have machines of this lab: known by its state, or asked if that is
     gone.
     """
-    names = list(wiring.ON_LAPTOP)
+    names = _on_laptop()
     known = [name for name in names if is_file(StateFolder(lab.state_folder, name).vagrantfile)]
     return known or [name for name in names if _has_machines(replace(lab, provider=name))]
 

@@ -115,8 +115,6 @@ PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {
     "libvirt": _libvirt,
     HOSTS: _hosts,
 }
-# The providers among which "auto" chooses.
-ON_LAPTOP = tuple(name for name in PROVIDERS if name != HOSTS)
 
 
 def equip(lab: Lab) -> Equipment:

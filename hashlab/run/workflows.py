@@ -120,21 +120,22 @@ def _containers(
     )
 
 
-# What follows once machines answer.
-_STARTED: tuple[P, ...] = (
-    NETWORK,
-    SANDBOXES,
-    PORTS,
-    KEPT_DATA,
-    IMAGES,
-    # Machines that mount no artifact do not wait for builds, though one may still fail.
-    _containers(builds=Where("artifacts", containers.mounts_artifacts), network="sandboxes"),
-    NAMES,
-    PROOF,
-    P("seed", seed.seed, after=("names", "ports")),
-    P("verify", verify.verify, after=("seed",)),
-    *_observing("doctor"),
-)
+def _started() -> tuple[P, ...]:
+    """Bring the services up once machines answer."""
+    return (
+        NETWORK,
+        SANDBOXES,
+        PORTS,
+        KEPT_DATA,
+        IMAGES,
+        # Machines that mount no artifact do not wait for builds, though one may still fail.
+        _containers(builds=Where("artifacts", containers.mounts_artifacts), network="sandboxes"),
+        NAMES,
+        PROOF,
+        P("seed", seed.seed, after=("names", "ports")),
+        P("verify", verify.verify, after=("seed",)),
+        *_observing("doctor"),
+    )
 
 
 def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
@@ -149,7 +150,7 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
         P("boot", boot.boot, after=("prepare",)),
         P("connect", connect.connect, after=("prepare",), per="machine"),
         P("secrets", secrets.make_secrets, after=("prepare",)),
-        *_STARTED,
+        *_started(),
     )
 
 
@@ -164,7 +165,7 @@ DEV_ON_HOSTS: tuple[P, ...] = (
     P("connect", hosts.connect_host, after=("doctor",), per="machine"),
     P("recipe", recipe.check_recipe_of_machines, after=("connect",)),
     P("secrets", secrets.make_secrets, after=("connect",)),
-    *_STARTED,
+    *_started(),
 )
 
 PREPARE_HOSTS: tuple[P, ...] = (

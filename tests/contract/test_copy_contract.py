@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from fakes import ODD_NAMES, FakeMachine, Outside, small_lab, track_of, write_files
 
+from hashlab.drivers.login import LabKey
 from hashlab.drivers.process import ProcessRunner
 from hashlab.drivers.ssh import SshConnector
 from hashlab.errors import LabError
@@ -84,7 +85,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     for folder in ("files", "like", "scratch"):
         (tmp_path / "machine" / folder).mkdir(parents=True)
     connector = SshConnector(
-        key=tmp_path / "key",
+        login=LabKey(tmp_path / "key"),
         config=tmp_path / "config",
         runner=ProcessRunner(children=tmp_path / "children"),
         time_factor=lambda: 1.0,

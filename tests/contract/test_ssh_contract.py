@@ -21,6 +21,7 @@ from fakes import FakeRunner, Faults, track_of
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from hashlab.drivers import engine, ssh
+from hashlab.drivers.login import LabKey
 from hashlab.drivers.ssh import SshConnector, SshShell
 from hashlab.errors import EngineHangs, EngineStopped, LabError
 from hashlab.pipeline import Cancelled, CancelToken
@@ -164,7 +165,7 @@ def server() -> Iterator[Server]:
 def connector(tmp_path: Path) -> SshConnector:
     CLIENT_KEY.write_private_key_file(str(tmp_path / "key"))
     return SshConnector(
-        key=tmp_path / "key",
+        login=LabKey(tmp_path / "key"),
         config=tmp_path / "config",
         runner=FakeRunner(Faults()),
         time_factor=lambda: 1.0,

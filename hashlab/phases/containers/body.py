@@ -16,6 +16,7 @@ from hashlab.config.model import (
     Service,
     VolumeMount,
 )
+from hashlab.config.providers import HOSTS
 from hashlab.phases.containers.networking import first_endpoint, namespace, network_mode
 from hashlab.phases.upload.laptop import remote_path, secret_path
 from hashlab.protocols import LAB_LABEL
@@ -24,6 +25,11 @@ SERVICE_LABEL = "hashlab.service"
 BUILD_LABEL = "hashlab.build"
 BUILD_VARIABLE = "HASHLAB_BUILD"
 NANOSECONDS = 1_000_000_000
+# The engines of machines that hashlab made do this by default. That of a host is not changed.
+JOURNAL = {
+    "Type": "journald",
+    "Config": {"tag": "{{.Name}}", "labels": "hashlab.lab,hashlab.service,hashlab.build"},
+}
 
 
 def container_name(lab: Lab, service: Service, replica: int) -> str:
@@ -177,6 +183,7 @@ def _host_config(lab: Lab, service: Service) -> dict[str, Any]:
     }
     as_they_are = {name: getattr(service, field) for field, name in _HOST_FIELDS.items()}
     return {
+        **({"LogConfig": JOURNAL} if lab.provider == HOSTS else {}),
         "Mounts": _mounts(lab, service),
         "RestartPolicy": _restart_policy(service.restart),
         **{name: _plain(value) for name, value in as_they_are.items() if value},

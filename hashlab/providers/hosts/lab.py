@@ -18,7 +18,7 @@ from hashlab.providers.hosts.addresses import candidates, choose, reached
 from hashlab.providers.hosts.facts import HostFacts, Record
 from hashlab.providers.hosts.files import RECORD, archive, program, recipe
 from hashlab.providers.hosts.machines import HostMachines
-from hashlab.providers.hosts.planning import SYSTEMS, Changes, changes, faults, steps
+from hashlab.providers.hosts.planning import SYSTEMS, Changes, changes, faults, steps, summary
 
 PREPARE, UNPREPARE, HOLD_LOCK = program("prepare"), program("unprepare"), program("hold-lock")
 # apt downloads a hundred megabytes.
@@ -144,14 +144,18 @@ class LabHosts:
                 record = Record(**{**change.record.__dict__, "packages": packages})
                 self._write_record(shell, machine, record)
         self._machines.facts(planned.machine, again=True)
-        return steps(change, user)
+        return summary(change, user)
 
     def _write_record(self, shell: Shell, machine: str, record: Record) -> None:
-        program = 'mkdir -p /etc/hashlab && cat > "$1.new" && mv "$1.new" "$1"'
-        argv = ["sudo", "sh", "-c", program, "sh", RECORD]
-        done = shell.run(argv, stdin=record.text().encode())
-        if done.code != 0:
-            raise LabError(f"cannot write {RECORD}", where=machine, output=done.stderr)
+        new = f"{RECORD}.new"
+        for argv, stdin in (
+            (["sudo", "mkdir", "-p", "/etc/hashlab"], ""),
+            (["sudo", "tee", new], record.text()),
+            (["sudo", "mv", new, RECORD], ""),
+        ):
+            done = shell.run(argv, stdin=stdin.encode())
+            if done.code != 0:
+                raise LabError(f"cannot write {RECORD}", where=machine, output=done.stderr)
 
     def unprepare(self, lab: Lab, machine: str, *, track: Track) -> Sequence[str]:
         """See protocols.Hosts."""

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from hashlab.config.model import Lab, Machine
 from hashlab.errors import LabError
 from hashlab.pipeline import CancelToken, parallel
-from hashlab.protocols import HostAccess, Locate, ObservedMachine, Shell, Shells
+from hashlab.protocols import HostAccess, HostShell, Locate, ObservedMachine, Shells
 from hashlab.providers.hosts.facts import HostFacts, read_facts
 
 
@@ -36,7 +36,7 @@ class HostMachines:
         return access
 
     @contextmanager
-    def opened(self, machine: Machine) -> Iterator[Shell]:
+    def opened(self, machine: Machine) -> Iterator[HostShell]:
         """Yield a shell on a host. Raises LabError."""
         access = self.access(machine)
         try:

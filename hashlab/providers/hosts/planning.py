@@ -20,7 +20,7 @@ MOST_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Changes:
-    """What is to be done on a host: ``packages`` to install, ``files`` to write, and whether the
+    """The changes that a host needs: ``packages`` to install, ``files`` to write, and whether the
     user joins the group docker. ``record``: what the host will say of itself.
     """
 
@@ -96,7 +96,7 @@ def changes(
 
 
 def steps(change: Changes, user: str) -> tuple[str, ...]:
-    """Describe changes for people."""
+    """Describe changes for people, before they are made."""
     found = []
     if change.packages:
         found.append(f"install {', '.join(change.packages)}, and what they need")
@@ -107,3 +107,18 @@ def steps(change: Changes, user: str) -> tuple[str, ...]:
     if change.record is not None:
         found.append("write /etc/hashlab/host.json and make /var/lib/hashlab")
     return tuple(found)
+
+
+def summary(change: Changes, user: str) -> tuple[str, ...]:
+    """Describe changes for people in few words, after they were made."""
+    return tuple(
+        filter(
+            None,
+            (
+                f"installed {', '.join(change.packages)}" if change.packages else "",
+                f"{user} is in the group docker" if change.joins else "",
+                f"{len(change.files)} files" if change.files else "",
+                "its record" if change.record is not None and not change.files else "",
+            ),
+        )
+    )

@@ -15,6 +15,8 @@ rm -f /usr/local/sbin/hashlab-firewall /usr/local/sbin/hashlab-sandboxes /usr/lo
     /etc/systemd/system/docker.service.d/hashlab.conf
 rmdir /etc/systemd/system/docker.service.d 2> /dev/null || true
 systemctl daemon-reload
+# The engine made it for the Swarm, and refuses while a container of others is on it.
+docker network rm docker_gwbridge > /dev/null 2>&1 || true
 [ -z "$user" ] || gpasswd --delete "$user" docker > /dev/null 2>&1 || true
 for package in "$@"; do
     if [ "$package" = docker.io ] && [ -n "$(docker ps --all --quiet; docker volume ls --quiet)" ]; then

@@ -121,7 +121,7 @@ def test_an_unknown_provider_on_the_command_line_is_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError, match="unknown provider 'cloud'") as caught:
         load_lab(write_lab(), environ={}, provider="cloud")
-    assert caught.value.next_step == "Use one of: auto, docker, libvirt, virtualbox."
+    assert caught.value.next_step == "Use one of: auto, docker, libvirt, virtualbox, hosts."
 
 
 def test_a_misspelt_provider_is_answered_with_the_right_one(

@@ -12,6 +12,7 @@ import paramiko
 import pytest
 from fakes import FakeRunner, Faults, track_of
 
+from hashlab.drivers.login import LabKey
 from hashlab.drivers.ssh import SshConnector, _bytes_sent, _transport
 from hashlab.errors import LabError
 from hashlab.protocols import Endpoint
@@ -22,7 +23,7 @@ STATS = "Number of files: 2\nTotal bytes sent: 1,234,567\nTotal bytes received: 
 
 def copy(runner: FakeRunner, config: Path, files: list[str]) -> int:
     connector = SshConnector(
-        key=Path("/key"), config=config, runner=runner, time_factor=lambda: 1.0
+        login=LabKey(Path("/key")), config=config, runner=runner, time_factor=lambda: 1.0
     )
     with track_of() as track:
         return connector.copy(

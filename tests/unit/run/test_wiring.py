@@ -238,6 +238,7 @@ def test_a_survey_probes_all_and_tells_which_is_taken_and_why(
     assert found.lab is not None
     assert (found.lab.provider, found.why, list(found.probes)) == (taken, why, list(RANKS))
     assert {"probe docker", "probe libvirt"} <= set(laptop.calls)
+    assert found.kvm is not None
     assert found.kvm.works
 
 

@@ -87,13 +87,16 @@ def test_a_row_on_the_screen_leads_to_its_module() -> None:
         workflows.remove_snapshot("before"),
         workflows.stopping(["site"]),
         workflows.building(["site"]),
+        workflows.destroying_on_hosts(unprepare=True),
     )
     for phase in (phase for workflow in (*WORKFLOWS.values(), *made) for phase in workflow):
         function = phase.run.func if isinstance(phase.run, partial) else phase.run
         module = function.__module__.removeprefix("hashlab.phases.")
         guessed = {word.rstrip("s") for word in ("_".join(phase.name.split()), *phase.name.split())}
         told = {part.rstrip("s") for part in module.split(".")}
-        assert guessed & told or ELSEWHERE.get(phase.name) == module, (phase.name, module)
+        # Phases of hosts that are there already are in one module.
+        own = module == "hosts" or ELSEWHERE.get(phase.name) == module
+        assert guessed & told or own, (phase.name, module)
 
 
 def test_every_phase_has_a_docstring_that_promises_something() -> None:
