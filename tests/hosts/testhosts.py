@@ -51,6 +51,11 @@ class TestHosts:
         """Run a command as root on a host, without SSH; return its output."""
         return _docker("exec", self.container(name), *argv)
 
+    def script(self, name: str, script: str) -> str:
+        """Run a script of this folder as root on a host; return its output."""
+        text = (HERE / f"{script}.sh").read_text(encoding="utf-8")
+        return self.root(name, "sh", "-c", text)
+
     def address(self, name: str) -> str:
         """Return a host's address."""
         [found] = json.loads(_docker("inspect", self.container(name)))

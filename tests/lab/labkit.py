@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 HASHLAB = Path(sys.executable).with_name("hashlab")
 COMMAND_SECONDS = 900
 # By how much longer than on machines in containers things may take here.
-TIME_FACTOR = {"docker": 1, "libvirt": 6}
+TIME_FACTOR = {"docker": 1, "libvirt": 6, "hosts": 1}
 
 
 @dataclass
