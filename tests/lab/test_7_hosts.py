@@ -161,8 +161,7 @@ def test_a_second_checkout_is_the_same_lab_and_is_told_who_holds_it(
         assert str(lab.folder) in refused.stderr
     finally:
         # Without a word: the host notices by itself that the laptop is gone.
-        holder.process.send_signal(signal.SIGKILL)
-        holder.process.wait()
+        holder.signal(signal.SIGKILL)
         slow.write_text(text, encoding="utf-8")
     second.run("refresh", HASHLAB_DAEMON="0").ok()
 

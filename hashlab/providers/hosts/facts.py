@@ -21,9 +21,9 @@ NEEDED = {"dockerd": "docker.io", "socat": "socat", "rsync": "rsync", "iptables"
 
 @dataclass(frozen=True)
 class Record:
-    """The record that hashlab left on a host (/etc/hashlab/host.json): ``lab``: the lab's id; ``made_by``: who
-    prepared the host for it; ``address``: the host's for the others; ``packages``: those that
-    hashlab installed; ``joined``: it put the user into the group docker.
+    """The record that hashlab left on a host (/etc/hashlab/host.json). ``lab``: the lab's id;
+    ``made_by``: who prepared the host for it; ``address``: the host's for the others; ``packages``:
+    those that hashlab installed; ``joined``: it put the user into the group docker.
     """
 
     lab: str
@@ -40,10 +40,10 @@ class Record:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """The state of a host. ``addresses``: with the MTU of each; ``sshd``: address and port at which the
-    laptop's connection arrived; ``clock``: seconds by which the host's clock is ahead; ``files``:
-    hash by path; ``swarm``: state and node id; ``swarm_made``: "making", or the node id of a Swarm
-    that hashlab made.
+    """The state of a host. ``addresses``: with the MTU of each; ``sshd``: address and port at which
+    the laptop's connection arrived; ``clock``: seconds by which the host's clock is ahead;
+    ``files``: hash by path; ``swarm``: state and node id; ``swarm_made``: "making", or the node id
+    of a Swarm that hashlab made.
     """
 
     os: str = ""
