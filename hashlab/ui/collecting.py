@@ -15,12 +15,13 @@ from hashlab.documents.events import LabEvent
 from hashlab.documents.logs import LogLine
 from hashlab.documents.picture import Talk
 from hashlab.documents.status import Status
+from hashlab.documents.usage import Usage
 from hashlab.errors import HashlabError, LabError
 from hashlab.logs.reading import following
+from hashlab.metrics.current import CurrentUsage
 from hashlab.phases.happened import read_events
 from hashlab.phases.status import status_document
 from hashlab.phases.talking import observe_talks, picture
-from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.report.events import event_text
 from hashlab.report.formats import clean_text
@@ -65,27 +66,35 @@ def shown_text(message: str) -> str:
     return f"{text[:MOST_TEXT]} … {len(text) - MOST_TEXT} more characters: hashlab logs"
 
 
-class Collector:
-    """Looks at the lab every two seconds while the feed has viewers.
+def point_of(usage: Usage, now: float) -> Json:
+    """Return a point of the charts: cores and bytes of memory, by machine, and by replica."""
+    machines = {each.machine: [each.cpu_cores, each.memory_bytes] for each in usage.machines}
+    replicas = {
+        f"{each.service} {each.replica}": [each.cpu_cores, each.memory_bytes]
+        for each in usage.services
+        if each.memory_bytes is not None
+    }
+    point: Json = to_json({"machines": machines, "services": replicas})
+    return {"time": round(now, 1), **point}
 
-    ``more`` is called after each look with the open world, for what else is to be observed.
-    """
+
+class Collector:
+    """Looks at the lab every two seconds while the feed has viewers."""
 
     def __init__(
         self,
         options: Options,
         feed: Feed,
         *,
-        more: Callable[[World], None] | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._options, self._feed, self._now, self._more = options, feed, now, more
+        self._options, self._feed, self._now = options, feed, now
         self._warm = Warm()
         self._token = CancelToken()
         self._state = state_of(options.lab)
         self._talks: tuple[Talk, ...] = ()
         self._event = 0
-        self._logs: _Logs | None = None
+        self._machines: _Machines | None = None
         self._bug: Exception | None = None
 
     def run(self) -> None:
@@ -120,14 +129,20 @@ class Collector:
                 self._feed.put("status", to_json(status))
                 self._talks = observe_talks(world, track, self._talks, now=self._now())
                 self._feed.put("picture", to_json(picture(world, self._talks, status.urls)))
-                if self._more is not None:
-                    self._more(world)
-            self._follow_logs(status)
+            self._follow_machines(status)
+            self._new_usage()
             self._new_events()
         except HashlabError as error:
             problem = {"what": error.what, "where": error.where, "next_step": error.next_step}
         self._feed.put("problem", problem)
         self._feed.put("looked", self._now())
+
+    def _new_usage(self) -> None:
+        """Show what is used now, and add a point to the charts."""
+        usage = self._machines.usage() if self._machines else None
+        self._feed.put("usage", to_json(usage))
+        if usage is not None:
+            self._feed.add("points", [point_of(usage, self._now())])
 
     def _new_events(self) -> None:
         new = read_events(self._state, after=self._event)
@@ -135,20 +150,22 @@ class Collector:
             self._event = new[-1][0]
             self._feed.add("events", [_shown_event(event) for _, event in new[-MOST_EVENTS:]])
 
-    def _follow_logs(self, status: Status) -> None:
-        """Read the logs of the machines as long as any of them runs."""
+    def _follow_machines(self, status: Status) -> None:
+        """Read logs and use of the machines as long as any of them runs."""
         alive = any(machine.state in ("running", "unreachable") for machine in status.machines)
         names = tuple(machine.name for machine in status.machines) if alive else ()
-        if self._logs is not None and (self._logs.machines != names or self._logs.ended):
+        if self._machines is not None and (
+            self._machines.machines != names or self._machines.ended
+        ):
             self._rest()
-        if self._logs is None and names:
+        if self._machines is None and names:
             self._feed.clear_logs()
-            self._logs = _Logs(self._options, LogFeed(self._feed), names)
+            self._machines = _Machines(self._options, LogFeed(self._feed), names)
 
     def _rest(self) -> None:
-        if self._logs is not None:
-            self._logs.close()
-            self._logs = None
+        if self._machines is not None:
+            self._machines.close()
+            self._machines = None
 
     def close(self) -> None:
         """End what runs, from another thread."""
@@ -160,11 +177,12 @@ class Collector:
         self._warm.close()
 
 
-class _Logs:
-    """The logs of these machines, followed in threads until ``close``."""
+class _Machines:
+    """The logs and the use of these machines, followed in threads until ``close``."""
 
     def __init__(self, options: Options, screen: LogFeed, machines: tuple[str, ...]) -> None:
         self.machines, self.ended = machines, False
+        self._used: CurrentUsage | None = None
         self._screen = screen
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._follow, args=(options,), daemon=True)
@@ -172,12 +190,20 @@ class _Logs:
 
     def _follow(self, options: Options) -> None:
         try:
-            with following(options.world(), self._screen, tail=PAST_LINES):
+            world = options.world()
+            with following(world, self._screen, tail=PAST_LINES):
+                self._used = CurrentUsage(world, self.machines)
                 self._end.wait()
+                self._used.close()
         except LabError as error:  # a machine has just gone; the next look tries again
             self._screen.notice(f"logs: {error.what}")
         finally:
             self.ended = True
+
+    def usage(self) -> Usage | None:
+        """Return what is used now; None before the first sample."""
+        used = self._used.usage() if self._used is not None else None
+        return used if used is not None and used.machines else None
 
     def close(self) -> None:
         self._end.set()

@@ -20,6 +20,8 @@ from hashlab.documents.logs import LogLine
 MOST_ITEMS = 1000
 MOST_EVENTS = 200
 MOST_NOTICES = 20
+# Points of the charts: a quarter of an hour, one in two seconds.
+MOST_POINTS = 450
 Json = dict[str, Any]
 
 
@@ -60,6 +62,7 @@ class Feed:
             "logs": Ring(),
             "events": Ring(MOST_EVENTS),
             "notices": Ring(MOST_NOTICES),
+            "points": Ring(MOST_POINTS),
         }
         self._counts: Counter[tuple[str, str]] = Counter()
         self._version = 0

@@ -12,7 +12,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
-from ui_bench import MORNING, Page, line, made_up_lab, open_page, service
+from ui_bench import MORNING, STARTED, Page, line, made_up_lab, open_page, service, use
 
 from hashlab.ui.server import MOST_BYTES
 
@@ -298,7 +298,7 @@ def test_the_page_holds_a_bounded_number_of_lines(shown: WebDriver, page: Page) 
     for start in range(0, 3000, 500):
         page.feed.add_logs([line(f"number {n}") for n in range(start, start + 500)])
     wait(shown, lambda: "number 2999" in text(shown, "lines"))
-    assert len(shown.find_elements(By.CSS_SELECTOR, "#lines .line")) <= 400
+    assert len(shown.find_elements(By.CSS_SELECTOR, "#lines .line")) <= 200
     assert "3,002 lines" in text(shown, "counts")
 
 
@@ -344,6 +344,32 @@ def test_a_restore_asks_first_and_escape_means_no(shown: WebDriver, page: Page) 
     wait(shown, lambda: shown.find_element(By.ID, "ask-yes").is_displayed())
     shown.find_element(By.ID, "ask-yes").click()
     wait(shown, lambda: page.asked == [("restore", "before")])
+
+
+def test_use_is_shown_beside_services_and_drawn_with_marks(shown: WebDriver, page: Page) -> None:
+    assert not shown.find_element(By.ID, "metrics").is_displayed()
+    for second in range(0, 60, 2):
+        use(page.feed, ["service0", "service1"], machines=1, at=STARTED + second)
+    changed = {"time": "2026-11-30T08:00:31.000Z", "event": "changed", "text": "changed"}
+    page.feed.add("events", [{**changed, "service": name} for name in ("service0", "service1")])
+    use(page.feed, ["service0", "service1"], machines=1, at=STARTED + 60)
+    wait(shown, lambda: "service0, service1 changed" in text(shown, "marks"))
+    figures = shown.find_elements(By.CSS_SELECTOR, "#charts figure")
+    assert [figure.accessible_name for figure in figures] == [
+        "Processor of machines",
+        "Memory of machines",
+        "Processor of services",
+        "Memory of services",
+    ]
+    assert all(figure.find_elements(By.TAG_NAME, "canvas") for figure in figures)
+    assert "service1 11 MB" in figures[3].text
+    assert "0.5 of 2 cores, 200 MB of 512 MB, disk 74 GB free, in 1.5 kB/s" in text(
+        shown, "picture"
+    )
+    card = shown.find_element(By.CSS_SELECTOR, "[data-key=service0]")
+    assert "0.5 cores, 11 MB" in card.text
+    wide(shown, 360)
+    assert shown.execute_script(OUTSIDE) == []
 
 
 def test_everything_is_reached_by_keys_and_has_a_name(shown: WebDriver) -> None:

@@ -134,6 +134,43 @@ def made_up_lab(feed: Feed, *, machines: int, services: int) -> list[str]:
     return names
 
 
+def use(feed: Feed, names: list[str], *, machines: int, at: float) -> None:
+    """Put the use of a made-up lab into the feed, and a point into its charts."""
+    busy = 0.5 + (at % 10) / 20
+    places = [f"machine{n}" for n in range(machines)]
+    rates = {
+        "network_received_bytes_per_second": 1500.0,
+        "network_sent_bytes_per_second": None,
+    }
+    feed.put(
+        "usage",
+        {
+            "machines": [
+                {
+                    "machine": place,
+                    "cpus": 2,
+                    "cpu_cores": busy,
+                    "memory_bytes": 200_000_000,
+                    "memory_limit_bytes": 512_000_000,
+                    "disk_available_bytes": 74_000_000_000,
+                    **rates,
+                }
+                for place in places
+            ],
+            "services": [
+                {"service": name, "replica": 1, "cpu_cores": busy, "memory_bytes": 11_000_000}
+                for name in names
+            ],
+        },
+    )
+    point = {
+        "time": at,
+        "machines": {place: [busy, 2e8] for place in places},
+        "services": {f"{name} 1": [busy, 1.1e7 + n] for n, name in enumerate(names)},
+    }
+    feed.add("points", [point])
+
+
 def line(text: str, *, service: str = "service0", level: Level | None = "info") -> LogLine:
     """One log line."""
     return LogLine(STARTED, "machine0", service, 1, "b1", None, level, text)

@@ -4,7 +4,7 @@ import { byId, element, show } from "./dom.js";
 
 const MOST = 1000;
 // Lines that are drawn; older ones of those that are held are not looked at by anybody.
-const DRAWN = 400;
+const DRAWN = 200;
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
 const COLOURS = 8;
 

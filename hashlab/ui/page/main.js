@@ -4,7 +4,7 @@ import { bindActions, showAction } from "./actions.js";
 import { byId, plural, show } from "./dom.js";
 import { showEvents } from "./events.js";
 import { addLines, bindLogs, showCounts, showNotices } from "./logs.js";
-import { showMarks, showSamples } from "./metrics.js";
+import { addMarks, addPoints, bindCharts } from "./metrics.js";
 import { bindPicture, showNotes, showPicture } from "./picture.js";
 import { showPast, showRun } from "./runs.js";
 
@@ -63,16 +63,16 @@ function showProblem(problem) {
 const PARTS = {
   status: showStatus,
   picture: showStatus,
-  alerts: showStatus,
   problem: () => showProblem(state.problem),
   logs: () => addLines(state.logs),
   counts: () => showCounts(state.counts),
   notices: () => showNotices(state.notices.items),
-  events: () => { showEvents(state.events.items); showMarks(state.events.items); },
+  events: () => { showEvents(state.events.items); addMarks(state.events.items); },
   run: () => showRun(state.run),
   runs: () => showPast(state.runs),
   action: () => showAction(state.action),
-  samples: () => showSamples(state.samples),
+  usage: showStatus,
+  points: () => addPoints(state.points.items),
   outdated: () => close("hashlab was upgraded. End hashlab ui in its terminal, and start it again."),
 };
 
@@ -110,6 +110,7 @@ function watchSilence() {
 }
 
 bindActions(state);
+bindCharts();
 bindLogs();
 bindPicture(state);
 enter().then((entered) => (entered ? listen() : refused()), refused);

@@ -3,6 +3,7 @@
 import { act, copy } from "./actions.js";
 import { age, byId, clock, drawing, element, show } from "./dom.js";
 import { filterService } from "./logs.js";
+import { bytes, cores } from "./metrics.js";
 
 let chosen = null;
 let latest = null;
@@ -48,7 +49,7 @@ function edges({ picture, status }) {
   return [...seen.values()].filter((edge) => known.has(edge.from) && known.has(edge.to));
 }
 
-function card(row, several, usage) {
+function card(row, several) {
   const kind = tone(row);
   const facts = [row.since && `${age(row.healthy_since ?? row.since)}`, row.restarts ? `${row.restarts} restarts` : ""];
   const name = label(row, several);
@@ -61,20 +62,45 @@ function card(row, several, usage) {
     element("span", { class: "card-name" }, sign(kind), name),
     element("span", { class: "card-state" }, stateText(row)),
     element("span", { class: "card-facts" }, facts.filter(Boolean).join(", ")),
-    element("span", { class: "card-usage" }, usage ?? ""),
+    element("span", { class: "card-usage", "data-usage": `${row.name} ${row.replica}` }),
   );
 }
 
-function machine(one, rows, several, usage) {
+function machine(one, rows, several) {
   const kind = TONES[one.state] ?? "warn";
   return element(
     "li", { class: "machine" },
     element("h3", {}, sign(kind), one.name, element("span", { class: "dim" }, `${one.state}, ${one.address}`)),
-    element("p", { class: "dim usage" }, usage.machines[one.name] ?? ""),
+    element("p", { class: "dim usage", "data-usage": one.name }),
     rows.length
-      ? element("ul", {}, rows.map((row) => element("li", {}, card(row, several, usage.services[label(row, several)]))))
+      ? element("ul", {}, rows.map((row) => element("li", {}, card(row, several))))
       : element("p", { class: "dim" }, "no services"),
   );
+}
+
+const rate = (value) => (value === null ? "–" : `${bytes(value)}/s`);
+
+// Texts about processor and memory, by machine, and by service with the number of its replica.
+function used(usage) {
+  const found = {};
+  for (const one of usage?.machines ?? []) {
+    const processor = one.cpu_cores === null ? "" : `${cores(one.cpu_cores).replace(" cores", "")} of ${one.cpus} cores, `;
+    found[one.machine] = `${processor}${bytes(one.memory_bytes)} of ${bytes(one.memory_limit_bytes)}, disk ${bytes(one.disk_available_bytes)} free, `
+      + `in ${rate(one.network_received_bytes_per_second)}, out ${rate(one.network_sent_bytes_per_second)}`;
+  }
+  for (const one of usage?.services ?? []) {
+    found[`${one.service} ${one.replica}`] = [cores(one.cpu_cores), bytes(one.memory_bytes)].filter(Boolean).join(", ");
+  }
+  return found;
+}
+
+// Only texts change, so that nothing is built again every two seconds.
+function showUsage(usage) {
+  const texts = used(usage);
+  for (const place of byId("picture").querySelectorAll("[data-usage]")) {
+    const text = texts[place.dataset.usage] ?? "";
+    if (place.textContent !== text) place.textContent = text;
+  }
 }
 
 function choose(name) {
@@ -130,16 +156,16 @@ export function showPicture(state) {
   const { status, picture } = state;
   if (!status || !picture) return;
   const several = new Set(status.services.filter((row) => row.replica > 1).map((row) => row.name));
-  const usage = state.samples?.now ?? { machines: {}, services: {} };
   const place = byId("picture");
   const focused = place.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const drawn = status.services.map((row) => [row, row.since ? age(row.healthy_since ?? row.since) : ""]);
-  const changed = show(place, [status.machines, drawn, picture.talks.map((talk) => ({ ...talk, seen: 0 })), chosen, usage], () => [
+  const changed = show(place, [status.machines, drawn, picture.talks.map((talk) => ({ ...talk, seen: 0 })), chosen], () => [
     element("ul", { class: "machines" }, status.machines.map((one) => (
-      machine(one, status.services.filter((row) => row.machine === one.name), several, usage)
+      machine(one, status.services.filter((row) => row.machine === one.name), several)
     ))),
     drawing("svg", { id: "edges", "aria-hidden": "true" }),
   ]);
+  showUsage(state.usage);
   if (changed && focused) place.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
   byId("legend").hidden = edges(state).length === 0;
   const row = status.services.find((each) => label(each, several) === chosen);
@@ -199,9 +225,6 @@ export function showNotes(state) {
   const notes = state.status.notes;
   byId("notes").hidden = notes.length === 0;
   show(byId("notes"), notes, () => notes.map((note) => element("li", {}, note)));
-  const alerts = state.alerts ?? [];
-  byId("alerts").hidden = alerts.length === 0;
-  show(byId("alerts"), alerts, () => alerts.map((alert) => element("li", { class: "bad" }, alert)));
 }
 
 export function bindPicture() {

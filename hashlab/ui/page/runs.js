@@ -8,6 +8,8 @@ let current = null;
 let past = [];
 let chosen = null;
 let ticking = null;
+// The number of the newest request: an older answer that arrives late is not shown.
+let asked = 0;
 
 const seconds = (value) => `${value.toFixed(2)} s`;
 
@@ -76,10 +78,12 @@ export function showRun(run) {
 
 async function choosePast(name) {
   if (!name || current) return;
+  asked += 1;
+  const number = asked;
   const answer = await fetch(`run?${encodeURIComponent(name)}`);
   if (!answer.ok) return;
   const run = await answer.json();
-  if (current) return;
+  if (current || number !== asked) return;
   chosen = name;
   const title = `hashlab ${run.command}, ${clock(run.started * 1000)}, ${seconds(run.seconds)}`;
   show(byId("waterfall"), run, () => drawn(run, title, run.seconds, run.ok ? "" : "bad"));

@@ -11,11 +11,12 @@ import pytest
 from fakes import Outside, running
 
 from hashlab.documents.logs import LogLine
+from hashlab.documents.usage import MachineUsage, ReplicaUsage, Usage
 from hashlab.errors import ConfigError, Problem
 from hashlab.run.execution import Options
 from hashlab.state.files import StateFolder
 from hashlab.ui import collecting
-from hashlab.ui.collecting import MOST_TEXT, Collector, LogFeed, shown_text
+from hashlab.ui.collecting import MOST_TEXT, Collector, LogFeed, point_of, shown_text
 from hashlab.ui.feed import Cursor, Feed
 
 
@@ -36,12 +37,26 @@ class Logs:
             self.closed += 1
 
 
+class Unused:
+    """Stands for the use of machines, of which no sample has come."""
+
+    def __init__(self, world: Any, machines: tuple[str, ...]) -> None:
+        pass
+
+    def usage(self) -> Usage:
+        return Usage()
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.fixture
 def logs(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Logs:
     made = Logs()
     monkeypatch.setattr(Options, "world", lambda self: outside.world())
     monkeypatch.setattr(collecting, "state_of", lambda _: StateFolder(outside.state.root, ""))
     monkeypatch.setattr(collecting, "following", made.follow)
+    monkeypatch.setattr(collecting, "CurrentUsage", Unused)
     return made
 
 
@@ -135,6 +150,17 @@ def test_a_bug_in_a_look_ends_the_command(
     look.run()
     with pytest.raises(ZeroDivisionError):
         look.check()
+
+
+def test_a_point_has_what_machines_and_running_replicas_use() -> None:
+    idle = ReplicaUsage("db", 1, "web", None, None, None, None, None)
+    busy = ReplicaUsage("site", 2, "web", 0.12345, 2_000_000, None, None, None)
+    machine = MachineUsage("web", 1.0, 2.0, None, 100, 500, 10, 4, None, None, True)
+    assert point_of(Usage((machine,), (idle, busy)), 1000.04) == {
+        "time": 1000.0,
+        "machines": {"web": [None, 100]},
+        "services": {"site 2": [0.123, 2_000_000]},
+    }
 
 
 @pytest.mark.parametrize(
