@@ -21,6 +21,7 @@ COMMAND = Command(
         ("Run a service from its sources", "hashlab intercept user -- mvn -q exec:java"),
         ("Start it in the editor", "hashlab intercept user"),
         ("Listen at another port of the laptop", "hashlab intercept user --port 8080=9090"),
+        ("Take the place of one replica", "hashlab intercept qa --replica 1"),
     ],
     exits=(0, 2, 3, 4, 5, 130),
     arguments=[
@@ -34,13 +35,36 @@ COMMAND = Command(
             "default all on which it listens.",
             value="PORT",
         ),
+        Option(
+            "replica",
+            "Take the place of this replica only, counted from 1 over all machines; the others "
+            "go on.",
+            value="NUMBER",
+        ),
+        Option(
+            "mode",
+            "How names of services reach the process: namespace (every program; Linux), jvm, or "
+            "socks (programs that use a proxy). By default the best that works here.",
+            value="MODE",
+            choices=("namespace", "jvm", "socks"),
+        ),
     ],
     common=(*READING, JSON),
 )
 
 
-def run(options: Options, *, service: str, command: Sequence[str], port: str) -> int:
+def run(
+    options: Options,
+    *,
+    service: str,
+    command: Sequence[str],
+    port: str,
+    replica: str,
+    mode: str,
+) -> int:
     """Intercept a service; it takes the lab's lock only while it begins."""
+    from hashlab.run.intercept_plan import Wish
     from hashlab.run.intercepting import intercept
 
-    return intercept(options, service, ports=port.split(",") if port else (), command=command)
+    wish = Wish(service, tuple(port.split(",")) if port else (), replica, mode)
+    return intercept(options, wish, command=command)

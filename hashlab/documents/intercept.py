@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Mode = Literal["namespace", "jvm", "socks"]
 
 
 @dataclass(frozen=True)
@@ -25,19 +28,23 @@ class ReachedPort:
 
 @dataclass(frozen=True)
 class InterceptSession:
-    """One intercept. ``mode``: how the names of services reach a process: "namespace" or "jvm";
-    ``environment``: the file of variables; ``enter``: the program that runs a command in the
-    namespace, "" without one; ``files``: paths on the laptop by path in the container.
+    """One intercept. ``machine``: where names are looked up; ``containers``: those whose place the
+    process takes; ``mode``: how it reaches the names of services; ``proxy``: address of the proxy
+    of mode "socks", "" without one; ``environment``: the file of variables; ``enter``: the program
+    that runs a command in the namespace, "" without one; ``files``: paths on the laptop by path in
+    the container.
     """
 
     lab: str
     service: str
     machine: str
-    mode: str
+    containers: tuple[str, ...]
+    mode: Mode
     ports: tuple[InterceptedPort, ...]
     reached: tuple[ReachedPort, ...]
     environment: str
     hosts: str
+    proxy: str
     enter: str
     files: Mapping[str, str]
     missing: tuple[str, ...]

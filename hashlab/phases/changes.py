@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -77,6 +77,20 @@ def note_machine(world: World, name: str, state: MachineState) -> None:
         _record(world, before, after, _of_machines(before.machines, {name: state}, time.time()))
 
 
+def note_ended(world: World, names: Iterable[tuple[str, str]]) -> None:
+    """Save that hashlab itself has ended containers, so that no later look reports an end.
+    ``names``: machine and name of each. Raises HashlabError.
+    """
+    ended = {
+        f"{machine}/{name}": _seen(container, None)
+        for machine, name in names
+        if (container := world.link(machine).engine.container(name)) is not None
+    }
+    with recording(world.state):
+        before = _load(world)
+        _record(world, before, Observed(before.machines, {**before.containers, **ended}), [])
+
+
 def _record(world: World, before: Observed, after: Observed, events: list[LabEvent]) -> None:
     append_events(world.state, sorted(events, key=lambda event: event.time))
     if after != before:
@@ -102,7 +116,7 @@ def _of_containers(
         service = container.labels.get(SERVICE_LABEL, "")
         by_run = _seen_by_run(world, machine, service) if old is None else None
         after.containers[key] = _seen(container, _healthy_since(container, old, by_run, now))
-        if service not in world.stopped():
+        if not world.rests(service, container.name):
             events += _of_container(machine, container, old, now)
     return events
 

@@ -58,6 +58,36 @@ def inbound(words: Sequence[str]) -> list[Inbound]:
     return ports
 
 
+@dataclass(frozen=True)
+class Place:
+    """The containers of a service on one machine whose place a process takes. ``replicas``: the
+    same, if the service has others there that go on; empty otherwise.
+    """
+
+    service: Service
+    containers: tuple[str, ...]
+    replicas: tuple[str, ...] = ()
+
+
+def whole(lab: Lab, service: Service) -> Place:
+    """Return the place of all containers of a service on its machine."""
+    return Place(service, tuple(replica_names(lab, service)))
+
+
+def one_replica(lab: Lab, services: Sequence[Service], number: int) -> Place:
+    """Return the place of one container of a service. ``services``: the service on each of its
+    machines; ``number``: counted from 1 over all of them. Raises UsageError.
+    """
+    each = [(service, name) for service in services for name in replica_names(lab, service)]
+    if not 1 <= number <= len(each):
+        raise UsageError(
+            f"service {services[0].family} has no replica {number}",
+            next_step=f"its replicas are numbered from 1 to {len(each)}",
+        )
+    service, name = each[number - 1]
+    return Place(service, (name,), (name,) if service.replicas > 1 else ())
+
+
 def check_service(service: Service) -> None:
     """Raise UsageError for a service that has no network of its own."""
     if not service.networks:
@@ -94,13 +124,14 @@ def _ports_on(world: World, link: Link) -> dict[str, list[int]]:
     return {name: sorted(ports) for name, ports in found.items()}
 
 
-def took_files_in(world: World, service: Service) -> bool:
+def took_files_in(world: World, place: Place) -> bool:
     """Return whether a process of a service took in changed files since its start. Started again,
     its container would show a build that it no longer runs. Raises LabError.
     """
-    link = world.link(service.machine)
-    processes = observe_files(link.shell, world.lab, service.machine, wanted=()).processes
-    found = (link.engine.container(name) for name in replica_names(world.lab, service))
+    machine = place.service.machine
+    link = world.link(machine)
+    processes = observe_files(link.shell, world.lab, machine, wanted=()).processes
+    found = (link.engine.container(name) for name in place.containers)
     return any(c and c.id in processes and processes[c.id].reloaded for c in found)
 
 
@@ -111,13 +142,14 @@ def declared_ports(service: Service) -> list[int]:
     return sorted({*published, *(int(word) for word in exposed if word.isdecimal())})
 
 
-def own_ports(service: Service, listening: Mapping[str, Sequence[int]]) -> list[Inbound]:
-    """Return the ports that a service listened on, or else those of the Compose file. Raises
-    UsageError if there are none.
+def own_ports(services: Sequence[Service], listening: Mapping[str, Sequence[int]]) -> list[Inbound]:
+    """Return the ports that a service listened on, or else those of the Compose file.
+    ``services``: the service on each of its machines. Raises UsageError if there are none.
     """
-    ports = listening.get(service.name) or declared_ports(service)
+    found = {port for service in services for port in listening.get(service.name, ())}
+    ports = sorted(found) or declared_ports(services[0])
     if not ports:
-        raise UsageError(f"service {service.name} listens on no port", next_step=USAGE)
+        raise UsageError(f"service {services[0].family} listens on no port", next_step=USAGE)
     return [Inbound(port, port) for port in ports]
 
 
@@ -129,7 +161,7 @@ def neighbours(
     """
     own = {attachment.network for attachment in service.networks}
     found: list[Outbound] = []
-    others = [s for s in lab.services if s is not service and _shares(s, own)]
+    others = [s for s in lab.services if s.family != service.family and _shares(s, own)]
     for number, other in enumerate(others, _FIRST_ADDRESS):
         address = f"127.65.{block + number // 200}.{1 + number % 200}"
         ports = sorted({*listening.get(other.name, ()), *declared_ports(other)})
@@ -137,12 +169,25 @@ def neighbours(
     return found
 
 
+def reached_names(lab: Lab, service: Service) -> frozenset[str]:
+    """Return all names that lead to containers of the networks of a service. Pure."""
+    own = {attachment.network for attachment in service.networks}
+    found = [other for other in lab.services if _shares(other, own)]
+    called = {name.lower() for other in found for name in _called(service, other)}
+    return frozenset(called.union(*(replica_names(lab, other) for other in found)))
+
+
 def _shares(other: Service, own: Iterable[str]) -> bool:
     return any(attachment.network in own for attachment in other.networks)
+
+
+def called(service: Service) -> list[str]:
+    """Return the names under which a service is found on its networks. Pure."""
+    more = [alias for attachment in service.networks for alias in attachment.aliases]
+    return list(dict.fromkeys([*names(service), service.family, *more]))
 
 
 def _called(service: Service, other: Service) -> list[str]:
     """Return the names under which a service finds another one."""
     linked = [link.alias for link in service.links if link.service == other.name]
-    more = [alias for attachment in other.networks for alias in attachment.aliases]
-    return list(dict.fromkeys([*names(other), *more, *linked]))
+    return list(dict.fromkeys([*called(other), *linked]))

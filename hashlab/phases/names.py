@@ -43,7 +43,7 @@ class Astray:
         return f"{self.machine} finds {self.name} at {', '.join(sorted(self.found))}"
 
 
-# The addresses of the running containers of services, by network and service's name.
+# The addresses at which services answer, by network and service's name.
 Places = Mapping[tuple[str, str], frozenset[str]]
 
 
@@ -158,14 +158,18 @@ def parse_answers(text: str) -> dict[str, frozenset[str]]:
 def places_of(
     world: World, containers: Mapping[str, Present]
 ) -> dict[tuple[str, str], frozenset[str]]:
-    """Return the addresses of each service's running containers, by network and service's name."""
+    """Return the addresses of each service's running containers, and of those whose place a process
+    on a laptop takes, by network and service's name.
+    """
     networks = {network.name for network in world.lab.networks}
+    intercepted = world.intercepted()
     own_names = {service.name: names(service)[0] for service in world.lab.services}
     found: dict[tuple[str, str], frozenset[str]] = {}
     for container in (c for present in containers.values() for c in present.containers):
         service = container.labels.get(SERVICE_LABEL, "")
         name = own_names.get(service, service)
-        if not name or container.state != "running":
+        held = service in intercepted and intercepted[service].holds(container.name)
+        if not name or not (held or container.state == "running"):
             continue
         for network, place in container.networks.items():
             if network in networks and place.address:

@@ -78,7 +78,7 @@ def _prove(world: World, track: Track) -> None:
             next_step=_advice(world),
         )
     note_old_volumes(world)
-    count = sum(running.service not in world.resting() for running in found)
+    count = sum(not world.rests(running.service, running.container.name) for running in found)
     detail = f"{count} containers run what was built"
     resting = {"stopped": world.stopped(), "intercepted": world.intercepted()}
     more = [f"; {how}: {', '.join(sorted(names))}" for how, names in resting.items() if names]
@@ -139,9 +139,9 @@ def missing(world: World, found: Iterable[Running]) -> list[str]:
     return [
         f"{service.name} on {service.machine}: {name} does not exist"
         for service in world.lab.services
-        if service.machine in world.facts.machines.links and service.name not in world.resting()
+        if service.machine in world.facts.machines.links
         for name in replica_names(world.lab, service)
-        if (service.machine, name) not in existing
+        if (service.machine, name) not in existing and not world.rests(service.name, name)
     ]
 
 
@@ -251,7 +251,7 @@ def _judge_ended(world: World, machine: str, container: ContainerState, build: B
     person stopped or intercepted it.
     """
     service = container.labels[SERVICE_LABEL]
-    if service in world.resting():
+    if world.rests(service, container.name):
         return Running(container, machine, service, "")
     if not _has_done_its_work(world, machine, container):
         return Running(container, machine, service, "", down=_describe_end(container))

@@ -130,7 +130,9 @@ def _with_past(
 
     def with_past(row: ServiceStatus) -> ServiceStatus:
         place = row.machine, names[row.machine, row.name, row.replica]
-        return replace(row, healthy_since=healthy.get(place), last_exit=exits.get(place))
+        # What the laptop's process took the place of has not ended by itself.
+        last = None if row.state == "intercepted" else exits.get(place)
+        return replace(row, healthy_since=healthy.get(place), last_exit=last)
 
     return tuple(map(with_past, services))
 
@@ -182,7 +184,7 @@ def _services(
             holder = world.intercepted().get(service.name)
             if running:
                 row = _found(service, number, build, running)
-                if holder is not None and row.state == "ended":
+                if holder is not None and holder.holds(name) and row.state == "ended":
                     row = _intercepted(row, holder)
                 elif service.name in world.stopped() and row.state == "ended":
                     row = replace(row, state="stopped", stopped_by="command", exit_code=None)

@@ -7,6 +7,7 @@ from itertools import groupby
 
 from hashlab.config.model import Lab
 from hashlab.errors import LabError
+from hashlab.phases.changes import note_ended
 from hashlab.phases.containers.actions import ALIVE, stop_and_remove, stop_container
 from hashlab.phases.containers.body import SERVICE_LABEL
 from hashlab.phases.containers.fronts import drain
@@ -49,6 +50,7 @@ def stop_services(world: World, track: Track, _: str, *, services: Sequence[str]
         stop_container(engine, container, lab)
 
     _end(world, track, running, stop)
+    note_ended(world, [(machine, container.name) for machine, container in running])
     track.detail(", ".join(container.name for _, container in running))
 
 

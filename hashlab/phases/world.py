@@ -165,9 +165,12 @@ class World:
             for name, each in files.intercepts.items()
         }
 
-    def resting(self) -> frozenset[str]:
-        """Return the services whose containers should not run: stopped or intercepted ones."""
-        return self.stopped() | self.intercepted().keys()
+    def rests(self, service: str, container: str) -> bool:
+        """Return whether a container of a service, by its name, should not run: the service is
+        stopped, or intercepted there.
+        """
+        holder = self.intercepted().get(service)
+        return service in self.stopped() or (holder is not None and holder.holds(container))
 
     @property
     def source_lab(self) -> Lab:

@@ -31,19 +31,34 @@ class InterceptScreen:
 
     def _lines(self) -> list[str]:
         session = self._session
+        containers = []
+        if len(session.containers) > 1:
+            containers = [f"takes the place of {', '.join(session.containers)}"]
         ports = [f"{session.service}:{p.port} of the lab → {p.address}" for p in session.ports]
         reached = [f"{p.name}:{p.port} → {p.address}" for p in session.reached]
         files = [f"{target}: {path}" for target, path in sorted(session.files.items())]
         missing = [f"{target}: on the machine only" for target in session.missing]
-        names = f"names: {session.hosts}"
-        if session.enter:
-            names = f"names: for a command by {session.enter} COMMAND"
         return [
+            *containers,
             *ports,
             *reached,
+            *self._names(),
             "other users of this laptop can connect to these addresses, too",
-            names,
             f"variables: {session.environment}",
             *files,
             *missing,
         ]
+
+    def _names(self) -> list[str]:
+        """Return by what way a process finds the names of services."""
+        session = self._session
+        if session.mode == "namespace":
+            return [f"names, mode namespace: for a command by {session.enter} COMMAND"]
+        if session.mode == "jvm":
+            return [f"names, mode jvm: for JVMs by -Djdk.net.hosts.file={session.hosts}"]
+        lines = [
+            f"names, mode socks: by the proxy socks5h://{session.proxy}, http://{session.proxy}"
+        ]
+        if session.reached:
+            lines.append(f"names for JVMs: by -Djdk.net.hosts.file={session.hosts}")
+        return lines

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from hashlab.config.model import Service
 from hashlab.errors import LabError
 from hashlab.phases.containers.sandbox import sandbox_name
-from hashlab.phases.intercepting import Inbound, Outbound, record_folder
-from hashlab.phases.programs import INTERCEPT, LEASE, RENEW
+from hashlab.phases.intercepting import Inbound, Outbound, Place, record_folder
+from hashlab.phases.programs import CONNECT, INTERCEPT, LEASE, RENEW
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.run.openssh import lasting
@@ -29,12 +29,14 @@ READY, HELD, FAILED = "#ready", "#held ", "#failed "
 
 @dataclass(frozen=True)
 class Plan:
-    """All that an intercept needs to begin."""
+    """All that an intercept needs to begin on one machine. ``reached`` and ``any_name``, a unix
+    socket to make on the laptop for all names of the lab, are those of the first machine only.
+    """
 
-    service: Service
-    containers: Sequence[str]
+    place: Place
     ports: Sequence[Inbound]
-    reached: Sequence[Outbound]
+    reached: Sequence[Outbound] = ()
+    any_name: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Carrying:
     def __init__(self, world: World, plan: Plan, say: Callable[[Event], None]) -> None:
         self._world, self._plan, self._say = world, plan, say
         self._cancel = CancelToken()
-        self._record = record_folder(world.lab, plan.service)
+        self._record = record_folder(world.lab, plan.place.service)
         self._why = ""
         self._threads = [
             threading.Thread(target=work, daemon=True) for work in (self._carry, self._renew)
@@ -65,6 +67,10 @@ class Carrying:
         """Take the service's place; the event "ready" or "held" follows."""
         for thread in self._threads:
             thread.start()
+
+    def cancel(self) -> None:
+        """Begin to end, as ``end`` does, and do not wait."""
+        self._cancel.cancel()
 
     def end(self) -> None:
         """End the connection; the machine then starts the service's container again."""
@@ -93,9 +99,10 @@ class Carrying:
         words = [
             *("sudo", "sh", "-c", INTERCEPT, "sh", self._record),
             *(f"{getpass.getuser()}@{socket.gethostname()}", f"{time.time():.0f}"),
-            " ".join(plan.containers),
-            " ".join(map(sandbox_name, plan.containers)),
-            *(LEASE, folder),
+            " ".join(plan.place.containers),
+            " ".join(map(sandbox_name, plan.place.containers)),
+            " ".join(plan.place.replicas),
+            *(LEASE, CONNECT, folder),
         ]
         # With a terminal OpenSSH sends small packets at once, without one after 40 ms.
         options = ["-tt", "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=ERROR"]
@@ -106,7 +113,10 @@ class Carrying:
         for number, each in enumerate(plan.reached, 1):
             options += ["-L", f"{each.address}:{each.port}:{folder}/{number}"]
             words += ["out", each.name, str(each.port)]
-        return lasting(world, plan.service.machine, shlex.join(words), options)
+        if plan.any_name is not None:
+            options += ["-L", f"{plan.any_name}:{folder}/any"]
+            words += ["any", "any", "-"]
+        return lasting(world, plan.place.service.machine, shlex.join(words), options)
 
     def _take(self, lines: Sequence[bytes]) -> None:
         for line in lines:
@@ -122,7 +132,7 @@ class Carrying:
         """Renew the lease until the end. If that fails, the machine ends the connection, which is
         reported.
         """
-        shell = self._world.link(self._plan.service.machine).shell
+        shell = self._world.link(self._plan.place.service.machine).shell
         with suppress(Cancelled):
             while True:
                 self._cancel.wait(RENEW_SECONDS)

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hashlab.config.model import Service
-from hashlab.phases.intercepting import Outbound
+from hashlab.phases.intercepting import Outbound, called
+from hashlab.run.naming import Naming
 from hashlab.state.files import make_folder, remove_tree, write_text
 
 ENTER = Path(__file__).with_name("enter.sh")
@@ -19,6 +20,8 @@ HOSTS = Path("/etc/hosts")
 JAVA_OPTIONS = "JAVA_TOOL_OPTIONS"
 # The folder that stands for /run/secrets, which a user cannot make.
 SECRETS_VARIABLE = "HASHLAB_SECRETS"
+# Names of the laptop itself, to which programs connect without the proxy.
+OWN_NAMES = "localhost,127.0.0.1,::1"
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,16 @@ class Handover:
 
 
 def hand_over(
-    folder: Path, service: Service, reached: Iterable[Outbound], *, namespace: bool
+    folder: Path,
+    service: Service,
+    reached: Sequence[Outbound],
+    naming: Naming,
 ) -> Handover:
-    """Write the files. ``namespace``: commands can get the names of services by ``enter``;
-    otherwise the variables let JVMs read the file ``hosts``.
+    """Write the files. In the mode "namespace" commands get the names of services by ``enter``;
+    otherwise variables let JVMs read the file ``hosts``, and programs use the proxy, if there is
+    one.
     """
+    namespace, proxy_port = naming.mode == "namespace", naming.proxy_port
     remove_tree(folder)
     make_folder(folder)
     places = {bind.target: str(bind.source) for bind in service.binds}
@@ -74,9 +82,13 @@ def hand_over(
     if any(mount.secret for mount in service.files):
         environment[SECRETS_VARIABLE] = str(folder / "secrets")
     hosts = folder / "hosts"
+    if proxy_port:
+        environment |= _proxy_variables(proxy_port)
     if not namespace:
-        option = f"-Djdk.net.hosts.file={hosts}"
-        environment[JAVA_OPTIONS] = f"{environment.get(JAVA_OPTIONS, '')} {option}".strip()
+        own = f"-Djdk.net.hosts.file={hosts}"
+        if proxy_port and not reached:
+            own = f"-DsocksProxyHost=127.0.0.1 -DsocksProxyPort={proxy_port}"
+        environment[JAVA_OPTIONS] = f"{environment.get(JAVA_OPTIONS, '')} {own}".strip()
     done = Handover(folder, environment, places, tuple(sorted(missing)))
     write_text(hosts, _hosts_text(service, reached, whole=namespace))
     lines = [f"{name}={_line(value)}\n" for name, value in sorted(environment.items())]
@@ -90,6 +102,18 @@ def _write(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
+
+
+def _proxy_variables(port: int) -> dict[str, str]:
+    """Return the variables that programs read, which have no standard: curl reads http_proxy in
+    small letters only, Go both. Many speak HTTP to a proxy, few SOCKS.
+    """
+    http, socks = f"http://127.0.0.1:{port}", f"socks5h://127.0.0.1:{port}"
+    values = {"all": socks, "http": http, "https": http, "no": OWN_NAMES}
+    found = {f"{kind}_proxy": value for kind, value in values.items()}
+    found |= {name.upper(): value for name, value in found.items()}
+    # Node from 24 on reads the others only then.
+    return {**found, "NODE_USE_ENV_PROXY": "1"}
 
 
 def _placed(value: str, places: Mapping[str, str]) -> str:
@@ -116,5 +140,5 @@ def _hosts_text(service: Service, reached: Iterable[Outbound], *, whole: bool) -
         if each.name not in names.setdefault(each.address, []):
             names[each.address].append(each.name)
     # The laptop's own names must not hide those of the lab.
-    own = [f"{address} {' '.join(called)}" for address, called in names.items()]
-    return "\n".join([*own, f"127.0.0.1 {service.name}", *lines, ""])
+    own = [f"{address} {' '.join(each)}" for address, each in names.items()]
+    return "\n".join([*own, f"127.0.0.1 {' '.join(called(service))}", *lines, ""])

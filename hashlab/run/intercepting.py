@@ -3,96 +3,124 @@
 from __future__ import annotations
 
 import os
-import secrets
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
 
 from hashlab.documents.intercept import InterceptedPort, InterceptSession, ReachedPort
-from hashlab.errors import ExitCode, HashlabError, LabError, LaptopError, LockedError, UsageError
-from hashlab.phases.connect import reconnect
-from hashlab.phases.containers.body import replica_names
-from hashlab.phases.intercepting import (
-    Outbound,
-    check_service,
-    inbound,
-    listening_ports,
-    neighbours,
-    own_ports,
-    took_files_in,
-)
+from hashlab.errors import ExitCode, HashlabError, LabError, LockedError, UsageError
+from hashlab.phases.changes import note_ended
+from hashlab.phases.intercepting import reached_names, took_files_in
 from hashlab.phases.world import World
-from hashlab.pipeline import CancelToken
 from hashlab.report import InterceptScreen, Silent
 from hashlab.run import workflows
 from hashlab.run.carrying import Carrying, Event, Plan
-from hashlab.run.execution import Options, Workflow, fail, perform, unseen_step
+from hashlab.run.execution import Options, Workflow, fail, perform
 from hashlab.run.execution import Plan as Plans
 from hashlab.run.handover import Handover, hand_over
+from hashlab.run.intercept_plan import Wish, make_plans
 from hashlab.run.lock import held
-from hashlab.run.openssh import check_machines
-from hashlab.run.services import services_of
+from hashlab.run.naming import ALLOW, Naming, choose_naming
+from hashlab.run.proxy import Proxy
 from hashlab.run.signals import terminating
 from hashlab.state.files import remove_tree
 
 READY_SECONDS = 60.0
-PROBE_SECONDS = 10.0
 # A command that ignores SIGTERM is killed after this.
 ENDING_SECONDS = 5.0
-# Blocks of 127.65.0.0/16 among which each intercept chooses one at random.
-BLOCKS = 250
-FIRST_FREE_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 Events = SimpleQueue[Event]
 
 
-def intercept(
-    options: Options, service: str, *, ports: Sequence[str], command: Sequence[str]
-) -> int:
+def intercept(options: Options, wish: Wish, *, command: Sequence[str]) -> int:
     """Let a command, or a process that the user starts, take the place of a service. Return the
     command's exit code; OK after Ctrl-C without a command.
     """
     with terminating():
         try:
             with options.opened() as world:
-                return _intercept(world, options, service, ports, command)
+                return _intercept(world, options, wish, command)
         except HashlabError as error:
             return fail(error, options)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED if command else ExitCode.OK
 
 
-def _intercept(
-    world: World, options: Options, name: str, ports: Sequence[str], command: Sequence[str]
+def _intercept(world: World, options: Options, wish: Wish, command: Sequence[str]) -> int:
+    naming = choose_naming(world, wish.mode)
+    # Paths of unix sockets are short, so the lab's folder may be too long.
+    with TemporaryDirectory(prefix="hashlab-") as folder:
+        sock = Path(folder) / "any" if naming.proxy else None
+        plans = make_plans(world, wish, addresses=naming.addresses, any_name=sock)
+        for plan in plans:
+            if took_files_in(world, plan.place):
+                _restart(options, plan.place.service.name)
+        with _proxy(world, plans[0]) as port:
+            naming = replace(naming, proxy_port=port)
+            return _take_place(world, options, plans, naming, command)
+
+
+@contextmanager
+def _proxy(world: World, plan: Plan) -> Iterator[int]:
+    """Run the proxy to all names of the lab, if the plan has its socket. Return its port, or 0."""
+    if plan.any_name is None:
+        yield 0
+        return
+    proxy = Proxy(reached_names(world.lab, plan.place.service), plan.any_name)
+    try:
+        yield proxy.start()
+    finally:
+        proxy.end()
+
+
+def _take_place(
+    world: World,
+    options: Options,
+    plans: Sequence[Plan],
+    naming: Naming,
+    command: Sequence[str],
 ) -> int:
-    plan = _plan(world, name, ports)
-    if took_files_in(world, plan.service):
-        _restart(options, plan.service.name)
-    refused = _namespace_refused(world)
+    service, reached = plans[0].place.service, plans[0].reached
+    folder = world.state.intercepts / service.name
     events: Events = SimpleQueue()
-    carrying = Carrying(world, plan, events.put)
-    folder = world.state.intercepts / plan.service.name
+    carried = [Carrying(world, plan, events.put) for plan in plans]
     try:
         # No run changes the lab meanwhile; a later one leaves the service alone.
         with held(world.state.lock, "intercept"):
-            carrying.start()
-            _await_ready(events, name)
-        files = hand_over(folder, plan.service, plan.reached, namespace=not refused)
-        session = _session(world, plan, files, namespace=not refused)
+            for each in carried:
+                each.start()
+            _await_ready(events, service.family, len(carried))
+            places = [plan.place for plan in plans]
+            note_ended(world, [(p.service.machine, name) for p in places for name in p.containers])
+        files = hand_over(folder, service, reached, naming)
+        session = _session(world, plans, files, naming)
         screen = InterceptScreen(session, sys.stdout, sys.stderr, json=options.json)
-        for note in (refused, *world.facts.notes):
+        for note in (_explained(naming), *world.facts.notes):
             if note:
                 screen.notice(note)
         screen.ready()
-        return _follow(events, files, command, namespace=not refused)
+        return _follow(events, files, command, namespace=naming.mode == "namespace")
     finally:
-        carrying.end()
+        for each in carried:
+            each.cancel()
+        for each in carried:
+            each.end()
         remove_tree(folder)
+
+
+def _explained(naming: Naming) -> str:
+    if not naming.refused:
+        return ""
+    return (
+        f"names of services reach only JVMs, and programs that use a proxy: {naming.refused}. "
+        f"For all programs, {ALLOW}"
+    )
 
 
 def _restart(options: Options, service: str) -> None:
@@ -112,80 +140,24 @@ def _only(workflow: Workflow) -> Plans:
     return lambda _: [workflow]
 
 
-def _plan(world: World, name: str, words: Sequence[str]) -> Plan:
-    """Return what leads where, once all machines are connected. Raises HashlabError."""
-    service, *others = services_of(world.lab, [name])
-    if others:
-        raise UsageError(
-            f"service {name} runs on several machines",
-            next_step=f"name one of them: hashlab intercept {service.name}",
-        )
-    check_service(service)
-    typed = inbound(words)
-    check_machines(world)
-    with unseen_step("intercept") as track:
-        for machine in world.machine_names():
-            reconnect(world, track, machine)
-    listening = listening_ports(world)
-    ports = typed or own_ports(service, listening)
-    for port in ports:
-        if not world.port_is_free(port.laptop):
-            raise UsageError(
-                f"port {port.laptop} of the laptop is in use",
-                next_step=f"hashlab intercept {name} --port {port.port}=LAPTOPPORT",
-            )
-    block = secrets.randbelow(BLOCKS)
-    reached = [
-        each
-        for each in neighbours(world.lab, service, listening, block=block)
-        if _can_listen(world, each)
-    ]
-    return Plan(service, replica_names(world.lab, service), ports, reached)
-
-
-def _can_listen(world: World, each: Outbound) -> bool:
-    """Return whether this user can listen at an address of the laptop; note it if not."""
-    with socket.socket() as probe:
+def _await_ready(events: Events, name: str, count: int) -> None:
+    """Wait until the process may take the service's place on all of its machines, ``count``.
+    Raises HashlabError.
+    """
+    for _ in range(count):
         try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((each.address, each.port))
-        except OSError as error:
-            world.note(f"{each.name}:{each.port} is not reached from the laptop: {error.strerror}")
-            return False
-    return True
-
-
-def _namespace_refused(world: World) -> str:
-    """Return why commands cannot have a namespace of their own; "" if they can."""
-    probe = ["unshare", "--user", "--map-root-user", "--mount", "true"]
-    try:
-        done = world.runner.run(probe, timeout=PROBE_SECONDS, cancel=CancelToken())
-    except LaptopError as error:
-        why = error.what
-    else:
-        if done.code == 0:
-            return ""
-        why = done.stderr.strip()
-    return (
-        f"names of services reach only JVMs, by -Djdk.net.hosts.file: {why}. For all programs, "
-        "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    )
-
-
-def _await_ready(events: Events, name: str) -> None:
-    """Wait until the process may take the service's place. Raises HashlabError."""
-    try:
-        event = events.get(timeout=READY_SECONDS)
-    except Empty:
-        raise LabError(f"after {READY_SECONDS:g} s nothing takes the place of {name}") from None
-    if event.kind == "held":
-        holder, _, since = event.text.rpartition(" ")
-        raise LockedError(
-            f"service {name} is intercepted by {holder or 'somebody'} since {_clock(since)}",
-            next_step="wait until it is given back: hashlab status",
-        )
-    if event.kind == "lost":
-        raise _lost(event)
+            event = events.get(timeout=READY_SECONDS)
+        except Empty:
+            message = f"after {READY_SECONDS:g} s nothing takes the place of {name}"
+            raise LabError(message) from None
+        if event.kind == "held":
+            holder, _, since = event.text.rpartition(" ")
+            raise LockedError(
+                f"service {name} is intercepted by {holder or 'somebody'} since {_clock(since)}",
+                next_step="wait until it is given back: hashlab status",
+            )
+        if event.kind == "lost":
+            raise _lost(event)
 
 
 def _clock(since: str) -> str:
@@ -201,20 +173,25 @@ def _lost(event: Event) -> HashlabError:
     )
 
 
-def _session(world: World, plan: Plan, files: Handover, *, namespace: bool) -> InterceptSession:
+def _session(
+    world: World, plans: Sequence[Plan], files: Handover, naming: Naming
+) -> InterceptSession:
+    first = plans[0]
     return InterceptSession(
         lab=world.lab.name,
-        service=plan.service.name,
-        machine=plan.service.machine,
-        mode="namespace" if namespace else "jvm",
-        ports=tuple(InterceptedPort(p.port, f"127.0.0.1:{p.laptop}") for p in plan.ports),
+        service=first.place.service.family,
+        machine=first.place.service.machine,
+        containers=tuple(name for plan in plans for name in plan.place.containers),
+        mode=naming.mode,
+        ports=tuple(InterceptedPort(p.port, f"127.0.0.1:{p.laptop}") for p in first.ports),
         reached=tuple(
             ReachedPort(each.name, each.port, f"{each.address}:{each.port}")
-            for each in plan.reached
+            for each in first.reached
         ),
         environment=str(files.environment_file),
         hosts=str(files.hosts),
-        enter=str(files.enter) if namespace else "",
+        proxy=f"127.0.0.1:{naming.proxy_port}" if naming.proxy_port else "",
+        enter=str(files.enter) if naming.mode == "namespace" else "",
         files=files.places,
         missing=files.missing,
     )

@@ -26,7 +26,8 @@ from hashlab.phases.status import status_document
 from hashlab.phases.upload.machine import Process, write_processes
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
-from hashlab.run import carrying, handover, workflows
+from hashlab.run import carrying, handover, intercepting, workflows
+from hashlab.run.naming import Naming
 from hashlab.state.files import is_folder
 
 Told = pytest.CaptureFixture[str]
@@ -71,6 +72,30 @@ class Connections:
         return shlex.split(self.words[-1])[5:]
 
 
+class FakeProxy:
+    """Stands for the proxy: where it listens, and what it was given."""
+
+    made: list[FakeProxy]
+
+    def __init__(self, names: frozenset[str], lab: Path) -> None:
+        self.names, self.lab, self.ended = names, lab, False
+        self.made.append(self)
+
+    def start(self) -> int:
+        return 40123
+
+    def end(self) -> None:
+        self.ended = True
+
+
+@pytest.fixture(autouse=True)
+def proxies(monkeypatch: pytest.MonkeyPatch) -> list[FakeProxy]:
+    """The proxies that were made."""
+    monkeypatch.setattr(FakeProxy, "made", [], raising=False)
+    monkeypatch.setattr(intercepting, "Proxy", FakeProxy)
+    return FakeProxy.made
+
+
 @pytest.fixture
 def ssh(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Connections:
     monkeypatch.setattr("hashlab.run.execution.Options.world", lambda options: outside.world())
@@ -100,7 +125,8 @@ def test_the_command_takes_the_place_and_its_exit_code_is_ours(
     assert "site:9080 of the lab → 127.0.0.1:9080\n" in told.err
     [forward] = ssh.given("-R")
     assert re.fullmatch(r"/tmp/hashlab-[0-9a-f]{16}-9080:127\.0\.0\.1:9080", forward)
-    record, _, since, containers, networks, _, _, *ports = ssh.arguments()
+    record, _, since, containers, networks, replicas, _, _, _, *ports = ssh.arguments()
+    assert replicas == ""
     assert record == "/run/hashlab/intercepts/small/site"
     assert since.isdecimal()
     assert (containers, networks) == ("small-site-1", "small-site-1.sandbox")
@@ -110,8 +136,9 @@ def test_the_command_takes_the_place_and_its_exit_code_is_ours(
 
 def test_each_port_of_the_others_has_an_address_of_the_laptop(ssh: Connections) -> None:
     typed("site", "--", "true")
-    reached = ssh.given("-L")
+    *reached, every = ssh.given("-L")
     assert [each.rpartition("/")[2] for each in reached] == ["1", "2"]
+    assert every.endswith("/any")
     assert [each.split(":")[1] for each in reached] == ["5672", "15672"]
     assert len({each.split(":")[0] for each in reached}) == 1
     assert all(each.startswith("127.65.") for each in reached)
@@ -147,11 +174,88 @@ def test_variables_secrets_and_files_are_handed_over_and_gone_afterwards(
     assert not is_folder(folder / ".hashlab/docker/intercepts/site")
 
 
-def test_where_namespaces_are_refused_it_says_what_to_allow(ssh: Connections, capfd: Told) -> None:
-    assert typed("site", "--", "true") == 0
+def test_where_namespaces_are_refused_a_proxy_stands_in_and_it_says_what_to_allow(
+    ssh: Connections, proxies: list[FakeProxy], tmp_path: Path, capfd: Told
+) -> None:
+    command = script(
+        tmp_path, "import os; print(os.environ['http_proxy'], os.environ['ALL_PROXY'])"
+    )
+    assert typed("site", "--", *command) == 0
+    told = capfd.readouterr()
+    assert told.out == "http://127.0.0.1:40123 socks5h://127.0.0.1:40123\n"
+    assert "only JVMs, and programs that use a proxy: not permitted" in told.err
+    assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in told.err
+    assert "names, mode socks: by the proxy socks5h://127.0.0.1:40123" in told.err
+    assert "other users of this laptop can connect" in told.err
+    [proxy] = proxies
+    assert {"queue", "site", "small-queue-1"} <= proxy.names
+    assert f"{proxy.lab}:" in ssh.given("-L")[-1]
+    assert proxy.ended
+
+
+def test_a_proxy_that_was_asked_for_needs_no_addresses(
+    ssh: Connections, tmp_path: Path, capfd: Told
+) -> None:
+    command = script(tmp_path, "import os; print(os.environ['JAVA_TOOL_OPTIONS'])")
+    assert typed("site", "--mode", "socks", "--", *command) == 0
+    told = capfd.readouterr()
+    assert told.out == "-DsocksProxyHost=127.0.0.1 -DsocksProxyPort=40123\n"
+    assert [each.rpartition("/")[2] for each in ssh.given("-L")] == ["any"]
+    assert "sysctl" not in told.err
+
+
+def test_jvms_alone_get_no_proxy_if_that_was_asked_for(
+    ssh: Connections, proxies: list[FakeProxy], capfd: Told
+) -> None:
+    assert typed("site", "--mode", "jvm", "--", "true") == 0
+    assert "names, mode jvm: for JVMs by -Djdk.net.hosts.file=" in capfd.readouterr().err
+    assert proxies == []
+
+
+def test_a_namespace_that_was_asked_for_and_is_refused_ends_the_command(
+    ssh: Connections, capfd: Told
+) -> None:
+    assert typed("site", "--mode", "namespace", "--", "true") == ExitCode.LAPTOP
     told = capfd.readouterr().err
-    assert "only JVMs" in told and "not permitted" in told
-    assert "sysctl kernel.apparmor_restrict_unprivileged_userns=0" in told
+    assert "no namespace for commands: not permitted" in told
+    assert "sysctl" in told
+    assert ssh.words == []
+
+
+def test_one_replica_is_taken_and_the_others_go_on(
+    ssh: Connections, outside: Outside, capfd: Told
+) -> None:
+    outside.lab = change_service(outside.lab, "site", replicas=2)
+    go(outside, workflows.REFRESH)
+    assert typed("site", "--replica", "2", "--", "true") == 0
+    assert ssh.arguments()[3:6] == ["small-site-2", "small-site-2.sandbox", "small-site-2"]
+    assert typed("site", "--replica", "3", "--", "true") == ExitCode.CONFIG
+    told = capfd.readouterr().err
+    assert "service site has no replica 3" in told and "numbered from 1 to 2" in told
+    assert typed("site", "--replica", "first", "--", "true") == ExitCode.CONFIG
+    assert "'first' is not the number of a replica" in capfd.readouterr().err
+
+
+def test_a_service_on_several_machines_is_taken_on_each(
+    ssh: Connections, outside: Outside, capfd: Told
+) -> None:
+    [site] = [service for service in outside.lab.services if service.name == "site"]
+    copies = [
+        replace(site, name=f"site.{machine}", machine=machine, copy_of="site")
+        for machine in ("web", "broker")
+    ]
+    others = [service for service in outside.lab.services if service is not site]
+    outside.lab = replace(outside.lab, services=(*others, *copies))
+    go(outside, workflows.REFRESH)
+    outside.machines["broker"].listening["small-site.broker-1"] = [9080]
+    assert typed("site", "--json", "--", "true") == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["containers"] == ["small-site.web-1", "small-site.broker-1"]
+    assert (told["service"], told["machine"]) == ("site", "web")
+    assert {each["name"] for each in told["reached"]} == {"queue"}
+    connections = [c for c in outside.faults.calls if c.name == "runner.stream.ssh"]
+    machines = [c.words[c.words.index("--") + 1] for c in connections]
+    assert sorted(machines) == ["broker", "web"]
 
 
 def test_another_port_of_the_laptop(ssh: Connections, outside: Outside, capfd: Told) -> None:
@@ -265,7 +369,7 @@ def test_a_run_leaves_an_intercepted_service_alone_and_status_shows_it(
 ) -> None:
     machine = outside.machines["web"]
     machine.engine.stop("small-site-1", timeout=1)
-    machine.intercepts["site"] = "anna@laptop 1795956868"
+    machine.intercepts["site"] = ":anna@laptop 1795956868"
     outside.faults.calls.clear()
     result = go(outside, workflows.REFRESH)
     [row] = [row for row in rows(result, "container") if row.service == "site"]
@@ -282,13 +386,34 @@ def test_a_run_leaves_an_intercepted_service_alone_and_status_shows_it(
     assert machine.engine.by_name("small-site-1").state == "running"
 
 
+def test_a_run_replaces_the_replicas_beside_an_intercepted_one(
+    ssh: Connections, outside: Outside
+) -> None:
+    outside.lab = change_service(outside.lab, "site", replicas=2)
+    go(outside, workflows.REFRESH)
+    machine = outside.machines["web"]
+    before = {name: machine.engine.by_name(name).id for name in ("small-site-1", "small-site-2")}
+    machine.engine.stop("small-site-1", timeout=1)
+    machine.intercepts["site"] = "small-site-1:anna@laptop 1795956868"
+    outside.lab = change_service(outside.lab, "site", environment=(("GREETING", "hi"),))
+    result = go(outside, workflows.REFRESH)
+    [row] = [row for row in rows(result, "container") if row.service == "site"]
+    assert row.status == "ok"
+    assert machine.engine.by_name("small-site-1").id == before["small-site-1"]
+    assert machine.engine.by_name("small-site-1").state == "exited"
+    assert machine.engine.by_name("small-site-2").id != before["small-site-2"]
+    with track_of() as track:
+        shown = [s for s in status_document(outside.world(), track).services if s.name == "site"]
+    assert [(s.state, s.last_exit) for s in shown] == [("intercepted", None), ("running", None)]
+
+
 # The laptop's side
 
 
 def test_the_hosts_file_puts_the_labs_names_before_the_laptops(tmp_path: Path) -> None:
     service = Service("api", "web", "x")
     reached = [Outbound("db", 5432, "127.65.1.1"), Outbound("db", 5433, "127.65.1.1")]
-    done = handover.hand_over(tmp_path / "given", service, reached, namespace=True)
+    done = handover.hand_over(tmp_path / "given", service, reached, Naming("namespace"))
     first, second, *rest = done.hosts.read_text().splitlines()
     assert (first, second) == ("127.65.1.1 db", "127.0.0.1 api")
     assert (
@@ -322,4 +447,4 @@ def test_a_laptop_without_unshare_uses_the_other_way(
 ) -> None:
     outside.faults.arm("runner.unshare", LaptopError("unshare is not installed"))
     assert typed("site", "--", "true") == 0
-    assert "only JVMs, by -Djdk.net.hosts.file: unshare is not installed" in capfd.readouterr().err
+    assert "programs that use a proxy: unshare is not installed" in capfd.readouterr().err

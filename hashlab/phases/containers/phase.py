@@ -258,7 +258,7 @@ def _start(world: World, track: Track, *, service: Service) -> None:
     """Make all replicas of one service run its build; none of a service that a person stopped."""
     found = world.facts.containers.found[service.machine].containers
     by_name = {container.name: container for container in found}
-    if holder := world.intercepted().get(service.name):
+    if not _awake(world, service) and (holder := world.intercepted().get(service.name)):
         with track.child("container", machine=service.machine, service=service.name) as step:
             step.skip(f"intercepted by {holder.holder}")
         return
@@ -268,7 +268,11 @@ def _start(world: World, track: Track, *, service: Service) -> None:
     build = wanted_build(world, service)
     networks = network_ids(world, track, service)
     actions = actions_for(world, service, build, by_name, networks)
-    todo = [name for name, action in actions.items() if action.kind != "keep"]
+    todo = [
+        name
+        for name, action in actions.items()
+        if action.kind != "keep" and not world.rests(service.name, name)
+    ]
     with track.child("container", machine=service.machine, service=service.name) as step:
         if not todo:
             step.skip("unchanged")
@@ -285,6 +289,11 @@ def _start(world: World, track: Track, *, service: Service) -> None:
         with world.lock:
             world.facts.containers.changed[service.name] = reasons[0]
         step.detail(reasons[0])
+
+
+def _awake(world: World, service: Service) -> list[str]:
+    """Return the names of the containers of a service that should run."""
+    return [n for n in replica_names(world.lab, service) if not world.rests(service.name, n)]
 
 
 def _stay_stopped(
@@ -317,10 +326,10 @@ def _await_replicas(world: World, track: Track, service: Service) -> None:
     once: after its machine lost its power, a container may start on a network that is gone.
     """
     containers = world.facts.containers
-    if service.name in world.resting() or service.name in containers.debugged:
+    names = _awake(world, service)
+    if not names or service.name in containers.debugged:
         containers.settled.add(service.name)
         return
-    names = replica_names(world.lab, service)
     reason = containers.changed.get(service.name, "")
     states = [] if reason else _states(world, service, names)
     if not reason and all(
@@ -371,7 +380,7 @@ def _replace_unready(world: World, service: Service, step: Track) -> None:
     """
     engine = world.link(service.machine).engine
     networks = network_ids(world, step, service)
-    for name in replica_names(world.lab, service):
+    for name in _awake(world, service):
         try:
             wait_ready(world, service, name, step, seconds=KEPT_SECONDS)
         except LabError as error:

@@ -2,14 +2,16 @@
 # Lets a process on the laptop take the place of a service, until its input ends. Prints "#ready" once it does, "#held
 # HOLDER SINCE" if somebody else has the service, and "#failed WHY".
 # Arguments: the folder of the record, holder and time, the service's containers and those that hold their networks (each
-# a list of words), the program that gives the service back (lease.sh), a folder to make for sockets; then three for each
-# port: "in PORT SOCKET" if others reach it at the laptop, "out NAME PORT" if the laptop reaches it, by the sockets 1, 2,
-# ... in the folder. Runs as root.
+# a list of words), the containers again if the service has others that go on, the program that gives the service back
+# (lease.sh), the one that connects to any name (connect.sh), a folder to make for sockets; then three for each port:
+# "in PORT SOCKET" if others reach it at the laptop, "out NAME PORT" if the laptop reaches it, by the sockets 1, 2, ... in
+# the folder, "any NAME -" if it reaches all names and ports by the socket NAME. Runs as root.
 set -eu
-record=$1 holder=$2 since=$3 containers=$4 networks=$5 lease=$6 folder=$7
-shift 7
+record=$1 holder=$2 since=$3 containers=$4 networks=$5 replicas=$6 lease=$7 connect=$8 folder=$9
+shift 9
 stty -echo 2> /dev/null || true
-unit=hashlab-intercept-${containers%% *}
+lab=${record%/*}
+unit=hashlab-intercept-${lab##*/}-${record##*/}
 
 is_held() {
     kill -0 "$(cat "$record/pid" 2> /dev/null)" 2> /dev/null
@@ -26,9 +28,11 @@ fi
 rm -rf "$record"
 mkdir -p "$record"
 echo $$ > "$record/pid"
+printf '%s:' "$replicas" > "$record/replicas"
 echo "$holder $since" > "$record/holder"
 cut -d ' ' -f 1 /proc/uptime > "$record/lease"
 printf '%s' "$lease" > "$record/give-back"
+printf '%s' "$connect" > "$record/connect"
 echo "$folder" > "$record/leftovers"
 trap 'trap "" TERM; kill 0; wait' EXIT
 trap 'exit 1' HUP INT TERM
@@ -59,7 +63,7 @@ await() {
     done
 }
 
-number=0
+number=0 made=
 while [ $# -gt 0 ]; do
     if [ "$1" = in ]; then
         echo "$3" >> "$record/leftovers"
@@ -71,20 +75,25 @@ while [ $# -gt 0 ]; do
             await listens "$pid" "$2"
         done
     else
-        number=$((number + 1))
+        # The engine's names are those of the container's own resolv.conf, which only this process sees.
+        if [ "$1" = out ]; then
+            number=$((number + 1))
+            sock=$folder/$number target=TCP:$2:$3,nodelay
+        else
+            sock=$folder/$2 target="EXEC:sh $record/connect,nofork"
+        fi
+        made="$made $sock"
         pid=$(docker inspect --format '{{.State.Pid}}' "${networks%% *}")
         names=$(docker inspect --format '{{.ResolvConfPath}}' "${networks%% *}")
-        # The engine's names are those of the container's own resolv.conf, which only this process sees.
         # shellcheck disable=SC2016 # expanded by the inner shell
         nsenter --target "$pid" --net unshare --mount sh -c 'mount --bind "$1" /etc/resolv.conf
-            exec socat -t 60 "UNIX-LISTEN:$2,fork,backlog=256,user=$3,mode=600" "TCP:$4:$5,nodelay"' \
-            sh "$names" "$folder/$number" "${SUDO_UID:-0}" "$2" "$3" < /dev/null > /dev/null 2>&1 &
+            exec socat -t 60 "UNIX-LISTEN:$2,fork,backlog=256,user=$3,mode=600" "$4"' \
+            sh "$names" "$sock" "${SUDO_UID:-0}" "$target" < /dev/null > /dev/null 2>&1 &
     fi
     shift 3
 done
-while [ "$number" -gt 0 ]; do
-    await test -S "$folder/$number"
-    number=$((number - 1))
+for sock in $made; do
+    await test -S "$sock"
 done
 echo "#ready"
 # In the background, because a shell attends to signals only while it waits.

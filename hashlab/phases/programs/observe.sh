@@ -8,7 +8,7 @@ printf '\0hashlab\0' | cat "$1/manifest" - "$1/processes" 2> /dev/null
 printf '\0hashlab\0'
 for record in "/run/hashlab/intercepts/${1##*/}"/*/; do
     if read -r pid 2> /dev/null < "$record/pid" && [ -d "/proc/$pid" ]; then
-        printf '%s:' "${record%/}" && cat "$record/holder"
+        printf '%s:' "${record%/}" && cat "$record/replicas" "$record/holder"
     fi
 done
 printf '\0hashlab\0'

@@ -67,10 +67,17 @@ class Process:
 
 @dataclass(frozen=True)
 class Intercept:
-    """A service that runs on a laptop: whose ("anna@laptop"), and since when (Unix time)."""
+    """A service that runs on a laptop: whose ("anna@laptop"), and since when (Unix time).
+    ``replicas``: the names of the containers whose place it takes; empty for all.
+    """
 
     holder: str
     since: int
+    replicas: tuple[str, ...] = ()
+
+    def holds(self, container: str) -> bool:
+        """Return whether the laptop's process takes the place of a container."""
+        return not self.replicas or container in self.replicas
 
 
 @dataclass(frozen=True)
@@ -209,15 +216,17 @@ def parse(listing: str) -> tuple[MachineFiles, str]:
 
 
 def _intercepts(listing: str) -> dict[str, Intercept]:
-    """Read lines of FOLDER/SERVICE:HOLDER SECONDS. The next run finds one that is just being
-    made.
+    """Read lines of FOLDER/SERVICE:REPLICAS:HOLDER SECONDS. The next run finds one that is just
+    being made.
     """
     found: dict[str, Intercept] = {}
     for line in listing.splitlines():
         path, _, written = line.partition(":")
+        replicas, _, written = written.partition(":")
         holder, _, since = written.rpartition(" ")
         if since.isdecimal():
-            found[path.rpartition("/")[2]] = Intercept(holder, int(since))
+            service = path.rpartition("/")[2]
+            found[service] = Intercept(holder, int(since), tuple(replicas.split()))
     return found
 
 

@@ -113,6 +113,23 @@ def test_a_service_that_a_person_stopped_has_no_events(look: Looks) -> None:
     assert look.events == []
 
 
+@pytest.mark.parametrize("again", [workflows.REFRESH, ()])
+def test_a_container_that_hashlab_ended_did_not_end_by_itself(
+    outside: Outside, again: tuple[Any, ...]
+) -> None:
+    running(outside)
+    with track_of() as track:
+        status.status_document(outside.world(), track)
+    before = len(read_events(outside.state))
+    go(outside, (*workflows.stopping(["site"]),))
+    if again:
+        go(outside, again)
+    with track_of() as track:
+        status.status_document(outside.world(), track)
+    ends = [event for _, event in read_events(outside.state)[before:] if event.event == "ended"]
+    assert ends == []
+
+
 def test_machines_that_go_away_and_come_back_are_recorded(look: Looks) -> None:
     for state in ("running", "unreachable", "stopped", "running", "not created", "running"):
         look(None, web=state)

@@ -66,6 +66,18 @@ def test_a_service_of_no_running_container_has_no_name(outside: Outside) -> None
     assert rows(result, "names")[0].detail == "1 names on 3 machines"
 
 
+def test_a_replica_whose_place_a_laptop_takes_keeps_its_name(outside: Outside) -> None:
+    outside.lab = change_service(outside.lab, "site", replicas=2)
+    machine = running(outside).machines["web"]
+    machine.engine.stop("small-site-1", timeout=1)
+    machine.intercepts["site"] = "small-site-1:anna@laptop 1795956868"
+    result = go(outside, workflows.REFRESH)
+    assert rows(result, "names")[0].status == "ok"
+    machine.intercepts["site"] = ":anna@laptop 1795956868"
+    machine.engine.stop("small-site-2", timeout=1)
+    assert rows(go(outside, workflows.REFRESH), "names")[0].status == "ok"
+
+
 def test_status_says_whose_name_is_lost(outside: Outside) -> None:
     running(outside).machines["broker"].engine.unheard = 10**6
     with track_of() as track:
