@@ -10,6 +10,7 @@ from hashlab.config.model import Lab, Service
 from hashlab.documents.run import RELOADED
 from hashlab.errors import HashlabError, LabError
 from hashlab.phases.builds import Build
+from hashlab.phases.changes import note_ended
 from hashlab.phases.containers import copies
 from hashlab.phases.containers.before_start import Place, run_steps
 from hashlab.phases.containers.body import BUILD_LABEL, container_body, container_name
@@ -268,6 +269,7 @@ def _restart(job: Job, old: ContainerState) -> None:
     drain(job.world, old, job.step)
     job.step.detail("restarting")
     stop_container(job.engine, old, job.world.lab)
+    note_ended(job.world, [(job.service.machine, old.name)])
     _start(job, old)
 
 

@@ -113,21 +113,34 @@ def test_a_service_that_a_person_stopped_has_no_events(look: Looks) -> None:
     assert look.events == []
 
 
-@pytest.mark.parametrize("again", [workflows.REFRESH, ()])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [workflows.stopping(["site"])],
+        [workflows.stopping(["site"]), workflows.REFRESH],
+        [workflows.restarting(["site"])],
+    ],
+)
 def test_a_container_that_hashlab_ended_did_not_end_by_itself(
-    outside: Outside, again: tuple[Any, ...]
+    outside: Outside, steps: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running(outside)
+    engine = outside.machines["web"].engine
+    end = engine._end
+
+    def ends_at_noon(container: Any, code: int) -> None:
+        end(container, code)
+        container.finished_at = "2026-11-23T12:01:00Z"
+
+    monkeypatch.setattr(engine, "_end", ends_at_noon)
     with track_of() as track:
         status.status_document(outside.world(), track)
-    before = len(read_events(outside.state))
-    go(outside, (*workflows.stopping(["site"]),))
-    if again:
-        go(outside, again)
+    for workflow in steps:
+        go(outside, workflow)
+    assert engine.by_name("small-site-1").finished_at
     with track_of() as track:
         status.status_document(outside.world(), track)
-    ends = [event for _, event in read_events(outside.state)[before:] if event.event == "ended"]
-    assert ends == []
+    assert [event.event for _, event in read_events(outside.state) if event.event == "ended"] == []
 
 
 def test_machines_that_go_away_and_come_back_are_recorded(look: Looks) -> None:
