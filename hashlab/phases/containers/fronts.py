@@ -191,8 +191,9 @@ def await_front(world: World, front: Service, step: Track) -> None:
     """Let all replicas into a front that should be there, and wait until it serves them."""
     for service in world.lab.services:
         reached = service.machine in world.facts.machines.links
-        if service.front == front.name and reached and service.name not in world.resting():
-            let_in(world, service, replica_names(world.lab, service), step)
+        if service.front == front.name and reached:
+            names = replica_names(world.lab, service)
+            let_in(world, service, [n for n in names if not world.rests(service.name, n)], step)
 
 
 def _front_of(world: World, container: ContainerState) -> str:

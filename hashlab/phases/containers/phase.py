@@ -315,7 +315,7 @@ def _stay_stopped(
 def _await_ready(world: World, track: Track, *, service: Service) -> None:
     """Wait until all replicas are ready, and those behind a front serve in it."""
     _await_replicas(world, track, service)
-    if service.front_of and service.name not in world.resting():
+    if service.front_of and _awake(world, service):
         await_front(world, service, track)
 
 
