@@ -25,7 +25,7 @@ COMMAND = Command(
         Option("box", "Also remove the box and its images."),
         Option("volumes", "On hosts that are there already: also remove the lab's volumes."),
         Option("unprepare", "On hosts that are there already: also undo what init-box did."),
-        Option("keep-observed", "Keep the logs that [observe] has stored, for hashlab logs."),
+        Option("keep-observed", "Keep the logs and metrics that [observe] has stored."),
     ],
 )
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hashlab.phases.world import World
     from hashlab.run.execution import Options, Workflow
 
-OBSERVABLE = ("logs",)
+OBSERVABLE = ("logs", "metrics")
 
 COMMAND = Command(
     "Boot the machines and start the application with its data.",
@@ -41,7 +41,7 @@ COMMAND = Command(
         ),
         Option(
             "with",
-            "Store the logs on the laptop until the lab is destroyed, as [observe] does.",
+            "Store logs or metrics on the laptop until the lab is destroyed, as [observe] does.",
             value="WHAT",
             choices=OBSERVABLE,
             many=True,

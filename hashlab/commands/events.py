@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "Show runs, changed and ended services, and lost machines.",
     text="Reads a record that outlives the machines. What happens by itself is noticed when "
-    "hashlab observes the lab: by status, by this command with --follow, and by the log store of "
+    "hashlab observes the lab: by status, by this command with --follow, and by the stores of "
     "[observe]. Ctrl-C ends --follow with exit code 0.",
     examples=[
         ("Show everything that is recorded", "hashlab events"),

@@ -393,7 +393,7 @@ def _disk(node: Node, context: Context) -> int:
 
 _OBSERVE_KEYS = Table(
     noun="[observe]",
-    readers={"logs": _boolean, "retention": _days, "disk": _disk},
+    readers={"logs": _boolean, "metrics": _boolean, "retention": _days, "disk": _disk},
     expected="a table",
     language="toml",
 )

@@ -110,4 +110,4 @@ def observe_of(draft: Draft) -> Observe:
     """Return the observations of a draft without problems."""
     given = draft.get("observe", Draft())
     kept = {"days": given.get("retention")} if given.has("retention") else {}
-    return Observe(**given.pick("logs", "disk"), **kept)
+    return Observe(**given.pick("logs", "metrics", "disk"), **kept)

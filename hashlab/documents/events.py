@@ -7,7 +7,18 @@ from typing import Literal, get_args
 
 from hashlab.pipeline import UNIX_TIME
 
-EventKind = Literal["run", "changed", "ended", "restarted", "unhealthy", "healthy", "away", "back"]
+EventKind = Literal[
+    "run",
+    "changed",
+    "ended",
+    "restarted",
+    "unhealthy",
+    "healthy",
+    "away",
+    "back",
+    "firing",
+    "resolved",
+]
 EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
@@ -15,8 +26,9 @@ EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 class LabEvent:
     """``run``: a command ended; ``changed``: it changed a container of a service; ``ended``,
     ``restarted``, ``unhealthy``, ``healthy``: a container did so by itself; ``away``, ``back``: a
-    machine. ``time``: Unix time, of what hashlab noticed later the time when it noticed, unless the
-    machine knows better. ``build``: the start id of the container; ``ok``: how the run ended.
+    machine; ``firing``, ``resolved``: an alert, whose name begins ``text``. ``time``: Unix time, of
+    what hashlab noticed later the time when it noticed, unless the machine knows better. ``build``:
+    the start id of the container; ``ok``: how the run ended.
     """
 
     time: float = field(metadata=UNIX_TIME)

@@ -14,8 +14,9 @@ class ContainerSample:
 
     ``state`` and ``health`` are the engine's words, ``health`` is None without a health check;
     ``restarts``: by the engine, after the container ended by itself. ``started_at``: Unix time,
-    None if it never ran. Other values are None if it does not run, or if the machine does not know
-    them; ``memory_limit_bytes`` is also None without a limit of its own.
+    None if it never ran; ``exit_code``: of one that exited. Other values are None if it does not
+    run, or if the machine does not know them; ``memory_limit_bytes`` is also None without a limit
+    of its own.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ContainerSample:
     network_sent_bytes: int | None = None
     disk_read_bytes: int | None = None
     disk_written_bytes: int | None = None
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class MachineSample:
     processors it may use, which need not be a whole number. Memory is without the cache of files
     that can be dropped; a machine that is a container shows its own figures, not the laptop's.
     ``disk``: the file system with the engine's data. ``engine_answers``: False if it did not within
-    5 s; then ``containers`` is empty.
+    5 s; then ``containers`` is empty. ``intercepted``: the services that run on a laptop.
     """
 
     machine: str
@@ -62,6 +64,7 @@ class MachineSample:
     disk_available_bytes: int
     engine_answers: bool
     containers: tuple[ContainerSample, ...]
+    intercepted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hashlab.documents.alerts import Alert
 from hashlab.pipeline import UNIX_TIME
 
 ServiceState = Literal[
@@ -92,7 +93,9 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole lab. ``urls``: id of a forwarded port → address on the laptop."""
+    """The whole lab. ``urls``: id of a forwarded port → address on the laptop; ``alerts``: those
+    that fire.
+    """
 
     lab: str
     provider: str
@@ -101,6 +104,7 @@ class Status:
     services: tuple[ServiceStatus, ...]
     urls: Mapping[str, str]
     notes: tuple[str, ...]
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def all_runs(self) -> bool:

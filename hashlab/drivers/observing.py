@@ -1,4 +1,4 @@
-"""The process that runs a lab's log store and feeds it: started, observed and ended from others."""
+"""The process that runs a lab's stores and feeds them: started, observed and ended from others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hashlab.drivers.logstore import HttpLogStore
 from hashlab.errors import LaptopError, tail
-from hashlab.protocols import LogStore, Observation, StoreAddress
+from hashlab.protocols import LogStore, Observation, StoreAddress, StoreState
 from hashlab.protocols.observing import PASSWORD, USER
 from hashlab.state.files import explained, is_locked, make_folder, read_json, read_text
 from hashlab.state.private import open_file
@@ -37,15 +37,18 @@ class ObserverProcess:
         try:
             if saved["pid"] != self._pid():
                 raise ValueError("it was written by an earlier process")
-            address = self._address(saved["port"])
+            stores = {
+                str(name): StoreState(self._address(state["port"]), str(state["why"]))
+                for name, state in saved["stores"].items()
+            }
             machines = {str(name): str(why) for name, why in saved["machines"].items()}
-            return Observation(str(saved["settings"]), address, str(saved["why"]), machines)
+            return Observation(str(saved["settings"]), stores, machines)
         except (AttributeError, KeyError, TypeError, ValueError):
-            return Observation("", None, "it starts", {})
+            return Observation("", {}, {})
 
     def start(self) -> Observation:
         """See protocols.Observer."""
-        if (found := self.observation()) is not None and found.address is not None:
+        if (found := self.observation()) is not None and found.answers:
             return found
         make_folder(self._observe)
         with explained(self._observe / LOG):
@@ -64,31 +67,32 @@ class ObserverProcess:
                 ],
             )
         except OSError as error:
-            raise LaptopError(f"the log store cannot be started: {error}") from error
+            raise LaptopError(f"the stores cannot be started: {error}") from error
         finally:
             os.close(log)
         return self._started(pid)
 
     def _started(self, pid: int) -> Observation:
-        """Wait until the store answers. Raises LaptopError with the end of the log."""
+        """Wait until the stores answer. Raises LaptopError with the end of the log."""
         deadline = time.monotonic() + STARTING_SECONDS
         while True:
             found = self.observation()
-            if found is not None and found.address is not None:
+            if found is not None and found.answers:
                 return found
             # Of several that are started at once, all but one end.
             if found is None and os.waitpid(pid, os.WNOHANG)[0]:
                 why = "the process ended"
                 break
             if time.monotonic() > deadline:
-                why = found.why if found else "the process hangs"
+                silent = found.stores.values() if found else ()
+                why = "; ".join(each.why for each in silent if each.why) or "the process hangs"
                 break
             time.sleep(POLL_SECONDS)
         raise LaptopError(
-            f"the log store does not start: {why}",
+            f"what the lab logs and uses is not stored: {why}",
             where=str(self._observe / LOG),
             output=tail(read_text(self._observe / LOG) or ""),
-            next_step="hashlab doctor, or set logs = false under [observe]",
+            next_step="hashlab doctor, or set logs and metrics to false under [observe]",
         )
 
     def stop(self) -> None:

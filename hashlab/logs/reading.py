@@ -24,7 +24,7 @@ from hashlab.phases.happened import last_change
 from hashlab.phases.observe import has_store
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
-from hashlab.protocols import Observation
+from hashlab.protocols import Observation, StoreState
 from hashlab.report import LogScreen, LogStyle, show_error
 from hashlab.run.execution import Options, fail
 from hashlab.run.openssh import check_machines
@@ -166,14 +166,15 @@ def show_stored(world: World, selection: Selection, screen: Screen) -> bool:
     if not is_stored(selection) or not has_store(world):
         return False
     seen = world.observer.observation() or _started(world)
-    if seen is None or seen.address is None:
-        why = seen.why if seen else "its process does not start"
+    log_store = seen.store("logs") if seen else StoreState(None, "its process does not start")
+    if seen is None or log_store.address is None:
+        why = log_store.why
         screen.notice(f"the log store does not answer ({why}), so the machines are asked")
         return False
     for machine in selection.machines:
         if missing := seen.machines.get(machine):
             screen.notice(f"new lines of machine {machine} are missing: {missing}")
-    store = world.observer.store(seen.address)
+    store = world.observer.store(log_store.address)
     with closing(store):
         lines = filter(selection.accepts, stored_lines(store, world.lab.name, selection))
         show_last(lines, selection, screen)

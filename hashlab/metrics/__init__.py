@@ -1,4 +1,6 @@
-"""Measures machines and containers.
+"""Measures machines and containers, collects the metrics of services, and finds what is wrong.
 
-``sampling`` reads what programs/sample.sh prints; ``sampler`` runs it on each machine.
+``sampler`` and ``scraper`` run programs on machines by ``streaming``; ``sampling`` and ``scraping``
+read what these print. ``exposition`` writes samples for the store, ``rules`` are questions to it,
+and ``alerting`` decides which of them fire.
 """

@@ -65,6 +65,7 @@ def read_sample(machine: str, lines: Sequence[bytes], *, now: float) -> MachineS
             disk_available_bytes=block * available,
             engine_answers=heads["engine"] == "0",
             containers=tuple(_containers(texts, files)),
+            intercepted=tuple(_head(text)[1] for text in texts if text.startswith("#intercepted ")),
         )
     except (IndexError, KeyError, ValueError) as error:
         raise LabError(
@@ -91,9 +92,10 @@ def _files(texts: Sequence[str]) -> Files:
 def _containers(texts: Sequence[str], files: Files) -> Iterator[ContainerSample]:
     """Yield the services' containers, without those of `hashlab run`, in the order of names."""
     marked = sorted(text.split("\t")[1:] for text in texts if text.startswith("#container\t"))
-    for service, build, one_off, name, state, health, restarts, started, network, pid in marked:
+    for service, build, one_off, name, *state, network, pid in marked:
         if one_off:
             continue
+        word, code, health, restarts, started = state
         lines = files.get(f"/proc/{pid}/net/dev", ())
         received, sent = _network(lines, inside=("lo",)) if lines else (None, None)
         used = _group(files, pid) or {}
@@ -105,7 +107,7 @@ def _containers(texts: Sequence[str], files: Files) -> Iterator[ContainerSample]
             service=service,
             replica=_replica(name),
             build=build,
-            state=state,
+            state=word,
             health=health or None,
             restarts=int(restarts),
             # Docker's year 1 stands for "never".
@@ -117,6 +119,7 @@ def _containers(texts: Sequence[str], files: Files) -> Iterator[ContainerSample]
             network_sent_bytes=sent if own else None,
             disk_read_bytes=_whole(used.get("read")),
             disk_written_bytes=_whole(used.get("written")),
+            exit_code=int(code) if word == "exited" else None,
         )
 
 

@@ -1,4 +1,6 @@
-"""The process that keeps a lab's log store running and feeds it.
+"""The process that keeps a lab's stores running and feeds them.
 
-``collecting`` runs the store and a feed for each machine; ``saying`` writes down how they are.
+``collecting`` decides which stores run, ``keeping`` runs one of them. ``feeding`` and ``marks``
+fill the log store; ``metering``, ``exporting``, ``alerting`` and ``annotating`` work with the
+metrics store. ``saying`` writes down how all of them are.
 """

@@ -1,4 +1,4 @@
-"""``python -m hashlab.observe FOLDER PROVIDER``: the log store of the lab in FOLDER."""
+"""``python -m hashlab.observe FOLDER PROVIDER``: the stores of the lab in FOLDER."""
 
 import os
 import sys

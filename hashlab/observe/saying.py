@@ -1,4 +1,4 @@
-"""The file in which the process says how its store and its machines are."""
+"""The file in which the process says how its stores and its machines are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from hashlab.errors import LaptopError
@@ -13,29 +14,33 @@ from hashlab.state.files import write_json
 
 
 class Sayings:
-    """Writes the file when something changes. ``readers``: the number of machines whose lines are
-    stored as they come.
+    """Writes the file when something changes. ``stores``: their names; ``machines``: those whose
+    lines are to be stored.
     """
 
-    def __init__(self, path: Path, settings: str, machines: list[str]) -> None:
+    def __init__(
+        self, path: Path, settings: str, *, stores: Iterable[str], machines: Iterable[str]
+    ) -> None:
         self._path, self._settings = path, settings
         self._lock = threading.Lock()
-        self._port: int | None = None
-        self._why = "it starts"
+        self._stores: dict[str, dict[str, object]] = {
+            name: {"port": None, "why": "it starts"} for name in stores
+        }
         self._machines = dict.fromkeys(machines, "the store is not running yet")
         self._last_reading = time.monotonic()
         self._write()
 
-    def store_answers(self, port: int) -> None:
-        """Say that the store answers at a port."""
-        with self._lock:
-            self._port, self._why = port, ""
-            self._write()
+    def store_answers(self, name: str, port: int) -> None:
+        """Say that a store answers at a port."""
+        self._say_store(name, {"port": port, "why": ""})
 
-    def store_failed(self, why: str) -> None:
-        """Say why the store does not answer."""
+    def store_failed(self, name: str, why: str) -> None:
+        """Say why a store does not answer."""
+        self._say_store(name, {"port": None, "why": why})
+
+    def _say_store(self, name: str, state: dict[str, object]) -> None:
         with self._lock:
-            self._port, self._why = None, why
+            self._stores[name] = state
             self._write()
 
     def machine(self, name: str, why: str) -> None:
@@ -47,9 +52,14 @@ class Sayings:
             self._machines[name] = why
             self._write()
 
+    def machine_answered(self) -> None:
+        """Note that a machine answers, for ``alone_seconds``."""
+        with self._lock:
+            self._last_reading = time.monotonic()
+
     @property
     def alone_seconds(self) -> float:
-        """The seconds since a machine's lines were last stored as they came."""
+        """The seconds since a machine last answered, or its lines were stored as they came."""
         with self._lock:
             self._note_reading()
             return time.monotonic() - self._last_reading
@@ -66,8 +76,7 @@ class Sayings:
                 {
                     "pid": os.getpid(),
                     "settings": self._settings,
-                    "port": self._port,
-                    "why": self._why,
+                    "stores": self._stores,
                     "machines": self._machines,
                 },
             )

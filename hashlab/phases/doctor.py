@@ -11,7 +11,7 @@ from pathlib import Path
 from hashlab.documents.doctor import Check, Doctor
 from hashlab.errors import HashlabError, LaptopError
 from hashlab.phases.boxes.registry import OWNER, SLASH, boxes_folder
-from hashlab.phases.log_store import NEXT, source_of_log_store
+from hashlab.phases.stores import PROGRAMS, StoreProgram, source_of_store
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 from hashlab.protocols import KvmProbe, Probe
@@ -32,8 +32,11 @@ def examine(
     known = [_provider(world)] if providers is None else providers
     engine = [] if providers is None else [_engine(world), _builder(world), _held(world)]
     checks = [_tools(world, building), *known, *engine, _disk(world.lab.folder)]
-    if world.observed or engine:
-        checks.append(_log_store(world))
+    checks += [
+        _store(world, name, program)
+        for name, program in PROGRAMS.items()
+        if name in world.observed or engine
+    ]
     if world.provider.hosts is not None:
         return [*checks, *(_hosts(world) if engine else ())]
     memory = _memory(world)
@@ -125,12 +128,13 @@ def _builder(world: World) -> Check:
     return Check("builder", True, detail, "install docker-buildx", needed=False)
 
 
-def _log_store(world: World) -> Check:
-    """Report where the log store comes from, which only a lab whose logs are stored needs."""
-    if source := source_of_log_store(world.environ):
-        return Check("log store", True, source, needed=world.observed)
-    detail = "VictoriaLogs and Go are not installed"
-    return Check("log store", False, detail, NEXT, needed=world.observed)
+def _store(world: World, name: str, program: StoreProgram) -> Check:
+    """Report where a store comes from, which only a lab that asks for it needs."""
+    needed = name in world.observed
+    if source := source_of_store(program, world.environ):
+        return Check(program.stores, True, source, needed=needed)
+    detail = f"{program.title} and Go are not installed"
+    return Check(program.stores, False, detail, program.next_step, needed=needed)
 
 
 def _held(world: World) -> Check:

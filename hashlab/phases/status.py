@@ -26,7 +26,7 @@ from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.exits import last_exits
 from hashlab.phases.images import image_inputs
 from hashlab.phases.names import astray
-from hashlab.phases.observe import store_notes, store_url
+from hashlab.phases.observe import firing_alerts, store_notes, store_urls
 from hashlab.phases.opening import listening
 from hashlab.phases.proof import Running, read_back
 from hashlab.phases.recipe import stale_notes, unprepared_notes
@@ -64,7 +64,7 @@ def status_document(world: World, track: Track) -> Status:
         machines=machines,
         services=services,
         urls={
-            **store_url(world),
+            **store_urls(world),
             **(listening(world, serving) if world.facts.machines.endpoints else {}),
         },
         notes=(
@@ -73,6 +73,7 @@ def status_document(world: World, track: Track) -> Status:
             *world.facts.notes,
             *_stale_notes(world, recipe, box, recipes),
         ),
+        alerts=firing_alerts(world),
     )
 
 

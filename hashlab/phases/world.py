@@ -152,10 +152,16 @@ class World:
             return self.facts.stopped
 
     @property
-    def observed(self) -> bool:
-        """True if the logs of the lab are kept in a store: hashlab.toml or `dev --with` says so."""
+    def observed(self) -> frozenset[str]:
+        """The stores that hashlab.toml or `dev --with` asks for: "logs", "metrics"."""
         saved = read_json(self.state.observed)
-        return self.lab.observe.logs or (isinstance(saved, list) and "logs" in saved)
+        turned_on = saved if isinstance(saved, list) else []
+        asked = self.lab.observe
+        return frozenset(
+            name
+            for name, wanted in (("logs", asked.logs), ("metrics", asked.metrics))
+            if wanted or name in turned_on
+        )
 
     def intercepted(self) -> dict[str, Intercept]:
         """Return the services that run on a laptop, as far as this run has read the machines."""

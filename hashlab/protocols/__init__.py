@@ -25,7 +25,15 @@ from hashlab.protocols.hosts import (
 from hashlab.protocols.laptop import Completed, Download, KvmProbe, Runner, StreamingRunner, Vagrant
 from hashlab.protocols.links import Connector, Endpoint, Link, Shell
 from hashlab.protocols.machines import LAB_LABEL, SSH_PORT, ObservedMachine, PlannedMachine
-from hashlab.protocols.observing import LogStore, Observation, Observer, StoreAddress
+from hashlab.protocols.observing import (
+    LogStore,
+    Measured,
+    MetricStore,
+    Observation,
+    Observer,
+    StoreAddress,
+    StoreState,
+)
 from hashlab.protocols.provider import (
     Booting,
     BoxContents,
@@ -73,6 +81,8 @@ __all__ = [
     "LogStore",
     "MachineSnapshot",
     "Machines",
+    "Measured",
+    "MetricStore",
     "NetworkPlace",
     "NetworkState",
     "Observation",
@@ -92,6 +102,7 @@ __all__ = [
     "SnapshotManifest",
     "Snapshots",
     "StoreAddress",
+    "StoreState",
     "StreamingRunner",
     "SwarmState",
     "Taken",

@@ -18,6 +18,8 @@ TONES: Mapping[EventKind, Tone] = {
     "restarted": "bad",
     "unhealthy": "bad",
     "away": "bad",
+    "firing": "bad",
+    "resolved": "good",
     "healthy": "good",
     "back": "good",
 }
@@ -30,6 +32,7 @@ WORDS: Mapping[EventKind, str] = {
     "away": "is away",
     "back": "is back",
 }
+ALERTS: Mapping[EventKind, str] = {"firing": "alert", "resolved": "over: alert"}
 
 # A service that has done its work ends so.
 WELL = "exit code 0"
@@ -62,6 +65,8 @@ def event_text(event: LabEvent) -> str:
     text = f": {event.text}" if event.text else ""
     if event.event == "run":
         return f"hashlab {event.command} {'done' if event.ok else 'failed'}{text}"
+    if event.event in ALERTS:
+        return f"{ALERTS[event.event]}{text.removeprefix(':')}"
     if event.service is None:
         return f"machine {event.machine} {WORDS[event.event]}{text}"
     number = f" {event.replica}" if event.replica else ""

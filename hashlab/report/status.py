@@ -83,6 +83,12 @@ def status_page(status: Status, now: float) -> list[Block]:
         blocks.append(without_empty_columns(Table(MACHINE_COLUMNS, machines)))
     if services:
         blocks.append(without_empty_columns(Table(SERVICE_COLUMNS, services)))
+    if status.alerts:
+        firing = tuple(
+            Cell(f"  {each.alert}: {clean(each.text)}, for {age(each.since, now)}", "bad")
+            for each in status.alerts
+        )
+        blocks.append(Lines(firing, title="Alerts"))
     if status.urls:
         blocks.append(addresses(status.urls))
     if status.notes:

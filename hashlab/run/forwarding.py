@@ -20,9 +20,10 @@ from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode, HashlabError, LabError, UsageError
 from hashlab.phases.connect import is_located, reconnect, renew_endpoint
 from hashlab.phases.forward import USAGE, Wish, targets, wish
-from hashlab.phases.observe import sign_in, store_url
+from hashlab.phases.observe import sign_in, store_urls
 from hashlab.phases.opening import address_of
 from hashlab.phases.programs import CARRY, FORWARD
+from hashlab.phases.stores import PROGRAMS
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.report import ForwardScreen
@@ -36,7 +37,6 @@ from hashlab.run.signals import terminating
 AGAIN_SECONDS = 1.0
 READY, FAILED = "#ready", "#failed "
 # What `hashlab open` opens the log store's page for.
-STORE = "logs"
 
 
 @dataclass(frozen=True)
@@ -188,14 +188,14 @@ def _targets(world: World, words: Sequence[str]) -> list[ForwardedTarget]:
 
 def find_address(options: Options, word: str) -> str:
     """Return the address on the laptop of SERVICE or SERVICE:PORT, "" for the lab's first; of
-    "logs" that of the log store's page, unless it is a service. Raises HashlabError.
+    "logs" and "metrics" those of the stores' pages, unless it is a service. Raises HashlabError.
     """
     typed = wish(word) if word else Wish("")
     if typed.laptop:
         raise UsageError(f"{word!r} names a port of the laptop", next_step="SERVICE:PORT")
     with options.opened() as world, unseen_step("open") as track:
-        if word == STORE and STORE not in (service.name for service in world.lab.services):
-            return _store_page(world)
+        if word in PROGRAMS and word not in (service.name for service in world.lab.services):
+            return _store_page(world, word)
         services = services_of(world.lab, [typed.service]) if word else world.lab.services
         forwards = running_forwards(world.state.forwards)
         publishing = [m.name for m in world.lab.machines if m.forwarded_ports]
@@ -208,11 +208,12 @@ def find_address(options: Options, word: str) -> str:
         )
 
 
-def _store_page(world: World) -> str:
-    """Return the address of the log store's page. Raises LabError."""
-    page = store_url(world).get(STORE)
+def _store_page(world: World, name: str) -> str:
+    """Return the address of a store's page. Raises LabError."""
+    page = store_urls(world).get(name)
     if page is None:
-        raise LabError("the log store does not run", next_step="hashlab dev --with logs")
+        stores = PROGRAMS[name].stores
+        raise LabError(f"the {stores} does not run", next_step=f"hashlab dev --with {name}")
     sys.stderr.write(f"sign in: {sign_in(world)}\n")
     return page
 

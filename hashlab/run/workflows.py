@@ -18,7 +18,6 @@ from hashlab.phases import (
     hosts,
     images,
     kept_data,
-    log_store,
     names,
     network,
     observe,
@@ -30,6 +29,7 @@ from hashlab.phases import (
     secrets,
     seed,
     stop,
+    stores,
     suspend,
     test,
     verify,
@@ -83,13 +83,13 @@ ASSEMBLE = P(
 
 
 def _observing(*first: str) -> tuple[P, ...]:
-    """Store the logs, in a lab that asks for it or did until now. Nothing of the lab waits for it,
-    and it goes on when this fails. ``first``: the phases before the program is looked for.
+    """Store logs and metrics, in a lab that asks for it or did until now. Nothing of the lab waits
+    for it, and it goes on when this fails. ``first``: the phases before programs are looked for.
     """
-    concerns, wanted = observe.concerns, (lambda world: world.observed)
+    concerns, wanted = observe.concerns, (lambda world: bool(world.observed))
     return (
-        P("log store", log_store.get_log_store, after=first, alone=True, where=wanted),
-        P("observe", observe.observe, after=("connect", "log store"), alone=True, where=concerns),
+        P("stores", stores.get_stores, after=first, alone=True, where=wanted),
+        P("observe", observe.observe, after=("connect", "stores"), alone=True, where=concerns),
     )
 
 
@@ -255,7 +255,7 @@ RESUME: tuple[P, ...] = (
 
 
 def destroying(*, box: bool = False, keep_observed: bool = False) -> tuple[P, ...]:
-    """Remove the lab. ``box``: its box too; ``keep_observed``: but not the stored logs."""
+    """Remove the lab. ``box``: its box too; ``keep_observed``: but not what its stores have."""
     forget = destroy.forget_but_observed if keep_observed else destroy.forget
     return (
         P("machines", destroy.destroy_machines),

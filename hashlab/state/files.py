@@ -136,7 +136,7 @@ class StateFolder:
 
     @property
     def observe(self) -> Path:
-        """The log store's data, its password, and how far each machine's journal is stored."""
+        """The stores' data, their password, and how far each machine's journal is stored."""
         return self.own / "observe"
 
     @property

@@ -15,9 +15,9 @@ import pytest
 from contract_bench import BASE, Bench, channelled_engine, real_engine, root_filesystem
 from fakes import FakeEngine, make_world, track_of
 
+from hashlab.config.model import Observe
 from hashlab.drivers.process import ProcessRunner
-from hashlab.phases.log_store import find_log_store, get_log_store
-from hashlab.phases.log_store import log_store as installed
+from hashlab.phases.stores import PROGRAMS, find_store, get_stores, store_program
 
 
 @pytest.fixture(scope="session")
@@ -51,12 +51,22 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
 @pytest.fixture(scope="session")
 def log_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The log store's program, which Go builds once for all runs of these tests."""
-    if find_log_store(os.environ) is None:
+    return brought("logs", tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def metric_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The metrics store's program, in the same way."""
+    return brought("metrics", tmp_path_factory.mktemp("build"))
+
+
+def brought(name: str, folder: Path) -> Path:
+    if find_store(PROGRAMS[name], os.environ) is None:
         if shutil.which("go") is None:
-            pytest.skip("neither VictoriaLogs nor Go is installed")
-        folder = tmp_path_factory.mktemp("build")
+            pytest.skip(f"neither {PROGRAMS[name].title} nor Go is installed")
         made = make_world(folder)
+        lab = replace(made.lab, observe=Observe(logs=name == "logs", metrics=name == "metrics"))
         runner = ProcessRunner(children=folder / "children")
         with track_of() as track:
-            get_log_store(replace(made, environ=os.environ, runner=runner), track, "")
-    return installed(os.environ)
+            get_stores(replace(made, lab=lab, environ=os.environ, runner=runner), track, "")
+    return store_program(name, os.environ)

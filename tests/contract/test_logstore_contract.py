@@ -23,7 +23,7 @@ from fakes.logstore import FakeLogStore
 from hashlab.documents.events import LabEvent
 from hashlab.documents.logs import LogLine
 from hashlab.drivers.laptop import free_port
-from hashlab.drivers.logstore import HttpLogStore, StoreProcess
+from hashlab.drivers.logstore import HttpLogStore, log_store_answers, log_store_process
 from hashlab.errors import StoreError
 from hashlab.logs import feeding
 from hashlab.logs.entries import Entry
@@ -70,10 +70,10 @@ class Real(Bench):
 
     def _start(self) -> None:
         self.address = StoreAddress(free_port(), "hashlab", "secret")
-        self.process = StoreProcess(
+        self.process = log_store_process(
             self._program, folder=self._folder, address=self.address, days=3000, disk=2**30
         )
-        while not self.process.answers(self.address):
+        while not log_store_answers(self.address):
             assert not self.process.ended
         self.store = HttpLogStore(self.address)
 
@@ -292,7 +292,7 @@ def test_only_who_knows_the_password_reads_the_store(log_store: Path, tmp_path: 
         with pytest.raises(StoreError, match="401"):
             list(stranger.query("*"))
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(real.address.page, timeout=5)
+            urllib.request.urlopen(real.address.page("logs"), timeout=5)
         words = Path(f"/proc/{real.process.pid}/cmdline").read_bytes()
         assert b"-httpAuth.password=file:" in words
         assert b"secret" not in words

@@ -18,12 +18,14 @@ from pathlib import Path
 
 import pytest
 
+from hashlab.drivers.metricstore import HttpMetricStore
 from hashlab.drivers.observing import ObserverProcess
 from hashlab.errors import LaptopError
+from hashlab.phases.alerts import read_alerts
 from hashlab.protocols import Observation
 from hashlab.state.files import StateFolder
 
-SECONDS = 20.0
+SECONDS = 40.0
 SETTINGS = """[lab]
 name = "watched"
 subnet = "192.168.77.0/24"
@@ -68,12 +70,18 @@ def runs(pid: int) -> bool:
         return False
 
 
+def page_of(seen: Observation) -> str:
+    address = seen.store("logs").address
+    assert address is not None
+    return address.page("logs")
+
+
 def answers(seen: Observation | None) -> bool:
     """Return whether the store answers, and only with its password."""
-    if seen is None or seen.address is None:
+    if seen is None or not seen.answers:
         return False
     try:
-        urllib.request.urlopen(seen.address.page, timeout=5)
+        urllib.request.urlopen(page_of(seen), timeout=5)
     except urllib.error.HTTPError as error:
         return error.code == 401
     except OSError:
@@ -105,12 +113,37 @@ def test_it_starts_once_and_ends(observed: tuple[ObserverProcess, Path]) -> None
         told = (
             Path(f"/proc/{each}/cmdline").read_bytes() + Path(f"/proc/{each}/environ").read_bytes()
         )
-        assert seen.address is not None
-        assert seen.address.password.encode() not in told
+        assert (folder / "password").read_bytes() not in told
     process.stop()
     assert process.observation() is None
     until(lambda: not runs(pid))
     assert not runs(store)
+
+
+def test_both_stores_run_in_one_process_and_end_with_it(
+    observed: tuple[ObserverProcess, Path], metric_store: Path
+) -> None:
+    process, folder = observed
+    settings = folder.parents[2] / "hashlab.toml"
+    settings.write_text(settings.read_text() + "metrics = true\n")
+    seen = process.start()
+    assert seen.stores.keys() == {"logs", "metrics"}
+    both = stores(folder)
+    assert len(both) == 2
+    address = seen.store("metrics").address
+    assert address is not None
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(address.page("metrics"), timeout=5)
+    store = HttpMetricStore(address)
+    # The lab's only machine does not exist, which is an alert.
+    until(lambda: [each for each in store.query('up{machine="one"}') if each.value == 0])
+    until(lambda: [each.alert for each in read_alerts(folder)] == ["MachineDown"])
+    store.close()
+    for pid in both:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+        assert (folder / "password").read_bytes() not in words
+    process.stop()
+    assert not [pid for pid in both if runs(pid)]
 
 
 def test_a_killed_store_is_started_again_with_what_it_has(

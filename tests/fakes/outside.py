@@ -46,6 +46,7 @@ from hashlab.protocols import (
     Runner,
     Shell,
     StoreAddress,
+    StoreState,
     Tool,
     Vagrant,
     Workers,
@@ -602,7 +603,9 @@ class FakeObserver:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.seen: Observation | None = None
-        self.next = Observation("", StoreAddress(9428, "hashlab", "secret"), "", {})
+        self.next = Observation(
+            "", {"logs": StoreState(StoreAddress(9428, "hashlab", "secret"))}, {}
+        )
         self.rows: LogStore | None = None
 
     def observation(self) -> Observation | None:
@@ -620,7 +623,7 @@ class FakeObserver:
 
     def store(self, address: StoreAddress) -> LogStore:
         assert self.rows is not None, "no store was prepared"
-        assert self.seen is not None and self.seen.address == address
+        assert self.seen is not None and self.seen.store("logs").address == address
         return self.rows
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Observe:
-    """The observations of the lab that are stored. ``days``: how long; ``disk``: the most bytes."""
+    """The observations of the lab that are stored. ``days``: how long; ``disk``: the most bytes of
+    logs.
+    """
 
     logs: bool = False
+    metrics: bool = False
     days: int = 7
     disk: int = 2 * 1024**3

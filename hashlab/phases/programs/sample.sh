@@ -2,7 +2,7 @@
 # Prints what this machine and the containers of a lab use, again and again until its input ends.
 # Arguments: the lab's id; seconds between two samples, 0 for one sample. Runs as root.
 # A sample is: "#sample CPUS", "#disk BLOCK-SIZE BLOCKS AVAILABLE" of the engine's data, "#engine CODE", a line "#container"
-# for each container with the fields of the template below, separated by tabs; then lines of files, each as its path, NUL
+# for each container with the fields of the template below, separated by tabs; "#intercepted SERVICE"; then lines of files, each as its path, NUL
 # and the text; then "#end". Control groups are those of version 1 or 2, whichever the machine has.
 set -eu
 lab=$1 seconds=$2
@@ -13,7 +13,7 @@ groups=/sys/fs/cgroup
 {
     template='{{$c := .}}{{with .Config.Labels}}{{if and (eq (index . "hashlab.lab") "LAB") (index . "hashlab.service")}}'
     template="$template#container$tab"'{{index . "hashlab.service"}}'"$tab"'{{index . "hashlab.build"}}'"$tab"
-    template="$template"'{{index . "hashlab.one-off"}}'"$tab"'{{$c.Name}}'"$tab"'{{$c.State.Status}}'"$tab"
+    template="$template"'{{index . "hashlab.one-off"}}'"$tab"'{{$c.Name}}'"$tab"'{{$c.State.Status}}'"$tab"'{{$c.State.ExitCode}}'"$tab"
     template="$template"'{{with $c.State.Health}}{{.Status}}{{end}}'"$tab"'{{$c.RestartCount}}'"$tab"
     template="$template"'{{$c.State.StartedAt}}'"$tab"'{{$c.HostConfig.NetworkMode}}'"$tab"'{{$c.State.Pid}}{{end}}{{end}}'
     template="${template%%LAB*}$lab${template#*LAB}"
@@ -89,6 +89,12 @@ sample() {
     done << END
 $states
 END
+    for record in "/run/hashlab/intercepts/$lab"/*/; do
+        if read -r pid 2> /dev/null < "$record/pid" && [ -d "/proc/$pid" ]; then
+            record=${record%/}
+            echo "#intercepted ${record##*/}"
+        fi
+    done
     # shellcheck disable=SC2086 # a list of paths without blanks
     grep --no-messages --with-filename --null --extended-regexp "$wanted" $files || :
     echo '#end'

@@ -17,7 +17,7 @@ from hashlab.errors import ExitCode, LaptopError, StoreError
 from hashlab.logs import reading
 from hashlab.logs.gathering import Gathered
 from hashlab.logs.stored import rows_of
-from hashlab.protocols import Observation, StoreAddress
+from hashlab.protocols import Observation, StoreAddress, StoreState
 from hashlab.run.execution import Options
 
 ADDRESS = StoreAddress(9428, "hashlab", "secret")
@@ -41,7 +41,9 @@ def stored(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Outside:
     running(outside)
     outside.lab = replace(outside.lab, observe=Observe(logs=True))
     (outside.state.observe / "store").mkdir(parents=True)
-    outside.observer.seen = outside.observer.next = Observation("", ADDRESS, "", {"web": ""})
+    outside.observer.seen = outside.observer.next = Observation(
+        "", {"logs": StoreState(ADDRESS)}, {"web": ""}
+    )
     outside.observer.rows = store = FakeLogStore()
     for number, text in enumerate(["stored one", "stored two"], start=1):
         each = entry(text, number)
@@ -103,7 +105,7 @@ def test_without_an_answer_the_machines_are_asked(
         stored.observer.seen = None
         stored.faults.arm("observer.start", LaptopError("no"))
     else:
-        stored.observer.seen = replace(stored.observer.next, address=None, why=why)
+        stored.observer.seen = replace(stored.observer.next, stores={"logs": StoreState(None, why)})
     lines, notices = shown(monkeypatch)
     assert lines == ["of the machine"]
     assert notices.startswith("the log store does not answer (")

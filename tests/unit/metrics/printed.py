@@ -34,6 +34,7 @@ def container(name: str = "small-site-1", pid: int = PID, **values: str) -> str:
         "one_off": "",
         "name": f"/{name}",
         "state": "running" if pid else "exited",
+        "code": "0",
         "health": "",
         "restarts": "0",
         "started": "2026-11-30T02:05:56.967915823Z",

@@ -10,7 +10,7 @@ from fakes import Outside, running
 from printed import container_machine_1
 
 from hashlab.documents.samples import MachineSample
-from hashlab.metrics import sampler
+from hashlab.metrics import streaming
 from hashlab.metrics.sampler import Sampler
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Completed
@@ -67,7 +67,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def _quick(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     running(outside)
-    monkeypatch.setattr(sampler, "AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(streaming, "AGAIN_SECONDS", 0.001)
 
 
 def test_each_sample_is_passed_on_when_it_is_complete(outside: Outside) -> None:

@@ -11,6 +11,7 @@ from fakes import Outside, go, past_run, running, save_runs
 from fakes.documents import lab_status
 
 from hashlab.documents import to_json
+from hashlab.documents.alerts import Alert
 from hashlab.documents.doctor import Check
 from hashlab.documents.events import EVENT_KINDS, LabEvent
 from hashlab.documents.images import ImageLayer, ServiceImage, ServiceImages
@@ -91,6 +92,9 @@ def test_the_report_example_has_the_fields_that_are_written_and_each_is_explaine
     assert [word for word in words if f"`{word}`" not in PAGE] == []
 
 
+ALERT = Alert("DiskFills", 0.0, "web", None, None, "machine web has 4.2 % of its disk free")
+
+
 def fields(value: Any) -> Any:
     """The names in a document, of a list those of its first entry."""
     if isinstance(value, dict):
@@ -100,11 +104,14 @@ def fields(value: Any) -> Any:
 
 def test_every_field_and_state_of_the_status_example_is_explained_and_written() -> None:
     status = next(example for example in EXAMPLES if "machines" in example)
-    assert fields(status) | {"urls": 0} == fields(to_json(lab_status())) | {"urls": 0}
+    assert fields(status) | {"urls": 0} == fields(to_json(lab_status(alerts=(ALERT,)))) | {
+        "urls": 0
+    }
     assert [state for state in get_args(ServiceState) if f"| `{state}` |" not in PAGE] == []
     names = [*status, *(f"box.{key}" for key in status["box"])]
     names += [f"machines[].{key}" for key in status["machines"][0]]
     names += [f"services[].{key}" for key in status["services"][0]]
+    names += [f"alerts[].{key}" for key in status["alerts"][0]]
     assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 

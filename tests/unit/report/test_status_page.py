@@ -9,6 +9,7 @@ import pytest
 from fakes.documents import BUILD, NOW, box_status, lab_status, machine_status, service_status
 from standins import Terminal
 
+from hashlab.documents.alerts import Alert
 from hashlab.documents.doctor import Check
 from hashlab.documents.status import LastExit, ServiceState, ServiceStatus, Status
 from hashlab.report import show_checks, show_status
@@ -73,6 +74,13 @@ def test_a_lab_without_a_box_says_what_to_do() -> None:
     said = shown(lab_status(box=box, machines=(), services=(), urls={}, notes=("no machine",)))
     assert "no box yet: hashlab dev builds it" in said
     assert "no machine" in said
+
+
+def test_alerts_that_fire_are_shown_with_their_age() -> None:
+    alert = Alert("ServiceDown", NOW - 90, "web", "site", 1, "site 1 on web does not run")
+    said = shown(lab_status(alerts=(alert,)))
+    assert "ServiceDown: site 1 on web does not run, for 1 min" in said
+    assert "Alerts" not in shown(lab_status())
 
 
 def test_an_old_box_and_machines_made_from_it_are_marked() -> None:

@@ -344,7 +344,7 @@ BREAKS = {
     "proof": "shell.read_inside",
     "seed": "runner.seed.py",
     "verify": "runner.verify.py",
-    "log store": "runner.go",
+    "stores": "runner.go",
     "observe": "observer.start",
 }
 
@@ -392,7 +392,7 @@ def run_from_images(outside: Outside) -> None:
 
 OCCASIONS = {
     "assemble": run_from_images,
-    "log store": store_logs,
+    "stores": store_logs,
     "observe": store_logs,
     "ports": forward_over_ssh,
     "secrets": lose_secrets,
