@@ -12,7 +12,17 @@ from hashlab.pipeline import Track
 STEP_SECONDS = 600.0
 
 
-def run_step(world: World, track: Track, step: Step | None, name: str) -> None:
+def run_step(
+    world: World,
+    track: Track,
+    step: Step | None,
+    name: str,
+    *,
+    next_step: str = "hashlab status shows what runs",
+) -> None:
+    """Run a command of hashlab.toml; its last line is the row's detail. Raises LabError with
+    ``next_step`` if it fails.
+    """
     if step is None:
         track.skip(f"hashlab.toml has no [{name}]")
         return
@@ -30,7 +40,7 @@ def run_step(world: World, track: Track, step: Step | None, name: str) -> None:
             f"{name} failed with exit code {done.code}",
             where=" ".join(step.command),
             output=done.stdout + done.stderr,
-            next_step="hashlab status shows what runs",
+            next_step=next_step,
         )
     lines = done.stdout.strip().splitlines()
     track.detail(lines[-1] if lines else "done")

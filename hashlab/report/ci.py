@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
@@ -27,12 +28,17 @@ def junit_text(record: RunRecord) -> str:
         skipped=str(_count(rows, NOT_DONE)),
         errors="0",
     )
+    names: Counter[str] = Counter()
     for row in rows:
+        name = title(row)
+        names[name] += 1
+        # CIs take two cases of one name for the same one.
+        number = f" ({names[name]})" if names[name] > 1 else ""
         case = ET.SubElement(
             suite,
             "testcase",
             classname=f"{record.lab}.{row.name}",
-            name=title(row),
+            name=f"{name}{number}",
             time=f"{row.seconds:.3f}",
         )
         if row.status in BAD:
@@ -50,24 +56,33 @@ def _count(rows: Sequence[Row], statuses: Sequence[str]) -> int:
 
 
 def markdown_text(record: RunRecord) -> str:
-    """Return a run as Markdown: its result, its rows, and its error."""
+    """Return a run as Markdown: its result, its error, and its rows. Those without work are
+    folded.
+    """
     result = "passed" if record.ok else "failed"
-    lines = [
-        f"## hashlab {record.command}: {result} in {record.seconds:.1f} s",
-        "",
-        "| phase | seconds | status | detail |",
-        "|---|---:|---|---|",
-    ]
-    lines += [
-        f"| {_cell(title(row))} | {row.seconds:.1f} | {row.status} | {_cell(row.detail)} |"
-        for row in record.phases
-        if not row.depth
-    ]
+    lines = [f"## hashlab {record.command}: {result} in {record.seconds:.1f} s", ""]
     if record.error:
         output = clean_text(f"{record.error.what}\n{record.error.output}").rstrip()
         fence = "`" * 10
-        lines += ["", fence, output, fence, "", f"Next: {_cell(record.error.next_step)}"]
+        lines += [fence, output, fence, "", f"Next: {_cell(record.error.next_step)}", ""]
+    rows = [row for row in record.phases if not row.depth]
+    lines += _table([row for row in rows if row.status not in NOT_DONE])
+    idle = [row for row in rows if row.status in NOT_DONE]
+    if idle:
+        lines += ["", f"<details><summary>{len(idle)} skipped or not reached</summary>", ""]
+        lines += [*_table(idle), "", "</details>"]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    return [
+        "| phase | seconds | status | detail |",
+        "|---|---:|---|---|",
+        *(
+            f"| {_cell(title(row))} | {row.seconds:.1f} | {row.status} | {_cell(row.detail)} |"
+            for row in rows
+        ),
+    ]
 
 
 def _cell(text: str) -> str:

@@ -46,4 +46,18 @@ def test_a_detail_cannot_leave_its_cell(bad: RunResult) -> None:
     rows = tuple(replace(row, detail="a | b\n<script>`x`", depth=0) for row in record.phases)
     lines = markdown_text(replace(record, phases=rows, error=None)).splitlines()
     assert all("<script>" not in line for line in lines)
-    assert len([line for line in lines if line.startswith("| ")]) == len(rows) + 1
+    assert sum(line.startswith("| ") and "a \\| b" in line for line in lines) == len(rows)
+
+
+def test_two_rows_of_one_name_are_two_cases(bad: RunResult) -> None:
+    record = run_record("pipeline", "demo", "docker", bad)
+    twice = replace(record, phases=(*record.phases, record.phases[0]))
+    names = [case.get("name") for case in ET.fromstring(junit_text(twice))]
+    assert len(set(names)) == len(names)
+    assert names[-1] == f"{names[0]} (2)"
+
+
+def test_the_error_comes_first_and_what_was_not_done_is_folded(bad: RunResult) -> None:
+    text = markdown_text(run_record("pipeline", "demo", "docker", bad))
+    order = [text.index(part) for part in ("Next: ", "| failed |", "<details>", "| not-reached |")]
+    assert order == sorted(order)
