@@ -41,6 +41,9 @@ MOUNT_KEYS = ("type", "source", "target", "read_only")
 # Keys that mean nothing in a Swarm, so that nobody misses them.
 SILENT = ("expose", "aliases")
 RESTARTS = {"no": "none", "on-failure": "on-failure"}
+# How long the Swarm watches a container after it runs. One with a health check runs only after it
+# has passed.
+MONITOR, MONITOR_UNCHECKED = "5s", "10s"
 # Short enough for a label, long enough to differ.
 DIGITS = 12
 
@@ -166,7 +169,12 @@ def _deploy(lab: Lab, service: Service, shape: Shape, *, several: bool, dnsrr: b
         "placement": _placement(lab, service, several=several),
         "resources": {key: value for key, value in resources.items() if value},
         "restart_policy": _restart(service.restart),
-        "update_config": {"order": order, "failure_action": "rollback", "monitor": "10s"},
+        "update_config": {
+            **shape.get("deploy", {}).get("update_config", {}),
+            "order": order,
+            "failure_action": "rollback",
+            "monitor": MONITOR if "healthcheck" in shape else MONITOR_UNCHECKED,
+        },
         "rollback_config": {"order": order},
     }
     return {key: value for key, value in found.items() if value}
