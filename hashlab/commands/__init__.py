@@ -49,7 +49,7 @@ GROUPS = {
         "pull",
     ),
     "Save and go back": ("snapshot", "restore", "snapshots", "snapshots prune"),
-    "Take it elsewhere": ("images", "images prune", "push", "export", "pipeline"),
+    "Take it elsewhere": ("images", "images prune", "push", "export", "deploy", "pipeline"),
     "Share the box": ("box", "box export", "box import", "box prune"),
     "More": ("completion", "help"),
 }

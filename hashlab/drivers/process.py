@@ -201,7 +201,8 @@ def _readable(text: str) -> IO[bytes]:
     read.
     """
     stream = TemporaryFile()  # noqa: SIM115 - closed once the command has it
-    stream.write(text.encode())
+    # Bytes that are not UTF-8, such as those of a key, come as surrogates.
+    stream.write(text.encode(errors="surrogateescape"))
     stream.seek(0)
     return stream
 

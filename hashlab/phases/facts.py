@@ -9,9 +9,11 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TypeVar
 
+from hashlab.documents.deployment import Deployment
 from hashlab.documents.run import Cause
 from hashlab.phases.builds import Build
 from hashlab.phases.containers.sandbox import Present
+from hashlab.phases.deploy.wanted import WantedStack
 from hashlab.phases.upload.laptop import LaptopFiles
 from hashlab.phases.upload.machine import Inside, MachineFiles
 from hashlab.protocols import (
@@ -177,6 +179,16 @@ class Containers:
     unsettled: bool = False
 
 
+@dataclass(frozen=True)
+class Deploying:
+    """Filled by ``plan`` of a deployment; read by ``rotate`` and ``roll out``. ``document``: what
+    will change.
+    """
+
+    wanted: WantedStack
+    document: Deployment
+
+
 @dataclass
 class Facts:
     """The groups of one run. A group's docstring says which phase fills it and which read it."""
@@ -190,6 +202,7 @@ class Facts:
     restored: Restored = field(default_factory=Restored)
     uploads: Uploads = field(default_factory=Uploads)
     containers: Containers = field(default_factory=Containers)
+    deploying: Deploying | None = None
     # Read once in a run, by ``World.stopped``.
     stopped: frozenset[str] | None = None
     # The document of a command that shows one besides its run, by the phase that makes it.

@@ -28,6 +28,7 @@ from hashlab.protocols import (
     Link,
     Observer,
     OpenRegistry,
+    OpenSwarm,
     Provider,
     ServeLayout,
     StreamingRunner,
@@ -57,6 +58,7 @@ class World:
     download: Download
     open_registry: OpenRegistry
     serve_layout: ServeLayout
+    open_swarm: OpenSwarm
     build_context: Callable[[ImageBuild], BuildContext]
     interfaces: Callable[[], Sequence[IPv4Network]]
     routes: Callable[[], Sequence[IPv4Network]]

@@ -2,6 +2,15 @@
 exchange.
 """
 
+from hashlab.protocols.cluster import (
+    FileKind,
+    OpenSwarm,
+    Swarm,
+    SwarmFile,
+    SwarmNode,
+    SwarmService,
+    SwarmTask,
+)
 from hashlab.protocols.engine import (
     STOP_SECONDS,
     BuildSettings,
@@ -67,6 +76,7 @@ __all__ = [
     "Download",
     "Endpoint",
     "Engine",
+    "FileKind",
     "Folders",
     "HostAccess",
     "HostCheck",
@@ -89,6 +99,7 @@ __all__ = [
     "ObservedMachine",
     "Observer",
     "OpenRegistry",
+    "OpenSwarm",
     "PlannedMachine",
     "Probe",
     "Provider",
@@ -104,7 +115,12 @@ __all__ = [
     "StoreAddress",
     "StoreState",
     "StreamingRunner",
+    "Swarm",
+    "SwarmFile",
+    "SwarmNode",
+    "SwarmService",
     "SwarmState",
+    "SwarmTask",
     "Taken",
     "Tool",
     "Vagrant",

@@ -3,6 +3,7 @@
 from hashlab.report.base import Report, Silent, make_report
 from hashlab.report.boxes import show_boxes
 from hashlab.report.debug import DebugScreen
+from hashlab.report.deployment import show_deployment
 from hashlab.report.doctor import show_checks
 from hashlab.report.events import event_text, show_events
 from hashlab.report.forward import ForwardScreen
@@ -35,6 +36,7 @@ __all__ = [
     "show_boxes",
     "show_checks",
     "show_containers",
+    "show_deployment",
     "show_error",
     "show_events",
     "show_images",

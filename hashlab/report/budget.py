@@ -30,6 +30,7 @@ RECORDED = {
     "images-prune": "images prune",
     "push": "push",
     "export": "export KIND FOLDER",
+    "deploy": "deploy --to PLACE",
     "pipeline": "pipeline",
     "suspend": "suspend",
     "resume": "resume",

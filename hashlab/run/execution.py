@@ -106,12 +106,13 @@ def run(
     *,
     begin: Callable[[World], None] | None = None,
     show: Callable[[Any, TextIO], None] | None = None,
+    document_of: type[object] = object,
     after: Callable[[RunRecord], None] | None = None,
 ) -> ExitCode:
     """Run a workflow, or those that a plan chooses, one after another; show and record the run, and
     return its exit code. ``begin``: as in ``perform``. ``show``: for people, the document of a run
-    that makes one. JSON then is that document, in place of the record. ``after``: takes the record
-    of a run that has ended, also of one that failed.
+    that makes one of type ``document_of``. JSON then is that document, in place of the record.
+    ``after``: takes the record of a run that has ended, also of one that failed.
     """
     try:
         done = perform(
@@ -126,7 +127,8 @@ def run(
     except HashlabError as error:
         return fail(error, options)
     show_result(done.result, stream=options.people, notes=done.notes, urls=done.urls)
-    document = done.document if show is not None else None
+    document = done.document if isinstance(done.document, document_of) else None
+    document = document if show is not None else None
     if show is not None and document is not None:
         show(document, options.people)
     if options.json:

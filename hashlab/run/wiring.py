@@ -29,7 +29,7 @@ from hashlab.hashing import Digests
 from hashlab.inputs.contexts import read_context
 from hashlab.phases.selfcontained.images import lab_of_images
 from hashlab.phases.world import World
-from hashlab.pipeline import Track
+from hashlab.pipeline import CancelToken, Track
 from hashlab.protocols import (
     Connector,
     Engine,
@@ -40,8 +40,10 @@ from hashlab.protocols import (
     Provider,
     Registry,
     Runner,
+    Shell,
     Shells,
     StreamingRunner,
+    Swarm,
     Vagrant,
     Watcher,
     Workers,
@@ -203,6 +205,7 @@ def make_world(lab: Lab, *, warm: Warm | None = None, images: bool | None = None
         download=_download,
         open_registry=_open_registry,
         serve_layout=_serve_layout,
+        open_swarm=lambda place, cancel: _open_swarm(place, runner, cancel),
         build_context=lambda build: read_context(
             build.context,
             build.dockerfile,
@@ -327,6 +330,10 @@ def _open_registry(host: str) -> Registry:
 def _serve_layout(folder: Path) -> AbstractContextManager[Path]:
     served = _driver("hashlab.drivers.layoutserver").serve_layout(folder)
     return cast(AbstractContextManager[Path], served)
+
+
+def _open_swarm(place: str | Shell, runner: Runner, cancel: CancelToken) -> Swarm:
+    return cast(Swarm, _driver("hashlab.drivers.swarm").open_swarm(place, runner, cancel))
 
 
 def _render(values: Mapping[str, Any]) -> str:

@@ -38,6 +38,10 @@ from hashlab.phases.boxes import base, export, imports, prune, register, store, 
 from hashlab.phases.boxes import images as box_images
 from hashlab.phases.containers import phase as containers
 from hashlab.phases.containers import sandboxes
+from hashlab.phases.deploy import machines as swarm_machines
+from hashlab.phases.deploy import plan as planning
+from hashlab.phases.deploy import pushed, removal, rollout, rotate
+from hashlab.phases.deploy.target import Target
 from hashlab.phases.export.export import Kind
 from hashlab.phases.export.export import export as export_files
 from hashlab.phases.selfcontained import again, assemble, deliver, push, sbom
@@ -347,6 +351,51 @@ def exporting(kind: Kind, folder: Path, to: Place | None, *, dnsrr: bool = False
     """Make the self-contained images, and write the lab for another tool."""
     work = partial(export_files, kind=kind, folder=folder, to=to, dnsrr=dnsrr)
     return (*SELF_CONTAINED, P("export", work, after=("assemble",)))
+
+
+def deploying(target: Target, *, port: int, planned: bool) -> tuple[P, ...]:
+    """Make the self-contained images, and deploy them as a stack to a Swarm. ``port``: as in
+    ``delivering``, for the lab's own machines; ``planned``: change nothing, and find out what would
+    change.
+    """
+    compare = partial(planning.plan, target=target, planned=planned)
+    if target.machines:
+        ready = partial(swarm_machines.ready_nodes, target=target)
+        pull = partial(deliver.deliver, port=port)
+        acting = (
+            PORTS,
+            P("nodes", ready, after=("connect",)),
+            P("deliver", pull, after=("assemble", "nodes")),
+        )
+        connected = P("connect", connect.reconnect, per="machine")
+        there = (connected, *SELF_CONTAINED, *(() if planned else acting))
+        before = ("connect", "assemble") if planned else ("deliver",)
+    else:
+        check = partial(pushed.check_pushed, target=target)
+        there = (*SELF_CONTAINED, P("pushed", check, after=("assemble",)))
+        before = ("pushed",)
+    first = (*there, P("plan", compare, after=before))
+    if planned:
+        return first
+    return (
+        *first,
+        P("rotate", partial(rotate.rotate, target=target), after=("plan",)),
+        P("roll out", partial(rollout.roll_out, target=target), after=("rotate",)),
+        P(
+            "old versions",
+            partial(rotate.remove_old_versions, target=target),
+            after=("roll out",),
+        ),
+    )
+
+
+def removing_stack(target: Target) -> tuple[P, ...]:
+    """Take a stack out of a Swarm."""
+    remove = partial(removal.remove_stack, target=target)
+    if not target.machines:
+        return (P("remove", remove),)
+    connected = P("connect", connect.reconnect, per="machine")
+    return (connected, P("remove", remove, after=("connect",)))
 
 
 def building(services: Sequence[str]) -> tuple[P, ...]:

@@ -25,6 +25,7 @@ from fakes.running import (
     run,
     running,
 )
+from fakes.swarm import FakeSwarm
 
 __all__ = [
     "CAUSE",
@@ -38,6 +39,7 @@ __all__ = [
     "FakeProvider",
     "FakeRunner",
     "FakeShell",
+    "FakeSwarm",
     "FakeVagrant",
     "Faults",
     "Outside",

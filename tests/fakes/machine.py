@@ -194,6 +194,7 @@ class FakeMachine:
     archives: list[bytes] = field(default_factory=list)
     # "attached" or "listening", by container and port.
     debuggers: dict[tuple[str, int], str] = field(default_factory=dict)
+    has_ipvs: bool = True
     # Ports on which containers listen for others, by name.
     listening: dict[str, list[int]] = field(default_factory=dict)
     # What programs/connections.sh prints behind the id of a process, by container.
@@ -248,6 +249,7 @@ class FakeShell:
             programs.FREE_GOSSIP_PORT: self._free_gossip_port,
             programs.ASK_NAMES: self._ask_names,
             programs.DEBUGGERS: self._debuggers,
+            programs.HAS_IPVS: self._has_ipvs,
             programs.LISTENERS: self._listeners,
             programs.CONNECTIONS: self._connections,
             programs.RENEW: self._renew,
@@ -443,6 +445,9 @@ class FakeShell:
             for pid, port in zip(words[0::2], words[1::2], strict=True)
         ]
         return Completed(0, "".join(f"{state}\n" for state in states), "")
+
+    def _has_ipvs(self, words: list[str], stdin: bytes) -> Completed:
+        return Completed(0 if self.machine.has_ipvs else 1, "", "")
 
     def _listeners(self, words: list[str], stdin: bytes) -> Completed:
         by_pid = self._by_pid()

@@ -18,6 +18,7 @@ from fakes.labs import small_lab
 from fakes.machine import FakeMachine, FakeShell
 from fakes.registry import FakeRegistries
 from fakes.snapshots import FakeSnapshots
+from fakes.swarm import FakeSwarm
 from hashlab.config.model import Build, Lab, Machine
 from hashlab.errors import EngineHangs, EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
@@ -670,6 +671,7 @@ class Outside:
         self.connector = FakeConnector(self)
         self.provider = FakeProvider(self)
         self.registries = FakeRegistries(self.faults)
+        self.swarm = FakeSwarm(self.faults)
         self.observer = FakeObserver(self.faults)
         self.behaviours["migrate"] = Behaviour(exits=0)
         self.runner.prepare("ssh-keygen", effect=self._keygen)
@@ -697,6 +699,7 @@ class Outside:
             download=self._download,
             open_registry=self.registries.open,
             serve_layout=self.registries.serve,
+            open_swarm=self.swarm.open,
             build_context=self._build_context,
             interfaces=self._routes,
             routes=self._routes,

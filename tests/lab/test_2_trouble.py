@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from deploykit import rolling, steady
 from labkit import (
     COMMAND_SECONDS,
     LabFolder,
@@ -571,3 +572,39 @@ def test_machines_pull_images_from_the_laptop_and_run_them_as_a_stack(
     finally:
         hello_lab.on("front", "docker stack rm --detach=false hello")
     hello_lab.run("dev").ok()
+
+
+def test_a_stack_changes_version_without_a_lost_request_and_a_broken_one_goes_back(
+    hello_lab: LabFolder,
+) -> None:
+    """The page's server is not replaced: without IPVS its port is that of one machine."""
+    lab = hello_lab
+    with rolling(lab):
+        plan = lab.json("deploy", "--to", "machines", "--plan")
+        assert {each["change"] for each in plan["services"]} == {"new"}
+        done = lab.run("deploy", "--to", "machines").ok()
+        [url] = [line.split()[-1] for line in done.stdout.splitlines() if "web answers" in line]
+        assert "v1 one red" in fetch(f"{url}/greeting")
+
+        lab.edit("greeter/greeter.py", '"v1 "', '"v2 "')
+        (lab.folder / "password").write_text("other", encoding="utf-8")
+        with steady(f"{url}/greeting") as load:
+            document = lab.json("deploy", "--to", "machines")
+        [greeter] = [each for each in document["services"] if each["service"] == "greeter"]
+        assert greeter["why"] == ["image", "secret password"]
+        assert load.failures == []
+        assert set(load.answers) == {"v1 one red", "v2 other red"}
+
+        start = "ThreadingHTTPServer(("
+        lab.edit("greeter/greeter.py", start, f'raise SystemExit("v3 is broken")\n{start}')
+        with steady(f"{url}/greeting") as load:
+            broken = lab.run("deploy", "--to", "machines")
+        assert broken.code == 4
+        assert "it was rolled back" in broken.stdout
+        assert "v3 is broken" in broken.stdout
+        assert load.failures == []
+        assert set(load.answers) == {"v2 other red"}
+
+        lab.run("deploy", "--to", "machines", "--remove").ok()
+        left = "docker service ls --quiet; docker secret ls --quiet; docker config ls --quiet"
+        assert lab.on("front", left).strip() == ""

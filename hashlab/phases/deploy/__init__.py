@@ -1,0 +1,1 @@
+"""Deployments to a Docker Swarm: what changes, secrets by version, the roll-out, and removal."""
