@@ -43,6 +43,16 @@ class KeptLinks:
             self._links[machine] = wanted, link
             return link
 
+    def shell(self, machine: str, endpoint: Endpoint, host_key: str) -> Shell | None:
+        """Return the shell of the link that is open to a machine; None if there is none, or if it
+        no longer answers.
+        """
+        with self._turn(machine):
+            open_for, link = self._links.get(machine, (None, None))
+            if link is None or open_for != (endpoint, host_key):
+                return None
+            return link.shell if link.engine.answers(ALIVE_SECONDS) else None
+
     def _turn(self, machine: str) -> threading.Lock:
         with self._lock:
             return self._turns[machine]
@@ -76,6 +86,14 @@ class _Keeping:
         link = self._kept.open(self._connector, machine, endpoint, host_key)
         shell, engine = cast(Shell, _Lent(link.shell)), cast(Engine, _Lent(link.engine))
         return replace(link, shell=shell, engine=engine)
+
+    def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> Shell:
+        """See protocols.Shells: the shell of an open link, or a new one."""
+        kept = self._kept.shell(machine, endpoint, host_key)
+        if kept is not None:
+            return cast(Shell, _Lent(kept))
+        made: Shell = self._connector.open_shell(machine, endpoint, host_key)  # type: ignore[attr-defined]
+        return made
 
 
 class _Lent:

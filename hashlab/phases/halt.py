@@ -22,6 +22,7 @@ def halt(world: World, track: Track, _: str) -> None:
     """Promise: no machine runs, and all of them keep their data: containers had their hooks and
     their time to end, and what they wrote is on the disks.
     """
+    booting = world.booting  # before anything of a host stops
     resume_machines(world)
     observed = world.provider.machines.observe_all(world.lab)
     running = [machine.name for machine in observed if machine.state == "running"]
@@ -30,7 +31,7 @@ def halt(world: World, track: Track, _: str) -> None:
         return
     parallel(running, lambda name: _end_containers(world, track, name), track.cancel)
     close_ports(world, track)
-    world.booting.halt(world.lab)
+    booting.halt(world.lab)
     track.detail(f"{', '.join(running)} off")
 
 

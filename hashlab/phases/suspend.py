@@ -11,6 +11,7 @@ from hashlab.state.files import is_file, remove, write_text
 
 def suspend(world: World, track: Track, _: str) -> None:
     """Promise: no process of a machine runs, and each goes on where it is with ``resume``."""
+    booting = world.booting  # before anything changes
     running = _in_state(world, "running")
     if not running:
         track.skip("no machine runs")
@@ -19,7 +20,7 @@ def suspend(world: World, track: Track, _: str) -> None:
     # A tunnel to a frozen machine would take connections and never answer.
     close_ports(world, track)
     try:
-        world.booting.suspend(world.lab, running)
+        booting.suspend(world.lab, running)
     except HashlabError:
         # A lab of which only some machines run is worse than one that runs.
         resume_machines(world)

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -179,6 +179,10 @@ def make_world(lab: Lab, *, warm: Warm | None = None, images: bool | None = None
     images, by default as `dev` started it.
     """
     equipment = equip(lab)
+    if warm and lab.provider == HOSTS:
+        # The lab's lock is taken over a connection that is open already.
+        open_ = warm.connector(cast(Connector, equipment.shells()))
+        equipment = replace(equipment, shells=lambda: cast(Shells, open_))
     if images is None:
         images = lab.built_from is not None or is_file(equipment.state.runs_images)
     lab = lab.built_from or lab
@@ -188,7 +192,9 @@ def make_world(lab: Lab, *, warm: Warm | None = None, images: bool | None = None
     provider = PROVIDERS[lab.provider](equipment)
 
     def connector() -> object:
-        made = equipment.shells() if lab.provider == HOSTS else _connector(state, runner, provider)
+        if lab.provider == HOSTS:
+            return equipment.shells()
+        made = _connector(state, runner, provider)
         return warm.connector(cast(Connector, made)) if warm else made
 
     return World(

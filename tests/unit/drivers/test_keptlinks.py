@@ -54,6 +54,10 @@ class Dialler:
         self.links.append((shell, engine))
         return Link(machine, cast(Shell, shell), cast(Engine, engine))
 
+    def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> Shell:
+        self.opened.append((machine, endpoint, host_key))
+        return cast(Shell, Part())
+
     def answers(self, endpoint: Endpoint) -> bool:
         return endpoint == WEB
 
@@ -181,3 +185,24 @@ def test_two_machines_are_connected_in_parallel(kept: Kept) -> None:
 def test_all_other_methods_are_the_connectors_own(kept: Kept) -> None:
     assert kept.connector.answers(WEB)
     assert not kept.connector.answers(MOVED)
+
+
+def test_a_shell_is_that_of_an_open_link_and_stays_open() -> None:
+    dialler, kept = Dialler(), KeptLinks()
+    through: Any = kept.through(cast(Connector, dialler))
+    through.connect("web", WEB, "KEY")
+    through.open_shell("web", WEB, "KEY").close()
+    assert len(dialler.opened) == 1
+    assert dialler.links[0][0].closed == 0
+
+
+@pytest.mark.parametrize("change", ["another host key", "cut", "another machine"])
+def test_without_such_a_link_a_shell_is_opened(change: str) -> None:
+    dialler, kept = Dialler(), KeptLinks()
+    through: Any = kept.through(cast(Connector, dialler))
+    through.connect("web", WEB, "KEY")
+    dialler.links[0][1].cut = change == "cut"
+    key = "OTHER" if change == "another host key" else "KEY"
+    machine = "db" if change == "another machine" else "web"
+    through.open_shell(machine, WEB, key)
+    assert dialler.opened[1:] == [(machine, WEB, key)]

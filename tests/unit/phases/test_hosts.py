@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from fakes import Outside, small_lab, track_of
 
-from hashlab.errors import EngineStopped, LabError
-from hashlab.phases import hosts
+from hashlab.errors import EngineStopped, LabError, UsageError
+from hashlab.phases import halt, hosts, suspend
 from hashlab.phases.world import World
 from hashlab.protocols import Completed, SwarmState
 
@@ -138,6 +138,17 @@ def test_what_is_left_on_a_host_is_named(world: World) -> None:
     made.objects = {f"network hashlab.lab={world.lab.id}": ["n1"]}
     with track_of() as track, pytest.raises(LabError, match="still there: n1"):
         hosts.look_at_hosts(world, track, "broker")
+
+
+@pytest.mark.parametrize("phase", [halt.halt, suspend.suspend])
+def test_nothing_of_a_host_is_stopped_before_it_is_refused(
+    world: World, phase: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(world.provider), "booting", None)
+    made = host(world)
+    with track_of() as track, pytest.raises(UsageError, match="are not hashlab's to start"):
+        phase(world, track, "")
+    assert made.ran == []
 
 
 def test_an_engine_that_is_stopped_is_not_started(
