@@ -13,7 +13,7 @@ from hashlab.protocols import Endpoint, HostAccess, Runner
 
 SECONDS = 20.0
 # Names another file than ~/.ssh/config, as `ssh -F` does.
-VARIABLE = "HASHLAB_SSH_CONFIG"
+VARIABLE = "HASHLAB_USER_SSH_CONFIG"
 KINDS = (
     "ssh-ed25519",
     "ecdsa-sha2-nistp256",

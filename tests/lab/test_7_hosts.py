@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
-from labkit import LabFolder, copy_example, daemons_of, docker, fetch
+from labkit import REPOSITORY, LabFolder, Outcome, copy_example, daemons_of, docker, fetch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hosts"))
 from testhosts import LABEL, TestHosts, make, remove
@@ -60,11 +63,31 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHosts]:
         remove(folder.name)
 
 
+@dataclass
+class Recorded(LabFolder):
+    """A lab that keeps what was run on it."""
+
+    ran: set[str] = field(default_factory=set)
+
+    def run(self, *words: str, **options: Any) -> Outcome:
+        self.ran.add(" ".join(("hashlab", *words)))
+        return super().run(*words, **options)
+
+
+def documented() -> set[str]:
+    """Return the commands that the page about hosts tells to type."""
+    page = (REPOSITORY / "docs/how-to/hosts.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page, re.MULTILINE | re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    assert lines
+    return set(lines)
+
+
 def copy_of(folder: Path, hosts: TestHosts) -> LabFolder:
     """A checkout of the lab, as each colleague has one."""
     lab = copy_example("hello", folder, "hosts")
     (folder / "hashlab.toml").write_text(HOSTS, encoding="utf-8")
-    lab.environ["HASHLAB_SSH_CONFIG"] = str(hosts.config)
+    lab.environ["HASHLAB_USER_SSH_CONFIG"] = str(hosts.config)
     return lab
 
 
@@ -77,9 +100,10 @@ def pictures(hosts: TestHosts) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def lab(
     hosts: TestHosts, pictures: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LabFolder]:
+) -> Iterator[Recorded]:
     """The small example on the hosts; it is removed by the last test."""
-    lab = copy_of(tmp_path_factory.mktemp("labs") / "hello", hosts)
+    copied = copy_of(tmp_path_factory.mktemp("labs") / "hello", hosts)
+    lab = Recorded(copied.folder, copied.environ, copied.provider)
     try:
         yield lab
     finally:
@@ -90,6 +114,7 @@ def lab(
 def test_the_plan_changes_nothing(
     lab: LabFolder, hosts: TestHosts, pictures: dict[str, str]
 ) -> None:
+    lab.run("doctor").ok()
     checks = {check["name"]: check for check in lab.json("doctor")["checks"]}
     assert "Docker" in checks["front"]["detail"]
     assert "no Docker yet" in checks["back"]["detail"]
@@ -106,6 +131,7 @@ def test_dev_runs_the_lab_on_prepared_hosts(lab: LabFolder) -> None:
     assert lab.run("init-box", "--plan").ok().stdout.count("nothing to do") == 2
     lab.run("dev").ok()
     assert "hello" in fetch(lab.status()["urls"]["web"])
+    lab.run("status").ok()
     states = {service["name"]: service["state"] for service in lab.status()["services"]}
     assert states == {"web": "running", "greeter": "running"}
 
@@ -177,11 +203,13 @@ def test_a_host_of_one_lab_is_not_taken_by_another(
 
 
 def test_destroy_leaves_all_that_is_not_the_labs(
-    lab: LabFolder, hosts: TestHosts, pictures: dict[str, str]
+    lab: Recorded, hosts: TestHosts, pictures: dict[str, str]
 ) -> None:
     lab.run("destroy").ok()
     assert "foreign" in hosts.root("front", "docker", "ps", "--format", "{{.Names}}")
     assert hosts.root("back", "docker", "ps", "--all", "--quiet") == ""
     assert "inactive" in hosts.root("back", "docker", "info", "--format", "{{.Swarm}}")
-    lab.run("destroy", "--volumes", "--unprepare").ok()
+    lab.run("destroy", "--volumes").ok()
+    lab.run("destroy", "--unprepare").ok()
+    assert documented() <= lab.ran
     assert {name: hosts.script(name, "picture") for name in hosts.names} == pictures
