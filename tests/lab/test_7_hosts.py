@@ -94,7 +94,16 @@ def copy_of(folder: Path, hosts: TestHosts) -> LabFolder:
 @pytest.fixture(scope="module")
 def pictures(hosts: TestHosts) -> dict[str, str]:
     """What the hosts were like before hashlab."""
-    return {name: hosts.script(name, "picture") for name in hosts.names}
+    found = {name: hosts.script(name, "picture") for name in hosts.names}
+    for thing in (
+        "/foreign ",
+        "foreign-net bridge",
+        "foreign-data",
+        "--dport 9999",
+        "inet foreign",
+    ):
+        assert thing in found["front"], found["front"]
+    return found
 
 
 @pytest.fixture(scope="module")
