@@ -110,15 +110,28 @@ def _add_endpoint(world: World, machine: str, endpoint: MachineEndpoint) -> None
 
 def remember(world: World) -> None:
     """Cache endpoints and host keys for the next run and for `ssh -F`: those of this run, and the
-    cached ones of machines that it has not reached yet.
+    cached ones of machines that it has not reached yet, or that are to leave.
     """
     endpoints: dict[str, MachineEndpoint] = {}
-    for name in world.machine_names():
+    for name in (*world.machine_names(), *left_machines(world)):
         known = world.facts.machines.endpoints.get(name) or _cached(world, name)
         if known:
             endpoints[name] = known
     write_json(world.state.machines, {name: _to_json(one) for name, one in endpoints.items()})
     write_ssh_files(world, endpoints)
+
+
+def left_machines(world: World) -> list[str]:
+    """Return the machines of earlier runs that hashlab.toml no longer has."""
+    cache = read_json(world.state.machines)
+    return sorted(cache.keys() - set(world.machine_names())) if isinstance(cache, dict) else []
+
+
+def forget_machine(world: World, machine: str) -> None:
+    """Forget the endpoint of a machine that is gone."""
+    cache = read_json(world.state.machines)
+    if isinstance(cache, dict) and machine in cache:
+        write_json(world.state.machines, {n: one for n, one in cache.items() if n != machine})
 
 
 def renew_ssh_files(world: World) -> None:

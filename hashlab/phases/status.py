@@ -25,6 +25,7 @@ from hashlab.phases.containers.phase import wanted_builds
 from hashlab.phases.containers.readiness import keeps_ending
 from hashlab.phases.exits import last_exits
 from hashlab.phases.images import image_inputs
+from hashlab.phases.leave import left_notes
 from hashlab.phases.names import astray
 from hashlab.phases.observe import firing_alerts, store_notes, store_urls
 from hashlab.phases.opening import listening
@@ -71,6 +72,7 @@ def status_document(world: World, track: Track) -> Status:
             *world.lab.notes,
             *store_notes(world, running),
             *world.facts.notes,
+            *left_notes(world),
             *_stale_notes(world, recipe, box, recipes),
         ),
         alerts=firing_alerts(world),

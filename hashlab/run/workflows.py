@@ -18,6 +18,7 @@ from hashlab.phases import (
     hosts,
     images,
     kept_data,
+    leave,
     names,
     network,
     observe,
@@ -73,7 +74,7 @@ PORTS = P("ports", ports.forward_ports, after=("connect",))
 KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
 IMAGES = P("images", own.bring_images, after=("connect", "hash images", "assemble"), per="machine")
 SANDBOXES = P("sandboxes", sandboxes.make_sandboxes, after=("network",), per="machine")
-NAMES = P("names", names.await_names, after_end=("containers",))
+NAMES = P("names", names.await_names, after=("leave",), after_end=("containers",))
 PROOF = P("proof", proof.prove, after=("hash images", "assemble"), after_end=("containers",))
 # An image that is built from an artifact is hashed after the artifact is built.
 FED = Where("artifacts", artifacts.feed_images)
@@ -149,7 +150,14 @@ def _dev(*, removed: tuple[str, ...] = ()) -> tuple[P, ...]:
         P("artifacts", artifacts.build_artifacts, after=("doctor",)),
         P("hash images", own.hash_images, after=("doctor", FED)),
         ASSEMBLE,
-        P("prepare", prepare.prepare, after=("doctor", *removed)),
+        P(
+            "leave",
+            leave.remove_left,
+            # Only after everything that can fail on the laptop has succeeded.
+            after=("doctor", "artifacts", "hash images", "assemble"),
+            where=leave.some_left,
+        ),
+        P("prepare", prepare.prepare, after=("doctor", "leave", *removed)),
         P("disks", disks.make_disks, after=("prepare",)),
         P("boot", boot.boot, after=("prepare",)),
         P("connect", connect.connect, after=("prepare",), per="machine"),
@@ -213,6 +221,7 @@ REFRESH: tuple[P, ...] = (
         after=("hash images",),
         after_end=("connect",),
     ),
+    P("leave", leave.refuse_left, alone=True, where=leave.some_left),
     P("secrets", secrets.make_secrets, after_end=("connect",)),
     NETWORK,
     PORTS,

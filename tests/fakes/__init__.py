@@ -2,7 +2,7 @@
 
 from fakes.engine import Behaviour, Cluster, FakeEngine
 from fakes.faults import Faults
-from fakes.labs import change_service, small_lab, write_files
+from fakes.labs import behind_front, change_service, small_lab, spread_over, write_files
 from fakes.machine import FakeMachine, FakeShell
 from fakes.oddnames import ODD_NAMES
 from fakes.outside import (
@@ -43,6 +43,7 @@ __all__ = [
     "FakeVagrant",
     "Faults",
     "Outside",
+    "behind_front",
     "carry_out",
     "change_service",
     "connected",
@@ -57,6 +58,7 @@ __all__ = [
     "running",
     "save_runs",
     "small_lab",
+    "spread_over",
     "track_of",
     "write_files",
 ]

@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from hashlab.config.fronts.making import front_images, with_fronts
+from hashlab.config.fronts.reading import Front
 from hashlab.config.model import (
     Artifact,
     BindMount,
@@ -92,6 +94,31 @@ def change_service(lab: Lab, name: str, **changes: Any) -> Lab:
     if changes.get("healthcheck", True) is None:
         services = tuple(replace(s, depends_on=_without_health(s, name)) for s in services)
     return replace(lab, services=services)
+
+
+def behind_front(lab: Lab, name: str, machine: str) -> Lab:
+    """Return the lab with a front on ``machine`` before a service, which listens on port 80."""
+    settings = {name: Front()}
+    services = with_fronts(lab.services, settings, {name: machine}, {name: (80,)})
+    return replace(lab, services=services, images=(*lab.images, *front_images(settings.values())))
+
+
+def spread_over(lab: Lab, name: str, *machines: str) -> Lab:
+    """Return the lab with one replica of a service on each of these machines."""
+    copied = lab.service(name)
+    copies = (
+        replace(
+            copied,
+            name=f"{name}.{machine}",
+            machine=machine,
+            copy_of=name,
+            aliases=(name,),
+            replicas=1,
+        )
+        for machine in machines
+    )
+    others = (service for service in lab.services if service.name != name)
+    return replace(lab, services=(*others, *copies))
 
 
 def _without_health(service: Service, name: str) -> tuple[Dependency, ...]:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from fakes import Outside, change_service, go, run, running
+from fakes import Outside, behind_front, change_service, go, run, running
 
-from hashlab.config.fronts.making import front_images, with_fronts
-from hashlab.config.fronts.reading import Front
-from hashlab.config.model import Lab
 from hashlab.phases.containers import fronts
 from hashlab.phases.containers.fronts import places_in
 from hashlab.run import workflows
@@ -30,15 +25,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fronted(outside: Outside) -> Outside:
-    outside.lab = behind_front(outside.lab)
+    outside.lab = behind_front(outside.lab, "site", "spare")
     return running(outside)
-
-
-def behind_front(lab: Lab) -> Lab:
-    settings = {"site": Front()}
-    services = with_fronts(lab.services, settings, {"site": "spare"}, {"site": (80,)})
-    images = (*lab.images, *front_images(settings.values()))
-    return replace(lab, services=services, images=images)
 
 
 def edited(outside: Outside, **changes: object) -> None:

@@ -329,6 +329,7 @@ BREAKS = {
     "artifacts": "runner.make",
     "hash images": "build_context",
     "assemble": "laptop.save_images",
+    "leave": "provider.discard_machine",
     "prepare": "provider.prepare",
     "disks": "provider.fill_disks",
     "boot": "vagrant.up",
@@ -390,7 +391,14 @@ def run_from_images(outside: Outside) -> None:
     outside.lab = lab_of_images(outside.lab)
 
 
+def drop_a_machine(outside: Outside) -> None:
+    """hashlab.toml no longer has a machine that runs."""
+    go(outside, workflows.DEV)
+    outside.lab = replace(outside.lab, machines=outside.lab.machines[:-1])
+
+
 OCCASIONS = {
+    "leave": drop_a_machine,
     "assemble": run_from_images,
     "stores": store_logs,
     "observe": store_logs,
