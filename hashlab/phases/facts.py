@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hashlab.documents.deployment import Deployment
 from hashlab.documents.run import Cause
@@ -163,7 +163,8 @@ class Containers:
     run made or started, by the container's name; phase ``sandboxes`` fills it as well.
     ``started``: ids of containers that it started; ``removed``: names. ``unsettled``: something was
     changed or waited for since ``found`` was read. Phase ``restart`` fills ``restarting``: services
-    whose running containers are restarted.
+    whose running containers are restarted. ``previous``: create requests for containers of the
+    previous build, by name.
     """
 
     found: ByName[Present] = field(default_factory=lambda: ByName("containers"))
@@ -176,6 +177,7 @@ class Containers:
     debugged: set[str] = field(default_factory=set)
     removed: list[str] = field(default_factory=list)
     restarting: set[str] = field(default_factory=set)
+    previous: dict[str, dict[str, Any]] = field(default_factory=dict)
     unsettled: bool = False
 
 

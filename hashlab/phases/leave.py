@@ -25,9 +25,7 @@ def remove_left(world: World, track: Track, _: str) -> None:
 
 
 def refuse_left(world: World, track: Track, _: str) -> None:
-    """Promise: no machine is to leave. Raises LabError: while they run, names lead to their services
-    too.
-    """
+    """Promise: no machine is to leave. Raises LabError: while they run, names lead there too."""
     listed = ", ".join(left_machines(world))
     raise LabError(f"{listed}: no longer in hashlab.toml", next_step="hashlab dev removes it")
 

@@ -237,7 +237,9 @@ def _one_form_of_limits(shape: Shape, machine: str | None) -> Shape:
     if deploy.get("replicas") == 1:
         del deploy["replicas"]
     update = deploy.pop("update_config", {})
-    if update := {key: v for key, v in update.items() if (key, v) != ("parallelism", 1)}:
+    # What a lab does without a word, and what is noted.
+    same = (("parallelism", 1), ("failure_action", "pause"), ("failure_action", "continue"))
+    if update := {key: v for key, v in update.items() if (key, v) not in same}:
         deploy["update_config"] = update
     if policy := deploy.pop("restart_policy", None):
         shape["restart"] = _restart(policy)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 from fakes.engine import Cluster, Container, FakeEngine
 from fakes.faults import Faults
@@ -133,6 +133,13 @@ class Disk:
         for kind in (self.files, self.folders, self.links):
             for name in [name for name in kind if name == path or name.startswith(f"{path}/")]:
                 del kind[name]
+
+    def copy(self, source: str, target: str) -> None:
+        """`cp -al`."""
+        for kind in (self.files, self.folders, self.links):
+            entries = cast("dict[str, Any]", kind)
+            for name in [n for n in entries if n == source or n.startswith(f"{source}/")]:
+                entries[target + name[len(source) :]] = entries[name]
 
     def move(self, source: str, target: str) -> None:
         """`mv` over an existing entry, but not of a folder over a file."""
@@ -255,6 +262,7 @@ class FakeShell:
             programs.RENEW: self._renew,
             programs.LAST_LINES: self._last_lines,
             programs.FRONT: self._front,
+            programs.KEEP_FILES: self._keep_files,
         }
 
     def _last_lines(self, words: list[str], _: bytes) -> Completed:
@@ -552,6 +560,16 @@ class FakeShell:
         ]
         engine.unheard = max(0, engine.unheard - 1)
         return Completed(0, "\n".join(lines), "")
+
+    def _keep_files(self, words: list[str], _: bytes) -> Completed:
+        base, name, *sources = words
+        disk = self.machine.disk
+        if sources:
+            disk.delete_tree(base)
+        disk.make_folder(f"{base}/{name}")
+        for number, source in enumerate(sources):
+            disk.copy(source, f"{base}/{name}/{number}")
+        return Completed(0, "", "")
 
     def _front(self, words: list[str], _: bytes) -> Completed:
         """HAProxy's runtime API, in a container that runs it."""

@@ -74,12 +74,12 @@ DEPLOY: Keys = {
     ),
 }
 UPDATE: Keys = {
-    "failure_action": Noted(
-        "a replica that does not get healthy ends the run, and the others stay"
-    ),
     "max_failure_ratio": Noted("the first replica that does not get healthy ends the run"),
     "monitor": Noted("a replica is replaced when the one before it is healthy"),
-    "order": Noted("a replica is stopped before its new container starts", default=("stop-first",)),
+    "order": Noted(
+        "a replica is stopped before its new container starts, as both would have its ports",
+        default=("stop-first",),
+    ),
 }
 RESERVATIONS: Keys = {
     "cpus": Noted("a machine does not set cores aside"),

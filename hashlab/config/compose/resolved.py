@@ -325,7 +325,9 @@ def _deploy(service: Service) -> Shape:
     resources = {"resources": {"limits": limited}} if limited else {}
     parallel = {} if service.parallelism == 1 else {"parallelism": service.parallelism}
     delay = {"delay": duration_text(service.update_delay)} if service.update_delay else {}
-    update = {"update_config": {**parallel, **delay}} if parallel or delay else {}
+    action = {"failure_action": "rollback"} if service.rollback else {}
+    own = {**parallel, **delay, **action}
+    update = {"update_config": own} if own else {}
     return _set(deploy={**replicas, **resources, **update})
 
 
@@ -400,7 +402,7 @@ _SHAPES: Mapping[tuple[str, ...], Callable[[Service], Shape]] = {
     ("files",): _references,
     ("healthcheck",): _healthcheck,
     ("depends_on",): _depends_on,
-    ("replicas", "limits", "parallelism", "update_delay"): _deploy,
+    ("replicas", "limits", "parallelism", "update_delay", "rollback"): _deploy,
     ("watch",): _develop,
     ("ulimits",): _ulimits,
     ("extra_hosts",): _extra_hosts,

@@ -198,9 +198,20 @@ PLACEMENT_KEYS = Table(
         "preferences": list_of(table(PREFERENCE_KEYS), "a list of preferences"),
     },
 )
+
+
+def _failure_action(node: Node, context: Context) -> str:
+    """Read what happens to a replica that does not get healthy."""
+    action = one_of("pause", "continue", "rollback")(node, context)
+    if action == "continue":
+        message = "a replica that does not get healthy ends the run, and the others stay"
+        context.report.note(node.line, message)
+    return action
+
+
 UPDATE_KEYS = Table(
     noun="update_config",
-    readers={"parallelism": integer(low=0), "delay": duration},
+    readers={"parallelism": integer(low=0), "delay": duration, "failure_action": _failure_action},
     others=keys.UPDATE,
 )
 DEPLOY_KEYS = Table(

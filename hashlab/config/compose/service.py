@@ -340,6 +340,7 @@ def service_of(
         mem_reservation=either_form(draft, "mem_reservation") or 0,
         parallelism=_parallelism(draft),
         update_delay=under_deploy(draft, "update_config.delay") or 0,
+        rollback=under_deploy(draft, "update_config.failure_action") == "rollback",
         restart=under_deploy(draft, "restart_policy") or draft.get("restart") or "no",
         networks=tuple(at.value for at in networks.placed_on(draft)),
         network_mode=draft.get("network_mode") or "",

@@ -89,7 +89,7 @@ class Service:
     this one, or "". ``front``: the service that has its name and ports, and shares what arrives
     there among the replicas; ``front_of``: the service whose front this is, or "".
     ``parallelism``: how many replicas are replaced at once (0: all), and ``update_delay`` seconds
-    lie between them.
+    lie between them. ``rollback``: a replica that does not get ready gets its previous build back.
     Fields from ``tty`` on have the names and the meaning of Compose's keys; sizes are in bytes.
     """
 
@@ -115,6 +115,7 @@ class Service:
     replicas: int = 1
     parallelism: int = 1
     update_delay: float = 0.0
+    rollback: bool = False
     limits: Limits = Limits()
     watch: tuple[Watch, ...] = ()
     restart: str = "no"

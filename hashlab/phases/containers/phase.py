@@ -34,6 +34,7 @@ from hashlab.phases.containers.readiness import (
     wait_ready,
 )
 from hashlab.phases.containers.renewal import leave_networks, network_ids, renew_networks
+from hashlab.phases.containers.rollback import keep_previous
 from hashlab.phases.containers.rolling import in_turn
 from hashlab.phases.containers.sandbox import Present, has_sandbox, tell_apart
 from hashlab.phases.upload.inside import read_machine
@@ -243,6 +244,10 @@ def _observe(world: World, track: Track, *, machine: str) -> None:
 
 def _upload(world: World, track: Track, *, machine: str) -> None:
     with track.child("upload", machine=machine) as step:
+        builds = {
+            service.name: wanted_build(world, service) for service in world.services_on(machine)
+        }
+        keep_previous(world, machine, world.facts.containers.found[machine], builds)
         upload(world, step, machine)
 
 

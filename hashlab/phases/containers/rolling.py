@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hashlab.config.model import Service
+from hashlab.errors import LabError
 from hashlab.phases.containers.actions import Action
 from hashlab.phases.containers.fronts import let_in
 from hashlab.phases.containers.readiness import wait_ready
+from hashlab.phases.containers.rollback import put_back
 from hashlab.phases.world import LOOK_SECONDS, World
 from hashlab.pipeline import Track
 from hashlab.protocols import ContainerState
@@ -29,21 +31,41 @@ def in_turn(
     Raises LabError if it does not get ready; then the others stay as they are.
     """
     serves = replica is not None and replica.state == "running" and action.kind in ENDING
-    if not serves or replica is None or _count(world, service) == 1 or service.parallelism == 0:
+    at_once = _count(world, service) == 1 or service.parallelism == 0
+    if not serves or replica is None or (at_once and not service.rollback):
         yield
         return
     places = _places(world, service)
     while not places.acquire(timeout=LOOK_SECONDS):
         step.detail("waiting for its turn")
         step.cancel.check()
-    try:
-        step.cancel.check()
+    step.cancel.check()
+    with _taken_back(world, service, replica.name, step):
         yield
         wait_ready(world, service, replica.name, step)
         let_in(world, service, [replica.name], step)
-        step.cancel.wait(service.update_delay)
-    finally:
-        places.release()
+    step.cancel.wait(service.update_delay)
+    # Not after a failure: the next one would begin before the run is cancelled.
+    places.release()
+
+
+@contextmanager
+def _taken_back(world: World, service: Service, container: str, step: Track) -> Iterator[None]:
+    """Put a container back to its previous build if the block fails, and its service asks for it.
+    The failure says so.
+    """
+    try:
+        yield
+    except LabError as error:
+        try:
+            done = put_back(world, service, container, step)
+        except LabError as another:
+            error.what = (
+                f"{error.what}; its previous build did not get ready either: {another.what}"
+            )
+        else:
+            error.what = f"{error.what}; {done}" if done else error.what
+        raise
 
 
 def _count(world: World, service: Service) -> int:
@@ -54,4 +76,5 @@ def _count(world: World, service: Service) -> int:
 def _places(world: World, service: Service) -> threading.Semaphore:
     with world.lock:
         places = world.facts.containers.places
-        return places.setdefault(service.family, threading.Semaphore(service.parallelism))
+        number = service.parallelism or _count(world, service)
+        return places.setdefault(service.family, threading.Semaphore(number))

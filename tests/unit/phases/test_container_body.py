@@ -265,7 +265,7 @@ CASES: list[tuple[str, Any, tuple[str, ...], Any]] = [
 ELSEWHERE = {
     *("name", "machine", "build", "depends_on", "replicas", "watch", "post_start", "pre_stop"),
     *("label_file", "pre_start", "debugger", "copy_of", "parallelism", "update_delay"),
-    *("front", "front_of"),
+    *("front", "front_of", "rollback"),
 }
 # Have tests of their own below.
 BELOW = {"labels", "binds", "files", "network_mode"}
