@@ -5,14 +5,13 @@ from __future__ import annotations
 from hashlab.errors import LabError
 from hashlab.phases.connect import forget_machine, left_machines
 from hashlab.phases.kept_data import archive_path, keep_data, load_kept, remove_machine
-from hashlab.phases.stop import empty_machine
 from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 
 def some_left(world: World, machine: str = "") -> bool:
-    """True if a machine of an earlier run is no longer in hashlab.toml."""
-    return bool(left_machines(world))
+    """True if a machine that hashlab made is no longer in hashlab.toml."""
+    return world.provider.booting is not None and bool(left_machines(world))
 
 
 def remove_left(world: World, track: Track, _: str) -> None:
@@ -32,9 +31,10 @@ def refuse_left(world: World, track: Track, _: str) -> None:
 
 def left_notes(world: World) -> tuple[str, ...]:
     """Return a note for each machine that is to leave."""
+    made = world.provider.booting is not None
+    what = "hashlab dev removes it" if made else "to remove the lab there, put it back and destroy"
     return tuple(
-        f"machine {name} is no longer in hashlab.toml; hashlab dev removes it"
-        for name in left_machines(world)
+        f"machine {name} is no longer in hashlab.toml; {what}" for name in left_machines(world)
     )
 
 
@@ -62,11 +62,7 @@ def _remove(world: World, track: Track, machine: str) -> bool:
             f"{archive_path(world.state, machine)}, for a machine of this name"
         )
     with track.child("remove", machine=machine) as step:
-        if world.provider.booting is None:
-            empty_machine(world, step, machine)
-            world.facts.machines.links.pop(machine)
-        else:
-            remove_machine(world, step, "", machine=machine)
-            world.booting.forget(machine)
+        remove_machine(world, step, "", machine=machine)
+        world.booting.forget(machine)
     forget_machine(world, machine)
     return True

@@ -14,7 +14,7 @@ from hashlab.phases.containers.fronts import drain
 from hashlab.phases.containers.hooks import before_stop
 from hashlab.phases.containers.phase import observe_containers
 from hashlab.phases.containers.renewal import remove_network
-from hashlab.phases.containers.sandbox import Present, tell_apart
+from hashlab.phases.containers.sandbox import Present
 from hashlab.phases.world import World
 from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, ContainerState, Engine
@@ -78,20 +78,6 @@ def remove_containers(world: World, track: Track, _: str) -> None:
     for network in networks:
         remove_network(world, track, leader, network)
     track.detail(f"{len(existing)} containers, {len(networks)} networks")
-
-
-def empty_machine(world: World, track: Track, machine: str) -> None:
-    """Remove all containers of the lab from a machine that is not hashlab's to remove, and let it
-    leave the Swarm. Its volumes stay.
-    """
-    engine = world.link(machine).engine
-    present = tell_apart(engine.containers({LAB_LABEL: world.lab.id}))
-    for container in present.containers:
-        stop_and_remove(engine, container, world.lab)
-    for sandbox in present.sandboxes.values():
-        engine.remove(sandbox.id)
-    engine.swarm_leave()
-    track.detail(f"{len(present.containers)} containers removed")
 
 
 def run_pre_stop(world: World, track: Track, machine: str) -> None:

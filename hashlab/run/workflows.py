@@ -74,7 +74,7 @@ PORTS = P("ports", ports.forward_ports, after=("connect",))
 KEPT_DATA = P("kept data", kept_data.restore_data, after=("connect",), per="machine")
 IMAGES = P("images", own.bring_images, after=("connect", "hash images", "assemble"), per="machine")
 SANDBOXES = P("sandboxes", sandboxes.make_sandboxes, after=("network",), per="machine")
-NAMES = P("names", names.await_names, after=("leave",), after_end=("containers",))
+NAMES = P("names", names.await_names, after_end=("containers",))
 PROOF = P("proof", proof.prove, after=("hash images", "assemble"), after_end=("containers",))
 # An image that is built from an artifact is hashed after the artifact is built.
 FED = Where("artifacts", artifacts.feed_images)
@@ -228,7 +228,8 @@ REFRESH: tuple[P, ...] = (
     KEPT_DATA,
     IMAGES,
     _containers(),
-    NAMES,
+    # Names lead to a machine that is to leave, too.
+    replace(NAMES, after=("leave",)),
     PROOF,
     P("seed", seed.seed_after_change, after=("connect", "names", "ports")),
     P("verify", verify.verify_after_change, after=("seed",)),
