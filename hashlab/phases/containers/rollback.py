@@ -40,10 +40,10 @@ def keep_previous(
     """
     running = {each.name: each for each in present.containers if each.state == "running"}
     for service in world.services_on(machine):
-        if not service.rollback or service.name in world.resting():
+        if not service.rollback:
             continue
         for name in replica_names(world.lab, service):
-            if name in running:
+            if name in running and not world.rests(service.name, name):
                 known = running[name].labels.get(BUILD_LABEL, "")
                 if known != builds[service.name].start_id:
                     _keep(world, machine, name, known)
