@@ -24,6 +24,7 @@ GROUPS = {
     "Work on it": ("refresh", "watch", "intercept", "seed", "verify"),
     "Look at it": (
         "status",
+        "top",
         "ui",
         "events",
         "logs",

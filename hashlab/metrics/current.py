@@ -19,15 +19,20 @@ STALE_SECONDS = 10.0
 
 
 class CurrentUsage:
-    """The use of ``machines``, sampled until ``close``. ``now``: Unix time.
+    """The use of ``machines``, sampled every ``seconds`` until ``close``. ``now``: Unix time.
 
     OpenSSH's files must be current (`openssh.check_machines`).
     """
 
     def __init__(
-        self, world: World, machines: Sequence[str], *, now: Callable[[], float] = time.time
+        self,
+        world: World,
+        machines: Sequence[str],
+        *,
+        seconds: float = EVERY_SECONDS,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._now = now
+        self._seconds, self._now = seconds, now
         self._lock = threading.Lock()
         self._samples: dict[str, Samples] = {}
         self._cancel = CancelToken()
@@ -42,7 +47,7 @@ class CurrentUsage:
         return Sampler(
             world,
             name,
-            seconds=EVERY_SECONDS,
+            seconds=self._seconds,
             take=self.take,
             lost=lambda _: None,  # its samples become stale, and the status says why
             cancel=self._cancel,
@@ -60,6 +65,10 @@ class CurrentUsage:
         with self._lock:
             fresh = {name: pair for name, pair in self._samples.items() if pair[1].time > limit}
         return usage_of(fresh)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for more samples."""
+        self._cancel.wait(seconds)
 
     def close(self) -> None:
         """End sampling."""

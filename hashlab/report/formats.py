@@ -71,6 +71,16 @@ def size(count: int) -> str:
     return f"{count} B" if power == 0 else f"{amount:.1f} {UNITS[power]}"
 
 
+def share(count: int, limit: int) -> str:
+    """Return bytes of a limit, both in its unit: ``176 of 537 MB``."""
+    power = 0
+    while round(limit / 1000**power) >= 1000 and power < len(UNITS) - 1:
+        power += 1
+    digits = 1 if power and limit / 1000**power < 100 else 0
+    done, total = (f"{each / 1000**power:.{digits}f}" for each in (count, limit))
+    return f"{done} of {total} {UNITS[power]}"
+
+
 def amount(done: float, total: float | None, unit: str) -> str:
     """Return the progress of a step: ``12.3 of 18.0 MB``, ``2 of 3 machines``, ``12.3 MB``."""
     digits = 1 if unit == "MB" else 0

@@ -131,7 +131,7 @@ def _service(service: ServiceStatus, now: float, *, numbered: bool) -> tuple[Cel
         Cell(service.name, "strong"),
         Cell(service.machine),
         Cell(str(service.replica) if numbered else ""),
-        _state(service),
+        state_cell(service),
         Cell(age(service.healthy_since or service.since, now)),
         Cell(str(service.restarts or "")),
         Cell(service.build),
@@ -152,7 +152,7 @@ def _remark(service: ServiceStatus, now: float, *, differs: bool) -> Cell:
     return Cell(f"{wrong}; {ended}" if wrong else ended, "bad" if wrong else "warn")
 
 
-def _state(service: ServiceStatus) -> Cell:
+def state_cell(service: ServiceStatus) -> Cell:
     """Return the state, what a health check adds to it, and how an ended service ended."""
     if service.state == "ended":
         return Cell(f"ended ({service.exit_code})", "bad" if service.problem else "dim")

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
+from hashlab.documents.status import Status
 from hashlab.errors import UsageError
 from hashlab.phases.snapshots.manifests import check_name
 from hashlab.ui.feed import Feed
@@ -54,7 +55,7 @@ class Actions:
         *,
         spawn: Callable[[Sequence[str], IO[bytes]], Callable[[], int]] | None = None,
     ) -> None:
-        self._base = ["--lab", str(folder), *(["--provider", provider] if provider else [])]
+        self._base = lab_words(folder, provider)
         self._feed = feed
         self._spawn = spawn or start_process
         self._lock = threading.Lock()
@@ -79,7 +80,7 @@ class Actions:
             return wrong.what
         with self._lock:
             if self._current:
-                return f"this page runs hashlab {self._current} at the moment"
+                return f"hashlab {self._current} is still running"
             self._current = " ".join(words)
         threading.Thread(target=self._run, args=(words,), daemon=True).start()
         return ""
@@ -89,8 +90,8 @@ class Actions:
         if not action.takes:
             return []
         if action.takes == "service":
-            status = self._feed.value("status") or {"services": ()}
-            if value not in {service["name"] for service in status["services"]}:
+            status: Status | None = self._feed.value("status")
+            if status is None or value not in {service.name for service in status.services}:
                 raise UsageError(f"unknown service {value!r}")
         else:
             check_name(value)
@@ -113,6 +114,11 @@ class Actions:
             self._count += 1
             number = self._count
         self._feed.put("action", {"command": shown, "running": False, "number": number, **ended})
+
+
+def lab_words(folder: Path, provider: str | None) -> list[str]:
+    """Return the options that name the lab to a command."""
+    return ["--lab", str(folder), *(["--provider", provider] if provider else [])]
 
 
 def outcome(code: int, answer: bytes) -> dict[str, Any]:

@@ -126,9 +126,9 @@ class Collector:
         try:
             with options.opened() as world, unseen_step("status") as track:
                 status = status_document(world, track)
-                self._feed.put("status", to_json(status))
+                self._feed.put("status", status)
                 self._talks = observe_talks(world, track, self._talks, now=self._now())
-                self._feed.put("picture", to_json(picture(world, self._talks, status.urls)))
+                self._feed.put("picture", picture(world, self._talks, status.urls))
             self._follow_machines(status)
             self._new_usage()
             self._new_events()
@@ -140,7 +140,7 @@ class Collector:
     def _new_usage(self) -> None:
         """Show what is used now, and add a point to the charts."""
         usage = self._machines.usage() if self._machines else None
-        self._feed.put("usage", to_json(usage))
+        self._feed.put("usage", usage)
         if usage is not None:
             self._feed.add("points", [point_of(usage, self._now())])
 

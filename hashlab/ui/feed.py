@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from hashlab.documents import to_json
 from hashlab.documents.logs import LogLine
 
 # Lines and other items of which each viewer gets the last ones only.
@@ -70,7 +69,7 @@ class Feed:
         self.viewers = 0
 
     def put(self, name: str, value: Any) -> None:
-        """Replace the value called ``name``, which `json` can write."""
+        """Replace the value called ``name``: a document, or what `json` can write."""
         with self._changed:
             if self._values.get(name, (0, None))[1] != value:
                 self._version += 1
@@ -82,8 +81,14 @@ class Feed:
         with self._changed:
             return self._values.get(name, (0, None))[1]
 
+    def last(self, name: str, most: int) -> list[Any]:
+        """Return the last items of a ring, at most so many."""
+        with self._changed:
+            ring = self._rings[name]
+            return ring.after(ring.count - most)[0]
+
     def add(self, name: str, items: Sequence[Any]) -> None:
-        """Append items that `json` can write to the ring called ``name``."""
+        """Append items to the ring called ``name``: documents, or what `json` can write."""
         if not items:
             return
         with self._changed:
@@ -93,7 +98,7 @@ class Feed:
 
     def add_logs(self, lines: Sequence[LogLine]) -> None:
         """Append log lines, and count them by service and level."""
-        self.add("logs", [to_json(line) for line in lines])
+        self.add("logs", lines)
         with self._changed:
             self._counts.update((line.service or line.machine, line.level or "") for line in lines)
 

@@ -19,6 +19,7 @@ from importlib import resources
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any, cast
 
+from hashlab.documents import to_json
 from hashlab.ui.feed import Cursor, Feed, Json
 from hashlab.ui.guard import Guard
 
@@ -230,7 +231,7 @@ class Handler(BaseHTTPRequestHandler):
         feed.enter()
         try:
             while (batch := feed.batch(cursor, SILENT_SECONDS)) is not None:
-                text = f"data: {json.dumps(batch)}\n\n" if batch else ": still here\n\n"
+                text = f"data: {json.dumps(to_json(batch))}\n\n" if batch else ": still here\n\n"
                 self.wfile.write(text.encode())
                 time.sleep(UPDATE_SECONDS)
             self.wfile.write(b"event: end\ndata: {}\n\n")

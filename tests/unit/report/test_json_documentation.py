@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -17,8 +18,10 @@ from hashlab.documents.events import EVENT_KINDS, LabEvent
 from hashlab.documents.images import ImageLayer, ServiceImage, ServiceImages
 from hashlab.documents.logs import LEVELS, LogLine
 from hashlab.documents.lookups import Lookup
+from hashlab.documents.overview import Overview
 from hashlab.documents.run import run_record
 from hashlab.documents.status import ServiceState
+from hashlab.documents.usage import MachineUsage, ReplicaUsage
 from hashlab.phases.doctor import doctor_document
 from hashlab.phases.snapshots.listing import snapshots_document
 from hashlab.pipeline import RunResult, Status
@@ -70,6 +73,14 @@ def test_the_log_line_has_the_fields_that_are_written_and_each_is_explained() ->
     assert list(document) == list(real)
     assert [name for name in real if f"| `{name}` |" not in PAGE] == []
     assert [level for level in LEVELS if f"`{level}`" not in PAGE] == []
+
+
+def test_every_field_of_the_overview_is_explained() -> None:
+    for kind, place in ((MachineUsage, "usage.machines[]"), (ReplicaUsage, "usage.services[]")):
+        names = [f"`{place}.{field.name}`" for field in dataclasses.fields(kind)]
+        assert [name for name in names if name not in PAGE] == []
+    names = [f"`{field.name}`" for field in dataclasses.fields(Overview) if field.name != "usage"]
+    assert [name for name in names if name not in PAGE] == []
 
 
 def test_the_report_example_has_the_fields_that_are_written_and_each_is_explained(

@@ -6,15 +6,31 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
+from hashlab.documents.status import BoxStatus, ServiceStatus, Status
 from hashlab.ui.actions import Actions, start_process
 from hashlab.ui.feed import Feed
 
-STATUS = {"services": [{"name": "web"}, {"name": "--lab"}]}
+
+def row(name: str) -> ServiceStatus:
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in fields(ServiceStatus))
+    return ServiceStatus(**{**nothing, "name": name})
+
+
+STATUS = Status(
+    lab="hello",
+    provider="docker",
+    box=BoxStatus("", "", "", registered=True, stale=False),
+    machines=(),
+    services=(row("web"),),
+    urls={},
+    notes=(),
+)
 LOCKED = {
     "ok": False,
     "error": {
@@ -106,7 +122,7 @@ def test_a_second_click_is_told_what_runs() -> None:
     programs = Programs()
     buttons, feed = actions(programs)
     assert buttons.start("refresh", "") == ""
-    assert buttons.start("restart", "web") == "this page runs hashlab refresh at the moment"
+    assert buttons.start("restart", "web") == "hashlab refresh is still running"
     programs.end.set()
     ended(feed)
     assert len(programs.started) == 1

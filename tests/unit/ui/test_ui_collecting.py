@@ -78,14 +78,14 @@ def test_one_look_shows_status_picture_logs_and_events(outside: Outside, logs: L
     look = collector(feed)
     look.look()
     until(lambda: logs.open)
-    assert {each["state"] for each in feed.value("status")["machines"]} == {"running"}
-    assert [each["name"] for each in feed.value("picture")["services"]] == [
+    assert {each.state for each in feed.value("status").machines} == {"running"}
+    assert [each.name for each in feed.value("picture").services] == [
         "queue",
         "migrate",
         "site",
     ]
     assert feed.value("problem") is None
-    assert logs.open == [tuple(each["name"] for each in feed.value("status")["machines"])]
+    assert logs.open == [tuple(each.name for each in feed.value("status").machines)]
     look.release()
     assert logs.closed == 1
 
@@ -96,7 +96,7 @@ def test_a_lab_without_machines_has_no_logs_to_follow(outside: Outside, logs: Lo
     look.look()
     look.release()
     assert logs.open == []
-    assert {each["state"] for each in feed.value("status")["machines"]} == {"not created"}
+    assert {each.state for each in feed.value("status").machines} == {"not created"}
 
 
 def test_broken_files_are_shown_until_they_are_fixed(

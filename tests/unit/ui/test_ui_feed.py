@@ -27,7 +27,7 @@ def test_a_new_viewer_gets_everything_and_then_only_what_changed() -> None:
     first = feed.batch(cursor, 0)
     assert first is not None
     assert first["status"] == {"lab": "hello"}
-    assert [each["message"] for each in first["logs"]["items"]] == ["one"]
+    assert [each.message for each in first["logs"]["items"]] == ["one"]
     feed.put("run", {"command": "refresh"})
     assert feed.batch(cursor, 0) == {"run": {"command": "refresh"}}
     assert feed.batch(cursor, 0) == {}
@@ -57,7 +57,7 @@ def test_a_slow_viewer_misses_old_lines_only_and_is_told_how_many() -> None:
     batch = feed.batch(cursor, 0)
     assert batch is not None
     assert batch["logs"]["gone"] == 5
-    assert [batch["logs"]["items"][n]["message"] for n in (0, -1)] == ["5", str(MOST_ITEMS + 4)]
+    assert [batch["logs"]["items"][n].message for n in (0, -1)] == ["5", str(MOST_ITEMS + 4)]
 
 
 def test_lines_are_counted_by_service_and_level_also_when_they_are_gone() -> None:
@@ -80,7 +80,7 @@ def test_logs_that_are_read_again_are_not_shown_twice() -> None:
     assert batch is not None
     assert "log_epoch" not in before
     assert batch["log_epoch"] == 2
-    assert [each["message"] for each in batch["logs"]["items"]] == ["two"]
+    assert [each.message for each in batch["logs"]["items"]] == ["two"]
     assert batch["counts"] == [["web", "", 1]]
 
 
