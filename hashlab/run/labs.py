@@ -65,7 +65,14 @@ def save_scale(lab: Path | None, provider: str | None, numbers: Mapping[str, int
     folder = lab_folder(lab)
     state = StateFolder(folder / STATE, provider="")
     current = read_folder(folder, provider)
-    families = {name: services_of(current, [name])[0].family for name in numbers}
+    chosen = {name: services_of(current, [name])[0] for name in numbers}
+    for name, service in chosen.items():
+        if service.front_of:
+            raise UsageError(
+                f"{name} is the front of {service.front_of}, and runs once",
+                next_step=f"hashlab scale {service.front_of}={numbers[name]}",
+            )
+    families = {name: service.family for name, service in chosen.items()}
     named = {families[name]: count for name, count in numbers.items()}
     scaled = {**known_scale(state), **named}
     _load(folder, provider, state, scaled)

@@ -8,7 +8,7 @@ import pytest
 from fakes import Outside
 
 from hashlab.cli import main
-from hashlab.errors import ConfigError, ExitCode
+from hashlab.errors import ConfigError, ExitCode, UsageError
 from hashlab.run.labs import known_scale, read_folder, save_scale, state_of
 
 COMPOSE = """
@@ -111,3 +111,11 @@ def test_a_damaged_record_is_as_none(folder: Path) -> None:
     for text in ("[]", "{", '{"qa": "4"}', '{"qa": true}', '{"qa": -1}'):
         state_of(folder).scale.write_text(text)
         assert replicas(folder)["qa"] == 2
+
+
+def test_a_front_is_not_scaled(folder: Path) -> None:
+    with (folder / "hashlab.toml").open("a") as toml:
+        toml.write("[services.web]\nfront = true\n")
+    with pytest.raises(UsageError) as refused:
+        save_scale(folder, "docker", {"web-front": 2})
+    assert refused.value.next_step == "hashlab scale web=2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hashlab.config.fronts.making import without_fronts
 from hashlab.config.model import Content
 from hashlab.errors import LabError, UsageError
 from hashlab.hashing import open_regular, settled
@@ -17,7 +18,8 @@ def read_versions(world: World, target: Target) -> Sequence[Version]:
     """Return the secrets and configs that services of the lab use. Raises HashlabError for a secret
     that is missing.
     """
-    used = {(file.secret, file.name): file.source for s in world.lab.services for file in s.files}
+    services = without_fronts(world.lab).services
+    used = {(file.secret, file.name): file.source for s in services for file in s.files}
     secrets = {name: source for (secret, name), source in used.items() if secret}
     _check(world, target, secrets)
     stack = target.stack_of(world)

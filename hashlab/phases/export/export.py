@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, cast
 
-from hashlab.config.fronts.making import without_fronts
 from hashlab.config.model import Content
 from hashlab.config.yaml_text import yaml_text
 from hashlab.errors import UsageError
@@ -53,11 +52,10 @@ def export(
         image.service: to.reference(image) if to else image.image
         for image in made_images(Store(world.state.oci))
     }
-    lab = without_fronts(world.lab)
     found = (
-        exported(lab, images)
+        exported(world.lab, images)
         if kind == "compose"
-        else stack(lab, images, dnsrr=dnsrr, read=_content)
+        else stack(world.lab, images, dnsrr=dnsrr, read=_content)
     )
     write_text(target, _text(found, kind), mode=MODE)
     for name, source in found.configs.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hashlab.config.compose.resolved import EXTENSION, resolved
+from hashlab.config.fronts.making import without_fronts
 from hashlab.config.model import BindMount, Content, Lab, Service
 
 Shape = dict[str, Any]
@@ -29,8 +30,11 @@ class Export:
 def exported(lab: Lab, images: Mapping[str, str]) -> Export:
     """Return the lab with these images, by service, and without everything that they contain.
 
-    Secrets and configs are files below ``secrets`` and ``configs`` beside the exported file.
+    Secrets and configs are files below ``secrets`` and ``configs`` beside the exported file. Fronts
+    are left out: other tools have ways of their own to share requests.
     """
+    fronted = [service.front_of for service in lab.services if service.front_of]
+    lab = without_fronts(lab)
     shape = resolved(lab)
     services = {service.family: service for service in lab.services}
     names = {service.name: service.family for service in lab.services}
@@ -51,6 +55,7 @@ def exported(lab: Lab, images: Mapping[str, str]) -> Export:
     configs = {name: file.source for name, file in used.items() if not file.secret}
     kept = {key: value for key, value in whole.items() if value}
     notes = tuple(note for service in services.values() for note in _notes(lab, service))
+    notes += tuple(f"{name}: its front is left out" for name in fronted)
     return Export(kept, configs, tuple(whole[SECRETS]), notes)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hashlab.config.fronts.making import without_fronts
 from hashlab.config.model import Content, Lab, Service
 from hashlab.phases.export.shapes import Export, Shape, exported
 
@@ -53,6 +54,7 @@ def stack(lab: Lab, images: Mapping[str, str], *, dnsrr: bool, read: Read) -> Ex
     the content of a config.
     """
     plain = exported(lab, images)
+    lab = without_fronts(lab)
     lost: dict[str, list[str]] = {}
     services = {service.family: service for service in lab.services}
     converted = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fakes import Outside, run
+from fakes import Outside, behind_front, run
 from fakes.exported import IMAGES, SECRET, exported_lab
 from test_self_contained import prepared
 
@@ -48,6 +48,16 @@ def test_a_service_of_each_machine_is_one_service_again(full: Lab) -> None:
     deploy = swarm(full).shape["services"]["agent"]["deploy"]
     assert deploy["mode"] == "global"
     assert "replicas" not in deploy
+
+
+def test_fronts_are_left_out_and_their_services_have_their_ports_again(full: Lab) -> None:
+    fronted = behind_front(full, "web", full.service("web").machine)
+    for before, after in (
+        (exported(full, IMAGES), exported(fronted, IMAGES)),
+        (swarm(full), swarm(fronted)),
+    ):
+        assert after.shape == before.shape
+        assert set(after.notes) - set(before.notes) == {"web: its front is left out"}
 
 
 def test_secrets_are_files_that_somebody_else_writes(full: Lab) -> None:
