@@ -94,7 +94,11 @@ def remove_from_host(world: World, track: Track, machine: str, *, volumes: bool)
         )
     # The data in volumes was made with the secrets.
     here = home(world.lab)
-    gone = [f"{here}/files", f"{here}/scratch"] if kept and not volumes else [here]
+    gone = (
+        [f"{here}/{name}" for name in ("files", "scratch", "previous")]
+        if kept and not volumes
+        else [here]
+    )
     done = link.shell.run(["sudo", "rm", "-rf", "--", *gone], timeout=REMOVE_SECONDS)
     if done.code != 0:
         raise LabError(f"cannot remove {home(world.lab)}", where=machine, output=done.stderr)

@@ -119,7 +119,7 @@ def test_only_objects_with_the_labs_label_go(world: World, volumes: bool) -> Non
         # The data were made with the secrets, which stay too.
         assert changed == [
             "docker rm --force --volumes c1 c2",
-            f"sudo rm -rf -- {home}/files {home}/scratch",
+            f"sudo rm -rf -- {home}/files {home}/scratch {home}/previous",
         ]
         assert "hashlab destroy --volumes" in world.facts.notes[0]
 
