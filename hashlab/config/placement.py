@@ -15,7 +15,7 @@ from hashlab.config.compose.service import (
     replicas,
 )
 from hashlab.config.compose.sharing import shared
-from hashlab.config.model import VolumeMount
+from hashlab.config.model import CopyName, VolumeMount
 from hashlab.config.readers import At, Draft
 from hashlab.config.report import Report, suggestion
 
@@ -223,7 +223,7 @@ def everywhere(
         def rank(
             machine: str, name: str = name, counts: Mapping[str, int] = counts
         ) -> tuple[int, bool, int]:
-            return counts[machine], f"{name}.{machine}" not in known, load[machine]
+            return counts[machine], str(CopyName(name, machine)) not in known, load[machine]
 
         most = most_of_a_machine(service) or replicas(service)
         for _ in range(min(replicas(service), most * len(suiting))):

@@ -32,6 +32,7 @@ from hashlab.config.compose.scalars import boolean, command, cpus, duration, int
 from hashlab.config.model import (
     BindMount,
     Content,
+    CopyName,
     FileMount,
     Limits,
     MachineMount,
@@ -375,7 +376,7 @@ def spread(
             copies.append(placed)
         for machine, count in everywhere.get(service.name, {}).items():
             aliases = (*service.aliases, service.name)
-            name = f"{service.name}.{machine}"
+            name = str(CopyName(service.name, machine))
             own = replace(placed, name=name, machine=machine, aliases=aliases, replicas=count)
             own = replace(own, copy_of=service.name)
             copies.append(_sharing_on(own, machine))
@@ -386,7 +387,8 @@ def _sharing_on(service: Service, machine: str) -> Service:
     """Return the copy of a service that shares with the copies of others on its machine."""
 
     def there(mode: str) -> str:
-        return f"{mode}.{machine}" if mode.startswith("service:") else mode
+        kind, colon, name = mode.partition(":")
+        return f"service:{CopyName(name, machine)}" if kind == "service" and colon else mode
 
     sources = (each.partition(":") for each in service.volumes_from)
     return replace(
@@ -394,14 +396,16 @@ def _sharing_on(service: Service, machine: str) -> Service:
         network_mode=there(service.network_mode),
         ipc=there(service.ipc),
         pid=there(service.pid),
-        volumes_from=tuple(f"{name}.{machine}{colon}{mode}" for name, colon, mode in sources),
+        volumes_from=tuple(
+            f"{CopyName(name, machine)}{colon}{mode}" for name, colon, mode in sources
+        ),
     )
 
 
 def _copies(service: str, everywhere: Mapping[str, Mapping[str, int]]) -> list[str]:
     if service not in everywhere:
         return [service]
-    return [f"{service}.{machine}" for machine in everywhere[service]]
+    return [str(CopyName(service, machine)) for machine in everywhere[service]]
 
 
 def _parallelism(draft: Draft) -> int:

@@ -39,6 +39,7 @@ from hashlab.config.model.observing import Observe
 from hashlab.config.model.service import (
     BlockIo,
     Condition,
+    CopyName,
     Dependency,
     Device,
     Healthcheck,
@@ -60,6 +61,7 @@ __all__ = [
     "Builder",
     "Condition",
     "Content",
+    "CopyName",
     "Debugger",
     "DebuggerKind",
     "Dependency",

@@ -12,6 +12,26 @@ from hashlab.config.model.mounts import BindMount, FileMount, MachineMount, Tmpf
 from hashlab.config.model.networks import Attachment, Link, Port
 from hashlab.config.model.watching import Hook, InitStep, Watch, WatchAction, deciding
 
+
+@dataclass(frozen=True)
+class CopyName:
+    """The name of the part on a machine of a service that runs on several: SERVICE.MACHINE. Names
+    of machines have no dot, those of services may.
+    """
+
+    service: str
+    machine: str
+
+    def __str__(self) -> str:
+        return f"{self.service}.{self.machine}"
+
+    @classmethod
+    def read(cls, name: str) -> CopyName | None:
+        """Return the parts of such a name; None for a name without a dot."""
+        service, _, machine = name.rpartition(".")
+        return cls(service, machine) if service else None
+
+
 Condition = Literal["service_started", "service_healthy", "service_completed_successfully"]
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hashlab.config.model import Service
+from hashlab.config.model import CopyName, Service
 from hashlab.errors import LabError
 from hashlab.phases.containers.body import SERVICE_LABEL, container_name, replica_names
 from hashlab.phases.containers.readiness import READY_SECONDS
@@ -203,7 +203,8 @@ def _front_of(world: World, container: ContainerState) -> str:
     label = container.labels.get(SERVICE_LABEL, "")
     fronts = {each.front_of: each.name for each in world.lab.services if each.front_of}
     known = {each.name: each.family for each in world.lab.services}
-    return fronts.get(known.get(label) or label.rpartition(".")[0] or label, "")
+    left = CopyName.read(label)
+    return fronts.get(known.get(label) or (left.service if left else label), "")
 
 
 def _running(world: World, name: str) -> _Running | None:
