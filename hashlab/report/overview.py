@@ -13,7 +13,7 @@ from hashlab.documents.status import MachineStatus, ServiceStatus, Status
 from hashlab.documents.usage import MachineUsage, ReplicaUsage, Usage
 from hashlab.report.formats import Tone, age, one_line, share, size
 from hashlab.report.logs import readable
-from hashlab.report.status import TONES, state_cell
+from hashlab.report.status import TONES, alert_cells, state_cell
 from hashlab.report.terminal import show
 from hashlab.report.view import Block, Cell, Column, Lines, Table, without_empty_columns
 
@@ -64,6 +64,8 @@ def overview_page(overview: Overview, now: float) -> list[Block]:
     ]
     if services:
         blocks.append(without_empty_columns(Table(SERVICE_COLUMNS, services)))
+    if status.alerts:
+        blocks.append(Lines(alert_cells(status, now), title="Alerts"))
     if overview.logs:
         blocks.append(Lines(tuple(map(log_cell, overview.logs)), title="Last log lines"))
     return blocks

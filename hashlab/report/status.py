@@ -84,17 +84,21 @@ def status_page(status: Status, now: float) -> list[Block]:
     if services:
         blocks.append(without_empty_columns(Table(SERVICE_COLUMNS, services)))
     if status.alerts:
-        firing = tuple(
-            Cell(f"  {each.alert}: {clean(each.text)}, for {age(each.since, now)}", "bad")
-            for each in status.alerts
-        )
-        blocks.append(Lines(firing, title="Alerts"))
+        blocks.append(Lines(alert_cells(status, now), title="Alerts"))
     if status.urls:
         blocks.append(addresses(status.urls))
     if status.notes:
         notes = tuple(Cell(f"  {note}", "warn") for note in status.notes)
         blocks.append(Lines(notes, title="Notes"))
     return blocks
+
+
+def alert_cells(status: Status, now: float) -> tuple[Cell, ...]:
+    """Return a line for each alert that fires."""
+    return tuple(
+        Cell(f"  {each.alert}: {clean(each.text)}, for {age(each.since, now)}", "bad")
+        for each in status.alerts
+    )
 
 
 def _head(status: Status) -> Lines:

@@ -26,6 +26,7 @@ from hashlab.report.overview import (
     service_rows,
 )
 from hashlab.report.richview import STYLES
+from hashlab.report.status import alert_cells
 from hashlab.report.terminal import console as make_console
 from hashlab.report.view import Cell, Column
 
@@ -33,6 +34,7 @@ KEYS = "r refresh, t restart, l logs, s shell, up and down choose, q quit"
 BETWEEN = 2
 # Rows of log lines that are shown at least; of the machines, at most a third of the rest.
 LEAST_LOGS = 4
+MOST_ALERTS = 3
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def frame(view: TopView, width: int, height: int) -> list[Text]:
         )
         rest = max(2, space - len(shown) - 1 - 2 - LEAST_LOGS)
         lines += [*shown, Text(""), *_window(services, view.chosen, rest), Text("")]
+        firing = alert_cells(status, view.now)
+        lines += [_line(cell.text, cell.tone, width) for cell in firing[:MOST_ALERTS]]
     whose = f"Logs of {view.only}" if view.only else "Logs of all services"
     lines.append(_line(whose, "strong", width))
     count = height - len(lines) - len(foot)

@@ -372,6 +372,18 @@ def test_use_is_shown_beside_services_and_drawn_with_marks(shown: WebDriver, pag
     assert shown.execute_script(OUTSIDE) == []
 
 
+def test_alerts_are_shown_and_end(shown: WebDriver, page: Page) -> None:
+    status = page.feed.value("status")
+    alert = {"alert": "DiskAlmostFull", "since": MORNING, "text": SCRIPT}
+    page.feed.put("status", {**status, "alerts": [alert], "urls": {"logs": "http://x"}})
+    wait(shown, lambda: "DiskAlmostFull: <script>" in text(shown, "alerts"))
+    assert "1 alert" in text(shown, "summary")
+    page.feed.add_logs([line("another")])
+    wait(shown, lambda: "hashlab open logs" in text(shown, "lines-note"))
+    page.feed.put("status", {**status, "alerts": [], "urls": {}})
+    wait(shown, lambda: not shown.find_element(By.ID, "alerts").is_displayed())
+
+
 def test_everything_is_reached_by_keys_and_has_a_name(shown: WebDriver) -> None:
     wait(shown, lambda: shown.find_elements(By.CSS_SELECTOR, ".past"))
     reached = set()

@@ -3,12 +3,13 @@
 import { byId, clock, element } from "./dom.js";
 
 const MOST = 200;
-const BAD = ["ended", "restarted", "unhealthy", "away"];
+const BAD = ["ended", "restarted", "unhealthy", "away", "firing"];
+const GOOD = ["healthy", "back", "resolved"];
 
 function tone(event) {
   if (event.ok === false) return "bad";
   if (event.event === "ended" && event.text.endsWith("exit code 0")) return "";
-  return BAD.includes(event.event) ? "bad" : event.event === "healthy" || event.event === "back" ? "good" : "";
+  return BAD.includes(event.event) ? "bad" : GOOD.includes(event.event) ? "good" : "";
 }
 
 export function showEvents(items) {

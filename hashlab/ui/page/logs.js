@@ -8,6 +8,8 @@ const DRAWN = 200;
 const LEVELS = ["trace", "debug", "info", "warn", "error", "fatal"];
 const COLOURS = 8;
 
+// The command that shows what the page no longer holds.
+let older = "hashlab logs";
 let held = [];
 let passing = [];
 const colours = new Map();
@@ -71,7 +73,7 @@ function note() {
   const filtered = all.service || all.level >= 0 || all.text;
   byId("lines-note").textContent = passing.length === 0
     ? (filtered ? "No line passes the filters." : "No line was logged yet.")
-    : `The last ${Math.min(passing.length, DRAWN)} lines${filtered ? " that pass the filters" : ""}. Older ones: hashlab logs`;
+    : `The last ${Math.min(passing.length, DRAWN)} lines${filtered ? " that pass the filters" : ""}. Older ones: ${older}`;
 }
 
 export function addLines(logs) {
@@ -95,6 +97,11 @@ function again() {
   passing = held.filter((line) => passes(line, wanted));
   draw(passing, { again: true });
   note();
+}
+
+// A lab with a log store has a page for all lines.
+export function showStore(urls) {
+  older = urls.logs ? "hashlab open logs" : "hashlab logs";
 }
 
 export function showCounts(counts) {

@@ -3,7 +3,7 @@
 import { bindActions, showAction } from "./actions.js";
 import { byId, plural, show } from "./dom.js";
 import { showEvents } from "./events.js";
-import { addLines, bindLogs, showCounts, showNotices } from "./logs.js";
+import { addLines, bindLogs, showCounts, showNotices, showStore } from "./logs.js";
 import { addMarks, addPoints, bindCharts } from "./metrics.js";
 import { bindPicture, showNotes, showPicture } from "./picture.js";
 import { showPast, showRun } from "./runs.js";
@@ -40,7 +40,10 @@ function summary(status) {
     `${up} of ${plural(status.machines.length, "machine")} running`,
     `${serving} of ${plural(status.services.length, "service")} running`,
   ];
-  return wrong ? [...parts, plural(wrong, "problem")].join(", ") : parts.join(", ");
+  const alerts = status.alerts?.length ?? 0;
+  if (wrong) parts.push(plural(wrong, "problem"));
+  if (alerts) parts.push(plural(alerts, "alert"));
+  return parts.join(", ");
 }
 
 function showStatus() {
@@ -49,6 +52,7 @@ function showStatus() {
   document.title = `${status.lab}: hashlab`;
   byId("name").textContent = status.lab;
   byId("summary").textContent = summary(status);
+  showStore(status.urls);
   showPicture(state);
   showNotes(state);
 }

@@ -222,6 +222,11 @@ function drawEdges() {
 }
 
 export function showNotes(state) {
+  const alerts = state.status.alerts ?? [];
+  byId("alerts").hidden = alerts.length === 0;
+  show(byId("alerts"), alerts, () => alerts.map((each) => (
+    element("li", { class: "bad" }, element("strong", {}, each.alert), `: ${each.text}, since ${clock(each.since)}`)
+  )));
   const notes = state.status.notes;
   byId("notes").hidden = notes.length === 0;
   show(byId("notes"), notes, () => notes.map((note) => element("li", {}, note)));

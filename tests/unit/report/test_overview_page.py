@@ -12,6 +12,7 @@ import pytest
 from rich.console import Group
 from standins import Terminal
 
+from hashlab.documents.alerts import Alert
 from hashlab.documents.logs import LogLine
 from hashlab.documents.overview import Overview
 from hashlab.documents.status import BoxStatus, MachineStatus, ServiceStatus, Status
@@ -123,6 +124,16 @@ def test_the_chosen_service_is_marked_and_stays_in_view() -> None:
     many = tuple(service(f"service{n}") for n in range(40))
     lines = drawn(TopView(NOW, replace(STATUS, services=many), USAGE, chosen=33))
     assert next(line for line in lines if line.startswith("▸")).startswith("▸ service33")
+
+
+def test_alerts_are_shown_above_the_log_lines() -> None:
+    alert = Alert("DiskAlmostFull", NOW - 90, "front", None, None, "4 % of the disk is free")
+    firing = replace(STATUS, alerts=(alert,))
+    told = "DiskAlmostFull: 4 % of the disk is free, for 1 min"
+    assert any(told in line for line in drawn(TopView(NOW, firing, USAGE, LOGS)))
+    stream = io.StringIO()
+    show_overview(Overview(firing, USAGE, LOGS), stream, now=NOW, as_json=False)
+    assert told in stream.getvalue()
 
 
 def test_before_the_first_look_it_says_what_it_does() -> None:
