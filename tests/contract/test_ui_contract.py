@@ -363,7 +363,7 @@ def test_use_is_shown_beside_services_and_drawn_with_marks(shown: WebDriver, pag
     ]
     assert all(figure.find_elements(By.TAG_NAME, "canvas") for figure in figures)
     assert "service1 11 MB" in figures[3].text
-    assert "0.5 of 2 cores, 200 MB of 512 MB, disk 74 GB free, in 1.5 kB/s" in text(
+    assert "0.5 of 2 cores, 200 of 512 MB, disk 74 GB free, in 1.5 kB/s" in text(
         shown, "picture"
     )
     card = shown.find_element(By.CSS_SELECTOR, "[data-key=service0]")

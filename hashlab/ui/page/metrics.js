@@ -31,6 +31,14 @@ export function bytes(value) {
   return `${left < 10 && unit > 0 ? left.toFixed(1) : Math.round(left)} ${UNITS[unit]}`;
 }
 
+// Both in the unit of the limit, as hashlab top shows them.
+export function share(value, limit) {
+  let unit = 0;
+  while (Math.round(limit / 1000 ** unit) >= 1000 && unit < UNITS.length - 1) unit += 1;
+  const digits = unit > 0 && limit / 1000 ** unit < 100 ? 1 : 0;
+  return `${(value / 1000 ** unit).toFixed(digits)} of ${(limit / 1000 ** unit).toFixed(digits)} ${UNITS[unit]}`;
+}
+
 const named = (name) => name.replace(/ 1$/, "");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 

@@ -3,7 +3,7 @@
 import { act, copy } from "./actions.js";
 import { age, byId, clock, drawing, element, show } from "./dom.js";
 import { filterService } from "./logs.js";
-import { bytes, cores } from "./metrics.js";
+import { bytes, cores, share } from "./metrics.js";
 
 let chosen = null;
 let latest = null;
@@ -85,7 +85,7 @@ function used(usage) {
   const found = {};
   for (const one of usage?.machines ?? []) {
     const processor = one.cpu_cores === null ? "" : `${cores(one.cpu_cores).replace(" cores", "")} of ${one.cpus} cores, `;
-    found[one.machine] = `${processor}${bytes(one.memory_bytes)} of ${bytes(one.memory_limit_bytes)}, disk ${bytes(one.disk_available_bytes)} free, `
+    found[one.machine] = `${processor}${share(one.memory_bytes, one.memory_limit_bytes)}, disk ${bytes(one.disk_available_bytes)} free, `
       + `in ${rate(one.network_received_bytes_per_second)}, out ${rate(one.network_sent_bytes_per_second)}`;
   }
   for (const one of usage?.services ?? []) {
