@@ -134,8 +134,9 @@ class Collector:
             self._new_events()
         except HashlabError as error:
             problem = {"what": error.what, "where": error.where, "next_step": error.next_step}
+        else:
+            self._feed.put("looked", self._now())
         self._feed.put("problem", problem)
-        self._feed.put("looked", self._now())
 
     def _new_usage(self) -> None:
         """Show what is used now, and add a point to the charts."""

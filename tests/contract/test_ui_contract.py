@@ -363,13 +363,20 @@ def test_use_is_shown_beside_services_and_drawn_with_marks(shown: WebDriver, pag
     ]
     assert all(figure.find_elements(By.TAG_NAME, "canvas") for figure in figures)
     assert "service1 11 MB" in figures[3].text
-    assert "0.5 of 2 cores, 200 of 512 MB, disk 74 GB free, in 1.5 kB/s" in text(
-        shown, "picture"
-    )
+    assert "0.5 of 2 cores, 200 of 512 MB, disk 74 GB free, in 1.5 kB/s" in text(shown, "picture")
     card = shown.find_element(By.CSS_SELECTOR, "[data-key=service0]")
     assert "0.5 cores, 11 MB" in card.text
     wide(shown, 360)
     assert shown.execute_script(OUTSIDE) == []
+
+
+def test_a_problem_says_of_when_the_rest_is(shown: WebDriver, page: Page) -> None:
+    page.feed.put("looked", STARTED)
+    page.feed.put("problem", {"what": SCRIPT, "where": "compose.yaml", "next_step": "fix it"})
+    said = f"compose.yaml: {SCRIPT}. Next: fix it. What is shown is from 08:00:00."
+    wait(shown, lambda: text(shown, "problem") == said)
+    page.feed.put("problem", None)
+    wait(shown, lambda: not shown.find_element(By.ID, "problem").is_displayed())
 
 
 def test_alerts_are_shown_and_end(shown: WebDriver, page: Page) -> None:

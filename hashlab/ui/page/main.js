@@ -1,7 +1,7 @@
 // Connects to the server, and hands over what arrives to the parts of the page.
 
 import { bindActions, showAction } from "./actions.js";
-import { byId, plural, show } from "./dom.js";
+import { byId, clock, plural } from "./dom.js";
 import { showEvents } from "./events.js";
 import { addLines, bindLogs, showCounts, showNotices, showStore } from "./logs.js";
 import { addMarks, addPoints, bindCharts } from "./metrics.js";
@@ -60,8 +60,11 @@ function showStatus() {
 function showProblem(problem) {
   const place = byId("problem");
   place.hidden = !problem;
-  const where = problem?.where ? `${problem.where}: ` : "";
-  place.textContent = problem ? `${where}${problem.what}${problem.next_step ? `. Next: ${problem.next_step}` : ""}` : "";
+  if (!problem) return;
+  const where = problem.where ? `${problem.where}: ` : "";
+  const next = problem.next_step ? `. Next: ${problem.next_step}` : "";
+  const stand = state.looked ? `. What is shown is from ${clock(state.looked * 1000)}.` : "";
+  place.textContent = `${where}${problem.what}${next}${stand}`;
 }
 
 const PARTS = {

@@ -110,10 +110,12 @@ def test_broken_files_are_shown_until_they_are_fixed(
     monkeypatch.setattr(Options, "world", broken)
     look.look()
     assert "unknown key 'imag'" in feed.value("problem")["what"]
+    assert feed.value("looked") is None
     monkeypatch.setattr(Options, "world", lambda self: outside.world())
     look.look()
     look.release()
     assert feed.value("problem") is None
+    assert feed.value("looked") is not None
 
 
 def test_machines_are_left_alone_while_nobody_looks(
