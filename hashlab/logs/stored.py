@@ -158,7 +158,8 @@ def _query(lab: str, selection: Selection) -> str:
     if selection.units:
         words.append(f"unit:in({','.join(quoted(_unit(unit)) for unit in selection.units)})")
     elif selection.services:
-        words.append(f"service:in({','.join(map(quoted, selection.services))})")
+        # The marks of what happened to a service have no source.
+        words.append(f"source:* service:in({','.join(map(quoted, selection.services))})")
     else:
         words.append('source:* !source:~"^unit "')
     if selection.since is not None:

@@ -58,6 +58,17 @@ def stored(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> Outside:
     return outside
 
 
+def test_marks_of_a_service_are_no_lines_of_it(
+    stored: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stored.observer.rows
+    assert isinstance(store, FakeLogStore)
+    mark = {"_time": int((NOON + 1) * 1e9), "_msg": "site was changed", "mark": "1 1.0"}
+    store.rows.append({**mark, "lab": "small", "machine": "web", "service": "site"})
+    assert shown(monkeypatch, service=("site",))[0] == ["stored one", "stored two"]
+    assert shown(monkeypatch)[0] == ["stored one", "stored two"]
+
+
 def shown(
     monkeypatch: pytest.MonkeyPatch,
     *,
