@@ -41,7 +41,7 @@ _ERRORS = " or ".join(f"sum {BY} (rate({failed}[1m]))" for failed in FAILED)
 RULES = (
     Rule("MachineDown", 'up{job="machine"} == 0', 10, "does not answer"),
     Rule("EngineDown", "hashlab_machine_engine_up == 0", 15, "has a Docker Engine that is silent"),
-    Rule("ServiceDown", "hashlab_container_up == 0", 15, "does not run, or is unhealthy"),
+    Rule("ServiceDown", "hashlab_container_up == 0", 10, "does not run, or is unhealthy"),
     Rule(
         "ServiceRestarts",
         # It ends when the last start is a while ago, or another build runs.
