@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from deploykit import rolling, steady
@@ -536,10 +537,17 @@ def test_a_machine_is_sent_only_the_layer_of_an_image_that_changed(hello_lab: La
     assert "hello" in fetch(greeting(hello_lab))
 
 
-def test_the_lab_runs_from_its_own_images_and_an_edit_sends_their_last_layer(
-    hello_lab: LabFolder,
+def test_a_pipeline_runs_the_lab_from_its_own_images_and_an_edit_sends_their_last_layer(
+    hello_lab: LabFolder, tmp_path: Path
 ) -> None:
-    hello_lab.run("dev", "--images").ok()
+    report, summary = tmp_path / "report.xml", tmp_path / "summary.md"
+    files = ("--junit", str(report), "--summary", str(summary))
+    hello_lab.run("pipeline", "--yes", "--keep", *files).ok()
+    suite = ElementTree.parse(report).getroot()
+    cases = [case.get("name") for case in suite]
+    assert (suite.get("failures"), len(cases)) == ("0", len(set(cases)))
+    assert {"assemble", "verify"} <= set(cases)
+    assert summary.read_text().startswith("## hashlab pipeline: passed in ")
     mounts = "docker inspect --format '{{range .Mounts}}{{.Type}} {{end}}' hello-greeter-1"
     assert hello_lab.on("back", mounts).split() == ["tmpfs"]
     hello_lab.edit("greeter/greeter.py", "not found", "unknown")

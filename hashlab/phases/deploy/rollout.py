@@ -18,7 +18,7 @@ from hashlab.phases.world import World
 from hashlab.pipeline import CancelToken, Track, parallel
 from hashlab.protocols import Swarm, SwarmNode, SwarmService, SwarmTask
 
-# A service has this long for its new version, and as long again to go back.
+# A service has this long for each container of its new version, and as long again to go back.
 SETTLE_SECONDS = 180.0
 POLL_SECONDS = 0.5
 LOG_LINES = 10
@@ -122,8 +122,11 @@ class _Watch:
         raise self._error(service, verdict)
 
     def _wait(self, name: str, step: Track, cancel: CancelToken) -> Verdict:
-        """Wait until a service is judged; "waiting" is the verdict after the time limit."""
-        deadline = time.monotonic() + self._limit
+        """Wait until a service is judged; "waiting" is the verdict after the time limit, which
+        begins again with each container that is as it should be.
+        """
+        limit, done = self._limit + self._wanted.delays.get(name, 0.0), 0
+        deadline = time.monotonic() + limit
         while True:
             existing, tasks = self._view.of(name)
             verdict = judge(
@@ -135,6 +138,8 @@ class _Watch:
             )
             if verdict.state != "waiting" or time.monotonic() > deadline:
                 return verdict
+            if verdict.done > done:
+                done, deadline = verdict.done, time.monotonic() + limit
             step.detail(verdict.text)
             cancel.wait(POLL_SECONDS)
 

@@ -12,8 +12,9 @@ from typing import Literal
 from hashlab.phases.deploy.wanted import VERSION
 from hashlab.protocols import SwarmService, SwarmTask
 
-# States of a task, in Swarm's words.
+# States of a task, in Swarm's words. One that waits for its turn is wanted as "ready".
 ENDED_BADLY = ("failed", "rejected", "orphaned")
+GOES_ON = ("running", "ready")
 ROLLING_BACK, ROLLED_BACK = "rollback_started", "rollback_completed"
 STUCK = ("paused", "rollback_paused")
 
@@ -23,11 +24,14 @@ State = Literal["settled", "waiting", "rolled back", "failed"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The state of one service. ``text``: for people; ``task``: the one that failed last."""
+    """The state of one service. ``text``: for people; ``task``: the one that failed last; ``done``:
+    how many of its containers are as they should be.
+    """
 
     state: State
     text: str
     task: SwarmTask | None = None
+    done: int = 0
 
 
 def judge(
@@ -55,7 +59,10 @@ def judge(
     )
     if service.update != "updating" and done >= replicas and not old:
         return Verdict("settled", f"{running} running" if running or not ends else "completed")
-    return Verdict("waiting", _progress(own, running, replicas, bad), bad)
+    if bad and service.update != "updating" and not any(t.wanted in GOES_ON for t in own):
+        # The Swarm tries it no more.
+        return Verdict("failed", _reason(bad, service), bad)
+    return Verdict("waiting", _progress(own, running, replicas, bad), bad, done)
 
 
 def _ended(service: SwarmService, version: str, bad: SwarmTask | None) -> Verdict | None:

@@ -28,12 +28,15 @@ MACHINE = "node.labels.machine == "
 
 @dataclass(frozen=True)
 class WantedStack:
-    """The whole ``shape`` of a stack's file, its secrets and configs, and what Swarm cannot do."""
+    """The whole ``shape`` of a stack's file, its secrets and configs, and what Swarm cannot do.
+    ``delays``: seconds between two containers of an update, by service.
+    """
 
     shape: Shape
     versions: Sequence[Version]
     notes: Sequence[str] = ()
     services: Mapping[str, Shape] = field(default_factory=dict)
+    delays: Mapping[str, float] = field(default_factory=dict)
 
     def label(self, service: str, name: str) -> str:
         """Return a label of a service."""
@@ -78,7 +81,8 @@ def wanted_stack(
             deploy.setdefault("placement", {"constraints": [f"{MACHINE}{machines[name]}"]})
         _mark(lab, service, names)
     notes = [note for note in plain.notes if not (pinned and note.startswith("placement:"))]
-    return WantedStack(shape, versions, notes, shape["services"])
+    delays = {service.family: service.update_delay for service in lab.services}
+    return WantedStack(shape, versions, notes, shape["services"], delays)
 
 
 def _mark(lab: Lab, service: Shape, names: Mapping[tuple[str, str], str]) -> None:
