@@ -105,6 +105,8 @@ def _behind(service: Service, machines: Mapping[str, str], families: Mapping[str
         Dependency(NAME.format(family), each.condition)
         for each in service.depends_on
         if (family := families[each.service]) in machines
+        # A front never completes, whatever its replicas do.
+        if each.condition != "service_completed_successfully"
     ]
     depends_on = tuple(dict.fromkeys([*service.depends_on, *needed]))
     if service.family not in machines:

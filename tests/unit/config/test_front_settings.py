@@ -62,6 +62,14 @@ def test_a_front_takes_names_and_ports_of_its_service_and_dependents_wait_for_it
     assert "hashlab/front" in {image.name for image in lab.images}
 
 
+def test_who_waits_for_the_end_of_a_service_does_not_wait_for_its_front(load: Load) -> None:
+    text = compose().replace(
+        "depends_on: [qa]", "depends_on: {qa: {condition: service_completed_successfully}}"
+    )
+    depends_on = load(toml=MACHINES + FRONT, compose=text).service("web").depends_on
+    assert [each.service for each in depends_on] == ["qa.one", "qa.two"]
+
+
 def test_replicas_on_one_machine_may_publish_a_port_through_their_front(load: Load) -> None:
     text = compose('ports: ["80:8080"]', "deploy: {replicas: 3}")
     lab = load(toml=MACHINES + FRONT, compose=text)
