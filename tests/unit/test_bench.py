@@ -96,3 +96,14 @@ def test_a_picture_has_a_bar_for_each_figure_and_keeps_its_labels_text(bench):
     assert ">2.00 s<" in svg
     assert ">a&lt;b<" in svg
     assert "prefers-color-scheme: dark" in svg
+
+
+def test_the_service_of_the_bench_of_replicas_has_two_and_a_front(tmp_path: Path, bench) -> None:
+    lab = load_lab(bench("replicas").prepared(tmp_path), environ={"PATH": "/usr/bin:/bin"})
+    names = {service.name: service.machine for service in lab.services}
+    assert names == {
+        "web": "front",
+        "greeter.back": "back",
+        "greeter.third": "third",
+        "greeter-front": "front",
+    }
