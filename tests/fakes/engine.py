@@ -10,6 +10,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import IO, Any
 
@@ -289,8 +290,8 @@ class Network:
 
     def address(self, container: Container) -> str:
         """The address of a container here, while it runs."""
-        start = self.subnets[0].rpartition(".")[0]
-        return f"{start}.{container.number}" if container.number else ""
+        first = ip_network(self.subnets[0], strict=False)[0]
+        return str(first + container.number) if container.number else ""
 
 
 @dataclass(eq=False)
