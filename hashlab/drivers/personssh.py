@@ -64,7 +64,7 @@ class PersonSsh:
             (name, quoted(value) if key in PATHS and value.startswith(("/", "~")) else value)
             for key, name in LOGIN.items()
             for value in found.get(key, ())
-            if value not in ("none", "SSH_AUTH_SOCK")
+            if value not in ("none", "any", "internal", "SSH_AUTH_SOCK")
         ]
         if not any(name == "IdentityAgent" for name, _ in options):
             options += self._agent

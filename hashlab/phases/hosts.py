@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from hashlab.errors import EngineStopped, LabError
 from hashlab.phases.connect import reconnect
+from hashlab.phases.containers.body import replica_names
+from hashlab.phases.containers.sandbox import sandbox_name
 from hashlab.phases.ports import close_ports_of
 from hashlab.phases.upload.laptop import home
 from hashlab.phases.world import World
-from hashlab.pipeline import Track
+from hashlab.pipeline import Track, parallel
 from hashlab.protocols import LAB_LABEL, Hosts, Link, SwarmState
 
 # Names the Swarm that hashlab made on a host: "making", then its own node id there.
@@ -153,6 +155,54 @@ def mark_swarm(world: World, machine: str, node: str = MAKING) -> None:
     """Record on a host that its Swarm is hashlab's: before it is made, and with its node's id."""
     if are_hosts(world):
         _write_swarm(world.link(machine), node)
+
+
+def how_to_join(world: World) -> str:
+    """Return what to do if a machine cannot join the Swarm of the first one."""
+    if are_hosts(world):
+        return (
+            "open TCP 2377 and 7946, UDP 7946 and 4789, and ESP among the hosts; then run it again"
+        )
+    return "run it again; if it stays: hashlab destroy"
+
+
+def check_foreign(world: World, track: Track, _: str) -> None:
+    """Promise: no container and no volume of somebody else has a name that the lab uses."""
+    names = [name for name in world.machine_names() if name in world.facts.machines.links]
+    found = parallel(names, lambda name: _foreign(world, name), track.cancel)
+    listed = [each for foreign in found for each in foreign]
+    if listed:
+        raise LabError(
+            f"the lab would use what it did not make: {', '.join(listed)}",
+            where=world.lab.name,
+            next_step="give the lab another name; or, for a volume that it should use, write "
+            "external: true in the Compose file",
+        )
+    track.detail("the lab uses nothing of others")
+
+
+def _foreign(world: World, machine: str) -> list[str]:
+    """Return what a host has under a name of the lab, but without the lab's label."""
+    lab, link = world.lab, world.link(machine)
+    here = world.services_on(machine)
+    replicas = [name for service in here for name in replica_names(lab, service)]
+    used = {mount.volume for service in here for mount in service.volumes if mount.volume}
+    volumes = [lab.volume(key).name for key in used if not lab.volume(key).external]
+    found = []
+    for kind, wanted, command in (
+        ("container", {*replicas, *map(sandbox_name, replicas)}, ("ps", "--all")),
+        ("volume", set(volumes), ("volume", "ls")),
+    ):
+        name = "{{.Names}}" if kind == "container" else "{{.Name}}"
+        shown = f'{name} {{{{.Label "{LAB_LABEL}"}}}}'
+        done = link.shell.run(["docker", *command, "--format", shown])
+        owners = dict(line.partition(" ")[::2] for line in done.stdout.splitlines())
+        found += [
+            f"{kind} {each} on {machine}"
+            for each, owner in owners.items()
+            if each in wanted and owner != lab.id
+        ]
+    return found
 
 
 def _is_own(link: Link, state: SwarmState) -> bool:

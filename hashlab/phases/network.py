@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from hashlab.config.model import Network
 from hashlab.errors import LabError
 from hashlab.phases.containers.networking import NETWORK_LABEL, settings_of
-from hashlab.phases.hosts import guard_swarm, mark_swarm
+from hashlab.phases.hosts import guard_swarm, how_to_join, mark_swarm
 from hashlab.phases.programs import FREE_GOSSIP_PORT
 from hashlab.phases.world import World
 from hashlab.pipeline import Part, Track
@@ -218,5 +218,5 @@ def _join(world: World, name: str, leader: Engine, manager: SwarmState) -> None:
         address = str(world.facts.machines.endpoints[name].address)
         engine.swarm_join(address, manager=f"{manager.address}:{PORT}", token=token)
     except LabError as error:
-        error.next_step = error.next_step or "run it again; if it stays: hashlab destroy"
+        error.next_step = error.next_step or how_to_join(world)
         raise

@@ -108,7 +108,7 @@ def _virtualbox(given: Equipment) -> Provider:
 def _hosts(given: Equipment) -> Provider:
     from hashlab.providers.hosts import HostsProvider  # noqa: PLC0415 - only its users pay
 
-    return HostsProvider(given.lab, locate=given.locate, shells=given.shells)
+    return HostsProvider(given.lab, locate=given.locate, shells=given.shells, engine=given.engine)
 
 
 PROVIDERS: Mapping[str, Callable[[Equipment], Provider]] = {

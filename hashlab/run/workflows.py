@@ -87,6 +87,10 @@ ASSEMBLE = P(
 )
 
 
+# Before any container starts, for that waits for the secrets.
+FOREIGN = P("foreign", hosts.check_foreign, after_end=("connect",), where=hosts.are_hosts)
+
+
 def _observing(*first: str) -> tuple[P, ...]:
     """Store logs and metrics, in a lab that asks for it or did until now. Nothing of the lab waits
     for it, and it goes on when this fails. ``first``: the phases before programs are looked for.
@@ -176,7 +180,8 @@ DEV_ON_HOSTS: tuple[P, ...] = (
     ASSEMBLE,
     P("connect", hosts.connect_host, after=("doctor",), per="machine"),
     P("recipe", recipe.check_recipe_of_machines, after=("connect",)),
-    P("secrets", secrets.make_secrets, after=("connect",)),
+    FOREIGN,
+    P("secrets", secrets.make_secrets, after=("connect", "foreign")),
     *_started(),
 )
 
@@ -222,7 +227,8 @@ REFRESH: tuple[P, ...] = (
         after_end=("connect",),
     ),
     P("leave", leave.refuse_left, alone=True, where=leave.some_left),
-    P("secrets", secrets.make_secrets, after_end=("connect",)),
+    FOREIGN,
+    P("secrets", secrets.make_secrets, after=("foreign",), after_end=("connect",)),
     NETWORK,
     PORTS,
     KEPT_DATA,

@@ -1,7 +1,8 @@
 """Makes and removes hosts that hashlab did not make: containers with systemd and sshd.
 
-By hand: ``python tests/hosts/testhosts.py make FOLDER web db`` and ``… remove FOLDER``. FOLDER then
-holds the tester's key, ``config`` and ``known_hosts`` as a person's ~/.ssh has them.
+By hand: ``python tests/hosts/testhosts.py make FOLDER web+docker db+bookworm`` and ``… remove
+FOLDER``. FOLDER then holds the tester's key, ``config`` and ``known_hosts`` as a person's ~/.ssh
+has them.
 """
 
 from __future__ import annotations
@@ -62,9 +63,16 @@ class TestHosts:
         return str(found["NetworkSettings"]["Networks"][self.folder.name]["IPAddress"])
 
 
-def make(folder: Path, names: Sequence[str], *, docker_on: Sequence[str] = ()) -> TestHosts:
+def make(
+    folder: Path,
+    names: Sequence[str],
+    *,
+    docker_on: Sequence[str] = (),
+    debian_12: Sequence[str] = (),
+) -> TestHosts:
     """Make hosts, and wait until their sshd answers. ``docker_on``: those that have an engine
-    already. The network, the containers and their label bear the name of ``folder``.
+    already; ``debian_12``: those that are not Debian 13. The network, the containers and their
+    label bear the name of ``folder``.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     hosts = TestHosts(folder, tuple(names))
@@ -75,7 +83,7 @@ def make(folder: Path, names: Sequence[str], *, docker_on: Sequence[str] = ()) -
     _docker("network", "create", "--label", f"{LABEL}={folder.name}", folder.name)
     for name in names:
         stage = "docker" if name in docker_on else "bare"
-        image = build(stage)
+        image = build(stage, "bookworm" if name in debian_12 else "trixie")
         _docker(
             *("run", "--detach", "--name", hosts.container(name), "--hostname", name),
             *("--network", folder.name, "--label", f"{LABEL}={folder.name}"),
@@ -96,10 +104,11 @@ def make(folder: Path, names: Sequence[str], *, docker_on: Sequence[str] = ()) -
     return hosts
 
 
-def build(stage: str, base: str = "debian:trixie-slim") -> str:
+def build(stage: str, release: str) -> str:
     """Build the image of a kind of host; return its name. A second time it is there already."""
-    image = f"hashlab-test-host:{stage}"
-    argv = ("build", "--quiet", "--build-arg", f"BASE={base}", "--target", stage)
+    image = f"hashlab-test-host:{stage}-{release}"
+    base = f"BASE=debian:{release}-slim"
+    argv = ("build", "--quiet", "--build-arg", base, "--target", stage)
     _docker(*argv, "--tag", image, str(HERE), environ={"DOCKER_BUILDKIT": "0"})
     return image
 
@@ -156,8 +165,13 @@ def _run(*argv: str, environ: dict[str, str] | None = None) -> str:
 if __name__ == "__main__":
     verb, where, *rest = sys.argv[1:]
     if verb == "make":
-        with_docker = [name.removesuffix("+docker") for name in rest if name.endswith("+docker")]
-        made = make(Path(where), [n.removesuffix("+docker") for n in rest], docker_on=with_docker)
+        kinds = {word.split("+")[0]: word.split("+")[1:] for word in rest}
+        made = make(
+            Path(where),
+            list(kinds),
+            docker_on=[name for name, kind in kinds.items() if "docker" in kind],
+            debian_12=[name for name, kind in kinds.items() if "bookworm" in kind],
+        )
         print(made.config)
     else:
         remove(Path(where).name)

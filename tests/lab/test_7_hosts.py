@@ -1,4 +1,6 @@
-"""A lab on two hosts that hashlab did not make, one of them with an engine and work of others."""
+"""A lab on two hosts that hashlab did not make: Debian 13 with an engine and work of others, and
+Debian 12 without.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +54,16 @@ def remove_ended() -> None:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestHosts]:
-    """Two hosts: one has an engine and work of somebody else on it, the other has neither."""
+    """The two hosts. The way to the second leads through the first."""
     remove_ended()
     folder = tmp_path_factory.mktemp("hosts") / f"{NAME}-{os.getpid()}"
     try:
-        made = make(folder, ["front", "back"], docker_on=["front"])
+        made = make(folder, ["front", "back"], docker_on=["front"], debian_12=["back"])
         made.script("front", "foreign")
+        config = made.config.read_text(encoding="utf-8")
+        jump = config.replace("Host back.test\n", "Host back.test\n  ProxyJump front.test\n")
+        assert jump != config
+        made.config.write_text(jump, encoding="utf-8")
         yield made
     finally:
         remove(folder.name)

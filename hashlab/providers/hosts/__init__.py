@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hashlab.config.model import Lab
 from hashlab.errors import HashlabError
-from hashlab.protocols import Locate, Probe, Rank, Shells, Tool
+from hashlab.protocols import Engine, Locate, Probe, Rank, Shells, Tool
 from hashlab.providers.hosts.lab import LabHosts
 from hashlab.providers.hosts.machines import HostMachines
 
@@ -23,11 +23,20 @@ class HostsProvider:
     booting = None
     snapshots = None
 
-    def __init__(self, lab: Lab, *, locate: Locate, shells: Callable[[], Shells]) -> None:
-        """``locate``: how OpenSSH reaches an endpoint; ``shells``: opens connections."""
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        locate: Locate,
+        shells: Callable[[], Shells],
+        engine: Callable[[], Engine],
+    ) -> None:
+        """``locate``: how OpenSSH reaches an endpoint; ``shells``: opens connections; ``engine``:
+        the laptop's, which builds the images.
+        """
         self._lab = lab
         self.machines = HostMachines(locate=locate, shells=shells)
-        self.hosts = LabHosts(self.machines)
+        self.hosts = LabHosts(self.machines, engine)
 
     def tools(self, *, building: bool) -> Sequence[Tool]:
         """See protocols.Provider."""

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from hashlab.config.model import Lab, Machine
 from hashlab.errors import HashlabError, LabError, LockedError
 from hashlab.pipeline import CancelToken, Track, parallel
-from hashlab.protocols import HostCheck, HostPlan, Shell
+from hashlab.protocols import Engine, HostCheck, HostPlan, Shell
 from hashlab.providers.hosts.addresses import candidates, choose, reached
 from hashlab.providers.hosts.facts import HostFacts, Record
 from hashlab.providers.hosts.files import RECORD, archive, program, recipe
@@ -36,9 +36,9 @@ class _Planned:
 class LabHosts:
     """protocols.Hosts."""
 
-    def __init__(self, machines: HostMachines) -> None:
+    def __init__(self, machines: HostMachines, engine: Callable[[], Engine]) -> None:
         self.recipe = recipe()
-        self._machines = machines
+        self._machines, self._engine = machines, engine
         self._planned: dict[str, _Planned] = {}
 
     def checks(self, lab: Lab) -> Sequence[HostCheck]:
@@ -50,7 +50,7 @@ class LabHosts:
             facts = self._machines.facts(machine)
         except HashlabError as error:
             return HostCheck(machine.name, False, error.what, error.next_step)
-        found = faults(lab, machine, facts)
+        found = faults(lab, machine, facts, builds_for=self._built_for())
         if found:
             what = "; ".join(error.what for error in found)
             return HostCheck(machine.name, False, what, "; ".join(e.next_step for e in found))
@@ -65,7 +65,12 @@ class LabHosts:
     def plan(self, lab: Lab) -> Sequence[HostPlan]:
         """See protocols.Hosts."""
         facts = self._all_facts(lab)
-        problems = [e for m in lab.machines for e in faults(lab, m, facts[m.name])]
+        built = self._built_for()
+        problems = [
+            error
+            for each in lab.machines
+            for error in faults(lab, each, facts[each.name], builds_for=built)
+        ]
         if problems:
             raise LabError(
                 "; ".join(f"{error.where}: {error.what}" for error in problems),
@@ -79,6 +84,13 @@ class LabHosts:
             change = changes(lab, own, addresses[machine.name], peers, made_by)
             self._planned[machine.name] = _Planned(machine, own, change)
         return [self._described(each) for each in self._planned.values()]
+
+    def _built_for(self) -> str:
+        """Return the processor for which the laptop's engine builds; "" if it does not say."""
+        try:
+            return str(self._engine().info().get("Architecture") or "")
+        except HashlabError:
+            return ""  # doctor reports an engine that does not answer
 
     def _described(self, planned: _Planned) -> HostPlan:
         notes: tuple[str, ...] = ()

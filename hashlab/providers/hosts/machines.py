@@ -42,7 +42,9 @@ class HostMachines:
         try:
             shell = self._shells().open_shell(machine.name, access.endpoint, access.host_key)
         except LabError as error:
-            error.next_step = error.next_step or f"ssh {machine.endpoint} shows the problem"
+            locked = "encrypted" in error.what  # Paramiko asks for no passphrase
+            advice = "ssh-add, so that the agent has the key" if locked else ""
+            error.next_step = advice or f"ssh {machine.endpoint} shows the problem"
             raise
         try:
             yield shell

@@ -35,8 +35,10 @@ class Changes:
         return not (self.packages or self.joins or self.files or self.record)
 
 
-def faults(lab: Lab, machine: Machine, facts: HostFacts) -> list[LabError]:
-    """Return what makes it impossible to run a lab on a host."""
+def faults(lab: Lab, machine: Machine, facts: HostFacts, *, builds_for: str = "") -> list[LabError]:
+    """Return what makes it impossible to run a lab on a host. ``builds_for``: the processor of the
+    images, "" if unknown.
+    """
     found: list[LabError] = []
 
     def wrong(what: str, next_step: str) -> None:
@@ -52,6 +54,11 @@ def faults(lab: Lab, machine: Machine, facts: HostFacts) -> list[LabError]:
         wrong("hashlab prepares hosts with apt and systemd only", "use Debian 12 or 13")
     if facts.arch not in ARCHITECTURES:
         wrong(f"unknown processor: {facts.arch}", f"use one of: {', '.join(ARCHITECTURES)}")
+    elif builds_for and facts.arch != builds_for:
+        wrong(
+            f"its processor is {facts.arch}, and the laptop builds images for {builds_for}",
+            "run hashlab on a laptop of the hosts' processor, or use other hosts",
+        )
     if facts.swarm[0] not in ("", "inactive") and not is_own_swarm(facts):
         wrong(
             "its Docker Engine is in a Swarm that hashlab did not make",

@@ -24,6 +24,7 @@ class Host:
     def __init__(self, machine: str, mark: str, swarm: SwarmState) -> None:
         self.machine, self.mark, self.state = machine, mark, swarm
         self.objects: dict[str, list[str]] = {}
+        self.lists: dict[str, str] = {}
         self.ran: list[str] = []
         self.shell = self.engine = self
         self.left = False
@@ -36,6 +37,8 @@ class Host:
         if words[0] == "docker" and "--filter" in words:
             kind, label = words[1], words[-1].removeprefix("label=")
             return Completed(0, "\n".join(self.objects.get(f"{kind} {label}", [])), "")
+        if words[0] == "docker" and "--format" in words:
+            return Completed(0, self.lists[words[1]], "")
         if words[:2] == ["docker", "rm"]:
             self.objects = {k: v for k, v in self.objects.items() if not k.startswith("ps ")}
         if words[:3] == ["docker", "network", "rm"]:
@@ -161,3 +164,25 @@ def test_an_engine_that_is_stopped_is_not_started(
     with track_of() as track, pytest.raises(LabError, match="is stopped") as caught:
         hosts.connect_host(world, track, "web")
     assert "systemctl restart docker" in caught.value.next_step
+
+
+def test_what_others_have_under_a_name_of_the_lab_is_named(world: World) -> None:
+    made = host(world)
+    own = world.lab.id
+    made.lists = {
+        "ps": f"small-queue-1 {own}\nsmall-queue-1.sandbox \nforeign \n",
+        "volume": "small_data other-1\nmore \n",
+    }
+    with track_of() as track, pytest.raises(LabError, match="did not make") as caught:
+        hosts.check_foreign(world, track, "")
+    assert "container small-queue-1.sandbox on broker" in caught.value.what
+    assert "small-queue-1 on" not in caught.value.what
+    assert "volume small_data on broker" in caught.value.what
+    assert "external: true" in caught.value.next_step
+
+
+def test_the_labs_own_objects_are_no_strangers(world: World) -> None:
+    made = host(world)
+    made.lists = {"ps": f"small-queue-1 {world.lab.id}\n", "volume": f"small_data {world.lab.id}\n"}
+    with track_of() as track:
+        hosts.check_foreign(world, track, "")

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from fakes import small_lab, track_of
+from fakes import FakeEngine, small_lab, track_of
 
 from hashlab.config.model import Lab, Machine, Network
 from hashlab.errors import LabError, LockedError
@@ -136,8 +136,11 @@ class Hosts:
         for host in self.all.values():
             host.others = {name: each for name, each in self.all.items() if each is not host}
         self.away: set[str] = set()
+        self.why = "timed out"
         self.unknown: set[str] = set()
-        self.provider = HostsProvider(lab, locate=self._locate, shells=lambda: self)
+        self.provider = HostsProvider(
+            lab, locate=self._locate, shells=lambda: self, engine=FakeEngine
+        )
 
     def _locate(self, endpoint: str) -> HostAccess:
         name = endpoint.partition("@")[2]
@@ -146,7 +149,7 @@ class Hosts:
 
     def open_shell(self, machine: str, endpoint: Endpoint, host_key: str) -> HostShell:
         if machine in self.away:
-            raise LabError(f"no SSH connection to {endpoint.host}:22: timed out", where=machine)
+            raise LabError(f"no SSH connection to {endpoint.host}:22: {self.why}", where=machine)
         assert host_key == f"ssh-ed25519 {self.all[machine].key}"
         return self.all[machine]  # type: ignore[return-value]
 
@@ -215,6 +218,11 @@ def test_a_host_that_cannot_run_the_lab_says_why(
 def test_a_swarm_that_hashlab_made_is_no_fault(lab: Lab, mark: str) -> None:
     own = replace(GOOD, swarm=("active", "abc"), swarm_made=mark)
     assert faults(lab, lab.machines[0], own) == []
+
+
+def test_a_host_of_another_processor_than_the_images_is_refused(lab: Lab) -> None:
+    [fault] = faults(lab, lab.machines[0], GOOD, builds_for="aarch64")
+    assert fault.what == "its processor is x86_64, and the laptop builds images for aarch64"
 
 
 def test_a_kernel_without_encryption_is_fine_if_the_lab_asks_for_none(lab: Lab) -> None:
@@ -363,6 +371,14 @@ def test_a_host_that_does_not_answer_is_still_a_machine(lab: Lab, hosts: Hosts) 
     with pytest.raises(LabError, match="timed out") as caught:
         hosts.provider.machines.observe(lab, "web")
     assert caught.value.next_step == "ssh deploy@web shows the problem"
+
+
+def test_a_key_with_a_passphrase_belongs_into_the_agent(lab: Lab, hosts: Hosts) -> None:
+    hosts.away.add("web")
+    hosts.why = "Private key file is encrypted"
+    with pytest.raises(LabError, match="encrypted") as caught:
+        hosts.provider.machines.observe(lab, "web")
+    assert caught.value.next_step.startswith("ssh-add")
 
 
 def test_an_unknown_host_key_is_never_accepted(lab: Lab, hosts: Hosts) -> None:
