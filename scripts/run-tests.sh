@@ -120,6 +120,6 @@ unpack_metrics_store
 touch "$LOGS/watching"
 remove_labs_of_ended_runs
 part check inv check
-part tests pytest tests/contract tests/lab
+part tests pytest --durations=30 tests/contract tests/lab
 [ "$all" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
 [ -z "$FAILED" ]
