@@ -10,16 +10,19 @@ from hashlab.metrics.rules import Rule
 from hashlab.protocols import Measured
 
 Key = tuple[str, str, str, str]
+# After a start, the store has no new samples for some seconds, so that it finds nothing wrong.
+GRACE_SECONDS = 15.0
 
 
 class Alerting:
     """Follows what is wrong, and since when. ``firing``: the alerts that fired when the last
-    process ended, which go on if they are still found.
+    process ended, which go on if they are found again within GRACE_SECONDS.
     """
 
     def __init__(self, firing: Iterable[Alert] = ()) -> None:
         self._firing = {_key_of(each): each for each in firing}
         self._found_since: dict[Key, float] = {}
+        self._grace: float | None = None
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -32,6 +35,8 @@ class Alerting:
         """Take the answers of one round; return the alerts that begin to fire, and those that end.
         An answer of None, of a question that failed, leaves the rule's alerts as they are.
         """
+        if self._grace is None:
+            self._grace = now + GRACE_SECONDS if self._firing else now
         began: list[Alert] = []
         for rule, series in found.items():
             if series is None:
@@ -49,7 +54,7 @@ class Alerting:
         ended = [
             alert
             for key, alert in self._firing.items()
-            if key[0] in known and key not in self._found_since
+            if key[0] in known and key not in self._found_since and now >= self._grace
         ]
         for alert in ended:
             del self._firing[_key_of(alert)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from hashlab.documents.alerts import Alert
 from hashlab.state.files import read_json, write_json
@@ -16,9 +17,25 @@ def read_alerts(folder: Path) -> tuple[Alert, ...]:
     """Return the alerts that fire. ``folder``: that of the stores; none without the file."""
     saved = read_json(folder / FILE)
     try:
-        return tuple(Alert(**each) for each in saved)
-    except TypeError:
+        return tuple(_alert(each) for each in saved)
+    except (KeyError, TypeError, ValueError):
         return ()
+
+
+def _alert(saved: Mapping[str, Any]) -> Alert:
+    replica = saved["replica"]
+    return Alert(
+        alert=str(saved["alert"]),
+        since=float(saved["since"]),
+        machine=_text(saved["machine"]),
+        service=_text(saved["service"]),
+        replica=None if replica is None else int(replica),
+        text=str(saved["text"]),
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def write_alerts(folder: Path, alerts: Iterable[Alert]) -> None:

@@ -146,11 +146,22 @@ def test_an_alert_is_saved_and_recorded_when_it_begins_and_when_it_ends(outside:
     watching = watch(outside, store)
     store.answers["down"] = []
     watching.evaluate(NOON + 6)
+    assert read_alerts(outside.state.observe) == (alert,)
+    watching.evaluate(NOON + 21)
     assert read_alerts(outside.state.observe) == ()
     assert [event_text(event) for _, event in read_events(outside.state)] == [
         "alert Down: site 1 on web does not run",
         "over: alert Down: site 1 on web does not run",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[1]", '[{"alert": 1}]', '[{"alert": "x", "since": "y"}]']
+)
+def test_a_damaged_file_has_no_alerts(outside: Outside, text: str) -> None:
+    write_json(outside.state.observe / FILE, [])
+    (outside.state.observe / FILE).write_text(text)
+    assert read_alerts(outside.state.observe) == ()
 
 
 def test_the_watch_goes_on_after_a_failure_and_closes_its_connection(outside: Outside) -> None:
