@@ -342,12 +342,13 @@ def pushing(to: Place) -> tuple[P, ...]:
 
 def tested(to: Place | None) -> tuple[P, ...]:
     """Make the self-contained images, run the tests that need no lab, and push the images to a
-    registry if all of that succeeds.
+    registry if all of that succeeds. Tests come last: build tools such as Maven may replace or
+    delete the outputs of artifacts for them, which the images are made from.
     """
-    checked = (*SELF_CONTAINED, P("test", test.run_tests, after=("artifacts",)))
+    checked = (*SELF_CONTAINED, P("test", test.run_tests, after=("assemble",)))
     if to is None:
         return checked
-    return (*checked, P("push", partial(push.push, to=to), after=("assemble", "test")))
+    return (*checked, P("push", partial(push.push, to=to), after=("test",)))
 
 
 def delivering(port: int) -> tuple[P, ...]:

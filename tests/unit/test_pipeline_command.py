@@ -18,6 +18,7 @@ from hashlab.commands import pipeline
 from hashlab.config.model import Step
 from hashlab.errors import ExitCode, LabError
 from hashlab.phases.selfcontained.images import lab_of_images
+from hashlab.phases.selfcontained.store import Store
 from hashlab.run import execution
 from hashlab.run.execution import Options
 
@@ -84,6 +85,15 @@ def test_a_failed_test_pushes_and_boots_nothing(lab: Outside, capsys: Told, tmp_
     assert lab.registries.all == {}
     assert lab.machines == {}
     assert "1 failed" in (tmp_path / "r.xml").read_text()
+
+
+def test_images_are_made_before_tests_may_change_the_outputs_of_builds(lab: Outside) -> None:
+    made: list[object] = []
+    store = Store(lab.state.oci)
+    effect = lambda _: made.append(store.document())  # noqa: E731
+    lab.runner.prepare("make", "test", effect=effect)
+    assert run(lab) == ExitCode.OK
+    assert made != [None]
 
 
 def test_a_lab_that_fails_its_verification_stays(lab: Outside, capsys: Told) -> None:
