@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from hashlab.config.model import Step
@@ -10,6 +11,8 @@ from hashlab.phases.world import World
 from hashlab.pipeline import Track
 
 STEP_SECONDS = 600.0
+# Maven prints its last one even when it is quiet.
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run_step(
@@ -42,7 +45,7 @@ def run_step(
             output=done.stdout + done.stderr,
             next_step=next_step,
         )
-    lines = done.stdout.strip().splitlines()
+    lines = [line.strip() for line in COLOUR.sub("", done.stdout).splitlines() if line.strip()]
     track.detail(lines[-1] if lines else "done")
 
 

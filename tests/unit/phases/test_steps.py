@@ -36,9 +36,10 @@ def test_the_last_line_of_the_output_is_the_rows_detail(outside: Outside) -> Non
     assert seeded(outside).detail == "3 users, 7 posts"
 
 
-def test_a_step_that_says_nothing_is_done(outside: Outside) -> None:
+@pytest.mark.parametrize("output", ["", "\n", "\x1b[0m\x1b[0m\n"])
+def test_a_step_that_says_nothing_is_done(outside: Outside, output: str) -> None:
     running(outside)
-    outside.runner.prepare("PYTHON", "seed.py")
+    outside.runner.prepare("PYTHON", "seed.py", stdout=output)
     assert seeded(outside).detail == "done"
 
 
