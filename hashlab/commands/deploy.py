@@ -116,7 +116,8 @@ def _target(
 
     if to not in PLACES:
         what = f"hashlab deploys to {' or '.join(PLACES)}, not {to!r}" if to else "--to is missing"
-        raise UsageError(what, next_step="hashlab deploy --to swarm --registry REGISTRY")
+        next_step = "hashlab deploy --to swarm --registry REGISTRY, or hashlab deploy --to machines"
+        raise UsageError(what, next_step=next_step)
     own = Place(f"127.0.0.1:{port}")
     if to == "machines":
         if context or registry:
