@@ -41,6 +41,12 @@ return [...document.body.querySelectorAll('*')].filter(one => {
     && (box.right > wide + 0.5 || box.left < -0.5);
 }).map(one => one.outerHTML.slice(0, 120));
 """
+# The last line is at the end of its box.
+LAST_IN_VIEW = """
+const box = document.getElementById('lines').getBoundingClientRect();
+const last = document.querySelector('#lines .line:last-child').getBoundingClientRect();
+return last.bottom <= box.bottom && last.top >= box.top && box.bottom - last.bottom < 30;
+"""
 
 
 @pytest.fixture
@@ -184,6 +190,7 @@ def shown(driver: WebDriver, page: Page) -> Iterator[WebDriver]:
     asked no other server.
     """
     fill(page)
+    wide(driver, 1400)
     driver.get("about:blank")
     messages(driver)
     driver.get_log("browser")  # type: ignore[no-untyped-call]
@@ -227,6 +234,13 @@ def text(driver: WebDriver, id: str) -> str:
     return driver.find_element(By.ID, id).text
 
 
+def choose(driver: WebDriver, name: str) -> None:
+    """Click on a service, away from the header that stays at the top."""
+    card = driver.find_element(By.CSS_SELECTOR, f"[data-key={name}]")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", card)
+    card.click()
+
+
 def wide(driver: WebDriver, width: int) -> None:
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -237,7 +251,7 @@ def test_hostile_text_stays_text(shown: WebDriver) -> None:
     assert SCRIPT in text(shown, "lines")
     assert SCRIPT in text(shown, "events")
     assert SCRIPT in text(shown, "notes")
-    shown.find_element(By.CSS_SELECTOR, f"[data-key={LONG}]").click()
+    choose(shown, LONG)
     assert SCRIPT in text(shown, "detail")
     assert shown.title == "made-up: hashlab"
     assert shown.find_elements(By.CSS_SELECTOR, "main script, main img") == []
@@ -261,14 +275,14 @@ def test_the_code_is_gone_from_the_address_and_a_second_browser_is_not_let_in(
 @pytest.mark.parametrize("width", [360, 820, 1400])
 def test_nothing_extends_beyond_the_window(shown: WebDriver, width: int) -> None:
     wide(shown, width)
-    shown.find_element(By.CSS_SELECTOR, f"[data-key={LONG}]").click()
+    choose(shown, LONG)
     wait(shown, lambda: "boot" in text(shown, "waterfall"))
     assert shown.execute_script(OUTSIDE) == []
 
 
 def test_a_line_is_drawn_for_each_connection(shown: WebDriver) -> None:
     wait(shown, lambda: len(shown.find_elements(By.CSS_SELECTOR, ".edge.seen")) == 6)
-    shown.find_element(By.CSS_SELECTOR, "[data-key=service1]").click()
+    choose(shown, "service1")
     assert "service0:8000" in text(shown, "detail")
     assert "service2:8000; service3:8000" in text(shown, "detail")
     assert len(shown.find_elements(By.CSS_SELECTOR, ".edge.chosen")) == 3
@@ -287,7 +301,7 @@ def test_log_lines_are_filtered_by_service_level_and_text(shown: WebDriver, page
     wait(shown, lambda: "number 70" in text(shown, "lines"))
     assert "number 8" not in text(shown, "lines")
     shown.find_element(By.ID, "log-text").send_keys(Keys.CONTROL, "a", Keys.DELETE)
-    shown.find_element(By.CSS_SELECTOR, "[data-key=service1]").click()
+    choose(shown, "service1")
     buttons = shown.find_elements(By.CSS_SELECTOR, "#detail button")
     next(button for button in buttons if button.text == "Only its logs").click()
     wait(shown, lambda: "number" not in text(shown, "lines"))
@@ -299,6 +313,7 @@ def test_the_page_holds_a_bounded_number_of_lines(shown: WebDriver, page: Page) 
         page.feed.add_logs([line(f"number {n}") for n in range(start, start + 500)])
     wait(shown, lambda: "number 2999" in text(shown, "lines"))
     assert len(shown.find_elements(By.CSS_SELECTOR, "#lines .line")) <= 200
+    wait(shown, lambda: shown.execute_script(LAST_IN_VIEW))
     assert "3,002 lines" in text(shown, "counts")
 
 

@@ -35,6 +35,8 @@ def test_the_page_shows_the_lab_and_its_connections_live(
         seen = watched(address)
     finally:
         assert running.signal(signal.SIGINT) == 0
+        if running.process.stdout is not None:
+            running.process.stdout.close()
     assert {each["state"] for each in seen["status"]["machines"]} == {"running"}
     talks = {(each["client"], each["server"]) for each in seen["picture"]["talks"]}
     assert ("user", "postgres") in talks

@@ -65,7 +65,15 @@ function draw(lines, { again = false } = {}) {
       range.deleteContents();
     }
   }
-  if (byId("log-follow").checked) place.scrollTop = place.scrollHeight;
+  follow(2);
+}
+
+// The heights of rows that come into sight are known one frame later, so the end is then elsewhere.
+function follow(frames) {
+  const place = byId("lines");
+  if (!byId("log-follow").checked) return;
+  place.scrollTop = place.scrollHeight;
+  if (frames > 0) requestAnimationFrame(() => follow(frames - 1));
 }
 
 function note() {
