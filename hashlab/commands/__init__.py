@@ -129,7 +129,7 @@ LAB = Option(
 )
 PROVIDER = Option(
     "provider",
-    "Where machines come from, instead of lab.provider in hashlab.toml; virtualbox is "
+    "Where machines come from, instead of lab.provider in hashlab.toml; virtualbox and hosts are "
     "experimental.",
     short="p",
     value="NAME",

@@ -79,7 +79,7 @@ def content(lab: Lab) -> str:
 
 [lab]
 name     = "{lab.name}"
-provider = "{lab.provider}"  # where machines come from: auto, docker, libvirt or virtualbox
+provider = "{lab.provider}"  # where machines come from: auto, docker, libvirt, virtualbox or hosts
 
 # A service goes to the machine that a constraint names (node.hostname == {lab.machines[0].name}); \
 others are spread evenly.

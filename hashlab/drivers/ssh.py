@@ -33,7 +33,7 @@ GREETING_SECONDS = 2.0
 COPY_SECONDS = 600.0
 STREAM_CHUNK = 1 << 18
 HOLD_SECONDS = 20.0
-# hold-lock.sh lets go after 30 s without a line.
+# A host lets go of a lab's lock after 30 s without a line.
 BEAT_SECONDS = 8.0
 # Most bytes of a command's output on a machine. The list of a lab's files has a few million.
 OUTPUT_LIMIT = 64_000_000

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Holds a lab's lock until its input ends, or brings nothing for 30 s: the laptop is gone then. Prints
-# "taken", or "held" and who holds it. Arguments: the file, and who asks. Needs bash for read -t.
+# Holds a lab's lock until its input ends, or brings nothing for some seconds: the laptop is gone then.
+# Prints "taken", "held" and who holds it, or "unprepared". Arguments: the file, who asks, and the
+# seconds. Needs bash for read -t.
 if [ ! -d "${1%/*}" ]; then
     echo unprepared
     exit 0
@@ -12,5 +13,5 @@ if ! flock --nonblock 9; then
 fi
 printf '%s\n' "$2" > "$1.holder"
 echo taken
-while read -r -t 30 _; do :; done
+while read -r -t "$3" _; do :; done
 rm -f "$1.holder"

@@ -24,6 +24,8 @@ PREPARE, UNPREPARE, HOLD_LOCK = program("prepare"), program("unprepare"), progra
 # apt downloads a hundred megabytes.
 INSTALL_SECONDS = 900.0
 LOCK = "/var/lib/hashlab/.lock"
+# A laptop that sends nothing for so long is gone. The driver sends a line each 8 s.
+SILENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,8 @@ class LabHosts:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         text = f"{command} by {getpass.getuser()}@{platform.node()} in {lab.folder} since {since}"
         with self._machines.opened(first) as shell:
-            argv = ["bash", "-c", HOLD_LOCK, "bash", LOCK, " ".join(text.split())]
+            one_line = " ".join(text.split())
+            argv = ["bash", "-c", HOLD_LOCK, "bash", LOCK, one_line, str(SILENCE_SECONDS)]
             with shell.hold(argv) as answer:
                 verb, _, holder = answer.partition(" ")
                 if verb == "held":

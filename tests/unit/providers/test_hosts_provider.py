@@ -120,7 +120,7 @@ class FakeHost:
         if self.holder:
             yield f"held {self.holder}"
             return
-        self.holder = command[-1]
+        self.holder = command[-2]
         yield "taken"
         self.holder = ""
 
