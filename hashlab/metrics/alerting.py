@@ -30,10 +30,11 @@ class Alerting:
         return tuple(sorted(self._firing.values(), key=lambda each: (each.since, each.text)))
 
     def take(
-        self, found: Mapping[Rule, Sequence[Measured] | None], *, now: float
+        self, found: Mapping[Rule, Sequence[Measured] | None], *, now: float, busy: bool = False
     ) -> tuple[list[Alert], list[Alert]]:
         """Take the answers of one round; return the alerts that begin to fire, and those that end.
-        An answer of None, of a question that failed, leaves the rule's alerts as they are.
+        An answer of None, of a question that failed, leaves the rule's alerts as they are. While a
+        run is ``busy`` with the lab, which may replace what is missing, none begins.
         """
         if self._grace is None:
             self._grace = now + GRACE_SECONDS if self._firing else now
@@ -47,7 +48,9 @@ class Alerting:
                     del self._found_since[key]
             for key, measured in wrong.items():
                 since = self._found_since.setdefault(key, now)
-                if key not in self._firing and now - since >= rule.seconds:
+                if busy:
+                    self._found_since[key] = now
+                elif key not in self._firing and now - since >= rule.seconds:
                     self._firing[key] = _alert(rule, measured, now)
                     began.append(self._firing[key])
         known = {rule.alert for rule, series in found.items() if series is not None}

@@ -14,6 +14,7 @@ from hashlab.phases.happened import record_events
 from hashlab.phases.world import World
 from hashlab.pipeline import Cancelled, CancelToken
 from hashlab.protocols import Measured, MetricStore
+from hashlab.run.lock import is_busy
 
 EVALUATE_SECONDS = 2.0
 
@@ -47,7 +48,8 @@ class AlertWatch:
     def evaluate(self, now: float) -> None:
         """Ask all questions once, and save what has changed. Raises LaptopError."""
         found = {rule: self._ask(rule) for rule in self._rules}
-        began, ended = self._alerting.take(found, now=now)
+        busy = is_busy(self._world.state.lock)
+        began, ended = self._alerting.take(found, now=now, busy=busy)
         if not began and not ended:
             return
         write_alerts(self._world.state.observe, self._alerting.firing)

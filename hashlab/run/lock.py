@@ -49,6 +49,20 @@ def held(
         os.close(descriptor)
 
 
+def is_busy(path: Path) -> bool:
+    """Return whether a run holds the lab's lock, as the file says. It does not try the lock, which
+    would make a run that begins at this moment fail.
+    """
+    holder = read_json(path)
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except PermissionError:
+        return True
+    except (KeyError, OSError, OverflowError, TypeError, ValueError):
+        return False
+    return True
+
+
 def locked(path: Path, holder: str) -> LockedError:
     """Return the error of a run that finds the lock at ``path`` held by ``holder``."""
     return LockedError(

@@ -42,6 +42,20 @@ def test_trouble_that_ends_before_does_not_fire() -> None:
     assert take(alerting, 112, [SITE]) == ([], [])
 
 
+def test_nothing_begins_to_fire_while_a_run_is_busy_but_what_is_over_ends() -> None:
+    alerting = Alerting()
+    found = {AT_ONCE: [SITE]}
+    for now in (100, 130, 160):
+        assert alerting.take(found, now=now, busy=True) == ([], [])
+    [[began], _] = alerting.take(found, now=162)
+    assert began.since == 162
+    [_, [ended]] = alerting.take({AT_ONCE: []}, now=164, busy=True)
+    assert ended == began
+    alerting.take({SLOW: [SITE]}, now=200, busy=True)
+    assert alerting.take({SLOW: [SITE]}, now=209) == ([], [])
+    assert len(alerting.take({SLOW: [SITE]}, now=210)[0]) == 1
+
+
 def test_a_rule_that_waits_for_nothing_fires_at_once() -> None:
     machine = Measured({"machine": "web"}, 0)
     assert take(Alerting(), 5, [machine], AT_ONCE)[0] == ["Down: machine web does not run"]

@@ -28,6 +28,7 @@ from hashlab.phases.scraping import scrape_targets
 from hashlab.pipeline import CancelToken
 from hashlab.protocols import Measured
 from hashlab.report import event_text
+from hashlab.run.lock import held
 from hashlab.state.files import write_json
 
 SITE = ContainerSample("small-site-1", "site", 1, "b1", "running", None, 0, 100.0)
@@ -162,6 +163,17 @@ def test_a_damaged_file_has_no_alerts(outside: Outside, text: str) -> None:
     write_json(outside.state.observe / FILE, [])
     (outside.state.observe / FILE).write_text(text)
     assert read_alerts(outside.state.observe) == ()
+
+
+def test_no_alert_begins_while_a_run_holds_the_lock(outside: Outside) -> None:
+    store = FakeMetricStore()
+    store.answers["down"] = [Measured({"machine": "web"}, 0)]
+    watching = watch(outside, store)
+    with held(outside.state.lock, "dev"):
+        watching.evaluate(NOON)
+        assert read_alerts(outside.state.observe) == ()
+    watching.evaluate(NOON + 2)
+    assert len(read_alerts(outside.state.observe)) == 1
 
 
 def test_the_watch_goes_on_after_a_failure_and_closes_its_connection(outside: Outside) -> None:

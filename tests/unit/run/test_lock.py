@@ -14,12 +14,12 @@ import pytest
 
 from hashlab.errors import ExitCode, LockedError
 from hashlab.run import lock
-from hashlab.run.lock import held
+from hashlab.run.lock import held, is_busy
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from hashlab.run.lock import held
+from hashlab.run.lock import is_busy, held
 with held(Path(sys.argv[1]), "dev"):
     print("held", flush=True)
     time.sleep(60)
@@ -66,7 +66,7 @@ def test_the_lock_of_a_dead_process_hinders_nobody(tmp_path: Path, number: int) 
 ENDING_HOLDER = """
 import sys, time
 from pathlib import Path
-from hashlab.run.lock import held
+from hashlab.run.lock import is_busy, held
 with held(Path(sys.argv[1]), "snapshot") as ending:
     ending()
     print("held", flush=True)
@@ -166,3 +166,18 @@ def test_children_of_the_holder_do_not_keep_the_lock(tmp_path: Path) -> None:
     with held(path, "refresh"):
         assert child.poll() is None
     child.communicate(b"\n")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"pid": "x"}', '{"pid": 99999999}'])
+def test_no_run_is_busy_whose_holder_is_not_there(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "lock"
+    assert not is_busy(path)
+    path.write_text(text)
+    assert not is_busy(path)
+
+
+def test_a_run_is_busy_while_it_holds_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with held(path, "refresh"):
+        assert is_busy(path)
+    assert not is_busy(path)
