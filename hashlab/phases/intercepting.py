@@ -160,13 +160,18 @@ def neighbours(
     names. ``block``: the third number of their addresses, 127.65.BLOCK.N. Pure.
     """
     own = {attachment.network for attachment in service.networks}
-    found: list[Outbound] = []
-    others = [s for s in lab.services if s.family != service.family and _shares(s, own)]
-    for number, other in enumerate(others, _FIRST_ADDRESS):
-        address = f"127.65.{block + number // 200}.{1 + number % 200}"
-        ports = sorted({*listening.get(other.name, ()), *declared_ports(other)})
-        found += [Outbound(name, p, address) for name in _called(service, other) for p in ports]
-    return found
+    found: dict[str, set[int]] = {}
+    for other in lab.services:
+        if other.family != service.family and _shares(other, own):
+            ports = {*listening.get(other.name, ()), *declared_ports(other)}
+            for name in _called(service, other):
+                found.setdefault(name, set()).update(ports)
+    # Each name has its own address: two of one service may lead to different containers.
+    return [
+        Outbound(name, port, f"127.65.{block + number // 200}.{1 + number % 200}")
+        for number, (name, ports) in enumerate(found.items(), _FIRST_ADDRESS)
+        for port in sorted(ports)
+    ]
 
 
 def reached_names(lab: Lab, service: Service) -> frozenset[str]:

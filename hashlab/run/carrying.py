@@ -24,6 +24,7 @@ from hashlab.run.openssh import lasting
 
 # The machine gives the service back ten seconds after the last renewal.
 RENEW_SECONDS = 2.0
+UNANSWERED = "connect_to "
 READY, HELD, FAILED = "#ready", "#held ", "#failed "
 
 
@@ -88,7 +89,8 @@ class Carrying:
         except Exception as error:  # noqa: BLE001 - raised again where it is taken
             self._say(Event("lost", error=error))
             return
-        lines = done.stderr.strip().splitlines()
+        # OpenSSH reports each connection to a port at which the process does not listen yet.
+        lines = [line for line in done.stderr.splitlines() if not line.startswith(UNANSWERED)]
         self._say(Event("lost", self._why or (lines or ["the connection ended"])[0]))
 
     def _command(self) -> list[str]:

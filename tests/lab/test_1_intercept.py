@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -19,10 +20,18 @@ from labkit import LabFolder, Running, fetch, rows
 GIVEN_BACK_SECONDS = 15
 JAVA = ["java", "-cp", "user/target/app/lib/user-libraries.jar:user/target/app/classes"]
 MAIN = "hashcollision.user.UserService"
-PYTHON = """\
-import http.server, socket, sys
+# Each reaches neighbours by name first: every program in the namespace, by a proxy without it.
+BY_NAME = """\
+import socket
 for name, port in (("postgres", 5432), ("rabbitmq", 5672), ("qa", 8080)):
     socket.create_connection((name, port), timeout=10).close()
+"""
+BY_PROXY = """\
+import urllib.request
+assert b"ok" in urllib.request.urlopen("http://qa:8080/api/qa/health", timeout=10).read()
+"""
+SERVER = """\
+import http.server, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         body = f"laptop {self.path}".encode()
@@ -59,12 +68,25 @@ def state_of(lab: LabFolder) -> str:
     return str(next(s for s in lab.status()["services"] if s["name"] == "user")["state"])
 
 
+def service(folder: Path, before: str) -> list[str]:
+    """Return the command of a small service in Python that first runs some lines."""
+    path = folder / "service.py"
+    path.write_text(before + SERVER)
+    return [sys.executable, str(path)]
+
+
 @pytest.fixture
 def python(tmp_path: Path) -> list[str]:
     """A small service in Python that first reaches its neighbours by name."""
-    path = tmp_path / "service.py"
-    path.write_text(PYTHON)
-    return [sys.executable, str(path)]
+    return service(tmp_path, BY_NAME)
+
+
+def ssh_of(running: Running) -> int:
+    """Return the process id of the SSH client that carries an intercept."""
+    tasks = Path(f"/proc/{running.process.pid}/task").glob("*/children")
+    children = [int(pid) for task in tasks for pid in task.read_text().split()]
+    [found] = [pid for pid in children if Path(f"/proc/{pid}/comm").read_text() == "ssh\n"]
+    return found
 
 
 def intercepted(lab: LabFolder, port: int, *command: str) -> Running:
@@ -119,4 +141,36 @@ def test_the_end_of_the_command_gives_it_back(
         assert answer.read() == b"laptop /direct"
     assert running.signal(signal.SIGTERM) == 130
     assert answers(f"{web_url}/api/user/health", '"status":"ok"') < GIVEN_BACK_SECONDS
+    assert forum_lab.run("verify").ok()
+
+
+def test_a_proxy_leads_to_the_lab_and_a_cut_connection_gives_the_service_back(
+    forum_lab: LabFolder, web_url: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    command = service(tmp_path, BY_PROXY)
+    running = forum_lab.start(
+        *("intercept", "user", "--mode", "socks", "--port", f"8080={port}", "--"),
+        *(*command, str(port)),
+    )
+    answers(f"{web_url}/api/user/health", "laptop /api/user/health")
+    os.kill(ssh_of(running), signal.SIGKILL)
+    assert running.process.wait(GIVEN_BACK_SECONDS) == 4
+    assert answers(f"{web_url}/api/user/health", '"status":"ok"') < GIVEN_BACK_SECONDS
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_laptop_that_is_frozen_loses_the_service(
+    forum_lab: LabFolder, web_url: str, python: list[str]
+) -> None:
+    port = free_port()
+    running = intercepted(forum_lab, port, *python, str(port))
+    answers(f"{web_url}/api/user/health", "laptop /api/user/health")
+    running.process.send_signal(signal.SIGSTOP)
+    try:
+        assert answers(f"{web_url}/api/user/health", '"status":"ok"') < GIVEN_BACK_SECONDS
+    finally:
+        running.process.send_signal(signal.SIGCONT)
+    assert running.process.wait(GIVEN_BACK_SECONDS) == 4
     assert forum_lab.run("verify").ok()

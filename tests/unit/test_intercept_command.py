@@ -253,6 +253,7 @@ def test_a_service_on_several_machines_is_taken_on_each(
     assert told["containers"] == ["small-site.web-1", "small-site.broker-1"]
     assert (told["service"], told["machine"]) == ("site", "web")
     assert {each["name"] for each in told["reached"]} == {"queue"}
+
     connections = [c for c in outside.faults.calls if c.name == "runner.stream.ssh"]
     machines = [c.words[c.words.index("--") + 1] for c in connections]
     assert sorted(machines) == ["broker", "web"]
@@ -283,10 +284,12 @@ def test_a_service_that_cannot_be_taken_is_reported(ssh: Connections, capfd: Tol
 def test_the_lost_connection_ends_the_command(
     ssh: Connections, tmp_path: Path, capfd: Told
 ) -> None:
-    ssh.ends = Completed(255, "", "Connection closed by remote host\nmore")
+    ssh.ends = Completed(
+        255, "", "connect_to 127.0.0.1 port 9080: failed.\nConnection closed by remote host\nmore"
+    )
     command = script(tmp_path, "import time; time.sleep(60)")
     assert typed("site", "--", *command) == ExitCode.LAB
-    assert "Connection closed by remote host" in capfd.readouterr().err
+    assert "back: Connection closed by remote host" in capfd.readouterr().err
 
 
 def test_a_command_that_does_not_exist_gives_the_service_back(
@@ -358,7 +361,18 @@ def test_only_services_on_a_shared_network_are_reached_by_all_their_names(outsid
         ("redis", 6379),
         ("redis", 16379),
     ]
-    assert {each.address for each in found} == {"127.65.3.17"}
+    assert [each.address for each in found] == ["127.65.3.17"] * 2 + ["127.65.3.18"] * 2
+
+
+def test_a_name_that_copies_share_has_one_address(outside: Outside) -> None:
+    def on(name: str, family: str = "") -> Service:
+        return Service(name, "web", "x", networks=(Attachment("net"),), copy_of=family)
+
+    services = (on("api"), on("db.web", "db"), on("db.broker", "db"))
+    lab = replace(outside.lab, services=services)
+    found = neighbours(lab, services[0], {"db.web": [5432], "db.broker": [5432]}, block=3)
+    assert sorted(each.name for each in found) == ["db", "db.broker", "db.web"]
+    assert len({each.address for each in found}) == 3
 
 
 # Other runs meanwhile
