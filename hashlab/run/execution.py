@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -35,7 +35,7 @@ from hashlab.run.provider import open_lab
 from hashlab.run.publishing import PublishingListener, RunEvents, run_events
 from hashlab.run.signals import terminating
 from hashlab.run.wiring import Warm, make_world
-from hashlab.run.workflows import builds_images, starts_services
+from hashlab.run.workflows import builds_images, changes_machines, starts_services
 
 Workflow = Sequence[Phase[World]]
 Plan = Callable[[World], Sequence[Workflow]]
@@ -158,13 +158,15 @@ def perform(
         with (
             run_events(command, world.state.root, publish) as events,
             held(world.state.lock, command, say=_say) as ending,
-            _held_on_hosts(world, command),
+            ExitStack() as others,
         ):
             events.start()
             for orphan in world.runner.end_orphans():
                 world.note(f"ended {orphan}, left at work by a run that was killed")
             results: list[RunResult] = []
             waiting = list(plan(world))
+            if any(map(changes_machines, waiting)):
+                others.enter_context(_held_on_hosts(world, command))
             builds = world.lab.agent_access and any(map(builds_images, waiting))
             if builds or any(map(starts_services, waiting)):
                 check_consent(world, yes=options.yes)

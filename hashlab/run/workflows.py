@@ -294,6 +294,11 @@ def starts_services(workflow: Sequence[P]) -> bool:
     return any(phase.run is containers.start_containers for phase in workflow)
 
 
+def changes_machines(workflow: Sequence[P]) -> bool:
+    """Return whether a workflow may change machines. It connects to them, or plans to."""
+    return any(phase.name in ("connect", "plan") for phase in workflow)
+
+
 def builds_images(workflow: Sequence[P]) -> bool:
     """Return whether a workflow may build images on the laptop."""
     return any(phase.name in ("images", "build images") for phase in workflow)

@@ -670,3 +670,22 @@ def test_where_no_image_is_built_from_an_artifact_nothing_waits_for_it(outside: 
     assert not feed_images(outside.world())
     result = go(outside, workflows.INIT_BOX)
     assert rows(result, "artifacts") == []
+
+
+@pytest.mark.parametrize(
+    ("workflow", "does"),
+    [
+        (workflows.DEV_ON_HOSTS, True),
+        (workflows.REFRESH, True),
+        (workflows.PREPARE_HOSTS, True),
+        (workflows.destroying_on_hosts(), True),
+        (workflows.stopping(["site"]), True),
+        (workflows.building(["site"]), False),
+        (workflows.SELF_CONTAINED, False),
+        (workflows.pulling(["site"]), False),
+    ],
+)
+def test_only_work_on_machines_needs_the_lock_of_hosts(
+    workflow: tuple[workflows.P, ...], does: bool
+) -> None:
+    assert workflows.changes_machines(workflow) is does
