@@ -567,5 +567,5 @@ def test_every_phase_waits_for_earlier_phases_of_its_workflow_alone(name: str) -
 def test_the_application_is_restored_by_the_phases_that_start_it() -> None:
     names = {phase.name for phase in workflows.restore("x")}
     assert {phase.name for phase in workflows.REFRESH} - names == {
-        *("kept data", "leave", "recipe", "seed")
+        *("foreign", "kept data", "leave", "recipe", "seed")
     }
