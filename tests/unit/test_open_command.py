@@ -12,6 +12,7 @@ from hashlab.cli import main
 from hashlab.config.model import ForwardedPort, Port
 from hashlab.documents.forward import ForwardedTarget, Forwards
 from hashlab.errors import ExitCode
+from hashlab.protocols import Observation, StoreAddress, StoreState
 from hashlab.run import desktop
 from hashlab.run.recorded_forwards import recorded, running_forwards
 
@@ -154,3 +155,23 @@ def test_a_program_is_started_with_the_address(monkeypatch: pytest.MonkeyPatch) 
     assert desktop.open_address("xdg-open", "http://x")
     assert not desktop.open_address("xdg-open", "http://x")
     assert started == [["xdg-open", "http://x"]] * 2
+
+
+def test_a_store_s_page_is_opened_with_how_to_sign_in(outside: Outside, capsys: Told) -> None:
+    address = StoreAddress(8428, "hashlab", "secret")
+    outside.observer.seen = Observation("", {"metrics": StoreState(address)}, {})
+    assert typed("metrics", "--print") == ExitCode.OK
+    said = capsys.readouterr()
+    assert said.out == "http://127.0.0.1:8428/\n"
+    assert said.err == f"sign in: user hashlab, password in {outside.state.observe}/password\n"
+    assert typed("logs", "--print") == ExitCode.LAB
+    assert "the log store does not run" in (said := capsys.readouterr()).err
+    assert "hashlab dev --with logs" in said.err
+
+
+def test_a_service_that_is_called_like_a_store_comes_first(outside: Outside, capsys: Told) -> None:
+    named = [replace(each, name="metrics") if each.name == "site" else each
+             for each in outside.lab.services]  # fmt: skip
+    outside.lab = replace(outside.lab, services=tuple(named))
+    assert typed("metrics", "--print") == ExitCode.OK
+    assert capsys.readouterr().out == "http://127.0.0.1:8080\n"
