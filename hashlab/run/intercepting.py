@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -53,6 +54,8 @@ def intercept(options: Options, wish: Wish, *, command: Sequence[str]) -> int:
 
 
 def _intercept(world: World, options: Options, wish: Wish, command: Sequence[str]) -> int:
+    if command and shutil.which(command[0]) is None:
+        raise UsageError(f"program {command[0]!r} was not found", next_step="check the command")
     naming = choose_naming(world, wish.mode)
     # Paths of unix sockets are short, so the lab's folder may be too long.
     with TemporaryDirectory(prefix="hashlab-") as folder:

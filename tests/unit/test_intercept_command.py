@@ -292,11 +292,10 @@ def test_the_lost_connection_ends_the_command(
     assert "back: Connection closed by remote host" in capfd.readouterr().err
 
 
-def test_a_command_that_does_not_exist_gives_the_service_back(
-    ssh: Connections, capfd: Told
-) -> None:
+def test_a_command_that_does_not_exist_takes_nothing(ssh: Connections, capfd: Told) -> None:
     assert typed("site", "--", "no-such-program") == ExitCode.CONFIG
-    assert "no-such-program" in capfd.readouterr().err
+    assert "program 'no-such-program' was not found" in capfd.readouterr().err
+    assert ssh.words == []
 
 
 def test_the_lease_is_renewed_while_the_command_runs(
