@@ -171,7 +171,7 @@ def _lost(event: Event) -> HashlabError:
     if isinstance(event.error, HashlabError):
         return event.error
     return LabError(
-        f"the lab has the service back: {event.error or event.text}",
+        f"the intercept ended: {event.error or event.text}",
         next_step="hashlab intercept again; hashlab status shows what runs",
     )
 

@@ -289,7 +289,7 @@ def test_the_lost_connection_ends_the_command(
     )
     command = script(tmp_path, "import time; time.sleep(60)")
     assert typed("site", "--", *command) == ExitCode.LAB
-    assert "back: Connection closed by remote host" in capfd.readouterr().err
+    assert "the intercept ended: Connection closed by remote host" in capfd.readouterr().err
 
 
 def test_a_command_that_does_not_exist_takes_nothing(ssh: Connections, capfd: Told) -> None:
