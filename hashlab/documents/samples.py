@@ -42,9 +42,10 @@ class MachineSample:
     """One machine and the containers of the lab's services on it, all that its engine has.
 
     ``time``: Unix time of the laptop when the sample arrived; ``uptime_seconds``: the machine's own
-    clock, which nobody sets, for rates. Counters begin with the machine's start. ``cpus``: how many
-    processors it may use, which need not be a whole number. Memory is without the cache of files
-    that can be dropped; a machine that is a container shows its own figures, not the laptop's.
+    clock, which cannot be set, for rates. Counters begin with the machine's start. ``cpus``: the
+    number of processors it may use, which need not be a whole number. Memory is without the cache
+    of files that can be dropped; a machine that is a container shows its own figures, not the
+    laptop's.
     ``disk``: the file system with the engine's data. ``engine_answers``: False if it did not within
     5 s; then ``containers`` is empty. ``intercepted``: the services that run on a laptop.
     """

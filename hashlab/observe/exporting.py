@@ -64,6 +64,6 @@ def _handler(login: bytes, pages: Pages) -> type[http.server.BaseHTTPRequestHand
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Requests are no news."""
+            """Write no line for each request."""
 
     return Handler

@@ -133,7 +133,7 @@ def _with_past(
 
     def with_past(row: ServiceStatus) -> ServiceStatus:
         place = row.machine, names[row.machine, row.name, row.replica]
-        # What the laptop's process took the place of has not ended by itself.
+        # A process of the laptop took its place: it has not ended by itself.
         last = None if row.state == "intercepted" else exits.get(place)
         return replace(row, healthy_since=healthy.get(place), last_exit=last)
 

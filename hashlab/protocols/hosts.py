@@ -76,7 +76,7 @@ class HostPlan:
 
 
 class Hosts(Protocol):
-    """The hosts of a lab. ``recipe``: the hash of what preparing a host consists of."""
+    """The hosts of a lab. ``recipe``: the hash of everything that preparing a host does."""
 
     recipe: str
 

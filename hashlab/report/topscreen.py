@@ -118,7 +118,7 @@ def frame(view: TopView, width: int, height: int) -> list[Text]:
 
 
 def _window(rows: list[Text], chosen: int, count: int) -> list[Text]:
-    """Return the head and those of the rows around the chosen one that fit."""
+    """Return the head, and as many rows around the chosen one as fit."""
     head, body = rows[:1], rows[1:]
     fitting = max(1, count - len(head))
     first = min(max(0, chosen - fitting // 2), max(0, len(body) - fitting))

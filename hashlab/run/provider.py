@@ -90,7 +90,7 @@ def survey(lab: Path | None, *, provider: str | None = None) -> Survey:
 
 
 def _on_laptop() -> list[str]:
-    """Return the providers among which "auto" chooses: those that make machines."""
+    """Return the providers among which "auto" chooses: they make machines."""
     return [name for name in wiring.PROVIDERS if name != HOSTS]
 
 

@@ -22,7 +22,7 @@ from hashlab.errors import UsageError
 from hashlab.phases.snapshots.manifests import check_name
 from hashlab.ui.feed import Feed
 
-# Of what a command printed, this much is read.
+# Only this much of a command's output is read.
 MOST_OUTPUT = 1 << 22
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hashlab.documents.logs import LogLine
 
-# Lines and other items of which each viewer gets the last ones only.
+# Each viewer gets only the last lines and other items.
 MOST_ITEMS = 1000
 MOST_EVENTS = 200
 MOST_NOTICES = 20

@@ -26,7 +26,7 @@ IMAGE = "hashlab/front"
 CONTEXT = Path(__file__).with_name("image")
 CONFIGURATION = "/etc/haproxy/haproxy.cfg"
 CHECK = "/etc/haproxy/healthy"
-# The user nobody of every Linux.
+# The number of the user "nobody" on every Linux.
 NOBODY = "65534:65534"
 # Connections that are still open when a front is replaced, which a change of its settings does.
 GRACE_SECONDS = 5.0

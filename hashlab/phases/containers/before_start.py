@@ -66,8 +66,8 @@ def step_body(lab: Lab, service: Service, step: InitStep, place: Place) -> dict[
     body = container_body(lab, own, holder=place.holder, owners=place.owners)
     labels = {key: value for key, value in body["Labels"].items() if key != SERVICE_LABEL}
     host: dict[str, Any] = body["HostConfig"]
-    # An anonymous volume belongs to one container. The engine lets none have the volumes of another
-    # one that has a tmpfs.
+    # An anonymous volume belongs to one container. The engine refuses `VolumesFrom` of a container
+    # with a tmpfs.
     mounts = [mount for mount in host["Mounts"] if mount["Type"] != "volume" or "Source" in mount]
     return {**body, "Labels": labels, "HostConfig": {**host, "Mounts": mounts}}
 

@@ -93,6 +93,6 @@ def archive(files: Mapping[str, str]) -> bytes:
 
 
 def _folders(paths: Iterable[str]) -> list[str]:
-    """Return the folders to make: those that a host may not have."""
+    """Return the folders that a host may lack, which must be made."""
     wanted = ("etc/hashlab", "etc/systemd/system/docker.service.d")
     return [each for each in wanted if any(path.startswith(f"/{each}/") for path in paths)]

@@ -90,7 +90,7 @@ class HostMachines:
         return found
 
     def host_key(self, lab: Lab, machine: str) -> str:
-        """See protocols.Machines: the one that the person knows."""
+        """See protocols.Machines: the key that the person's known_hosts has."""
         return self.access(lab.machine(machine)).host_key
 
 
