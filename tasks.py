@@ -57,10 +57,14 @@ def lock(_: Context) -> None:
             sys.exit(f"requirements/{name}.txt was not renewed")
 
 
-@task(name="test", help={"all": "Add the walk through the life of a lab on virtual machines."})
+@task(
+    name="test",
+    help={"all": "Add slow tests, and the walk through a lab's life on virtual machines."},
+)
 def test(_: Context, all: bool = False) -> None:
-    """Run the unit, contract and lab tests, then one walk through a lab on virtual machines."""
-    failed = _run(["pytest", "tests/unit", "tests/contract", "tests/lab"])
+    """Run the unit, contract and lab tests; slow ones and virtual machines with --all only."""
+    selected = [] if all else ["-m", "not slow"]
+    failed = _run(["pytest", *selected, "tests/unit", "tests/contract", "tests/lab"])
     if all:
         failed |= _run(["pytest", "tests/lab", "--provider", "libvirt", "-m", "full_pass"])
     sys.exit(failed)

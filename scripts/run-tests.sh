@@ -5,6 +5,7 @@
 #     scripts/run-tests.sh [--all]
 #
 # --all adds what is too slow for each commit:
+#     slow               the tests with this mark, each with the reason beside it.
 #     virtual-machines   one walk through the life of a lab with the provider libvirt. Where machines
 #                        are emulated, it takes longer than all other tests together.
 set -euo pipefail
@@ -120,6 +121,10 @@ unpack_metrics_store
 touch "$LOGS/watching"
 remove_labs_of_ended_runs
 part check inv check
-part tests pytest --durations=30 tests/contract tests/lab
+if [ "$all" = yes ]; then
+    part tests pytest --durations=30 tests/contract tests/lab
+else
+    part tests pytest --durations=30 -m "not slow" tests/contract tests/lab
+fi
 [ "$all" = no ] || part virtual-machines pytest tests/lab --provider libvirt -m full_pass
 [ -z "$FAILED" ]

@@ -20,6 +20,7 @@ from fakes.registry import FakeRegistries
 from fakes.snapshots import FakeSnapshots
 from fakes.swarm import FakeSwarm
 from hashlab.config.model import Build, Lab, Machine
+from hashlab.drivers.login import LabKey
 from hashlab.errors import EngineHangs, EngineStopped, HashlabError, LabError
 from hashlab.hashing import Digests, file_digest
 from hashlab.inputs.contexts import BuildContext, read_context
@@ -285,7 +286,7 @@ class FakeConnector:
             return any(m.endpoint == endpoint and m.state == "running" for m in existing)
 
     def login(self, machine: str) -> Sequence[tuple[str, str]]:
-        return (("IdentityFile", f'"{self._outside.state.key}"'), ("IdentitiesOnly", "yes"))
+        return LabKey(self._outside.state.key).options(machine)
 
     def connect(self, machine: str, endpoint: Endpoint, host_key: str) -> Link:
         with self._outside.faults.call("connector.connect", machine, endpoint):
