@@ -250,6 +250,7 @@ def delve() -> str:
     return str(folder / "dlv")
 
 
+@pytest.mark.slow  # Go builds the debugger
 def test_a_debug_adapter_stops_go(
     laptop: Path, ended: list[subprocess.Popen[bytes]], delve: str
 ) -> None:

@@ -183,6 +183,7 @@ def test_a_service_that_ended_with_its_machine_is_no_ok_until_it_runs_again(
     hello_lab.run("dev").ok()
 
 
+@pytest.mark.slow  # an engine takes up to a minute to find names again
 def test_a_restarted_engine_is_waited_for_until_its_names_lead_somewhere(
     hello_lab: LabFolder,
 ) -> None:
@@ -561,6 +562,7 @@ def test_a_pipeline_runs_the_lab_from_its_own_images_and_an_edit_sends_their_las
     hello_lab.run("dev").ok()
 
 
+@pytest.mark.slow  # a stack is deployed and removed
 def test_machines_pull_images_from_the_laptop_and_run_them_as_a_stack(
     hello_lab: LabFolder, tmp_path: Path
 ) -> None:
@@ -582,6 +584,7 @@ def test_machines_pull_images_from_the_laptop_and_run_them_as_a_stack(
     hello_lab.run("dev").ok()
 
 
+@pytest.mark.slow  # three deployments of a stack
 def test_a_stack_changes_version_without_a_lost_request_and_a_broken_one_goes_back(
     hello_lab: LabFolder,
 ) -> None:

@@ -21,7 +21,10 @@ from labkit import REPOSITORY, LabFolder, Outcome, copy_example, daemons_of, doc
 sys.path.insert(0, str(Path(__file__).parents[1] / "hosts"))
 from testhosts import LABEL, TestHosts, make, remove
 
-pytestmark = pytest.mark.only("docker", reason="the hosts are containers")
+pytestmark = [
+    pytest.mark.slow,  # hosts are made and prepared first
+    pytest.mark.only("docker", reason="the hosts are containers"),
+]
 HOSTS = """\
 [lab]
 name = "hello"
