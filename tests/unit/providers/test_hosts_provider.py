@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import resources
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -228,6 +229,12 @@ def test_a_host_of_another_processor_than_the_images_is_refused(lab: Lab) -> Non
 def test_a_kernel_without_encryption_is_fine_if_the_lab_asks_for_none(lab: Lab) -> None:
     plain = replace(lab, networks=(Network("default", "small_default"),))
     assert faults(plain, lab.machines[0], replace(GOOD, esp=False)) == []
+
+
+def test_hosts_get_the_unit_for_sandboxes_that_boxes_have() -> None:
+    setup = resources.files("hashlab.providers").joinpath("system", "setup.sh").read_text("utf-8")
+    unit = host_files()["/etc/systemd/system/hashlab-sandboxes.service"]
+    assert f"hashlab-sandboxes.service <<'EOF'\n{unit}EOF\n" in setup
 
 
 def test_a_prepared_host_needs_no_change(lab: Lab) -> None:
